@@ -1,0 +1,17 @@
+//! Slices in, slices out: the arithmetic of convolutional networks on
+//! channels-last feature maps, at every point between a regular and a
+//! depthwise convolution.
+//!
+//! Every function takes a [`Context`](isa::Context) (instructions, scratch), a
+//! validated geometry where there is one, and slices; it works on the threads
+//! of rayon's current pool. **Results do not depend on the number of threads**:
+//! a thread owns the outputs it writes, and sums over images are taken over a
+//! fixed number of parts in a fixed order.
+
+pub mod buffer;
+pub mod geometry;
+pub mod isa;
+
+/// Sums over a batch are taken over this many parts, each in image order, and
+/// the parts are added in order: the same result on any number of threads.
+pub const REDUCTION_PARTS: usize = 8;
