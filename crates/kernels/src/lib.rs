@@ -9,6 +9,7 @@
 //! fixed number of parts in a fixed order.
 
 pub mod buffer;
+pub mod error;
 pub mod geometry;
 pub mod isa;
 
