@@ -1,0 +1,52 @@
+//! Why a description gives no network.
+
+use decouple_kernels::geometry::{GeometryError, MapShape};
+
+/// Why a network cannot be built. Names the key or the layer, and the numbers.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SpecError {
+    /// A key of the description holds an impossible value.
+    #[error("`{key}` is {found}: expected {expected}")]
+    Key {
+        /// The key as typed in a file.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may hold.
+        expected: String,
+    },
+    /// A schedule lists more or fewer values than the network has stages.
+    #[error("`segments` lists {listed} values, but the network has {stages} stages")]
+    ScheduleLength {
+        /// Values listed.
+        listed: usize,
+        /// Stages of the network.
+        stages: usize,
+    },
+    /// There is nothing left to halve, or no pixel at all.
+    #[error("{layer}: a map of {map} is too small")]
+    MapTooSmall {
+        /// The layer.
+        layer: String,
+        /// The map it was given.
+        map: MapShape,
+    },
+    /// Two maps that should be joined do not fit together.
+    #[error("{layer}: cannot join maps of {left} and {right}")]
+    ShapeMismatch {
+        /// The layer.
+        layer: String,
+        /// The first map.
+        left: MapShape,
+        /// The map that does not fit the first.
+        right: MapShape,
+    },
+    /// A layer's window, stride, padding or groups do not fit its input.
+    #[error("{layer}: {source}")]
+    Geometry {
+        /// The layer.
+        layer: String,
+        /// What does not fit.
+        source: GeometryError,
+    },
+}

@@ -1,0 +1,120 @@
+//! The module that the spectrum is about: a pointwise and a spatial
+//! convolution over S segments (Chollet 2017, section 1.1, figures 3 and 4).
+
+use crate::builder::{BatchNormOptions, GraphBuilder};
+use crate::error::SpecError;
+use crate::graph::{Activation, NodeId};
+use crate::segments::Segments;
+use decouple_kernels::geometry::ConvOptions;
+use serde::{Deserialize, Serialize};
+
+/// Which of the two convolutions comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Cross-channel correlations first, as in an (extreme) Inception module.
+    #[default]
+    PointwiseFirst,
+    /// Spatial correlations first, as in a depthwise separable convolution.
+    SpatialFirst,
+}
+
+/// The activation between the two convolutions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Intermediate {
+    /// None, as in Xception.
+    #[default]
+    None,
+    /// Rectified, as in Inception.
+    Relu,
+    /// Exponential linear.
+    Elu,
+}
+
+/// Where a module normalises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NormPlacement {
+    /// Once, after the second convolution, as in Xception.
+    #[default]
+    Module,
+    /// After each of the two convolutions.
+    Both,
+}
+
+/// A pointwise convolution to `out_c` channels and a `kernel` x `kernel`
+/// convolution over segments, neither with a bias, with batch norm.
+///
+/// Pointwise-first is 1x1 from `in` to `out` channels, then KxK from `out` to
+/// `out`; spatial-first is KxK from `in` to `in`, then 1x1 from `in` to `out`.
+/// The segments are those of the channels that the spatial convolution sees.
+/// With S segments that divide its C channels, it has `K * K * C * C / S`
+/// weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SpectrumModule {
+    /// Channels of the result.
+    pub out_c: usize,
+    /// Rows and columns of the spatial kernel, an odd number.
+    pub kernel: usize,
+    /// Segments of the spatial convolution.
+    pub segments: Segments,
+    /// Which convolution comes first.
+    pub order: Order,
+    /// The activation between the two, after the first norm where there is one.
+    pub intermediate: Intermediate,
+    /// Where it normalises.
+    pub norm: NormPlacement,
+    /// How it normalises.
+    pub batch_norm: BatchNormOptions,
+}
+
+impl SpectrumModule {
+    /// Appends the module to `b` under `scope` and returns its last node.
+    ///
+    /// Makes `pointwise`, `spatial` and `norm` (with norm after both, `norm1`
+    /// and `norm2`), and `intermediate` where it has that activation.
+    ///
+    /// # Errors
+    /// [`SpecError::Geometry`] when `kernel` or `out_c` is zero.
+    pub fn lower(&self, b: &mut GraphBuilder, scope: &str, input: NodeId) -> Result<NodeId, SpecError> {
+        b.scope(scope, |b| {
+            let first = match self.order {
+                Order::PointwiseFirst => self.pointwise(b, input)?,
+                Order::SpatialFirst => self.spatial(b, input)?,
+            };
+            let between = self.between(b, first);
+            let second = match self.order {
+                Order::PointwiseFirst => self.spatial(b, between)?,
+                Order::SpatialFirst => self.pointwise(b, between)?,
+            };
+            let norm = match self.norm {
+                NormPlacement::Module => "norm",
+                NormPlacement::Both => "norm2",
+            };
+            Ok(b.batch_norm(norm, second, self.batch_norm))
+        })
+    }
+
+    fn pointwise(&self, b: &mut GraphBuilder, input: NodeId) -> Result<NodeId, SpecError> {
+        b.conv("pointwise", input, self.out_c, ConvOptions::pointwise())
+    }
+
+    fn spatial(&self, b: &mut GraphBuilder, input: NodeId) -> Result<NodeId, SpecError> {
+        let segments = self.segments.resolve(b.shape(input).c);
+        b.spatial("spatial", input, self.kernel, segments)
+    }
+
+    /// Norm and activation between the two convolutions.
+    fn between(&self, b: &mut GraphBuilder, first: NodeId) -> NodeId {
+        let normed = match self.norm {
+            NormPlacement::Module => first,
+            NormPlacement::Both => b.batch_norm("norm1", first, self.batch_norm),
+        };
+        match self.intermediate {
+            Intermediate::None => normed,
+            Intermediate::Relu => b.activation("intermediate", normed, Activation::Relu),
+            Intermediate::Elu => b.activation("intermediate", normed, Activation::Elu),
+        }
+    }
+}

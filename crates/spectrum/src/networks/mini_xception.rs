@@ -1,0 +1,132 @@
+//! Xception's flows (Chollet 2017, figure 5) at the size of small images.
+//!
+//! ```text
+//! stem     conv 3x3, norm, relu
+//! entry    per stage: [relu], module(in -> c), relu, module(c -> c), max pool 3x3/2
+//!          + 1x1/2 conv and norm of the stage's input
+//! middle   per block: modules x (relu, module(c -> c)) + the block's input
+//! exit     relu, module(c -> c), relu, module(c -> exit), max pool 3x3/2
+//!          + 1x1/2 conv and norm of the flow's input; relu
+//! head     global mean pool, [dropout], linear
+//! ```
+//! The first stage has no leading relu, as in the paper: its input is already
+//! rectified. Strided windows are padded as Keras' "same". What the paper has
+//! and this lacks: strides in the stem, and the two wide modules at the end.
+
+use crate::builder::GraphBuilder;
+use crate::error::SpecError;
+use crate::graph::{Activation, Graph, NodeId};
+use crate::network::NetworkSpec;
+use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
+
+/// Lowers a valid `spec`, whose width is already in its channel counts, for
+/// images of shape `input`.
+pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
+    let mut b = GraphBuilder::new(input)?;
+    let mut map = stem(&mut b, spec)?;
+    for stage in 0..spec.entry.len() {
+        map = b.scope(&format!("entry.{stage}"), |b| entry_stage(b, spec, stage, map))?;
+    }
+    for block in 0..spec.middle {
+        map = b.scope(&format!("middle.{block}"), |b| middle_block(b, spec, map))?;
+    }
+    map = b.scope("exit", |b| exit_flow(b, spec, map))?;
+    b.scope("head", |b| {
+        map = b.global_mean_pool("pool", map);
+        if spec.dropout > 0.0 {
+            map = b.dropout("dropout", map, spec.dropout as f32);
+        }
+        Ok(b.linear("logits", map, classes))
+    })?;
+    Ok(b.finish())
+}
+
+fn stem(b: &mut GraphBuilder, spec: &NetworkSpec) -> Result<NodeId, SpecError> {
+    b.scope("stem", |b| {
+        let conv = b.conv("conv", b.input(), spec.stem, ConvOptions::spatial(3, 1))?;
+        let norm = b.batch_norm("norm", conv, spec.batch_norm());
+        Ok(b.activation("relu", norm, Activation::Relu))
+    })
+}
+
+fn entry_stage(
+    b: &mut GraphBuilder,
+    spec: &NetworkSpec,
+    stage: usize,
+    input: NodeId,
+) -> Result<NodeId, SpecError> {
+    let channels = spec.entry[stage];
+    let rectified = if stage == 0 { input } else { b.activation("module0.relu", input, Activation::Relu) };
+    let first = spec.module(stage, channels).lower(b, "module0", rectified)?;
+    let second = rectified_module(b, spec, stage, 1, first, channels)?;
+    let shape = b.shape(second);
+    if !can_halve(shape) {
+        return Err(SpecError::MapTooSmall { layer: format!("entry.{stage}.pool"), map: shape });
+    }
+    halve(b, spec, input, second)
+}
+
+fn middle_block(b: &mut GraphBuilder, spec: &NetworkSpec, input: NodeId) -> Result<NodeId, SpecError> {
+    let (stage, channels) = (spec.entry.len(), b.shape(input).c);
+    let mut map = input;
+    for module in 0..spec.modules {
+        map = rectified_module(b, spec, stage, module, map, channels)?;
+    }
+    if spec.residual { b.add("add", map, input) } else { Ok(map) }
+}
+
+fn exit_flow(b: &mut GraphBuilder, spec: &NetworkSpec, input: NodeId) -> Result<NodeId, SpecError> {
+    let (stage, channels) = (spec.stages() - 1, b.shape(input).c);
+    let first = rectified_module(b, spec, stage, 0, input, channels)?;
+    let second = rectified_module(b, spec, stage, 1, first, spec.exit)?;
+    // A map of one row or column is pooled as a whole right after this.
+    let out = if can_halve(b.shape(second)) {
+        halve(b, spec, input, second)?
+    } else {
+        join(b, spec, input, second, 1)?
+    };
+    Ok(b.activation("relu", out, Activation::Relu))
+}
+
+/// Relu and module number `module` of a stage, which gives `channels`.
+fn rectified_module(
+    b: &mut GraphBuilder,
+    spec: &NetworkSpec,
+    stage: usize,
+    module: usize,
+    input: NodeId,
+    channels: usize,
+) -> Result<NodeId, SpecError> {
+    let scope = format!("module{module}");
+    let rectified = b.activation(&format!("{scope}.relu"), input, Activation::Relu);
+    spec.module(stage, channels).lower(b, &scope, rectified)
+}
+
+fn can_halve(map: MapShape) -> bool {
+    map.h >= 2 && map.w >= 2
+}
+
+/// Max pool 3x3/2 of `map`, plus the strided skip from `input`.
+fn halve(b: &mut GraphBuilder, spec: &NetworkSpec, input: NodeId, map: NodeId) -> Result<NodeId, SpecError> {
+    let padding = Padding::same(b.shape(map), 3, 2, 1);
+    let pooled = b.max_pool("pool", map, 3, 2, padding)?;
+    join(b, spec, input, pooled, 2)
+}
+
+/// Adds a 1x1 convolution of `input` at `stride`, normalised, to `map`, where
+/// the network is residual.
+fn join(
+    b: &mut GraphBuilder,
+    spec: &NetworkSpec,
+    input: NodeId,
+    map: NodeId,
+    stride: usize,
+) -> Result<NodeId, SpecError> {
+    if !spec.residual {
+        return Ok(map);
+    }
+    let options = ConvOptions { stride, ..ConvOptions::pointwise() };
+    let conv = b.conv("skip.conv", input, b.shape(map).c, options)?;
+    let skip = b.batch_norm("skip.norm", conv, spec.batch_norm());
+    b.add("add", map, skip)
+}
