@@ -8,10 +8,17 @@
 //! a thread owns the outputs it writes, and sums over images are taken over a
 //! fixed number of parts in a fixed order.
 
+pub mod activation;
 pub mod buffer;
+pub mod elementwise;
 pub mod error;
 pub mod geometry;
 pub mod isa;
+pub mod norm;
+pub mod pool;
+
+mod per_isa;
+mod rows;
 
 /// Sums over a batch are taken over this many parts, each in image order, and
 /// the parts are added in order: the same result on any number of threads.
