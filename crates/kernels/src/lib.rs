@@ -14,6 +14,7 @@ pub mod elementwise;
 pub mod error;
 pub mod geometry;
 pub mod isa;
+pub mod linear;
 pub mod norm;
 pub mod pool;
 

@@ -1,0 +1,186 @@
+//! A fully connected layer: the classifier at the end of a network.
+//!
+//! Small next to the convolutions, so plain loops over vectors: scalar products
+//! forward, scaled rows added up for both gradients. Each result is summed in
+//! one fixed order by one thread.
+
+use rayon::prelude::*;
+
+use crate::{error::ShapeError, isa::Context, per_isa::per_isa};
+
+/// The numbers of features on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinearShape {
+    /// Features of `x`.
+    pub inputs: usize,
+    /// Features of `y`.
+    pub outputs: usize,
+}
+
+impl LinearShape {
+    /// Number of weights, and multiply-adds of one row.
+    pub const fn weight_count(&self) -> usize {
+        self.inputs * self.outputs
+    }
+
+    /// Checks all lengths and returns the number of rows.
+    fn check(
+        &self,
+        op: &'static str,
+        x: (&'static str, usize),
+        y: (&'static str, usize),
+        w: (&'static str, usize),
+    ) -> Result<usize, ShapeError> {
+        let features = [("inputs", self.inputs), ("outputs", self.outputs)];
+        if let Some((argument, _)) = features.into_iter().find(|&(_, features)| features == 0) {
+            return Err(ShapeError { op, argument, expected: 1, found: 0 });
+        }
+        let rows = ShapeError::batch(op, x.0, self.inputs, x.1)?;
+        ShapeError::check(op, y.0, rows * self.outputs, y.1)?;
+        ShapeError::check(op, w.0, self.weight_count(), w.1)?;
+        Ok(rows)
+    }
+}
+
+/// `y[n][o] = bias[o] + sum over i of weights[o][i] * x[n][i]`, overwriting `y`.
+///
+/// `x` is (n, inputs), `weights` (outputs, inputs), `bias` (outputs) if there is
+/// one, `y` (n, outputs). Costs `n * inputs * outputs` multiply-adds.
+///
+/// ```
+/// use decouple_kernels::{isa::Context, linear::{self, LinearShape}};
+/// let mut y = [0.0; 2];
+/// let shape = LinearShape { inputs: 3, outputs: 2 };
+/// let weights = [1.0, 0.0, 0.0, 1.0, 1.0, 1.0];
+/// linear::forward(&Context::best(), shape, &[1.0, 2.0, 3.0], &weights, Some(&[0.5, 0.0]), &mut y)?;
+/// assert_eq!(y, [1.5, 6.0]);
+/// # Ok::<(), decouple_kernels::error::ShapeError>(())
+/// ```
+///
+/// # Errors
+/// [`ShapeError`] when a side has no features, `x` is not whole rows or another
+/// length does not match.
+pub fn forward(
+    ctx: &Context,
+    shape: LinearShape,
+    x: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) -> Result<(), ShapeError> {
+    const OP: &str = "linear";
+    shape.check(OP, ("x", x.len()), ("y", y.len()), ("weights", weights.len()))?;
+    ShapeError::check(OP, "bias", shape.outputs, bias.map_or(shape.outputs, <[f32]>::len))?;
+    y.par_chunks_mut(shape.outputs).zip(x.par_chunks(shape.inputs)).for_each(|(y, x)| {
+        products(ctx, x, weights, y);
+        if let Some(bias) = bias {
+            y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+        }
+    });
+    Ok(())
+}
+
+/// `grad_x[n][i] = sum over o of grad_y[n][o] * weights[o][i]`, overwriting
+/// `grad_x`. Shapes and cost as in [`forward`].
+///
+/// # Errors
+/// As [`forward`].
+pub fn backward_input(
+    ctx: &Context,
+    shape: LinearShape,
+    weights: &[f32],
+    grad_y: &[f32],
+    grad_x: &mut [f32],
+) -> Result<(), ShapeError> {
+    const OP: &str = "linear input gradient";
+    shape.check(OP, ("grad_x", grad_x.len()), ("grad_y", grad_y.len()), ("weights", weights.len()))?;
+    grad_x
+        .par_chunks_mut(shape.inputs)
+        .zip(grad_y.par_chunks(shape.outputs))
+        .for_each(|(grad_x, grad_y)| combination(ctx, 0, 1, grad_y, weights, grad_x));
+    Ok(())
+}
+
+/// `grad_weights[o][i] = sum over n of grad_y[n][o] * x[n][i]`, overwriting
+/// `grad_weights`. Shapes and cost as in [`forward`]; the gradient of the bias
+/// is [`bias_gradient`](crate::elementwise::bias_gradient).
+///
+/// # Errors
+/// As [`forward`].
+pub fn backward_weights(
+    ctx: &Context,
+    shape: LinearShape,
+    x: &[f32],
+    grad_y: &[f32],
+    grad_weights: &mut [f32],
+) -> Result<(), ShapeError> {
+    const OP: &str = "linear weight gradient";
+    shape.check(OP, ("x", x.len()), ("grad_y", grad_y.len()), ("grad_weights", grad_weights.len()))?;
+    grad_weights.par_chunks_mut(shape.inputs).enumerate().for_each(|(output, grad_weights)| {
+        combination(ctx, output, shape.outputs, grad_y, x, grad_weights);
+    });
+    Ok(())
+}
+
+/// Lanes summed side by side in a scalar product.
+const LANES: usize = 16;
+
+per_isa! {
+    /// The scalar products of `x` with every row of `rows`.
+    fn products(x: &[f32], rows: &[f32], y: &mut [f32]) {
+        for (rows, y) in rows.chunks(4 * x.len()).zip(y.chunks_mut(4)) {
+            match <&mut [f32; 4]>::try_from(&mut *y) {
+                Ok(y) => *y = scalar_products(x, rows),
+                Err(_) => {
+                    for (row, y) in rows.chunks_exact(x.len()).zip(y) {
+                        [*y] = scalar_products(x, row);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `sum = sum over k of factors[first + k * stride] * rows[k]`, overwriting
+    /// `sum`; four rows at a time so that the sums are loaded and stored less
+    /// often.
+    fn combination(first: usize, stride: usize, factors: &[f32], rows: &[f32], sum: &mut [f32]) {
+        let len = sum.len();
+        let factor = |k: usize| factors[first + k * stride];
+        sum.fill(0.0);
+        let mut quads = rows.chunks_exact(4 * len);
+        let whole = rows.len() / len / 4 * 4;
+        for (quad, k) in (&mut quads).zip((0..).step_by(4)) {
+            let (f0, f1, f2, f3) = (factor(k), factor(k + 1), factor(k + 2), factor(k + 3));
+            let (r01, r23) = quad.split_at(2 * len);
+            let ((r0, r1), (r2, r3)) = (r01.split_at(len), r23.split_at(len));
+            for (sum, ((r0, r1), (r2, r3))) in sum.iter_mut().zip(r0.iter().zip(r1).zip(r2.iter().zip(r3))) {
+                *sum += (f0 * r0 + f1 * r1) + (f2 * r2 + f3 * r3);
+            }
+        }
+        for (row, k) in quads.remainder().chunks_exact(len).zip(whole..) {
+            let factor = factor(k);
+            sum.iter_mut().zip(row).for_each(|(sum, row)| *sum += factor * row);
+        }
+    }
+}
+
+/// The scalar products of `x` with each of `ROWS` rows, every one summed in
+/// [`LANES`] lanes that are added in order at the end.
+#[inline(always)]
+fn scalar_products<const ROWS: usize>(x: &[f32], rows: &[f32]) -> [f32; ROWS] {
+    let mut lanes = [[0.0_f32; LANES]; ROWS];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    let rows: [&[f32]; ROWS] = std::array::from_fn(|row| &rows[row * x.len()..][..x.len()]);
+    for (chunk, x) in whole.iter().enumerate() {
+        for row in 0..ROWS {
+            let weights = &rows[row][chunk * LANES..][..LANES];
+            for lane in 0..LANES {
+                lanes[row][lane] += x[lane] * weights[lane];
+            }
+        }
+    }
+    std::array::from_fn(|row| {
+        let rest = rest.iter().zip(&rows[row][whole.len() * LANES..]).map(|(x, weight)| x * weight);
+        lanes[row].iter().sum::<f32>() + rest.sum::<f32>()
+    })
+}
