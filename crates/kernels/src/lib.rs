@@ -20,6 +20,8 @@ pub mod pool;
 
 mod per_isa;
 mod rows;
+#[cfg(test)]
+mod trial;
 
 /// Sums over a batch are taken over this many parts, each in image order, and
 /// the parts are added in order: the same result on any number of threads.

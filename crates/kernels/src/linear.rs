@@ -184,3 +184,92 @@ fn scalar_products<const ROWS: usize>(x: &[f32], rows: &[f32]) -> [f32; ROWS] {
         lanes[row].iter().sum::<f32>() + rest.sum::<f32>()
     })
 }
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::trial::{assert_close, assert_gradient, dot, double, on_all, values};
+
+    fn reference(shape: LinearShape, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
+        let row = |x: &[f64]| -> Vec<f64> {
+            weights.chunks(shape.inputs).zip(bias).map(|(row, bias)| dot(x, row) + bias).collect()
+        };
+        x.chunks(shape.inputs).flat_map(row).collect()
+    }
+
+    /// `(grad_x, grad_weights)`.
+    fn reference_backward(
+        shape: LinearShape,
+        x: &[f64],
+        weights: &[f64],
+        grad_y: &[f64],
+    ) -> (Vec<f64>, Vec<f64>) {
+        let LinearShape { inputs, outputs } = shape;
+        let (mut grad_x, mut grad_weights) = (vec![0.0; x.len()], vec![0.0; weights.len()]);
+        for (k, grad) in grad_y.iter().enumerate() {
+            let (n, o) = (k / outputs, k % outputs);
+            for i in 0..inputs {
+                grad_x[n * inputs + i] += grad * weights[o * inputs + i];
+                grad_weights[o * inputs + i] += grad * x[n * inputs + i];
+            }
+        }
+        (grad_x, grad_weights)
+    }
+
+    #[test]
+    fn reference_gradients_are_the_finite_differences() {
+        let shape = LinearShape { inputs: 3, outputs: 4 };
+        let (x, weights) = (double(&values(1, 6)), double(&values(2, 12)));
+        let (bias, grad_y) = (double(&values(3, 4)), double(&values(4, 8)));
+        let (grad_x, grad_weights) = reference_backward(shape, &x, &weights, &grad_y);
+        assert_gradient("x", &x, &grad_x, |x| dot(&reference(shape, x, &weights, &bias), &grad_y));
+        assert_gradient("weights", &weights, &grad_weights, |w| {
+            dot(&reference(shape, &x, w, &bias), &grad_y)
+        });
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn products_are_the_reference(
+            inputs in prop::sample::select(vec![1_usize, 3, 15, 16, 17, 64, 131]),
+            outputs in 1_usize..12,
+            rows in 0_usize..12,
+            with_bias: bool,
+            seed in any::<u64>(),
+        ) {
+            let shape = LinearShape { inputs, outputs };
+            let (x, weights) = (values(seed, rows * inputs), values(seed ^ 1, shape.weight_count()));
+            let (bias, grad_y) = (values(seed ^ 2, outputs), values(seed ^ 3, rows * outputs));
+            let bias = with_bias.then_some(&bias[..]);
+            let [y, grad_x, grad_weights] = on_all(|ctx| {
+                let mut results =
+                    [vec![f32::NAN; grad_y.len()], vec![f32::NAN; x.len()], vec![f32::NAN; weights.len()]];
+                forward(ctx, shape, &x, &weights, bias, &mut results[0]).unwrap();
+                backward_input(ctx, shape, &weights, &grad_y, &mut results[1]).unwrap();
+                backward_weights(ctx, shape, &x, &grad_y, &mut results[2]).unwrap();
+                results
+            });
+            let (x, weights, grad_y) = (double(&x), double(&weights), double(&grad_y));
+            let exact = reference(shape, &x, &weights, &bias.map_or(vec![0.0; outputs], double));
+            assert_close("y", &y, &exact, 1e-5);
+            let exact = reference_backward(shape, &x, &weights, &grad_y);
+            assert_close("grad_x", &grad_x, &exact.0, 1e-5);
+            assert_close("grad_weights", &grad_weights, &exact.1, 1e-5);
+        }
+    }
+
+    #[test]
+    fn lengths_are_checked() {
+        let (ctx, shape) = (Context::best(), LinearShape { inputs: 2, outputs: 3 });
+        let error = forward(&ctx, shape, &[0.0; 4], &[0.0; 5], None, &mut [0.0; 6]).unwrap_err();
+        assert_eq!(error.to_string(), "linear: `weights` has 5 values, expected 6");
+        assert!(forward(&ctx, shape, &[0.0; 4], &[0.0; 6], Some(&[0.0; 2]), &mut [0.0; 6]).is_err());
+        assert!(backward_input(&ctx, shape, &[0.0; 6], &[0.0; 6], &mut [0.0; 5]).is_err());
+        assert!(backward_weights(&ctx, shape, &[0.0; 4], &[0.0; 6], &mut [0.0; 7]).is_err());
+        let none = LinearShape { inputs: 0, outputs: 3 };
+        assert_eq!(forward(&ctx, none, &[], &[], None, &mut []).unwrap_err().argument, "inputs");
+    }
+}

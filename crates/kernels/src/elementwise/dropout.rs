@@ -62,11 +62,11 @@ impl Dropout {
 }
 
 /// Between two states of SplitMix64: 2^64 over the golden ratio, made odd.
-const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+pub(super) const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The output function of SplitMix64.
 #[inline(always)]
-fn mix(state: u64) -> u64 {
+pub(super) fn mix(state: u64) -> u64 {
     let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
