@@ -1,0 +1,163 @@
+//! What a run leaves behind: rows, scores, status, environment.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A row of `metrics.csv`, one an epoch. No clock in it, so that the files of
+/// two equal runs are equal bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricsRow {
+    /// Epochs done, from 1.
+    pub epoch: u64,
+    /// Steps done.
+    pub step: u64,
+    /// Images seen.
+    pub samples: u64,
+    /// Learning rate of the last step.
+    pub learning_rate: f64,
+    /// Mean loss over the epoch's training images, as seen while training.
+    pub train_loss: f64,
+    /// Share of the epoch's training images classified right while training.
+    pub train_accuracy: f64,
+    /// Mean loss of the raw weights over the held-out images, where there are any.
+    pub validation_loss: Option<f64>,
+    /// Accuracy of the raw weights over the held-out images.
+    pub validation_accuracy: Option<f64>,
+    /// Mean loss of the averaged weights over the held-out images.
+    pub averaged_validation_loss: Option<f64>,
+    /// Accuracy of the averaged weights over the held-out images.
+    pub averaged_validation_accuracy: Option<f64>,
+}
+
+/// A row of `timing.csv`, one an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimingRow {
+    /// Epochs done, from 1.
+    pub epoch: u64,
+    /// Time of the epoch's training steps, without evaluation.
+    pub wall_secs: f64,
+    /// Training images a second over the epoch.
+    pub images_per_sec: f64,
+}
+
+/// How well some weights do on the test images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scores {
+    /// Images that were classified.
+    pub images: u64,
+    /// Mean cross entropy, without label smoothing. Not a number where it was not finite.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub loss: f64,
+    /// Share of the images classified right.
+    pub accuracy: f64,
+    /// Share of the images whose class is among the five most likely.
+    pub top5_accuracy: Option<f64>,
+}
+
+/// JSON has no number that is not finite; serde_json writes them as `null`.
+fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All epochs were trained and the test images classified.
+    Finished,
+    /// The loss stopped being finite.
+    Diverged {
+        /// The step at which it did.
+        step: u64,
+    },
+    /// The run could not be carried out.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// `status.json`: written once, when a run is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// [`FORMAT`](crate::FORMAT) of the program that wrote it.
+    pub format: u32,
+    /// How the run ended.
+    pub outcome: Outcome,
+    /// Scores of the raw weights.
+    pub test: Option<Scores>,
+    /// Scores of the averaged weights, where they were kept.
+    pub averaged_test: Option<Scores>,
+    /// Steps done.
+    pub steps: u64,
+    /// Time of all training steps, without evaluation.
+    pub train_secs: f64,
+    /// Training images a second over all epochs.
+    pub images_per_sec: f64,
+    /// Peak memory of the process while it ran, where the system tells.
+    pub peak_bytes: Option<u64>,
+    /// Threads that the run had.
+    pub threads: usize,
+    /// When it ended, RFC 3339 in UTC: see [`timestamp`].
+    pub finished_at: String,
+}
+
+impl Status {
+    /// The accuracy that stands for the run: of the averaged weights where they
+    /// were kept, else of the raw ones; `None` unless the run finished.
+    pub fn headline(&self) -> Option<f64> {
+        match self.outcome {
+            Outcome::Finished => self.averaged_test.as_ref().or(self.test.as_ref()).map(|s| s.accuracy),
+            Outcome::Diverged { .. } | Outcome::Failed { .. } => None,
+        }
+    }
+}
+
+/// `environment.json`: what a run does not depend on by design but may by accident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Version of the program.
+    pub decouple: String,
+    /// Commit that it was built from.
+    pub git_revision: Option<String>,
+    /// Whether the checkout had changes of its own.
+    pub git_dirty: Option<bool>,
+    /// Checksum of `Cargo.lock`.
+    pub lock_hash: Option<String>,
+    /// Compiler that built it.
+    pub rustc: Option<String>,
+    /// Name of the processor.
+    pub cpu: String,
+    /// Instruction sets that it offers.
+    pub cpu_flags: Vec<String>,
+    /// The instruction set that the kernels used.
+    pub kernels: String,
+    /// Threads that the run had.
+    pub threads: usize,
+    /// Checksum of the images.
+    pub data_checksum: String,
+    /// The command as typed.
+    pub command: String,
+}
+
+/// `at` in RFC 3339, UTC, to the second: `2017-04-25T00:00:00Z`.
+pub fn timestamp(at: SystemTime) -> String {
+    let secs = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, time) = (secs / 86_400, secs % 86_400);
+    // Days to a civil date, with years that begin in March so that the leap
+    // day is the last (Hinnant, "chrono-compatible low-level date algorithms").
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}

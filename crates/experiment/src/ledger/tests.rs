@@ -1,0 +1,298 @@
+use std::fs;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, UNIX_EPOCH};
+
+use decouple_kernels::geometry::MapShape;
+
+use super::*;
+use crate::{FORMAT, Record};
+
+fn trial(seed: u64) -> Trial {
+    let record = Record { seed, ..Record::default() };
+    let graph = record.network.graph(MapShape::new(28, 28, 1), 10).unwrap();
+    Trial::new(vec![("segments".to_owned(), "per-channel".to_owned())], record, graph, None)
+}
+
+fn row(epoch: u64) -> MetricsRow {
+    MetricsRow {
+        epoch,
+        step: 10 * epoch,
+        samples: 640 * epoch,
+        learning_rate: 0.1 / 3.0,
+        train_loss: 1.0 / epoch as f64 + f64::EPSILON,
+        train_accuracy: 0.1 + 0.2,
+        validation_loss: Some(1e-300),
+        validation_accuracy: None,
+        averaged_validation_loss: None,
+        averaged_validation_accuracy: Some(2.0 / 3.0),
+    }
+}
+
+fn timing(epoch: u64) -> TimingRow {
+    TimingRow { epoch, wall_secs: 1.0 / 7.0, images_per_sec: 1e4 / 7.0 }
+}
+
+fn status(outcome: Outcome) -> Status {
+    Status {
+        format: FORMAT,
+        outcome,
+        test: Some(Scores { images: 2_000, loss: 0.1 + 0.2, accuracy: 0.8755, top5_accuracy: None }),
+        averaged_test: None,
+        steps: 20,
+        train_secs: 1.5,
+        images_per_sec: 1e4,
+        peak_bytes: None,
+        threads: 2,
+        finished_at: timestamp(UNIX_EPOCH),
+    }
+}
+
+fn claim(ledger: &Ledger, trial: &Trial) -> RunWriter {
+    match ledger.claim(trial).unwrap() {
+        Claim::Mine(writer) => writer,
+        other => panic!("expected the trial to be free, found {other:?}"),
+    }
+}
+
+/// A ledger in a folder that is removed at the end of the test.
+fn scratch() -> (tempfile::TempDir, Ledger) {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path().join("results/question"));
+    (dir, ledger)
+}
+
+#[test]
+fn a_run_goes_from_new_to_done() {
+    let (_dir, ledger) = scratch();
+    let trial = trial(0);
+    assert_eq!(ledger.state(&trial).unwrap(), RunState::New);
+    assert!(ledger.read().unwrap().runs.is_empty());
+    assert!(!ledger.root().exists(), "looking creates nothing");
+
+    let mut writer = claim(&ledger, &trial);
+    assert_eq!(ledger.state(&trial).unwrap(), RunState::Running);
+    writer.append(&row(1), &timing(1)).unwrap();
+    assert_eq!(ledger.read().unwrap().runs[0].metrics, [row(1)], "rows are on disk at once");
+    writer.append(&row(2), &timing(2)).unwrap();
+    let done = status(Outcome::Finished);
+    writer.finish(&done).unwrap();
+
+    assert_eq!(ledger.state(&trial).unwrap(), RunState::Done(Box::new(done.clone())));
+    assert!(matches!(ledger.claim(&trial).unwrap(), Claim::Done(found) if *found == done));
+    let contents = ledger.read().unwrap();
+    assert_eq!(contents.problems, []);
+    let run = &contents.runs[0];
+    assert_eq!(run.dir, ledger.run_dir(&trial));
+    assert_eq!(
+        (run.metrics.as_slice(), run.timing.as_slice()),
+        (&[row(1), row(2)][..], &[timing(1), timing(2)][..])
+    );
+    assert_eq!(run.status, Some(done));
+    assert_eq!((&run.point, run.level, run.cost), (&trial.point, trial.level, trial.cost));
+}
+
+#[test]
+fn a_record_survives_its_file_bit_for_bit() {
+    let (_dir, ledger) = scratch();
+    let mut record = Record { seed: i64::MAX as u64, ..Record::default() };
+    record.training.weight_decay = 5e-324;
+    record.training.label_smoothing = 0.1 + 0.2;
+    record.network.dropout = 0.9f64.next_down();
+    record.network.segments = toml::Value::Array(vec![1.into(), "per-channel".into()]).try_into().unwrap();
+    (record.network.entry, record.network.middle) = (vec![8], 0);
+    let graph = record.network.graph(MapShape::new(28, 28, 1), 10).unwrap();
+    let reference = graph.cost();
+    let budget = crate::BudgetOutcome {
+        hold: decouple_spectrum::budget::Quantity::Macs,
+        target: 3,
+        reached: 4,
+        width: 1.0 / 3.0,
+        drift: crate::Drift::between(&reference, &reference),
+    };
+    let trial = Trial::new(Vec::new(), record, graph, Some(budget));
+    drop(claim(&ledger, &trial));
+    let contents = ledger.read().unwrap();
+    assert_eq!(contents.problems, []);
+    let run = &contents.runs[0];
+    assert_eq!((&run.record, run.id), (&trial.record, trial.id));
+    assert_eq!((&run.budget, &run.layers), (&trial.budget, &trial.layers));
+    assert_eq!(run.record.training.weight_decay.to_bits(), 5e-324f64.to_bits());
+    assert_eq!(run.level.to_bits(), trial.level.to_bits());
+}
+
+#[test]
+fn a_run_cut_off_starts_afresh() {
+    let (_dir, ledger) = scratch();
+    let trial = trial(0);
+    let mut writer = claim(&ledger, &trial);
+    writer.append(&row(1), &timing(1)).unwrap();
+    let dir = writer.dir().to_owned();
+    drop(writer);
+    assert_eq!(ledger.state(&trial).unwrap(), RunState::Partial);
+    // Killed in the middle of a row.
+    let metrics = fs::read_to_string(dir.join("metrics.csv")).unwrap() + "2,20,12";
+    fs::write(dir.join("metrics.csv"), metrics).unwrap();
+    let contents = ledger.read().unwrap();
+    assert_eq!(contents.problems, []);
+    assert_eq!(contents.runs[0].metrics, [row(1)], "the torn row is dropped");
+    assert_eq!(contents.runs[0].status, None);
+
+    let writer = claim(&ledger, &trial);
+    assert!(ledger.read().unwrap().runs[0].metrics.is_empty(), "its rows are replaced");
+    writer.finish(&status(Outcome::Finished)).unwrap();
+    assert_eq!(ledger.read().unwrap().runs.len(), 1);
+}
+
+#[test]
+fn a_torn_row_in_a_run_that_is_over_is_a_problem() {
+    let (_dir, ledger) = scratch();
+    let mut writer = claim(&ledger, &trial(0));
+    writer.append(&row(1), &timing(1)).unwrap();
+    let path = writer.dir().join("metrics.csv");
+    writer.finish(&status(Outcome::Finished)).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.trim_end()).unwrap();
+    let contents = ledger.read().unwrap();
+    assert!(contents.runs.is_empty());
+    assert!(contents.problems[0].message.ends_with("metrics.csv: ends in the middle of a row"));
+}
+
+#[test]
+fn of_many_claims_one_wins() {
+    let (_dir, ledger) = scratch();
+    let trial = trial(0);
+    let (start, end) = (Barrier::new(8), Barrier::new(8));
+    let won = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    start.wait();
+                    let claim = ledger.claim(&trial).unwrap();
+                    // Nobody lets go before everybody has tried.
+                    end.wait();
+                    matches!(claim, Claim::Mine(_))
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).filter(|won| *won).count()
+    });
+    assert_eq!(won, 1);
+    assert_eq!(ledger.state(&trial).unwrap(), RunState::Partial, "dropping the claim frees the lock");
+}
+
+/// Runs as a child of the test below, where it holds a claim until it is killed.
+#[test]
+fn hold_a_claim_for_another_process() {
+    let Some(root) = std::env::var_os("DECOUPLE_TEST_LEDGER") else { return };
+    let _writer = claim(&Ledger::open(&root), &trial(0));
+    fs::write(Path::new(&root).join("claimed"), "").unwrap();
+    thread::sleep(Duration::from_secs(30));
+}
+
+#[test]
+fn a_claim_of_a_killed_process_is_free_again() {
+    let (_dir, ledger) = scratch();
+    let trial = trial(0);
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["hold_a_claim_for_another_process", "--nocapture"])
+        .env("DECOUPLE_TEST_LEDGER", ledger.root())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !ledger.root().join("claimed").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the child ended before it claimed the trial");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(ledger.state(&trial).unwrap(), RunState::Running);
+    assert!(matches!(ledger.claim(&trial).unwrap(), Claim::Taken));
+    assert!(matches!(ledger.reset(&trial), Err(LedgerError::Locked { .. })));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(ledger.state(&trial).unwrap(), RunState::Partial);
+    drop(claim(&ledger, &trial));
+}
+
+#[test]
+fn reset_forgets_a_run() {
+    let (_dir, ledger) = scratch();
+    let trial = trial(0);
+    claim(&ledger, &trial).finish(&status(Outcome::Finished)).unwrap();
+    ledger.reset(&trial).unwrap();
+    assert_eq!(ledger.state(&trial).unwrap(), RunState::New);
+    ledger.reset(&trial).unwrap();
+}
+
+#[test]
+fn a_finished_run_is_found_after_its_point_is_renamed() {
+    let (_dir, ledger) = scratch();
+    let mut trial = trial(0);
+    claim(&ledger, &trial).finish(&status(Outcome::Finished)).unwrap();
+    trial.point.push(("kernel".to_owned(), "3".to_owned()));
+    assert!(matches!(ledger.claim(&trial).unwrap(), Claim::Done(_)));
+    ledger.reset(&trial).unwrap();
+    assert!(ledger.read().unwrap().runs.is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_hides_nothing() {
+    let (_dir, ledger) = scratch();
+    let trials = [0, 1, 2, 3].map(trial);
+    for trial in &trials {
+        claim(&ledger, trial).finish(&status(Outcome::Diverged { step: 12 })).unwrap();
+    }
+    let newer = ledger.run_dir(&trials[1]).join("status.json");
+    fs::write(&newer, r#"{ "format": 99, "outcome": "ascended" }"#).unwrap();
+    let edited = ledger.run_dir(&trials[2]).join("trial.toml");
+    let text = fs::read_to_string(&edited).unwrap();
+    fs::write(&edited, text.replace("epochs = 10", "epochs = 11")).unwrap();
+    fs::remove_file(ledger.run_dir(&trials[3]).join("trial.toml")).unwrap();
+    fs::write(ledger.root().join("runs/notes.txt"), "mine").unwrap();
+
+    let contents = ledger.read().unwrap();
+    assert_eq!(contents.runs.len(), 1);
+    assert_eq!(contents.runs[0].id, trials[0].id);
+    let messages = contents.problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("\n");
+    assert_eq!(contents.problems.len(), 4, "{messages}");
+    for part in [
+        "format 99 is unknown to this version, which reads 1",
+        "it was edited by hand",
+        "has no record",
+        "no run's folder",
+    ] {
+        assert!(messages.contains(part), "{part:?} is not in: {messages}");
+    }
+    let error = ledger.claim(&trials[1]).unwrap_err();
+    assert!(matches!(error, LedgerError::UnknownFormat { found: 99, .. }), "{error}");
+}
+
+#[test]
+fn the_headline_is_the_averaged_accuracy_of_a_finished_run() {
+    let scores =
+        |accuracy| Some(Scores { images: 10, loss: f64::INFINITY, accuracy, top5_accuracy: Some(1.0) });
+    let mut done = Status { averaged_test: scores(0.9), ..status(Outcome::Finished) };
+    assert_eq!(done.headline(), Some(0.9));
+    done.averaged_test = None;
+    assert_eq!(done.headline(), Some(0.8755));
+    done.outcome = Outcome::Diverged { step: 3 };
+    assert_eq!(done.headline(), None);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_survives_as_nan() {
+    let scores = Scores { images: 10, loss: f64::INFINITY, accuracy: 0.1, top5_accuracy: None };
+    let text = serde_json::to_string(&scores).unwrap();
+    let back: Scores = serde_json::from_str(&text).unwrap();
+    assert!(back.loss.is_nan() && back.accuracy == 0.1);
+}
+
+#[test]
+fn timestamps_are_civil_dates() {
+    let at = |secs| timestamp(UNIX_EPOCH + Duration::from_secs(secs));
+    assert_eq!(at(0), "1970-01-01T00:00:00Z");
+    assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
+    assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+    assert_eq!(at(1_000_000_000), "2001-09-09T01:46:40Z");
+    assert_eq!(at(1_735_689_599), "2024-12-31T23:59:59Z");
+    assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
+}

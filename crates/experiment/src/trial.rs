@@ -1,0 +1,220 @@
+//! One resolved training run: its record, its name, and what it will cost.
+
+use std::fmt;
+use std::str::FromStr;
+
+use decouple_datasets::DataSpec;
+use decouple_spectrum::budget::Quantity;
+use decouple_spectrum::cost::Cost;
+use decouple_spectrum::graph::Graph;
+use decouple_spectrum::network::NetworkSpec;
+use decouple_spectrum::segments::level;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainingSpec;
+
+/// Version of the files of a run: `trial.toml`, `status.json` and the rows.
+/// A change that old files do not survive raises it, and with it every id.
+pub const FORMAT: u32 = 1;
+
+/// Everything that a run depends on. A run is a pure function of it: equal
+/// records on one kind of processor give equal bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Start of every random stream of the run.
+    pub seed: u64,
+    /// The network, with explicit channel counts where a budget set its width.
+    pub network: NetworkSpec,
+    /// The images.
+    pub data: DataSpec,
+    /// How it is trained.
+    pub training: TrainingSpec,
+}
+
+impl Record {
+    /// The name of every run of this record: the BLAKE3 hash of [`FORMAT`] and
+    /// the record as compact JSON, of which the first 64 bits are kept.
+    pub fn id(&self) -> RunId {
+        let canonical = serde_json::to_vec(&(FORMAT, self)).expect("a record has only string keys");
+        let hash = blake3::hash(&canonical);
+        RunId(u64::from_be_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes")))
+    }
+}
+
+/// The name of a run, written as 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(u64);
+
+impl RunId {
+    /// The first 8 digits, which tell the runs of one experiment apart for people.
+    pub fn short(self) -> String {
+        format!("{:08x}", self.0 >> 32)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A run id that is not 16 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no run id: expected 16 hexadecimal digits")]
+pub struct ParseRunIdError(String);
+
+impl FromStr for RunId {
+    type Err = ParseRunIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseRunIdError> {
+        let is_hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match u64::from_str_radix(text, 16) {
+            Ok(id) if is_hex => Ok(Self(id)),
+            _ => Err(ParseRunIdError(text.to_owned())),
+        }
+    }
+}
+
+impl Serialize for RunId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// One training run of a sweep, resolved: nothing is left to a default.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The name of the run.
+    pub id: RunId,
+    /// Axis name and value as text, in the file's order, without the seed.
+    pub point: Vec<(String, String)>,
+    /// Everything that the run depends on.
+    pub record: Record,
+    /// The network of the record.
+    pub graph: Graph,
+    /// Cost of the graph.
+    pub cost: Cost,
+    /// What the budget did, where there is one.
+    pub budget: Option<BudgetOutcome>,
+    /// The spatial convolutions, in order.
+    pub layers: Vec<LayerRecord>,
+    /// Decoupling level of the network: the mean over its layers.
+    pub level: f64,
+}
+
+impl Trial {
+    /// The trial of a record at a point of a sweep.
+    pub(crate) fn new(
+        point: Vec<(String, String)>,
+        record: Record,
+        graph: Graph,
+        budget: Option<BudgetOutcome>,
+    ) -> Self {
+        let layers = graph
+            .spatial_layers
+            .iter()
+            .map(|layer| LayerRecord {
+                name: graph.node(layer.node).name.clone(),
+                channels: layer.channels,
+                segments: layer.segments,
+                level: level(layer.segments, layer.channels),
+            })
+            .collect();
+        let (cost, level) = (graph.cost(), graph.level());
+        Self { id: record.id(), point, record, graph, cost, budget, layers, level }
+    }
+
+    /// The seed of the record.
+    pub fn seed(&self) -> u64 {
+        self.record.seed
+    }
+
+    /// The point in words: `segments = 3, intermediate = relu`, or `base` in a
+    /// sweep over seeds alone.
+    pub fn point_label(&self) -> String {
+        if self.point.is_empty() {
+            return "base".to_owned();
+        }
+        let pairs: Vec<_> = self.point.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
+        pairs.join(", ")
+    }
+
+    /// Name of the run's folder, such as `segments=3,intermediate=relu,seed=1-3f9c21aa`.
+    ///
+    /// Safe on every file system: letters, digits and `.,=+_-` of ASCII alone,
+    /// at most 200 bytes. The id at the end tells apart what this makes equal.
+    pub fn dir_name(&self) -> String {
+        let pairs = self.point.iter().map(|(axis, value)| format!("{axis}={value},"));
+        let name: String = pairs.collect::<String>() + &format!("seed={}", self.record.seed);
+        let safe: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || ".,=+_-".contains(c) { c } else { '-' })
+            .take(200 - 9)
+            .collect();
+        format!("{}-{}", safe.trim_start_matches('.'), self.id.short())
+    }
+}
+
+/// What a budget did to a point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetOutcome {
+    /// The quantity held equal.
+    pub hold: Quantity,
+    /// What the reference has of it.
+    pub target: u64,
+    /// What this point has of it.
+    pub reached: u64,
+    /// Factor on the channel counts of the network as typed.
+    pub width: f64,
+    /// How far every quantity is from the reference.
+    pub drift: Drift,
+}
+
+/// Costs relative to the reference: 0.1 is 10 % more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drift {
+    /// Of the trained values.
+    pub parameters: f64,
+    /// Of the multiply-adds.
+    pub macs: f64,
+    /// Of the outputs of convolutions and dense layers.
+    pub activations: f64,
+}
+
+impl Drift {
+    /// The drift of `cost` from `reference`.
+    pub fn between(cost: &Cost, reference: &Cost) -> Self {
+        let relative = |cost: u64, reference: u64| cost as f64 / reference as f64 - 1.0;
+        Self {
+            parameters: relative(cost.parameters, reference.parameters),
+            macs: relative(cost.macs, reference.macs),
+            activations: relative(cost.activations, reference.activations),
+        }
+    }
+}
+
+/// A spatial convolution as resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerRecord {
+    /// Path of the layer.
+    pub name: String,
+    /// Its channels.
+    pub channels: usize,
+    /// Its segments, at most one a channel.
+    pub segments: usize,
+    /// Its decoupling level.
+    pub level: f64,
+}
+
+#[cfg(test)]
+mod tests;
