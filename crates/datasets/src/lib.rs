@@ -1,1 +1,50 @@
-//! datasets
+//! Image data sets: readers, checks, augmentation, batches.
+//!
+//! [`load`] turns a [`DataSpec`] into a [`Dataset`]: training, validation and
+//! test images as bytes, with their labels. [`epoch_order`] says in which order
+//! an epoch visits them, [`fill_batch`] augments and normalises some of them
+//! into an (n, h, w, c) batch. Nothing here keeps state between calls: every
+//! random choice is a function of a seed from [`derive_seed`], so a run that is
+//! resumed needs only its position, and every trial of a sweep at one seed sees
+//! the same images in the same order.
+//!
+//! ```
+//! use decouple_datasets::{DataSpec, derive_seed, epoch_order, fill_batch, load};
+//!
+//! let data = load(&DataSpec::default(), None)?;
+//! assert_eq!((data.train.len(), data.test.len()), (10_000, 2_000));
+//!
+//! let (seed, epoch) = (0, 3);
+//! let order = epoch_order(data.train.len(), derive_seed(seed, "order", epoch, 0));
+//! let indices = &order[..64];
+//! let mut images = vec![0.0; indices.len() * data.shape().len()];
+//! let mut labels = Vec::new();
+//! fill_batch(
+//!     &data.train,
+//!     indices,
+//!     &["pad-crop 2".parse()?, "flip".parse()?],
+//!     |index| derive_seed(seed, "augment", epoch, u64::from(index)),
+//!     &data.normalisation(),
+//!     &mut images,
+//!     &mut labels,
+//! )?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod augment;
+mod batch;
+mod dataset;
+mod error;
+mod fashion_mnist;
+mod idx;
+mod seeds;
+mod spec;
+
+pub use augment::{Augment, ParseAugmentError};
+pub use batch::{BatchError, Normalisation, epoch_order, fill_batch};
+pub use dataset::{Dataset, ImageShape, Split, load};
+pub use error::{DataError, Place};
+pub use seeds::{derive_seed, stream, uniform_below};
+pub use spec::{DataSpec, SetName, Subset};

@@ -1,0 +1,202 @@
+//! Fashion-MNIST: the part that the program carries, and the full set from a
+//! folder.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::dataset::Published;
+use crate::idx::{Layout, Source, read_split};
+use crate::{DataError, Place, SetName};
+
+/// The licence of the images.
+pub(crate) const LICENCE: &str = include_str!("../assets/fashion-mnist/LICENSE");
+
+/// The classes, by label.
+pub(crate) const CLASSES: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+
+const LAYOUT: Layout = Layout {
+    rows: 28,
+    columns: 28,
+    classes: CLASSES.len(),
+    // More than the 60,000 images of the training file, few enough that no header
+    // can ask for more than 79 MB.
+    most_items: 100_000,
+};
+
+/// Where Debian's package `dataset-fashion-mnist` puts the full set.
+const DEBIAN_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
+
+/// Checksum of the published 60,000 training and 10,000 test images.
+const PUBLISHED_CHECKSUM: &str = "3541b2d7c6594e3f3ecb59079e485409b42f20ed2ef5563963f382bbd0ee1842";
+
+/// The two files of a split under their published names, and what the program
+/// carries of them: the first 1,000 training or 200 test images of each class, in
+/// the order of the published file. `tools/make-fashion-mnist-subset` makes them
+/// and, with `--check`, compares them with that rule.
+struct Files {
+    images: &'static str,
+    labels: &'static str,
+    embedded_images: &'static [u8],
+    embedded_labels: &'static [u8],
+}
+
+const TRAIN: Files = Files {
+    images: "train-images-idx3-ubyte",
+    labels: "train-labels-idx1-ubyte",
+    embedded_images: include_bytes!("../assets/fashion-mnist/train-images-idx3-ubyte.gz"),
+    embedded_labels: include_bytes!("../assets/fashion-mnist/train-labels-idx1-ubyte.gz"),
+};
+
+const TEST: Files = Files {
+    images: "t10k-images-idx3-ubyte",
+    labels: "t10k-labels-idx1-ubyte",
+    embedded_images: include_bytes!("../assets/fashion-mnist/t10k-images-idx3-ubyte.gz"),
+    embedded_labels: include_bytes!("../assets/fashion-mnist/t10k-labels-idx1-ubyte.gz"),
+};
+
+/// The training and test images that the program carries.
+pub(crate) fn embedded() -> Result<Published, DataError> {
+    let split = |files: Files| {
+        let images = Source { file: Path::new("embedded").join(files.images), input: files.embedded_images };
+        let labels = Source { file: Path::new("embedded").join(files.labels), input: files.embedded_labels };
+        read_split(images, labels, &LAYOUT)
+    };
+    Ok(Published::new(split(TRAIN)?, split(TEST)?))
+}
+
+/// The published training and test images from `folder` or its sub-folder
+/// `fashion-mnist`; if no folder is given, from where Debian's package puts them.
+pub(crate) fn full(folder: Option<&Path>) -> Result<Published, DataError> {
+    let folder = folder.unwrap_or(Path::new(DEBIAN_FOLDER));
+    let named = folder.join(SetName::FashionMnist.to_string());
+    let folder = if named.is_dir() { &named } else { folder };
+    let published = read_folder(folder)?;
+    if published.checksum != PUBLISHED_CHECKSUM {
+        return Err(DataError::NotPublished {
+            set: SetName::FashionMnist,
+            folder: folder.to_owned(),
+            expected: PUBLISHED_CHECKSUM,
+            found: published.checksum,
+        });
+    }
+    Ok(published)
+}
+
+/// Training and test images from any four sound files under the published names.
+fn read_folder(folder: &Path) -> Result<Published, DataError> {
+    let split = |files: Files| read_split(open(folder, files.images)?, open(folder, files.labels)?, &LAYOUT);
+    Ok(Published::new(split(TRAIN)?, split(TEST)?))
+}
+
+/// Opens `name`, or else `name.gz`.
+fn open(folder: &Path, name: &'static str) -> Result<Source<File>, DataError> {
+    for file in [folder.join(name), folder.join(format!("{name}.gz"))] {
+        match File::open(&file) {
+            Ok(input) => return Ok(Source { file, input }),
+            Err(source) if source.kind() == ErrorKind::NotFound => {}
+            Err(source) => {
+                return Err(DataError::Io { place: Place { file, offset: 0, packed: false }, source });
+            }
+        }
+    }
+    Err(DataError::Missing { set: SetName::FashionMnist, folder: folder.to_owned(), name })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    /// The embedded files under their published names, unpacked where `plain` says.
+    fn folder(plain: impl Fn(&str) -> bool) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for files in [TRAIN, TEST] {
+            for (name, packed) in
+                [(files.images, files.embedded_images), (files.labels, files.embedded_labels)]
+            {
+                if plain(name) {
+                    let mut content = Vec::new();
+                    GzDecoder::new(packed).read_to_end(&mut content).unwrap();
+                    fs::write(folder.path().join(name), content).unwrap();
+                } else {
+                    fs::write(folder.path().join(format!("{name}.gz")), packed).unwrap();
+                }
+            }
+        }
+        folder
+    }
+
+    #[test]
+    fn plain_and_packed_files_are_the_same() {
+        let expected = embedded().unwrap();
+        for folder in [folder(|_| false), folder(|_| true), folder(|name| name.contains("images"))] {
+            let read = read_folder(folder.path()).unwrap();
+            assert!(read.train == expected.train && read.test == expected.test);
+            assert_eq!(read.checksum, expected.checksum);
+        }
+    }
+
+    #[test]
+    fn sound_files_of_other_images_are_not_the_published_set() {
+        let folder = folder(|_| false);
+        let error = full(Some(folder.path())).unwrap_err();
+        assert!(matches!(error, DataError::NotPublished { .. }), "{error}");
+        assert!(error.to_string().starts_with(&folder.path().display().to_string()), "{error}");
+    }
+
+    #[test]
+    fn the_sets_own_folder_is_found() {
+        let inner = folder(|_| false);
+        let outer = tempfile::tempdir().unwrap();
+        fs::rename(inner.path(), outer.path().join("fashion-mnist")).unwrap();
+        assert!(matches!(full(Some(outer.path())), Err(DataError::NotPublished { .. })));
+    }
+
+    #[test]
+    fn each_missing_file_is_named_with_what_to_do() {
+        for files in [TRAIN, TEST] {
+            for name in [files.images, files.labels] {
+                let folder = folder(|_| false);
+                fs::remove_file(folder.path().join(format!("{name}.gz"))).unwrap();
+                let text = full(Some(folder.path())).unwrap_err().to_string();
+                for part in [name, &format!("{name}.gz"), "dataset-fashion-mnist", "DECOUPLE_DATA"] {
+                    assert!(text.contains(part), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_with_its_path() {
+        let folder = folder(|_| true);
+        let file = folder.path().join(TEST.labels);
+        fs::write(&file, b"\0\0\x08\x01").unwrap();
+        let text = full(Some(folder.path())).unwrap_err().to_string();
+        assert_eq!(text, format!("{}: byte 4: the content ends here; expected 8 bytes", file.display()));
+    }
+
+    #[test]
+    fn a_folder_in_place_of_a_file_is_an_error() {
+        let folder = folder(|_| true);
+        let file = folder.path().join(TRAIN.images);
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        assert!(matches!(full(Some(folder.path())), Err(DataError::Io { .. })));
+    }
+}

@@ -1,0 +1,188 @@
+//! Files in the IDX format of MNIST, plain or packed with gzip.
+//!
+//! Layout (LeCun, Cortes and Burges, "The MNIST database"): a magic number of
+//! two zero bytes, a type (8: unsigned bytes) and the number of dimensions; the
+//! extent of each dimension as a big-endian u32; then the items, last dimension
+//! fastest.
+//!
+//! Nothing in a file is believed before it is checked: memory is reserved for at
+//! most as many items as the layout allows, however many the header declares or
+//! a packed file unpacks to.
+
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::PathBuf;
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::{DataError, ImageShape, Place, Split};
+
+/// First bytes of a packed file. An IDX file begins with two zeros, so content
+/// and not the name decides.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+const MAGIC_LABELS: u32 = 0x0000_0801;
+const MAGIC_IMAGES: u32 = 0x0000_0803;
+
+/// What the files of a set must look like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// Rows of every image.
+    pub(crate) rows: u32,
+    /// Columns of every image.
+    pub(crate) columns: u32,
+    /// Labels are below this.
+    pub(crate) classes: usize,
+    /// Most images or labels that a file may declare; with the extents it bounds
+    /// the memory that a hostile file can ask for.
+    pub(crate) most_items: u32,
+}
+
+/// Something to read, and the name it has in errors.
+pub(crate) struct Source<R> {
+    pub(crate) file: PathBuf,
+    pub(crate) input: R,
+}
+
+/// Reads a file of grey images, (count, rows, columns) bytes, and the file with
+/// one label for each, both to their ends.
+pub(crate) fn read_split(
+    images: Source<impl Read>,
+    labels: Source<impl Read>,
+    layout: &Layout,
+) -> Result<Split, DataError> {
+    let images_file = images.file.clone();
+    let (image_count, pixels) = read_images(images, layout)?;
+    let (count_place, labels) = read_labels(labels, layout)?;
+    if labels.len() != image_count {
+        return Err(DataError::Count {
+            labels: count_place,
+            found: labels.len(),
+            images: images_file,
+            image_count,
+        });
+    }
+    let shape = ImageShape { h: layout.rows as usize, w: layout.columns as usize, c: 1 };
+    Ok(Split { shape, images: pixels, labels })
+}
+
+/// The number of images, and their pixels.
+fn read_images(source: Source<impl Read>, layout: &Layout) -> Result<(usize, Vec<u8>), DataError> {
+    let mut content = Content::open(source)?;
+    let (_, count) = content.header(MAGIC_IMAGES, layout.most_items)?;
+    let place = content.place();
+    let expected = [layout.rows, layout.columns];
+    let found = [content.number()?, content.number()?];
+    if found != expected {
+        return Err(DataError::Extents { place, expected, found });
+    }
+    let image_len = u64::from(layout.rows) * u64::from(layout.columns);
+    let pixels = content.payload(u64::from(count) * image_len)?;
+    Ok((count as usize, pixels))
+}
+
+/// The place of the number of labels, and the labels.
+fn read_labels(source: Source<impl Read>, layout: &Layout) -> Result<(Place, Vec<u16>), DataError> {
+    let mut content = Content::open(source)?;
+    let (count_place, count) = content.header(MAGIC_LABELS, layout.most_items)?;
+    let first = content.place();
+    let labels = content.payload(u64::from(count))?;
+    if let Some(at) = labels.iter().position(|&label| usize::from(label) >= layout.classes) {
+        let place = Place { offset: first.offset + at as u64, ..first };
+        return Err(DataError::Label { place, classes: layout.classes, found: labels[at] });
+    }
+    Ok((count_place, labels.into_iter().map(u16::from).collect()))
+}
+
+/// The unpacked content of a file and how far it has been read.
+struct Content<'a> {
+    file: PathBuf,
+    packed: bool,
+    offset: u64,
+    input: Box<dyn Read + 'a>,
+}
+
+impl<'a> Content<'a> {
+    fn open<R: Read + 'a>(source: Source<R>) -> Result<Self, DataError> {
+        let Source { file, mut input } = source;
+        let mut start = Vec::new();
+        if let Err(source) = input.by_ref().take(2).read_to_end(&mut start) {
+            return Err(DataError::Io { place: Place { file, offset: 0, packed: false }, source });
+        }
+        let packed = start == GZIP_MAGIC;
+        let whole = Cursor::new(start).chain(input);
+        let input: Box<dyn Read + 'a> =
+            if packed { Box::new(MultiGzDecoder::new(BufReader::new(whole))) } else { Box::new(whole) };
+        Ok(Self { file, packed, offset: 0, input })
+    }
+
+    /// The next byte.
+    fn place(&self) -> Place {
+        Place { file: self.file.clone(), offset: self.offset, packed: self.packed }
+    }
+
+    /// Checks the magic number, then reads the count of items and says where it
+    /// stands.
+    fn header(&mut self, magic: u32, most_items: u32) -> Result<(Place, u32), DataError> {
+        let place = self.place();
+        let found = self.number()?;
+        if found != magic {
+            return Err(DataError::Magic { place, expected: magic, found });
+        }
+        let place = self.place();
+        let count = self.number()?;
+        if count > most_items {
+            return Err(DataError::TooMany { place, most_items, found: count });
+        }
+        Ok((place, count))
+    }
+
+    /// The next number of the header.
+    fn number(&mut self) -> Result<u32, DataError> {
+        let expected = self.offset + 4;
+        match self.up_to(4)?.try_into() {
+            Ok(bytes) => Ok(u32::from_be_bytes(bytes)),
+            Err(_) => Err(DataError::Truncated { place: self.place(), expected }),
+        }
+    }
+
+    /// The rest of the content, which must be `len` bytes.
+    fn payload(mut self, len: u64) -> Result<Vec<u8>, DataError> {
+        let end = self.offset + len;
+        // One byte more shows both trailing bytes and gzip's own check at its end.
+        let bytes = self.up_to(len + 1)?;
+        if self.offset < end {
+            return Err(DataError::Truncated { place: self.place(), expected: end });
+        }
+        if self.offset > end {
+            return Err(DataError::Oversized { place: Place { offset: end, ..self.place() } });
+        }
+        Ok(bytes)
+    }
+
+    /// Reads `len` bytes, or fewer at the end of the content. Reserves them all, so
+    /// `len` must have been compared with a limit.
+    fn up_to(&mut self, len: u64) -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::with_capacity(len as usize);
+        let result = self.input.by_ref().take(len).read_to_end(&mut bytes);
+        self.offset += bytes.len() as u64;
+        match result {
+            Ok(_) => Ok(bytes),
+            Err(source) if self.packed && is_damage(&source) => {
+                Err(DataError::Gzip { place: self.place(), source })
+            }
+            Err(source) => Err(DataError::Io { place: self.place(), source }),
+        }
+    }
+}
+
+/// Whether an error is the decompressor's verdict on its input, not a failure to
+/// read that input.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
+}
+
+#[cfg(test)]
+mod tests;
