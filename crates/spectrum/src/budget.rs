@@ -16,9 +16,15 @@ pub const TOLERANCE: f64 = 0.005;
 /// single channels of wide layers, and four decimals when printed.
 const WIDTH_STEPS: u64 = 10_000;
 
-/// At most this many layers' channel counts move by one from their rounded
-/// value.
-const MAX_DEPARTURES: usize = 3;
+/// At most this many single channels are added to or taken from the layers of
+/// one width.
+const MAX_DEPARTURE: u8 = 5;
+
+/// Channels move off at most this many widths beyond the two nearest.
+const STARTS: usize = 4;
+
+/// Networks that are lowered for each number of moved channels.
+const TRIED: usize = 4;
 
 /// The quantity that a budget holds equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,7 +78,15 @@ pub struct Solved {
 impl Solved {
     /// `(reached - target) / target`: negative below the budget.
     pub fn relative_error(&self) -> f64 {
-        relative_error(self.reached, self.target)
+        (self.reached as f64 - self.target as f64) / self.target as f64
+    }
+
+    fn distance(&self) -> f64 {
+        self.relative_error().abs()
+    }
+
+    fn meets_budget(&self) -> bool {
+        self.distance() <= TOLERANCE
     }
 }
 
@@ -131,12 +145,15 @@ pub enum BudgetError {
 /// images of shape `input` and `classes` logits.
 ///
 /// The width found takes the place of `spec.width`. Where rounding to whole
-/// channels leaves the cost more than [`TOLERANCE`] away, up to three layers'
-/// counts move by one channel, as few as suffice. A network that has exactly
-/// `target` at its own width keeps that width. Segments are resolved anew at
-/// each width, so the cost of `channels-per-segment` and `level` falls here
-/// and there as the width grows; of several widths that meet the budget, one
-/// is found, always the same. Takes one to a few hundred lowerings.
+/// channels leaves the cost more than [`TOLERANCE`] away, up to five single
+/// channels are added to or taken from its layers, at most two a layer and as
+/// few as suffice. A network that has exactly `target` at its own width keeps
+/// that width.
+///
+/// Segments are resolved anew at each width, so with `channels-per-segment`
+/// and `level` the cost falls here and there as the width grows. Of several
+/// widths that meet the budget, one is found, always the same. Takes one to a
+/// few hundred lowerings.
 ///
 /// # Errors
 /// [`BudgetError`] says what the nearest network has.
@@ -153,9 +170,8 @@ pub fn solve(
     if own.reached == target {
         return Ok(own);
     }
-    let (below, above) = search.bracket()?;
-    let nearest = search.nearest([below, above])?;
-    if nearest.relative_error().abs() <= TOLERANCE { Ok(nearest) } else { Err(search.failure(nearest)?) }
+    let nearest = search.nearest(search.crossing()?)?;
+    if nearest.meets_budget() { Ok(nearest) } else { Err(search.failure(nearest)?) }
 }
 
 /// What a search looks for, and in which network.
@@ -187,57 +203,119 @@ impl Search<'_> {
         MAX_CHANNELS as u64 * WIDTH_STEPS / widest as u64
     }
 
-    /// Two networks one step of width apart, the first below the target and
-    /// the second not; the same network twice where the target lies outside.
-    fn bracket(&self) -> Result<(Solved, Solved), SpecError> {
+    /// A step of width at which the network is below the target while the next
+    /// step is not; the last step where even that is below.
+    fn crossing(&self) -> Result<u64, SpecError> {
+        let is_below = |step| Ok::<_, SpecError>(self.at_step(step)?.reached < self.target);
         let last = self.last_step();
         let (mut low, mut high) = (1, WIDTH_STEPS.min(last));
-        let mut below = self.at_step(low)?;
-        if below.reached >= self.target {
-            return Ok((below.clone(), below));
-        }
-        let mut above = self.at_step(high)?;
-        while above.reached < self.target {
+        while is_below(high)? {
             if high == last {
-                return Ok((above.clone(), above));
+                return Ok(last);
             }
-            (low, below) = (high, above);
-            high = last.min(high * 2);
-            above = self.at_step(high)?;
+            (low, high) = (high, last.min(high * 2));
         }
         while high - low > 1 {
             let middle = low.midpoint(high);
-            let network = self.at_step(middle)?;
-            if network.reached < self.target {
-                (low, below) = (middle, network);
-            } else {
-                (high, above) = (middle, network);
-            }
+            if is_below(middle)? { low = middle } else { high = middle }
         }
-        Ok((below, above))
+        Ok(low)
     }
 
-    /// The network with the fewest channels moved off `starts` that meets the
-    /// budget, and of those the nearest to it; if none does, the nearest.
-    fn nearest(&self, starts: [Solved; 2]) -> Result<Solved, SpecError> {
-        let counts = self.spec.channels().len();
-        let [below, above] = starts;
-        let mut best = if distance(&above) < distance(&below) { above.clone() } else { below.clone() };
-        for departures in 1..=MAX_DEPARTURES {
-            if distance(&best) <= TOLERANCE {
-                break;
+    /// A network that meets the budget, as close to one width as possible; if
+    /// there is none, the nearest that was found.
+    fn nearest(&self, crossing: u64) -> Result<Solved, SpecError> {
+        let next = (crossing + 1).min(self.last_step());
+        let best = self.at_step(crossing)?;
+        let best = self.adjusted(best.clone(), &[best, self.at_step(next)?])?;
+        if best.meets_budget() {
+            return Ok(best);
+        }
+        // Where the cost falls with the width, it crosses the target again.
+        self.adjusted(best, &self.around(crossing)?)
+    }
+
+    /// The networks whose widths lie within a quarter of step `crossing` and
+    /// whose costs lie nearest to the budget.
+    fn around(&self, crossing: u64) -> Result<Vec<Solved>, SpecError> {
+        let widest = self.spec.channels().into_iter().max().unwrap_or(1);
+        // Four steps for each channel that the widest layer gains.
+        let stride = (WIDTH_STEPS / (4 * widest as u64)).max(1) as usize;
+        let (first, last) = (crossing - crossing / 4, (crossing + crossing / 4).min(self.last_step()));
+        let mut networks: Vec<Solved> = Vec::new();
+        for step in (first..=last).step_by(stride) {
+            let network = self.at_step(step)?;
+            if networks.last().is_none_or(|previous| previous.spec != network.spec) {
+                networks.push(network);
             }
-            for moves in moves(counts, departures) {
-                for start in [&below, &above] {
-                    let Some(channels) = moved(&start.spec.channels(), &moves) else { continue };
-                    let network = self.network(start.width, &channels)?;
-                    if distance(&network) < distance(&best) {
-                        best = network;
+        }
+        networks.sort_by(|left, right| left.distance().total_cmp(&right.distance()));
+        networks.truncate(STARTS);
+        Ok(networks)
+    }
+
+    /// A network that meets the budget with as few channels as possible moved
+    /// off one of `starts`; if there is none, the nearest of `best` and all
+    /// that were tried.
+    ///
+    /// A layer's channels hardly change what those of other layers cost, so
+    /// the effect of several moves is foretold by the sum of their own, and
+    /// only the most promising networks are lowered.
+    fn adjusted(&self, best: Solved, starts: &[Solved]) -> Result<Solved, SpecError> {
+        let mut best = starts.iter().cloned().fold(best, nearer);
+        if best.meets_budget() {
+            return Ok(best);
+        }
+        let effects: Vec<Effects> =
+            starts.iter().map(|start| self.effects(start)).collect::<Result<_, _>>()?;
+        for departure in 1..=MAX_DEPARTURE {
+            let mut candidates = Vec::new();
+            for moves in moves(self.spec.channels().len(), departure) {
+                for (start, effects) in starts.iter().zip(&effects) {
+                    if let Some(effect) = total_effect(effects, &moves) {
+                        let foretold = start.reached as f64 + effect;
+                        candidates.push(((foretold - self.target as f64).abs(), start, moves.clone()));
                     }
                 }
             }
+            candidates.sort_by(|left, right| left.0.total_cmp(&right.0));
+            for (_, start, moves) in candidates.iter().take(TRIED) {
+                if let Some(network) = self.moved(start, moves)? {
+                    best = nearer(best, network);
+                }
+            }
+            if best.meets_budget() {
+                break;
+            }
         }
         Ok(best)
+    }
+
+    /// What each move of a single layer changes.
+    fn effects(&self, start: &Solved) -> Result<Effects, SpecError> {
+        let counts = self.spec.channels().len();
+        let mut effects = vec![[None; MOVES.len()]; counts];
+        for (layer, effects) in effects.iter_mut().enumerate() {
+            for (effect, by) in effects.iter_mut().zip(MOVES) {
+                let mut moves = vec![0; counts];
+                moves[layer] = by;
+                let moved = self.moved(start, &moves)?;
+                *effect = moved.map(|network| network.reached as f64 - start.reached as f64);
+            }
+        }
+        Ok(effects)
+    }
+
+    /// `start` with each layer's channels moved, unless a count leaves its range.
+    fn moved(&self, start: &Solved, moves: &[i8]) -> Result<Option<Solved>, SpecError> {
+        let counts = start.spec.channels();
+        let moved = counts.iter().zip(moves).map(|(&count, &by)| count.checked_add_signed(by.into()));
+        match moved.collect::<Option<Vec<usize>>>() {
+            Some(counts) if counts.iter().all(|count| (1..=MAX_CHANNELS).contains(count)) => {
+                self.network(start.width, &counts).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn failure(&self, nearest: Solved) -> Result<BudgetError, SpecError> {
@@ -256,42 +334,39 @@ impl Search<'_> {
     }
 }
 
-/// A channel count, by index, and whether it grows by one or shrinks by one.
-type Move = (usize, bool);
+/// Moves of one layer's channels.
+const MOVES: [i8; 5] = [0, 1, -1, 2, -2];
 
-/// All ways to move `departures` of `counts` channel counts by one.
-fn moves(counts: usize, departures: usize) -> Vec<Vec<Move>> {
-    if departures == 0 {
-        return vec![Vec::new()];
+/// Layer by layer, what each of [`MOVES`] changes of the held quantity; `None`
+/// where the channels would leave their range.
+type Effects = Vec<[Option<f64>; MOVES.len()]>;
+
+/// The sum of what `moves` change.
+fn total_effect(effects: &Effects, moves: &[i8]) -> Option<f64> {
+    let of = |(effects, by): (&[Option<f64>; MOVES.len()], &i8)| {
+        effects[MOVES.iter().position(|other| other == by)?]
+    };
+    effects.iter().zip(moves).map(of).sum()
+}
+
+/// All ways to move `departure` channels in `counts` layers.
+fn moves(counts: usize, departure: u8) -> Vec<Vec<i8>> {
+    if counts == 0 {
+        return if departure == 0 { vec![Vec::new()] } else { Vec::new() };
     }
     let mut all = Vec::new();
-    for index in 0..counts {
-        // The others come after this one, so that each set appears once.
-        for rest in moves(counts - index - 1, departures - 1) {
-            for grows in [true, false] {
-                let shifted = rest.iter().map(|&(other, grows)| (other + index + 1, grows));
-                all.push(std::iter::once((index, grows)).chain(shifted).collect());
-            }
+    for by in MOVES.into_iter().filter(|by| by.unsigned_abs() <= departure) {
+        for mut moves in moves(counts - 1, departure - by.unsigned_abs()) {
+            moves.push(by);
+            all.push(moves);
         }
     }
     all
 }
 
-/// `channels` after `moves`, unless a count leaves its range.
-fn moved(channels: &[usize], moves: &[Move]) -> Option<Vec<usize>> {
-    let mut channels = channels.to_vec();
-    for &(index, grows) in moves {
-        channels[index] = if grows { channels[index] + 1 } else { channels[index] - 1 };
-    }
-    channels.iter().all(|channels| (1..=MAX_CHANNELS).contains(channels)).then_some(channels)
-}
-
-fn distance(network: &Solved) -> f64 {
-    network.relative_error().abs()
-}
-
-fn relative_error(reached: u64, target: u64) -> f64 {
-    (reached as f64 - target as f64) / target as f64
+/// The one closer to the budget, the first of two that are equally close.
+fn nearer(first: Solved, second: Solved) -> Solved {
+    if second.distance() < first.distance() { second } else { first }
 }
 
 fn cannot_meet(segments: &Schedule, hold: Quantity, target: u64) -> String {
@@ -321,20 +396,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_set_of_moves_appears_once() {
-        let mut all = moves(5, 2);
-        assert_eq!(all.len(), 10 * 4);
+    fn every_way_to_move_channels_appears_once() {
+        let mut all = moves(5, 3);
+        // Three layers by one; one layer by two and another by one.
+        let expected = 10 * 8 + 20 * 4;
+        assert_eq!(all.len(), expected);
         all.sort();
         all.dedup();
-        assert_eq!(all.len(), 10 * 4);
-        assert!(all.iter().all(|moves| moves[0].0 < moves[1].0 && moves[1].0 < 5));
-    }
-
-    #[test]
-    fn a_count_stays_in_its_range() {
-        assert_eq!(moved(&[1, 7], &[(1, false), (0, true)]), Some(vec![2, 6]));
-        assert_eq!(moved(&[1, 7], &[(0, false)]), None);
-        assert_eq!(moved(&[MAX_CHANNELS], &[(0, true)]), None);
+        assert_eq!(all.len(), expected);
+        assert!(all.iter().all(|moves| moves.iter().map(|by| by.unsigned_abs()).sum::<u8>() == 3));
     }
 
     #[test]

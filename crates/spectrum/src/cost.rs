@@ -153,3 +153,40 @@ impl Op {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::builder::{BatchNormOptions, GraphBuilder};
+    use crate::error::SpecError;
+    use crate::graph::{Activation, Graph};
+    use decouple_kernels::geometry::{ConvOptions, MapShape};
+
+    /// A 2x2 image of one channel, a residual block of three channels, logits.
+    fn block() -> Result<Graph, SpecError> {
+        let mut b = GraphBuilder::new(MapShape::new(2, 2, 1))?;
+        let options = BatchNormOptions { epsilon: 1e-3, momentum: 0.1, scale: true };
+        let conv = b.conv("conv", b.input(), 3, ConvOptions::spatial(3, 1))?;
+        let norm = b.batch_norm("norm", conv, options);
+        let relu = b.activation("relu", norm, Activation::Relu);
+        let sum = b.add("add", relu, conv)?;
+        let pooled = b.global_mean_pool("pool", sum);
+        b.linear("logits", pooled, 5);
+        Ok(b.finish())
+    }
+
+    #[test]
+    fn the_peak_of_training_memory_is_the_one_counted_by_hand() {
+        // Kept after forward: conv (12, read by norm), relu (12, read by
+        // itself), pool (3, read by logits). Backward, with the gradients
+        // that are alive while each node runs:
+        //   logits  27 + logits 5 + pool 3                  = 35
+        //   pool    24 + pool 3 + add 12                    = 39
+        //   add     24 + add 12 + relu 12 + conv 12         = 60
+        //   relu    24 + relu 12 + conv 12 + norm 12        = 60
+        //   norm    12 + conv 12 + norm 12                  = 36
+        let graph = block().unwrap();
+        assert_eq!(graph.peak_training_values(), 60);
+        // 27 weights, 6 of the norm, 20 of the logits; 6 statistics; 4 pixels.
+        assert_eq!(graph.training_bytes(10), 4 * (5 * 53 + 6 + 10 * (60 + 4)));
+    }
+}

@@ -10,7 +10,7 @@ use decouple_kernels::geometry::MapShape;
 use serde::{Deserialize, Serialize};
 
 /// The most channels a layer may have. Published networks stay below 4,096.
-pub const MAX_CHANNELS: usize = 16_384;
+pub const MAX_CHANNELS: usize = 8_192;
 
 /// The most stages, blocks or modules that one key may ask for.
 const MAX_DEPTH: usize = 100;
@@ -191,7 +191,8 @@ impl NetworkSpec {
         let expected = format!("channel counts from 1 to {MAX_CHANNELS}, also after scaling by the width");
         let named = [("stem", self.stem), ("exit", self.exit)];
         for (key, channels) in named.into_iter().chain(self.entry.iter().map(|&c| ("entry", c))) {
-            let allowed = channels >= 1 && scaled(channels, self.width) <= MAX_CHANNELS;
+            let allowed =
+                (1..=MAX_CHANNELS).contains(&channels) && scaled(channels, self.width) <= MAX_CHANNELS;
             check(key, channels, allowed, &expected)?;
         }
         Ok(())
