@@ -4,25 +4,27 @@
 //! is in, nor the images before it, nor the thread that does the work matters.
 
 use std::fmt;
+use std::num::NonZero;
 use std::str::FromStr;
 
 use rand_chacha::rand_core::Rng;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{ImageShape, stream, uniform_below};
+use crate::ImageShape;
+use crate::seeds::{stream, uniform_below};
 
 /// One random change, written in files as a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Augment {
     /// `pad-crop PIXELS`: pads every side with `pixels` rows and columns of black
     /// (byte 0, before normalisation, as torchvision's `RandomCrop` does) and cuts
-    /// a window of the original size out at a place drawn uniformly. Introduced
-    /// with 4 pixels for 32x32 images (Lee et al., "Deeply-Supervised Nets", 2015).
+    /// a window of the original size out at a place drawn uniformly. He et al.,
+    /// arXiv:1512.03385, section 4.2, use 4 pixels for 32x32 images.
     PadCrop {
-        /// Rows and columns added on each side; at least 1 and less than the
-        /// image's rows and columns, which [`load`](crate::load) checks.
-        pixels: u8,
+        /// Rows and columns added on each side; less than the image's own, which
+        /// [`load`](crate::load) checks.
+        pixels: NonZero<u8>,
     },
     /// `flip`: exchanges left and right with probability 1/2.
     Flip,
@@ -45,8 +47,8 @@ impl FromStr for Augment {
         match words[..] {
             ["flip"] => Ok(Self::Flip),
             ["pad-crop", pixels] => match pixels.parse() {
-                Ok(pixels) if pixels > 0 => Ok(Self::PadCrop { pixels }),
-                _ => Err(unknown()),
+                Ok(pixels) => Ok(Self::PadCrop { pixels }),
+                Err(_) => Err(unknown()),
             },
             _ => Err(unknown()),
         }
@@ -105,9 +107,9 @@ pub(crate) fn augment_image(
     for step in augment {
         match *step {
             Augment::PadCrop { pixels } => {
-                let places = 2 * u32::from(pixels) + 1;
-                let down = uniform_below(&mut rng, places) as isize - isize::from(pixels);
-                let right = uniform_below(&mut rng, places) as isize - isize::from(pixels);
+                let pixels = u32::from(pixels.get());
+                let mut offset = || uniform_below(&mut rng, 2 * pixels + 1) as isize - pixels as isize;
+                let (down, right) = (offset(), offset());
                 scratch.copy_from_slice(image);
                 shift(shape, scratch, image, down, right);
             }
@@ -163,6 +165,10 @@ mod tests {
         (1..=shape.len() as u8).collect()
     }
 
+    fn pad_crop(pixels: u8) -> Augment {
+        Augment::PadCrop { pixels: NonZero::new(pixels).unwrap() }
+    }
+
     fn pixel(shape: ImageShape, image: &[u8], row: isize, column: isize) -> &[u8] {
         static BLACK: [u8; 3] = [0; 3];
         if (0..shape.h as isize).contains(&row) && (0..shape.w as isize).contains(&column) {
@@ -175,11 +181,11 @@ mod tests {
 
     #[test]
     fn strings_are_read_and_written() {
-        for (text, augment) in [("flip", Augment::Flip), ("pad-crop 4", Augment::PadCrop { pixels: 4 })] {
+        for (text, augment) in [("flip", Augment::Flip), ("pad-crop 4", pad_crop(4))] {
             assert_eq!(text.parse(), Ok(augment));
             assert_eq!(augment.to_string(), text);
         }
-        assert_eq!("  pad-crop   4 ".parse(), Ok(Augment::PadCrop { pixels: 4 }));
+        assert_eq!("  pad-crop   4 ".parse(), Ok(pad_crop(4)));
         for text in
             ["", "Flip", "flip 1", "pad-crop", "pad-crop 0", "pad-crop -1", "pad-crop 256", "pad-crop 1 2"]
         {
@@ -216,7 +222,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..1_000 {
             let mut out = image.clone();
-            augment_image(&[Augment::PadCrop { pixels: 1 }], seed, shape, &mut out, &mut [0; 9]);
+            augment_image(&[pad_crop(1)], seed, shape, &mut out, &mut [0; 9]);
             seen.insert(out);
         }
         let mut possible = std::collections::BTreeSet::new();

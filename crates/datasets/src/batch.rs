@@ -3,10 +3,11 @@
 use rayon::prelude::*;
 
 use crate::augment::augment_image;
-use crate::{Augment, Split, stream, uniform_below};
+use crate::seeds::{stream, uniform_below};
+use crate::{Augment, Split};
 
-/// Images that one task of the pool handles at the least: below this, handing
-/// out work costs more than the work.
+/// Images that one task of the pool handles at the least. One image takes a few
+/// microseconds, which is too little to be handed out alone.
 const IMAGES_PER_TASK: usize = 8;
 
 /// The map from a stored byte to the value that a network sees, for each channel:
@@ -162,13 +163,15 @@ fn check(
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZero;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::{ImageShape, derive_seed};
 
     const SHAPE: ImageShape = ImageShape { h: 5, w: 4, c: 3 };
-    const AUGMENT: [Augment; 2] = [Augment::PadCrop { pixels: 2 }, Augment::Flip];
+    const AUGMENT: [Augment; 2] = [Augment::PadCrop { pixels: NonZero::new(2).unwrap() }, Augment::Flip];
 
     fn split(len: usize) -> Split {
         let images = (0..len * SHAPE.len()).map(|i| (i * 31 % 256) as u8).collect();
@@ -224,11 +227,25 @@ mod tests {
     }
 
     #[test]
+    fn each_image_follows_its_own_seed() {
+        let split = split(20);
+        let (out, _) = batch(&split, &epoch_order(20, 0), &AUGMENT);
+        for (index, out) in epoch_order(20, 0).into_iter().zip(out.chunks_exact(SHAPE.len())) {
+            let begin = index as usize * SHAPE.len();
+            let mut image = split.images[begin..begin + SHAPE.len()].to_vec();
+            augment_image(&AUGMENT, seed_of(index), SHAPE, &mut image, &mut [0; SHAPE.len()]);
+            let mut expected = [0.0; SHAPE.len()];
+            normalisation().apply(&image, &mut expected);
+            assert_eq!(out, expected, "image {index}");
+        }
+    }
+
+    #[test]
     fn padding_is_black_before_normalisation() {
         let white = Split { shape: SHAPE, images: vec![255; SHAPE.len()], labels: vec![0] };
         let (mut out, mut labels) = (vec![0.0; SHAPE.len()], Vec::new());
         let normalisation = Normalisation::new(&[0.5; 3], &[0.5; 3]);
-        let augment = [Augment::PadCrop { pixels: 4 }];
+        let augment = [Augment::PadCrop { pixels: NonZero::new(4).unwrap() }];
         let mut padded = 0;
         for seed in 0..20 {
             fill_batch(&white, &[0], &augment, |_| seed, &normalisation, &mut out, &mut labels).unwrap();

@@ -166,7 +166,7 @@ impl Published {
 fn check_crops(augment: &[Augment], shape: ImageShape) -> Result<(), DataError> {
     for &augment in augment {
         if let Augment::PadCrop { pixels } = augment
-            && usize::from(pixels) >= shape.h.min(shape.w)
+            && usize::from(pixels.get()) >= shape.h.min(shape.w)
         {
             return Err(DataError::Crop { augment, shape });
         }

@@ -39,12 +39,12 @@ mod dataset;
 mod error;
 mod fashion_mnist;
 mod idx;
-mod seeds;
+pub mod seeds;
 mod spec;
 
 pub use augment::{Augment, ParseAugmentError};
 pub use batch::{BatchError, Normalisation, epoch_order, fill_batch};
 pub use dataset::{Dataset, ImageShape, Split, load};
 pub use error::{DataError, Place};
-pub use seeds::{derive_seed, stream, uniform_below};
+pub use seeds::derive_seed;
 pub use spec::{DataSpec, SetName, Subset};

@@ -89,8 +89,8 @@ mod tests {
         }
     }
 
-    /// The first block of ChaCha8 under the zero key, from eSTREAM's test vectors
-    /// (ChaCha8, 256-bit key, TC1).
+    /// The first bytes of ChaCha8 under the zero key of 256 bits, from
+    /// draft-strombergson-chacha-test-vectors-01, TC1.
     #[test]
     fn stream_is_chacha8() {
         let mut bytes = [0; 8];

@@ -91,7 +91,7 @@ mod tests {
         let spec: DataSpec = toml::from_str(text).unwrap();
         assert_eq!(spec.subset, Subset::Full);
         assert_eq!(spec.validation, 5000);
-        assert_eq!(spec.augment, [Augment::PadCrop { pixels: 2 }, Augment::Flip]);
+        assert_eq!(spec.augment, ["pad-crop 2".parse().unwrap(), Augment::Flip]);
         assert_eq!(toml::from_str::<DataSpec>(&toml::to_string(&spec).unwrap()).unwrap(), spec);
     }
 
