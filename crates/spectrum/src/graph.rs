@@ -3,6 +3,7 @@
 //! Counting, budgets, drawing, memory estimates, weight import and execution
 //! all read this one structure, so none of them can disagree about a layer.
 
+pub use decouple_kernels::activation::Activation;
 use decouple_kernels::geometry::{ConvGeometry, MapShape, PoolGeometry};
 
 /// Index of a node in [`Graph::nodes`].
@@ -98,15 +99,6 @@ pub enum Op {
         /// One value an output.
         bias: Option<ParameterId>,
     },
-}
-
-/// A pointwise non-linearity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Activation {
-    /// max(x, 0).
-    Relu,
-    /// x where positive, exp(x) - 1 elsewhere.
-    Elu,
 }
 
 /// A named parameter or running statistic.

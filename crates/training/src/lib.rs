@@ -1,1 +1,16 @@
-//! training
+//! Trains the graph of a trial.
+//!
+//! [`network`] executes a graph through core-ops, [`optimizer`] changes its
+//! parameters, [`average`] keeps their running average, [`evaluation`] scores
+//! them. [`trial`] is the one training loop, [`sweep`] the one loop over
+//! trials; both report to [`progress`] and return what they found.
+#![forbid(unsafe_code)]
+
+pub mod average;
+pub mod evaluation;
+pub mod init;
+pub mod network;
+pub mod optimizer;
+pub mod progress;
+pub mod sweep;
+pub mod trial;

@@ -1,0 +1,217 @@
+//! The loop over trials: several at a time, each exactly once.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::SystemTime,
+};
+
+use decouple_datasets::{DataSpec, Dataset};
+use decouple_experiment::{
+    Claim, Environment, FORMAT, Ledger, LedgerError, Outcome, RunWriter, Status, Trial, timestamp,
+};
+
+use crate::{
+    progress::{Event, Progress},
+    trial::run_trial,
+};
+
+/// How a sweep uses the machine. Results do not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workers {
+    /// Trials trained at the same time.
+    pub jobs: usize,
+    /// Threads that each of them has.
+    pub threads: usize,
+}
+
+impl Workers {
+    /// Shares `cores` among `trials`: one core a trial as long as there are
+    /// enough of them, since whole trials need no waiting for each other.
+    pub fn share(cores: usize, trials: usize, jobs: Option<usize>) -> Self {
+        let jobs = jobs.unwrap_or(cores).clamp(1, trials.max(1));
+        Self { jobs, threads: (cores / jobs).max(1) }
+    }
+}
+
+/// Data sets that the trials of a sweep name, each loaded once.
+#[derive(Clone, Debug, Default)]
+pub struct LoadedData(Vec<(DataSpec, Arc<Dataset>)>);
+
+impl LoadedData {
+    /// Loads what `trials` name with `load`.
+    ///
+    /// # Errors
+    /// The first error of `load`.
+    pub fn load<E>(trials: &[&Trial], load: impl Fn(&DataSpec) -> Result<Dataset, E>) -> Result<Self, E> {
+        let mut loaded: Vec<(DataSpec, Arc<Dataset>)> = Vec::new();
+        for trial in trials {
+            let spec = &trial.record.data;
+            if loaded.iter().all(|(known, _)| known != spec) {
+                loaded.push((spec.clone(), Arc::new(load(spec)?)));
+            }
+        }
+        Ok(Self(loaded))
+    }
+
+    /// The data of `trial`, if it was among those loaded for.
+    pub fn of(&self, trial: &Trial) -> Option<&Dataset> {
+        self.0.iter().find(|(spec, _)| *spec == trial.record.data).map(|(_, data)| &**data)
+    }
+}
+
+/// What became of the trials of a sweep, in this call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Trained to the end.
+    pub finished: usize,
+    /// Ended by a loss that was not finite.
+    pub diverged: usize,
+    /// Could not be carried out.
+    pub failed: usize,
+    /// Had ended before.
+    pub earlier: usize,
+    /// In the hands of another runner.
+    pub taken: usize,
+}
+
+/// Why a sweep stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The results folder cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The threads of a worker could not be started.
+    #[error("cannot start threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// Trains every trial that is not over yet. Trials are claimed one by one
+/// through the ledger's locks, so any number of sweeps may work on one folder.
+/// A trial that diverges or fails is recorded as such, and the sweep goes on.
+///
+/// # Errors
+/// [`SweepError`] if the ledger cannot be read or written; trials that are done
+/// stay done.
+pub fn run_sweep(
+    trials: &[&Trial],
+    ledger: &Ledger,
+    data: &LoadedData,
+    workers: Workers,
+    environment: &Environment,
+    progress: &Progress,
+) -> Result<SweepReport, SweepError> {
+    let next = AtomicUsize::new(0);
+    let worker = || -> Result<SweepReport, SweepError> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(workers.threads).build()?;
+        let mut report = SweepReport::default();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(trial) = trials.get(index) else { return Ok(report) };
+            pool.install(|| one(trial, index, ledger, data, environment, progress, &mut report))?;
+        }
+    };
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers.jobs).map(|_| scope.spawn(worker)).collect();
+        let mut total = SweepReport::default();
+        for handle in handles {
+            match handle.join() {
+                Ok(report) => total = total.plus(report?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(total)
+    })
+}
+
+impl SweepReport {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            finished: self.finished + other.finished,
+            diverged: self.diverged + other.diverged,
+            failed: self.failed + other.failed,
+            earlier: self.earlier + other.earlier,
+            taken: self.taken + other.taken,
+        }
+    }
+}
+
+/// One trial, from the claim to its status.
+fn one(
+    trial: &Trial,
+    index: usize,
+    ledger: &Ledger,
+    data: &LoadedData,
+    environment: &Environment,
+    progress: &Progress,
+    report: &mut SweepReport,
+) -> Result<(), SweepError> {
+    let mut writer = match ledger.claim(trial)? {
+        Claim::Mine(writer) => writer,
+        Claim::Taken => {
+            report.taken += 1;
+            progress.tell(Event::Taken { trial: index });
+            return Ok(());
+        }
+        Claim::Done(status) => {
+            report.earlier += 1;
+            progress.tell(Event::Ended { trial: index, status, earlier: true });
+            return Ok(());
+        }
+    };
+    let status = match data.of(trial) {
+        Some(data) => {
+            let data_checksum = data.checksum.clone();
+            let threads = rayon::current_num_threads();
+            writer.write_environment(&Environment { data_checksum, threads, ..environment.clone() })?;
+            guarded(trial, index, data, &mut writer, progress)
+        }
+        None => failed("its data set was not loaded".to_owned()),
+    };
+    match status.outcome {
+        Outcome::Finished => report.finished += 1,
+        Outcome::Diverged { .. } => report.diverged += 1,
+        Outcome::Failed { .. } => report.failed += 1,
+    }
+    writer.finish(&status)?;
+    progress.tell(Event::Ended { trial: index, status: Box::new(status), earlier: false });
+    Ok(())
+}
+
+/// Runs a trial so that neither an error nor a bug in it stops the others.
+fn guarded(
+    trial: &Trial,
+    index: usize,
+    data: &Dataset,
+    writer: &mut RunWriter,
+    progress: &Progress,
+) -> Status {
+    // Nothing of a trial outlives it but its files, so a panic leaves nothing torn.
+    match catch_unwind(AssertUnwindSafe(|| run_trial(trial, index, data, writer, progress))) {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => failed(error.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            failed(format!("bug: {}", text.unwrap_or_else(|| "panic without a message".to_owned())))
+        }
+    }
+}
+
+fn failed(message: String) -> Status {
+    Status {
+        format: FORMAT,
+        outcome: Outcome::Failed { message },
+        test: None,
+        averaged_test: None,
+        steps: 0,
+        train_secs: 0.0,
+        images_per_sec: 0.0,
+        peak_bytes: None,
+        threads: rayon::current_num_threads(),
+        finished_at: timestamp(SystemTime::now()),
+    }
+}
