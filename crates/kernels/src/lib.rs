@@ -10,6 +10,7 @@
 
 pub mod activation;
 pub mod buffer;
+pub mod conv;
 pub mod elementwise;
 pub mod error;
 pub mod geometry;
@@ -17,9 +18,11 @@ pub mod isa;
 pub mod linear;
 pub mod norm;
 pub mod pool;
+pub mod reference;
 
 mod per_isa;
 mod rows;
+mod simd;
 #[cfg(test)]
 mod trial;
 

@@ -1,0 +1,161 @@
+//! Convolution over channel segments: forward, gradient of the input, gradient
+//! of the weights, for any kernel, stride, dilation, padding and groups.
+//!
+//! Maps are `[image][row][column][channel]`; weights are as
+//! [`ConvGeometry`] describes them. All three functions overwrite their result
+//! and give the same bits on any number of threads.
+
+mod broadcast;
+mod correlation;
+mod outer;
+mod panel;
+mod strips;
+#[cfg(test)]
+mod tests;
+
+use correlation::{Correlation, Direction};
+
+use crate::{
+    error::ShapeError,
+    geometry::ConvGeometry,
+    isa::{Context, Isa},
+};
+
+/// Which family of kernels computes a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// A matrix product over the pixels of the whole batch.
+    Pointwise,
+    /// A matrix product that gathers its rows tap by tap.
+    Broadcast,
+}
+
+/// The family that computes `g` with the instructions of `isa`.
+pub fn path(g: &ConvGeometry, _isa: Isa) -> Path {
+    if g.is_pointwise() { Path::Pointwise } else { Path::Broadcast }
+}
+
+/// The output: `y[n, p, o] = sum over taps t and inputs i of weights[o, i, t] * x[n, s(p, t), i]`,
+/// where `s(p, t)` is the pixel under tap `t` of the window at `p` and padding
+/// reads as zero. Correlation, as in every framework; no bias.
+///
+/// - `x`: `(n, h, w, in_c)`, read; the batch `n` follows from its length.
+/// - `weights`: `g.weight_count()` values in the order that [`ConvGeometry`] tells.
+/// - `y`: `(n, out_h, out_w, out_c)`, overwritten.
+///
+/// `n * g.macs()` multiply-adds; scratch for a packed copy of the weights.
+///
+/// # Errors
+/// [`ShapeError`] when `x` is not a whole number of images or another slice
+/// does not fit it.
+///
+/// ```
+/// use decouple_kernels::{conv, geometry::*, isa::Context};
+/// let g = ConvGeometry::new(MapShape::new(1, 3, 1), 1, ConvOptions::spatial(3, 1))?;
+/// let horizontal_difference = [0., 0., 0., -1., 0., 1., 0., 0., 0.];
+/// let mut y = [0.0; 3];
+/// conv::forward(&Context::best(), &g, &[1., 5., 7.], &horizontal_difference, &mut y)?;
+/// assert_eq!(y, [5., 6., -5.]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn forward(
+    ctx: &Context,
+    g: &ConvGeometry,
+    x: &[f32],
+    weights: &[f32],
+    y: &mut [f32],
+) -> Result<(), ShapeError> {
+    const OP: &str = "conv forward";
+    let batch = ShapeError::batch(OP, "x", g.input().len(), x.len())?;
+    ShapeError::check(OP, "weights", g.weight_count(), weights.len())?;
+    ShapeError::check(OP, "y", batch * g.output().len(), y.len())?;
+    correlate(ctx, g, Direction::Forward, x, weights, y);
+    Ok(())
+}
+
+/// The gradient of the input: `grad_x[n, s, i] = sum over (p, t) with s(p, t) = s and outputs o of
+/// weights[o, i, t] * grad_y[n, p, o]`, the transpose of [`forward`].
+///
+/// - `grad_y`: `(n, out_h, out_w, out_c)`, read.
+/// - `weights`: `g.weight_count()` values, read.
+/// - `grad_x`: `(n, h, w, in_c)`, overwritten; the batch `n` follows from its length.
+///
+/// Computed as a convolution of `grad_y` with the flipped, transposed kernel:
+/// `n * g.macs()` multiply-adds; scratch for a packed copy of the weights.
+///
+/// # Errors
+/// [`ShapeError`] when `grad_x` is not a whole number of images or another
+/// slice does not fit it.
+pub fn backward_input(
+    ctx: &Context,
+    g: &ConvGeometry,
+    grad_y: &[f32],
+    weights: &[f32],
+    grad_x: &mut [f32],
+) -> Result<(), ShapeError> {
+    const OP: &str = "conv backward_input";
+    let batch = ShapeError::batch(OP, "grad_x", g.input().len(), grad_x.len())?;
+    ShapeError::check(OP, "weights", g.weight_count(), weights.len())?;
+    ShapeError::check(OP, "grad_y", batch * g.output().len(), grad_y.len())?;
+    correlate(ctx, g, Direction::Backward, grad_y, weights, grad_x);
+    Ok(())
+}
+
+/// The gradient of the weights: `grad_weights[o, i, t] = sum over n and p of
+/// x[n, s(p, t), i] * grad_y[n, p, o]`.
+///
+/// - `x`: `(n, h, w, in_c)`, read; the batch `n` follows from its length.
+/// - `grad_y`: `(n, out_h, out_w, out_c)`, read.
+/// - `grad_weights`: `g.weight_count()` values, overwritten.
+///
+/// `n * g.macs()` multiply-adds; scratch for up to
+/// [`REDUCTION_PARTS`](crate::REDUCTION_PARTS) packed copies of the result,
+/// which are summed in a fixed order.
+///
+/// # Errors
+/// [`ShapeError`] when `x` is not a whole number of images or another slice
+/// does not fit it.
+pub fn backward_weights(
+    ctx: &Context,
+    g: &ConvGeometry,
+    x: &[f32],
+    grad_y: &[f32],
+    grad_weights: &mut [f32],
+) -> Result<(), ShapeError> {
+    const OP: &str = "conv backward_weights";
+    let batch = ShapeError::batch(OP, "x", g.input().len(), x.len())?;
+    ShapeError::check(OP, "grad_y", batch * g.output().len(), grad_y.len())?;
+    ShapeError::check(OP, "grad_weights", g.weight_count(), grad_weights.len())?;
+    if batch == 0 {
+        grad_weights.fill(0.0);
+        return Ok(());
+    }
+    let c = Correlation::new(g, Direction::Forward);
+    match path(g, ctx.isa()) {
+        Path::Pointwise => outer::backward_weights(ctx, &c.as_one_column(batch), x, grad_y, grad_weights),
+        Path::Broadcast => outer::backward_weights(ctx, &c, x, grad_y, grad_weights),
+    }
+    Ok(())
+}
+
+/// The sum that both directions share, over slices that fit the geometry.
+fn correlate(
+    ctx: &Context,
+    g: &ConvGeometry,
+    direction: Direction,
+    source: &[f32],
+    weights: &[f32],
+    target: &mut [f32],
+) {
+    if target.is_empty() {
+        return;
+    }
+    let c = Correlation::new(g, direction);
+    match path(g, ctx.isa()) {
+        Path::Pointwise => {
+            let batch = source.len() / c.source.len();
+            broadcast::correlate(ctx, &c.as_one_column(batch), source, weights, target);
+        }
+        Path::Broadcast => broadcast::correlate(ctx, &c, source, weights, target),
+    }
+}
