@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Augment;
+use crate::{Augment, ImageShape};
 
 /// The `data` table of a trial. A key that is left out takes its default.
 ///
@@ -30,6 +30,31 @@ pub struct DataSpec {
     /// What is done at random to each training image, in this order. Default:
     /// nothing.
     pub augment: Vec<Augment>,
+}
+
+impl DataSpec {
+    /// Shape of every image, known without reading one.
+    pub const fn shape(&self) -> ImageShape {
+        match self.set {
+            SetName::FashionMnist => ImageShape { h: 28, w: 28, c: 1 },
+        }
+    }
+
+    /// Number of classes.
+    pub const fn classes(&self) -> usize {
+        match self.set {
+            SetName::FashionMnist => 10,
+        }
+    }
+
+    /// Images to train on, without those held out.
+    pub const fn train_images(&self) -> usize {
+        let all: usize = match (self.set, self.subset) {
+            (SetName::FashionMnist, Subset::Embedded) => 10_000,
+            (SetName::FashionMnist, Subset::Full) => 60_000,
+        };
+        all.saturating_sub(self.validation)
+    }
 }
 
 /// A data set that the program can read.

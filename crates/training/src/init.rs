@@ -1,30 +1,49 @@
 //! Start values of parameters.
 
-use decouple_datasets::derive_seed;
-use decouple_spectrum::graph::{ParameterSpec, Role};
-use rand_chacha::{
-    ChaCha8Rng,
-    rand_core::{Rng, SeedableRng},
-};
+use decouple_core_ops::{ConvGeometry, ConvOptions};
+use decouple_datasets::seeds::{derive_seed, stream};
+use decouple_spectrum::graph::{Graph, Op, ParameterSpec, Role};
+use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 
-/// Start values of one parameter, a function of the run's seed and of the
-/// parameter's name alone: adding a layer changes no other layer's start.
+/// Start values of every parameter of `graph`, in its order.
 ///
-/// Weights of convolutions are normal with variance 2 / fan-in (He et al. 2015,
-/// equation 10), of dense layers with variance 1 / fan-in; scales and running
-/// variances are one, everything else is zero.
-pub fn start_values(spec: &ParameterSpec, seed: u64) -> Vec<f32> {
-    let fan_in = spec.fan_in.max(1) as f64;
+/// Each is a function of the run's seed and of the parameter's name alone:
+/// adding a layer changes no other layer's start. Weights are normal with
+/// variance 2 / fan-in in convolutions (He et al. 2015, equation 10) and
+/// 1 / fan-in in dense layers; scales and running variances are one, everything
+/// else is zero. The fan-in of a segmented convolution is that of each segment,
+/// which differs between segments of different size.
+pub fn start_values(graph: &Graph, seed: u64) -> Vec<Vec<f32>> {
+    let mut values: Vec<Vec<f32>> = graph.parameters.iter().map(|spec| start(spec, seed)).collect();
+    for node in &graph.nodes {
+        if let Op::Conv { geometry, weights, .. } = &node.op {
+            scale_by_fan_in(geometry, &mut values[weights.0]);
+        }
+    }
+    values
+}
+
+/// Start values of one parameter; those of a convolution not yet scaled.
+fn start(spec: &ParameterSpec, seed: u64) -> Vec<f32> {
     match spec.role {
-        Role::ConvWeight => normal(spec, seed, (2.0 / fan_in).sqrt()),
-        Role::LinearWeight => normal(spec, seed, (1.0 / fan_in).sqrt()),
+        Role::ConvWeight => normal(spec, seed, 1.0),
+        Role::LinearWeight => normal(spec, seed, (1.0 / spec.fan_in.max(1) as f64).sqrt()),
         Role::Gamma | Role::RunningVariance => vec![1.0; spec.len()],
         Role::Bias | Role::Beta | Role::RunningMean => vec![0.0; spec.len()],
     }
 }
 
+fn scale_by_fan_in(geometry: &ConvGeometry, weights: &mut [f32]) {
+    let ConvOptions { kernel_h, kernel_w, groups, .. } = *geometry.options();
+    for group in 0..groups {
+        let fan_in = geometry.group_inputs(group).len() * kernel_h * kernel_w;
+        let deviation = (2.0 / fan_in as f64).sqrt() as f32;
+        weights[geometry.group_weights(group)].iter_mut().for_each(|weight| *weight *= deviation);
+    }
+}
+
 fn normal(spec: &ParameterSpec, seed: u64, deviation: f64) -> Vec<f32> {
-    let mut random = ChaCha8Rng::seed_from_u64(derive_seed(seed, &format!("start {}", spec.name), 0, 0));
+    let mut random = stream(derive_seed(seed, &format!("start {}", spec.name), 0, 0));
     let mut values = Vec::with_capacity(spec.len() + 1);
     while values.len() < spec.len() {
         // Box and Muller 1958: two normals from two uniforms, the first not zero.
@@ -43,29 +62,63 @@ fn uniform(random: &mut ChaCha8Rng) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use decouple_core_ops::MapShape;
+    use decouple_spectrum::{
+        network::NetworkSpec,
+        segments::{Schedule, Segments},
+    };
+
     use super::*;
 
-    fn spec(name: &str, role: Role) -> ParameterSpec {
-        ParameterSpec { name: name.into(), shape: vec![64, 250], role, fan_in: 50 }
+    fn graph(segments: usize) -> Graph {
+        let segments = Schedule::Uniform(Segments::Count(segments));
+        let spec = NetworkSpec { segments, ..NetworkSpec::default() };
+        spec.graph(MapShape::new(28, 28, 1), 10).expect("the default network")
+    }
+
+    fn deviation(values: &[f32]) -> f64 {
+        let n = values.len() as f64;
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+        (values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n).sqrt()
     }
 
     #[test]
-    fn weights_have_the_deviation_of_their_fan_in() {
-        for (role, deviation) in [(Role::ConvWeight, 0.2), (Role::LinearWeight, 0.02f64.sqrt())] {
-            let values = start_values(&spec("a.weight", role), 3);
-            let n = values.len() as f64;
-            let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-            let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
-            assert!(mean.abs() < 4.0 * deviation / n.sqrt(), "mean {mean}");
-            assert!((variance.sqrt() / deviation - 1.0).abs() < 0.03, "deviation {}", variance.sqrt());
+    fn each_segment_has_the_deviation_of_its_own_fan_in() {
+        // 64 channels in 3 segments: 22, 21, 21.
+        let graph = graph(3);
+        let values = start_values(&graph, 3);
+        let node = graph.nodes.iter().find(|node| node.name == "middle.0.module0.spatial").expect("a layer");
+        let Op::Conv { geometry, weights, .. } = &node.op else { panic!("a convolution") };
+        for (group, channels) in [(0, 22), (2, 21)] {
+            let found = deviation(&values[weights.0][geometry.group_weights(group)]);
+            let expected = (2.0 / (9.0 * f64::from(channels))).sqrt();
+            assert!((found / expected - 1.0).abs() < 0.03, "segment {group}: {found} against {expected}");
+        }
+    }
+
+    #[test]
+    fn dense_weights_scales_and_shifts() {
+        let graph = graph(1);
+        let values = start_values(&graph, 3);
+        for (spec, values) in graph.parameters.iter().zip(&values) {
+            assert_eq!(values.len(), spec.len());
+            match spec.role {
+                Role::ConvWeight => {}
+                Role::LinearWeight => assert!((deviation(values) * 128f64.sqrt() - 1.0).abs() < 0.06),
+                Role::Gamma | Role::RunningVariance => assert!(values.iter().all(|&v| v == 1.0)),
+                Role::Bias | Role::Beta | Role::RunningMean => assert!(values.iter().all(|&v| v == 0.0)),
+            }
         }
     }
 
     #[test]
     fn start_values_depend_on_seed_and_name() {
-        let a = start_values(&spec("a", Role::ConvWeight), 0);
-        assert_eq!(a, start_values(&spec("a", Role::ConvWeight), 0));
-        assert_ne!(a, start_values(&spec("b", Role::ConvWeight), 0));
-        assert_ne!(a, start_values(&spec("a", Role::ConvWeight), 1));
+        let (graph, other) = (graph(1), graph(8));
+        let values = start_values(&graph, 0);
+        assert_eq!(values, start_values(&graph, 0));
+        assert_ne!(values, start_values(&graph, 1));
+        // The stem is the same layer at both points of the spectrum.
+        assert_eq!(values[0], start_values(&other, 0)[0]);
+        assert_ne!(values[1][..8], values[0][..8]);
     }
 }

@@ -23,13 +23,9 @@ pub struct Network {
 impl Network {
     /// `graph` with start values drawn from `seed`.
     pub fn new(graph: Graph, seed: u64, context: &Context) -> Self {
-        let parameters = graph
-            .parameters
-            .iter()
-            .map(|spec| {
-                let values = if spec.role.is_trained() { start_values(spec, seed) } else { Vec::new() };
-                Parameter::new(context, &values)
-            })
+        let parameters = graph.parameters.iter().zip(start_values(&graph, seed));
+        let parameters = parameters
+            .map(|(spec, values)| Parameter::new(context, if spec.role.is_trained() { &values } else { &[] }))
             .collect();
         let statistics = graph
             .nodes

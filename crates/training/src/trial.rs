@@ -76,7 +76,7 @@ pub fn run_trial(
 }
 
 /// A training in progress.
-struct Run<'a> {
+pub(crate) struct Run<'a> {
     record: &'a Record,
     data: &'a Dataset,
     normalisation: Normalisation,
@@ -98,7 +98,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(trial: &'a Trial, data: &'a Dataset) -> Result<Self, TrialError> {
+    pub(crate) fn new(trial: &'a Trial, data: &'a Dataset) -> Result<Self, TrialError> {
         let record = &trial.record;
         let images = data.train.len();
         if images == 0 {
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
     }
 
     /// One step on the images with these indices; returns the loss before it.
-    fn train_step(&mut self, epoch: u64, indices: &[u32]) -> Result<f64, TrialError> {
+    pub(crate) fn train_step(&mut self, epoch: u64, indices: &[u32]) -> Result<f64, TrialError> {
         let Record { training, data: spec, seed, .. } = self.record;
         let shape = self.data.shape();
         let shape = MapShape::new(shape.h, shape.w, shape.c);

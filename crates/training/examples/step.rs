@@ -1,0 +1,72 @@
+//! Time of a whole training step against the segment count, and what each
+//! kind of layer takes of it.
+//!
+//! `cargo run --release -p decouple-training --example step [HxWxC] [SEGMENTS...]`
+
+use std::time::Instant;
+
+use decouple_core_ops::{Context, Gradients, MapShape, Recorder};
+use decouple_experiment::TrainingSpec;
+use decouple_spectrum::{
+    network::NetworkSpec,
+    segments::{Schedule, Segments},
+};
+use decouple_training::{network::Network, optimizer::OptimizerState};
+
+const BATCH: usize = 64;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let wide = std::env::args().any(|argument| argument == "wide");
+    let (base, input) = if wide {
+        let base = NetworkSpec {
+            stem: 32,
+            entry: vec![64, 128],
+            middle: 3,
+            modules: 1,
+            exit: 256,
+            ..NetworkSpec::default()
+        };
+        (base, MapShape::new(32, 32, 3))
+    } else {
+        (NetworkSpec::default(), MapShape::new(28, 28, 1))
+    };
+    println!("segments   MMACs   ms a step   images/s   GMAC/s   pool MiB   estimate MiB");
+    for segments in [1, 2, 3, 4, 8, 16, 32, 64, 128, 256] {
+        let spec = NetworkSpec { segments: Schedule::Uniform(Segments::Count(segments)), ..base.clone() };
+        let graph = spec.graph(input, 10)?;
+        let macs = graph.cost().macs;
+        let estimate = graph.training_bytes(BATCH);
+        let context = Context::best();
+        let mut network = Network::new(graph, 0, &context);
+        let training = TrainingSpec::default();
+        let mut optimizer = OptimizerState::new(&training, network.parameters().map(|p| p.values().len()));
+        let images: Vec<f32> =
+            (0..BATCH * input.len()).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect();
+        let labels: Vec<u16> = (0..BATCH).map(|i| (i % 10) as u16).collect();
+        let mut gradients = Gradients::default();
+        let mut times = Vec::new();
+        for _ in 0..12 {
+            let began = Instant::now();
+            let mut recorder = Recorder::training(&context, gradients);
+            let x = recorder.input(input, &images)?;
+            let logits = network.forward(&mut recorder, x, 0)?;
+            let loss = recorder.cross_entropy(&logits, &labels, 0.0)?;
+            gradients = loss.backward(recorder)?;
+            optimizer.step(&mut network, &mut gradients, 0.01);
+            gradients.clear(network.parameters());
+            times.push(began.elapsed().as_secs_f64());
+        }
+        times.sort_by(f64::total_cmp);
+        let secs = times[times.len() / 2];
+        println!(
+            "{segments:>8} {:>7.1} {:>11.2} {:>10.0} {:>8.1} {:>10.1} {:>14.1}",
+            macs as f64 / 1e6,
+            secs * 1e3,
+            BATCH as f64 / secs,
+            3.0 * macs as f64 * BATCH as f64 / secs / 1e9,
+            context.pool.peak_bytes() as f64 / f64::from(1 << 20),
+            estimate as f64 / f64::from(1 << 20),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! The loop, end to end on a small data set: it learns, repeats bit for bit on
+//! any number of threads, survives divergence and errors, and trains each trial
+//! exactly once.
+
+use std::{fs, path::Path};
+
+use decouple_datasets::{Dataset, ImageShape, Split, derive_seed};
+use decouple_experiment::{
+    Claim, Environment, Ledger, Outcome, Overrides, RunState, Status, Sweep, Trial, parse,
+};
+use decouple_training::{
+    progress::{Event, Progress},
+    sweep::{LoadedData, SweepReport, Workers, run_sweep},
+};
+use tempfile::TempDir;
+
+/// A few trials of a tiny network, each point with its own way through the code.
+const SWEEP: &str = r#"
+[axes]
+segments = [1, 3, "per-channel"]
+seed = [0, 1]
+
+[trial.network]
+stem = 4
+entry = [6, 8]
+middle = 1
+modules = 1
+exit = 8
+dropout = 0.1
+
+[trial.data]
+validation = 500
+augment = ["pad-crop 2", "flip"]
+
+[trial.training]
+epochs = 4
+batch = 20
+schedule = { kind = "constant", peak = 0.1 }
+average = { kind = "polyak", decay = 0.9 }
+"#;
+
+fn sweep(set: &[&str]) -> Sweep {
+    let overrides = Overrides { set: set.iter().map(|&pair| pair.to_owned()).collect() };
+    parse(SWEEP, "test.toml", &overrides).expect("the sweep is right")
+}
+
+/// Images whose class is where their bright square is: easy to learn.
+fn squares(images: usize, seed: u64) -> Split {
+    let shape = ImageShape { h: 28, w: 28, c: 1 };
+    let mut split = Split { shape, images: vec![0; images * shape.len()], labels: Vec::new() };
+    for (index, image) in split.images.chunks_exact_mut(shape.len()).enumerate() {
+        let label = index % 10;
+        let (top, left) = (2 + label / 5 * 14, 1 + label % 5 * 5);
+        for (pixel, value) in image.iter_mut().enumerate() {
+            let (y, x) = (pixel / shape.w, pixel % shape.w);
+            let inside = (top..top + 8).contains(&y) && (left..left + 5).contains(&x);
+            let noise = derive_seed(seed, "noise", index as u64, pixel as u64) % 64;
+            *value = noise as u8 + if inside { 160 } else { 0 };
+        }
+        split.labels.push(label as u16);
+    }
+    split
+}
+
+fn data() -> Dataset {
+    Dataset {
+        name: "squares".to_owned(),
+        classes: (0..10).map(|class| class.to_string()).collect(),
+        train: squares(210, 1),
+        validation: squares(50, 2),
+        test: squares(70, 3),
+        mean: vec![0.2],
+        std: vec![0.2],
+        checksum: "squares".to_owned(),
+    }
+}
+
+fn environment() -> Environment {
+    Environment {
+        decouple: "test".to_owned(),
+        git_revision: None,
+        git_dirty: None,
+        lock_hash: None,
+        rustc: None,
+        cpu: String::new(),
+        cpu_flags: Vec::new(),
+        kernels: String::new(),
+        threads: 0,
+        data_checksum: String::new(),
+        command: String::new(),
+    }
+}
+
+fn run(trials: &[&Trial], root: &Path, workers: Workers) -> SweepReport {
+    let loaded = LoadedData::load(trials, |_| Ok::<_, std::convert::Infallible>(data())).expect("infallible");
+    let ledger = Ledger::open(root);
+    run_sweep(trials, &ledger, &loaded, workers, &environment(), &Progress::silent()).expect("the sweep runs")
+}
+
+fn status(ledger: &Ledger, trial: &Trial) -> Status {
+    match ledger.state(trial).expect("the ledger is readable") {
+        RunState::Done(status) => *status,
+        state => panic!("{} is {state:?}", trial.point_label()),
+    }
+}
+
+const ONE: Workers = Workers { jobs: 1, threads: 1 };
+
+#[test]
+fn every_point_learns_and_leaves_its_rows() {
+    let sweep = sweep(&[]);
+    let trials: Vec<&Trial> = sweep.trials.iter().collect();
+    let folder = TempDir::new().expect("a folder");
+    let report = run(&trials, folder.path(), Workers { jobs: 2, threads: 1 });
+    assert_eq!(report, SweepReport { finished: 6, ..SweepReport::default() });
+
+    let ledger = Ledger::open(folder.path());
+    let runs = ledger.read().expect("the ledger is readable");
+    assert!(runs.problems.is_empty(), "{:?}", runs.problems);
+    assert_eq!(runs.runs.len(), 6);
+    for run in &runs.runs {
+        assert_eq!(run.metrics.len(), 4);
+        let (first, last) = (&run.metrics[0], &run.metrics[3]);
+        // 210 images are ten batches of twenty; ten images are left over.
+        assert_eq!((last.step, last.samples), (40, 800));
+        assert!(last.train_loss < 0.7 * first.train_loss, "{}", run.dir.display());
+        assert!(last.averaged_validation_accuracy.is_some());
+        let status = run.status.as_ref().expect("every run is over");
+        assert!(status.headline().expect("it finished") > 0.5, "{}", run.dir.display());
+        assert_eq!(status.test.as_ref().map(|scores| scores.images), Some(70));
+    }
+}
+
+#[test]
+fn runs_repeat_bit_for_bit_on_any_number_of_threads() {
+    let sweep = sweep(&["training.epochs=1", "seed=[4]"]);
+    let trials: Vec<&Trial> = sweep.trials.iter().collect();
+    let folders: Vec<TempDir> = (0..3).map(|_| TempDir::new().expect("a folder")).collect();
+    for (folder, threads) in folders.iter().zip([1, 2, 3]) {
+        run(&trials, folder.path(), Workers { jobs: 1, threads });
+    }
+    for trial in trials {
+        let files = folders.iter().map(|folder| {
+            let ledger = Ledger::open(folder.path());
+            let rows = fs::read(ledger.run_dir(trial).join("metrics.csv")).expect("the rows are there");
+            let status = status(&ledger, trial);
+            (rows, status.test, status.averaged_test)
+        });
+        let files: Vec<_> = files.collect();
+        assert_eq!(files[0], files[1], "{} on 1 and 2 threads", trial.point_label());
+        assert_eq!(files[0], files[2], "{} on 1 and 3 threads", trial.point_label());
+    }
+}
+
+#[test]
+fn finished_trials_are_not_trained_again() {
+    let sweep = sweep(&["training.epochs=1"]);
+    let trials: Vec<&Trial> = sweep.trials.iter().collect();
+    let folder = TempDir::new().expect("a folder");
+    assert_eq!(run(&trials[..2], folder.path(), ONE).finished, 2);
+    // One more is cut off after its claim.
+    let ledger = Ledger::open(folder.path());
+    assert!(matches!(ledger.claim(trials[2]), Ok(Claim::Mine(_))));
+    assert_eq!(ledger.state(trials[2]).expect("readable"), RunState::Partial);
+    let report = run(&trials, folder.path(), ONE);
+    assert_eq!((report.finished, report.earlier), (4, 2));
+    assert_eq!(run(&trials, folder.path(), ONE).earlier, 6);
+}
+
+#[test]
+fn several_runners_train_each_trial_once() {
+    let sweep = sweep(&["training.epochs=1"]);
+    let trials: Vec<&Trial> = sweep.trials.iter().collect();
+    let folder = TempDir::new().expect("a folder");
+    let reports: Vec<SweepReport> = std::thread::scope(|scope| {
+        let runners: Vec<_> = (0..3).map(|_| scope.spawn(|| run(&trials, folder.path(), ONE))).collect();
+        runners.into_iter().map(|runner| runner.join().expect("a runner ends")).collect()
+    });
+    assert_eq!(reports.iter().map(|report| report.finished).sum::<usize>(), trials.len());
+    for report in reports {
+        assert_eq!(report.finished + report.earlier + report.taken, trials.len());
+    }
+}
+
+#[test]
+fn a_diverged_or_failed_trial_does_not_stop_the_sweep() {
+    let mut steep = sweep(&["training.schedule.peak=1e30", "training.epochs=2", "seed=[0]"]);
+    let fine = sweep(&["training.epochs=1", "seed=[0]"]);
+    // A trial whose images do not fit its network.
+    let mut other = sweep(&["training.epochs=1", "seed=[9]"]).trials.remove(0);
+    other.record.data.validation = 7;
+    steep.trials.truncate(1);
+    let trials: Vec<&Trial> = steep.trials.iter().chain([&other]).chain(&fine.trials[..1]).collect();
+    let folder = TempDir::new().expect("a folder");
+    let wrong = Dataset {
+        train: Split {
+            images: vec![0; 40 * 64],
+            labels: vec![0; 40],
+            shape: ImageShape { h: 8, w: 8, c: 1 },
+        },
+        ..data()
+    };
+    let load = |spec: &decouple_datasets::DataSpec| {
+        Ok::<_, std::convert::Infallible>(if spec.validation == 7 { wrong.clone() } else { data() })
+    };
+    let loaded = LoadedData::load(&trials, load).expect("infallible");
+    let ledger = Ledger::open(folder.path());
+    let (sender, events) = std::sync::mpsc::channel();
+    let progress = Progress::new(sender);
+    let report = run_sweep(&trials, &ledger, &loaded, ONE, &environment(), &progress).expect("it goes on");
+    assert_eq!((report.diverged, report.failed, report.finished), (1, 1, 1));
+    drop(progress);
+
+    let diverged = status(&ledger, trials[0]);
+    assert!(matches!(diverged.outcome, Outcome::Diverged { step } if step <= 3), "{:?}", diverged.outcome);
+    assert_eq!((diverged.headline(), diverged.test), (None, None));
+    let failed = status(&ledger, trials[1]);
+    assert!(
+        matches!(&failed.outcome, Outcome::Failed { message } if message.contains("28x28x1")),
+        "{failed:?}"
+    );
+    let ended = events.iter().filter(|event| matches!(event, Event::Ended { .. })).count();
+    assert_eq!(ended, 3);
+}

@@ -1,0 +1,37 @@
+# Everyday commands. `just` alone lists them.
+
+decouple := "cargo run --release --locked --package decouple --"
+
+# List the commands.
+default:
+    @just --list
+
+# Train experiments/NAME.toml (what is done stays done) and draw its figures.
+run-ablation name="quickstart" *flags:
+    {{decouple}} run experiments/{{name}}.toml {{flags}}
+
+# List every trial of experiments/NAME.toml: cost, estimated time, whether done.
+plan name="quickstart" *flags:
+    {{decouple}} plan experiments/{{name}}.toml {{flags}}
+
+# Rebuild tables and figures of experiments/NAME.toml from its runs.
+report name="quickstart" *flags:
+    {{decouple}} report experiments/{{name}}.toml {{flags}}
+
+# All tests, with kernels optimised as in a release.
+test *flags:
+    cargo test --workspace --locked {{flags}}
+
+# Formatting, clippy and rustdoc, warnings as errors.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Licences, sources and duplicates of the dependencies (cargo install --locked cargo-deny).
+deny:
+    cargo deny check bans licenses sources
+
+# Measure the kernels.
+bench *flags:
+    cargo bench --package decouple-kernels --locked {{flags}}
