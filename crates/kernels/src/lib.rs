@@ -20,11 +20,11 @@ pub mod norm;
 pub mod pool;
 pub mod reference;
 
+#[cfg(test)]
+mod checks;
 mod per_isa;
 mod rows;
 mod simd;
-#[cfg(test)]
-mod trial;
 
 /// Sums over a batch are taken over this many parts, each in image order, and
 /// the parts are added in order: the same result on any number of threads.

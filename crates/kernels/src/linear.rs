@@ -128,15 +128,12 @@ const LANES: usize = 16;
 per_isa! {
     /// The scalar products of `x` with every row of `rows`.
     fn products(x: &[f32], rows: &[f32], y: &mut [f32]) {
-        for (rows, y) in rows.chunks(4 * x.len()).zip(y.chunks_mut(4)) {
-            match <&mut [f32; 4]>::try_from(&mut *y) {
-                Ok(y) => *y = scalar_products(x, rows),
-                Err(_) => {
-                    for (row, y) in rows.chunks_exact(x.len()).zip(y) {
-                        [*y] = scalar_products(x, row);
-                    }
-                }
-            }
+        let row = |index: usize| &rows[index * x.len()..][..x.len()];
+        let last = y.len() - 1;
+        for (group, y) in y.chunks_mut(4).enumerate() {
+            // A short last group repeats the last row.
+            let products = scalar_products(x, std::array::from_fn(|i| row((4 * group + i).min(last))));
+            y.copy_from_slice(&products[..y.len()]);
         }
     }
 
@@ -164,32 +161,33 @@ per_isa! {
     }
 }
 
-/// The scalar products of `x` with each of `ROWS` rows, every one summed in
-/// [`LANES`] lanes that are added in order at the end.
+/// The scalar products of `x` with four rows, every one summed in [`LANES`]
+/// lanes that are added in order at the end.
 #[inline(always)]
-fn scalar_products<const ROWS: usize>(x: &[f32], rows: &[f32]) -> [f32; ROWS] {
-    let mut lanes = [[0.0_f32; LANES]; ROWS];
+fn scalar_products(x: &[f32], rows: [&[f32]; 4]) -> [f32; 4] {
     let (whole, rest) = x.as_chunks::<LANES>();
-    let rows: [&[f32]; ROWS] = std::array::from_fn(|row| &rows[row * x.len()..][..x.len()]);
-    for (chunk, x) in whole.iter().enumerate() {
-        for row in 0..ROWS {
-            let weights = &rows[row][chunk * LANES..][..LANES];
-            for lane in 0..LANES {
-                lanes[row][lane] += x[lane] * weights[lane];
-            }
+    let [(r0, rest0), (r1, rest1), (r2, rest2), (r3, rest3)] = rows.map(|row| row.as_chunks::<LANES>());
+    let [mut s0, mut s1, mut s2, mut s3] = [[0.0_f32; LANES]; 4];
+    for ((((x, r0), r1), r2), r3) in whole.iter().zip(r0).zip(r1).zip(r2).zip(r3) {
+        for lane in 0..LANES {
+            s0[lane] += x[lane] * r0[lane];
+            s1[lane] += x[lane] * r1[lane];
+            s2[lane] += x[lane] * r2[lane];
+            s3[lane] += x[lane] * r3[lane];
         }
     }
-    std::array::from_fn(|row| {
-        let rest = rest.iter().zip(&rows[row][whole.len() * LANES..]).map(|(x, weight)| x * weight);
-        lanes[row].iter().sum::<f32>() + rest.sum::<f32>()
-    })
+    let total = |lanes: [f32; LANES], row: &[f32]| {
+        lanes.iter().sum::<f32>() + rest.iter().zip(row).map(|(x, weight)| x * weight).sum::<f32>()
+    };
+    [total(s0, rest0), total(s1, rest1), total(s2, rest2), total(s3, rest3)]
 }
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::trial::{assert_close, assert_gradient, dot, double, on_all, values};
+    use crate::checks::{assert_close, assert_gradient, dot, double, on_all, values};
 
     fn reference(shape: LinearShape, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
         let row = |x: &[f64]| -> Vec<f64> {

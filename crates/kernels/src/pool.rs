@@ -57,20 +57,6 @@ impl Axis {
     }
 }
 
-/// Starts of tiles of `lanes` channels that cover all `channels >= lanes`. The
-/// last overlaps the one before where `lanes` does not divide `channels`.
-#[inline(always)]
-fn tiles(channels: usize, lanes: usize) -> impl Iterator<Item = usize> {
-    (0..channels).step_by(lanes).map(move |start| start.min(channels - lanes))
-}
-
-/// `lanes` values of pixel `pixel`, from channel `start` on.
-#[inline(always)]
-fn lanes_at<const LANES: usize, T>(map: &[T], channels: usize, pixel: usize, start: usize) -> &[T; LANES] {
-    let values = &map[pixel * channels + start..][..LANES];
-    values.try_into().expect("a slice of LANES values")
-}
-
 /// How many rows of `row_len` values one task should take at least.
 fn rows_per_task(row_len: usize) -> usize {
     (CHUNK / row_len).max(1)

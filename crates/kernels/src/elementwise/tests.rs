@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::trial::{assert_close, double, on_all, values};
+use crate::checks::{assert_close, double, on_all, values};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

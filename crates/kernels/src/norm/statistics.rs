@@ -49,9 +49,11 @@ pub fn statistics(
             fold_lanes(values, channels, means, squares);
         },
     );
+    let counts: [f64; REDUCTION_PARTS] =
+        std::array::from_fn(|part| partition(rows, REDUCTION_PARTS, part).len() as f64);
     for (channel, (mean, variance)) in mean.iter_mut().zip(variance).enumerate() {
-        let parts = doubles.chunks(2 * lanes).enumerate().map(|(part, moments)| Moments {
-            count: partition(rows, REDUCTION_PARTS, part).len() as f64,
+        let parts = doubles.chunks_exact(2 * lanes).zip(counts).map(|(moments, count)| Moments {
+            count,
             mean: moments[channel],
             squares: moments[lanes + channel],
         });
@@ -108,6 +110,9 @@ fn lane_moments(ctx: &Context, values: &[f32], means: &mut [f64], squares: &mut 
 /// partial step, into the first `channels` entries.
 fn fold_lanes(values: &[f32], channels: usize, means: &mut [f64], squares: &mut [f64]) {
     let lanes = means.len();
+    if lanes == channels {
+        return;
+    }
     let steps = values.len() / lanes;
     let rest = &values[steps * lanes..];
     for channel in 0..channels {

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::{reference, *};
 use crate::{
+    checks::{assert_close, assert_gradient, dot, double, on_all, values},
     isa::Context,
-    trial::{assert_close, assert_gradient, dot, double, on_all, values},
 };
 
 const EPSILON: f32 = 1e-3;
@@ -183,6 +183,22 @@ fn a_value_that_is_not_a_number_shows_in_its_channel_only() {
         (mean[1], variance[1])
     });
     assert!(mean.is_finite() && variance.is_finite());
+}
+
+#[test]
+fn scratch_is_used_again() {
+    let (ctx, x) = (Context::best(), values(9, 640));
+    let ones = [1.0; 5];
+    let normalization = Normalization { mean: &[0.0; 5], inverse_std: &ones, gamma: Some(&ones) };
+    let step = || {
+        moments(&ctx, 5, &x);
+        apply(&ctx, &x, &ones, &ones, &mut vec![0.0; x.len()]).unwrap();
+        gradients(&ctx, normalization, &x, &x, true);
+        ctx.pool.peak_bytes()
+    };
+    let first = step();
+    assert!(first > 0);
+    assert_eq!([step(), step()], [first; 2]);
 }
 
 #[test]

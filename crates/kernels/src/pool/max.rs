@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Axis, lanes_at, rows_per_task, tiles};
+use super::{Axis, rows_per_task};
 use crate::{error::ShapeError, geometry::PoolGeometry, isa::Context, per_isa::per_isa};
 
 /// `y[n][oy][ox][c]`: the maximum of `x[n][..][..][c]` over window (oy, ox),
@@ -170,21 +170,39 @@ fn max_lanes_backward<const LANES: usize>(
     let channels = g.input().c;
     let results = image * g.output().len()..(image + 1) * g.output().len();
     let (argmax, grad_y) = (&argmax[results.clone()], &grad_y[results]);
+    let out_rows = rows.covering(in_row);
     for in_column in 0..columns.inputs {
+        let out_columns = columns.covering(in_column);
         for start in tiles(channels, LANES) {
             let mut sum = [0.0; LANES];
-            for out_row in rows.covering(in_row) {
-                for out_column in columns.covering(in_column) {
+            for out_row in out_rows.clone() {
+                for out_column in out_columns.clone() {
                     let pixel = out_row * columns.outputs + out_column;
                     let tap = rows.tap(in_row, out_row) * rows.window + columns.tap(in_column, out_column);
                     let taps: &[u8; LANES] = lanes_at(argmax, channels, pixel, start);
                     let grads: &[f32; LANES] = lanes_at(grad_y, channels, pixel, start);
                     for lane in 0..LANES {
-                        sum[lane] += if taps[lane] == tap as u8 { grads[lane] } else { 0.0 };
+                        // A mask instead of a condition: LLVM would make it a branch a lane.
+                        let mask = u32::from(taps[lane] == tap as u8).wrapping_neg();
+                        sum[lane] += f32::from_bits(grads[lane].to_bits() & mask);
                     }
                 }
             }
             grad_x[in_column * channels + start..][..LANES].copy_from_slice(&sum);
         }
     }
+}
+
+/// Starts of tiles of `lanes` channels that cover all `channels >= lanes`. The
+/// last overlaps the one before where `lanes` does not divide `channels`.
+#[inline(always)]
+fn tiles(channels: usize, lanes: usize) -> impl Iterator<Item = usize> {
+    (0..channels).step_by(lanes).map(move |start| start.min(channels - lanes))
+}
+
+/// `lanes` values of pixel `pixel`, from channel `start` on.
+#[inline(always)]
+fn lanes_at<const LANES: usize, T>(map: &[T], channels: usize, pixel: usize, start: usize) -> &[T; LANES] {
+    let values = &map[pixel * channels + start..][..LANES];
+    values.try_into().expect("a slice of LANES values")
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Axis, lanes_at, rows_per_task, tiles};
+use super::{Axis, rows_per_task};
 use crate::{error::ShapeError, geometry::PoolGeometry, isa::Context, per_isa::per_isa};
 
 /// `y[n][oy][ox][c]`: the mean of `x[n][..][..][c]` over window (oy, ox),
@@ -114,34 +114,13 @@ impl Source<'_> {
         weight: impl Fn(usize, usize) -> f32,
         result: &mut [f32],
     ) {
-        match self.channels {
-            16.. => self.weighted_lanes::<16>(rows, columns, weight, result),
-            4.. => self.weighted_lanes::<4>(rows, columns, weight, result),
-            _ => self.weighted_lanes::<1>(rows, columns, weight, result),
-        }
-    }
-
-    #[inline(always)]
-    fn weighted_lanes<const LANES: usize>(
-        self,
-        rows: Range<usize>,
-        columns: Range<usize>,
-        weight: impl Fn(usize, usize) -> f32,
-        result: &mut [f32],
-    ) {
-        for start in tiles(self.channels, LANES) {
-            let mut sum = [0.0; LANES];
-            for row in rows.clone() {
-                for column in columns.clone() {
-                    let weight = weight(row, column);
-                    let values: &[f32; LANES] =
-                        lanes_at(self.map, self.channels, row * self.width + column, start);
-                    for lane in 0..LANES {
-                        sum[lane] += weight * values[lane];
-                    }
-                }
+        result.fill(0.0);
+        for row in rows {
+            for column in columns.clone() {
+                let weight = weight(row, column);
+                let pixel = &self.map[(row * self.width + column) * self.channels..][..self.channels];
+                result.iter_mut().zip(pixel).for_each(|(result, value)| *result += weight * value);
             }
-            result[start..][..LANES].copy_from_slice(&sum);
         }
     }
 }

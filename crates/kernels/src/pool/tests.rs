@@ -2,9 +2,9 @@ use proptest::prelude::*;
 
 use super::{reference, *};
 use crate::{
+    checks::{assert_close, assert_gradient, dot, double, on_all, values},
     geometry::{MapShape, Padding, PoolGeometry},
     isa::Context,
-    trial::{assert_close, assert_gradient, dot, double, on_all, values},
 };
 
 /// Any pooling of a small map: one pixel and one channel, channels around the
