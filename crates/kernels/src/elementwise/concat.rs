@@ -45,11 +45,11 @@ pub fn concat(_ctx: &Context, parts: &[(&[f32], usize)], y: &mut [f32]) -> Resul
     Ok(())
 }
 
-/// The inverse of [`concat`], and its gradient: `parts[i][row]` becomes its
+/// The inverse of [`concat()`], and its gradient: `parts[i][row]` becomes its
 /// channels of `x[row]`, overwriting every part.
 ///
 /// # Errors
-/// As [`concat`].
+/// As [`concat()`].
 pub fn split(_ctx: &Context, x: &[f32], parts: &mut [(&mut [f32], usize)]) -> Result<(), ShapeError> {
     const OP: &str = "split";
     let channels: usize = parts.iter().map(|&(_, channels)| channels).sum();
