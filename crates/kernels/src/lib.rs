@@ -17,6 +17,7 @@ pub mod geometry;
 pub mod isa;
 pub mod linear;
 pub mod norm;
+pub mod peak;
 pub mod pool;
 pub mod reference;
 

@@ -12,6 +12,7 @@ mod panel;
 mod strips;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use correlation::{Correlation, Direction};
 
@@ -28,11 +29,19 @@ pub enum Path {
     Pointwise,
     /// A matrix product that gathers its rows tap by tap.
     Broadcast,
+    /// Small segments at stride 1: operands made in registers, one window a row.
+    Window,
 }
 
 /// The family that computes `g` with the instructions of `isa`.
-pub fn path(g: &ConvGeometry, _isa: Isa) -> Path {
-    if g.is_pointwise() { Path::Pointwise } else { Path::Broadcast }
+pub fn path(g: &ConvGeometry, isa: Isa) -> Path {
+    if g.is_pointwise() {
+        Path::Pointwise
+    } else if window::fits(&Correlation::new(g, Direction::Forward), isa) {
+        Path::Window
+    } else {
+        Path::Broadcast
+    }
 }
 
 /// The output: `y[n, p, o] = sum over taps t and inputs i of weights[o, i, t] * x[n, s(p, t), i]`,
@@ -134,6 +143,7 @@ pub fn backward_weights(
     match path(g, ctx.isa()) {
         Path::Pointwise => outer::backward_weights(ctx, &c.as_one_column(batch), x, grad_y, grad_weights),
         Path::Broadcast => outer::backward_weights(ctx, &c, x, grad_y, grad_weights),
+        Path::Window => window::backward_weights(ctx, &c, x, grad_y, grad_weights),
     }
     Ok(())
 }
@@ -157,5 +167,6 @@ fn correlate(
             broadcast::correlate(ctx, &c.as_one_column(batch), source, weights, target);
         }
         Path::Broadcast => broadcast::correlate(ctx, &c, source, weights, target),
+        Path::Window => window::correlate(ctx, &c, source, weights, target),
     }
 }

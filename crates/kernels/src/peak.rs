@@ -1,0 +1,63 @@
+//! The most multiply-adds this machine does: what a kernel's speed is measured
+//! against.
+
+use std::time::Instant;
+
+use crate::{
+    isa::Context,
+    simd::{Kernel, Simd, dispatch},
+};
+
+/// Independent sums: more than latency times issue width of any known core.
+const CHAINS: usize = 12;
+/// Steps of one measurement, about a millisecond.
+const STEPS: usize = 1 << 18;
+
+/// Multiply-adds per second that the threads of rayon's current pool reach
+/// together with the instructions of `ctx`: the best of a few measurements of
+/// a loop that touches no memory. Takes about 20 ms.
+pub fn macs_per_sec(ctx: &Context) -> f64 {
+    let threads = rayon::current_num_threads();
+    let run = |_| {
+        let start = Instant::now();
+        rayon::broadcast(|_| dispatch(ctx, Chains));
+        let macs = threads * STEPS * CHAINS * crate::simd::lanes(ctx.isa());
+        macs as f64 / start.elapsed().as_secs_f64()
+    };
+    (0..16).map(run).fold(0.0, f64::max)
+}
+
+/// Twelve sums that do not wait for each other.
+struct Chains;
+
+impl Kernel for Chains {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut sums = [s.splat(std::hint::black_box(0.5)); CHAINS];
+        let (factor, addend) = (s.splat(std::hint::black_box(0.999)), s.splat(std::hint::black_box(0.001)));
+        for _ in 0..STEPS {
+            for sum in &mut sums {
+                *sum = s.fma(*sum, factor, addend);
+            }
+        }
+        let mut total = s.splat(0.0);
+        for sum in sums {
+            total = s.add(total, sum);
+        }
+        let mut lanes = [0.0; crate::simd::MAX_LANES];
+        // SAFETY: `lanes` holds at least LANES values.
+        unsafe { s.store(lanes.as_mut_ptr(), total) };
+        std::hint::black_box(lanes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_is_plausible() {
+        let rate = macs_per_sec(&Context::best());
+        assert!(rate > 1e8 && rate < 1e14, "{rate} multiply-adds per second");
+    }
+}
