@@ -1,1 +1,23 @@
-//! experiment
+//! Experiment files, trials and the ledger of runs.
+//!
+//! [`load`] reads an experiment file as a person types it and resolves it into
+//! [`Trial`]s, each complete and named by the hash of its [`Record`]. The
+//! [`Ledger`] knows what has been run. [`KEYS`] lists every key of a file.
+#![forbid(unsafe_code)]
+
+mod keys;
+mod ledger;
+mod sweep;
+mod training;
+mod trial;
+
+pub use keys::{KEYS, Key};
+pub use ledger::{
+    Claim, Contents, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run, RunState,
+    RunWriter, Scores, Status, TimingRow, timestamp,
+};
+pub use sweep::{Axis, Filter, FilterError, Overrides, Sweep, SweepError, load, parse};
+pub use training::{
+    Average, DecayKind, DecayOn, Every, InvalidKey, Optimizer, RmspropForm, Schedule, TrainingSpec,
+};
+pub use trial::{BudgetOutcome, Drift, FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial};

@@ -4,7 +4,7 @@
 //! average needs. How they are typed in TOML (a `kind` and its keys) is the
 //! concern of [`as_typed`], which resolves every default.
 
-mod as_typed;
+pub(crate) mod as_typed;
 
 pub use as_typed::InvalidKey;
 

@@ -1,0 +1,380 @@
+//! Every key of an experiment file, for messages and for `docs/experiments.md`.
+
+/// A key of an experiment file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Its name. Keys of `[trial.*]` stand without `trial.`, as an axis names them.
+    pub path: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What it may hold.
+    pub values: &'static str,
+    /// Unit of a number, or nothing.
+    pub unit: &'static str,
+    /// What leaving it out means, in TOML.
+    pub default: &'static str,
+}
+
+impl Key {
+    /// Its row in `docs/experiments.md`.
+    pub fn row(&self) -> String {
+        let Self { path, meaning, values, unit, default } = self;
+        let quoted = |text: &str| {
+            if text.is_empty() { String::new() } else { format!("`{text}`") }
+        };
+        format!("| `{path}` | {meaning} | {values} | {unit} | {} |", quoted(default))
+    }
+}
+
+/// Names under which an axis and `--set` know some keys of `[trial.network]`.
+pub(crate) const SHORT_NAMES: [&str; 6] = ["segments", "intermediate", "order", "residual", "kernel", "norm"];
+
+/// The name of a key of `[trial.*]` as axes carry it: short where it has a short
+/// form. `None` if there is no such key.
+pub(crate) fn axis_name(typed: &str) -> Option<&str> {
+    let short = typed.strip_prefix("network.").unwrap_or(typed);
+    if SHORT_NAMES.contains(&short) {
+        return Some(short);
+    }
+    axis_names().find(|name| *name == typed)
+}
+
+/// The full name of an axis: `network.segments` for `segments`.
+pub(crate) fn full_name(axis: &str) -> String {
+    if SHORT_NAMES.contains(&axis) { format!("network.{axis}") } else { axis.to_owned() }
+}
+
+/// Every name that an axis may have, the short ones first, without the seed.
+pub(crate) fn axis_names() -> impl Iterator<Item = &'static str> {
+    let of_trial =
+        |path: &&str| ["network.", "data.", "training."].iter().any(|section| path.starts_with(section));
+    SHORT_NAMES.into_iter().chain(KEYS.iter().map(|key| key.path).filter(of_trial))
+}
+
+const fn key(
+    path: &'static str,
+    meaning: &'static str,
+    values: &'static str,
+    unit: &'static str,
+    default: &'static str,
+) -> Key {
+    Key { path, meaning, values, unit, default }
+}
+
+/// Every key, in the order of the documentation.
+pub const KEYS: &[Key] = &[
+    key(
+        "experiment.name",
+        "Name of the experiment and of its folder under `results`.",
+        "letters, digits and `.` `_` `-`, beginning with a letter or digit",
+        "",
+        "",
+    ),
+    key("experiment.question", "What the experiment asks: the title of its figures.", "a string", "", ""),
+    key(
+        "experiment.reference",
+        "The point that budgets and differences refer to: axis names and one value of each.",
+        "a table such as `{ segments = \"per-channel\" }`",
+        "",
+        "{}",
+    ),
+    key(
+        "experiment.budget",
+        "The quantity held equal along the sweep, by fitting `network.width` at every point.",
+        "`\"parameters\"`, `\"macs\"`, `\"activations\"`, `\"none\"`, or `{ hold = ..., at = \"reference\" }`",
+        "",
+        "\"parameters\"",
+    ),
+    key("experiment.budget.hold", "The quantity held equal.", "as `experiment.budget`", "", "\"parameters\""),
+    key(
+        "experiment.budget.at",
+        "Whose cost, at its own width, all points meet.",
+        "`\"reference\"`",
+        "",
+        "\"reference\"",
+    ),
+    key(
+        "axes",
+        "What is varied: a list of values for each key, every combination of which is trained.",
+        "a table of lists",
+        "",
+        "{}",
+    ),
+    key(
+        "axes.seed",
+        "Seeds of the runs of every point.",
+        "a list of different whole numbers from 0",
+        "",
+        "[0, 1, 2]",
+    ),
+    key(
+        "zip",
+        "What is varied together: lists of equal length, walked side by side. Several `[[zip]]` tables are crossed with each other and with `[axes]`.",
+        "tables of lists",
+        "",
+        "[]",
+    ),
+    key("network.family", "The architecture.", "`\"mini-xception\"`", "", "\"mini-xception\""),
+    key(
+        "network.segments",
+        "Independent segments of the spatial convolutions, in all stages or one value a stage. More than a layer has channels means per-channel there.",
+        "a whole number from 1, `\"per-channel\"`, `{ channels-per-segment = N }`, `{ level = L }` with L from 0 to 1, or a list of these",
+        "",
+        "\"per-channel\"",
+    ),
+    key(
+        "network.order",
+        "Which of a module's two convolutions comes first.",
+        "`\"pointwise-first\"` (Inception), `\"spatial-first\"` (separable convolution)",
+        "",
+        "\"pointwise-first\"",
+    ),
+    key(
+        "network.intermediate",
+        "The activation between the two convolutions.",
+        "`\"none\"`, `\"relu\"`, `\"elu\"`",
+        "",
+        "\"none\"",
+    ),
+    key(
+        "network.norm",
+        "Where batch norm stands: once a module, after its second convolution, or after both.",
+        "`\"module\"`, `\"both\"`",
+        "",
+        "\"module\"",
+    ),
+    key(
+        "network.norm-epsilon",
+        "Added to the variance by every batch norm.",
+        "a number above 0, at most 1",
+        "",
+        "0.001",
+    ),
+    key(
+        "network.norm-momentum",
+        "Share of the new batch in the running mean and variance of every batch norm.",
+        "a number above 0, at most 1",
+        "",
+        "0.1",
+    ),
+    key("network.residual", "Whether flows have linear residual connections.", "`true`, `false`", "", "true"),
+    key("network.kernel", "Rows and columns of the spatial kernels.", "3, 5, 7", "pixels", "3"),
+    key("network.stem", "Width of the stem convolution.", "a whole number from 1", "channels", "16"),
+    key(
+        "network.entry",
+        "Width of each entry stage; a stage halves the map.",
+        "a list of whole numbers from 1",
+        "channels",
+        "[16, 32, 64]",
+    ),
+    key(
+        "network.middle",
+        "Blocks of the middle flow, as wide as the last entry stage.",
+        "a whole number from 0",
+        "blocks",
+        "2",
+    ),
+    key("network.modules", "Modules in a middle block.", "a whole number from 1", "modules", "3"),
+    key("network.exit", "Width of the exit flow.", "a whole number from 1", "channels", "128"),
+    key(
+        "network.width",
+        "Multiplies all channel counts. Where a budget holds, its own width takes this one's place.",
+        "a number above 0",
+        "",
+        "1.0",
+    ),
+    key(
+        "network.dropout",
+        "Share of the values before the logits that training zeroes.",
+        "a number from 0 to 0.99",
+        "",
+        "0.0",
+    ),
+    key("data.set", "The images.", "`\"fashion-mnist\"`", "", "\"fashion-mnist\""),
+    key(
+        "data.subset",
+        "How much of the set: the part that the program carries, or all of it, from a folder.",
+        "`\"embedded\"`, `\"full\"`",
+        "",
+        "\"embedded\"",
+    ),
+    key(
+        "data.validation",
+        "Training images held out for validation, spread evenly over the classes.",
+        "a whole number from 0",
+        "images",
+        "0",
+    ),
+    key(
+        "data.augment",
+        "What is done at random to each training image, in this order.",
+        "a list of `\"pad-crop PIXELS\"` and `\"flip\"`",
+        "",
+        "[]",
+    ),
+    key("training.epochs", "Passes over the training images.", "a whole number from 1", "epochs", "10"),
+    key("training.batch", "Images a step.", "a whole number from 1", "images", "64"),
+    key(
+        "training.optimizer",
+        "How gradients become changes of the weights: a kind and its keys.",
+        "a table",
+        "",
+        "{ kind = \"sgd\", momentum = 0.9, nesterov = true }",
+    ),
+    key("training.optimizer.kind", "The rule.", "`\"sgd\"`, `\"rmsprop\"`, `\"adamw\"`", "", "\"sgd\""),
+    key(
+        "training.optimizer.momentum",
+        "Share of the last step's direction that is kept (sgd, rmsprop).",
+        "a number from 0 up to 1",
+        "",
+        "0.9",
+    ),
+    key(
+        "training.optimizer.nesterov",
+        "Whether the gradient is taken as if the momentum step were already done (sgd).",
+        "`true`, `false`",
+        "",
+        "true",
+    ),
+    key(
+        "training.optimizer.form",
+        "Which of the two published forms, which differ whenever the rate changes (rmsprop).",
+        "`\"tensorflow\"`, `\"pytorch\"`",
+        "",
+        "\"tensorflow\"",
+    ),
+    key(
+        "training.optimizer.decay",
+        "Share of the old mean square that is kept (rmsprop).",
+        "a number from 0 up to 1",
+        "",
+        "0.9",
+    ),
+    key(
+        "training.optimizer.beta1",
+        "Share of the old mean gradient that is kept (adamw).",
+        "a number from 0 up to 1",
+        "",
+        "0.9",
+    ),
+    key(
+        "training.optimizer.beta2",
+        "Share of the old mean square that is kept (adamw).",
+        "a number from 0 up to 1",
+        "",
+        "0.999",
+    ),
+    key(
+        "training.optimizer.epsilon",
+        "Added to the mean square (rmsprop, form tensorflow) or to its root (form pytorch, adamw). The default is rmsprop's; adamw's is 1e-8.",
+        "a number above 0",
+        "",
+        "1.0",
+    ),
+    key(
+        "training.schedule",
+        "The learning rate over the training: a kind and its keys.",
+        "a table",
+        "",
+        "{ kind = \"cosine\", peak = 0.1, warmup-epochs = 1.0, floor = 0.0 }",
+    ),
+    key(
+        "training.schedule.kind",
+        "The shape of the fall.",
+        "`\"constant\"`, `\"step\"`, `\"exponential\"`, `\"cosine\"`",
+        "",
+        "\"cosine\"",
+    ),
+    key("training.schedule.peak", "The learning rate after warm-up.", "a number above 0", "", "0.1"),
+    key(
+        "training.schedule.warmup-epochs",
+        "Length of the linear rise at the start.",
+        "a number from 0",
+        "epochs",
+        "1.0",
+    ),
+    key(
+        "training.schedule.floor",
+        "The learning rate at the end of training (cosine).",
+        "a number from 0",
+        "",
+        "0.0",
+    ),
+    key(
+        "training.schedule.factor",
+        "What the rate is multiplied by over each distance (step, exponential).",
+        "a number above 0",
+        "",
+        "0.94",
+    ),
+    key(
+        "training.schedule.every-epochs",
+        "The distance between two multiplications, counted from the start of training (step, exponential).",
+        "a number above 0",
+        "epochs",
+        "2.0",
+    ),
+    key(
+        "training.schedule.every-samples",
+        "The same distance in images seen, instead of `every-epochs` (exponential).",
+        "a whole number from 1",
+        "images",
+        "",
+    ),
+    key(
+        "training.schedule.staircase",
+        "Whether the rate falls in steps instead of smoothly (exponential).",
+        "`true`, `false`",
+        "",
+        "true",
+    ),
+    key(
+        "training.weight-decay",
+        "Strength of the pull of the weights towards zero.",
+        "a number from 0",
+        "",
+        "0.0001",
+    ),
+    key(
+        "training.weight-decay-kind",
+        "Whether the pull is added to the gradient (L2 penalty) or applied to the weights directly, times the learning rate.",
+        "`\"coupled\"`, `\"decoupled\"`",
+        "",
+        "\"coupled\"",
+    ),
+    key(
+        "training.weight-decay-on",
+        "What is pulled: weights of convolutions and dense layers, or batch norm and biases too.",
+        "`\"weights\"`, `\"all\"`",
+        "",
+        "\"weights\"",
+    ),
+    key(
+        "training.label-smoothing",
+        "Probability mass spread evenly over all classes.",
+        "a number from 0 up to 1",
+        "",
+        "0.0",
+    ),
+    key(
+        "training.average",
+        "A second set of weights, averaged over the steps and evaluated beside the raw ones.",
+        "`\"none\"`, `\"polyak\"`, or `{ kind = \"polyak\", decay = ... }`",
+        "",
+        "\"none\"",
+    ),
+    key(
+        "training.average.kind",
+        "The average.",
+        "`\"none\"`, `\"polyak\"` (exponential moving average)",
+        "",
+        "\"none\"",
+    ),
+    key(
+        "training.average.decay",
+        "Share of the old average that is kept at each step (polyak).",
+        "a number from 0 up to 1",
+        "",
+        "0.999",
+    ),
+];

@@ -1,0 +1,135 @@
+//! An experiment file, read and resolved into trials.
+
+use std::path::{Path, PathBuf};
+
+use decouple_spectrum::budget::Quantity;
+
+use crate::Trial;
+use as_typed::{SweepFile, TypedAxis};
+use diagnostic::{Diagnostic, Sources};
+use expand::expand;
+
+mod as_typed;
+mod de;
+mod diagnostic;
+mod document;
+mod expand;
+mod filter;
+mod plan;
+
+pub use filter::{Filter, FilterError};
+
+/// An experiment: its trials and what they ask.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// Name of the experiment and of its folder under `results`.
+    pub name: String,
+    /// What it asks: `experiment.question`, else the first paragraph of the
+    /// file's header comment, else nothing.
+    pub question: String,
+    /// The file.
+    pub path: PathBuf,
+    /// The file's text, as read.
+    pub text: String,
+    /// What it varies, in the file's order; the seed is the last.
+    pub axes: Vec<Axis>,
+    /// Axis name and value of the point that budgets and differences refer to,
+    /// without the seed.
+    pub reference: Vec<(String, String)>,
+    /// The quantity held equal, if any.
+    pub budget: Option<Quantity>,
+    /// Every trial, the first seed of every point first.
+    pub trials: Vec<Trial>,
+    /// Complete messages about what is allowed but probably not meant.
+    pub warnings: Vec<String>,
+}
+
+/// Something that a sweep varies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Axis {
+    /// The key that it varies, as typed: `segments`, `training.weight-decay`, `seed`.
+    pub name: String,
+    /// Its values as text, in the file's order.
+    pub values: Vec<String>,
+    /// Which `[[zip]]` table it belongs to, counted from 0; its values are
+    /// walked together with those of the other axes of that table.
+    pub zipped_with: Option<usize>,
+}
+
+/// Changes to an experiment file from the command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `key=value` in TOML's syntax, applied in order.
+    pub set: Vec<String>,
+}
+
+/// Why an experiment file is refused. Its text is the whole message: what is
+/// wrong, where, the line with a mark under the place, and what would help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SweepError(String);
+
+/// Reads the experiment file at `path` and resolves it into trials.
+///
+/// # Errors
+/// [`SweepError`] when the file cannot be read or anything in it or in
+/// `overrides` is refused.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Sweep, SweepError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        SweepError(format!("error: cannot read {}: {error}\n = an experiment is a TOML file, such as experiments/quickstart.toml", path.display()))
+    })?;
+    parse(&text, &path.display().to_string(), overrides)
+}
+
+/// As [`load`], for a text that is at hand. `file_name` is what messages call
+/// it, and gives the experiment its name where it has none.
+///
+/// # Errors
+/// [`SweepError`] when anything in the text or in `overrides` is refused.
+pub fn parse(text: &str, file_name: &str, overrides: &Overrides) -> Result<Sweep, SweepError> {
+    let mut sources = Sources::default();
+    let resolved = as_typed::read(text, file_name, overrides, &mut sources).and_then(|file| {
+        let name = experiment_name(&file, file_name)?;
+        Ok((name, expand(&file)?, file))
+    });
+    let (name, expansion, file) = resolved.map_err(|error| SweepError(sources.render("error", &error)))?;
+    let seeds = Axis {
+        name: as_typed::SEED.to_owned(),
+        values: expansion.seeds.iter().map(u64::to_string).collect(),
+        zipped_with: None,
+    };
+    Ok(Sweep {
+        name,
+        question: file.question.clone().unwrap_or_else(|| header_question(text)),
+        path: file_name.into(),
+        text: text.to_owned(),
+        axes: file.axes.iter().map(TypedAxis::summary).chain([seeds]).collect(),
+        reference: expansion.reference,
+        budget: file.budget,
+        trials: expansion.trials,
+        warnings: expansion.warnings.iter().map(|warning| sources.render("warning", warning)).collect(),
+    })
+}
+
+/// The name that the file gives, else that of the file; it names a folder.
+fn experiment_name(file: &SweepFile, file_name: &str) -> Result<String, Diagnostic> {
+    let stem = || Path::new(file_name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = file.name.as_ref().map_or_else(stem, |(name, _)| name.clone());
+    let safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.chars().all(safe) {
+        return Ok(name);
+    }
+    let diagnostic = Diagnostic::new(format!("`{name}` cannot name an experiment"))
+        .note("the name is a folder under the results: letters, digits, `.`, `_` and `-`, at most 100, no `.` in front");
+    Err(match &file.name {
+        Some((_, span)) => diagnostic.at(span.clone(), "not a safe folder name"),
+        None => diagnostic.note("it is the file's name; set `name` in [experiment]"),
+    })
+}
+
+/// The first paragraph of the comment at the head of a file, without its marks.
+fn header_question(text: &str) -> String {
+    let lines = text.lines().skip_while(|line| line.trim().is_empty());
+    let paragraph = lines.map_while(|line| line.trim().strip_prefix('#')).map(str::trim);
+    paragraph.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,345 @@
+//! An experiment file as a person types it: checked by name and shape, not yet
+//! resolved into trials.
+
+use decouple_spectrum::budget::Quantity;
+
+use super::diagnostic::{Diagnostic, Sources, listed, suggestion};
+use super::document::{self, Data, Leaf, Span, Table, Value};
+use super::{Axis, Overrides};
+use crate::keys::{axis_name, axis_names, full_name};
+
+/// The name of the axis that every experiment has.
+pub(super) const SEED: &str = "seed";
+
+/// The file, with the overrides of the command line applied.
+#[derive(Debug)]
+pub(super) struct SweepFile {
+    pub(super) name: Option<(String, Span)>,
+    pub(super) question: Option<String>,
+    pub(super) reference: Vec<Coordinate>,
+    pub(super) budget: Option<Quantity>,
+    /// In file order, without the seed.
+    pub(super) axes: Vec<TypedAxis>,
+    /// Values of the seed axis, if it was typed.
+    pub(super) seeds: Option<TypedAxis>,
+    /// `[trial]`: the sections that all trials begin with.
+    pub(super) trial: Table,
+}
+
+/// An axis and where it was typed.
+#[derive(Clone, Debug)]
+pub(super) struct TypedAxis {
+    pub(super) name: String,
+    pub(super) key_span: Span,
+    pub(super) list_span: Span,
+    pub(super) values: Vec<Value>,
+    pub(super) zipped_with: Option<usize>,
+}
+
+impl TypedAxis {
+    /// What the rest of the program sees of it.
+    pub(super) fn summary(&self) -> Axis {
+        let values = self.values.iter().map(Value::text).collect();
+        Axis { name: self.name.clone(), values, zipped_with: self.zipped_with }
+    }
+
+    /// The index of a value, by its text.
+    pub(super) fn position(&self, text: &str) -> Option<usize> {
+        self.values.iter().position(|value| value.text() == text)
+    }
+}
+
+/// One coordinate of the reference.
+#[derive(Clone, Debug)]
+pub(super) struct Coordinate {
+    pub(super) axis: String,
+    pub(super) key_span: Span,
+    pub(super) value: Value,
+}
+
+/// Reads the file and applies the overrides. Both texts stay in `sources`.
+pub(super) fn read(
+    text: &str,
+    file_name: &str,
+    overrides: &Overrides,
+    sources: &mut Sources,
+) -> Result<SweepFile, Diagnostic> {
+    let offset = sources.add_file(file_name, text);
+    let mut file = sweep_file(&document::parse(text, offset)?)?;
+    for argument in &overrides.set {
+        let offset = sources.add_argument("--set", argument);
+        apply(argument, offset, &mut file)?;
+    }
+    check_axes(&file)?;
+    Ok(file)
+}
+
+fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
+    let mut file = SweepFile {
+        name: None,
+        question: None,
+        reference: Vec::new(),
+        budget: Some(Quantity::Parameters),
+        axes: Vec::new(),
+        seeds: None,
+        trial: Table::default(),
+    };
+    for entry in &root.entries {
+        match entry.key.as_str() {
+            "experiment" => {
+                for inner in &section("experiment", &entry.value)?.entries {
+                    experiment_key(&mut file, &inner.key, &inner.key_span, &inner.value)?;
+                }
+            }
+            "axes" => {
+                for leaf in section("axes", &entry.value)?.leaves(true) {
+                    add_axis(&mut file, leaf, "[axes]", None)?;
+                }
+            }
+            "zip" => {
+                let tables = entry.value.as_array().ok_or_else(|| {
+                    wrong_type("zip", &entry.value, "tables, each under a header `[[zip]]`")
+                })?;
+                for (index, table) in tables.iter().enumerate() {
+                    for leaf in section("zip", table)?.leaves(true) {
+                        add_axis(&mut file, leaf, "[[zip]]", Some(index))?;
+                    }
+                }
+            }
+            "trial" => file.trial = trial_sections(section("trial", &entry.value)?)?.clone(),
+            key => {
+                return Err(unknown_key(
+                    key,
+                    &entry.key_span,
+                    "the file",
+                    &["experiment", "axes", "zip", "trial"],
+                ));
+            }
+        }
+    }
+    file.axes.sort_by_key(|axis| axis.key_span.start);
+    Ok(file)
+}
+
+fn trial_sections(trial: &Table) -> Result<&Table, Diagnostic> {
+    for entry in &trial.entries {
+        match entry.key.as_str() {
+            "network" | "data" | "training" => section(&entry.key, &entry.value)?,
+            key => {
+                return Err(unknown_key(key, &entry.key_span, "[trial]", &["network", "data", "training"]));
+            }
+        };
+    }
+    Ok(trial)
+}
+
+fn section<'a>(name: &str, value: &'a Value) -> Result<&'a Table, Diagnostic> {
+    value.as_table().ok_or_else(|| wrong_type(name, value, "a table"))
+}
+
+fn wrong_type(name: &str, value: &Value, expected: &str) -> Diagnostic {
+    let label = format!("expected {expected}, found {}", value.describe());
+    Diagnostic::new(format!("wrong type of `{name}`")).at(value.span.clone(), label)
+}
+
+fn unknown_key(key: &str, span: &Span, place: &str, known: &[&str]) -> Diagnostic {
+    Diagnostic::new(format!("unknown key `{key}` in {place}"))
+        .at(span.clone(), suggestion(key, known.iter().copied(), "there is no such key"))
+        .note(format!("keys of {place}: {}", listed(known.iter().copied())))
+}
+
+const EXPERIMENT_KEYS: [&str; 4] = ["name", "question", "reference", "budget"];
+
+fn experiment_key(file: &mut SweepFile, key: &str, key_span: &Span, value: &Value) -> Result<(), Diagnostic> {
+    let text = || {
+        let name = format!("experiment.{key}");
+        value.as_str().map(str::to_owned).ok_or_else(|| wrong_type(&name, value, "a string"))
+    };
+    match key {
+        "name" => file.name = Some((text()?, value.span.clone())),
+        "question" => file.question = Some(text()?),
+        "budget" => file.budget = budget(value)?,
+        "reference" => {
+            let leaves = section("experiment.reference", value)?.leaves(false);
+            file.reference = leaves.into_iter().map(coordinate).collect::<Result<_, _>>()?;
+        }
+        _ => return Err(unknown_key(key, key_span, "[experiment]", &EXPERIMENT_KEYS)),
+    }
+    Ok(())
+}
+
+fn coordinate(leaf: Leaf<'_>) -> Result<Coordinate, Diagnostic> {
+    match axis_name(&leaf.name) {
+        Some(axis) => {
+            Ok(Coordinate { axis: axis.to_owned(), key_span: leaf.key_span, value: leaf.value.clone() })
+        }
+        None => Err(unknown_axis(&leaf.name, &leaf.key_span, "experiment.reference")),
+    }
+}
+
+const QUANTITIES: [&str; 4] = ["parameters", "macs", "activations", "none"];
+
+fn budget(value: &Value) -> Result<Option<Quantity>, Diagnostic> {
+    let Some(table) = value.as_table() else { return quantity(value, "experiment.budget") };
+    let mut hold = Some(Quantity::Parameters);
+    for entry in &table.entries {
+        match entry.key.as_str() {
+            "hold" => hold = quantity(&entry.value, "experiment.budget.hold")?,
+            "at" if entry.value.as_str() == Some("reference") => {}
+            "at" => {
+                return Err(Diagnostic::new("unknown value of `experiment.budget.at`")
+                    .at(entry.value.span.clone(), "expected \"reference\""));
+            }
+            key => return Err(unknown_key(key, &entry.key_span, "`experiment.budget`", &["hold", "at"])),
+        }
+    }
+    Ok(hold)
+}
+
+fn quantity(value: &Value, name: &str) -> Result<Option<Quantity>, Diagnostic> {
+    match value.as_str() {
+        Some("parameters") => Ok(Some(Quantity::Parameters)),
+        Some("macs") => Ok(Some(Quantity::Macs)),
+        Some("activations") => Ok(Some(Quantity::Activations)),
+        Some("none") => Ok(None),
+        Some(other) => Err(Diagnostic::new(format!("unknown value `{other}` of `{name}`"))
+            .at(value.span.clone(), suggestion(other, QUANTITIES, "there is no such budget"))
+            .note(format!("`{name}` may be: {}", listed(QUANTITIES)))),
+        None => Err(wrong_type(name, value, "the name of a quantity, or a table { hold = ..., at = ... }")),
+    }
+}
+
+fn unknown_axis(name: &str, span: &Span, place: &str) -> Diagnostic {
+    let candidates = axis_names().chain([SEED]);
+    let short = "segments, intermediate, order, residual, kernel, norm, seed";
+    Diagnostic::new(format!("unknown key `{name}` in {place}"))
+        .at(span.clone(), suggestion(name, candidates, "this names nothing that could be varied"))
+        .note(format!(
+            "axes may name: {short}, or any key of [trial.*] in full, such as training.weight-decay"
+        ))
+}
+
+fn add_axis(
+    file: &mut SweepFile,
+    leaf: Leaf<'_>,
+    place: &str,
+    zipped_with: Option<usize>,
+) -> Result<(), Diagnostic> {
+    let axis = typed_axis(&leaf, place, zipped_with)?;
+    let first = file.axes.iter().chain(&file.seeds).find(|other| other.name == axis.name);
+    if let Some(first) = first {
+        return Err(Diagnostic::new(format!("`{}` is varied twice", axis.name))
+            .at(axis.key_span, "here again")
+            .at(first.key_span.clone(), "here first")
+            .note("an axis stands either in [axes] or in one [[zip]], once"));
+    }
+    if axis.name == SEED {
+        file.seeds = Some(axis)
+    } else {
+        file.axes.push(axis)
+    }
+    Ok(())
+}
+
+fn typed_axis(leaf: &Leaf<'_>, place: &str, zipped_with: Option<usize>) -> Result<TypedAxis, Diagnostic> {
+    let name = match axis_name(&leaf.name) {
+        Some(name) => name,
+        None if leaf.name == SEED && zipped_with.is_none() => SEED,
+        None if leaf.name == SEED => {
+            return Err(Diagnostic::new("`seed` cannot be walked together with other keys")
+                .at(leaf.key_span.clone(), "every point is trained with every seed")
+                .note("put `seed` into [axes]"));
+        }
+        None => return Err(unknown_axis(&leaf.name, &leaf.key_span, place)),
+    };
+    let values = leaf
+        .value
+        .as_array()
+        .ok_or_else(|| wrong_type(&leaf.name, leaf.value, "a list of the values that this axis takes"))?;
+    let axis = TypedAxis {
+        name: name.to_owned(),
+        key_span: leaf.key_span.clone(),
+        list_span: leaf.value.span.clone(),
+        values: values.to_vec(),
+        zipped_with,
+    };
+    if values.is_empty() {
+        return Err(Diagnostic::new(format!("axis `{name}` is empty"))
+            .at(axis.list_span, "a sweep over no value has no trial"));
+    }
+    for (index, value) in values.iter().enumerate() {
+        if let Some(first) = axis.position(&value.text()).filter(|first| *first < index) {
+            return Err(Diagnostic::new(format!("axis `{name}` has the value `{}` twice", value.text()))
+                .at(value.span.clone(), "here again")
+                .at(values[first].span.clone(), "here first"));
+        }
+    }
+    Ok(axis)
+}
+
+/// Applies one `--set key=value`.
+fn apply(argument: &str, offset: usize, file: &mut SweepFile) -> Result<(), Diagnostic> {
+    let root = document::parse(argument, offset).map_err(|error| {
+        error.note(
+            "--set takes key=value, the value as in the file: strings in quotes, \
+             --set 'segments=\"per-channel\"'",
+        )
+    })?;
+    let leaves = root.leaves(false);
+    let [leaf] = leaves.as_slice() else {
+        let end = offset + argument.len();
+        return Err(Diagnostic::new("--set takes one key=value").at(offset..end, "expected key=value"));
+    };
+    if let Some(key) = leaf.name.strip_prefix("experiment.") {
+        let is_budget = key == "budget.hold";
+        return experiment_key(file, if is_budget { "budget" } else { key }, &leaf.key_span, leaf.value);
+    }
+    let name = axis_name(&leaf.name).or((leaf.name == SEED).then_some(SEED));
+    let Some(name) = name else { return Err(unknown_axis(&leaf.name, &leaf.key_span, "--set")) };
+    let axis = file.axes.iter_mut().chain(&mut file.seeds).find(|axis| axis.name == name);
+    if axis.is_none() && name != SEED {
+        file.trial.set(&full_name(name), &leaf.key_span, leaf.value.clone());
+        return Ok(());
+    }
+    // Setting an axis replaces its values; a single value is a list of one.
+    let mut list = leaf.value.clone();
+    if list.as_array().is_none() {
+        list.data = Data::Array(vec![leaf.value.clone()]);
+    }
+    let zipped_with = axis.as_ref().and_then(|axis| axis.zipped_with);
+    let replacement = typed_axis(&Leaf { value: &list, ..leaf.clone() }, "--set", zipped_with)?;
+    match axis {
+        Some(axis) => *axis = replacement,
+        None => file.seeds = Some(replacement),
+    }
+    Ok(())
+}
+
+/// Checks what concerns several axes at once.
+fn check_axes(file: &SweepFile) -> Result<(), Diagnostic> {
+    for axis in &file.axes {
+        let first = file.axes.iter().find(|other| other.zipped_with == axis.zipped_with);
+        if let (Some(first), Some(_)) = (first, axis.zipped_with)
+            && first.values.len() != axis.values.len()
+        {
+            let values = |axis: &TypedAxis| match axis.values.len() {
+                1 => "1 value".to_owned(),
+                count => format!("{count} values"),
+            };
+            return Err(Diagnostic::new(format!(
+                "`{}` and `{}` cannot be walked together",
+                first.name, axis.name
+            ))
+            .at(axis.list_span.clone(), values(axis))
+            .at(first.list_span.clone(), values(first))
+            .note("the lists of one [[zip]] have equal length"));
+        }
+    }
+    let width = file.axes.iter().find(|axis| axis.name == "network.width");
+    if let (Some(axis), Some(hold)) = (width, file.budget) {
+        return Err(Diagnostic::new("`network.width` cannot be varied under a budget")
+            .at(axis.key_span.clone(), format!("the budget of {hold} decides the width of every point"))
+            .note("set `budget = \"none\"` in [experiment] to compare widths"));
+    }
+    Ok(())
+}

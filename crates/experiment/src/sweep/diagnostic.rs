@@ -1,0 +1,215 @@
+//! Messages in the style of rustc: what, where, the line with a mark, what helps.
+
+use std::fmt::Write;
+
+use super::document::Span;
+
+/// What is wrong or doubtful, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Diagnostic {
+    title: String,
+    labels: Vec<(Span, String)>,
+    notes: Vec<String>,
+}
+
+impl Diagnostic {
+    pub(super) fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), labels: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Marks a place, with a word under it.
+    pub(super) fn at(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.labels.push((span, label.into()));
+        self
+    }
+
+    /// Adds a line at the end.
+    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+}
+
+/// The texts that a document was read from. Positions of each follow those of
+/// the one before, so a position says in which text it lies.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sources {
+    sources: Vec<Source>,
+}
+
+#[derive(Clone, Debug)]
+struct Source {
+    name: String,
+    text: String,
+    offset: usize,
+    /// Whether lines have numbers: an argument of the command line has none.
+    is_file: bool,
+}
+
+impl Sources {
+    /// Adds the experiment file; returns the offset of its positions.
+    pub(super) fn add_file(&mut self, name: &str, text: &str) -> usize {
+        self.add(name, text, true)
+    }
+
+    /// Adds an argument of the command line; returns the offset of its positions.
+    pub(super) fn add_argument(&mut self, name: &str, text: &str) -> usize {
+        self.add(name, text, false)
+    }
+
+    fn add(&mut self, name: &str, text: &str, is_file: bool) -> usize {
+        // One position more than bytes: the end of a text is a place, too.
+        let offset = self.sources.last().map_or(0, |last| last.offset + last.text.len() + 1);
+        self.sources.push(Source { name: name.to_owned(), text: text.to_owned(), offset, is_file });
+        offset
+    }
+
+    /// The whole message; `severity` is its first word.
+    pub(super) fn render(&self, severity: &str, diagnostic: &Diagnostic) -> String {
+        let places: Vec<Place<'_>> =
+            diagnostic.labels.iter().filter_map(|(span, _)| self.place(span)).collect();
+        let numbers = places.iter().filter(|place| place.source.is_file).map(|place| place.line);
+        let width = numbers.max().map_or(1, |line| line.to_string().len());
+        let mut out = format!("{severity}: {}", diagnostic.title);
+        for (index, (place, (_, label))) in places.iter().zip(&diagnostic.labels).enumerate() {
+            place.render(&mut out, width, label, index == 0);
+        }
+        for note in &diagnostic.notes {
+            let _ = write!(out, "\n{:width$}  = {note}", "");
+        }
+        out
+    }
+
+    fn place(&self, span: &Span) -> Option<Place<'_>> {
+        let source = self.sources.iter().rev().find(|source| source.offset <= span.start)?;
+        let start = (span.start - source.offset).min(source.text.len());
+        let end = (span.end - source.offset).clamp(start, source.text.len());
+        let line_start = source.text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = source.text[start..].find('\n').map_or(source.text.len(), |newline| start + newline);
+        let text = source.text[line_start..line_end].trim_end();
+        let before = &source.text[line_start..start];
+        // A value over several lines is marked up to the end of its first.
+        let marked = source.text[start..end.min(line_start + text.len()).max(start)].chars().count().max(1);
+        let line = source.text[..start].matches('\n').count() + 1;
+        Some(Place { source, line, text, before, marked })
+    }
+}
+
+/// A position as a person sees it.
+struct Place<'a> {
+    source: &'a Source,
+    /// From 1.
+    line: usize,
+    text: &'a str,
+    /// What stands on the line before the mark.
+    before: &'a str,
+    /// Characters under the mark.
+    marked: usize,
+}
+
+impl Place<'_> {
+    fn render(&self, out: &mut String, width: usize, label: &str, is_first: bool) {
+        let arrow = if is_first { "-->" } else { ":::" };
+        let Self { source, line, text, before, marked } = self;
+        let column = before.chars().count() + 1;
+        // Tabs stay tabs, so that the mark stands under its place at any tab width.
+        let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let marks = "^".repeat(*marked);
+        let (position, number) = if source.is_file {
+            (format!("{}:{line}:{column}", source.name), line.to_string())
+        } else {
+            (source.name.clone(), String::new())
+        };
+        let _ = write!(out, "\n {:width$}{arrow} {position}", "");
+        let _ = write!(out, "\n {:width$} |", "");
+        let _ = write!(out, "\n {number:>width$} | {text}");
+        let _ = write!(out, "\n {:width$} | {indent}{marks} {label}", "");
+    }
+}
+
+/// The candidate that `typed` was probably meant to be, if any is near enough:
+/// one that ends in it after a dot, else the least edits away.
+pub(super) fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (typed.chars().count() / 3).max(1);
+    let edits = |candidate: &'a str| {
+        let is_tail = candidate.strip_suffix(typed).is_some_and(|head| head.ends_with('.'));
+        (if is_tail { 0 } else { edit_distance(typed, candidate) }, candidate)
+    };
+    let (distance, candidate) = candidates.into_iter().map(edits).min_by_key(|(distance, _)| *distance)?;
+    (distance <= allowed).then_some(candidate)
+}
+
+/// "did you mean `...`?", or `otherwise` where nothing is near.
+pub(super) fn suggestion<'a>(
+    typed: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    otherwise: &str,
+) -> String {
+    nearest(typed, candidates).map_or_else(|| otherwise.to_owned(), |near| format!("did you mean `{near}`?"))
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours between two
+/// words (optimal string alignment).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    rows[0] = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = least;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+/// "`a`, `b`, `c`".
+pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_are_counted() {
+        for (a, b, distance) in [
+            ("", "", 0),
+            ("", "ab", 2),
+            ("segmnets", "segments", 1),
+            ("kitten", "sitting", 3),
+            ("ca", "abc", 3),
+        ] {
+            assert_eq!(edit_distance(a, b), distance, "{a} {b}");
+            assert_eq!(edit_distance(b, a), distance, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let names = ["segments", "network.kernel", "training.weight-decay"];
+        assert_eq!(nearest("segmnets", names), Some("segments"));
+        assert_eq!(nearest("weight-decay", names), Some("training.weight-decay"));
+        assert_eq!(nearest("trainig.weight-dcay", names), Some("training.weight-decay"));
+        assert_eq!(nearest("colour", names), None);
+    }
+
+    #[test]
+    fn marks_stand_under_their_place() {
+        let mut sources = Sources::default();
+        sources.add_file("f.toml", "é\tx = 1\r\ny = [\n2]");
+        let offset = sources.add_argument("--set", "z=3");
+        let diagnostic =
+            Diagnostic::new("t").at(3..4, "tab").at(15..20, "lines").at(offset..offset + 1, "argument");
+        insta::assert_snapshot!(sources.render("error", &diagnostic), @"");
+    }
+}

@@ -1,0 +1,334 @@
+//! From an experiment file to trials: axes crossed and zipped, budgets met,
+//! every default spelt out.
+
+use std::collections::HashMap;
+
+use decouple_datasets::DataSpec;
+use decouple_kernels::geometry::MapShape;
+use decouple_spectrum::budget::{BudgetError, Quantity, solve};
+use decouple_spectrum::cost::Cost;
+use decouple_spectrum::error::SpecError;
+use decouple_spectrum::graph::Graph;
+use decouple_spectrum::network::NetworkSpec;
+use decouple_spectrum::segments::{Schedule as SegmentSchedule, Segments};
+
+use super::as_typed::{SEED, SweepFile, TypedAxis};
+use super::de;
+use super::diagnostic::{Diagnostic, listed, suggestion};
+use super::document::{Data, Table, Value};
+use crate::keys::full_name;
+use crate::training::as_typed::Training;
+use crate::{BudgetOutcome, Drift, Record, TrainingSpec, Trial};
+
+/// Seeds of an experiment that names none.
+const DEFAULT_SEEDS: [u64; 3] = [0, 1, 2];
+
+/// What an experiment file resolves to.
+pub(super) struct Expansion {
+    pub(super) reference: Vec<(String, String)>,
+    pub(super) seeds: Vec<u64>,
+    pub(super) trials: Vec<Trial>,
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+/// Resolves every trial of a file.
+pub(super) fn expand(file: &SweepFile) -> Result<Expansion, Diagnostic> {
+    let seeds = seeds(file.seeds.as_ref())?;
+    let reference = reference(file)?;
+    let mut warnings = Vec::new();
+    let points =
+        points(&file.axes).iter().map(|choice| Point::resolve(file, choice)).collect::<Result<_, _>>()?;
+    let points = distinct(points, &reference, &mut warnings)?;
+    let target = match file.budget {
+        Some(hold) => {
+            let own = Point::resolve(file, &reference)?;
+            Some((hold, own.graph.cost()))
+        }
+        None => None,
+    };
+    let points =
+        points.into_iter().map(|point| point.meet(target.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    // Seeds outermost: a sweep stopped early has seen every point.
+    let trials = seeds.iter().flat_map(|&seed| points.iter().map(move |point| point.trial(seed))).collect();
+    let reference =
+        file.axes.iter().zip(&reference).map(|(axis, &index)| (axis.name.clone(), axis.values[index].text()));
+    Ok(Expansion { reference: reference.collect(), seeds, trials, warnings })
+}
+
+fn seeds(axis: Option<&TypedAxis>) -> Result<Vec<u64>, Diagnostic> {
+    let Some(axis) = axis else { return Ok(DEFAULT_SEEDS.to_vec()) };
+    axis.values.iter().map(|value| de::read(SEED, value)).collect()
+}
+
+/// The index of each axis's reference value.
+fn reference(file: &SweepFile) -> Result<Choice, Diagnostic> {
+    let mut choice: Choice = file.axes.iter().map(default_reference).collect();
+    for coordinate in &file.reference {
+        let Some(index) = file.axes.iter().position(|axis| axis.name == coordinate.axis) else {
+            let names = || file.axes.iter().map(|axis| axis.name.as_str());
+            return Err(Diagnostic::new(format!(
+                "the reference names `{}`, which is no axis",
+                coordinate.axis
+            ))
+            .at(coordinate.key_span.clone(), suggestion(&coordinate.axis, names(), "nothing varies it"))
+            .note(format!("axes of this experiment: {}", listed(names()))));
+        };
+        let axis = &file.axes[index];
+        let Some(value) = axis.position(&coordinate.value.text()) else {
+            let texts: Vec<_> = axis.values.iter().map(Value::text).collect();
+            let texts = || texts.iter().map(String::as_str);
+            let typed = coordinate.value.text();
+            return Err(Diagnostic::new(format!("the reference is not a value of axis `{}`", axis.name))
+                .at(coordinate.value.span.clone(), suggestion(&typed, texts(), "no point has this value"))
+                .at(axis.list_span.clone(), "the axis"));
+        };
+        choice[index] = value;
+    }
+    follow_zips(file, choice)
+}
+
+/// `per-channel` where an axis has it, the paper's own point; else the first value.
+fn default_reference(axis: &TypedAxis) -> usize {
+    axis.position("per-channel").unwrap_or(0)
+}
+
+/// Axes walked together stand at one row: that of the named one, if any is named.
+fn follow_zips(file: &SweepFile, mut choice: Choice) -> Result<Choice, Diagnostic> {
+    for (index, axis) in file.axes.iter().enumerate() {
+        let Some(zip) = axis.zipped_with else { continue };
+        let is_partner = |other: &TypedAxis| other.zipped_with == Some(zip);
+        let mut named = file.reference.iter().filter(|coordinate| {
+            file.axes.iter().any(|other| other.name == coordinate.axis && is_partner(other))
+        });
+        let row =
+            |name: &str| file.axes.iter().position(|other| other.name == name).map(|index| choice[index]);
+        let first = named.next();
+        let lead = match first {
+            Some(coordinate) => row(&coordinate.axis),
+            None => file.axes.iter().position(is_partner).map(|index| choice[index]),
+        };
+        let lead = lead.unwrap_or(0);
+        if let Some(other) = named.find(|coordinate| row(&coordinate.axis) != Some(lead)) {
+            return Err(Diagnostic::new("the reference names two rows of one [[zip]]").at(
+                other.value.span.clone(),
+                format!("stands beside another value of `{}`", first.map_or("", |c| &c.axis)),
+            ));
+        }
+        choice[index] = lead;
+    }
+    Ok(choice)
+}
+
+/// For each axis, the index of a value.
+type Choice = Vec<usize>;
+
+/// Every combination: axes in file order, the last fastest; those walked
+/// together move as one, at the place of their first.
+fn points(axes: &[TypedAxis]) -> Vec<Choice> {
+    let mut points = vec![vec![0; axes.len()]];
+    for (index, axis) in axes.iter().enumerate() {
+        let partners: Vec<usize> = match axis.zipped_with {
+            None => vec![index],
+            Some(zip) => (0..axes.len()).filter(|&other| axes[other].zipped_with == Some(zip)).collect(),
+        };
+        if partners[0] != index {
+            continue;
+        }
+        let vary = |point: &Choice| {
+            let at_row = |row| {
+                let mut point = point.clone();
+                partners.iter().for_each(|&partner| point[partner] = row);
+                point
+            };
+            (0..axis.values.len()).map(at_row).collect::<Vec<_>>()
+        };
+        points = points.iter().flat_map(vary).collect();
+    }
+    points
+}
+
+/// A point of the sweep: everything of its trials but the seed.
+struct Point<'a> {
+    choice: Choice,
+    axes: &'a [TypedAxis],
+    network: NetworkSpec,
+    data: DataSpec,
+    training: TrainingSpec,
+    graph: Graph,
+    budget: Option<BudgetOutcome>,
+}
+
+impl<'a> Point<'a> {
+    /// The trial table with the point's values in it, read and checked.
+    fn resolve(file: &'a SweepFile, choice: &[usize]) -> Result<Self, Diagnostic> {
+        let mut trial = file.trial.clone();
+        for (axis, &index) in file.axes.iter().zip(choice) {
+            trial.set(&full_name(&axis.name), &axis.key_span, axis.values[index].clone());
+        }
+        let network: NetworkSpec = section(&trial, "network")?;
+        let data: DataSpec = section(&trial, "data")?;
+        let typed: Training = section(&trial, "training")?;
+        let training = TrainingSpec::try_from(typed)
+            .map_err(|error| invalid(&trial, &format!("training.{}", error.key), &error.message))?;
+        let (input, classes) = image_shape(&data);
+        let graph = network.graph(input, classes).map_err(|error| refused(&trial, &error))?;
+        Ok(Self { choice: choice.to_vec(), axes: &file.axes, network, data, training, graph, budget: None })
+    }
+
+    /// The point at the width that meets the budget.
+    fn meet(mut self, target: Option<&(Quantity, Cost)>) -> Result<Self, Diagnostic> {
+        let Some((hold, reference)) = target else { return Ok(self) };
+        let (input, classes) = image_shape(&self.data);
+        let target = hold.of(reference);
+        let solved =
+            solve(&self.network, input, classes, *hold, target).map_err(|error| self.over_budget(&error))?;
+        self.graph = solved.spec.graph(input, classes).map_err(|error| self.over_budget(&error.into()))?;
+        self.network = solved.spec;
+        self.budget = Some(BudgetOutcome {
+            hold: *hold,
+            target,
+            reached: solved.reached,
+            width: solved.width,
+            drift: Drift::between(&solved.cost, reference),
+        });
+        Ok(self)
+    }
+
+    fn over_budget(&self, error: &BudgetError) -> Diagnostic {
+        let message = error.to_string();
+        let (title, reason) = message.split_once(": ").unwrap_or((&message, "the network cannot be built"));
+        // What is to blame is the segments, or else whatever the point varies.
+        let blamed = self
+            .axes
+            .iter()
+            .position(|axis| axis.name == "segments")
+            .or((!self.axes.is_empty()).then_some(0));
+        let diagnostic = Diagnostic::new(title).note(reason);
+        let Some(index) = blamed else {
+            return diagnostic.note("widen the reference, or set `budget = \"none\"`");
+        };
+        let axis = &self.axes[index];
+        diagnostic
+            .at(axis.values[self.choice[index]].span.clone(), format!("at the point {}", self.label()))
+            .note(format!("widen the reference, or drop this point from `{}`", axis.name))
+    }
+
+    fn coordinates(&self) -> Vec<(String, String)> {
+        let coordinate =
+            |(axis, &index): (&TypedAxis, &usize)| (axis.name.clone(), axis.values[index].text());
+        self.axes.iter().zip(&self.choice).map(coordinate).collect()
+    }
+
+    fn label(&self) -> String {
+        let pairs: Vec<_> =
+            self.coordinates().iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
+        pairs.join(", ")
+    }
+
+    fn trial(&self, seed: u64) -> Trial {
+        let record = Record {
+            seed,
+            network: self.network.clone(),
+            data: self.data.clone(),
+            training: self.training.clone(),
+        };
+        Trial::new(self.coordinates(), record, self.graph.clone(), self.budget.clone())
+    }
+
+    /// Everything that training depends on, with segments as each layer has them.
+    fn identity(&self) -> String {
+        let network = NetworkSpec { segments: SegmentSchedule::default(), ..self.network.clone() };
+        let segments: Vec<_> = self.graph.spatial_layers.iter().map(|layer| layer.segments).collect();
+        format!("{network:?} {segments:?} {:?} {:?}", self.data, self.training)
+    }
+
+    /// Whether some layer has fewer channels than the segments ask for.
+    fn is_clamped(&self) -> bool {
+        let asked = |segments: &Segments| match *segments {
+            Segments::Count(count) | Segments::ChannelsPerSegment(count) => count,
+            Segments::PerChannel | Segments::Level(_) => 0,
+        };
+        let most = match &self.network.segments {
+            SegmentSchedule::Uniform(segments) => asked(segments),
+            SegmentSchedule::PerStage(list) => list.iter().map(asked).max().unwrap_or(0),
+        };
+        self.graph.spatial_layers.iter().any(|layer| layer.channels < most)
+    }
+}
+
+/// Refuses two points that are the same training. Where that is so only because
+/// a layer has too few channels for the segments asked for, one is dropped, with
+/// a warning: the reference stays, else the first.
+fn distinct<'a>(
+    points: Vec<Point<'a>>,
+    reference: &Choice,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Vec<Point<'a>>, Diagnostic> {
+    let mut kept: Vec<Point<'a>> = Vec::new();
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for point in points {
+        let identity = point.identity();
+        let Some(&first) = seen.get(&identity) else {
+            seen.insert(identity, kept.len());
+            kept.push(point);
+            continue;
+        };
+        let earlier = &mut kept[first];
+        let is_clamped = point.is_clamped() || earlier.is_clamped();
+        let (title, note) = if is_clamped {
+            ("two points are the same network: no layer has more channels than segments", "trained once")
+        } else {
+            ("two points are the same trial", "drop one of the two values")
+        };
+        // Point at the axis in which they differ.
+        let differs = |axis: &usize| earlier.choice[*axis] != point.choice[*axis];
+        let axis = (0..point.choice.len()).find(differs).unwrap_or(0);
+        let span = |p: &Point<'_>| p.axes[axis].values[p.choice[axis]].span.clone();
+        let diagnostic = Diagnostic::new(title)
+            .at(span(&point), point.label())
+            .at(span(earlier), earlier.label())
+            .note(note);
+        if !is_clamped {
+            return Err(diagnostic);
+        }
+        warnings.push(diagnostic);
+        if point.choice == *reference {
+            *earlier = point;
+        }
+    }
+    Ok(kept)
+}
+
+fn section<T: serde::de::DeserializeOwned>(trial: &Table, name: &str) -> Result<T, Diagnostic> {
+    let empty = Value { span: 0..0, data: Data::Table(Table::default()) };
+    de::read(name, trial.get(name).map_or(&empty, |entry| &entry.value))
+}
+
+/// The message for a value that is refused after reading.
+fn invalid(trial: &Table, name: &str, message: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::new(format!("impossible value of `{name}`"));
+    match trial.nearest_entry(name) {
+        Some(entry) => diagnostic.at(entry.value.span.clone(), format!("`{name}` {message}")),
+        None => diagnostic.note(format!("`{name}` {message}")),
+    }
+}
+
+fn refused(trial: &Table, error: &SpecError) -> Diagnostic {
+    match error {
+        SpecError::Key { key, found, expected } => {
+            invalid(trial, &format!("network.{key}"), &format!("must be {expected}, found {found}"))
+        }
+        SpecError::ScheduleLength { listed, stages } => invalid(
+            trial,
+            "network.segments",
+            &format!("lists {listed} values, but the network has {stages} stages"),
+        ),
+        other => Diagnostic::new("the network cannot be built").note(other.to_string()),
+    }
+}
+
+/// Shape of the images that a network sees, and the number of classes.
+fn image_shape(data: &DataSpec) -> (MapShape, usize) {
+    let shape = data.shape();
+    (MapShape::new(shape.h, shape.w, shape.c), data.classes())
+}

@@ -1,0 +1,144 @@
+//! Conditions on trials, as `--filter` takes them.
+
+use std::cmp::Ordering;
+
+use super::{
+    Sweep,
+    diagnostic::{listed, suggestion},
+};
+use crate::{Trial, keys::axis_name};
+
+/// A conjunction of conditions on axis values, seed and id:
+/// `segments>=8 & seed=0`, `intermediate != relu`, `id=3f9c`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filter(Vec<Condition>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Condition {
+    axis: String,
+    relation: Relation,
+    value: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Equal,
+    NotEqual,
+    Less,
+    AtMost,
+    Greater,
+    AtLeast,
+}
+
+/// Longer signs first, so that `>=` is not read as `>`.
+const RELATIONS: [(&str, Relation); 7] = [
+    ("!=", Relation::NotEqual),
+    ("<=", Relation::AtMost),
+    (">=", Relation::AtLeast),
+    ("==", Relation::Equal),
+    ("=", Relation::Equal),
+    ("<", Relation::Less),
+    (">", Relation::Greater),
+];
+
+/// Why a filter is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// Part of it is no condition.
+    #[error(
+        "`{0}` is no condition\n = write axis, relation and value, joined by `&`, as in segments>=8 & seed=0"
+    )]
+    Condition(String),
+    /// A condition on something that the sweep does not vary.
+    #[error("`{name}` is no axis of this experiment: {suggestion}\n = a filter may name: {known}")]
+    Axis {
+        /// As typed.
+        name: String,
+        /// What was probably meant.
+        suggestion: String,
+        /// What would be right.
+        known: String,
+    },
+    /// An order that values of this kind do not have.
+    #[error(
+        "`{0}` compares words\n = words are equal (=) or not (!=); order is for numbers, and per-channel stands above them"
+    )]
+    Order(String),
+}
+
+impl Filter {
+    /// Reads a filter for the trials of `sweep`.
+    ///
+    /// # Errors
+    /// [`FilterError`] when a part is no condition or names no axis.
+    pub fn parse(text: &str, sweep: &Sweep) -> Result<Self, FilterError> {
+        text.split('&').map(|part| Condition::parse(part.trim(), sweep)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether every condition holds for `trial`.
+    pub fn matches(&self, trial: &Trial) -> bool {
+        self.0.iter().all(|condition| condition.holds(trial))
+    }
+}
+
+impl Condition {
+    fn parse(text: &str, sweep: &Sweep) -> Result<Self, FilterError> {
+        // The sign that stands first, and of those the longest.
+        let signs = RELATIONS.iter().filter_map(|&(sign, relation)| Some((text.find(sign)?, sign, relation)));
+        let first = signs.min_by_key(|&(place, sign, _)| (place, std::cmp::Reverse(sign.len())));
+        let (place, sign, relation) = first.ok_or_else(|| FilterError::Condition(text.to_owned()))?;
+        let typed = text[..place].trim();
+        let value = text[place + sign.len()..].trim().trim_matches('"');
+        if typed.is_empty() || value.is_empty() {
+            return Err(FilterError::Condition(text.to_owned()));
+        }
+        let names = || sweep.axes.iter().map(|axis| axis.name.as_str()).chain(["id"]);
+        let axis = axis_name(typed).unwrap_or(typed);
+        if !names().any(|name| name == axis) {
+            return Err(FilterError::Axis {
+                name: typed.to_owned(),
+                suggestion: suggestion(typed, names(), "there is no such axis"),
+                known: listed(names()),
+            });
+        }
+        let is_word = number(value).is_none();
+        if is_word && !matches!(relation, Relation::Equal | Relation::NotEqual) {
+            return Err(FilterError::Order(text.to_owned()));
+        }
+        Ok(Self { axis: axis.to_owned(), relation, value: value.to_owned() })
+    }
+
+    fn holds(&self, trial: &Trial) -> bool {
+        let found = match self.axis.as_str() {
+            "id" => {
+                return trial.id.to_string().starts_with(&self.value) == (self.relation == Relation::Equal);
+            }
+            "seed" => trial.seed().to_string(),
+            axis => match trial.point.iter().find(|(name, _)| name == axis) {
+                Some((_, value)) => value.clone(),
+                None => return false,
+            },
+        };
+        let ordering = match (number(&found), number(&self.value)) {
+            (Some(found), Some(value)) => found.partial_cmp(&value),
+            _ => (found == self.value).then_some(Ordering::Equal),
+        };
+        match self.relation {
+            Relation::Equal => ordering == Some(Ordering::Equal),
+            Relation::NotEqual => ordering != Some(Ordering::Equal),
+            Relation::Less => ordering == Some(Ordering::Less),
+            Relation::Greater => ordering == Some(Ordering::Greater),
+            Relation::AtMost => matches!(ordering, Some(Ordering::Less | Ordering::Equal)),
+            Relation::AtLeast => matches!(ordering, Some(Ordering::Greater | Ordering::Equal)),
+        }
+    }
+}
+
+/// A number, or the segment count that stands above all numbers.
+fn number(text: &str) -> Option<f64> {
+    if text == "per-channel" {
+        Some(f64::INFINITY)
+    } else {
+        text.parse().ok().filter(|number: &f64| !number.is_nan())
+    }
+}
