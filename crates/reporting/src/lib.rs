@@ -1,1 +1,31 @@
-//! reporting
+//! From runs to statistics, a verdict, tables and figures.
+//!
+//! [`analyse`] turns a sweep and the runs on disk into one [`Analysis`]; everything that is shown only reads
+//! that: [`terminal_table`], [`runs_csv`], [`summary_csv`], the [`figures`], and [`write`], which puts them all
+//! into the results folder. Nothing here is the only copy of anything: all of it can be rebuilt from the
+//! runs, and is rebuilt to the same bytes.
+//!
+//! ```
+//! use decouple_reporting::analysis::{Study, summarise};
+//!
+//! let nothing = summarise(Study::default(), Vec::new(), Vec::new());
+//! assert_eq!(nothing.verdict.to_string(), "No run has finished, so there is nothing to say yet.");
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod analysis;
+mod export;
+pub mod figures;
+mod ledger;
+mod numbers;
+pub mod statistics;
+mod table;
+mod verdict;
+mod written;
+
+pub use analysis::Analysis;
+pub use export::{runs_csv, summary_csv};
+pub use ledger::analyse;
+pub use table::terminal_table;
+pub use verdict::Verdict;
+pub use written::{ReportError, Written, write};

@@ -1,0 +1,92 @@
+//! `runs.csv` and `summary.csv`: every number at full precision, for other programs.
+//!
+//! Floats are written by their shortest text that reads back to the same bits. An empty cell is a value that
+//! does not exist. Accuracies and their differences are shares from 0 to 1.
+
+use crate::analysis::{Analysis, PointSummary, RunOutcome, RunRow};
+use crate::statistics::Interval;
+
+/// `runs.csv`: a row a run, in the sweep's order.
+///
+/// Columns: `id`, the axes, `seed`, `outcome` (finished, diverged, failed, missing), `detail` (step or
+/// message), `accuracy` (of the averaged weights where kept), `raw_accuracy`, `averaged_accuracy`, `level`,
+/// `width`, `parameters`, `macs`, `activations`, `steps`, `train_secs`, `images_per_sec`, `peak_bytes`.
+pub fn runs_csv(analysis: &Analysis) -> String {
+    let mut header = vec!["id"];
+    header.extend(analysis.study.axes.iter().map(|axis| axis.name.as_str()));
+    header.extend(["seed", "outcome", "detail", "accuracy", "raw_accuracy", "averaged_accuracy", "level"]);
+    header.extend(["width", "parameters", "macs", "activations", "steps", "train_secs", "images_per_sec"]);
+    header.push("peak_bytes");
+    let rows = analysis.runs.iter().map(|run| run_cells(analysis, run));
+    csv_text(header, rows)
+}
+
+fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
+    let value = |axis: &str| run.point.iter().find(|(name, _)| name == axis).map(|(_, value)| value.clone());
+    let mut cells = vec![run.id.clone()];
+    cells.extend(analysis.study.axes.iter().map(|axis| value(&axis.name).unwrap_or_default()));
+    cells.push(run.seed.to_string());
+    cells.push(run.outcome.word().to_owned());
+    cells.push(match &run.outcome {
+        RunOutcome::Diverged { step } => format!("step {step}"),
+        RunOutcome::Failed { message } => message.clone(),
+        RunOutcome::Finished | RunOutcome::Missing => String::new(),
+    });
+    cells.extend([run.accuracy(), run.raw_accuracy, run.averaged_accuracy].map(optional));
+    cells.extend([run.level.to_string(), optional(run.width)]);
+    cells.extend([run.costs.parameters, run.costs.macs, run.costs.activations].map(|n| n.to_string()));
+    cells.push(optional(run.steps));
+    cells.extend([optional(run.train_secs), optional(run.images_per_sec), optional(run.peak_bytes)]);
+    cells
+}
+
+/// `summary.csv`: a row a point, in the sweep's order.
+///
+/// Columns: the axes, `level`, `width`, `parameters`, `macs`, `activations`, `n` (finished seeds),
+/// `diverged`, `failed`, `missing`, `accuracy_mean`, `accuracy_sd`, `accuracy_low` and `accuracy_high` (95 %
+/// interval of the mean), `probability_best`, `below_best` with `below_best_low` and `below_best_high` (how far
+/// the best point is above this one over common seeds, all comparisons together at 95 %), `train_secs`,
+/// `images_per_sec`.
+pub fn summary_csv(analysis: &Analysis) -> String {
+    let mut header: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
+    header.extend(["level", "width", "parameters", "macs", "activations"]);
+    header.extend(["n", "diverged", "failed", "missing"]);
+    header.extend(["accuracy_mean", "accuracy_sd", "accuracy_low", "accuracy_high", "probability_best"]);
+    header.extend(["below_best", "below_best_low", "below_best_high", "train_secs", "images_per_sec"]);
+    let rows = (0..analysis.points.len()).map(|index| point_cells(analysis, index));
+    csv_text(header, rows)
+}
+
+fn point_cells(analysis: &Analysis, index: usize) -> Vec<String> {
+    let point: &PointSummary = &analysis.points[index];
+    let comparison = analysis.comparisons.iter().find(|comparison| comparison.point == index);
+    let ends = |interval: Option<Interval>| [interval.map(|i| i.low), interval.map(|i| i.high)].map(optional);
+    let mut cells: Vec<String> = (analysis.study.axes.iter())
+        .map(|axis| point.value(&axis.name).unwrap_or_default().to_owned())
+        .collect();
+    cells.extend([point.level.to_string(), optional(point.width)]);
+    cells.extend([point.costs.parameters, point.costs.macs, point.costs.activations].map(|n| n.to_string()));
+    cells.extend([point.finished(), point.diverged, point.failed, point.missing].map(|n| n.to_string()));
+    cells.extend([point.mean, point.sd].map(optional));
+    cells.extend(ends(point.interval));
+    cells.push(optional(point.probability_best));
+    cells.push(optional(comparison.map(|comparison| comparison.difference.mean)));
+    cells.extend(ends(comparison.and_then(|comparison| comparison.simultaneous)));
+    cells.extend([point.train_secs, point.images_per_sec].map(optional));
+    cells
+}
+
+fn optional<T: ToString>(value: Option<T>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
+}
+
+fn csv_text(header: Vec<&str>, rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut write = |cells: Vec<String>| {
+        writer.write_record(cells).expect("writing to memory fails only on rows of unequal length");
+    };
+    write(header.into_iter().map(str::to_owned).collect());
+    rows.for_each(&mut write);
+    let bytes = writer.into_inner().expect("flushing to memory cannot fail");
+    String::from_utf8(bytes).expect("only text was written")
+}

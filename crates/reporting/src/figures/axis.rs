@@ -1,0 +1,148 @@
+//! From values to places: a frame with a scale on each side.
+
+use super::{
+    canvas::{Anchor, Canvas, Style},
+    palette::{FAINT, GRID, INK},
+};
+
+/// A rectangle of the page that shows `x` against `y`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    pub(super) left: f64,
+    pub(super) right: f64,
+    pub(super) top: f64,
+    pub(super) bottom: f64,
+    pub(super) x: (f64, f64),
+    pub(super) y: (f64, f64),
+}
+
+impl Frame {
+    pub(super) fn place(&self, x: f64, y: f64) -> (f64, f64) {
+        (self.across(x), self.down(y))
+    }
+
+    pub(super) fn across(&self, x: f64) -> f64 {
+        self.left + (x - self.x.0) / (self.x.1 - self.x.0) * (self.right - self.left)
+    }
+
+    pub(super) fn down(&self, y: f64) -> f64 {
+        self.bottom - (y - self.y.0) / (self.y.1 - self.y.0) * (self.bottom - self.top)
+    }
+
+    /// Horizontal lines at round values with their numbers, and the base line.
+    pub(super) fn draw_rows(&self, canvas: &mut Canvas, most: usize, text: impl Fn(f64) -> String) {
+        for value in round_values(self.y, most) {
+            let y = self.down(value);
+            canvas.line(vec![(self.left, y), (self.right, y)], GRID, 1.0, 0.0);
+            canvas.text(text(value), (self.left - 8.0, y), Style::new(12.0, Anchor::End).coloured(FAINT));
+        }
+        canvas.line(vec![(self.left, self.bottom), (self.right, self.bottom)], INK, 1.0, 0.0);
+    }
+
+    /// What the values up the side are.
+    pub(super) fn name_rows(&self, canvas: &mut Canvas, name: &str, distance: f64) {
+        let style = Style { upwards: true, ..Style::new(13.0, Anchor::Middle) };
+        canvas.text(name, (self.left - distance, (self.top + self.bottom) / 2.0), style);
+    }
+}
+
+/// Values at round distances (1, 2 or 5 times a power of ten) inside `range`,
+/// at most `most` of them.
+pub(super) fn round_values((low, high): (f64, f64), most: usize) -> Vec<f64> {
+    let step = round_step((high - low) / most.max(1) as f64);
+    let first = (low / step - 1e-9).ceil();
+    let count = ((high / step + 1e-9).floor() - first + 1.0).max(0.0) as usize;
+    (0..count.min(1000)).map(|k| (first + k as f64) * step).collect()
+}
+
+/// The least of 1, 2, 5 times a power of ten that is not below `least`.
+fn round_step(least: f64) -> f64 {
+    let power = 10f64.powf(least.max(1e-12).log10().floor());
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|factor| factor * power)
+        .into_iter()
+        .find(|step| *step >= least * 0.999)
+        .unwrap_or(power)
+}
+
+/// Digits after the point that numbers at the distances of [`round_values`] need.
+pub(super) fn decimals((low, high): (f64, f64), most: usize) -> usize {
+    (-round_step((high - low) / most.max(1) as f64).log10()).ceil().clamp(0.0, 6.0) as usize
+}
+
+/// The range of `values` with a margin, at least `least` wide.
+pub(super) fn padded(values: impl Iterator<Item = f64>, least: f64, margin: f64) -> (f64, f64) {
+    let (low, high) = values
+        .filter(|value| value.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    if low > high {
+        return (0.0, least.max(1e-9));
+    }
+    let widened = ((least - (high - low)) / 2.0).max(0.0);
+    let (low, high) = (low - widened, high + widened);
+    let room = margin * (high - low);
+    (low - room, high + room)
+}
+
+/// Labels for places on a line, none over another: moved to a second line where
+/// the first has no room, left out where neither has. Gives each label's line.
+pub(super) fn stagger(labels: &[(f64, f64)]) -> Vec<Option<usize>> {
+    let mut ends = [f64::NEG_INFINITY; 2];
+    let lines = labels.iter().map(|&(place, width)| {
+        let line = (0..2).find(|&line| ends[line] + 6.0 <= place - width / 2.0)?;
+        ends[line] = place + width / 2.0;
+        Some(line)
+    });
+    lines.collect()
+}
+
+/// About how wide a text is.
+pub(super) fn text_width(text: &str, size: f64) -> f64 {
+    0.56 * size * text.chars().count() as f64
+}
+
+/// Places moved apart so that none is nearer than `distance` to the next, as
+/// little as possible; for labels at the ends of lines.
+pub(super) fn spread(places: &[f64], distance: f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_by(|&a, &b| places[a].total_cmp(&places[b]));
+    // Groups of labels that touch, each around the mean of its wishes.
+    let mut groups: Vec<(f64, Vec<usize>)> = Vec::new();
+    for index in order {
+        groups.push((places[index], vec![index]));
+        while let [.., (before, left), (after, right)] = groups.as_slice() {
+            let room = distance * (left.len() + right.len()) as f64 / 2.0;
+            if after - before >= room {
+                break;
+            }
+            let total = (left.len() + right.len()) as f64;
+            let centre = (before * left.len() as f64 + after * right.len() as f64) / total;
+            let joined = left.iter().chain(right).copied().collect();
+            groups.truncate(groups.len() - 2);
+            groups.push((centre, joined));
+        }
+    }
+    let mut moved = places.to_vec();
+    for (centre, members) in groups {
+        let first = centre - distance * (members.len() as f64 - 1.0) / 2.0;
+        for (k, member) in members.into_iter().enumerate() {
+            moved[member] = first + distance * k as f64;
+        }
+    }
+    moved
+}
+
+/// A text in lines of at most `width` letters, cut between words.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

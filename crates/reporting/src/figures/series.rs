@@ -1,0 +1,72 @@
+//! Points of an analysis as lines of a figure.
+
+use crate::analysis::{Analysis, PointSummary};
+
+use super::{
+    canvas::Marker,
+    palette::{Colour, category},
+};
+
+/// The axis whose values stand on the x axis where a study varies it.
+pub(super) const SEGMENTS: &str = "segments";
+
+/// One line: the points that differ in their segments alone.
+pub(super) struct Series<'a> {
+    /// Values of the other axes; empty where there is no other axis.
+    pub(super) label: String,
+    pub(super) colour: Colour,
+    pub(super) marker: Marker,
+    /// Length of dashes; 0 for a whole line.
+    pub(super) dash: f64,
+    /// Points with their place on the x axis, from left to right.
+    pub(super) points: Vec<(f64, &'a PointSummary)>,
+}
+
+/// Whether the study varies the segments: then x is the decoupling level, else
+/// the points stand side by side.
+pub(super) fn is_spectrum(analysis: &Analysis) -> bool {
+    analysis.study.axes.iter().any(|axis| axis.name == SEGMENTS)
+}
+
+/// The lines of `analysis`, in the order in which their first points occur.
+pub(super) fn series(analysis: &Analysis) -> Vec<Series<'_>> {
+    let spectrum = is_spectrum(analysis);
+    let mut lines: Vec<Series<'_>> = Vec::new();
+    for (index, point) in analysis.points.iter().enumerate() {
+        let label = if spectrum { other_values(point) } else { String::new() };
+        let place = if spectrum { point.level } else { index as f64 };
+        match lines.iter_mut().find(|line| line.label == label) {
+            Some(line) => line.points.push((place, point)),
+            None => {
+                let k = lines.len();
+                lines.push(Series {
+                    label,
+                    colour: category(k),
+                    marker: Marker::of(k),
+                    dash: [0.0, 7.0, 3.0, 12.0][k % 4],
+                    points: vec![(place, point)],
+                });
+            }
+        }
+    }
+    for line in &mut lines {
+        line.points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    }
+    lines
+}
+
+/// The values of a point on all axes but the segments: `relu, spatial-first`.
+fn other_values(point: &PointSummary) -> String {
+    let others = point.point.iter().filter(|(axis, _)| axis != SEGMENTS);
+    let words = others.map(|(axis, value)| {
+        // A bare number or switch says nothing without its key.
+        let is_bare = value.parse::<f64>().is_ok() || ["true", "false", "none"].contains(&value.as_str());
+        if is_bare { format!("{} {value}", short_name(axis)) } else { value.clone() }
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// The last part of an axis's name: `weight-decay` of `training.weight-decay`.
+pub(super) fn short_name(axis: &str) -> &str {
+    axis.rsplit('.').next().unwrap_or(axis)
+}

@@ -1,0 +1,195 @@
+//! Layout: nothing is drawn off the page or over another label, whatever the data.
+
+use proptest::prelude::*;
+
+use super::{
+    axis::{decimals, round_values, spread, stagger, wrapped},
+    canvas::Shape,
+    *,
+};
+use crate::analysis::{Axis, Costs, Epoch, RunOutcome, RunRow, Study, summarise};
+
+/// An analysis of made-up runs: `accuracy(point, seed)`, `None` for one that diverged.
+fn analysis(
+    segments: &[&str],
+    others: &[&str],
+    seeds: u64,
+    accuracy: impl Fn(usize, u64) -> Option<f64>,
+) -> Analysis {
+    let mut runs = Vec::new();
+    for (k, other) in others.iter().enumerate() {
+        for (i, value) in segments.iter().enumerate() {
+            for seed in 0..seeds {
+                let accuracy = accuracy(k * segments.len() + i, seed);
+                let level = i as f64 / segments.len().saturating_sub(1).max(1) as f64;
+                let mut point = vec![("segments".to_owned(), (*value).to_owned())];
+                if others.len() > 1 {
+                    point.push(("intermediate".to_owned(), (*other).to_owned()));
+                }
+                runs.push(RunRow {
+                    id: format!("{k}-{i}-{seed}"),
+                    point,
+                    seed,
+                    outcome: accuracy.map_or(RunOutcome::Diverged { step: 3 }, |_| RunOutcome::Finished),
+                    level,
+                    width: Some(1.0),
+                    costs: Costs { parameters: 1000 + i as u64, macs: 5000, activations: 300 },
+                    raw_accuracy: accuracy,
+                    averaged_accuracy: None,
+                    steps: Some(10),
+                    train_secs: accuracy.map(|_| 3.0 + level),
+                    images_per_sec: Some(100.0),
+                    peak_bytes: None,
+                    epochs: (1..4)
+                        .map(|epoch| Epoch {
+                            epoch,
+                            train_loss: 2.0 / epoch as f64,
+                            train_accuracy: 0.3 * epoch as f64,
+                            validation_accuracy: None,
+                        })
+                        .collect(),
+                });
+            }
+        }
+    }
+    let mut axes = vec![Axis { name: "segments".to_owned(), values: vec![] }];
+    if others.len() > 1 {
+        axes.push(Axis { name: "intermediate".to_owned(), values: vec![] });
+    }
+    let study = Study { name: "a".into(), question: "Why? ".repeat(40), axes, ..Study::default() };
+    summarise(study, runs, Vec::new())
+}
+
+/// Left, right, top and bottom of a text, as it is laid out.
+fn extent(text: &str, place: (f64, f64), style: &canvas::Style) -> [f64; 4] {
+    let width = axis::text_width(text, style.size);
+    let (before, after) = match style.anchor {
+        canvas::Anchor::Start => (0.0, width),
+        canvas::Anchor::Middle => (width / 2.0, width / 2.0),
+        canvas::Anchor::End => (width, 0.0),
+    };
+    if style.upwards {
+        return [place.0 - style.size / 2.0, place.0 + style.size / 2.0, place.1 - before, place.1 + after];
+    }
+    [place.0 - before, place.0 + after, place.1 - style.size / 2.0, place.1 + style.size / 2.0]
+}
+
+#[track_caller]
+fn assert_tidy(canvas: &Canvas, (width, height): (f64, f64)) {
+    let mut texts: Vec<(&str, [f64; 4])> = Vec::new();
+    for shape in &canvas.shapes {
+        match shape {
+            Shape::Line { points, .. } | Shape::Area { points, .. } => {
+                for (x, y) in points {
+                    assert!(
+                        (-1.0..=width + 1.0).contains(x) && (-1.0..=height + 1.0).contains(y),
+                        "{shape:?}"
+                    );
+                }
+            }
+            Shape::Text { text, place, style } => {
+                let [left, right, top, bottom] = extent(text, *place, style);
+                assert!(
+                    left >= 0.0 && right <= width && top >= 0.0 && bottom <= height,
+                    "{text} is off the page"
+                );
+                for (other, [l, r, t, b]) in &texts {
+                    let apart = right <= *l || *r <= left || bottom <= *t || *b <= top;
+                    assert!(apart, "`{text}` stands over `{other}`");
+                }
+                texts.push((text, [left, right, top, bottom]));
+            }
+        }
+    }
+}
+
+/// Width and height of a page.
+fn page(canvas: &Canvas) -> (f64, f64) {
+    let svg = canvas.svg().unwrap();
+    let number = |name: &str| -> f64 {
+        let start = svg.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
+        svg[start..].split('"').next().unwrap().parse().unwrap()
+    };
+    (number("width"), number("height"))
+}
+
+#[test]
+fn figures_of_many_shapes_are_tidy_and_repeat() {
+    let spectrum = ["1", "2", "3", "4", "8", "16", "32", "64", "per-channel"];
+    let cases = [
+        analysis(&spectrum, &[""], 8, |point, seed| {
+            Some(0.85 + 0.01 * ((point * 7 + seed as usize * 3) % 5) as f64)
+        }),
+        analysis(&spectrum[..5], &["none", "relu", "elu"], 3, |point, seed| {
+            Some(0.85 + 0.002 * (point as f64 + seed as f64))
+        }),
+        analysis(&["3"], &[""], 1, |_, _| Some(0.9)),
+        analysis(&["1", "per-channel"], &[""], 2, |point, _| (point > 0).then_some(0.5)),
+        analysis(&["1", "per-channel"], &[""], 2, |_, _| None),
+        analysis(&[], &[""], 0, |_, _| None),
+    ];
+    for case in &cases {
+        for (name, figure) in all(case) {
+            assert_tidy(&figure, page(&figure));
+            let (svg, png) = (figure.svg().unwrap(), figure.png().unwrap());
+            assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
+            assert!(png.starts_with(&[0x89, b'P', b'N', b'G']), "{name}");
+            assert_eq!((svg, png), (figure.svg().unwrap(), figure.png().unwrap()));
+        }
+    }
+}
+
+#[test]
+fn letters_of_a_question_are_escaped() {
+    let mut case = analysis(&["1"], &[""], 1, |_, _| Some(0.9));
+    case.study.question = "Is <a> & \"b\" better?".to_owned();
+    let svg = all(&case)[0].1.svg().unwrap();
+    assert!(svg.contains("&lt;a&gt; &amp;") && !svg.contains("<a>"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_data_breaks_a_figure(
+        values in prop::collection::vec(prop::option::of(0.0..=1.0f64), 1..24),
+        seeds in 1..5u64,
+        points in 1..7usize,
+    ) {
+        let names = ["1", "2", "3", "7", "30", "200", "per-channel"];
+        let case = analysis(&names[..points], &[""], seeds, |point, seed| {
+            values[(point * 5 + seed as usize) % values.len()]
+        });
+        for (_, figure) in all(&case) {
+            assert_tidy(&figure, page(&figure));
+        }
+    }
+
+    #[test]
+    fn round_values_are_inside_and_few(low in -1e3..1e3f64, width in 1e-3..1e3f64, most in 1..9usize) {
+        let values = round_values((low, low + width), most);
+        prop_assert!(values.len() <= most + 1);
+        for value in &values {
+            prop_assert!((low - 1e-6 * width..=low + width * (1.0 + 1e-6)).contains(value));
+            let digits = decimals((low, low + width), most);
+            let shown: f64 = format!("{value:.digits$}").parse().unwrap();
+            prop_assert!((shown - value).abs() < 1e-6 * width, "{value} is shown as {shown}");
+        }
+    }
+
+    #[test]
+    fn labels_move_apart(places in prop::collection::vec(0.0..300.0f64, 1..9)) {
+        let mut moved = spread(&places, 16.0);
+        moved.sort_by(f64::total_cmp);
+        prop_assert!(moved.windows(2).all(|pair| pair[1] - pair[0] > 16.0 - 1e-6));
+    }
+}
+
+#[test]
+fn labels_take_a_second_line_and_then_none() {
+    assert_eq!(
+        stagger(&[(0.0, 20.0), (10.0, 20.0), (15.0, 20.0), (60.0, 20.0)]),
+        [Some(0), Some(1), None, Some(0)]
+    );
+    assert_eq!(wrapped("aa bb  cc", 5), ["aa bb", "cc"]);
+}

@@ -1,0 +1,64 @@
+//! Numbers as people read them. Files for programs carry them in full instead.
+
+/// A count with a unit prefix and four digits at most: `980`, `102.3k`, `11.8M`.
+pub(crate) fn short_count(value: u64) -> String {
+    let mut scaled = value as f64;
+    for prefix in ["", "k", "M", "G", "T"] {
+        if prefix.is_empty() && value < 1000 {
+            return value.to_string();
+        }
+        // 999.96k would print as 1000.0k.
+        if scaled < 999.95 {
+            return format!("{scaled:.1}{prefix}");
+        }
+        scaled /= 1000.0;
+    }
+    format!("{scaled:.1}P")
+}
+
+/// A share in percent with one digit: `89.2`.
+pub(crate) fn percent(share: f64) -> String {
+    points(share)
+}
+
+/// A difference of shares in percentage points with one digit, and no minus before a zero.
+pub(crate) fn points(difference: f64) -> String {
+    let text = format!("{:.1}", 100.0 * difference);
+    if text == "-0.0" { "0.0".to_owned() } else { text }
+}
+
+/// `1 seed`, `3 seeds`.
+pub(crate) fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Seconds with three digits: `9.13`, `91.3`, `913`.
+pub(crate) fn seconds(value: f64) -> String {
+    match value {
+        v if v < 9.995 => format!("{v:.2}"),
+        v if v < 99.95 => format!("{v:.1}"),
+        v => format!("{v:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_carry_four_digits_at_most() {
+        let shown: Vec<String> =
+            [0, 999, 1000, 102_340, 999_960, 11_800_000, u64::MAX].map(short_count).to_vec();
+        assert_eq!(shown, ["0", "999", "1.0k", "102.3k", "1.0M", "11.8M", "18446.7P"]);
+    }
+
+    #[test]
+    fn a_zero_has_no_sign() {
+        assert_eq!([points(-0.0001), points(0.0123), points(-0.0123)], ["0.0", "1.2", "-1.2"]);
+    }
+
+    #[test]
+    fn seconds_carry_three_digits() {
+        assert_eq!([seconds(9.126), seconds(91.26), seconds(912.6)], ["9.13", "91.3", "913"]);
+    }
+}
