@@ -1,1 +1,34 @@
-fn main() {}
+//! `decouple`: how far should a convolutional network decouple cross-channel
+//! from spatial correlations?
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod commands;
+mod environment;
+mod failure;
+mod screen;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match &arguments.command {
+        Command::Run(run) => commands::run::run(&arguments.common, run),
+        Command::Plan(plan) => commands::plan::run(&arguments.common, plan),
+        Command::Report(report) => commands::report::run(&arguments.common, report),
+        Command::Describe(describe) => commands::describe::run(describe),
+        Command::Completions(completions) => commands::completions(completions),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.code())
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The verbs, one file each.
+
+pub(crate) mod describe;
+pub(crate) mod plan;
+pub(crate) mod report;
+pub(crate) mod run;
+
+use std::path::Path;
+
+use clap::CommandFactory;
+use decouple_experiment::{Filter, Ledger, Overrides, Sweep, Trial, load};
+
+use crate::{
+    arguments::{Arguments, Common, Completions, Selection},
+    failure::{Failure, NOTHING, SUCCESS, USAGE},
+    text::print,
+};
+
+/// Prints a completion script.
+pub(crate) fn completions(completions: &Completions) -> Result<u8, Failure> {
+    let mut command = Arguments::command();
+    let mut script = Vec::new();
+    clap_complete::generate(completions.shell, &mut command, "decouple", &mut script);
+    print(&String::from_utf8_lossy(&script))?;
+    Ok(SUCCESS)
+}
+
+/// Reads an experiment file and prints its warnings.
+fn read(file: &Path, set: &[String]) -> Result<Sweep, Failure> {
+    let sweep = load(file, &Overrides { set: set.to_vec() })?;
+    for warning in &sweep.warnings {
+        eprintln!("{}", warning.trim_end());
+    }
+    Ok(sweep)
+}
+
+/// The trials of `sweep` that the filter leaves.
+fn select<'a>(sweep: &'a Sweep, selection: &Selection) -> Result<Vec<&'a Trial>, Failure> {
+    let Some(text) = &selection.filter else { return Ok(sweep.trials.iter().collect()) };
+    let filter = Filter::parse(text, sweep).map_err(|error| Failure::new(USAGE, error))?;
+    let trials: Vec<&Trial> = sweep.trials.iter().filter(|trial| filter.matches(trial)).collect();
+    if trials.is_empty() {
+        return Err(Failure::new(NOTHING, format!("no trial of {} matches `{text}`", sweep.path.display())));
+    }
+    Ok(trials)
+}
+
+/// Where the runs of `sweep` are.
+fn ledger(common: &Common, sweep: &Sweep) -> Ledger {
+    Ledger::open(common.results.join(&sweep.name))
+}

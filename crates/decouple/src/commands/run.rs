@@ -1,0 +1,99 @@
+//! `decouple run`: train what is not trained yet, then report.
+
+use std::sync::mpsc;
+
+use decouple_datasets::load as load_data;
+use decouple_experiment::{Ledger, Sweep, Trial};
+use decouple_training::{
+    progress::Progress,
+    sweep::{LoadedData, SweepReport, Workers, run_sweep},
+};
+
+use super::{ledger, read, report, select};
+use crate::{
+    arguments::{Common, Run},
+    environment::{cores, cpu, environment},
+    failure::{Failure, RUN_FAILED, SUCCESS},
+    screen::Screen,
+    text::grouped,
+};
+
+pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
+    let sweep = read(&arguments.selection.file, &arguments.selection.set)?;
+    let trials = select(&sweep, &arguments.selection)?;
+    let ledger = ledger(common, &sweep);
+    let cores = arguments.threads.map_or_else(cores, usize::from);
+    let workers = Workers::share(cores, trials.len(), arguments.jobs.map(usize::from));
+    introduce(&sweep, &trials, workers);
+
+    let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
+    if let Some(data) = trials.first().and_then(|trial| data.of(trial)) {
+        let held_out = match data.validation.len() {
+            0 => String::new(),
+            n => format!(", {} held out", grouped(n as u64)),
+        };
+        eprintln!(
+            "data      {}: {} train{held_out}, {} test, {}, {} classes",
+            data.name,
+            grouped(data.train.len() as u64),
+            grouped(data.test.len() as u64),
+            data.shape(),
+            data.classes.len()
+        );
+    }
+    sweep.write_plan(&ledger)?;
+    if arguments.fresh {
+        for trial in &trials {
+            ledger.reset(trial)?;
+        }
+    }
+    let done = train(&trials, &ledger, &data, workers, !arguments.no_progress)?;
+    report::rebuild_and_show(&sweep, &ledger)?;
+    if done.taken > 0 {
+        eprintln!("{} trials are being trained by another process; run again when it is done", done.taken);
+    }
+    Ok(if done.failed + done.diverged > 0 { RUN_FAILED } else { SUCCESS })
+}
+
+/// Says what is about to happen.
+fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
+    let points: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.point_label()).collect();
+    let seeds: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.seed()).collect();
+    let budget = sweep.budget.map_or("equal width".to_owned(), |quantity| format!("equal {quantity}"));
+    eprintln!(
+        "decouple {} · {} · {} trials ({} points, {} seeds), {budget}",
+        env!("CARGO_PKG_VERSION"),
+        sweep.path.display(),
+        trials.len(),
+        points.len(),
+        seeds.len(),
+    );
+    let kernels = decouple_core_ops::Context::best().isa().name();
+    let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    eprintln!(
+        "kernels   {kernels} · {} of {} · {}",
+        plural(workers.jobs, "trial"),
+        plural(workers.threads, "thread"),
+        cpu()
+    );
+}
+
+fn train(
+    trials: &[&Trial],
+    ledger: &Ledger,
+    data: &LoadedData,
+    workers: Workers,
+    bars: bool,
+) -> Result<SweepReport, Failure> {
+    let (sender, events) = mpsc::channel();
+    let environment = environment();
+    std::thread::scope(|scope| {
+        let screen = scope.spawn(|| Screen::new(trials, bars).follow(events));
+        let done = run_sweep(trials, ledger, data, workers, &environment, &Progress::new(sender));
+        // The sender is gone now, so the screen comes to its end.
+        if screen.join().is_err() {
+            eprintln!("warning: the progress display broke; the runs are not affected");
+        }
+        Ok(done?)
+    })
+}

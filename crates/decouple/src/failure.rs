@@ -1,0 +1,94 @@
+//! Exit codes, and how an error reaches the person who caused it.
+
+use std::fmt::Display;
+
+use decouple_datasets::DataError;
+use decouple_experiment::{LedgerError, SweepError};
+use decouple_reporting::ReportError;
+use decouple_spectrum::{budget::BudgetError, error::SpecError};
+use decouple_training::sweep::SweepError as RunError;
+
+/// Everything went well.
+pub(crate) const SUCCESS: u8 = 0;
+/// A run failed or diverged.
+pub(crate) const RUN_FAILED: u8 = 1;
+/// Wrong usage, or an experiment file that is refused. clap uses it too.
+pub(crate) const USAGE: u8 = 2;
+/// Data that is missing or corrupt.
+pub(crate) const DATA: u8 = 3;
+/// A filter that matches no trial, or no run to report.
+pub(crate) const NOTHING: u8 = 4;
+/// Runs in the hands of another process.
+pub(crate) const LOCKED: u8 = 5;
+/// The file system refused.
+pub(crate) const IO: u8 = 74;
+
+/// Why a command stopped: a complete message, and the exit code that stands
+/// for its kind.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, message: impl Display) -> Self {
+        Self { code, message: message.to_string() }
+    }
+
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Prints the message, with `error:` before it unless it brings its own.
+    pub(crate) fn print(&self) {
+        let prefix = if self.message.starts_with("error") { "" } else { "error: " };
+        eprintln!("{prefix}{}", self.message.trim_end());
+    }
+}
+
+impl From<SweepError> for Failure {
+    fn from(error: SweepError) -> Self {
+        Self::new(USAGE, error)
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        Self::new(DATA, error)
+    }
+}
+
+impl From<SpecError> for Failure {
+    fn from(error: SpecError) -> Self {
+        Self::new(USAGE, error)
+    }
+}
+
+impl From<BudgetError> for Failure {
+    fn from(error: BudgetError) -> Self {
+        Self::new(USAGE, error)
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        let code = if matches!(error, LedgerError::Locked { .. }) { LOCKED } else { IO };
+        Self::new(code, error)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Ledger(error) => error.into(),
+            error => Self::new(IO, error),
+        }
+    }
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        Self::new(IO, error)
+    }
+}

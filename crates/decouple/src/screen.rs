@@ -1,0 +1,184 @@
+//! Progress while a sweep runs: bars on a terminal, a line a finished trial
+//! elsewhere.
+
+use std::{
+    collections::BTreeMap,
+    io::IsTerminal,
+    sync::mpsc::Receiver,
+    time::{Duration, Instant},
+};
+
+use decouple_experiment::{Outcome, Status, Trial};
+use decouple_training::progress::Event;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::text::duration;
+
+/// Shows events until there are no more.
+pub(crate) struct Screen<'a> {
+    trials: &'a [&'a Trial],
+    bars: Option<Bars>,
+    began: Instant,
+    /// Trials that are over, and those among them that were over before.
+    over: usize,
+    earlier: usize,
+    taken: usize,
+}
+
+/// The bars of a terminal: the sweep's, and one for each trial in progress.
+struct Bars {
+    all: MultiProgress,
+    sweep: ProgressBar,
+    trials: BTreeMap<usize, TrialBar>,
+}
+
+struct TrialBar {
+    bar: ProgressBar,
+    began: Instant,
+    /// Of the last epoch.
+    accuracy: Option<f64>,
+}
+
+impl<'a> Screen<'a> {
+    /// A screen for `trials`; bars only if `wanted` and standard error is a
+    /// terminal that can show them.
+    pub(crate) fn new(trials: &'a [&'a Trial], wanted: bool) -> Self {
+        let able =
+            std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let bars = (wanted && able).then(|| Bars::new(trials.len()));
+        Self { trials, bars, began: Instant::now(), over: 0, earlier: 0, taken: 0 }
+    }
+
+    /// Shows `events` until every sender is gone.
+    pub(crate) fn follow(mut self, events: Receiver<Event>) {
+        for event in events {
+            self.show(event);
+        }
+        if let Some(bars) = &self.bars {
+            bars.sweep.finish_and_clear();
+        }
+        if self.earlier > 0 {
+            eprintln!(
+                "{} of {} trials were done before and were not trained again",
+                self.earlier,
+                self.trials.len()
+            );
+        }
+    }
+
+    fn show(&mut self, event: Event) {
+        match event {
+            Event::Started { trial, steps } => {
+                let label = label(self.trials[trial]);
+                if let Some(bars) = &mut self.bars {
+                    bars.start(trial, steps, label);
+                }
+            }
+            Event::Step { trial, step, epoch, loss, images_per_sec } => {
+                if let Some(bars) = &mut self.bars {
+                    bars.step(trial, step, epoch, loss, images_per_sec);
+                }
+            }
+            Event::Epoch { trial, accuracy, .. } => {
+                if let Some(bar) = self.bars.as_mut().and_then(|bars| bars.trials.get_mut(&trial)) {
+                    bar.accuracy = Some(accuracy);
+                }
+            }
+            Event::Ended { trial, status, earlier } => {
+                self.over += 1;
+                self.earlier += usize::from(earlier);
+                if !earlier {
+                    self.tell(trial, &status);
+                }
+                self.advance(trial);
+            }
+            Event::Taken { trial } => {
+                self.over += 1;
+                self.taken += 1;
+                self.advance(trial);
+            }
+        }
+    }
+
+    /// One line for a trial that is over.
+    fn tell(&self, trial: usize, status: &Status) {
+        let label = label(self.trials[trial]);
+        let line = match &status.outcome {
+            Outcome::Finished => format!(
+                "[{}/{}] {label}  test accuracy {:.2} %  {}  {:.0} images/s",
+                self.over,
+                self.trials.len(),
+                100.0 * status.headline().unwrap_or(f64::NAN),
+                duration(status.train_secs),
+                status.images_per_sec,
+            ),
+            Outcome::Diverged { step } => format!(
+                "warning: trial {} ({label}) diverged at step {step}: loss is not finite\n   \
+                 = recorded as diverged; the sweep goes on; it is shown in the report and counts in no mean",
+                self.trials[trial].id.short(),
+            ),
+            Outcome::Failed { message } => format!(
+                "warning: trial {} ({label}) failed: {message}\n   = recorded as failed; the sweep goes on",
+                self.trials[trial].id.short(),
+            ),
+        };
+        match &self.bars {
+            // A terminal that has gone away is no reason to stop.
+            Some(bars) => drop(bars.all.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn advance(&mut self, trial: usize) {
+        let (over, trained) = (self.over, self.over - self.earlier - self.taken);
+        let Some(bars) = &mut self.bars else { return };
+        if let Some(done) = bars.trials.remove(&trial) {
+            done.bar.finish_and_clear();
+        }
+        bars.sweep.set_position(over as u64);
+        let left = self.trials.len() - over;
+        if trained > 0 && left > 0 {
+            let each = self.began.elapsed().as_secs_f64() / trained as f64;
+            bars.sweep.set_message(format!("about {} left", duration(each * left as f64)));
+        }
+    }
+}
+
+/// The trial in a few words: its point and seed.
+fn label(trial: &Trial) -> String {
+    format!("{}, seed = {}", trial.point_label(), trial.seed())
+}
+
+impl Bars {
+    fn new(trials: usize) -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+        let sweep = all.add(ProgressBar::new(trials as u64));
+        sweep.set_style(style("sweep  {bar:24} {pos:>3}/{len} trials  {elapsed} gone  {msg}"));
+        sweep.enable_steady_tick(Duration::from_secs(1));
+        Self { all, sweep, trials: BTreeMap::new() }
+    }
+
+    fn start(&mut self, trial: usize, steps: u64, label: String) {
+        let bar = self.all.insert_before(&self.sweep, ProgressBar::new(steps));
+        bar.set_style(style("       {bar:24} {prefix}  {msg}"));
+        bar.set_prefix(label);
+        self.trials.insert(trial, TrialBar { bar, began: Instant::now(), accuracy: None });
+    }
+
+    fn step(&mut self, trial: usize, step: u64, epoch: u64, loss: f64, images_per_sec: f64) {
+        let Some(TrialBar { bar, began, accuracy }) = self.trials.get(&trial) else { return };
+        let steps = bar.length().unwrap_or(step);
+        let left = began.elapsed().as_secs_f64() / step as f64 * (steps - step.min(steps)) as f64;
+        let accuracy = accuracy.map_or(String::new(), |accuracy| format!("  {:.1} %", 100.0 * accuracy));
+        bar.set_message(format!(
+            "epoch {epoch}  loss {loss:.3}{accuracy}  {images_per_sec:.0} images/s  {} left",
+            duration(left)
+        ));
+        bar.set_position(step);
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("━╸ ")
+}

@@ -1,0 +1,296 @@
+//! The program as a user meets it: every command, the mistakes people make, and
+//! what is left on disk when it is killed.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command as Process, Stdio},
+    time::{Duration, Instant},
+};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// Two points, two seeds, a second or two each.
+const TINY: &str = r#"# Does the smallest sweep run?
+
+[experiment]
+name = "tiny"
+budget = "parameters"
+
+[axes]
+segments = [1, "per-channel"]
+seed = [0, 1]
+
+[trial.network]
+stem = 4
+entry = [6, 8]
+middle = 1
+modules = 1
+exit = 8
+
+[trial.data]
+validation = 9000
+augment = ["flip"]
+
+[trial.training]
+epochs = 2
+schedule = { kind = "cosine", peak = 0.1, warmup-epochs = 0.5 }
+average = { kind = "polyak", decay = 0.99 }
+"#;
+
+/// A folder with `tiny.toml` in it.
+struct Workplace(TempDir);
+
+impl Workplace {
+    fn new() -> Self {
+        let workplace = Self(TempDir::new().expect("a folder"));
+        workplace.write("tiny.toml", TINY);
+        workplace
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("a file can be written");
+    }
+
+    fn decouple(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("decouple").expect("the program is built");
+        command.current_dir(self.0.path()).args(arguments);
+        command.env_remove("DECOUPLE_RESULTS").env_remove("DECOUPLE_DATA");
+        command
+    }
+
+    /// Standard output, standard error and exit code.
+    fn run(&self, arguments: &[&str]) -> (String, String, i32) {
+        let output = self.decouple(arguments).output().expect("the program runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (text(output.stdout), text(output.stderr), output.status.code().expect("it was not killed"))
+    }
+
+    /// Path and content of every file under `folder` that has `ending`.
+    fn files(&self, folder: &str, ending: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        collect(&self.path(folder), ending, &mut files);
+        files
+    }
+}
+
+fn collect(folder: &Path, ending: &str, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, ending, files);
+        } else if path.to_string_lossy().ends_with(ending) {
+            files.insert(path.clone(), fs::read(&path).expect("a file can be read"));
+        }
+    }
+}
+
+#[test]
+fn run_trains_reports_and_never_trains_again() {
+    let workplace = Workplace::new();
+    let (table, talk, code) = workplace.run(&["run", "tiny.toml"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(talk.contains("4 trials (2 points, 2 seeds), equal parameters"), "{talk}");
+    assert!(
+        talk.contains("fashion-mnist: 1,000 train, 9,000 held out, 2,000 test, 28x28x1, 10 classes"),
+        "{talk}"
+    );
+    assert!(talk.contains("[4/4] segments = "), "{talk}");
+    assert!(table.contains("per-channel"), "{table}");
+    assert!(table.contains("results/tiny/figures/accuracy-vs-decoupling.svg"), "{table}");
+    for name in
+        ["experiment.toml", "plan.csv", "runs.csv", "summary.csv", "figures/accuracy-vs-decoupling.png"]
+    {
+        assert!(workplace.path("results/tiny").join(name).is_file(), "{name}");
+    }
+    assert_eq!(workplace.files("results/tiny/runs", "status.json").len(), 4);
+
+    let rows = workplace.files("results/tiny", "metrics.csv");
+    let (again, talk, code) = workplace.run(&["run", "tiny.toml"]);
+    assert_eq!((code, &again), (0, &table));
+    assert!(talk.contains("4 of 4 trials were done before and were not trained again"), "{talk}");
+    assert_eq!(workplace.files("results/tiny", "metrics.csv"), rows);
+    report_rebuilds_everything_from_the_runs(&workplace, &table);
+
+    // --fresh trains the selected ones again, and gets the same numbers.
+    let (_, talk, code) = workplace.run(&["run", "tiny.toml", "--fresh", "--filter", "seed=1 & segments=1"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(talk.contains("[1/1] segments = 1, seed = 1"), "{talk}");
+    assert_eq!(workplace.files("results/tiny", "metrics.csv"), rows);
+}
+
+fn report_rebuilds_everything_from_the_runs(workplace: &Workplace, table: &str) {
+    let made = |ending| workplace.files("results/tiny", ending);
+    let before: Vec<_> = [".svg", ".png", "runs.csv", "summary.csv"].map(made).into();
+    assert!(before.iter().all(|files| !files.is_empty()));
+    for file in before.iter().flat_map(BTreeMap::keys) {
+        fs::remove_file(file).expect("a file can be removed");
+    }
+    let (again, talk, code) = workplace.run(&["report", "tiny.toml"]);
+    assert_eq!((code, again.as_str()), (0, table), "{talk}");
+    let after: Vec<_> = [".svg", ".png", "runs.csv", "summary.csv"].map(made).into();
+    assert!(before == after, "a rebuilt file differs");
+}
+
+#[test]
+fn plan_lists_every_trial_and_what_is_done() {
+    let workplace = Workplace::new();
+    let (table, talk, code) = workplace.run(&["plan", "tiny.toml"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(table.contains("4 trials, equal parameters; 4 to train"), "{table}");
+    assert_eq!(table.matches(" new\n").count(), 4, "{table}");
+    assert!(!workplace.path("results").exists(), "a plan leaves nothing behind");
+
+    workplace.decouple(&["run", "tiny.toml", "--filter", "seed = 0"]).assert().success();
+    let (json, _, code) = workplace.run(&["plan", "tiny.toml", "--format", "json"]);
+    assert_eq!(code, 0);
+    let plan: Vec<serde_json::Value> = serde_json::from_str(&json).expect("JSON");
+    let done = plan.iter().filter(|trial| trial["state"] == "done").count();
+    assert_eq!((plan.len(), done), (4, 2));
+    let parameters: Vec<f64> = plan.iter().filter_map(|trial| trial["parameters"].as_f64()).collect();
+    for count in &parameters {
+        assert!((count / parameters[1] - 1.0).abs() < 0.05, "{parameters:?}");
+    }
+    for trial in &plan {
+        assert!(trial["estimated_secs"].as_f64().expect("a number") > 0.0);
+    }
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_was() {
+    let (cut, whole) = (Workplace::new(), Workplace::new());
+    let mut child = Process::new(assert_cmd::cargo::cargo_bin("decouple"))
+        .current_dir(cut.0.path())
+        .args(["run", "tiny.toml", "--jobs", "1", "--set", "training.epochs=4"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let began = Instant::now();
+    while cut.files("results/tiny/runs", "status.json").is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(100), "the first trial takes too long");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    let done = cut.files("results/tiny/runs", "status.json");
+
+    for workplace in [&cut, &whole] {
+        workplace.decouple(&["run", "tiny.toml", "--set", "training.epochs=4"]).assert().success();
+    }
+    // What was done was not touched, and nothing was lost or doubled.
+    for (path, content) in &done {
+        assert_eq!(&fs::read(path).expect("it is still there"), content);
+    }
+    let rows = |workplace: &Workplace| -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = workplace.files("results/tiny/runs", "metrics.csv");
+        files
+            .into_iter()
+            .map(|(path, rows)| (path.strip_prefix(workplace.0.path()).expect("inside").into(), rows))
+            .collect()
+    };
+    assert_eq!(rows(&cut).len(), 4);
+    assert!(rows(&cut) == rows(&whole), "an interrupted sweep differs from an uninterrupted one");
+}
+
+#[test]
+fn two_processes_share_one_folder() {
+    let workplace = Workplace::new();
+    let start = || {
+        Process::new(assert_cmd::cargo::cargo_bin("decouple"))
+            .current_dir(workplace.0.path())
+            .args(["run", "tiny.toml", "--jobs", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts")
+    };
+    let talks: Vec<String> = [start(), start()]
+        .into_iter()
+        .map(|child| String::from_utf8(child.wait_with_output().expect("it ends").stderr).expect("text"))
+        .collect();
+    let trained: usize = talks.iter().map(|talk| talk.matches("test accuracy").count()).sum();
+    assert_eq!(trained, 4, "{talks:#?}");
+}
+
+#[test]
+fn mistakes_are_answered_with_place_and_remedy() {
+    let workplace = Workplace::new();
+    let misspelt = TINY.replace("segments =", "segmnets =");
+    workplace.write("misspelt.toml", &misspelt);
+    let (_, talk, code) = workplace.run(&["run", "misspelt.toml"]);
+    assert_eq!(code, 2);
+    assert!(talk.contains("misspelt.toml:8:1"), "{talk}");
+    assert!(talk.contains("did you mean `segments`?"), "{talk}");
+    assert!(!workplace.path("results").exists());
+
+    for (arguments, expected, expected_code) in [
+        (vec!["run", "absent.toml"], "absent.toml", 2),
+        (vec!["run", "tiny.toml", "--set", "training.epoch=3"], "did you mean", 2),
+        (vec!["run", "tiny.toml", "--filter", "segments=7"], "no trial of tiny.toml matches `segments=7`", 4),
+        (vec!["run", "tiny.toml", "--filter", "segmnets=1"], "segments", 2),
+        (vec!["report", "tiny.toml"], "there is no run in results/tiny", 4),
+        (vec!["run", "tiny.toml", "--set", "data.subset=\"full\"", "--data", "nowhere"], "nowhere", 3),
+        (vec!["run", "tiny.toml", "--jobs", "0"], "--jobs", 2),
+        (vec!["describe", "xeption"], "xeption", 2),
+        (vec!["describe", "--input", "28x28"], "28x28x1", 2),
+        (vec!["describe", "--segments", "0"], "segments", 2),
+        (vec!["walk"], "walk", 2),
+    ] {
+        let (out, talk, code) = workplace.run(&arguments);
+        assert_eq!(code, expected_code, "{arguments:?}: {talk}");
+        assert!(talk.contains(expected), "{arguments:?}: {talk}");
+        assert!(talk.starts_with("error"), "{arguments:?}: {talk}");
+        assert!(!talk.contains("panicked") && out.is_empty(), "{arguments:?}: {talk}{out}");
+    }
+    assert!(!workplace.path("results").exists(), "a refused command leaves nothing behind");
+}
+
+#[test]
+fn a_foreign_or_torn_run_is_told_and_the_rest_shown() {
+    let workplace = Workplace::new();
+    workplace
+        .decouple(&["run", "tiny.toml", "--filter", "seed=0", "--set", "training.epochs=1"])
+        .assert()
+        .success();
+    let statuses = workplace.files("results/tiny/runs", "status.json");
+    let (first, text) = statuses.iter().next().expect("a run");
+    let newer = String::from_utf8(text.clone()).expect("text").replace("\"format\": 1", "\"format\": 99");
+    let newer = newer.replace("\"format\":1", "\"format\":99");
+    fs::write(first, newer).expect("a file can be written");
+    fs::create_dir_all(workplace.path("results/tiny/runs/stray")).expect("a folder");
+    fs::write(workplace.path("results/tiny/runs/stray/trial.toml"), "format = [")
+        .expect("a file can be written");
+    let (table, talk, code) = workplace.run(&["report", "tiny.toml", "--set", "training.epochs=1"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(talk.contains("99"), "{talk}");
+    assert!(talk.contains("stray"), "{talk}");
+    assert!(table.contains("per-channel"), "{table}");
+}
+
+#[test]
+fn describe_prints_a_layer_a_line() {
+    let workplace = Workplace::new();
+    let (table, talk, code) = workplace.run(&["describe", "--segments", "3", "--budget", "parameters"]);
+    assert_eq!(code, 0, "{talk}");
+    insta::assert_snapshot!("describe", table);
+    let (json, _, code) = workplace.run(&["describe", "--segments", "[1, 2, 4, 8, 16]", "--format", "json"]);
+    assert_eq!(code, 0);
+    let document: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let layers = document["layers"].as_array().expect("layers");
+    let sum: u64 = layers.iter().filter_map(|layer| layer["cost"]["macs"].as_u64()).sum();
+    assert_eq!(document["cost"]["macs"], sum);
+}
+
+#[test]
+fn completions_are_printed_for_a_shell() {
+    let (script, _, code) = Workplace::new().run(&["completions", "bash"]);
+    assert_eq!(code, 0);
+    assert!(script.contains("decouple"));
+}
