@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     buffer::Buffer,
-    isa::{Context, Isa},
-    simd::{Kernel, Simd, dispatch, with_constant},
+    isa::Context,
+    simd::{self, Kernel, Simd, dispatch, with_constant},
 };
 
 /// Packed weights of a block of input channels: at most 384 KiB.
@@ -36,8 +36,7 @@ pub(super) fn correlate(ctx: &Context, c: &Correlation, source: &[f32], weights:
     let widest = c.runs().iter().map(|run| run.source_c).max().unwrap_or(0);
     let zeros = ctx.pool.take_zeroed(widest);
     for_each_strip(c, source, target, |source, target, first_row| {
-        let strip = Strip { isa: ctx.isa(), c, packed: &packed, zeros: &zeros, source, target, first_row };
-        dispatch(ctx, strip);
+        Strip { c, packed: &packed, zeros: &zeros, source, target, first_row }.compute(ctx);
     });
 }
 
@@ -94,7 +93,6 @@ fn pack_panel(
 
 /// A strip of rows of one target image.
 struct Strip<'a> {
-    isa: Isa,
     c: &'a Correlation,
     packed: &'a [f32],
     /// A pixel of padding: as many zeros as any group has source channels.
@@ -104,12 +102,12 @@ struct Strip<'a> {
     first_row: usize,
 }
 
-impl Kernel for Strip<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+impl Strip<'_> {
+    /// Multiplies all panels of all groups into the strip.
+    fn compute(&mut self, ctx: &Context) {
         let mut packed = self.packed;
         for run in self.c.runs() {
-            let panels = Panels::new(self.isa, self.c, run);
+            let panels = Panels::new(ctx.isa(), self.c, run);
             for group in 0..run.groups {
                 for index in 0..panels.count() {
                     let panel = panels.get(index);
@@ -117,13 +115,13 @@ impl Kernel for Strip<'_> {
                     for block in 0..blocks {
                         let start = block * inputs;
                         let inputs = inputs.min(run.source_c - start);
-                        let len = self.c.taps() * inputs * panel.vectors * S::LANES;
+                        let len = self.c.taps() * inputs * panel.vectors * simd::lanes(ctx.isa());
                         let weights = packed.split_off(..len).unwrap_or_default();
                         let source_channel = run.source_start + group * run.source_c + start;
                         let target_channel = run.target_start + group * run.target_c + panel.start;
                         let work =
                             Block { weights, inputs, source_channel, target_channel, is_first: block == 0 };
-                        self.block(s, panel, &work);
+                        self.block(ctx, panel, &work);
                     }
                 }
             }
@@ -154,9 +152,9 @@ struct Phase {
 }
 
 impl Strip<'_> {
-    /// Multiplies one panel into all pixels of the strip.
-    #[inline(always)]
-    fn block<S: Simd>(&mut self, s: S, panel: Panel, work: &Block<'_>) {
+    /// Multiplies one panel into all pixels of the strip, phase by phase. The
+    /// pixels of a phase are cut into tiles whose sizes differ by at most one.
+    fn block(&mut self, ctx: &Context, panel: Panel, work: &Block<'_>) {
         let (c, target) = (self.c, self.c.target);
         let strip_rows = self.target.len() / (target.w * target.c);
         for row in 0..c.rows.split {
@@ -165,44 +163,22 @@ impl Strip<'_> {
                 let columns = c.columns.indices(column, 0..target.w);
                 let phase = Phase { row, column, first_index: rows.start, width: columns.len() };
                 let pixels = rows.len() * columns.len();
-                match panel.vectors {
-                    1 => self.phase::<S, 1>(s, panel, work, phase, pixels),
-                    2 => self.phase::<S, 2>(s, panel, work, phase, pixels),
-                    3 if S::REGISTERS >= 32 => self.phase::<S, 3>(s, panel, work, phase, pixels),
-                    4 if S::REGISTERS >= 32 => self.phase::<S, 4>(s, panel, work, phase, pixels),
-                    other => unreachable!("a panel of {other} vectors does not fit the registers"),
+                if pixels == 0 {
+                    continue;
+                }
+                let count = pixels.div_ceil(tile_pixels(simd::registers(ctx.isa()), panel.vectors));
+                let (size, larger) = (pixels / count, pixels % count);
+                for (size, tiles, first) in
+                    [(size + 1, larger, 0), (size, count - larger, larger * (size + 1))]
+                {
+                    if tiles > 0 {
+                        kernel(panel.vectors, size)(
+                            ctx,
+                            Tiles { strip: self, panel, work, phase, first, tiles },
+                        );
+                    }
                 }
             }
-        }
-    }
-
-    /// Cuts the pixels of a phase into tiles whose sizes differ by at most one.
-    #[inline(always)]
-    fn phase<S: Simd, const V: usize>(
-        &mut self,
-        s: S,
-        panel: Panel,
-        work: &Block<'_>,
-        phase: Phase,
-        pixels: usize,
-    ) {
-        let most = tile_pixels(S::REGISTERS, V);
-        let tiles = pixels.div_ceil(most);
-        let mut first = 0;
-        for tile in 0..tiles {
-            let count = (pixels + tiles - 1 - tile) / tiles;
-            // SAFETY: pixels first..first + count belong to the phase.
-            unsafe {
-                match V {
-                    1 | 2 if S::REGISTERS >= 32 || V == 1 => with_constant!(P = count, in
-                        [1 2 3 4 5 6 7 8 9 10 11 12] => self.tile::<S, V, P>(s, panel, work, phase, first)),
-                    3 => with_constant!(P = count, in
-                        [1 2 3 4 5 6 7 8] => self.tile::<S, V, P>(s, panel, work, phase, first)),
-                    _ => with_constant!(P = count, in
-                        [1 2 3 4 5 6] => self.tile::<S, V, P>(s, panel, work, phase, first)),
-                }
-            }
-            first += count;
         }
     }
 
@@ -285,6 +261,47 @@ impl Strip<'_> {
                     s.store(place.add(v * S::LANES), sums[p][v]);
                 }
                 s.store_masked(place.add((V - 1) * S::LANES), sums[p][V - 1], last);
+            }
+        }
+    }
+}
+
+/// Tiles of equal size, one after the other.
+struct Tiles<'a, 'b> {
+    strip: &'a mut Strip<'b>,
+    panel: Panel,
+    work: &'a Block<'a>,
+    phase: Phase,
+    /// First pixel of the first tile, counted within the phase.
+    first: usize,
+    tiles: usize,
+}
+
+/// Tiles of `pixels` pixels by `vectors` vectors.
+fn kernel(vectors: usize, pixels: usize) -> fn(&Context, Tiles<'_, '_>) {
+    match vectors {
+        1 => with_constant!(P = pixels, in [1 2 3 4 5 6 7 8 9 10 11 12] => run_tiles::<1, P>),
+        2 => with_constant!(P = pixels, in [1 2 3 4 5 6 7 8 9 10 11 12] => run_tiles::<2, P>),
+        3 => with_constant!(P = pixels, in [1 2 3 4 5 6 7 8] => run_tiles::<3, P>),
+        _ => with_constant!(P = pixels, in [1 2 3 4 5 6] => run_tiles::<4, P>),
+    }
+}
+
+fn run_tiles<const V: usize, const P: usize>(ctx: &Context, tiles: Tiles<'_, '_>) {
+    dispatch(ctx, TilesOf::<V, P>(tiles));
+}
+
+struct TilesOf<'a, 'b, const V: usize, const P: usize>(Tiles<'a, 'b>);
+
+impl<const V: usize, const P: usize> Kernel for TilesOf<'_, '_, V, P> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // What does not fit the registers is never asked for, and not compiled.
+        if const { (P + 1) * V < S::REGISTERS } {
+            let Tiles { strip, panel, work, phase, first, tiles } = self.0;
+            for tile in 0..tiles {
+                // SAFETY: the tiles' pixels belong to the phase.
+                unsafe { strip.tile::<S, V, P>(s, panel, work, phase, first + tile * P) };
             }
         }
     }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     isa::{Context, Isa},
-    simd::{Kernel, Simd, dispatch, with_constant},
+    simd::{self, Kernel, Simd, dispatch, with_constant},
 };
 
 /// Gradient values in a strip: 128 pixels of 128 channels.
@@ -38,7 +38,7 @@ pub(super) fn backward_weights(
     let len = c.runs().iter().map(packed_len).sum();
     let strips = Strips::new(x.len() / c.source.len(), c.target, STRIP_VALUES);
     let sum = sum_over_strips(ctx, &strips, len, |strip, is_first, sums| {
-        dispatch(ctx, StripSums { isa: ctx.isa(), c, x, grad_y, strip, is_first, sums });
+        add_strip(ctx, c, x, grad_y, &strip, is_first, sums);
     });
     let mut packed = &sum[..len];
     for run in c.runs() {
@@ -65,39 +65,32 @@ fn unpack(isa: Isa, c: &Correlation, run: &Run, packed: &[f32], grad_weights: &m
     });
 }
 
-/// Adds one strip of pixels to the packed gradient.
-struct StripSums<'a> {
-    isa: Isa,
-    c: &'a Correlation,
-    x: &'a [f32],
-    grad_y: &'a [f32],
-    strip: Strip,
-    /// Whether `sums` is overwritten rather than added to.
+/// Adds one strip of pixels to the packed gradient, which lies as
+/// `[group][panel][tap][input][lane]`, run by run; overwrites it where `is_first`.
+fn add_strip(
+    ctx: &Context,
+    c: &Correlation,
+    x: &[f32],
+    grad_y: &[f32],
+    strip: &Strip,
     is_first: bool,
-    /// `[group][panel][tap][input][lane]`, run by run.
-    sums: &'a mut [f32],
-}
-
-impl Kernel for StripSums<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { c, is_first, mut sums, .. } = self;
-        for run in c.runs() {
-            let panels = Panels::new(self.isa, c, run);
-            for group in 0..run.groups {
-                let source_channel = run.source_start + group * run.source_c;
-                let target_channel = run.target_start + group * run.target_c;
-                for index in 0..panels.count() {
-                    let panel = panels.get(index);
-                    for row_tap in 0..c.rows.taps {
-                        for column_tap in 0..c.columns.taps {
-                            let len = run.source_c * panel.vectors * S::LANES;
-                            let sums = sums.split_off_mut(..len).unwrap_or_default();
-                            let channels = (source_channel, target_channel + panel.start);
-                            let pixels = Pixels::of_tap(c, &self.strip, (row_tap, column_tap), channels);
-                            let tap = Tap { x: self.x, grad_y: self.grad_y, pixels, panel, is_first };
-                            tap.dispatch_vectors(s, sums);
-                        }
+    sums: &mut [f32],
+) {
+    let mut sums = sums;
+    for run in c.runs() {
+        let panels = Panels::new(ctx.isa(), c, run);
+        for group in 0..run.groups {
+            let source_channel = run.source_start + group * run.source_c;
+            let target_channel = run.target_start + group * run.target_c;
+            for index in 0..panels.count() {
+                let panel = panels.get(index);
+                for row_tap in 0..c.rows.taps {
+                    for column_tap in 0..c.columns.taps {
+                        let len = run.source_c * panel.vectors * simd::lanes(ctx.isa());
+                        let sums = sums.split_off_mut(..len).unwrap_or_default();
+                        let channels = (source_channel, target_channel + panel.start);
+                        let pixels = Pixels::of_tap(c, strip, (row_tap, column_tap), channels);
+                        Tap { x, grad_y, pixels, panel, is_first }.all_inputs(ctx, run.source_c, sums);
                     }
                 }
             }
@@ -184,40 +177,21 @@ struct Tap<'a> {
 }
 
 impl Tap<'_> {
-    #[inline(always)]
-    fn dispatch_vectors<S: Simd>(&self, s: S, sums: &mut [f32]) {
-        match self.panel.vectors {
-            1 => self.all_inputs::<S, 1>(s, sums),
-            2 => self.all_inputs::<S, 2>(s, sums),
-            3 if S::REGISTERS >= 32 => self.all_inputs::<S, 3>(s, sums),
-            4 if S::REGISTERS >= 32 => self.all_inputs::<S, 4>(s, sums),
-            other => unreachable!("a panel of {other} vectors does not fit the registers"),
-        }
-    }
-
     /// Cuts the input channels into tiles whose sizes differ by at most one.
-    #[inline(always)]
-    fn all_inputs<S: Simd, const V: usize>(&self, s: S, sums: &mut [f32]) {
-        let inputs = sums.len() / (V * S::LANES);
-        let most = match (S::REGISTERS, V) {
+    fn all_inputs(&self, ctx: &Context, inputs: usize, sums: &mut [f32]) {
+        let most = match (simd::registers(ctx.isa()), self.panel.vectors) {
             (32.., 1) => 16,
             (_, 1) | (32.., 2) => 12,
             (32.., 3) => 8,
             _ => 6,
         };
+        let width = sums.len() / inputs;
         let tiles = inputs.div_ceil(most);
         let mut first = 0;
         for tile in 0..tiles {
             let count = (inputs + tiles - 1 - tile) / tiles;
-            let sums = &mut sums[first * V * S::LANES..][..count * V * S::LANES];
-            match V {
-                1 => with_constant!(I = count, in [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16]
-                    => self.tile::<S, V, I>(s, first, sums)),
-                2 if S::REGISTERS >= 32 => with_constant!(I = count, in [1 2 3 4 5 6 7 8 9 10 11 12]
-                    => self.tile::<S, V, I>(s, first, sums)),
-                3 => with_constant!(I = count, in [1 2 3 4 5 6 7 8] => self.tile::<S, V, I>(s, first, sums)),
-                _ => with_constant!(I = count, in [1 2 3 4 5 6] => self.tile::<S, V, I>(s, first, sums)),
-            }
+            let sums = &mut sums[first * width..][..count * width];
+            kernel(self.panel.vectors, count)(ctx, self, first, sums);
             first += count;
         }
     }
@@ -275,6 +249,36 @@ impl Tap<'_> {
                     s.store(place, sum);
                 }
             }
+        }
+    }
+}
+
+/// The kernel of a tile of `inputs` input channels by `vectors` vectors.
+fn kernel(vectors: usize, inputs: usize) -> fn(&Context, &Tap<'_>, usize, &mut [f32]) {
+    match vectors {
+        1 => with_constant!(I = inputs, in [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16] => run_tile::<1, I>),
+        2 => with_constant!(I = inputs, in [1 2 3 4 5 6 7 8 9 10 11 12] => run_tile::<2, I>),
+        3 => with_constant!(I = inputs, in [1 2 3 4 5 6 7 8] => run_tile::<3, I>),
+        _ => with_constant!(I = inputs, in [1 2 3 4 5 6] => run_tile::<4, I>),
+    }
+}
+
+fn run_tile<const V: usize, const I: usize>(ctx: &Context, tap: &Tap<'_>, first: usize, sums: &mut [f32]) {
+    dispatch(ctx, Tile::<V, I> { tap, first, sums });
+}
+
+struct Tile<'a, const V: usize, const I: usize> {
+    tap: &'a Tap<'a>,
+    first: usize,
+    sums: &'a mut [f32],
+}
+
+impl<const V: usize, const I: usize> Kernel for Tile<'_, V, I> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // What does not fit the registers is never asked for, and not compiled.
+        if const { (I + 1) * V < S::REGISTERS } {
+            self.tap.tile::<S, V, I>(s, self.first, self.sums);
         }
     }
 }

@@ -1,0 +1,323 @@
+//! The output, and the gradient of the input: rows of targets from windows of
+//! sources.
+
+#![allow(clippy::needless_range_loop, reason = "register tiles are indexed by constants")]
+
+use super::{Broadcasts, Feed, Layout, Rotations, packed_len, run_len};
+use crate::{
+    buffer::Buffer,
+    conv::{
+        correlation::{Correlation, Run},
+        strips::for_each_strip,
+    },
+    isa::{Context, Isa},
+    simd::{self, Kernel, MAX_LANES, Simd, dispatch, with_constant},
+};
+
+/// Packed weights that stay in the first-level cache while all blocks of a row
+/// are computed: up to here rows are the outer loop, and neighbouring rows of
+/// the source are read while they are still near.
+const NEAR_VALUES: usize = 8 << 10;
+
+/// Computes every value of `target`, the batch that `c` makes of `source`.
+pub(in crate::conv) fn correlate(
+    ctx: &Context,
+    c: &Correlation,
+    source: &[f32],
+    weights: &[f32],
+    target: &mut [f32],
+) {
+    let packed = pack(ctx, c, weights);
+    for_each_strip(c, source, target, |source, target, first_row| {
+        strip(ctx, c, &packed, source, target, first_row);
+    });
+}
+
+/// The weights of `c` in the order that [`strip`] reads them.
+fn pack(ctx: &Context, c: &Correlation, weights: &[f32]) -> Buffer {
+    let mut packed = ctx.pool.take_zeroed(packed_len(ctx.isa(), c));
+    let mut start = 0;
+    for run in c.runs() {
+        let layout = Layout::new(ctx.isa(), run);
+        layout.for_each_weight(c, run, |at, weight| packed[start + at] = weights[weight]);
+        start += run_len(ctx.isa(), c, run);
+    }
+    packed
+}
+
+/// Computes the rows of `target` from `first_row` of one image on.
+fn strip(
+    ctx: &Context,
+    c: &Correlation,
+    packed: &[f32],
+    source: &[f32],
+    target: &mut [f32],
+    first_row: usize,
+) {
+    let rows = target.len() / (c.target.w * c.target.c);
+    let mut packed = packed;
+    for run in c.runs() {
+        let layout = Layout::new(ctx.isa(), run);
+        let weights = packed.split_off(..run_len(ctx.isa(), c, run)).unwrap_or_default();
+        let rotations: [_; MAX_LANES] = std::array::from_fn(|r| layout.rotation(r));
+        let kernel = kernel(ctx.isa(), &layout, c);
+        let block_len = layout.block_len(c);
+        let mut compute = |index: usize, rows: std::ops::Range<usize>| {
+            let (source_channel, target_channel, channels) = block_channels(run, &layout, index);
+            let weights = &weights[index * block_len..][..block_len];
+            let rotations = &rotations;
+            kernel(
+                ctx,
+                Rows {
+                    c,
+                    source,
+                    target,
+                    first_row,
+                    rows,
+                    weights,
+                    rotations,
+                    source_channel,
+                    target_channel,
+                    channels,
+                },
+            );
+        };
+        if weights.len() <= NEAR_VALUES {
+            (0..rows).for_each(|row| (0..layout.blocks()).for_each(|index| compute(index, row..row + 1)));
+        } else {
+            (0..layout.blocks()).for_each(|index| compute(index, 0..rows));
+        }
+    }
+}
+
+/// First source channel, first target channel and number of channels of a block.
+fn block_channels(run: &Run, layout: &Layout, index: usize) -> (usize, usize, usize) {
+    let (first, channels) = layout.channels(index);
+    (run.source_start + first, run.target_start + first, channels)
+}
+
+/// Some rows of one block of channels of one image.
+struct Rows<'a> {
+    c: &'a Correlation,
+    source: &'a [f32],
+    /// The strip, which begins at row `first_row` of the image.
+    target: &'a mut [f32],
+    first_row: usize,
+    /// The rows of the strip to compute.
+    rows: std::ops::Range<usize>,
+    /// Of the block.
+    weights: &'a [f32],
+    rotations: &'a [[u32; MAX_LANES]; MAX_LANES],
+    source_channel: usize,
+    target_channel: usize,
+    channels: usize,
+}
+
+/// [`tiles`] of one shape.
+type RowsKernel = fn(&Context, Rows<'_>);
+
+/// The kernel for a layout and the width of the map: tiles of equal size, so
+/// that one kernel serves the whole row.
+fn kernel(isa: Isa, layout: &Layout, c: &Correlation) -> RowsKernel {
+    let is_wide = simd::registers(isa) >= 32 && layout.vectors == 1 && c.columns.taps == 3;
+    let pixels = tile_pixels(c.target.w, if is_wide { &WIDE_TILES } else { &TILES });
+    match (layout.rotates, layout.vectors, c.columns.taps) {
+        (true, _, 3) if is_wide => {
+            with_constant!(P = pixels, in [1 2 3 4 5 6 7 8 10 12 14 16] => tiles::<Rotations, 1, 3, P>)
+        }
+        (true, _, 3) => with_constant!(P = pixels, in [1 2 3 4 6 8] => tiles::<Rotations, 1, 3, P>),
+        (true, _, 5) => with_constant!(P = pixels, in [1 2 3 4 6 8] => tiles::<Rotations, 1, 5, P>),
+        (true, _, 7) => with_constant!(P = pixels, in [1 2 3 4 6 8] => tiles::<Rotations, 1, 7, P>),
+        (false, 1, 3) if is_wide => {
+            with_constant!(P = pixels, in [1 2 3 4 5 6 7 8 10 12 14 16] => tiles::<Broadcasts, 1, 3, P>)
+        }
+        (false, 1, 3) => with_constant!(P = pixels, in [1 2 3 4 6 8] => tiles::<Broadcasts, 1, 3, P>),
+        (false, 1, 5) => with_constant!(P = pixels, in [1 2 3 4 6 8] => tiles::<Broadcasts, 1, 5, P>),
+        (false, 1, 7) => with_constant!(P = pixels, in [1 2 3 4 6 8] => tiles::<Broadcasts, 1, 7, P>),
+        (false, 2, 3) => with_constant!(P = pixels, in [1 2 3 4 6 8] => tiles::<Broadcasts, 2, 3, P>),
+        other => unreachable!("{other:?} does not fit this family"),
+    }
+}
+
+/// Sizes of tiles in pixels: with thirty-two registers and one vector a pixel,
+/// and otherwise.
+const WIDE_TILES: [usize; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16];
+const TILES: [usize; 6] = [1, 2, 3, 4, 6, 8];
+
+/// The smallest of `sizes` with which as few tiles as possible cover `width`
+/// pixels; the last tile overlaps the one before it where they do not divide.
+fn tile_pixels(width: usize, sizes: &[usize]) -> usize {
+    let most = sizes[sizes.len() - 1];
+    let count = width.div_ceil(most);
+    let fits = |&&size: &&usize| size * count >= width && size <= width;
+    // A width between two sizes is covered by two overlapping tiles of half its length.
+    let half = |&&size: &&usize| size * 2 >= width;
+    let found = sizes.iter().find(fits).or_else(|| sizes.iter().find(half));
+    found.copied().unwrap_or(most)
+}
+
+/// Computes the rows tile by tile, `P` pixels of `V` vectors each.
+fn tiles<F: Feed, const V: usize, const K: usize, const P: usize>(ctx: &Context, rows: Rows<'_>) {
+    dispatch(ctx, Tiles::<F, V, K, P> { rows, feed: std::marker::PhantomData });
+}
+
+struct Tiles<'a, F, const V: usize, const K: usize, const P: usize> {
+    rows: Rows<'a>,
+    feed: std::marker::PhantomData<F>,
+}
+
+impl<F: Feed, const V: usize, const K: usize, const P: usize> Kernel for Tiles<'_, F, V, K, P> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // What does not fit the registers is never asked for, and not compiled.
+        if const { (P + K) * V < S::REGISTERS + 2 } {
+            let mut work = self.rows;
+            let width = work.c.target.w;
+            assert!(P <= width);
+            for row in work.rows.clone() {
+                let mut column = 0;
+                loop {
+                    // SAFETY: pixels column..column + P belong to the row.
+                    unsafe { work.tile::<S, F, V, K, P>(s, row, column) };
+                    if column + P >= width {
+                        break;
+                    }
+                    column = (column + P).min(width - P);
+                }
+            }
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// Computes `P` target pixels from `column` on in `row` of the strip.
+    ///
+    /// # Safety
+    /// The row has pixels `column..column + P`.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, F: Feed, const V: usize, const K: usize, const P: usize>(
+        &mut self,
+        s: S,
+        row: usize,
+        column: usize,
+    ) {
+        let Correlation { rows, columns, source, target, .. } = self.c;
+        // Operand q of a kernel row is source column `q + first_column`.
+        let first_column = column as isize + columns.shift(0, 0).unwrap_or_default();
+        let inside = (-first_column).max(0) as usize..(source.w as isize - first_column).max(0) as usize;
+        let row_len = self.weights.len() / rows.taps;
+        let operand_count = row_len / (K * V * S::LANES);
+        let mask = s.mask(self.channels.min(S::LANES));
+        let last = s.mask(self.channels - (V - 1) * S::LANES);
+        let place = (row * target.w + column) * target.c + self.target_channel;
+        debug_assert!(place + (P - 1) * target.c + self.channels <= self.target.len());
+
+        let mut sums = [[s.splat(0.0); V]; P];
+        for tap in 0..rows.taps {
+            let source_row = (self.first_row + row) as isize + rows.shift(0, tap).unwrap_or_default();
+            if !(0..source.h as isize).contains(&source_row) {
+                continue;
+            }
+            let first = (source_row * source.w as isize + first_column) * source.c as isize;
+            // SAFETY: of the pixels from here on only those `inside` the row are
+            // read, `channels` values each from the block's first channel on;
+            // weights are read in the number that they have.
+            unsafe {
+                let pixels = self.source.as_ptr().wrapping_offset(first).wrapping_add(self.source_channel);
+                let mut weights = self.weights.as_ptr().add(tap * row_len);
+                let operands = Operands { pixels, stride: source.c, inside: &inside, mask };
+                for r in 0..operand_count {
+                    let rotation = &self.rotations[r % MAX_LANES];
+                    if F::ROTATES && r == 0 {
+                        operands.multiply::<F, V, K, P, true>(s, r, rotation, weights, &mut sums);
+                    } else {
+                        operands.multiply::<F, V, K, P, false>(s, r, rotation, weights, &mut sums);
+                    }
+                    weights = weights.add(K * V * S::LANES);
+                }
+            }
+        }
+        // SAFETY: the places were asserted to lie in the strip.
+        unsafe {
+            for p in 0..P {
+                let place = self.target.as_mut_ptr().add(place + p * target.c);
+                for v in 0..V - 1 {
+                    s.store(place.add(v * S::LANES), sums[p][v]);
+                }
+                s.store_masked(place.add((V - 1) * S::LANES), sums[p][V - 1], last);
+            }
+        }
+    }
+}
+
+/// The source pixels that one kernel row of a tile reads.
+struct Operands<'a, S: Simd> {
+    /// Pixel 0, which may lie outside the row.
+    pixels: *const f32,
+    stride: usize,
+    /// The pixels that lie inside.
+    inside: &'a std::ops::Range<usize>,
+    mask: S::Mask,
+}
+
+impl<S: Simd> Operands<'_, S> {
+    /// The innermost loop: `sums[q - j] += operand[q] * weights[j]`.
+    ///
+    /// A source column outside the row can only be among the first or the last
+    /// `K - 1` (padding is less than the kernel), so the others are not tested.
+    ///
+    /// # Safety
+    /// The pixels `inside` are valid as [`Feed::operand`] asks; `weights` holds
+    /// `K` times `V` vectors.
+    #[inline(always)]
+    unsafe fn multiply<F: Feed, const V: usize, const K: usize, const P: usize, const FIRST: bool>(
+        &self,
+        s: S,
+        index: usize,
+        rotation: &[u32; MAX_LANES],
+        weights: *const f32,
+        sums: &mut [[S::Vector; V]; P],
+    ) {
+        let mut taps = [[s.splat(0.0); V]; K];
+        for j in 0..K {
+            for v in 0..V {
+                // SAFETY: the caller's promise.
+                taps[j][v] = unsafe { s.load(weights.add((j * V + v) * S::LANES)) };
+            }
+        }
+        for q in 0..P + K - 1 {
+            if (q < K - 1 || q >= P) && !self.inside.contains(&q) {
+                continue;
+            }
+            // SAFETY: the caller's promise.
+            let operand = unsafe {
+                let pixel = self.pixels.wrapping_add(q * self.stride);
+                F::operand::<S, FIRST>(s, pixel, index, self.mask, rotation)
+            };
+            for j in 0..K {
+                if j <= q && q - j < P {
+                    for v in 0..V {
+                        sums[q - j][v] = s.fma(operand, taps[j][v], sums[q - j][v]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_every_width() {
+        for width in 1..200 {
+            for sizes in [&WIDE_TILES[..], &TILES[..]] {
+                let pixels = tile_pixels(width, sizes);
+                assert!(pixels <= width && sizes.contains(&pixels), "{width}: {pixels}");
+                let most = sizes[sizes.len() - 1];
+                assert!(width.div_ceil(pixels) <= width.div_ceil(most) + 1, "{width}: {pixels}");
+            }
+        }
+    }
+}
