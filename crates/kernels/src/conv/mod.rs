@@ -7,6 +7,7 @@
 
 mod broadcast;
 mod correlation;
+mod gather;
 mod outer;
 mod panel;
 mod strips;
@@ -140,10 +141,12 @@ pub fn backward_weights(
         return Ok(());
     }
     let c = Correlation::new(g, Direction::Forward);
-    match path(g, ctx.isa()) {
-        Path::Pointwise => outer::backward_weights(ctx, &c.as_one_column(batch), x, grad_y, grad_weights),
-        Path::Broadcast => outer::backward_weights(ctx, &c, x, grad_y, grad_weights),
-        Path::Window => window::backward_weights(ctx, &c, x, grad_y, grad_weights),
+    if g.is_pointwise() {
+        outer::backward_weights(ctx, &c.as_one_column(batch), x, grad_y, grad_weights);
+    } else if window::fits_weights(&c) {
+        window::backward_weights(ctx, &c, x, grad_y, grad_weights);
+    } else {
+        outer::backward_weights(ctx, &c, x, grad_y, grad_weights);
     }
     Ok(())
 }

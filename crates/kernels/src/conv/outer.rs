@@ -4,9 +4,10 @@
 //! For one tap, the gradient between input channels `i` and output channels `o`
 //! is the sum over pixels of `x[i] * grad_y[o]`. A register tile holds up to
 //! sixteen input channels by one to four vectors of output channels and walks
-//! over the pixels of a strip, so that only the sums stay in registers and the
-//! strip's gradients stay in the first-level cache from tile to tile. The
-//! strips are summed in fixed parts.
+//! over the pixels of a strip, so that only the sums stay in registers. What it
+//! walks over is gathered first: the strip's gradients panel by panel, once,
+//! and the tile's inputs, once for all panels. The strips are summed in fixed
+//! parts.
 
 #![allow(clippy::needless_range_loop, reason = "register tiles are indexed by constants")]
 
@@ -14,16 +15,18 @@ use rayon::prelude::*;
 
 use super::{
     correlation::{Correlation, Run},
-    panel::{Panel, Panels},
+    gather::Gather,
+    panel::Panels,
     strips::{Strip, Strips, sum_over_strips},
 };
 use crate::{
     isa::{Context, Isa},
-    simd::{self, Kernel, Simd, dispatch, with_constant},
+    simd::{self, Kernel, MAX_LANES, Simd, dispatch, with_constant},
 };
 
-/// Gradient values in a strip: 128 pixels of 128 channels.
-const STRIP_VALUES: usize = 1 << 14;
+/// Pixels of a strip: a panel of their gradients and a tile of their inputs stay
+/// in the first-level cache.
+const STRIP_PIXELS: usize = 128;
 
 /// Computes every value of `grad_weights` from the batch `x`, `grad_y`. `c` is
 /// the forward correlation.
@@ -36,7 +39,7 @@ pub(super) fn backward_weights(
 ) {
     let packed_len = |run: &Run| run.groups * Panels::new(ctx.isa(), c, run).group_len();
     let len = c.runs().iter().map(packed_len).sum();
-    let strips = Strips::new(x.len() / c.source.len(), c.target, STRIP_VALUES);
+    let strips = Strips::new(x.len() / c.source.len(), c.target, STRIP_PIXELS * c.target.c);
     let sum = sum_over_strips(ctx, &strips, len, |strip, is_first, sums| {
         add_strip(ctx, c, x, grad_y, &strip, is_first, sums);
     });
@@ -76,36 +79,69 @@ fn add_strip(
     is_first: bool,
     sums: &mut [f32],
 ) {
+    let pixels = strip.images.len() * strip.rows.len() * c.target.w;
+    let mut tile_x = ctx.pool.take(pixels * MAX_LANES);
     let mut sums = sums;
     for run in c.runs() {
         let panels = Panels::new(ctx.isa(), c, run);
+        let mut gathered = ctx.pool.take(pixels * panels.group_len() / (c.taps() * run.source_c));
         for group in 0..run.groups {
-            let source_channel = run.source_start + group * run.source_c;
-            let target_channel = run.target_start + group * run.target_c;
-            for index in 0..panels.count() {
-                let panel = panels.get(index);
-                for row_tap in 0..c.rows.taps {
-                    for column_tap in 0..c.columns.taps {
-                        let len = run.source_c * panel.vectors * simd::lanes(ctx.isa());
-                        let sums = sums.split_off_mut(..len).unwrap_or_default();
-                        let channels = (source_channel, target_channel + panel.start);
-                        let pixels = Pixels::of_tap(c, strip, (row_tap, column_tap), channels);
-                        Tap { x, grad_y, pixels, panel, is_first }.all_inputs(ctx, run.source_c, sums);
-                    }
-                }
+            let sums = sums.split_off_mut(..panels.group_len()).unwrap_or_default();
+            let channel = run.target_start + group * run.target_c;
+            gather_panels(ctx, c, strip, &panels, &grad_y[channel..], &mut gathered);
+            let channel = run.source_start + group * run.source_c;
+            for tap in 0..c.taps() {
+                let pairs = Pairs::of_tap(c, strip, (tap / c.columns.taps, tap % c.columns.taps));
+                let work =
+                    Work { pairs, panels: &panels, inputs: run.source_c, tap, taps: c.taps(), is_first };
+                work.add(ctx, &x[channel..], &mut tile_x, &gathered, sums);
             }
         }
     }
 }
 
-/// Pairs of pixels of `x` and `grad_y` on a grid of images, rows and columns:
-/// their number and their distances in values.
+/// Copies the strip's gradients, panel by panel, `[image][row][column][lane]`.
+fn gather_panels(
+    ctx: &Context,
+    c: &Correlation,
+    strip: &Strip,
+    panels: &Panels,
+    grad_y: &[f32],
+    gathered: &mut [f32],
+) {
+    let target = c.target;
+    let image_pixels = strip.rows.len() * target.w;
+    let mut rest = gathered;
+    for index in 0..panels.count() {
+        let panel = panels.get(index);
+        let lanes = simd::lanes(ctx.isa());
+        let width = panel.vectors * lanes;
+        for image in strip.images.clone() {
+            let from = (image * target.h + strip.rows.start) * target.w * target.c + panel.start;
+            let gather = Gather {
+                source: &grad_y[from..],
+                channels: width - lanes + panel.last_lanes,
+                rows: (1, 0),
+                columns: (image_pixels, target.c),
+                target: rest.split_off_mut(..image_pixels * width).unwrap_or_default(),
+                width,
+                row_width: 0,
+            };
+            gather.run(ctx);
+        }
+    }
+}
+
+/// Pairs of pixels of `x` and `grad_y` that a tap brings together: a grid of
+/// images, rows and columns, with its origin and distances in both maps.
 #[derive(Clone, Copy)]
-struct Pixels {
+struct Pairs {
     images: usize,
     rows: usize,
     columns: usize,
+    /// In values of `x`.
     x: Walk,
+    /// In pixels of the strip.
     grad_y: Walk,
 }
 
@@ -117,144 +153,188 @@ struct Walk {
     column: usize,
 }
 
-impl Pixels {
-    /// The pixels of a strip for which a tap falls inside the input, from the
-    /// given channels of input and output on.
-    #[inline(always)]
-    fn of_tap(c: &Correlation, strip: &Strip, tap: (usize, usize), channels: (usize, usize)) -> Self {
+impl Pairs {
+    /// The pixels of a strip for which a tap falls inside the input.
+    fn of_tap(c: &Correlation, strip: &Strip, tap: (usize, usize)) -> Self {
         let (source, target) = (c.source, c.target);
         // Seen forwards there is one phase, and it sees every tap.
         let row_shift = c.rows.shift(0, tap.0).unwrap_or_default();
         let column_shift = c.columns.shift(0, tap.1).unwrap_or_default();
         let rows = c.rows.inside(row_shift, source.h, strip.rows.clone());
         let columns = c.columns.inside(column_shift, source.w, 0..target.w);
-        let mut pixels = Self {
+        let mut pairs = Self {
             images: strip.images.len(),
             rows: rows.len(),
             columns: columns.len(),
             x: Walk {
-                start: strip.images.start * source.len() + channels.0,
+                start: strip.images.start * source.len(),
                 image: source.len(),
                 row: c.rows.step * source.w * source.c,
                 column: c.columns.step * source.c,
             },
             grad_y: Walk {
-                start: (strip.images.start * target.h + rows.start) * target.w * target.c
-                    + columns.start * target.c
-                    + channels.1,
-                image: target.len(),
-                row: target.w * target.c,
-                column: target.c,
+                start: rows.start.saturating_sub(strip.rows.start) * target.w + columns.start,
+                image: strip.rows.len() * target.w,
+                row: target.w,
+                column: 1,
             },
         };
-        if pixels.rows * pixels.columns == 0 {
-            return Self { images: 0, ..pixels };
+        if pairs.rows * pairs.columns == 0 {
+            return Self { images: 0, ..pairs };
         }
         let row = (rows.start * c.rows.step) as isize + row_shift;
         let column = (columns.start * c.columns.step) as isize + column_shift;
-        pixels.x.start += (row as usize * source.w + column as usize) * source.c;
-        if pixels.columns == 1 {
+        pairs.x.start += (row as usize * source.w + column as usize) * source.c;
+        if pairs.columns == 1 {
             // A column is a row turned round; the innermost loop wants the long side.
-            (pixels.rows, pixels.columns) = (1, pixels.rows);
-            (pixels.x.column, pixels.grad_y.column) = (pixels.x.row, pixels.grad_y.row);
+            (pairs.rows, pairs.columns) = (1, pairs.rows);
+            (pairs.x.column, pairs.grad_y.column) = (pairs.x.row, pairs.grad_y.row);
         }
-        pixels
+        pairs
     }
 
     /// Number of pairs.
     fn count(&self) -> usize {
         self.images * self.rows * self.columns
     }
+
+    /// Copies `channels` channels of each pixel of `x`, pair by pair.
+    fn gather_x(&self, ctx: &Context, x: &[f32], channels: usize, width: usize, target: &mut [f32]) {
+        for image in 0..self.images {
+            let row_width = self.columns * width;
+            let gather = Gather {
+                source: &x[self.x.start + image * self.x.image..],
+                channels,
+                rows: (self.rows, self.x.row),
+                columns: (self.columns, self.x.column),
+                target: &mut target[image * self.rows * row_width..],
+                width,
+                row_width,
+            };
+            gather.run(ctx);
+        }
+    }
 }
 
-/// One tap of one panel.
-struct Tap<'a> {
-    x: &'a [f32],
-    grad_y: &'a [f32],
-    pixels: Pixels,
-    panel: Panel,
+/// One tap of one group.
+struct Work<'a> {
+    pairs: Pairs,
+    panels: &'a Panels,
+    inputs: usize,
+    tap: usize,
+    taps: usize,
     is_first: bool,
 }
 
-impl Tap<'_> {
-    /// Cuts the input channels into tiles whose sizes differ by at most one.
-    fn all_inputs(&self, ctx: &Context, inputs: usize, sums: &mut [f32]) {
-        let most = match (simd::registers(ctx.isa()), self.panel.vectors) {
-            (32.., 1) => 16,
-            (_, 1) | (32.., 2) => 12,
-            (32.., 3) => 8,
-            _ => 6,
-        };
-        let width = sums.len() / inputs;
-        let tiles = inputs.div_ceil(most);
+impl Work<'_> {
+    /// Adds the outer products of all channels of `x`, tile by tile: each tile
+    /// of input channels is copied once and meets all panels of gradients.
+    fn add(&self, ctx: &Context, x: &[f32], tile_x: &mut [f32], gathered: &[f32], sums: &mut [f32]) {
+        let lanes = simd::lanes(ctx.isa());
+        let strip_pixels = gathered.len() / (self.panels.group_len() / (self.taps * self.inputs));
+        let most = most_inputs(simd::registers(ctx.isa()), self.panels.get(0).vectors);
+        let tiles = self.inputs.div_ceil(most);
         let mut first = 0;
         for tile in 0..tiles {
-            let count = (inputs + tiles - 1 - tile) / tiles;
-            let sums = &mut sums[first * width..][..count * width];
-            kernel(self.panel.vectors, count)(ctx, self, first, sums);
-            first += count;
+            let inputs = (self.inputs + tiles - 1 - tile) / tiles;
+            let x_width = inputs.next_multiple_of(lanes);
+            self.pairs.gather_x(ctx, &x[first.min(x.len())..], inputs, x_width, tile_x);
+            let (mut gathered, mut panel_start) = (gathered, 0);
+            for index in 0..self.panels.count() {
+                let vectors = self.panels.get(index).vectors;
+                let width = vectors * lanes;
+                let place = panel_start + (self.tap * self.inputs + first) * width;
+                let tile = Tile {
+                    x: tile_x,
+                    x_width,
+                    grad_y: gathered.split_off(..strip_pixels * width).unwrap_or_default(),
+                    pairs: &self.pairs,
+                    is_first: self.is_first,
+                    sums: &mut sums[place..][..inputs * width],
+                };
+                kernel(vectors, inputs)(ctx, tile);
+                panel_start += self.taps * self.inputs * width;
+            }
+            first += inputs;
         }
     }
+}
 
-    /// Adds the outer products of `I` input channels from `first` on with the
-    /// panel's `V` vectors, over all pixels.
+/// Most input channels of a tile of `vectors` vectors: its sums, the gradients
+/// of a pixel and a value of `x` fit the registers.
+fn most_inputs(registers: usize, vectors: usize) -> usize {
+    match (registers, vectors) {
+        (32.., 1) => 16,
+        (_, 1) | (32.., 2) => 12,
+        (32.., 3) => 8,
+        _ => 6,
+    }
+}
+
+/// Some input channels by one panel of gradients.
+struct Tile<'a> {
+    /// `x_width` values for each pair, in order.
+    x: &'a [f32],
+    x_width: usize,
+    /// The panel for every pixel of the strip.
+    grad_y: &'a [f32],
+    pairs: &'a Pairs,
+    is_first: bool,
+    /// `[input][lane]`.
+    sums: &'a mut [f32],
+}
+
+impl Tile<'_> {
+    /// Adds the outer products of `I` input channels with `V` vectors.
     #[inline(always)]
-    fn tile<S: Simd, const V: usize, const I: usize>(&self, s: S, first: usize, sums: &mut [f32]) {
-        let Self { x, grad_y, pixels, .. } = self;
+    fn add<S: Simd, const V: usize, const I: usize>(self, s: S) {
+        let Self { x, x_width, grad_y, pairs, is_first, sums } = self;
         assert_eq!(sums.len(), I * V * S::LANES);
-        if pixels.count() > 0 {
-            let end = |walk: &Walk| {
-                walk.start
-                    + (pixels.images - 1) * walk.image
-                    + (pixels.rows - 1) * walk.row
-                    + (pixels.columns - 1) * walk.column
-            };
-            assert!(end(&pixels.x) + first + I <= x.len());
-            assert!(end(&pixels.grad_y) + (V - 1) * S::LANES + self.panel.last_lanes <= grad_y.len());
+        assert!(I <= x_width && pairs.count() * x_width <= x.len());
+        let walk = pairs.grad_y;
+        if pairs.count() > 0 {
+            let last = walk.start
+                + (pairs.images - 1) * walk.image
+                + (pairs.rows - 1) * walk.row
+                + (pairs.columns - 1) * walk.column;
+            assert!((last + 1) * V * S::LANES <= grad_y.len());
         }
-        let last = s.mask(self.panel.last_lanes);
         let mut tile = [[s.splat(0.0); V]; I];
-        for image in 0..pixels.images {
-            for row in 0..pixels.rows {
-                // SAFETY: the assertions above bound the last pixel read; `sums`
-                // holds I times V vectors.
-                unsafe {
-                    let start = |walk: &Walk| walk.start + image * walk.image + row * walk.row;
-                    let mut x = x.as_ptr().add(start(&pixels.x) + first);
-                    let mut grad_y = grad_y.as_ptr().add(start(&pixels.grad_y));
-                    for _ in 0..pixels.columns {
+        // SAFETY: the assertions above bound the last pixels read; `sums` holds
+        // I times V vectors.
+        unsafe {
+            let mut x = x.as_ptr();
+            for image in 0..pairs.images {
+                for row in 0..pairs.rows {
+                    let pixel = walk.start + image * walk.image + row * walk.row;
+                    let mut grad_y = grad_y.as_ptr().add(pixel * V * S::LANES);
+                    for _ in 0..pairs.columns {
                         let mut gradient = [s.splat(0.0); V];
-                        for v in 0..V - 1 {
+                        for v in 0..V {
                             gradient[v] = s.load(grad_y.add(v * S::LANES));
                         }
-                        gradient[V - 1] = s.load_masked(grad_y.add((V - 1) * S::LANES), last);
                         for i in 0..I {
                             let value = s.splat(*x.add(i));
                             for v in 0..V {
                                 tile[i][v] = s.fma(value, gradient[v], tile[i][v]);
                             }
                         }
-                        x = x.wrapping_add(pixels.x.column);
-                        grad_y = grad_y.wrapping_add(pixels.grad_y.column);
+                        x = x.add(x_width);
+                        grad_y = grad_y.wrapping_add(walk.column * V * S::LANES);
                     }
                 }
             }
-        }
-        for i in 0..I {
-            for v in 0..V {
-                // SAFETY: `sums` holds I times V vectors.
-                unsafe {
-                    let place = sums.as_mut_ptr().add((i * V + v) * S::LANES);
-                    let sum = if self.is_first { tile[i][v] } else { s.add(s.load(place), tile[i][v]) };
-                    s.store(place, sum);
-                }
+            for (v, sum) in tile.as_flattened().iter().enumerate() {
+                let place = sums.as_mut_ptr().add(v * S::LANES);
+                let sum = if is_first { *sum } else { s.add(s.load(place), *sum) };
+                s.store(place, sum);
             }
         }
     }
 }
 
 /// The kernel of a tile of `inputs` input channels by `vectors` vectors.
-fn kernel(vectors: usize, inputs: usize) -> fn(&Context, &Tap<'_>, usize, &mut [f32]) {
+fn kernel(vectors: usize, inputs: usize) -> fn(&Context, Tile<'_>) {
     match vectors {
         1 => with_constant!(I = inputs, in [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16] => run_tile::<1, I>),
         2 => with_constant!(I = inputs, in [1 2 3 4 5 6 7 8 9 10 11 12] => run_tile::<2, I>),
@@ -263,22 +343,18 @@ fn kernel(vectors: usize, inputs: usize) -> fn(&Context, &Tap<'_>, usize, &mut [
     }
 }
 
-fn run_tile<const V: usize, const I: usize>(ctx: &Context, tap: &Tap<'_>, first: usize, sums: &mut [f32]) {
-    dispatch(ctx, Tile::<V, I> { tap, first, sums });
+fn run_tile<const V: usize, const I: usize>(ctx: &Context, tile: Tile<'_>) {
+    dispatch(ctx, TileOf::<V, I>(tile));
 }
 
-struct Tile<'a, const V: usize, const I: usize> {
-    tap: &'a Tap<'a>,
-    first: usize,
-    sums: &'a mut [f32],
-}
+struct TileOf<'a, const V: usize, const I: usize>(Tile<'a>);
 
-impl<const V: usize, const I: usize> Kernel for Tile<'_, V, I> {
+impl<const V: usize, const I: usize> Kernel for TileOf<'_, V, I> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // What does not fit the registers is never asked for, and not compiled.
         if const { (I + 1) * V < S::REGISTERS } {
-            self.tap.tile::<S, V, I>(s, self.first, self.sums);
+            self.0.add::<S, V, I>(s);
         }
     }
 }

@@ -9,8 +9,8 @@
 //!   target channel `o` is the pixel's vector rotated by `r` within each segment,
 //!   one permutation in registers. So `c` rotations make a full product of all
 //!   segments of the vector at once.
-//! - **Broadcasts** (up to two vectors a segment): each source channel in turn is
-//!   splat over the target channels of its segment.
+//! - **Broadcasts** (wider segments): each source channel in turn is splat over
+//!   the target channels of its segment.
 //!
 //! Either way an operand, once made, feeds all taps of a kernel row: the sums of
 //! up to sixteen neighbouring target pixels stay in registers, and operand `q`
@@ -18,7 +18,7 @@
 //! padding are skipped, never stored.
 //!
 //! Weights are packed `[block][kernel row][operand][tap][lane]`, a block being
-//! the segments of one vector, or one segment.
+//! the segments of one vector, or some target channels of one segment.
 
 mod rows;
 mod weights;
@@ -32,15 +32,24 @@ use crate::{
     simd::{self, MAX_LANES, Simd},
 };
 
-/// Whether this family computes `c` with the instructions of `isa`.
+/// Whether this family computes the output and the input's gradient of `c` with
+/// the instructions of `isa`. Wider segments fill the tiles of a matrix product.
 pub(super) fn fits(c: &Correlation, isa: Isa) -> bool {
-    let most = match (simd::registers(isa), c.columns.taps) {
-        (32.., 3) => 2 * simd::lanes(isa),
-        (_, 3 | 5 | 7) => simd::lanes(isa),
-        _ => return false,
+    let most = match (isa, c.columns.taps) {
+        (Isa::Portable, _) => simd::lanes(isa),
+        (_, 3) => 4 * simd::lanes(isa),
+        _ => 2 * simd::lanes(isa),
     };
-    let is_square = |run: &Run| run.source_c == run.target_c && run.source_c <= most;
-    c.rows.is_dense() && c.columns.is_dense() && c.runs().iter().all(is_square)
+    fits_weights(c) && c.runs().iter().all(|run| run.source_c <= most)
+}
+
+/// Whether this family computes the weights' gradient of `c`.
+pub(super) fn fits_weights(c: &Correlation) -> bool {
+    let is_square = |run: &Run| run.source_c == run.target_c;
+    matches!(c.columns.taps, 3 | 5 | 7)
+        && c.rows.is_dense()
+        && c.columns.is_dense()
+        && c.runs().iter().all(is_square)
 }
 
 /// How the segments of a run are laid out in vectors.
@@ -49,24 +58,39 @@ struct Layout {
     lanes: usize,
     /// Channels of a segment, and operands of a pixel.
     c: usize,
-    /// Segments of a full block, and of the whole run.
+    /// Segments of a full block; more than one only where operands are rotated.
     segments: usize,
+    /// Segments of the whole run.
     groups: usize,
-    /// Vectors of a block; more than one only where a block is one segment.
+    /// Blocks that the target channels of a segment are cut into.
+    panels: usize,
+    /// Vectors of a block.
     vectors: usize,
     rotates: bool,
 }
 
+/// The channels of a block, counted within its run.
+#[derive(Clone, Copy)]
+struct Channels {
+    source: usize,
+    source_count: usize,
+    target: usize,
+    target_count: usize,
+}
+
 impl Layout {
-    fn new(isa: Isa, run: &Run) -> Self {
+    /// A layout whose blocks have at most `most_vectors` vectors.
+    fn new(isa: Isa, run: &Run, most_vectors: usize) -> Self {
         let (lanes, c) = (simd::lanes(isa), run.source_c);
         let rotates = 2 * c <= lanes;
         let segments = if rotates { lanes / c } else { 1 };
-        Self { lanes, c, segments, groups: run.groups, vectors: c.div_ceil(lanes), rotates }
+        let all = c.div_ceil(lanes);
+        let vectors = if all.is_multiple_of(most_vectors) { most_vectors } else { 1 };
+        Self { lanes, c, segments, groups: run.groups, panels: all / vectors, vectors, rotates }
     }
 
     fn blocks(&self) -> usize {
-        self.groups.div_ceil(self.segments)
+        self.groups.div_ceil(self.segments) * self.panels
     }
 
     /// Values of one packed operand of one tap.
@@ -79,18 +103,27 @@ impl Layout {
         correlation.taps() * self.c * self.width()
     }
 
-    /// First channel of a block within the run, and its number of channels.
-    fn channels(&self, block: usize) -> (usize, usize) {
-        let segments = self.segments.min(self.groups - block * self.segments);
-        (block * self.segments * self.c, segments * self.c)
+    fn channels(&self, block: usize) -> Channels {
+        let first = block / self.panels * self.segments;
+        let source_count = self.segments.min(self.groups - first) * self.c;
+        let panel = block % self.panels * self.width();
+        Channels {
+            source: first * self.c,
+            source_count,
+            target: first * self.c + panel,
+            target_count: (source_count - panel).min(self.width()),
+        }
     }
 
     /// Group, source and target channel that a lane of an operand stands for.
     fn pair(&self, block: usize, operand: usize, lane: usize) -> Option<(usize, usize, usize)> {
-        let (_, channels) = self.channels(block);
-        let target = lane % self.c;
-        let source = if self.rotates { (target + operand) % self.c } else { operand };
-        (lane < channels).then(|| (block * self.segments + lane / self.c, source, target))
+        let first = block / self.panels * self.segments;
+        let (group, source, target) = if self.rotates {
+            (first + lane / self.c, (lane % self.c + operand) % self.c, lane % self.c)
+        } else {
+            (first, operand, block % self.panels * self.width() + lane)
+        };
+        (lane < self.channels(block).target_count).then_some((group, source, target))
     }
 
     /// For each lane, the lane that rotation `r` takes its value from.
@@ -119,16 +152,6 @@ impl Layout {
             }
         }
     }
-}
-
-/// Packed values of all runs.
-fn packed_len(isa: Isa, c: &Correlation) -> usize {
-    c.runs().iter().map(|run| run_len(isa, c, run)).sum()
-}
-
-fn run_len(isa: Isa, c: &Correlation, run: &Run) -> usize {
-    let layout = Layout::new(isa, run);
-    layout.blocks() * layout.block_len(c)
 }
 
 /// How the operands of a source pixel are made.

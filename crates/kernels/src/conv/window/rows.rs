@@ -3,7 +3,9 @@
 
 #![allow(clippy::needless_range_loop, reason = "register tiles are indexed by constants")]
 
-use super::{Broadcasts, Feed, Layout, Rotations, packed_len, run_len};
+use std::ops::Range;
+
+use super::{Broadcasts, Channels, Feed, Layout, Rotations};
 use crate::{
     buffer::Buffer,
     conv::{
@@ -14,10 +16,13 @@ use crate::{
     simd::{self, Kernel, MAX_LANES, Simd, dispatch, with_constant},
 };
 
-/// Packed weights that stay in the first-level cache while all blocks of a row
-/// are computed: up to here rows are the outer loop, and neighbouring rows of
-/// the source are read while they are still near.
-const NEAR_VALUES: usize = 8 << 10;
+/// Packed weights that stay in the second-level cache while all blocks of a row
+/// are computed: up to here rows are the outer loop, so that the rows of the
+/// source are read, whole, while they are in the first-level cache.
+const NEAR_VALUES: usize = 64 << 10;
+
+/// Values in a cache line.
+const LINE: usize = 16;
 
 /// Computes every value of `target`, the batch that `c` makes of `source`.
 pub(in crate::conv) fn correlate(
@@ -33,13 +38,25 @@ pub(in crate::conv) fn correlate(
     });
 }
 
+/// Two vectors of targets share an operand where the registers allow it.
+fn layout(isa: Isa, c: &Correlation, run: &Run) -> Layout {
+    let most_vectors = if simd::registers(isa) >= 32 && c.columns.taps == 3 { 2 } else { 1 };
+    Layout::new(isa, run, most_vectors)
+}
+
+/// Packed weights of a run.
+fn run_len(isa: Isa, c: &Correlation, run: &Run) -> usize {
+    let layout = layout(isa, c, run);
+    layout.blocks() * layout.block_len(c)
+}
+
 /// The weights of `c` in the order that [`strip`] reads them.
 fn pack(ctx: &Context, c: &Correlation, weights: &[f32]) -> Buffer {
-    let mut packed = ctx.pool.take_zeroed(packed_len(ctx.isa(), c));
+    let lens = c.runs().iter().map(|run| run_len(ctx.isa(), c, run));
+    let mut packed = ctx.pool.take_zeroed(lens.sum());
     let mut start = 0;
     for run in c.runs() {
-        let layout = Layout::new(ctx.isa(), run);
-        layout.for_each_weight(c, run, |at, weight| packed[start + at] = weights[weight]);
+        layout(ctx.isa(), c, run).for_each_weight(c, run, |at, weight| packed[start + at] = weights[weight]);
         start += run_len(ctx.isa(), c, run);
     }
     packed
@@ -57,43 +74,38 @@ fn strip(
     let rows = target.len() / (c.target.w * c.target.c);
     let mut packed = packed;
     for run in c.runs() {
-        let layout = Layout::new(ctx.isa(), run);
+        let layout = layout(ctx.isa(), c, run);
         let weights = packed.split_off(..run_len(ctx.isa(), c, run)).unwrap_or_default();
         let rotations: [_; MAX_LANES] = std::array::from_fn(|r| layout.rotation(r));
         let kernel = kernel(ctx.isa(), &layout, c);
         let block_len = layout.block_len(c);
-        let mut compute = |index: usize, rows: std::ops::Range<usize>| {
-            let (source_channel, target_channel, channels) = block_channels(run, &layout, index);
-            let weights = &weights[index * block_len..][..block_len];
-            let rotations = &rotations;
-            kernel(
-                ctx,
-                Rows {
-                    c,
-                    source,
-                    target,
-                    first_row,
-                    rows,
-                    weights,
-                    rotations,
-                    source_channel,
-                    target_channel,
-                    channels,
-                },
-            );
+        let blocks = layout.blocks();
+        let mut compute = |index: usize, rows: Range<usize>, ahead: Option<(usize, usize)>| {
+            let Channels { source: from, source_count, target: to, target_count } = layout.channels(index);
+            let rows = Rows {
+                c,
+                source,
+                target,
+                first_row,
+                rows,
+                ahead,
+                weights: &weights[index * block_len..][..block_len],
+                rotations: &rotations,
+                source_channel: run.source_start + from,
+                source_lanes: source_count.min(layout.lanes),
+                target_channel: run.target_start + to,
+                target_count,
+            };
+            kernel(ctx, rows);
         };
         if weights.len() <= NEAR_VALUES {
-            (0..rows).for_each(|row| (0..layout.blocks()).for_each(|index| compute(index, row..row + 1)));
+            for row in 0..rows {
+                (0..blocks).for_each(|index| compute(index, row..row + 1, Some((index, blocks))));
+            }
         } else {
-            (0..layout.blocks()).for_each(|index| compute(index, 0..rows));
+            (0..blocks).for_each(|index| compute(index, 0..rows, None));
         }
     }
-}
-
-/// First source channel, first target channel and number of channels of a block.
-fn block_channels(run: &Run, layout: &Layout, index: usize) -> (usize, usize, usize) {
-    let (first, channels) = layout.channels(index);
-    (run.source_start + first, run.target_start + first, channels)
 }
 
 /// Some rows of one block of channels of one image.
@@ -104,13 +116,17 @@ struct Rows<'a> {
     target: &'a mut [f32],
     first_row: usize,
     /// The rows of the strip to compute.
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
+    /// Which share of the next rows to fetch meanwhile: this one of so many.
+    ahead: Option<(usize, usize)>,
     /// Of the block.
     weights: &'a [f32],
     rotations: &'a [[u32; MAX_LANES]; MAX_LANES],
     source_channel: usize,
+    /// Channels of a vector of source values.
+    source_lanes: usize,
     target_channel: usize,
-    channels: usize,
+    target_count: usize,
 }
 
 /// [`tiles`] of one shape.
@@ -174,6 +190,7 @@ impl<F: Feed, const V: usize, const K: usize, const P: usize> Kernel for Tiles<'
             let mut work = self.rows;
             let width = work.c.target.w;
             assert!(P <= width);
+            work.fetch_ahead(s);
             for row in work.rows.clone() {
                 let mut column = 0;
                 loop {
@@ -190,6 +207,22 @@ impl<F: Feed, const V: usize, const K: usize, const P: usize> Kernel for Tiles<'
 }
 
 impl Rows<'_> {
+    /// Asks for a share of the source row and the target row that come next:
+    /// rows are read in pieces, which the machine does not foresee by itself.
+    #[inline(always)]
+    fn fetch_ahead<S: Simd>(&self, s: S) {
+        let Some((share, shares)) = self.ahead else { return };
+        let Correlation { rows, source, target, .. } = self.c;
+        let next = self.rows.end as isize;
+        let last_tap = rows.shift(0, rows.taps - 1).unwrap_or_default();
+        let source_row = self.first_row as isize + next + last_tap;
+        let piece = |len: usize| (share * len / shares..(share + 1) * len / shares).step_by(LINE);
+        let from = self.source.as_ptr().wrapping_offset(source_row * (source.w * source.c) as isize);
+        piece(source.w * source.c).for_each(|at| s.prefetch(from.wrapping_add(at)));
+        let to = self.target.as_ptr().wrapping_offset(next * (target.w * target.c) as isize);
+        piece(target.w * target.c).for_each(|at| s.prefetch_for_write(to.wrapping_add(at)));
+    }
+
     /// Computes `P` target pixels from `column` on in `row` of the strip.
     ///
     /// # Safety
@@ -207,10 +240,10 @@ impl Rows<'_> {
         let inside = (-first_column).max(0) as usize..(source.w as isize - first_column).max(0) as usize;
         let row_len = self.weights.len() / rows.taps;
         let operand_count = row_len / (K * V * S::LANES);
-        let mask = s.mask(self.channels.min(S::LANES));
-        let last = s.mask(self.channels - (V - 1) * S::LANES);
+        let mask = s.mask(self.source_lanes);
+        let last = s.mask(self.target_count - (V - 1) * S::LANES);
         let place = (row * target.w + column) * target.c + self.target_channel;
-        debug_assert!(place + (P - 1) * target.c + self.channels <= self.target.len());
+        debug_assert!(place + (P - 1) * target.c + self.target_count <= self.target.len());
 
         let mut sums = [[s.splat(0.0); V]; P];
         for tap in 0..rows.taps {
@@ -220,7 +253,7 @@ impl Rows<'_> {
             }
             let first = (source_row * source.w as isize + first_column) * source.c as isize;
             // SAFETY: of the pixels from here on only those `inside` the row are
-            // read, `channels` values each from the block's first channel on;
+            // read, a vector or a value from the block's first channel on;
             // weights are read in the number that they have.
             unsafe {
                 let pixels = self.source.as_ptr().wrapping_offset(first).wrapping_add(self.source_channel);
@@ -256,7 +289,7 @@ struct Operands<'a, S: Simd> {
     pixels: *const f32,
     stride: usize,
     /// The pixels that lie inside.
-    inside: &'a std::ops::Range<usize>,
+    inside: &'a Range<usize>,
     mask: S::Mask,
 }
 

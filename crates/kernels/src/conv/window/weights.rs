@@ -3,18 +3,23 @@
 
 #![allow(clippy::needless_range_loop, reason = "register tiles are indexed by constants")]
 
-use super::{Broadcasts, Feed, Layout, Rotations, packed_len, run_len};
+use std::ops::Range;
+
+use super::{Broadcasts, Feed, Layout, Rotations};
 use crate::{
+    buffer::Buffer,
     conv::{
-        correlation::Correlation,
+        correlation::{Correlation, Run},
+        gather::Gather,
         strips::{Strip, Strips, sum_over_strips},
     },
     isa::{Context, Isa},
     simd::{self, Kernel, MAX_LANES, Simd, dispatch, with_constant},
 };
 
-/// Gradient values in a strip of the weights' gradient.
-const STRIP_VALUES: usize = 1 << 15;
+/// Gradient values of a strip in one block: a vector's channels of so many
+/// pixels stay in the first-level cache, beside those of the input.
+const BLOCK_PIXELS: usize = 256;
 
 /// Computes every value of `grad_weights` from the batch `x`, `grad_y`. `c` is
 /// the forward correlation.
@@ -25,20 +30,30 @@ pub(in crate::conv) fn backward_weights(
     grad_y: &[f32],
     grad_weights: &mut [f32],
 ) {
-    let len = packed_len(ctx.isa(), c);
-    let strips = Strips::new(x.len() / c.source.len(), c.target, STRIP_VALUES);
+    let len = c.runs().iter().map(|run| run_len(ctx.isa(), c, run)).sum();
+    let strips = Strips::new(x.len() / c.source.len(), c.target, BLOCK_PIXELS * c.target.c);
     let sum = sum_over_strips(ctx, &strips, len, |strip, is_first, sums| {
         add_strip(ctx, c, x, grad_y, &strip, is_first, sums);
     });
     unpack(ctx, c, &sum, grad_weights);
 }
 
+fn layout(isa: Isa, run: &Run) -> Layout {
+    Layout::new(isa, run, 1)
+}
+
+/// Packed values of the gradient of a run.
+fn run_len(isa: Isa, c: &Correlation, run: &Run) -> usize {
+    let layout = layout(isa, run);
+    layout.blocks() * layout.block_len(c)
+}
+
 /// From packed order to that of the weights.
 fn unpack(ctx: &Context, c: &Correlation, packed: &[f32], grad_weights: &mut [f32]) {
     let mut start = 0;
     for run in c.runs() {
-        let layout = Layout::new(ctx.isa(), run);
-        layout.for_each_weight(c, run, |at, weight| grad_weights[weight] = packed[start + at]);
+        layout(ctx.isa(), run)
+            .for_each_weight(c, run, |at, weight| grad_weights[weight] = packed[start + at]);
         start += run_len(ctx.isa(), c, run);
     }
 }
@@ -54,45 +69,134 @@ fn add_strip(
     is_first: bool,
     sums: &mut [f32],
 ) {
-    let mut start = 0;
+    let mut sums = sums;
     for run in c.runs() {
-        let layout = Layout::new(ctx.isa(), run);
+        let layout = layout(ctx.isa(), run);
+        let sums = sums.split_off_mut(..run_len(ctx.isa(), c, run)).unwrap_or_default();
+        let mut segment = Segment::new(ctx, c, &layout, strip);
+        // A segment, or the segments of a vector, with all its panels.
+        let span = layout.panels * layout.block_len(c);
+        for (index, sums) in sums.chunks_exact_mut(span).enumerate() {
+            segment.gather(ctx, run, index * layout.panels, x, grad_y);
+            segment.add(ctx, is_first, sums);
+        }
+    }
+}
+
+/// The channels of one segment, or of the segments of one vector, in the pixels
+/// of a strip: panel by panel, a vector of channels a pixel.
+struct Segment<'a> {
+    c: &'a Correlation,
+    layout: &'a Layout,
+    /// `[panel][image][row][column][lane]`, for `source_rows`.
+    x: Buffer,
+    /// As `x`, with zeros beside each row, as many as a window is long less one.
+    grad_y: Buffer,
+    strip: &'a Strip,
+    /// Rows of the input that the strip's windows reach.
+    source_rows: Range<usize>,
+    /// Values of a row of `grad_y`.
+    grad_row: usize,
+}
+
+impl<'a> Segment<'a> {
+    fn new(ctx: &Context, c: &'a Correlation, layout: &'a Layout, strip: &'a Strip) -> Self {
+        let Correlation { rows, columns, source, target, .. } = c;
+        let clamp = |row: usize, tap: usize| {
+            let row = row as isize + rows.shift(0, tap).unwrap_or_default();
+            row.clamp(0, source.h as isize) as usize
+        };
+        let first = clamp(strip.rows.start, 0);
+        let source_rows = first..clamp(strip.rows.end, rows.taps - 1).max(first);
+        let grad_row = (source.w.max(target.w) + columns.taps - 1) * layout.lanes;
+        let maps = layout.panels * strip.images.len();
+        Self {
+            x: ctx.pool.take(maps * source_rows.len() * source.w * layout.lanes),
+            // What lies beside the rows is never written, and stays zero.
+            grad_y: ctx.pool.take_zeroed(maps * strip.rows.len() * grad_row),
+            c,
+            layout,
+            strip,
+            source_rows,
+            grad_row,
+        }
+    }
+
+    /// Copies the channels of the segment that begins with `first_block`.
+    fn gather(&mut self, ctx: &Context, run: &Run, first_block: usize, x: &[f32], grad_y: &[f32]) {
+        let Correlation { source, target, .. } = self.c;
+        let Self { layout, strip, .. } = *self;
+        let zeros = self.zeros_before() * layout.lanes;
+        let x_len = self.source_rows.len() * source.w * layout.lanes;
+        let grad_len = strip.rows.len() * self.grad_row;
+        for map in 0..layout.panels * strip.images.len() {
+            let channels = layout.channels(first_block + map / strip.images.len());
+            let image = strip.images.start + map % strip.images.len();
+            let from = (image * source.h + self.source_rows.start) * source.w * source.c;
+            let gather = Gather {
+                source: &x[from + run.source_start + channels.target..],
+                channels: channels.target_count,
+                rows: (self.source_rows.len(), source.w * source.c),
+                columns: (source.w, source.c),
+                target: &mut self.x[map * x_len..][..x_len],
+                width: layout.lanes,
+                row_width: source.w * layout.lanes,
+            };
+            gather.run(ctx);
+            let from = (image * target.h + strip.rows.start) * target.w * target.c;
+            let gather = Gather {
+                source: &grad_y[from + run.target_start + channels.target..],
+                channels: channels.target_count,
+                rows: (strip.rows.len(), target.w * target.c),
+                columns: (target.w, target.c),
+                target: &mut self.grad_y[map * grad_len..][..grad_len][zeros..],
+                width: layout.lanes,
+                row_width: self.grad_row,
+            };
+            gather.run(ctx);
+        }
+    }
+
+    /// Zeros before the first gradient of a row: source column `x` meets by tap
+    /// `j` the gradient of column `x + before - j`.
+    fn zeros_before(&self) -> usize {
+        let before = (-self.c.columns.shift(0, 0).unwrap_or_default()) as usize;
+        self.c.columns.taps - 1 - before
+    }
+
+    /// Adds the segment's products to its packed gradient.
+    fn add(&self, ctx: &Context, is_first: bool, sums: &mut [f32]) {
+        let (c, layout) = (self.c, self.layout);
+        let (taps, lanes) = (c.columns.taps, layout.lanes);
         let rotations: [_; MAX_LANES] = std::array::from_fn(|r| layout.rotation(r));
-        let most = most_operands(ctx.isa(), c.columns.taps);
-        for block in 0..layout.blocks() {
-            let (first, channels) = layout.channels(block);
-            for row in 0..c.rows.taps {
-                let row_start =
-                    start + block * layout.block_len(c) + row * layout.c * c.columns.taps * layout.width();
-                for vector in 0..layout.vectors {
-                    let lane = vector * layout.lanes;
+        let most = most_operands(ctx.isa(), taps);
+        let x_panel = self.x.len() / layout.panels;
+        let grad_panel = self.grad_y.len() / layout.panels;
+        for (panel, sums) in sums.chunks_exact_mut(layout.block_len(c)).enumerate() {
+            for (row, sums) in sums.chunks_exact_mut(layout.c * taps * lanes).enumerate() {
+                // Operands come from one vector of the input at a time.
+                for (vector, sums) in sums.chunks_mut(lanes * taps * lanes).enumerate() {
+                    let count = sums.len() / (taps * lanes);
                     let mut operand = 0;
-                    while operand < layout.c {
-                        let left = layout.c - operand;
-                        let count = left.div_ceil(left.div_ceil(most));
+                    while operand < count {
+                        let left = count - operand;
+                        let now = left.div_ceil(left.div_ceil(most));
                         let sums = Sums {
-                            c,
-                            x,
-                            grad_y,
-                            strip,
+                            segment: self,
+                            x: &self.x[vector * x_panel..][..x_panel],
+                            grad_y: &self.grad_y[panel * grad_panel..][..grad_panel],
                             is_first,
-                            source_channel: run.source_start + first,
-                            target_channel: run.target_start + first + lane,
-                            source_lanes: channels.min(layout.lanes),
-                            target_lanes: (channels - lane).min(layout.lanes),
                             row_shift: c.rows.shift(0, row).unwrap_or_default(),
                             rotations: &rotations,
                             operand,
-                            width: layout.width(),
-                            sums: &mut sums[row_start + operand * c.columns.taps * layout.width() + lane..],
+                            sums: &mut sums[operand * taps * lanes..][..now * taps * lanes],
                         };
-                        kernel(&layout, c.columns.taps, count)(ctx, sums);
-                        operand += count;
+                        kernel(layout, taps, now)(ctx, sums);
+                        operand += now;
                     }
                 }
             }
         }
-        start += run_len(ctx.isa(), c, run);
     }
 }
 
@@ -107,29 +211,21 @@ fn most_operands(isa: Isa, taps: usize) -> usize {
     }
 }
 
-/// What one tile of sums is made of: one vector of target channels of one
-/// block, one kernel row, some operands.
+/// What one tile of sums is made of: one vector of target channels, one kernel
+/// row, some operands of one vector of source channels.
 struct Sums<'a> {
-    c: &'a Correlation,
+    segment: &'a Segment<'a>,
+    /// One panel each.
     x: &'a [f32],
     grad_y: &'a [f32],
-    strip: &'a Strip,
     /// Whether `sums` is overwritten rather than added to.
     is_first: bool,
-    /// First source channel, and first target channel of the vector.
-    source_channel: usize,
-    target_channel: usize,
-    /// Source channels that an operand reads, target channels of the vector.
-    source_lanes: usize,
-    target_lanes: usize,
     /// What is added to a target row to find the source row.
     row_shift: isize,
     rotations: &'a [[u32; MAX_LANES]; MAX_LANES],
     /// The first operand.
     operand: usize,
-    /// Distance of two sums.
-    width: usize,
-    /// From the first sum on.
+    /// `[operand][tap][lane]`.
     sums: &'a mut [f32],
 }
 
@@ -170,63 +266,62 @@ impl Sums<'_> {
     /// at once, over the rows of the strip.
     #[inline(always)]
     fn add<S: Simd, F: Feed, const K: usize, const R: usize>(self, s: S) {
-        let Correlation { columns, source, target, .. } = self.c;
-        // The gradient that meets source column x by tap j is that of target
-        // column x + before - j.
-        let before = (-columns.shift(0, 0).unwrap_or_default()) as usize;
-        let source_mask = s.mask(self.source_lanes);
-        let target_mask = s.mask(self.target_lanes);
+        let Segment { c, strip, ref source_rows, grad_row, .. } = *self.segment;
+        let (images, rows) = (strip.images.len(), &strip.rows);
+        let x_row = c.source.w * S::LANES;
+        assert_eq!(self.x.len(), images * source_rows.len() * x_row);
+        assert_eq!(self.grad_y.len(), images * rows.len() * grad_row);
+        assert_eq!(self.sums.len(), R * K * S::LANES);
+        // A row of the gradient is long enough for every window over a row of x.
+        assert!(x_row + (K - 1) * S::LANES <= grad_row);
+        let full = s.mask(S::LANES);
         let mut sums = [[s.splat(0.0); K]; R];
-        for image in self.strip.images.clone() {
-            for row in self.strip.rows.clone() {
-                let source_row = row as isize + self.row_shift;
-                if !(0..source.h as isize).contains(&source_row) {
+        for image in 0..images {
+            for row in 0..rows.len() {
+                let source_row = (rows.start + row) as isize + self.row_shift;
+                if !(0..c.source.h as isize).contains(&source_row) {
                     continue;
                 }
-                let x = (image * source.h + source_row as usize) * source.w * source.c;
-                let x = &self.x[x..x + source.w * source.c];
-                let grad_y = (image * target.h + row) * target.w * target.c;
-                let grad_y = &self.grad_y[grad_y..grad_y + target.w * target.c];
-                // SAFETY: pixels are read inside the two rows, from the block's
-                // channels on as many values as the masks have lanes.
+                let source_row = image * source_rows.len() + source_row as usize - source_rows.start;
+                let x = &self.x[source_row * x_row..][..x_row];
+                let grad_y = &self.grad_y[(image * rows.len() + row) * grad_row..][..grad_row];
+                // SAFETY: both rows hold a vector for every pixel that is read.
                 unsafe {
-                    let mut pixel = x.as_ptr().add(self.source_channel);
-                    let gradients = grad_y.as_ptr().add(self.target_channel);
-                    let gradient = |at: usize| match at < target.w {
-                        true => s.load_masked(gradients.add(at * target.c), target_mask),
-                        false => s.splat(0.0),
-                    };
+                    let (mut x, end) = (x.as_ptr(), x.as_ptr().add(x_row));
+                    let mut next = grad_y.as_ptr();
+                    // A ring: at pixel `p` the gradient for tap `j` is number
+                    // `p - j` modulo K. Unrolled K times, no value ever moves.
                     let mut window = [s.splat(0.0); K];
-                    for i in 0..before.min(K) {
-                        window[i] = gradient(before - 1 - i);
+                    for older in 1..K {
+                        window[older] = s.load(next);
+                        next = next.add(S::LANES);
                     }
-                    for at in 0..source.w {
-                        for j in (1..K).rev() {
-                            window[j] = window[j - 1];
-                        }
-                        window[0] = gradient(at + before);
-                        for i in 0..R {
-                            let index = self.operand + i;
-                            let rotation = &self.rotations[index % MAX_LANES];
-                            let operand = F::operand::<S, false>(s, pixel, index, source_mask, rotation);
-                            for j in 0..K {
-                                sums[i][j] = s.fma(operand, window[j], sums[i][j]);
+                    'row: loop {
+                        for p in 0..K {
+                            if x == end {
+                                break 'row;
                             }
+                            window[p] = s.load(next);
+                            next = next.wrapping_add(S::LANES);
+                            for i in 0..R {
+                                let index = self.operand + i;
+                                let rotation = &self.rotations[index % MAX_LANES];
+                                let operand = F::operand::<S, false>(s, x, index, full, rotation);
+                                for j in 0..K {
+                                    sums[i][j] = s.fma(operand, window[(p + K - j) % K], sums[i][j]);
+                                }
+                            }
+                            x = x.add(S::LANES);
                         }
-                        pixel = pixel.wrapping_add(source.c);
                     }
                 }
             }
         }
-        for i in 0..R {
-            for j in 0..K {
-                let slot = &mut self.sums[(i * K + j) * self.width..][..S::LANES];
-                // SAFETY: the slot holds a vector.
-                unsafe {
-                    let sum =
-                        if self.is_first { sums[i][j] } else { s.add(s.load(slot.as_ptr()), sums[i][j]) };
-                    s.store(slot.as_mut_ptr(), sum);
-                }
+        for (slot, sum) in self.sums.chunks_exact_mut(S::LANES).zip(sums.as_flattened()) {
+            // SAFETY: the slot holds a vector.
+            unsafe {
+                let sum = if self.is_first { *sum } else { s.add(s.load(slot.as_ptr()), *sum) };
+                s.store(slot.as_mut_ptr(), sum);
             }
         }
     }
