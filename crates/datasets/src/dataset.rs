@@ -4,7 +4,9 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::{Augment, DataError, DataSpec, Normalisation, SetName, Subset, fashion_mnist};
+use crate::{
+    Augment, DataError, DataSpec, Normalisation, Skipped, Source, Subset, cifar, fashion_mnist, image_folder, planted,
+};
 
 /// The shape of one image, stored as (h, w, c): channels last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +91,9 @@ pub struct Dataset {
     /// BLAKE3 of all images and labels as read, in hexadecimal. It does not depend
     /// on what is held out.
     pub checksum: String,
+    /// Files that were left out because they are no sound images. Only an image
+    /// folder can have some, and only if asked to go on without them.
+    pub skipped: Vec<Skipped>,
 }
 
 impl Dataset {
@@ -105,10 +110,17 @@ impl Dataset {
 
 /// Loads what `spec` asks for.
 ///
-/// The full set is read from `folder`, or from a sub-folder of it with the set's
-/// name, or without a folder from where Debian's package installs it: the four
-/// IDX files under their published names, plain or with `.gz`. `folder` has no
-/// meaning for the embedded subset.
+/// What is not carried or made is read from `folder` or from a sub-folder of it
+/// with the set's name, without a folder from the present one:
+///
+/// * the full Fashion-MNIST: its four IDX files under their published names,
+///   plain or with `.gz`; without a folder from where Debian's package puts them;
+/// * CIFAR-10 and CIFAR-100: the files of their published binary archives, in the
+///   archive's own folder or not, plain or with `.gz`;
+/// * an image folder: [`ImageFolder::folder`](crate::image_folder::ImageFolder),
+///   in which `train` and `test` (or `val`) hold a folder a class each, or which
+///   holds these itself. Files end in `.jpg`, `.jpeg` or `.png`; how the camera
+///   was held (EXIF) is not looked at.
 ///
 /// Validation images are the last of each class in the set's order, an equal
 /// number a class (the first classes give one more where the number does not
@@ -116,24 +128,56 @@ impl Dataset {
 /// order.
 ///
 /// Cost: the embedded subset takes tens of milliseconds and 9.4 MB. No file can
-/// make this reserve more than 79 MB for it, whatever its header says and however
-/// far it unpacks.
+/// make this reserve much more memory than a sound one needs, whatever its header
+/// says and however far it unpacks. Images of a folder are decoded on rayon's
+/// current pool, and stay in memory at the size asked for.
 ///
 /// # Errors
 /// A file is missing, unreadable, damaged, of the wrong layout, or sound but not
-/// the published one; more validation images than a class has; a crop that pads
+/// the published one; folders are not the classes asked for; more validation images than a class has; a crop that pads
 /// by the image's extent or more.
 pub fn load(spec: &DataSpec, folder: Option<&Path>) -> Result<Dataset, DataError> {
-    let (published, classes) = match (spec.set, spec.subset) {
-        (SetName::FashionMnist, Subset::Embedded) => (fashion_mnist::embedded()?, fashion_mnist::CLASSES),
-        (SetName::FashionMnist, Subset::Full) => (fashion_mnist::full(folder)?, fashion_mnist::CLASSES),
-    };
+    let Read { published, classes, skipped } = read(&spec.source, folder)?;
     let Published { train, test, checksum } = published;
     check_crops(&spec.augment, train.shape)?;
     let (train, validation) = hold_out(train, spec.validation, &classes)?;
     let (mean, std) = moments(&train);
-    let classes = classes.map(str::to_owned).to_vec();
-    Ok(Dataset { name: spec.set.to_string(), classes, train, validation, test, mean, std, checksum })
+    let name = spec.source.set().to_string();
+    Ok(Dataset { name, classes, train, validation, test, mean, std, checksum, skipped })
+}
+
+/// What a set's reader returns.
+struct Read {
+    published: Published,
+    classes: Vec<String>,
+    skipped: Vec<Skipped>,
+}
+
+fn read(source: &Source, folder: Option<&Path>) -> Result<Read, DataError> {
+    let named = |published, classes: &[&str]| Read {
+        published,
+        classes: classes.iter().map(|&class| class.to_owned()).collect(),
+        skipped: Vec::new(),
+    };
+    Ok(match source {
+        Source::FashionMnist { subset: Subset::Embedded } => {
+            named(fashion_mnist::embedded()?, &fashion_mnist::CLASSES)
+        }
+        Source::FashionMnist { subset: Subset::Full } => {
+            named(fashion_mnist::full(folder)?, &fashion_mnist::CLASSES)
+        }
+        Source::Cifar10 => named(cifar::read(&cifar::CIFAR_10, folder)?, cifar::CIFAR_10.classes),
+        Source::Cifar100 => named(cifar::read(&cifar::CIFAR_100, folder)?, cifar::CIFAR_100.classes),
+        Source::ImageFolder(spec) => {
+            let image_folder::Decoded { published, classes, skipped } = image_folder::read(spec, folder)?;
+            Read { published, classes, skipped }
+        }
+        Source::Planted(planted) => Read {
+            published: planted::generate(planted),
+            classes: (0..planted.classes).map(|class| class.to_string()).collect(),
+            skipped: Vec::new(),
+        },
+    })
 }
 
 /// A set as its makers published it, nothing held out.
@@ -175,7 +219,7 @@ fn check_crops(augment: &[Augment], shape: ImageShape) -> Result<(), DataError> 
 }
 
 /// Parts the last images of each class, `requested` in all, from the others.
-fn hold_out(train: Split, requested: usize, classes: &[&str]) -> Result<(Split, Split), DataError> {
+fn hold_out(train: Split, requested: usize, classes: &[String]) -> Result<(Split, Split), DataError> {
     let mut held_out = Split { shape: train.shape, images: Vec::new(), labels: Vec::new() };
     if requested == 0 {
         return Ok((train, held_out));
@@ -186,7 +230,7 @@ fn hold_out(train: Split, requested: usize, classes: &[&str]) -> Result<(Split, 
     for (class, &available) in available.iter().enumerate() {
         let from_class = requested / classes.len() + usize::from(class < requested % classes.len());
         if from_class > 0 && from_class >= available {
-            let class = classes[class].to_owned();
+            let class = classes[class].clone();
             return Err(DataError::Validation { requested, class, from_class, available });
         }
         to_keep.push(available - from_class);
@@ -233,6 +277,10 @@ mod tests {
         Split { shape, images: (0..labels.len() as u8).collect(), labels: labels.to_vec() }
     }
 
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
     #[test]
     fn classes_are_counted_up_to_the_highest_label() {
         assert_eq!(numbered(&[2, 0, 2]).class_counts(), [1, 0, 2]);
@@ -242,7 +290,7 @@ mod tests {
     #[test]
     fn the_last_of_each_class_are_held_out_in_order() {
         let train = numbered(&[0, 1, 1, 0, 2, 1, 0, 2, 2, 0]);
-        let (kept, held_out) = hold_out(train, 5, &["a", "b", "c"]).unwrap();
+        let (kept, held_out) = hold_out(train, 5, &names(&["a", "b", "c"])).unwrap();
         // Two of a, two of b, one of c.
         assert_eq!(
             (&held_out.images[..], &held_out.labels[..]),
@@ -253,13 +301,13 @@ mod tests {
 
     #[test]
     fn a_class_keeps_an_image_to_train_on() {
-        let error = hold_out(numbered(&[0, 0, 0, 1, 1]), 4, &["a", "b"]).unwrap_err();
+        let error = hold_out(numbered(&[0, 0, 0, 1, 1]), 4, &names(&["a", "b"])).unwrap_err();
         assert_eq!(
             error.to_string(),
             "validation = 4: this holds out 2 of the 2 training images of class `b`; at least one must stay"
         );
-        assert!(hold_out(numbered(&[0, 0, 0, 1, 1]), usize::MAX, &["a", "b"]).is_err());
-        assert!(hold_out(numbered(&[0, 0]), 2, &["a", "absent"]).is_err());
+        assert!(hold_out(numbered(&[0, 0, 0, 1, 1]), usize::MAX, &names(&["a", "b"])).is_err());
+        assert!(hold_out(numbered(&[0, 0]), 2, &names(&["a", "absent"])).is_err());
     }
 
     #[test]

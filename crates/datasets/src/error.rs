@@ -6,6 +6,15 @@ use std::path::PathBuf;
 
 use crate::{Augment, ImageShape, SetName};
 
+/// An image file that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
 /// A byte of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -29,10 +38,10 @@ impl fmt::Display for Place {
 pub enum DataError {
     /// A file of the set is not there, neither plain nor packed.
     #[error(
-        "{folder}: neither `{name}` nor `{name}.gz` is here; the full set is four such files: install \
-         Debian's package `dataset-{set}`, or let the environment variable DECOUPLE_DATA name the folder \
-         that holds them",
-        folder = folder.display()
+        "{folder}: neither `{name}` nor `{name}.gz` is here; {origin}; --data or the environment variable \
+         DECOUPLE_DATA names the folder that holds them",
+        folder = folder.display(),
+        origin = set.origin()
     )]
     Missing {
         /// The set.
@@ -152,6 +161,73 @@ pub enum DataError {
         /// Checksum of what was read.
         found: String,
     },
+    /// A folder of the set cannot be listed.
+    #[error("{folder}: expected a folder that can be listed ({source}); {origin}", folder = folder.display(), origin = SetName::ImageFolder.origin())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The folders are not the classes that the experiment file counts.
+    #[error(
+        "{folder}: expected {expected} folders, one a class, as `data.classes` says; found {found_count}{}",
+        listed(found),
+        folder = folder.display(),
+        found_count = found.len()
+    )]
+    Classes {
+        /// The folder of folders.
+        folder: PathBuf,
+        /// Classes wanted.
+        expected: usize,
+        /// Names of the folders that are there.
+        found: Vec<String>,
+    },
+    /// The folders of test images are not those of training images.
+    #[error(
+        "{folder}: expected a folder `{class}`, as among the training images and nothing else",
+        folder = folder.display()
+    )]
+    TestClass {
+        /// The folder of folders of test images.
+        folder: PathBuf,
+        /// The first class that only one of the two has.
+        class: String,
+    },
+    /// A class without a single image that can be read.
+    #[error("{folder}: expected at least one readable JPEG or PNG file for {part}", folder = folder.display())]
+    EmptyClass {
+        /// The class's folder.
+        folder: PathBuf,
+        /// `training` or `testing`.
+        part: &'static str,
+    },
+    /// A file is no sound image.
+    #[error(
+        "{}: expected a sound JPEG or PNG file ({}); `data.corrupt = \"skip\"` leaves such files out and \
+         lists them",
+        .0.file.display(), .0.reason
+    )]
+    Image(Skipped),
+    /// The images do not fit into the memory that a set may take.
+    #[error(
+        "{folder}: {images} images of {shape} take {bytes} bytes of memory, and a set may take {most_bytes}; \
+         choose a smaller `data.size`",
+        folder = folder.display()
+    )]
+    TooLarge {
+        /// The folder.
+        folder: PathBuf,
+        /// Files in it.
+        images: usize,
+        /// Shape that they are brought to.
+        shape: ImageShape,
+        /// Their product.
+        bytes: u64,
+        /// The limit.
+        most_bytes: u64,
+    },
     /// More validation images are wanted than can be held out.
     #[error(
         "validation = {requested}: this holds out {from_class} of the {available} training images of class \
@@ -175,4 +251,15 @@ pub enum DataError {
         /// The images' shape.
         shape: ImageShape,
     },
+}
+
+/// `: a, b, c and 4 more`, or nothing.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => String::new(),
+        1..=SHOWN => format!(": {shown}"),
+        count => format!(": {shown} and {} more", count - SHOWN),
+    }
 }

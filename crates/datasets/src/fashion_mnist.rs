@@ -1,13 +1,12 @@
 //! Fashion-MNIST: the part that the program carries, and the full set from a
 //! folder.
 
-use std::fs::File;
-use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::content::{Source, open};
 use crate::dataset::Published;
-use crate::idx::{Layout, Source, read_split};
-use crate::{DataError, Place, SetName};
+use crate::idx::{Layout, read_split};
+use crate::{DataError, SetName};
 
 /// The licence of the images.
 pub(crate) const LICENCE: &str = include_str!("../assets/fashion-mnist/LICENSE");
@@ -96,22 +95,9 @@ pub(crate) fn full(folder: Option<&Path>) -> Result<Published, DataError> {
 
 /// Training and test images from any four sound files under the published names.
 fn read_folder(folder: &Path) -> Result<Published, DataError> {
-    let split = |files: Files| read_split(open(folder, files.images)?, open(folder, files.labels)?, &LAYOUT);
+    let open = |name| open(SetName::FashionMnist, folder, name);
+    let split = |files: Files| read_split(open(files.images)?, open(files.labels)?, &LAYOUT);
     Ok(Published::new(split(TRAIN)?, split(TEST)?))
-}
-
-/// Opens `name`, or else `name.gz`.
-fn open(folder: &Path, name: &'static str) -> Result<Source<File>, DataError> {
-    for file in [folder.join(name), folder.join(format!("{name}.gz"))] {
-        match File::open(&file) {
-            Ok(input) => return Ok(Source { file, input }),
-            Err(source) if source.kind() == ErrorKind::NotFound => {}
-            Err(source) => {
-                return Err(DataError::Io { place: Place { file, offset: 0, packed: false }, source });
-            }
-        }
-    }
-    Err(DataError::Missing { set: SetName::FashionMnist, folder: folder.to_owned(), name })
 }
 
 #[cfg(test)]

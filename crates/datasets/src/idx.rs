@@ -9,16 +9,10 @@
 //! most as many items as the layout allows, however many the header declares or
 //! a packed file unpacks to.
 
-use std::io::{self, BufReader, Cursor, Read};
-use std::path::PathBuf;
+use std::io::Read;
 
-use flate2::bufread::MultiGzDecoder;
-
+use crate::content::{Content, Source};
 use crate::{DataError, ImageShape, Place, Split};
-
-/// First bytes of a packed file. An IDX file begins with two zeros, so content
-/// and not the name decides.
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 const MAGIC_LABELS: u32 = 0x0000_0801;
 const MAGIC_IMAGES: u32 = 0x0000_0803;
@@ -35,12 +29,6 @@ pub(crate) struct Layout {
     /// Most images or labels that a file may declare; with the extents it bounds
     /// the memory that a hostile file can ask for.
     pub(crate) most_items: u32,
-}
-
-/// Something to read, and the name it has in errors.
-pub(crate) struct Source<R> {
-    pub(crate) file: PathBuf,
-    pub(crate) input: R,
 }
 
 /// Reads a file of grey images, (count, rows, columns) bytes, and the file with
@@ -93,33 +81,7 @@ fn read_labels(source: Source<impl Read>, layout: &Layout) -> Result<(Place, Vec
     Ok((count_place, labels.into_iter().map(u16::from).collect()))
 }
 
-/// The unpacked content of a file and how far it has been read.
-struct Content<'a> {
-    file: PathBuf,
-    packed: bool,
-    offset: u64,
-    input: Box<dyn Read + 'a>,
-}
-
-impl<'a> Content<'a> {
-    fn open<R: Read + 'a>(source: Source<R>) -> Result<Self, DataError> {
-        let Source { file, mut input } = source;
-        let mut start = Vec::new();
-        if let Err(source) = input.by_ref().take(2).read_to_end(&mut start) {
-            return Err(DataError::Io { place: Place { file, offset: 0, packed: false }, source });
-        }
-        let packed = start == GZIP_MAGIC;
-        let whole = Cursor::new(start).chain(input);
-        let input: Box<dyn Read + 'a> =
-            if packed { Box::new(MultiGzDecoder::new(BufReader::new(whole))) } else { Box::new(whole) };
-        Ok(Self { file, packed, offset: 0, input })
-    }
-
-    /// The next byte.
-    fn place(&self) -> Place {
-        Place { file: self.file.clone(), offset: self.offset, packed: self.packed }
-    }
-
+impl Content<'_> {
     /// Checks the magic number, then reads the count of items and says where it
     /// stands.
     fn header(&mut self, magic: u32, most_items: u32) -> Result<(Place, u32), DataError> {
@@ -144,44 +106,6 @@ impl<'a> Content<'a> {
             Err(_) => Err(DataError::Truncated { place: self.place(), expected }),
         }
     }
-
-    /// The rest of the content, which must be `len` bytes.
-    fn payload(mut self, len: u64) -> Result<Vec<u8>, DataError> {
-        let end = self.offset + len;
-        // One byte more shows both trailing bytes and gzip's own check at its end.
-        let bytes = self.up_to(len + 1)?;
-        if self.offset < end {
-            return Err(DataError::Truncated { place: self.place(), expected: end });
-        }
-        if self.offset > end {
-            return Err(DataError::Oversized { place: Place { offset: end, ..self.place() } });
-        }
-        Ok(bytes)
-    }
-
-    /// Reads `len` bytes, or fewer at the end of the content. Reserves them all, so
-    /// `len` must have been compared with a limit.
-    fn up_to(&mut self, len: u64) -> Result<Vec<u8>, DataError> {
-        let mut bytes = Vec::with_capacity(len as usize);
-        let result = self.input.by_ref().take(len).read_to_end(&mut bytes);
-        self.offset += bytes.len() as u64;
-        match result {
-            Ok(_) => Ok(bytes),
-            Err(source) if self.packed && is_damage(&source) => {
-                Err(DataError::Gzip { place: self.place(), source })
-            }
-            Err(source) => Err(DataError::Io { place: self.place(), source }),
-        }
-    }
-}
-
-/// Whether an error is the decompressor's verdict on its input, not a failure to
-/// read that input.
-fn is_damage(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-    )
 }
 
 #[cfg(test)]

@@ -33,18 +33,26 @@
 
 #![forbid(unsafe_code)]
 
+mod as_typed;
 mod augment;
 mod batch;
+mod cifar;
+mod content;
 mod dataset;
 mod error;
 mod fashion_mnist;
 mod idx;
+pub mod image_folder;
+pub mod planted;
 pub mod seeds;
+mod sheet;
 mod spec;
 
+pub use as_typed::{DataKeyError, DataTable};
 pub use augment::{Augment, ParseAugmentError};
 pub use batch::{BatchError, Normalisation, epoch_order, fill_batch};
 pub use dataset::{Dataset, ImageShape, Split, load};
-pub use error::{DataError, Place};
+pub use error::{DataError, Place, Skipped};
 pub use seeds::derive_seed;
-pub use spec::{DataSpec, SetName, Subset};
+pub use sheet::contact_sheet;
+pub use spec::{DataSpec, SetName, Source, Subset};

@@ -1,29 +1,30 @@
-//! What a trial says about its data, as it stands in an experiment file and in
-//! a run's record.
+//! What a trial says about its data, resolved. [`DataTable`] is how it is typed.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Augment, ImageShape};
+use crate::image_folder::{self, ImageFolder};
+use crate::planted::Planted;
+use crate::{Augment, DataTable, ImageShape, cifar, fashion_mnist, planted};
 
-/// The `data` table of a trial. A key that is left out takes its default.
+/// The `data` table of a trial, resolved: nothing is left to a default.
 ///
 /// ```
-/// use decouple_datasets::{DataSpec, Subset};
+/// use decouple_datasets::{DataSpec, Source, Subset};
 ///
 /// let spec: DataSpec = toml::from_str("validation = 1000\naugment = ['pad-crop 2', 'flip']")?;
-/// assert_eq!(spec.subset, Subset::Embedded);
+/// assert_eq!(spec.source, Source::FashionMnist { subset: Subset::Embedded });
 /// assert_eq!(spec.augment.len(), 2);
 /// # Ok::<(), toml::de::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "DataTable", into = "DataTable")]
 pub struct DataSpec {
-    /// Which data set. Default: Fashion-MNIST.
-    pub set: SetName,
-    /// How much of it. Default: what the program carries.
-    pub subset: Subset,
+    /// Where the images come from. Default: what the program carries of
+    /// Fashion-MNIST.
+    pub source: Source,
     /// Training images held out for validation, spread evenly over the classes.
     /// Default: none.
     pub validation: usize,
@@ -32,46 +33,118 @@ pub struct DataSpec {
     pub augment: Vec<Augment>,
 }
 
+/// Where the images come from, with all that this kind of set needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// Grey images of clothing, 28x28, ten classes (Xiao, Rasul and Vollgraf,
+    /// arXiv:1708.07747).
+    FashionMnist {
+        /// How much of it.
+        subset: Subset,
+    },
+    /// Colour photographs, 32x32, ten classes (Krizhevsky 2009), as binary files.
+    Cifar10,
+    /// As [`Self::Cifar10`], in a hundred classes.
+    Cifar100,
+    /// A folder of JPEG and PNG files, a class a folder.
+    ImageFolder(ImageFolder),
+    /// Generated images whose class is planted in them.
+    Planted(Planted),
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::FashionMnist { subset: Subset::Embedded }
+    }
+}
+
+impl Source {
+    /// Which set it is.
+    pub const fn set(&self) -> SetName {
+        match self {
+            Self::FashionMnist { .. } => SetName::FashionMnist,
+            Self::Cifar10 => SetName::Cifar10,
+            Self::Cifar100 => SetName::Cifar100,
+            Self::ImageFolder(_) => SetName::ImageFolder,
+            Self::Planted(_) => SetName::Planted,
+        }
+    }
+}
+
 impl DataSpec {
     /// Shape of every image, known without reading one.
     pub const fn shape(&self) -> ImageShape {
-        match self.set {
-            SetName::FashionMnist => ImageShape { h: 28, w: 28, c: 1 },
+        match &self.source {
+            Source::FashionMnist { .. } => ImageShape { h: 28, w: 28, c: 1 },
+            Source::Cifar10 | Source::Cifar100 => cifar::SHAPE,
+            Source::ImageFolder(folder) => folder.shape(),
+            Source::Planted(_) => planted::SHAPE,
         }
     }
 
     /// Number of classes.
     pub const fn classes(&self) -> usize {
-        match self.set {
-            SetName::FashionMnist => 10,
+        match &self.source {
+            Source::FashionMnist { .. } => fashion_mnist::CLASSES.len(),
+            Source::Cifar10 => cifar::CIFAR_10.classes.len(),
+            Source::Cifar100 => cifar::CIFAR_100.classes.len(),
+            Source::ImageFolder(folder) => folder.classes,
+            Source::Planted(planted) => planted.classes,
         }
     }
 
-    /// Images to train on, without those held out.
-    pub const fn train_images(&self) -> usize {
-        let all: usize = match (self.set, self.subset) {
-            (SetName::FashionMnist, Subset::Embedded) => 10_000,
-            (SetName::FashionMnist, Subset::Full) => 60_000,
+    /// Images to train on, without those held out. Those of an image folder are
+    /// counted on disk, in `folder` as [`load`](crate::load) would find them;
+    /// `None` if it cannot be read.
+    pub fn train_images(&self, folder: Option<&Path>) -> Option<usize> {
+        let all = match &self.source {
+            Source::FashionMnist { subset: Subset::Embedded } => 10_000,
+            Source::FashionMnist { subset: Subset::Full } => 60_000,
+            Source::Cifar10 | Source::Cifar100 => 50_000,
+            Source::ImageFolder(spec) => image_folder::count_train(spec, folder).ok()?,
+            Source::Planted(planted) => planted.images,
         };
-        all.saturating_sub(self.validation)
+        Some(all.saturating_sub(self.validation))
     }
 }
 
-/// A data set that the program can read.
+/// A data set that the program can read or make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SetName {
-    /// Grey images of clothing, 28x28, ten classes (Xiao, Rasul and Vollgraf,
-    /// arXiv:1708.07747).
+    /// [`Source::FashionMnist`].
     #[default]
     FashionMnist,
+    /// [`Source::Cifar10`].
+    #[serde(rename = "cifar-10")]
+    Cifar10,
+    /// [`Source::Cifar100`].
+    #[serde(rename = "cifar-100")]
+    Cifar100,
+    /// [`Source::ImageFolder`].
+    ImageFolder,
+    /// [`Source::Planted`].
+    Planted,
 }
 
 impl SetName {
-    /// The licence of the images, which travels with every copy of them.
-    pub const fn licence(self) -> &'static str {
+    /// The licence of the images that the program carries, which travels with
+    /// every copy of them. `None` for a set that it only reads or makes.
+    pub const fn licence(self) -> Option<&'static str> {
         match self {
-            Self::FashionMnist => crate::fashion_mnist::LICENCE,
+            Self::FashionMnist => Some(fashion_mnist::LICENCE),
+            Self::Cifar10 | Self::Cifar100 | Self::ImageFolder | Self::Planted => None,
+        }
+    }
+
+    /// Where the files of the set come from, for the message that one is missing.
+    pub(crate) const fn origin(self) -> &'static str {
+        match self {
+            Self::FashionMnist => "the full set is four files, as Debian's package `dataset-fashion-mnist` has them",
+            Self::Cifar10 => "the set is the six files of `cifar-10-binary.tar.gz` by A. Krizhevsky",
+            Self::Cifar100 => "the set is the two files of `cifar-100-binary.tar.gz` by A. Krizhevsky",
+            Self::ImageFolder => "the set is a folder with a folder of JPEG or PNG files for each class",
+            Self::Planted => "the set is made by the program",
         }
     }
 }
@@ -80,6 +153,10 @@ impl fmt::Display for SetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::FashionMnist => "fashion-mnist",
+            Self::Cifar10 => "cifar-10",
+            Self::Cifar100 => "cifar-100",
+            Self::ImageFolder => "image-folder",
+            Self::Planted => "planted",
         })
     }
 }
@@ -110,29 +187,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spec_survives_toml() {
-        let text =
-            "set = 'fashion-mnist'\nsubset = 'full'\nvalidation = 5000\naugment = ['pad-crop 2', 'flip']";
-        let spec: DataSpec = toml::from_str(text).unwrap();
-        assert_eq!(spec.subset, Subset::Full);
-        assert_eq!(spec.validation, 5000);
-        assert_eq!(spec.augment, ["pad-crop 2".parse().unwrap(), Augment::Flip]);
-        assert_eq!(toml::from_str::<DataSpec>(&toml::to_string(&spec).unwrap()).unwrap(), spec);
+    fn an_empty_table_is_the_default() {
+        assert_eq!(toml::from_str::<DataSpec>("").unwrap(), DataSpec::default());
     }
 
     #[test]
-    fn names_are_written_as_they_are_read() {
-        for subset in [Subset::Embedded, Subset::Full] {
-            let spec = DataSpec { subset, ..DataSpec::default() };
-            let text = toml::to_string(&spec).unwrap();
-            assert!(text.contains(&format!("subset = \"{subset}\"")), "{text}");
-            assert!(text.contains(&format!("set = \"{}\"", spec.set)), "{text}");
+    fn a_spec_of_each_set_survives_toml() {
+        for text in [
+            "set = 'fashion-mnist'\nsubset = 'full'\nvalidation = 5000\naugment = ['pad-crop 2', 'flip']",
+            "set = 'cifar-10'",
+            "set = 'cifar-100'",
+            "set = 'image-folder'\nfolder = 'birds'\nclasses = 3\nsize = [32, 24]\ncorrupt = 'skip'",
+            "set = 'planted'\ncoupling = 1",
+        ] {
+            let spec: DataSpec = toml::from_str(text).unwrap();
+            let written = toml::to_string(&spec).unwrap();
+            assert!(written.contains(&format!("set = \"{}\"", spec.source.set())), "{written}");
+            assert_eq!(toml::from_str::<DataSpec>(&written).unwrap(), spec);
         }
     }
 
     #[test]
-    fn an_empty_table_is_the_default() {
-        assert_eq!(toml::from_str::<DataSpec>("").unwrap(), DataSpec::default());
+    fn a_record_spells_out_what_was_left_out() {
+        let spec: DataSpec = toml::from_str("set = 'image-folder'\nclasses = 3\nsize = [32, 24]").unwrap();
+        let written = toml::to_string(&spec).unwrap();
+        assert_eq!(
+            written,
+            "set = \"image-folder\"\nvalidation = 0\naugment = []\nfolder = \"\"\nclasses = 3\nsize = [32, 24]\n\
+             channels = 3\ntest-share = 0.2\ncorrupt = \"refuse\"\n"
+        );
+    }
+
+    #[test]
+    fn shapes_and_classes_are_known_before_an_image_is() {
+        let of = |text: &str| toml::from_str::<DataSpec>(text).unwrap();
+        let folder = of("set = 'image-folder'\nclasses = 3\nsize = [32, 24]\nchannels = 1");
+        assert_eq!((folder.shape(), folder.classes()), (ImageShape { h: 32, w: 24, c: 1 }, 3));
+        assert_eq!(folder.train_images(Some(Path::new("/nowhere"))), None);
+        let cifar = of("set = 'cifar-100'\nvalidation = 5000");
+        assert_eq!((cifar.shape(), cifar.classes()), (ImageShape { h: 32, w: 32, c: 3 }, 100));
+        assert_eq!(cifar.train_images(None), Some(45_000));
+        let planted = of("set = 'planted'\nimages = 100\nvalidation = 20");
+        assert_eq!((planted.shape(), planted.train_images(None)), (planted::SHAPE, Some(80)));
     }
 
     /// The text that an error's span covers, and its message.
@@ -161,5 +257,25 @@ mod tests {
         assert!(message.contains("pad-crop 2"), "{message}");
 
         assert_eq!(refused("validation = -1").0, "-1");
+    }
+
+    #[test]
+    fn keys_of_other_sets_and_impossible_values_are_named() {
+        for (text, expected) in [
+            ("coupling = 0.5", "`coupling` is not a key of the set `fashion-mnist`"),
+            ("set = 'cifar-10'\nsubset = 'full'", "`subset` is not a key of the set `cifar-10`"),
+            ("set = 'planted'\nfolder = 'x'", "`folder` is not a key of the set `planted`"),
+            ("set = 'planted'\ncoupling = 1.5", "`coupling` must be from 0 to 1"),
+            ("set = 'planted'\nnoise = nan", "`noise` must be from 0 to 1"),
+            ("set = 'planted'\nclasses = 1", "`classes` must be from 2 to 16"),
+            ("set = 'image-folder'\nclasses = 3", "`size` is needed for an image folder: [rows, columns]"),
+            ("set = 'image-folder'\nsize = [8, 8]", "`classes` is needed for an image folder"),
+            ("set = 'image-folder'\nclasses = 3\nsize = [8, 0]", "`size` must be two numbers from 1 to 1024"),
+            ("set = 'image-folder'\nclasses = 3\nsize = [8, 8]\nchannels = 4", "`channels` must be 1 (grey)"),
+            ("set = 'image-folder'\nclasses = 3\nsize = [8, 8]\ntest-share = 1.0", "`test-share` must be"),
+        ] {
+            let message = toml::from_str::<DataSpec>(text).unwrap_err().message().to_owned();
+            assert!(message.starts_with(expected), "{text}: {message}");
+        }
     }
 }

@@ -32,8 +32,56 @@ pub(crate) enum Command {
     Report(Report),
     /// Show a network layer by layer with its cost.
     Describe(Describe),
+    /// Look at a data set: its numbers, or its images.
+    #[command(subcommand)]
+    Data(Data),
     /// Print a completion script for a shell.
     Completions(Completions),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// Counts, classes, statistics of the channels, checksum, files left out.
+    Info(DataInfo),
+    /// Draw a contact sheet of training images, augmented as training sees them.
+    Show(DataShow),
+}
+
+/// Which data set.
+#[derive(Args, Debug)]
+pub(crate) struct DataChoice {
+    /// A set, such as fashion-mnist, cifar-10, image-folder or planted, or an
+    /// experiment file, whose first trial's data it is.
+    #[arg(default_value = "fashion-mnist")]
+    pub(crate) set: String,
+    /// Change a key of [trial.data], as in --set coupling=1 or --set 'augment=["flip"]'.
+    /// May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) keys: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataInfo {
+    #[command(flatten)]
+    pub(crate) choice: DataChoice,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataShow {
+    #[command(flatten)]
+    pub(crate) choice: DataChoice,
+    /// The PNG file to write [default: <set>.png].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Images of each class.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) columns: usize,
+    /// The seed of the run whose first epoch is shown.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
 }
 
 /// Options of every command.

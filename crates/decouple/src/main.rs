@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Plan(plan) => commands::plan::run(&arguments.common, plan),
         Command::Report(report) => commands::report::run(&arguments.common, report),
         Command::Describe(describe) => commands::describe::run(describe),
+        Command::Data(data) => commands::data::run(&arguments.common, data),
         Command::Completions(completions) => commands::completions(completions),
     };
     match done {

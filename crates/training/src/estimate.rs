@@ -61,5 +61,6 @@ fn noise(trial: &Trial, images: usize) -> Dataset {
         mean: vec![0.5; shape.c],
         std: vec![0.25; shape.c],
         checksum: String::new(),
+        skipped: Vec::new(),
     }
 }

@@ -72,6 +72,7 @@ fn data() -> Dataset {
         mean: vec![0.2],
         std: vec![0.2],
         checksum: "squares".to_owned(),
+        skipped: Vec::new(),
     }
 }
 

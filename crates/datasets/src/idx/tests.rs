@@ -1,11 +1,13 @@
 //! A writer, and what the reader makes of what it wrote and of everything that
 //! can happen to a file afterwards.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
+
+use std::path::PathBuf;
 
 use super::*;
 

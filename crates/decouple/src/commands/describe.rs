@@ -10,6 +10,7 @@ use decouple_spectrum::{
 };
 use serde_json::json;
 
+use super::section_text;
 use crate::{
     arguments::{Budget, Describe, Extents, Format},
     failure::{Failure, SUCCESS, USAGE},
@@ -53,16 +54,8 @@ fn quantity(budget: Budget) -> Quantity {
 fn network(arguments: &Describe) -> Result<NetworkSpec, Failure> {
     let family = arguments.family.as_deref().map(|family| format!("family={family}"));
     let segments = arguments.segments.as_deref().map(|segments| format!("segments={segments}"));
-    let mut section = String::new();
-    for pair in family.iter().chain(&segments).chain(&arguments.set) {
-        let Some((key, value)) = pair.split_once('=') else {
-            return Err(Failure::new(USAGE, format!("`{pair}` is not KEY=VALUE, as in segments=3")));
-        };
-        let key = key.trim().trim_start_matches("network.");
-        // A value that is not TOML as it stands is a word, such as per-channel.
-        let bare = toml::from_str::<toml::Table>(&format!("value = {value}")).is_ok();
-        section += &if bare { format!("{key} = {value}\n") } else { format!("{key} = {value:?}\n") };
-    }
+    let pairs = family.iter().chain(&segments).chain(&arguments.set).map(String::as_str);
+    let section = section_text("network", pairs)?;
     let spec: NetworkSpec = toml::from_str(&section).map_err(|error| Failure::new(USAGE, error))?;
     Ok(spec)
 }

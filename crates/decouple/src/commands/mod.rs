@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod plan;
 pub(crate) mod report;
@@ -43,6 +44,26 @@ fn select<'a>(sweep: &'a Sweep, selection: &Selection) -> Result<Vec<&'a Trial>,
         return Err(Failure::new(NOTHING, format!("no trial of {} matches `{text}`", sweep.path.display())));
     }
     Ok(trials)
+}
+
+/// A section of an experiment file from KEY=VALUE pairs, whose keys may begin
+/// with the section's name. A value that is not TOML as it stands is a word, such
+/// as per-channel.
+fn section_text<'a>(
+    section: &str,
+    pairs: impl IntoIterator<Item = &'a str>,
+) -> Result<String, Failure> {
+    let mut text = String::new();
+    for pair in pairs {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(Failure::new(USAGE, format!("`{pair}` is not KEY=VALUE, as in {section}.key=3")));
+        };
+        let key = key.trim();
+        let key = key.strip_prefix(section).and_then(|key| key.strip_prefix('.')).unwrap_or(key);
+        let bare = toml::from_str::<toml::Table>(&format!("value = {value}")).is_ok();
+        text += &if bare { format!("{key} = {value}\n") } else { format!("{key} = {value:?}\n") };
+    }
+    Ok(text)
 }
 
 /// Where the runs of `sweep` are.

@@ -25,7 +25,7 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
     let speeds = Speeds::measure(&trials)?;
-    let rows = trials.iter().map(|trial| Row::new(trial, &ledger, &speeds)).collect::<Result<Vec<_>, _>>()?;
+    let rows = trials.iter().map(|trial| Row::new(trial, common, &ledger, &speeds)).collect::<Result<Vec<_>, _>>()?;
     match arguments.format {
         Format::Human => print(&human(&sweep, &trials, &rows))?,
         Format::Json => print(&format!("{}\n", json!(rows.iter().map(Row::json).collect::<Vec<_>>())))?,
@@ -36,13 +36,14 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
 /// One trial of the plan.
 struct Row<'a> {
     trial: &'a Trial,
-    secs: f64,
+    /// `None` where the images cannot be counted yet.
+    secs: Option<f64>,
     bytes: u64,
     state: &'static str,
 }
 
 impl<'a> Row<'a> {
-    fn new(trial: &'a Trial, ledger: &Ledger, speeds: &Speeds) -> Result<Self, Failure> {
+    fn new(trial: &'a Trial, common: &Common, ledger: &Ledger, speeds: &Speeds) -> Result<Self, Failure> {
         let state = match ledger.state(trial)? {
             RunState::New => "new",
             RunState::Partial => "cut off",
@@ -55,8 +56,8 @@ impl<'a> Row<'a> {
         };
         let data = &trial.record.data;
         let training = &trial.record.training;
-        let images = data.train_images() as f64 * training.epochs as f64;
-        let secs = images / speeds.of(trial);
+        let images = data.train_images(common.data.as_deref()).map(|images| images * training.epochs);
+        let secs = images.map(|images| images as f64 / speeds.of(trial));
         Ok(Self { trial, secs, bytes: trial.graph.training_bytes(training.batch), state })
     }
 
@@ -100,7 +101,7 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>]) -> String {
             trial.budget.as_ref().map_or("1".to_owned(), |budget| format!("{:.3}", budget.width)),
             short_count(trial.cost.parameters),
             short_count(trial.cost.macs),
-            duration(row.secs),
+            row.secs.map_or_else(|| "?".to_owned(), duration),
             bytes(row.bytes),
             row.state.to_owned(),
         ]);
@@ -108,13 +109,14 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>]) -> String {
     }
     let to_do: Vec<&Row<'_>> = rows.iter().filter(|row| row.is_to_do()).collect();
     let jobs = Workers::share(cores(), to_do.len(), None).jobs;
-    let secs: f64 = to_do.iter().map(|row| row.secs).sum::<f64>() / jobs as f64;
+    let secs: Option<f64> = to_do.iter().map(|row| row.secs).sum();
+    let secs = secs.map_or_else(|| "in an unknown time".to_owned(), |secs| format!("about {}", duration(secs / jobs as f64)));
     let budget = sweep.budget.map_or("equal width".to_owned(), |quantity| format!("equal {quantity}"));
     format!(
-        "{table}\n{} trials, {budget}; {} to train, about {} with {jobs} at a time\n",
+        "{table}\n{} trials, {budget}; {} to train, {} with {jobs} at a time\n",
         rows.len(),
         to_do.len(),
-        duration(secs)
+        secs
     )
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use decouple_datasets::DataSpec;
+use decouple_datasets::{DataSpec, DataTable};
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::budget::{BudgetError, Quantity, solve};
 use decouple_spectrum::cost::Cost;
@@ -166,7 +166,9 @@ impl<'a> Point<'a> {
             trial.set(&full_name(&axis.name), &axis.key_span, axis.values[index].clone());
         }
         let network: NetworkSpec = section(&trial, "network")?;
-        let data: DataSpec = section(&trial, "data")?;
+        let typed: DataTable = section(&trial, "data")?;
+        let data = DataSpec::try_from(typed)
+            .map_err(|error| invalid(&trial, &format!("data.{}", error.key), &error.message))?;
         let typed: Training = section(&trial, "training")?;
         let training = TrainingSpec::try_from(typed)
             .map_err(|error| invalid(&trial, &format!("training.{}", error.key), &error.message))?;
