@@ -95,7 +95,9 @@ impl DataTable {
     fn image_folder(&self) -> Result<ImageFolder, DataKeyError> {
         let needed = |key, what: &str| DataKeyError {
             key,
-            message: format!("is needed for an image folder: {what}, since networks are planned before images are read"),
+            message: format!(
+                "is needed for an image folder: {what}, since networks are planned before images are read"
+            ),
         };
         let size = self.size.ok_or_else(|| needed("size", "[rows, columns] that images are brought to"))?;
         let classes = self.classes.ok_or_else(|| needed("classes", "the number of folders"))?;
@@ -107,7 +109,11 @@ impl DataTable {
             test_share: self.test_share.unwrap_or(0.2),
             corrupt: self.corrupt.unwrap_or_default(),
         };
-        check("size", size.iter().all(|extent| (1..=1024).contains(extent)), "must be two numbers from 1 to 1024")?;
+        check(
+            "size",
+            size.iter().all(|extent| (1..=1024).contains(extent)),
+            "must be two numbers from 1 to 1024",
+        )?;
         check("classes", (2..=65_536).contains(&classes), "must be from 2 to 65536")?;
         check("channels", [1, 3].contains(&folder.channels), "must be 1 (grey) or 3 (colour)")?;
         let share = folder.test_share;
@@ -144,15 +150,17 @@ impl From<DataSpec> for DataTable {
         match source {
             Source::FashionMnist { subset } => Self { subset: Some(subset), ..table },
             Source::Cifar10 | Source::Cifar100 => table,
-            Source::ImageFolder(ImageFolder { folder, classes, size, channels, test_share, corrupt }) => Self {
-                folder: Some(folder),
-                classes: Some(classes),
-                size: Some(size),
-                channels: Some(channels),
-                test_share: Some(test_share),
-                corrupt: Some(corrupt),
-                ..table
-            },
+            Source::ImageFolder(ImageFolder { folder, classes, size, channels, test_share, corrupt }) => {
+                Self {
+                    folder: Some(folder),
+                    classes: Some(classes),
+                    size: Some(size),
+                    channels: Some(channels),
+                    test_share: Some(test_share),
+                    corrupt: Some(corrupt),
+                    ..table
+                }
+            }
             Source::Planted(Planted { coupling, classes, images, noise, seed }) => Self {
                 coupling: Some(coupling),
                 classes: Some(classes),

@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::Path;
 
 use crate::{
-    Augment, DataError, DataSpec, Normalisation, Skipped, Source, Subset, cifar, fashion_mnist, image_folder, planted,
+    Augment, DataError, DataSpec, Normalisation, Skipped, Source, Subset, cifar, fashion_mnist, image_folder,
+    planted,
 };
 
 /// The shape of one image, stored as (h, w, c): channels last.

@@ -185,7 +185,8 @@ fn decode_all(
     skipped: &mut Vec<Skipped>,
 ) -> Result<Split, DataError> {
     let files = if part == "training" { &listing.train } else { &listing.test };
-    let decoded: Vec<Result<Vec<u8>, Skipped>> = files.par_iter().map(|(file, _)| decode(spec, file)).collect();
+    let decoded: Vec<Result<Vec<u8>, Skipped>> =
+        files.par_iter().map(|(file, _)| decode(spec, file)).collect();
     let mut split = Split { shape: spec.shape(), images: Vec::new(), labels: Vec::new() };
     split.images.reserve_exact(files.len() * spec.shape().len());
     for (image, (_, label)) in decoded.into_iter().zip(files) {
@@ -215,6 +216,9 @@ fn decode(spec: &ImageFolder, file: &Path) -> Result<Vec<u8>, Skipped> {
         return Err(unusable(format!("{length} bytes long, and at most {MOST_FILE_BYTES} are accepted")));
     }
     let bytes = fs::read(file).map_err(|error| unusable(error.to_string()))?;
+    if is_cut_jpeg(&bytes) {
+        return Err(unusable("the JPEG data end without an end-of-image marker".to_owned()));
+    }
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(MOST_EXTENT), Some(MOST_EXTENT));
     limits.max_alloc = Some(MOST_DECODED_BYTES);
@@ -227,6 +231,14 @@ fn decode(spec: &ImageFolder, file: &Path) -> Result<Vec<u8>, Skipped> {
         image = image.resize_to_fill(columns, rows, FilterType::Triangle);
     }
     Ok(if spec.channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() })
+}
+
+/// Whether the last scan of a JPEG file has no end. Decoders grey the rest out
+/// and say nothing. (Within a scan a byte 0xff is always followed by a zero or a
+/// restart marker, so an end marker is one.)
+fn is_cut_jpeg(bytes: &[u8]) -> bool {
+    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    bytes.starts_with(&[0xff, 0xd8]) && last([0xff, 0xda]) > last([0xff, 0xd9])
 }
 
 #[cfg(test)]

@@ -88,10 +88,12 @@ pub(crate) fn generate(planted: &Planted) -> Published {
     let split = |name: &str, images: usize| {
         let mut pixels = vec![0; images * SHAPE.len()];
         let labels: Vec<u16> = (0..images).map(|index| (index % planted.classes) as u16).collect();
-        pixels.par_chunks_exact_mut(SHAPE.len()).zip(&labels).enumerate().for_each(|(index, (image, &label))| {
-            let mut random = stream(derive_seed(planted.seed, name, 0, index as u64));
-            draw(planted, &figures, usize::from(label), &mut random, image);
-        });
+        pixels.par_chunks_exact_mut(SHAPE.len()).zip(&labels).enumerate().for_each(
+            |(index, (image, &label))| {
+                let mut random = stream(derive_seed(planted.seed, name, 0, index as u64));
+                draw(planted, &figures, usize::from(label), &mut random, image);
+            },
+        );
         Split { shape: SHAPE, images: pixels, labels }
     };
     Published::new(split("planted train", planted.images), split("planted test", planted.images.div_ceil(4)))
@@ -118,12 +120,14 @@ impl Figures {
         let mut permutations: Vec<[usize; CHANNELS]> = Vec::new();
         while permutations.len() < classes * JOINT {
             let candidate = shuffled(&mut random);
-            let shared = |other: &[usize; CHANNELS]| candidate.iter().zip(other).filter(|(a, b)| a == b).count();
+            let shared =
+                |other: &[usize; CHANNELS]| candidate.iter().zip(other).filter(|(a, b)| a == b).count();
             if permutations.iter().all(|other| shared(other) <= 2) {
                 permutations.push(candidate);
             }
         }
-        let joint = permutations.chunks_exact(JOINT).map(|of_class| std::array::from_fn(|i| of_class[i])).collect();
+        let joint =
+            permutations.chunks_exact(JOINT).map(|of_class| std::array::from_fn(|i| of_class[i])).collect();
         Self { within, joint }
     }
 }
@@ -186,4 +190,98 @@ fn noise(random: &mut ChaCha8Rng) -> f64 {
     let sum: u32 = random.next_u32().to_le_bytes().into_iter().map(u32::from).sum();
     // Four bytes have the mean 510 and the variance 4 (256^2 - 1) / 12.
     (f64::from(sum) - 510.0) / 147.8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planted(coupling: f64) -> Planted {
+        Planted { coupling, images: 2_000, noise: 0.0, ..Planted::default() }
+    }
+
+    /// For each class, how often two places `pitch * lag` apart both have a dot, an
+    /// image, in channels `a` and `b`.
+    fn pairs(split: &Split, classes: usize, a: usize, b: usize, lag: (isize, isize)) -> Vec<f64> {
+        let mut counts = vec![0.0; classes];
+        let is_dot = |image: &[u8], row: isize, column: isize, channel: usize| {
+            let inside = (0..SHAPE.h as isize).contains(&row) && (0..SHAPE.w as isize).contains(&column);
+            inside && image[(row as usize * SHAPE.w + column as usize) * CHANNELS + channel] > GROUND as u8
+        };
+        for (image, &label) in split.images.chunks_exact(SHAPE.len()).zip(&split.labels) {
+            for (row, column) in
+                (0..SHAPE.h as isize).flat_map(|row| (0..SHAPE.w as isize).map(move |c| (row, c)))
+            {
+                let other = (row + PITCH * lag.0, column + PITCH * lag.1);
+                if is_dot(image, row, column, a) && is_dot(image, other.0, other.1, b) {
+                    counts[usize::from(label)] += 1.0;
+                }
+            }
+        }
+        let images = split.class_counts();
+        counts.iter().zip(images).map(|(count, images)| count / images as f64).collect()
+    }
+
+    /// Largest difference between classes over all lags, in units of what chance
+    /// makes of it.
+    fn contrast(split: &Split, a: usize, b: usize) -> f64 {
+        let lags = (-2..=2).flat_map(|down| (-2..=2).map(move |right| (down, right)));
+        let lags = lags.filter(|&lag| a != b || lag != (0, 0));
+        lags.map(|lag| {
+            let rates = pairs(split, 4, a, b, lag);
+            let mean = rates.iter().sum::<f64>() / 4.0;
+            let spread = rates.iter().map(|rate| (rate - mean).abs()).fold(0.0, f64::max);
+            // Counts are near to Poisson's.
+            spread / (mean / (split.len() as f64 / 4.0)).sqrt().max(1e-9)
+        })
+        .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn images_are_pinned() {
+        let published = generate(&Planted { images: 40, ..Planted::default() });
+        assert_eq!((published.train.len(), published.test.len()), (40, 10));
+        let expected = "655a3b6feb7d7bdae10791e2bd9a1b70fa5639091f4f1b5f728e3f043f6027eb";
+        assert_eq!(published.checksum, expected);
+    }
+
+    #[test]
+    fn the_class_shows_only_where_it_is_planted() {
+        let uncoupled = generate(&planted(0.0)).train;
+        let coupled = generate(&planted(1.0)).train;
+        assert!(contrast(&uncoupled, 2, 2) > 20.0, "{}", contrast(&uncoupled, 2, 2));
+        assert!(contrast(&uncoupled, 2, 5) < 5.0, "{}", contrast(&uncoupled, 2, 5));
+        assert!(contrast(&coupled, 2, 2) < 5.0, "{}", contrast(&coupled, 2, 2));
+        assert!(contrast(&coupled, 2, 5) > 20.0, "{}", contrast(&coupled, 2, 5));
+    }
+
+    #[test]
+    fn single_pixels_say_nothing() {
+        for coupling in [0.0, 0.5, 1.0] {
+            let split = generate(&planted(coupling)).train;
+            for (a, b) in [(0, 1), (3, 6)] {
+                let rates = pairs(&split, 4, a, b, (0, 0));
+                let mean = rates.iter().sum::<f64>() / 4.0;
+                let deviation = (mean / 500.0).sqrt();
+                assert!(rates.iter().all(|rate| (rate - mean).abs() < 4.0 * deviation), "{rates:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn classes_are_balanced_and_figures_differ() {
+        let Planted { classes, seed, .. } = Planted::default();
+        let split = generate(&planted(0.5)).train;
+        assert_eq!(split.class_counts(), [500; 4]);
+        let figures = Figures::draw(classes, seed);
+        for (a, b) in [(0, 1), (2, 3)] {
+            assert!(figures.within[a].iter().zip(&figures.within[b]).all(|(a, b)| a != b));
+        }
+        for figure in figures.joint.iter().flatten() {
+            let mut places = *figure;
+            places.sort_unstable();
+            assert_eq!(places, [0, 1, 2, 3, 4, 5, 6, 7]);
+        }
+        Figures::draw(MOST_CLASSES, 3);
+    }
 }

@@ -53,14 +53,14 @@ fn photograph(shape: ImageShape, image: &[u8]) -> Picture {
     if shape.c == 3 { image.to_vec() } else { image.iter().flat_map(|&grey| [grey; 3]).collect() }
 }
 
-/// All channels as light of evenly spaced hues that adds up, then each alone.
+/// All channels as light of evenly spaced hues, of which the brightest shows, then
+/// each alone.
 fn taken_apart(shape: ImageShape, image: &[u8]) -> Vec<Picture> {
     let hues: Vec<[f32; 3]> = (0..shape.c).map(|channel| hue(channel as f32 / shape.c as f32)).collect();
     let light = |pixel: &[u8]| -> [u8; 3] {
         std::array::from_fn(|colour| {
-            let sum: f32 = pixel.iter().zip(&hues).map(|(&value, hue)| f32::from(value) * hue[colour]).sum();
-            // About half of the hues have some of each colour.
-            (sum / shape.c as f32 * 2.0).min(255.0) as u8
+            let lights = pixel.iter().zip(&hues).map(|(&value, hue)| f32::from(value) * hue[colour]);
+            lights.fold(0.0, f32::max) as u8
         })
     };
     let together = image.chunks_exact(shape.c).flat_map(light).collect();
@@ -101,7 +101,9 @@ fn arranged(shape: ImageShape, rows: &[Vec<Picture>]) -> RgbImage {
 
 fn png(image: &RgbImage) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
-    image.write_to(&mut file, ImageFormat::Png).expect("a sheet is no larger than memory, which it is written to");
+    image
+        .write_to(&mut file, ImageFormat::Png)
+        .expect("a sheet is no larger than memory, which it is written to");
     file.into_inner()
 }
 
@@ -150,7 +152,7 @@ mod tests {
         let sheet = decoded(&contact_sheet(&data(4), &[], 0, 9));
         assert_eq!(sheet.dimensions(), (4 + 5 * 84, 4 + 2 * 64));
         // The first channel is red light; alone it is white, the others black.
-        assert_eq!(sheet.get_pixel(4, 4).0, [127, 0, 0]);
+        assert_eq!(sheet.get_pixel(4, 4).0, [255, 0, 0]);
         assert_eq!(sheet.get_pixel(88, 4).0, [255; 3]);
         assert_eq!(sheet.get_pixel(172, 4).0, [0; 3]);
     }

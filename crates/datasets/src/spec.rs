@@ -140,7 +140,9 @@ impl SetName {
     /// Where the files of the set come from, for the message that one is missing.
     pub(crate) const fn origin(self) -> &'static str {
         match self {
-            Self::FashionMnist => "the full set is four files, as Debian's package `dataset-fashion-mnist` has them",
+            Self::FashionMnist => {
+                "the full set is four files, as Debian's package `dataset-fashion-mnist` has them"
+            }
             Self::Cifar10 => "the set is the six files of `cifar-10-binary.tar.gz` by A. Krizhevsky",
             Self::Cifar100 => "the set is the two files of `cifar-100-binary.tar.gz` by A. Krizhevsky",
             Self::ImageFolder => "the set is a folder with a folder of JPEG or PNG files for each class",

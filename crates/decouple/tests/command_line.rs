@@ -239,6 +239,11 @@ fn mistakes_are_answered_with_place_and_remedy() {
         (vec!["run", "tiny.toml", "--set", "data.subset=\"full\"", "--data", "nowhere"], "nowhere", 3),
         (vec!["run", "tiny.toml", "--jobs", "0"], "--jobs", 2),
         (vec!["describe", "xeption"], "xeption", 2),
+        (vec!["data", "info", "mnist"], "unknown variant `mnist`", 2),
+        (vec!["data", "info", "planted", "--set", "coupling=2"], "`coupling` must be from 0 to 1", 2),
+        (vec!["data", "info", "cifar-10", "--data", "nowhere"], "data_batch_1.bin", 3),
+        (vec!["data", "show", "--output", "nowhere/sheet.png"], "nowhere/sheet.png", 74),
+        (vec!["plan", "tiny.toml", "--set", "data.coupling=1"], "`data.coupling` is not a key of the set", 2),
         (vec!["describe", "--input", "28x28"], "28x28x1", 2),
         (vec!["describe", "--segments", "0"], "segments", 2),
         (vec!["walk"], "walk", 2),
@@ -286,6 +291,53 @@ fn describe_prints_a_layer_a_line() {
     let layers = document["layers"].as_array().expect("layers");
     let sum: u64 = layers.iter().filter_map(|layer| layer["cost"]["macs"].as_u64()).sum();
     assert_eq!(document["cost"]["macs"], sum);
+}
+
+#[test]
+fn data_is_shown_in_numbers_and_pictures() {
+    let workplace = Workplace::new();
+    let (table, talk, code) =
+        workplace.run(&["data", "info", "planted", "--set", "images=40", "--set", "coupling=1"]);
+    assert_eq!(code, 0, "{talk}");
+    insta::assert_snapshot!("data-info", table);
+
+    let (json, talk, code) = workplace.run(&["data", "info", "tiny.toml", "--format", "json"]);
+    assert_eq!(code, 0, "{talk}");
+    let document: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(document["validation"]["images"], 9000);
+    assert_eq!(document["data"]["set"], "fashion-mnist");
+
+    let (rows, talk, code) =
+        workplace.run(&["data", "show", "tiny.toml", "-o", "sheet.png", "--columns", "3"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(rows.starts_with("sheet   sheet.png\nrow 1   T-shirt/top\n"), "{rows}");
+    assert!(fs::read(workplace.path("sheet.png")).expect("a file").starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn an_image_folder_is_trained_on_and_its_broken_file_told() {
+    let workplace = Workplace::new();
+    for class in ["one", "two"] {
+        fs::create_dir_all(workplace.path("sheets").join(class)).expect("a folder");
+        for image in 0..5 {
+            let (file, seed) = (format!("sheets/{class}/{image}.png"), format!("seed={image}"));
+            let show = ["data", "show", "planted", "--set", "images=8", "--set", &seed, "-o", &file];
+            workplace.decouple(&show).assert().success();
+        }
+    }
+    workplace.write("sheets/two/torn.jpg", "no image");
+    let (before, after) = TINY.split_once("[trial.data]\nvalidation = 9000\n").expect("the section");
+    let section = "[trial.data]\nset = \"image-folder\"\nfolder = \"sheets\"\nclasses = 2\nsize = [24, 24]\n";
+    workplace.write("folder.toml", &format!("{before}{section}{after}"));
+
+    let (_, talk, code) = workplace.run(&["run", "folder.toml", "--filter", "seed=0"]);
+    assert_eq!(code, 3, "{talk}");
+    assert!(talk.contains("torn.jpg: expected a sound JPEG or PNG"), "{talk}");
+    let skip = ["--set", "data.corrupt=\"skip\"", "--filter", "seed=0"];
+    let (table, talk, code) = workplace.run(&[&["run", "folder.toml"], &skip[..]].concat());
+    assert_eq!(code, 0, "{talk}");
+    assert!(talk.contains("1 file left out"), "{talk}");
+    assert!(table.contains("per-channel"), "{table}");
 }
 
 #[test]

@@ -407,7 +407,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "training.weight-decay-kind",
-        "Whether the pull is added to the gradient (L2 penalty) or applied to the weights directly, times the learning rate.",
+        "Whether the pull is added to the gradient (L2 penalty) or applied to the weights directly, times the learning rate. The default of adamw is decoupled.",
         "`\"coupled\"`, `\"decoupled\"`",
         "",
         "\"coupled\"",

@@ -15,4 +15,5 @@ pub mod module;
 pub mod network;
 pub mod networks;
 pub mod segments;
+pub mod separability;
 pub mod table;

@@ -109,6 +109,7 @@ fn broken() -> Vec<(&'static str, Vec<u8>)> {
         ("text.jpg", b"no image at all".to_vec()),
         ("short.png", png[..png.len() / 2].to_vec()),
         ("header.jpg", jpeg[..20].to_vec()),
+        ("short.jpg", jpeg[..jpeg.len() - 40].to_vec()),
         ("bomb.png", bomb),
     ]
 }
@@ -123,7 +124,10 @@ fn a_corrupt_file_is_named_or_skipped_as_asked() {
 
         let Err(error) = read_from(&spec(2), folder.path()) else { panic!("{name} is refused") };
         let message = error.to_string();
-        assert!(message.starts_with(&format!("{}: expected a sound JPEG or PNG", file.display())), "{message}");
+        assert!(
+            message.starts_with(&format!("{}: expected a sound JPEG or PNG", file.display())),
+            "{message}"
+        );
 
         let lenient = ImageFolder { corrupt: Corrupt::Skip, ..spec(2) };
         let Decoded { published, skipped, .. } = read_from(&lenient, folder.path()).unwrap();
@@ -141,7 +145,10 @@ fn folders_that_do_not_fit_are_explained() {
     let root = folder.path();
     two_classes(root);
     let text = message(&spec(3), root);
-    assert!(text.ends_with("expected 3 folders, one a class, as `data.classes` says; found 2: blue, red"), "{text}");
+    assert!(
+        text.ends_with("expected 3 folders, one a class, as `data.classes` says; found 2: blue, red"),
+        "{text}"
+    );
     let nowhere = ImageFolder { folder: "nowhere".into(), ..spec(2) };
     assert!(message(&nowhere, root).contains("nowhere: expected a folder that can be listed"));
 

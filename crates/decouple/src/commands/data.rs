@@ -24,13 +24,15 @@ pub(crate) fn run(common: &Common, data: &Data) -> Result<u8, Failure> {
 /// experiment file would be.
 fn spec(choice: &DataChoice) -> Result<DataSpec, Failure> {
     if choice.set.ends_with(".toml") {
-        let typed = |pair: &String| if pair.starts_with("data.") { pair.clone() } else { format!("data.{pair}") };
+        let typed =
+            |pair: &String| if pair.starts_with("data.") { pair.clone() } else { format!("data.{pair}") };
         let keys: Vec<String> = choice.keys.iter().map(typed).collect();
         let sweep = read(choice.set.as_ref(), &keys)?;
         return Ok(sweep.trials.first().map_or_else(DataSpec::default, |trial| trial.record.data.clone()));
     }
     let set = format!("set={}", choice.set);
-    let section = section_text("data", std::iter::once(set.as_str()).chain(choice.keys.iter().map(String::as_str)))?;
+    let section =
+        section_text("data", std::iter::once(set.as_str()).chain(choice.keys.iter().map(String::as_str)))?;
     toml::from_str(&section).map_err(|error| Failure::new(USAGE, error))
 }
 
@@ -48,7 +50,8 @@ fn human(spec: &DataSpec, data: &Dataset) -> Result<String, Failure> {
     let splits = [&data.train, &data.validation, &data.test];
     let [train, validation, test] = splits.map(|split| grouped(split.len() as u64));
     let memory: usize = splits.iter().map(|split| split.images.len()).sum();
-    let mut text = format!("images    {train} train, {validation} validation, {test} test, {}\n", data.shape());
+    let mut text =
+        format!("images    {train} train, {validation} validation, {test} test, {}\n", data.shape());
     text += &format!("memory    {}\nchecksum  {}\n", bytes(memory as u64), data.checksum);
     let record = toml::to_string(spec).map_err(|error| Failure::new(USAGE, error))?;
     text += &format!("\n[trial.data]\n{record}\n");
@@ -68,7 +71,8 @@ fn human(spec: &DataSpec, data: &Dataset) -> Result<String, Failure> {
     }
     text += &classes.to_string();
     if !data.skipped.is_empty() {
-        text += &format!("\n{} files left out\n", data.skipped.len());
+        let files = if data.skipped.len() == 1 { "file" } else { "files" };
+        text += &format!("\n{} {files} left out\n", data.skipped.len());
         for skipped in data.skipped.iter().take(LISTED) {
             text += &format!("  {}: {}\n", skipped.file.display(), skipped.reason);
         }
@@ -81,9 +85,12 @@ fn human(spec: &DataSpec, data: &Dataset) -> Result<String, Failure> {
 
 fn document(spec: &DataSpec, data: &Dataset) -> serde_json::Value {
     let shape = data.shape();
-    let split = |split: &decouple_datasets::Split| json!({ "images": split.len(), "classes": split.class_counts() });
-    let skipped =
-        data.skipped.iter().map(|file| json!({ "file": file.file.display().to_string(), "reason": file.reason }));
+    let split =
+        |split: &decouple_datasets::Split| json!({ "images": split.len(), "classes": split.class_counts() });
+    let skipped = data
+        .skipped
+        .iter()
+        .map(|file| json!({ "file": file.file.display().to_string(), "reason": file.reason }));
     json!({
         "data": spec,
         "shape": [shape.h, shape.w, shape.c],

@@ -49,10 +49,7 @@ fn select<'a>(sweep: &'a Sweep, selection: &Selection) -> Result<Vec<&'a Trial>,
 /// A section of an experiment file from KEY=VALUE pairs, whose keys may begin
 /// with the section's name. A value that is not TOML as it stands is a word, such
 /// as per-channel.
-fn section_text<'a>(
-    section: &str,
-    pairs: impl IntoIterator<Item = &'a str>,
-) -> Result<String, Failure> {
+fn section_text<'a>(section: &str, pairs: impl IntoIterator<Item = &'a str>) -> Result<String, Failure> {
     let mut text = String::new();
     for pair in pairs {
         let Some((key, value)) = pair.split_once('=') else {

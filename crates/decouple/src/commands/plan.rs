@@ -25,7 +25,10 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
     let speeds = Speeds::measure(&trials)?;
-    let rows = trials.iter().map(|trial| Row::new(trial, common, &ledger, &speeds)).collect::<Result<Vec<_>, _>>()?;
+    let rows = trials
+        .iter()
+        .map(|trial| Row::new(trial, common, &ledger, &speeds))
+        .collect::<Result<Vec<_>, _>>()?;
     match arguments.format {
         Format::Human => print(&human(&sweep, &trials, &rows))?,
         Format::Json => print(&format!("{}\n", json!(rows.iter().map(Row::json).collect::<Vec<_>>())))?,
@@ -110,7 +113,10 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>]) -> String {
     let to_do: Vec<&Row<'_>> = rows.iter().filter(|row| row.is_to_do()).collect();
     let jobs = Workers::share(cores(), to_do.len(), None).jobs;
     let secs: Option<f64> = to_do.iter().map(|row| row.secs).sum();
-    let secs = secs.map_or_else(|| "in an unknown time".to_owned(), |secs| format!("about {}", duration(secs / jobs as f64)));
+    let secs = secs.map_or_else(
+        || "in an unknown time".to_owned(),
+        |secs| format!("about {}", duration(secs / jobs as f64)),
+    );
     let budget = sweep.budget.map_or("equal width".to_owned(), |quantity| format!("equal {quantity}"));
     format!(
         "{table}\n{} trials, {budget}; {} to train, {} with {jobs} at a time\n",

@@ -40,6 +40,15 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
             data.shape(),
             data.classes.len()
         );
+        if let Some(first) = data.skipped.first() {
+            let (count, files) = (data.skipped.len(), if data.skipped.len() == 1 { "file" } else { "files" });
+            eprintln!(
+                "warning: {count} {files} left out, such as {}: {}",
+                first.file.display(),
+                first.reason
+            );
+            eprintln!("   = decouple data info {} lists them", sweep.path.display());
+        }
     }
     sweep.write_plan(&ledger)?;
     if arguments.fresh {

@@ -169,13 +169,19 @@ impl TryFrom<Training> for TrainingSpec {
 
     fn try_from(typed: Training) -> Result<Self, InvalidKey> {
         let default = Self::default();
+        let optimizer = resolve_optimizer(typed.optimizer.unwrap_or_default())?;
+        // AdamW is Adam with decoupled decay; with coupled decay it would be Adam.
+        let decay_kind = match optimizer {
+            Optimizer::Adamw { .. } => DecayKind::Decoupled,
+            Optimizer::Sgd { .. } | Optimizer::Rmsprop { .. } => default.weight_decay_kind,
+        };
         let spec = Self {
             epochs: typed.epochs.unwrap_or(default.epochs),
             batch: typed.batch.unwrap_or(default.batch),
-            optimizer: resolve_optimizer(typed.optimizer.unwrap_or_default())?,
+            optimizer,
             schedule: resolve_schedule(typed.schedule.unwrap_or_default())?,
             weight_decay: typed.weight_decay.unwrap_or(default.weight_decay),
-            weight_decay_kind: typed.weight_decay_kind.unwrap_or(default.weight_decay_kind),
+            weight_decay_kind: typed.weight_decay_kind.unwrap_or(decay_kind),
             weight_decay_on: typed.weight_decay_on.unwrap_or(default.weight_decay_on),
             label_smoothing: typed.label_smoothing.unwrap_or(default.label_smoothing),
             average: resolve_average(typed.average.unwrap_or_default())?,

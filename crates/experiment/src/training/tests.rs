@@ -48,6 +48,14 @@ fn every_kind_survives_a_round_trip_bit_for_bit() {
 }
 
 #[test]
+fn adamw_decays_apart_from_the_gradient_unless_told_otherwise() {
+    let kind = |text| parse(text).unwrap().weight_decay_kind;
+    assert_eq!(kind("optimizer.kind = \"adamw\""), DecayKind::Decoupled);
+    assert_eq!(kind("optimizer.kind = \"adamw\"\nweight-decay-kind = \"coupled\""), DecayKind::Coupled);
+    assert_eq!(kind("optimizer.kind = \"rmsprop\""), DecayKind::Coupled);
+}
+
+#[test]
 fn a_key_of_another_kind_is_refused() {
     let error = parse("optimizer = { kind = \"rmsprop\", nesterov = true }").unwrap_err();
     assert_eq!(error.message(), "`optimizer.nesterov` is not a key of kind `rmsprop`");
