@@ -186,7 +186,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// The network with `channels`, said to have `width`.
     fn network(&self, width: f64, channels: &[usize]) -> Result<Solved, SpecError> {
-        let spec = self.spec.with_channels(channels);
+        let spec = self.spec.with_channels(width, channels);
         let cost = spec.graph(self.input, self.classes)?.cost();
         Ok(Solved { spec, width, target: self.target, reached: self.hold.of(&cost), cost })
     }
@@ -199,7 +199,7 @@ impl Search<'_> {
 
     /// The widest step at which no layer has too many channels.
     fn last_step(&self) -> u64 {
-        let widest = self.spec.channels().into_iter().max().unwrap_or(1);
+        let widest = self.spec.widest();
         MAX_CHANNELS as u64 * WIDTH_STEPS / widest as u64
     }
 
@@ -238,7 +238,7 @@ impl Search<'_> {
     /// The networks whose widths lie within a quarter of step `crossing` and
     /// whose costs lie nearest to the budget.
     fn around(&self, crossing: u64) -> Result<Vec<Solved>, SpecError> {
-        let widest = self.spec.channels().into_iter().max().unwrap_or(1);
+        let widest = self.spec.widest();
         // Four steps for each channel that the widest layer gains.
         let stride = (WIDTH_STEPS / (4 * widest as u64)).max(1) as usize;
         let (first, last) = (crossing - crossing / 4, (crossing + crossing / 4).min(self.last_step()));

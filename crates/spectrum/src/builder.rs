@@ -30,6 +30,8 @@ pub struct GraphBuilder {
     graph: Graph,
     /// The open scopes, each followed by a dot.
     prefix: String,
+    /// Where in the prefix each open scope begins.
+    scopes: Vec<usize>,
 }
 
 /// How a batch norm normalises.
@@ -54,7 +56,7 @@ impl GraphBuilder {
         }
         let node = Node { name: "input".to_owned(), op: Op::Input, inputs: Vec::new(), output: input };
         let graph = Graph { nodes: vec![node], parameters: Vec::new(), spatial_layers: Vec::new() };
-        Ok(Self { graph, prefix: String::new() })
+        Ok(Self { graph, prefix: String::new(), scopes: Vec::new() })
     }
 
     /// The node that holds the image.
@@ -76,12 +78,23 @@ impl GraphBuilder {
         name: &str,
         body: impl FnOnce(&mut Self) -> Result<T, SpecError>,
     ) -> Result<T, SpecError> {
-        let outer = self.prefix.len();
+        self.open(name);
+        let result = body(self);
+        self.close();
+        result
+    }
+
+    /// Puts `name` in front of every name that is given until [`Self::close`].
+    /// For callers that cannot lend the builder alone to [`Self::scope`].
+    pub(crate) fn open(&mut self, name: &str) {
+        self.scopes.push(self.prefix.len());
         self.prefix.push_str(name);
         self.prefix.push('.');
-        let result = body(self);
-        self.prefix.truncate(outer);
-        result
+    }
+
+    /// Ends the scope opened last.
+    pub(crate) fn close(&mut self) {
+        self.prefix.truncate(self.scopes.pop().unwrap_or(0));
     }
 
     /// A convolution without bias to `out_c` channels.
@@ -124,9 +137,25 @@ impl GraphBuilder {
         kernel: usize,
         segments: usize,
     ) -> Result<NodeId, SpecError> {
+        self.segmented(name, input, ConvOptions::spatial(kernel, segments), false)
+    }
+
+    /// A spatial convolution of any stride that keeps the number of channels,
+    /// with a bias or without; its groups are the segments that
+    /// [`Graph::spatial_layers`] lists.
+    ///
+    /// # Errors
+    /// [`SpecError::Geometry`] when the options do not fit the input's shape.
+    pub fn segmented(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        options: ConvOptions,
+        bias: bool,
+    ) -> Result<NodeId, SpecError> {
         let channels = self.shape(input).c;
-        let node = self.conv(name, input, channels, ConvOptions::spatial(kernel, segments))?;
-        self.graph.spatial_layers.push(SpatialLayer { node, channels, segments });
+        let node = self.push_conv(name, input, channels, options, bias)?;
+        self.graph.spatial_layers.push(SpatialLayer { node, channels, segments: options.groups });
         Ok(node)
     }
 

@@ -1,31 +1,25 @@
 //! A network as typed in a file, before it is lowered to a graph.
 
+mod family;
+mod typed;
+mod validate;
+
 use crate::builder::BatchNormOptions;
 use crate::error::SpecError;
 use crate::graph::Graph;
 use crate::module::{Intermediate, NormPlacement, Order, SpectrumModule};
-use crate::networks::mini_xception;
+use crate::networks::{inception_v3, mini_xception, resnet, simple_inception, vgg, xception};
 use crate::segments::{Schedule, Segments};
 use decouple_kernels::geometry::MapShape;
+pub use family::{Dense, Family, Numerics};
 use serde::{Deserialize, Serialize};
 
-/// The most channels a layer may have. Published networks stay below 4,096.
+/// The most channels a layer may have. Published networks stay below 4,097.
 pub const MAX_CHANNELS: usize = 8_192;
 
-/// The most stages, blocks or modules that one key may ask for.
-const MAX_DEPTH: usize = 100;
-
-/// An architecture that a description scales in depth and width.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Family {
-    /// Xception's flows at the size of small images.
-    #[default]
-    MiniXception,
-}
-
-/// A network of one family. A key left out takes the value of
-/// [`NetworkSpec::default`].
+/// A network of one family. A key left out takes the value that
+/// [`NetworkSpec::of`] gives it for that family; a key that the family does not
+/// read must be left out.
 ///
 /// ```
 /// use decouple_kernels::geometry::MapShape;
@@ -36,10 +30,12 @@ pub enum Family {
 /// # Ok::<(), decouple_spectrum::error::SpecError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(from = "typed::Typed", into = "typed::Typed")]
 pub struct NetworkSpec {
     /// The architecture.
     pub family: Family,
+    /// Whose implementation a published network follows.
+    pub numerics: Numerics,
     /// Segments of the spatial convolutions: one value, or one a stage.
     pub segments: Schedule,
     /// Whether the pointwise or the spatial convolution comes first.
@@ -57,6 +53,8 @@ pub struct NetworkSpec {
     pub norm_momentum: f64,
     /// Whether flows have linear residual connections.
     pub residual: bool,
+    /// What modules of a middle block see besides the one before.
+    pub dense: Dense,
     /// Rows and columns of the spatial kernels: 3, 5 or 7.
     pub kernel: usize,
     /// Channels of the stem convolution.
@@ -69,6 +67,14 @@ pub struct NetworkSpec {
     pub modules: usize,
     /// Channels of the exit flow.
     pub exit: usize,
+    /// Whether the stem keeps the size of the map, for images of about 32
+    /// pixels, instead of dividing it by two to eight.
+    pub small_stem: bool,
+    /// Channel counts of a published network, from input to output, as its
+    /// family lists them ([`Family::channels`]).
+    pub channels: Vec<usize>,
+    /// Outputs of the dense layers, each with a relu, before the logits.
+    pub fully_connected: Vec<usize>,
     /// Multiplies all channel counts, rounded to nearest, at least 1.
     pub width: f64,
     /// Share of the values before the logits that training zeroes.
@@ -76,11 +82,13 @@ pub struct NetworkSpec {
 }
 
 impl Default for NetworkSpec {
-    /// Small enough to train on a processor: 2.3 million multiply-adds for an
-    /// image of 28x28x1, and 67 thousand parameters for ten classes.
+    /// A mini-xception small enough to train on a processor: 2.3 million
+    /// multiply-adds for an image of 28x28x1, and 67 thousand parameters for
+    /// ten classes.
     fn default() -> Self {
         Self {
             family: Family::MiniXception,
+            numerics: Numerics::Keras,
             segments: Schedule::default(),
             order: Order::PointwiseFirst,
             intermediate: Intermediate::None,
@@ -88,37 +96,85 @@ impl Default for NetworkSpec {
             norm_epsilon: 1e-3,
             norm_momentum: 0.1,
             residual: true,
+            dense: Dense::None,
             kernel: 3,
             stem: 16,
             entry: vec![16, 32, 64],
             middle: 2,
             modules: 3,
             exit: 128,
+            small_stem: false,
+            channels: Vec::new(),
+            fully_connected: Vec::new(),
             width: 1.0,
             dropout: 0.0,
         }
     }
 }
 
+impl Family {
+    /// The channel counts that the paper gives the family, from input to
+    /// output: what [`NetworkSpec::channels`] may replace. Empty where other
+    /// keys hold them, or where there are too many to list.
+    pub fn channels(self) -> &'static [usize] {
+        match self {
+            Self::MiniXception | Self::InceptionV3 => &[],
+            Self::Xception => &xception::CHANNELS,
+            Self::SimpleInception => &simple_inception::CHANNELS,
+            Self::Vgg16 => &vgg::CHANNELS,
+            Self::Resnet18 => &resnet::BASIC_CHANNELS,
+            Self::Resnet50 | Self::Resnet152 => &resnet::CHANNELS,
+            Self::Resnext50 => &resnet::RESNEXT_CHANNELS,
+        }
+    }
+}
+
 impl NetworkSpec {
-    /// Checks every key on its own and the length of a per-stage schedule.
-    ///
-    /// # Errors
-    /// [`SpecError::Key`] or [`SpecError::ScheduleLength`].
-    pub fn validate(&self) -> Result<(), SpecError> {
-        check("kernel", self.kernel, [3, 5, 7].contains(&self.kernel), "3, 5 or 7")?;
-        self.validate_sizes()?;
-        self.validate_segments()?;
-        let (epsilon, momentum, dropout) = (self.norm_epsilon, self.norm_momentum, self.dropout);
-        check("norm-epsilon", epsilon, (1e-12..=1.0).contains(&epsilon), "a number from 1e-12 to 1")?;
-        check("norm-momentum", momentum, (1e-6..=1.0).contains(&momentum), "a number from 1e-6 to 1")?;
-        check("dropout", dropout, (0.0..=0.99).contains(&dropout), "a number from 0 to 0.99")
+    /// The network that its paper describes, as `numerics` implements it.
+    pub fn of(family: Family, numerics: Numerics) -> Self {
+        let mini = Self::default();
+        let is_keras = numerics == Numerics::Keras;
+        let momentum = if is_keras { 0.01 } else { 0.1 };
+        let published = Self {
+            family,
+            numerics,
+            norm_momentum: momentum,
+            channels: family.channels().to_vec(),
+            ..mini.clone()
+        };
+        match family {
+            Family::MiniXception => Self { numerics, ..mini },
+            Family::Xception => Self {
+                order: Order::SpatialFirst,
+                norm_epsilon: if is_keras { 1e-3 } else { 1e-5 },
+                ..published
+            },
+            Family::InceptionV3 => Self { segments: Segments::Count(1).into(), ..published },
+            Family::SimpleInception => Self {
+                segments: Segments::Count(3).into(),
+                intermediate: Intermediate::Relu,
+                norm: NormPlacement::Both,
+                ..published
+            },
+            Family::Vgg16 => Self { segments: Segments::Count(1).into(), ..published },
+            Family::Resnet18 | Family::Resnet50 | Family::Resnet152 | Family::Resnext50 => Self {
+                segments: Segments::Count(if family == Family::Resnext50 { 32 } else { 1 }).into(),
+                norm_epsilon: if is_keras { 1.001e-5 } else { 1e-5 },
+                ..published
+            },
+        }
     }
 
-    /// Stages that a per-stage schedule lists: each entry stage, the middle
-    /// flow where there is one, and the exit flow.
+    /// Stages that a per-stage schedule lists. Of the Xceptions: each entry
+    /// stage, the middle flow where there is one, and the exit flow.
     pub fn stages(&self) -> usize {
-        self.entry.len() + usize::from(self.middle > 0) + 1
+        match self.family {
+            Family::MiniXception => self.entry.len() + usize::from(self.middle > 0) + 1,
+            Family::Xception => xception::STAGES,
+            Family::SimpleInception => simple_inception::STAGES,
+            Family::Resnet50 | Family::Resnet152 | Family::Resnext50 => resnet::STAGES,
+            Family::InceptionV3 | Family::Vgg16 | Family::Resnet18 => 1,
+        }
     }
 
     /// Lowers the description for images of shape `input` and `classes`
@@ -129,34 +185,67 @@ impl NetworkSpec {
     /// small for the network.
     pub fn graph(&self, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
         self.validate()?;
-        check("classes", classes, (1..=1_000_000).contains(&classes), "a count from 1 to 1,000,000")?;
+        let in_range = (1..=1_000_000).contains(&classes);
+        validate::check("classes", classes, in_range, "a count from 1 to 1,000,000")?;
+        let spec = self.explicit();
         match self.family {
-            Family::MiniXception => mini_xception::graph(&self.explicit(), input, classes),
+            Family::MiniXception => mini_xception::graph(&spec, input, classes),
+            Family::Xception => xception::graph(&spec, input, classes),
+            Family::InceptionV3 => inception_v3::graph(&spec, input, classes),
+            Family::SimpleInception => simple_inception::graph(&spec, input, classes),
+            Family::Vgg16 => vgg::graph(&spec, input, classes),
+            Family::Resnet18 | Family::Resnet50 | Family::Resnet152 | Family::Resnext50 => {
+                resnet::graph(&spec, input, classes)
+            }
         }
     }
 
-    /// The same network with the width multiplied into the channel counts.
+    /// The same network with the width multiplied into the channel counts,
+    /// where they are listed.
     pub(crate) fn explicit(&self) -> Self {
         let channels: Vec<usize> =
             self.channels().into_iter().map(|channels| scaled(channels, self.width)).collect();
-        self.with_channels(&channels)
+        self.with_channels(self.width, &channels)
     }
 
-    /// Every channel count that the width multiplies, from input to output.
+    /// Every listed channel count that the width multiplies, from input to
+    /// output. Inception V3 lists none: its 94 convolutions follow the width.
     pub(crate) fn channels(&self) -> Vec<usize> {
-        let ends = [self.stem, self.exit];
-        [&ends[..1], &self.entry, &ends[1..]].concat()
+        match self.family {
+            Family::MiniXception => {
+                let ends = [self.stem, self.exit];
+                [&ends[..1], &self.entry, &ends[1..]].concat()
+            }
+            Family::InceptionV3 => Vec::new(),
+            _ => [&self.channels[..], &self.fully_connected].concat(),
+        }
     }
 
-    /// The network at width 1 with other channel counts, in the order of
-    /// [`Self::channels`] and as many.
-    pub(crate) fn with_channels(&self, channels: &[usize]) -> Self {
-        let last = channels.len() - 1;
+    /// The largest of all channel counts at width 1.
+    pub(crate) fn widest(&self) -> usize {
+        let own = if self.family == Family::InceptionV3 { inception_v3::WIDEST } else { 1 };
+        let listed = self.channels().into_iter().chain(self.fully_connected.iter().copied());
+        listed.fold(own, usize::max)
+    }
+
+    /// The network with other channel counts, in the order of
+    /// [`Self::channels`] and as many, and at width 1; where none are listed, at
+    /// `width`.
+    pub(crate) fn with_channels(&self, width: f64, channels: &[usize]) -> Self {
         let mut spec = self.clone();
+        if self.family == Family::InceptionV3 {
+            spec.width = width;
+            return spec;
+        }
         spec.width = 1.0;
-        spec.stem = channels[0];
-        spec.entry = channels[1..last].to_vec();
-        spec.exit = channels[last];
+        if self.family == Family::MiniXception {
+            let last = channels.len() - 1;
+            (spec.stem, spec.exit) = (channels[0], channels[last]);
+            spec.entry = channels[1..last].to_vec();
+        } else {
+            let (own, fully_connected) = channels.split_at(self.channels.len());
+            (spec.channels, spec.fully_connected) = (own.to_vec(), fully_connected.to_vec());
+        }
         spec
     }
 
@@ -165,8 +254,7 @@ impl NetworkSpec {
         SpectrumModule {
             out_c,
             kernel: self.kernel,
-            // `validate` has compared the schedule's length with the stages.
-            segments: self.segments.stage(stage).unwrap_or(Segments::PerChannel),
+            segments: self.stage_segments(stage),
             order: self.order,
             intermediate: self.intermediate,
             norm: self.norm,
@@ -174,41 +262,16 @@ impl NetworkSpec {
         }
     }
 
+    /// Segments in `stage`.
+    pub(crate) fn stage_segments(&self, stage: usize) -> Segments {
+        // `validate` has compared the schedule's length with the stages.
+        self.segments.stage(stage).unwrap_or(Segments::PerChannel)
+    }
+
     /// How every batch norm of the network normalises.
     pub(crate) fn batch_norm(&self) -> BatchNormOptions {
         let (epsilon, momentum) = (self.norm_epsilon as f32, self.norm_momentum as f32);
         BatchNormOptions { epsilon, momentum, scale: true }
-    }
-
-    fn validate_sizes(&self) -> Result<(), SpecError> {
-        let depth = format!("a count up to {MAX_DEPTH}");
-        check("entry", format!("{} stages", self.entry.len()), self.entry.len() <= MAX_DEPTH, &depth)?;
-        check("middle", self.middle, self.middle <= MAX_DEPTH, &depth)?;
-        let modules = format!("a count from 1 to {MAX_DEPTH}");
-        check("modules", self.modules, (1..=MAX_DEPTH).contains(&self.modules), &modules)?;
-
-        check("width", self.width, self.width.is_finite() && self.width > 0.0, "a number above 0")?;
-        let expected = format!("channel counts from 1 to {MAX_CHANNELS}, also after scaling by the width");
-        let named = [("stem", self.stem), ("exit", self.exit)];
-        for (key, channels) in named.into_iter().chain(self.entry.iter().map(|&c| ("entry", c))) {
-            let allowed =
-                (1..=MAX_CHANNELS).contains(&channels) && scaled(channels, self.width) <= MAX_CHANNELS;
-            check(key, channels, allowed, &expected)?;
-        }
-        Ok(())
-    }
-
-    fn validate_segments(&self) -> Result<(), SpecError> {
-        let expected = "counts from 1 and levels from 0 to 1";
-        match &self.segments {
-            Schedule::Uniform(segments) => check("segments", segments, segments.is_valid(), expected),
-            Schedule::PerStage(list) if list.len() != self.stages() => {
-                Err(SpecError::ScheduleLength { listed: list.len(), stages: self.stages() })
-            }
-            Schedule::PerStage(list) => list
-                .iter()
-                .try_for_each(|segments| check("segments", segments, segments.is_valid(), expected)),
-        }
     }
 }
 
@@ -216,16 +279,4 @@ impl NetworkSpec {
 pub(crate) fn scaled(channels: usize, width: f64) -> usize {
     // The cast saturates, so that a width that is too large ends in an error.
     ((channels as f64 * width).round() as usize).max(1)
-}
-
-fn check(
-    key: &'static str,
-    found: impl std::fmt::Display,
-    allowed: bool,
-    expected: &str,
-) -> Result<(), SpecError> {
-    if allowed {
-        return Ok(());
-    }
-    Err(SpecError::Key { key, found: found.to_string(), expected: expected.to_owned() })
 }

@@ -19,6 +19,9 @@ use crate::graph::{Activation, Graph, NodeId};
 use crate::network::NetworkSpec;
 use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
 
+use super::head;
+use super::xception::middle;
+
 /// Lowers a valid `spec`, whose width is already in its channel counts, for
 /// images of shape `input`.
 pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
@@ -28,17 +31,10 @@ pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Resu
         map = b.scope(&format!("entry.{stage}"), |b| entry_stage(b, spec, stage, map))?;
     }
     for block in 0..spec.middle {
-        map = b.scope(&format!("middle.{block}"), |b| middle_block(b, spec, map))?;
+        map = b.scope(&format!("middle.{block}"), |b| middle(b, spec, spec.entry.len(), spec.modules, map))?;
     }
     map = b.scope("exit", |b| exit_flow(b, spec, map))?;
-    b.scope("head", |b| {
-        map = b.global_mean_pool("pool", map);
-        if spec.dropout > 0.0 {
-            map = b.dropout("dropout", map, spec.dropout as f32);
-        }
-        Ok(b.linear("logits", map, classes))
-    })?;
-    Ok(b.finish())
+    head::finish(b, spec, map, classes)
 }
 
 fn stem(b: &mut GraphBuilder, spec: &NetworkSpec) -> Result<NodeId, SpecError> {
@@ -64,15 +60,6 @@ fn entry_stage(
         return Err(SpecError::MapTooSmall { layer: format!("entry.{stage}.pool"), map: shape });
     }
     halve(b, spec, input, second)
-}
-
-fn middle_block(b: &mut GraphBuilder, spec: &NetworkSpec, input: NodeId) -> Result<NodeId, SpecError> {
-    let (stage, channels) = (spec.entry.len(), b.shape(input).c);
-    let mut map = input;
-    for module in 0..spec.modules {
-        map = rectified_module(b, spec, stage, module, map, channels)?;
-    }
-    if spec.residual { b.add("add", map, input) } else { Ok(map) }
 }
 
 fn exit_flow(b: &mut GraphBuilder, spec: &NetworkSpec, input: NodeId) -> Result<NodeId, SpecError> {

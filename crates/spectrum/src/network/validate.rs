@@ -1,0 +1,111 @@
+//! Which values the keys of a network may have.
+
+use std::fmt::{Debug, Display};
+
+use super::{Family, MAX_CHANNELS, NetworkSpec, scaled};
+use crate::error::SpecError;
+use crate::segments::Schedule;
+
+/// The most stages, blocks or modules that one key may ask for.
+const MAX_DEPTH: usize = 100;
+
+impl NetworkSpec {
+    /// Checks every key on its own, the length of a per-stage schedule, and that
+    /// no key is set that the family does not read.
+    ///
+    /// # Errors
+    /// [`SpecError::Key`] or [`SpecError::ScheduleLength`].
+    pub fn validate(&self) -> Result<(), SpecError> {
+        self.validate_unread()?;
+        check("kernel", self.kernel, [3, 5, 7].contains(&self.kernel), "3, 5 or 7")?;
+        self.validate_sizes()?;
+        self.validate_segments()?;
+        let (epsilon, momentum, dropout) = (self.norm_epsilon, self.norm_momentum, self.dropout);
+        check("norm-epsilon", epsilon, (1e-12..=1.0).contains(&epsilon), "a number from 1e-12 to 1")?;
+        check("norm-momentum", momentum, (1e-6..=1.0).contains(&momentum), "a number from 1e-6 to 1")?;
+        check("dropout", dropout, (0.0..=0.99).contains(&dropout), "a number from 0 to 0.99")
+    }
+
+    /// Refuses a key that has another than its own value and changes nothing.
+    fn validate_unread(&self) -> Result<(), SpecError> {
+        let own = Self::of(self.family, self.numerics);
+        self.unread("segments", &self.segments, &own.segments)?;
+        self.unread("order", &self.order, &own.order)?;
+        self.unread("intermediate", &self.intermediate, &own.intermediate)?;
+        self.unread("norm", &self.norm, &own.norm)?;
+        self.unread("norm-epsilon", &self.norm_epsilon, &own.norm_epsilon)?;
+        self.unread("norm-momentum", &self.norm_momentum, &own.norm_momentum)?;
+        self.unread("residual", &self.residual, &own.residual)?;
+        self.unread("dense", &self.dense, &own.dense)?;
+        self.unread("kernel", &self.kernel, &own.kernel)?;
+        self.unread("stem", &self.stem, &own.stem)?;
+        self.unread("entry", &self.entry, &own.entry)?;
+        self.unread("middle", &self.middle, &own.middle)?;
+        self.unread("modules", &self.modules, &own.modules)?;
+        self.unread("exit", &self.exit, &own.exit)?;
+        self.unread("small-stem", &self.small_stem, &own.small_stem)?;
+        self.unread("channels", &self.channels, &own.channels)?;
+        self.unread("fully-connected", &self.fully_connected, &own.fully_connected)
+    }
+
+    fn unread<T: PartialEq + Debug>(&self, key: &'static str, value: &T, own: &T) -> Result<(), SpecError> {
+        if self.family.reads(key) || value == own {
+            return Ok(());
+        }
+        let readers: Vec<_> = Family::ALL.into_iter().filter(|f| f.reads(key)).map(Family::name).collect();
+        let expected = format!("left out, because {} does not read it ({} do)", self.family, readers.join(", "));
+        Err(SpecError::Key { key, found: format!("{value:?}"), expected })
+    }
+
+    fn validate_sizes(&self) -> Result<(), SpecError> {
+        let depth = format!("a count up to {MAX_DEPTH}");
+        check("entry", format!("{} stages", self.entry.len()), self.entry.len() <= MAX_DEPTH, &depth)?;
+        check("middle", self.middle, self.middle <= MAX_DEPTH, &depth)?;
+        let modules = format!("a count from 1 to {MAX_DEPTH}");
+        check("modules", self.modules, (1..=MAX_DEPTH).contains(&self.modules), &modules)?;
+
+        let (listed, counts) = (self.channels.len(), self.family.channels().len());
+        check("channels", format!("{listed} counts"), listed == counts, &format!("{counts} counts"))?;
+        let layers = self.fully_connected.len();
+        check("fully-connected", format!("{layers} layers"), layers <= MAX_DEPTH, &depth)?;
+        check("width", self.width, self.width.is_finite() && self.width > 0.0, "a number above 0")?;
+        let expected = format!("channel counts from 1 to {MAX_CHANNELS}, also after scaling by the width");
+        let one = |key, channels: usize| {
+            let allowed =
+                (1..=MAX_CHANNELS).contains(&channels) && scaled(channels, self.width) <= MAX_CHANNELS;
+            check(key, channels, allowed, &expected)
+        };
+        one("stem", self.stem)?;
+        one("exit", self.exit)?;
+        self.entry.iter().try_for_each(|&channels| one("entry", channels))?;
+        self.channels.iter().try_for_each(|&channels| one("channels", channels))?;
+        self.fully_connected.iter().try_for_each(|&channels| one("fully-connected", channels))?;
+        let widest = scaled(self.widest(), self.width);
+        check("width", self.width, widest <= MAX_CHANNELS, &expected)
+    }
+
+    fn validate_segments(&self) -> Result<(), SpecError> {
+        let expected = "counts from 1 and levels from 0 to 1";
+        match &self.segments {
+            Schedule::Uniform(segments) => check("segments", segments, segments.is_valid(), expected),
+            Schedule::PerStage(list) if list.len() != self.stages() => {
+                Err(SpecError::ScheduleLength { listed: list.len(), stages: self.stages() })
+            }
+            Schedule::PerStage(list) => list
+                .iter()
+                .try_for_each(|segments| check("segments", segments, segments.is_valid(), expected)),
+        }
+    }
+}
+
+pub(super) fn check(
+    key: &'static str,
+    found: impl Display,
+    allowed: bool,
+    expected: &str,
+) -> Result<(), SpecError> {
+    if allowed {
+        return Ok(());
+    }
+    Err(SpecError::Key { key, found: found.to_string(), expected: expected.to_owned() })
+}

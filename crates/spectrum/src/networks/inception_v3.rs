@@ -1,0 +1,253 @@
+//! Inception V3 (Szegedy et al. 2016) without its auxiliary tower.
+//!
+//! ```text
+//! stem      conv 3x3/2, 32; 3x3, 32; 3x3, 64; max pool 3x3/2; 1x1, 80; 3x3, 192; max pool 3x3/2
+//! mixed 5b, 5c, 5d   module A: 1x1; 1x1, 5x5; 1x1, 3x3, 3x3; mean pool, 1x1        256, 288, 288
+//! mixed 6a           module B: 3x3/2; 1x1, 3x3, 3x3/2; max pool 3x3/2               768
+//! mixed 6b to 6e     module C: 1x1; 1x1, 1x7, 7x1; 1x1, 2 x (7x1, 1x7); mean, 1x1   768
+//! mixed 7a           module D: 1x1, 3x3/2; 1x1, 1x7, 7x1, 3x3/2; max pool 3x3/2     1280
+//! mixed 7b, 7c       module E: 1x1; 1x1, [1x3 | 3x1]; 1x1, 3x3, [1x3 | 3x1]; mean, 1x1   2048
+//! head      global mean pool, [dense layers], [dropout], linear
+//! ```
+//! Every convolution has a norm and a relu. Layers are named as in timm and
+//! made in the order in which Keras numbers them, so that both namings follow
+//! from the graph. Keras' norms have no scale and its means leave the padding
+//! out; timm's have one and count it.
+
+use crate::builder::{BatchNormOptions, GraphBuilder};
+use crate::error::SpecError;
+use crate::graph::{Activation, Graph, NodeId};
+use crate::network::{NetworkSpec, Numerics, scaled};
+use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
+
+use super::head;
+
+/// The most channels that one of its convolutions has.
+pub(crate) const WIDEST: usize = 448;
+
+/// Lowers a valid `spec`, whose width is still to be multiplied in.
+pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
+    let mut net = Inception::new(spec, input)?;
+    let mut map = net.stem()?;
+    for (name, pooled) in [("5b", 32), ("5c", 64), ("5d", 64)] {
+        map = net.module(name, map, |net, x| net.a(x, pooled))?;
+    }
+    map = net.module("6a", map, Inception::b)?;
+    for (name, inner) in [("6b", 128), ("6c", 160), ("6d", 160), ("6e", 192)] {
+        map = net.module(name, map, |net, x| net.c(x, inner))?;
+    }
+    map = net.module("7a", map, Inception::d)?;
+    for name in ["7b", "7c"] {
+        map = net.module(name, map, Inception::e)?;
+    }
+    let fully_connected = spec.fully_connected.iter().map(|&outputs| net.scaled(outputs)).collect();
+    let spec = NetworkSpec { fully_connected, ..spec.clone() };
+    head::finish(net.builder, &spec, map, classes)
+}
+
+/// A window of a convolution: rows, columns, stride, and whether it keeps the
+/// map's size at stride 1.
+#[derive(Clone, Copy)]
+struct Window {
+    rows: usize,
+    columns: usize,
+    stride: usize,
+    is_same: bool,
+}
+
+/// `rows` x `columns` at stride 1 that keeps the map's size.
+const fn same(rows: usize, columns: usize) -> Window {
+    Window { rows, columns, stride: 1, is_same: true }
+}
+
+/// 3x3 without padding.
+const fn valid(stride: usize) -> Window {
+    Window { rows: 3, columns: 3, stride, is_same: false }
+}
+
+impl Window {
+    fn options(self) -> ConvOptions {
+        let Self { rows: kernel_h, columns: kernel_w, stride, is_same } = self;
+        let (rows, columns) = if is_same { (kernel_h / 2, kernel_w / 2) } else { (0, 0) };
+        let padding = Padding { top: rows, bottom: rows, left: columns, right: columns };
+        ConvOptions { kernel_h, kernel_w, stride, padding, ..ConvOptions::pointwise() }
+    }
+}
+
+/// The frame around the modules; the simplified network has the same one.
+pub(super) struct Inception<'a> {
+    spec: &'a NetworkSpec,
+    pub(super) builder: GraphBuilder,
+}
+
+impl<'a> Inception<'a> {
+    pub(super) fn new(spec: &'a NetworkSpec, input: MapShape) -> Result<Self, SpecError> {
+        Ok(Self { spec, builder: GraphBuilder::new(input)? })
+    }
+
+    fn stem(&mut self) -> Result<NodeId, SpecError> {
+        let channels = [32, 32, 64, 80, 192].map(|channels| self.scaled(channels));
+        self.stem_of(channels)
+    }
+
+    /// The stem with these channels. A small one keeps the size of the map.
+    pub(super) fn stem_of(&mut self, channels: [usize; 5]) -> Result<NodeId, SpecError> {
+        let is_small = self.spec.small_stem;
+        let conv3 = |stride| if is_small { same(3, 3) } else { valid(stride) };
+        let input = self.builder.input();
+        let map = self.conv_to("conv2d_1a_3x3", input, channels[0], conv3(2))?;
+        let map = self.conv_to("conv2d_2a_3x3", map, channels[1], conv3(1))?;
+        let map = self.conv_to("conv2d_2b_3x3", map, channels[2], same(3, 3))?;
+        let map = if is_small { map } else { self.max_pool("pool1", map)? };
+        let map = self.conv_to("conv2d_3b_1x1", map, channels[3], same(1, 1))?;
+        let map = self.conv_to("conv2d_4a_3x3", map, channels[4], conv3(1))?;
+        if is_small { Ok(map) } else { self.max_pool("pool2", map) }
+    }
+
+    /// Runs `body` within the scope of the module `name`.
+    pub(super) fn module(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        body: impl FnOnce(&mut Self, NodeId) -> Result<NodeId, SpecError>,
+    ) -> Result<NodeId, SpecError> {
+        // The builder's own scopes lend the builder alone.
+        self.builder.open(&format!("mixed_{name}"));
+        let result = body(self, input);
+        self.builder.close();
+        result
+    }
+
+    fn a(&mut self, x: NodeId, pooled: usize) -> Result<NodeId, SpecError> {
+        let one = self.conv("branch1x1", x, 64, same(1, 1))?;
+        let five = self.chain(
+            x,
+            &[("branch5x5_1", 48, same(1, 1)), ("branch5x5_2", 64, same(5, 5))],
+        )?;
+        let double = self.chain(
+            x,
+            &[
+                ("branch3x3dbl_1", 64, same(1, 1)),
+                ("branch3x3dbl_2", 96, same(3, 3)),
+                ("branch3x3dbl_3", 96, same(3, 3)),
+            ],
+        )?;
+        let pool = self.pooled(x, pooled)?;
+        self.builder.concat("concat", one, &[five, double, pool])
+    }
+
+    fn b(&mut self, x: NodeId) -> Result<NodeId, SpecError> {
+        let three = self.conv("branch3x3", x, 384, valid(2))?;
+        let double = self.chain(
+            x,
+            &[
+                ("branch3x3dbl_1", 64, same(1, 1)),
+                ("branch3x3dbl_2", 96, same(3, 3)),
+                ("branch3x3dbl_3", 96, valid(2)),
+            ],
+        )?;
+        let pool = self.max_pool("pool", x)?;
+        self.builder.concat("concat", three, &[double, pool])
+    }
+
+    fn c(&mut self, x: NodeId, inner: usize) -> Result<NodeId, SpecError> {
+        let one = self.conv("branch1x1", x, 192, same(1, 1))?;
+        let seven = self.chain(
+            x,
+            &[
+                ("branch7x7_1", inner, same(1, 1)),
+                ("branch7x7_2", inner, same(1, 7)),
+                ("branch7x7_3", 192, same(7, 1)),
+            ],
+        )?;
+        let double = self.chain(
+            x,
+            &[
+                ("branch7x7dbl_1", inner, same(1, 1)),
+                ("branch7x7dbl_2", inner, same(7, 1)),
+                ("branch7x7dbl_3", inner, same(1, 7)),
+                ("branch7x7dbl_4", inner, same(7, 1)),
+                ("branch7x7dbl_5", 192, same(1, 7)),
+            ],
+        )?;
+        let pool = self.pooled(x, 192)?;
+        self.builder.concat("concat", one, &[seven, double, pool])
+    }
+
+    fn d(&mut self, x: NodeId) -> Result<NodeId, SpecError> {
+        let three =
+            self.chain(x, &[("branch3x3_1", 192, same(1, 1)), ("branch3x3_2", 320, valid(2))])?;
+        let seven = self.chain(
+            x,
+            &[
+                ("branch7x7x3_1", 192, same(1, 1)),
+                ("branch7x7x3_2", 192, same(1, 7)),
+                ("branch7x7x3_3", 192, same(7, 1)),
+                ("branch7x7x3_4", 192, valid(2)),
+            ],
+        )?;
+        let pool = self.max_pool("pool", x)?;
+        self.builder.concat("concat", three, &[seven, pool])
+    }
+
+    fn e(&mut self, x: NodeId) -> Result<NodeId, SpecError> {
+        let one = self.conv("branch1x1", x, 320, same(1, 1))?;
+        let three = self.conv("branch3x3_1", x, 384, same(1, 1))?;
+        let wide = self.conv("branch3x3_2a", three, 384, same(1, 3))?;
+        let tall = self.conv("branch3x3_2b", three, 384, same(3, 1))?;
+        let double = self.chain(
+            x,
+            &[("branch3x3dbl_1", 448, same(1, 1)), ("branch3x3dbl_2", 384, same(3, 3))],
+        )?;
+        let double_wide = self.conv("branch3x3dbl_3a", double, 384, same(1, 3))?;
+        let double_tall = self.conv("branch3x3dbl_3b", double, 384, same(3, 1))?;
+        let pool = self.pooled(x, 192)?;
+        self.builder.concat("concat", one, &[wide, tall, double_wide, double_tall, pool])
+    }
+
+    /// Convolutions one after the other.
+    fn chain(&mut self, x: NodeId, layers: &[(&str, usize, Window)]) -> Result<NodeId, SpecError> {
+        layers.iter().try_fold(x, |map, &(name, channels, window)| self.conv(name, map, channels, window))
+    }
+
+    /// A mean over 3x3 pixels and a 1x1 convolution.
+    fn pooled(&mut self, x: NodeId, channels: usize) -> Result<NodeId, SpecError> {
+        let counts_padding = self.spec.numerics == Numerics::Timm;
+        let pool = self.builder.mean_pool("pool", x, 3, 1, Padding::symmetric(1), counts_padding)?;
+        self.conv("branch_pool", pool, channels, same(1, 1))
+    }
+
+    pub(super) fn max_pool(&mut self, name: &str, x: NodeId) -> Result<NodeId, SpecError> {
+        self.builder.max_pool(name, x, 3, 2, Padding::default())
+    }
+
+    /// A convolution of `channels` times the width, norm and relu.
+    fn conv(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        channels: usize,
+        window: Window,
+    ) -> Result<NodeId, SpecError> {
+        self.conv_to(name, x, self.scaled(channels), window)
+    }
+
+    /// A convolution of exactly `channels`, norm and relu.
+    fn conv_to(&mut self, name: &str, x: NodeId, channels: usize, window: Window) -> Result<NodeId, SpecError> {
+        let norm = self.batch_norm();
+        self.builder.scope(name, |b| {
+            let conv = b.conv("conv", x, channels, window.options())?;
+            let norm = b.batch_norm("norm", conv, norm);
+            Ok(b.activation("relu", norm, Activation::Relu))
+        })
+    }
+
+    fn batch_norm(&self) -> BatchNormOptions {
+        let scale = self.spec.numerics == Numerics::Timm;
+        BatchNormOptions { scale, ..self.spec.batch_norm() }
+    }
+
+    fn scaled(&self, channels: usize) -> usize {
+        scaled(channels, self.spec.width)
+    }
+}

@@ -1,0 +1,40 @@
+//! VGG-16 (Simonyan and Zisserman 2015, configuration D).
+//!
+//! ```text
+//! block1-5  2, 2, 3, 3, 3 x (conv 3x3 with bias, relu), max pool 2x2/2
+//! head      2 x (dense, relu), [dropout], linear
+//! ```
+//! No norms. The head reads the flattened map, so that its weights depend on
+//! the size of the images; those of 224x224 leave a map of 7x7.
+
+use crate::builder::GraphBuilder;
+use crate::error::SpecError;
+use crate::graph::{Activation, Graph};
+use crate::network::NetworkSpec;
+use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
+
+use super::head;
+
+/// The five blocks, then the two dense layers.
+pub(crate) const CHANNELS: [usize; 7] = [64, 128, 256, 512, 512, 4096, 4096];
+
+/// Convolutions of each block.
+const LAYERS: [usize; 5] = [2, 2, 3, 3, 3];
+
+/// Lowers a valid `spec` with explicit channel counts.
+pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
+    let (convolutions, fully_connected) = spec.channels.split_at(LAYERS.len());
+    let mut b = GraphBuilder::new(input)?;
+    let mut map = b.input();
+    for (block, (&out_c, layers)) in (1..).zip(convolutions.iter().zip(LAYERS)) {
+        map = b.scope(&format!("block{block}"), |b| {
+            for layer in 1..=layers {
+                map = b.conv_with_bias(&format!("conv{layer}"), map, out_c, ConvOptions::spatial(3, 1))?;
+                map = b.activation(&format!("relu{layer}"), map, Activation::Relu);
+            }
+            b.max_pool("pool", map, 2, 2, Padding::default())
+        })?;
+    }
+    b.scope("head", |b| Ok(head::logits(b, spec, map, fully_connected, classes)))?;
+    Ok(b.finish())
+}

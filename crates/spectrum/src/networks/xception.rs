@@ -1,0 +1,131 @@
+//! Xception (Chollet 2017, figure 5), at any point of the spectrum.
+//!
+//! ```text
+//! stem      conv 3x3/2, 32; conv 3x3, 64; each with norm and relu
+//! block1-3  [relu], module, relu, module, max pool 3x3/2
+//!           + 1x1/2 conv and norm of the block's input        128, 256, 728
+//! block4-11 3 x (relu, module) + the block's input            728
+//! block12   relu, module, relu, module, max pool 3x3/2
+//!           + 1x1/2 conv and norm of the block's input        728, 1024
+//! tail      2 x (module, relu)                                1536, 2048
+//! head      global mean pool, [dense layers], [dropout], linear
+//! ```
+//! A module is a depthwise separable convolution with one norm at its end, or
+//! what the description makes of it. block1 has no leading relu, because the
+//! stem ends in one. Keras pads the pools by "same", timm by one on each side.
+
+use crate::builder::GraphBuilder;
+use crate::error::SpecError;
+use crate::graph::{Activation, Graph, NodeId};
+use crate::network::{Dense, NetworkSpec, Numerics};
+use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
+
+use super::head;
+
+/// Stem, entry flow, middle flow, exit flow.
+pub(crate) const CHANNELS: [usize; 8] = [32, 64, 128, 256, 728, 1024, 1536, 2048];
+
+/// Of a schedule of segments: block1 to block3, the middle flow, the exit flow.
+pub(crate) const STAGES: usize = 5;
+
+const MIDDLE: std::ops::RangeInclusive<usize> = 4..=11;
+const MODULES: usize = 3;
+
+/// Lowers a valid `spec` with explicit channel counts.
+pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
+    let c = &spec.channels;
+    let mut b = GraphBuilder::new(input)?;
+    let mut map = b.scope("stem", |b| stem(b, spec))?;
+    for block in 1..=3 {
+        let out_c = c[block + 1];
+        map = b.scope(&format!("block{block}"), |b| strided(b, spec, block, [out_c, out_c], map))?;
+    }
+    for block in MIDDLE {
+        map = b.scope(&format!("block{block}"), |b| middle(b, spec, 3, MODULES, map))?;
+    }
+    map = b.scope("block12", |b| strided(b, spec, 12, [c[4], c[5]], map))?;
+    map = b.scope("tail", |b| {
+        let first = spec.module(4, c[6]).lower(b, "module0", map)?;
+        let first = b.activation("module0.relu", first, Activation::Relu);
+        let second = spec.module(4, c[7]).lower(b, "module1", first)?;
+        Ok(b.activation("module1.relu", second, Activation::Relu))
+    })?;
+    head::finish(b, spec, map, classes)
+}
+
+fn stem(b: &mut GraphBuilder, spec: &NetworkSpec) -> Result<NodeId, SpecError> {
+    let conv = |stride| match spec.small_stem {
+        true => ConvOptions::spatial(3, 1),
+        false => ConvOptions { stride, padding: Padding::default(), ..ConvOptions::spatial(3, 1) },
+    };
+    let mut map = b.input();
+    for (layer, stride) in [(1, 2), (2, 1)] {
+        map = b.conv(&format!("conv{layer}"), map, spec.channels[layer - 1], conv(stride))?;
+        map = b.batch_norm(&format!("norm{layer}"), map, spec.batch_norm());
+        map = b.activation(&format!("relu{layer}"), map, Activation::Relu);
+    }
+    Ok(map)
+}
+
+/// Two modules and a max pool that halves the map, plus a strided skip.
+fn strided(
+    b: &mut GraphBuilder,
+    spec: &NetworkSpec,
+    block: usize,
+    channels: [usize; 2],
+    input: NodeId,
+) -> Result<NodeId, SpecError> {
+    let stage = block.min(5) - 1;
+    let mut map = input;
+    for (index, out_c) in channels.into_iter().enumerate() {
+        let scope = format!("module{index}");
+        if (block, index) != (1, 0) {
+            map = b.activation(&format!("{scope}.relu"), map, Activation::Relu);
+        }
+        map = spec.module(stage, out_c).lower(b, &scope, map)?;
+    }
+    let padding = match spec.numerics {
+        Numerics::Keras => Padding::same(b.shape(map), 3, 2, 1),
+        Numerics::Timm => Padding::symmetric(1),
+    };
+    let pooled = b.max_pool("pool", map, 3, 2, padding)?;
+    if !spec.residual {
+        return Ok(pooled);
+    }
+    let options = ConvOptions { stride: 2, ..ConvOptions::pointwise() };
+    let skip = b.conv("skip.conv", input, channels[1], options)?;
+    let skip = b.batch_norm("skip.norm", skip, spec.batch_norm());
+    b.add("add", pooled, skip)
+}
+
+/// `modules` modules that keep the map's shape, plus their input where the
+/// network is residual. Dense connections make a module see other maps too.
+pub(super) fn middle(
+    b: &mut GraphBuilder,
+    spec: &NetworkSpec,
+    stage: usize,
+    modules: usize,
+    input: NodeId,
+) -> Result<NodeId, SpecError> {
+    let channels = b.shape(input).c;
+    let mut outputs = vec![input];
+    for index in 0..modules {
+        let scope = format!("module{index}");
+        let map = joined(b, spec.dense, &scope, &outputs)?;
+        let map = b.activation(&format!("{scope}.relu"), map, Activation::Relu);
+        outputs.push(spec.module(stage, channels).lower(b, &scope, map)?);
+    }
+    let map = outputs[modules];
+    if spec.residual { b.add("add", map, input) } else { Ok(map) }
+}
+
+/// What a module reads of a block's input and the outputs of earlier modules.
+fn joined(b: &mut GraphBuilder, dense: Dense, scope: &str, outputs: &[NodeId]) -> Result<NodeId, SpecError> {
+    let (last, earlier) = (outputs[outputs.len() - 1], &outputs[..outputs.len() - 1]);
+    let earlier = match dense {
+        Dense::None => &[],
+        Dense::First => &earlier[..earlier.len().min(1)],
+        Dense::All => earlier,
+    };
+    if earlier.is_empty() { Ok(last) } else { b.concat(&format!("{scope}.concat"), last, earlier) }
+}
