@@ -114,7 +114,20 @@ pub const KEYS: &[Key] = &[
         "",
         "[]",
     ),
-    key("network.family", "The architecture.", "`\"mini-xception\"`", "", "\"mini-xception\""),
+    key(
+        "network.family",
+        "The architecture. Each reads some of the keys below and has its own defaults; those given here are mini-xception's. A key that a family does not read is refused.",
+        "`\"mini-xception\"`, `\"xception\"`, `\"inception-v3\"`, `\"simple-inception\"` (Inception V3's frame with the modules of the paper's figure 3), `\"vgg-16\"`, `\"resnet-18\"`, `\"resnet-50\"`, `\"resnet-152\"`, `\"resnext-50\"`",
+        "",
+        "\"mini-xception\"",
+    ),
+    key(
+        "network.numerics",
+        "Whose implementation a published network follows: the epsilon of batch norms, padding, biases.",
+        "`\"keras\"`, `\"timm\"`",
+        "",
+        "\"keras\"",
+    ),
     key(
         "network.segments",
         "Independent segments of the spatial convolutions, in all stages or one value a stage. More than a layer has channels means per-channel there.",
@@ -158,6 +171,13 @@ pub const KEYS: &[Key] = &[
         "0.1",
     ),
     key("network.residual", "Whether flows have linear residual connections.", "`true`, `false`", "", "true"),
+    key(
+        "network.dense",
+        "What the modules of a middle block see besides the one before: the block's input, or that and the outputs of all earlier modules (mini-xception, xception).",
+        "`\"none\"`, `\"first\"`, `\"all\"`",
+        "",
+        "\"none\"",
+    ),
     key("network.kernel", "Rows and columns of the spatial kernels.", "3, 5, 7", "pixels", "3"),
     key("network.stem", "Width of the stem convolution.", "a whole number from 1", "channels", "16"),
     key(
@@ -176,6 +196,27 @@ pub const KEYS: &[Key] = &[
     ),
     key("network.modules", "Modules in a middle block.", "a whole number from 1", "modules", "3"),
     key("network.exit", "Width of the exit flow.", "a whole number from 1", "channels", "128"),
+    key(
+        "network.small-stem",
+        "Whether the stem of a published network keeps the size of the map, for images of about 32 pixels.",
+        "`true`, `false`",
+        "",
+        "false",
+    ),
+    key(
+        "network.channels",
+        "Channel counts of a published network, from input to output.",
+        "a list of whole numbers from 1, as many as the network's own",
+        "channels",
+        "[]",
+    ),
+    key(
+        "network.fully-connected",
+        "Outputs of dense layers before the logits (xception, inception-v3, simple-inception).",
+        "a list of whole numbers from 1",
+        "",
+        "[]",
+    ),
     key(
         "network.width",
         "Multiplies all channel counts. Where a budget holds, its own width takes this one's place.",

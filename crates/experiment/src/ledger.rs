@@ -55,7 +55,7 @@ pub enum RunState {
 #[derive(Debug)]
 pub enum Claim {
     /// The trial belongs to the caller until the writer is finished or dropped.
-    Mine(RunWriter),
+    Mine(Box<RunWriter>),
     /// Another runner has it.
     Taken,
     /// It is already over.
@@ -159,7 +159,7 @@ impl Ledger {
             return Ok(Claim::Done(Box::new(status)));
         }
         remove(&dir)?;
-        RunWriter::create(self.runs_dir().join(trial.dir_name()), trial, lock).map(Claim::Mine)
+        RunWriter::create(self.runs_dir().join(trial.dir_name()), trial, lock).map(Box::new).map(Claim::Mine)
     }
 
     /// Forgets the run of a trial, so that it is trained again.

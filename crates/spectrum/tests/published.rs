@@ -118,7 +118,8 @@ fn the_spectrum_at_equal_parameters() {
         let solved = solve(&spec, images(spec.family), 1000, Quantity::Parameters, target).unwrap();
         assert!(solved.relative_error().abs() <= TOLERANCE, "{segments}: {}", solved.relative_error());
         assert!((solved.width - width).abs() <= 0.002, "{segments}: width {}", solved.width);
-        let drift = (solved.cost.macs as f64 / 1e9 / macs, solved.cost.activations as f64 / 1e6 / activations);
+        let drift =
+            (solved.cost.macs as f64 / 1e9 / macs, solved.cost.activations as f64 / 1e6 / activations);
         assert!((drift.0 - 1.0).abs() < 0.01, "{segments}: {} multiply-adds", solved.cost.macs);
         assert!((drift.1 - 1.0).abs() < 0.01, "{segments}: {} activations", solved.cost.activations);
     }
@@ -206,8 +207,12 @@ fn keys_that_change_nothing_are_refused() {
         "`segments` is Uniform(Count(3)): expected left out, because vgg-16 does not read it (mini-xception, \
          xception, simple-inception, resnet-50, resnet-152, resnext-50 do)"
     );
-    assert!(refused("family = 'xception'\nentry = [8, 16]").starts_with("`entry` is [8, 16]: expected left out"));
-    assert!(refused("family = 'xception'\nchannels = [8]").contains("`channels` is 1 counts: expected 8 counts"));
+    assert!(
+        refused("family = 'xception'\nentry = [8, 16]").starts_with("`entry` is [8, 16]: expected left out")
+    );
+    assert!(
+        refused("family = 'xception'\nchannels = [8]").contains("`channels` is 1 counts: expected 8 counts")
+    );
     assert!(refused("family = 'inception-v3'\nwidth = 40").starts_with("`width` is 40"));
 }
 

@@ -50,7 +50,7 @@ fn status(outcome: Outcome) -> Status {
 
 fn claim(ledger: &Ledger, trial: &Trial) -> RunWriter {
     match ledger.claim(trial).unwrap() {
-        Claim::Mine(writer) => writer,
+        Claim::Mine(writer) => *writer,
         other => panic!("expected the trial to be free, found {other:?}"),
     }
 }

@@ -91,6 +91,15 @@ impl Family {
         }
     }
 
+    /// Whether Keras and timm have other parameters in the family's networks,
+    /// and not only other epsilons and paddings.
+    pub const fn layers_follow_numerics(self) -> bool {
+        matches!(
+            self,
+            Self::InceptionV3 | Self::Resnet18 | Self::Resnet50 | Self::Resnet152 | Self::Resnext50
+        )
+    }
+
     /// Images that the network was published for: rows and columns.
     pub const fn image_side(self) -> usize {
         match self {

@@ -53,7 +53,8 @@ impl NetworkSpec {
             return Ok(());
         }
         let readers: Vec<_> = Family::ALL.into_iter().filter(|f| f.reads(key)).map(Family::name).collect();
-        let expected = format!("left out, because {} does not read it ({} do)", self.family, readers.join(", "));
+        let expected =
+            format!("left out, because {} does not read it ({} do)", self.family, readers.join(", "));
         Err(SpecError::Key { key, found: format!("{value:?}"), expected })
     }
 

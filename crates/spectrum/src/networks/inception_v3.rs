@@ -86,22 +86,23 @@ impl<'a> Inception<'a> {
     }
 
     fn stem(&mut self) -> Result<NodeId, SpecError> {
-        let channels = [32, 32, 64, 80, 192].map(|channels| self.scaled(channels));
-        self.stem_of(channels)
+        self.stem_of([32, 32, 64, 80, 192].map(|channels| self.scaled(channels)))
     }
 
     /// The stem with these channels. A small one keeps the size of the map.
     pub(super) fn stem_of(&mut self, channels: [usize; 5]) -> Result<NodeId, SpecError> {
-        let is_small = self.spec.small_stem;
-        let conv3 = |stride| if is_small { same(3, 3) } else { valid(stride) };
         let input = self.builder.input();
-        let map = self.conv_to("conv2d_1a_3x3", input, channels[0], conv3(2))?;
-        let map = self.conv_to("conv2d_2a_3x3", map, channels[1], conv3(1))?;
-        let map = self.conv_to("conv2d_2b_3x3", map, channels[2], same(3, 3))?;
-        let map = if is_small { map } else { self.max_pool("pool1", map)? };
-        let map = self.conv_to("conv2d_3b_1x1", map, channels[3], same(1, 1))?;
-        let map = self.conv_to("conv2d_4a_3x3", map, channels[4], conv3(1))?;
-        if is_small { Ok(map) } else { self.max_pool("pool2", map) }
+        self.scope("stem", input, |net, image| {
+            let is_small = net.spec.small_stem;
+            let conv3 = |stride| if is_small { same(3, 3) } else { valid(stride) };
+            let map = net.conv_to("conv2d_1a_3x3", image, channels[0], conv3(2))?;
+            let map = net.conv_to("conv2d_2a_3x3", map, channels[1], conv3(1))?;
+            let map = net.conv_to("conv2d_2b_3x3", map, channels[2], same(3, 3))?;
+            let map = if is_small { map } else { net.max_pool("pool1", map)? };
+            let map = net.conv_to("conv2d_3b_1x1", map, channels[3], same(1, 1))?;
+            let map = net.conv_to("conv2d_4a_3x3", map, channels[4], conv3(1))?;
+            if is_small { Ok(map) } else { net.max_pool("pool2", map) }
+        })
     }
 
     /// Runs `body` within the scope of the module `name`.
@@ -111,8 +112,18 @@ impl<'a> Inception<'a> {
         input: NodeId,
         body: impl FnOnce(&mut Self, NodeId) -> Result<NodeId, SpecError>,
     ) -> Result<NodeId, SpecError> {
+        self.scope(&format!("mixed_{name}"), input, body)
+    }
+
+    /// Runs `body` within the scope `name`.
+    fn scope(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        body: impl FnOnce(&mut Self, NodeId) -> Result<NodeId, SpecError>,
+    ) -> Result<NodeId, SpecError> {
         // The builder's own scopes lend the builder alone.
-        self.builder.open(&format!("mixed_{name}"));
+        self.builder.open(name);
         let result = body(self, input);
         self.builder.close();
         result
@@ -120,10 +131,7 @@ impl<'a> Inception<'a> {
 
     fn a(&mut self, x: NodeId, pooled: usize) -> Result<NodeId, SpecError> {
         let one = self.conv("branch1x1", x, 64, same(1, 1))?;
-        let five = self.chain(
-            x,
-            &[("branch5x5_1", 48, same(1, 1)), ("branch5x5_2", 64, same(5, 5))],
-        )?;
+        let five = self.chain(x, &[("branch5x5_1", 48, same(1, 1)), ("branch5x5_2", 64, same(5, 5))])?;
         let double = self.chain(
             x,
             &[
@@ -175,8 +183,7 @@ impl<'a> Inception<'a> {
     }
 
     fn d(&mut self, x: NodeId) -> Result<NodeId, SpecError> {
-        let three =
-            self.chain(x, &[("branch3x3_1", 192, same(1, 1)), ("branch3x3_2", 320, valid(2))])?;
+        let three = self.chain(x, &[("branch3x3_1", 192, same(1, 1)), ("branch3x3_2", 320, valid(2))])?;
         let seven = self.chain(
             x,
             &[
@@ -195,10 +202,8 @@ impl<'a> Inception<'a> {
         let three = self.conv("branch3x3_1", x, 384, same(1, 1))?;
         let wide = self.conv("branch3x3_2a", three, 384, same(1, 3))?;
         let tall = self.conv("branch3x3_2b", three, 384, same(3, 1))?;
-        let double = self.chain(
-            x,
-            &[("branch3x3dbl_1", 448, same(1, 1)), ("branch3x3dbl_2", 384, same(3, 3))],
-        )?;
+        let double =
+            self.chain(x, &[("branch3x3dbl_1", 448, same(1, 1)), ("branch3x3dbl_2", 384, same(3, 3))])?;
         let double_wide = self.conv("branch3x3dbl_3a", double, 384, same(1, 3))?;
         let double_tall = self.conv("branch3x3dbl_3b", double, 384, same(3, 1))?;
         let pool = self.pooled(x, 192)?;
@@ -222,18 +227,18 @@ impl<'a> Inception<'a> {
     }
 
     /// A convolution of `channels` times the width, norm and relu.
-    fn conv(
+    fn conv(&mut self, name: &str, x: NodeId, channels: usize, window: Window) -> Result<NodeId, SpecError> {
+        self.conv_to(name, x, self.scaled(channels), window)
+    }
+
+    /// A convolution of exactly `channels`, norm and relu.
+    fn conv_to(
         &mut self,
         name: &str,
         x: NodeId,
         channels: usize,
         window: Window,
     ) -> Result<NodeId, SpecError> {
-        self.conv_to(name, x, self.scaled(channels), window)
-    }
-
-    /// A convolution of exactly `channels`, norm and relu.
-    fn conv_to(&mut self, name: &str, x: NodeId, channels: usize, window: Window) -> Result<NodeId, SpecError> {
         let norm = self.batch_norm();
         self.builder.scope(name, |b| {
             let conv = b.conv("conv", x, channels, window.options())?;

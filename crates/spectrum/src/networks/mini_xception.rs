@@ -31,7 +31,8 @@ pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Resu
         map = b.scope(&format!("entry.{stage}"), |b| entry_stage(b, spec, stage, map))?;
     }
     for block in 0..spec.middle {
-        map = b.scope(&format!("middle.{block}"), |b| middle(b, spec, spec.entry.len(), spec.modules, map))?;
+        map =
+            b.scope(&format!("middle.{block}"), |b| middle(b, spec, spec.entry.len(), spec.modules, map))?;
     }
     map = b.scope("exit", |b| exit_flow(b, spec, map))?;
     head::finish(b, spec, map, classes)

@@ -5,7 +5,8 @@
 //! head      2 x (dense, relu), [dropout], linear
 //! ```
 //! No norms. The head reads the flattened map, so that its weights depend on
-//! the size of the images; those of 224x224 leave a map of 7x7.
+//! the size of the images; those of 224x224 leave a map of 7x7. What images of
+//! 28x28 have left before the last pool is one pixel, and not pooled.
 
 use crate::builder::GraphBuilder;
 use crate::error::SpecError;
@@ -32,7 +33,8 @@ pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Resu
                 map = b.conv_with_bias(&format!("conv{layer}"), map, out_c, ConvOptions::spatial(3, 1))?;
                 map = b.activation(&format!("relu{layer}"), map, Activation::Relu);
             }
-            b.max_pool("pool", map, 2, 2, Padding::default())
+            let is_pixel = b.shape(map).pixels() == 1;
+            if is_pixel { Ok(map) } else { b.max_pool("pool", map, 2, 2, Padding::default()) }
         })?;
     }
     b.scope("head", |b| Ok(head::logits(b, spec, map, fully_connected, classes)))?;
