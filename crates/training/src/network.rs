@@ -23,20 +23,56 @@ pub struct Network {
 impl Network {
     /// `graph` with start values drawn from `seed`.
     pub fn new(graph: Graph, seed: u64, context: &Context) -> Self {
-        let parameters = graph.parameters.iter().zip(start_values(&graph, seed));
-        let parameters = parameters
-            .map(|(spec, values)| Parameter::new(context, if spec.role.is_trained() { &values } else { &[] }))
-            .collect();
-        let statistics = graph
-            .nodes
-            .iter()
-            .map(|node| {
-                matches!(node.op, Op::BatchNorm { .. }).then(|| RunningStatistics::new(node.output.c))
-            })
-            .collect();
+        let mut start = start_values(&graph, seed).into_iter();
+        Self::with_values(graph, context, |_| start.next().unwrap_or_default())
+    }
+
+    /// `graph` with the values that `values` gives each parameter and running
+    /// statistic; it is asked for them in the graph's order, one at a time.
+    ///
+    /// # Panics
+    /// When a running statistic does not get one value a channel. Parameters of
+    /// a wrong length are refused by [`Self::forward`].
+    pub fn with_values(
+        graph: Graph,
+        context: &Context,
+        mut values: impl FnMut(ParameterId) -> Vec<f32>,
+    ) -> Self {
+        let mut statistics: Vec<Option<RunningStatistics>> = vec![None; graph.nodes.len()];
+        let mut parameters: Vec<Parameter> =
+            graph.parameters.iter().map(|_| Parameter::new(context, &[])).collect();
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let mut running = RunningStatistics::new(node.output.c);
+            for id in node.op.parameters() {
+                let values = values(id);
+                match graph.parameter(id).role {
+                    Role::RunningMean => running.mean.copy_from_slice(&values),
+                    Role::RunningVariance => running.variance.copy_from_slice(&values),
+                    _ => parameters[id.0] = Parameter::new(context, &values),
+                }
+            }
+            statistics[index] = matches!(node.op, Op::BatchNorm { .. }).then_some(running);
+        }
         let mut uses = vec![0; graph.nodes.len()];
         graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| uses[input.0] += 1);
         Self { context: context.clone(), uses, graph, parameters, statistics }
+    }
+
+    /// The values of parameter or running statistic `id`.
+    pub fn values(&self, id: ParameterId) -> &[f32] {
+        if self.role(id).is_trained() {
+            return self.parameters[id.0].values();
+        }
+        for (node, running) in self.graph.nodes.iter().zip(&self.statistics) {
+            match (&node.op, running) {
+                (Op::BatchNorm { mean, .. }, Some(running)) if *mean == id => return &running.mean,
+                (Op::BatchNorm { variance, .. }, Some(running)) if *variance == id => {
+                    return &running.variance;
+                }
+                _ => {}
+            }
+        }
+        &[]
     }
 
     /// The graph that is executed.
@@ -89,6 +125,20 @@ impl Network {
         images: FeatureMap,
         dropout_seed: u64,
     ) -> Result<FeatureMap, NetworkError> {
+        self.forward_observed(recorder, images, dropout_seed, |_, _| {})
+    }
+
+    /// As [`Self::forward`]; shows `observe` what every node makes.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_observed(
+        &mut self,
+        recorder: &mut Recorder,
+        images: FeatureMap,
+        dropout_seed: u64,
+        mut observe: impl FnMut(&Node, &FeatureMap),
+    ) -> Result<FeatureMap, NetworkError> {
         let mut maps: Vec<Option<FeatureMap>> = vec![None; self.graph.nodes.len()];
         let mut uses = self.uses.clone();
         let mut images = Some(images);
@@ -107,6 +157,7 @@ impl Network {
                     values.run(recorder, node, &inputs)?
                 }
             };
+            observe(node, &result);
             // A map is let go after its last reader; the tape keeps what it needs.
             for &NodeId(input) in &node.inputs {
                 uses[input] -= 1;

@@ -1,0 +1,238 @@
+//! Weights in and out: safetensors files with our names and layouts, timm's
+//! or Keras'.
+//!
+//! [`file`] reads and writes the format, [`names`] says what a parameter is
+//! called elsewhere, [`layout`] how it lies in memory there. The functions here
+//! put them together: [`read`] fills a network, [`write`] stores one,
+//! [`convert`] goes from one framework's file to another's, and [`inspect`]
+//! says what a file holds.
+//!
+//! A file of ours notes in its metadata what network it is for
+//! ([`Description`]), so that it can be used without further words. A
+//! convolution of uneven segments is one flat tensor there, output channel by
+//! output channel: rows of different lengths have no shape, and how many
+//! segments there are stands in the description. Other frameworks cannot
+//! express such a layer, and exporting it is refused.
+
+pub mod error;
+pub mod file;
+pub mod header;
+pub mod inspection;
+pub mod layout;
+pub mod names;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Seek};
+use std::path::Path;
+
+use decouple_kernels::geometry::MapShape;
+use serde::{Deserialize, Serialize};
+
+use crate::graph::{Graph, ParameterId};
+use crate::network::NetworkSpec;
+use error::{Mismatches, WeightError};
+use file::{WeightFile, write_tensors};
+pub use inspection::inspect;
+use names::{NamedTensor, Naming};
+
+/// Version of the files of ours. Another version is refused.
+pub const FORMAT: &str = "1";
+
+/// Keys of the metadata of the files of ours.
+const FORMAT_KEY: &str = "decouple.format";
+const NAMING_KEY: &str = "decouple.names";
+const DESCRIPTION_KEY: &str = "decouple.network";
+
+/// The network that weights are for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Description {
+    /// The network as typed.
+    pub network: NetworkSpec,
+    /// Rows, columns and channels of its images.
+    pub input: [usize; 3],
+    /// Its logits.
+    pub classes: usize,
+}
+
+impl Description {
+    /// The network, lowered.
+    ///
+    /// # Errors
+    /// [`WeightError::Spec`] when there is no such network.
+    pub fn graph(&self) -> Result<Graph, WeightError> {
+        let [h, w, c] = self.input;
+        Ok(self.network.graph(MapShape::new(h, w, c), self.classes)?)
+    }
+
+    /// What `file` notes about its network, or `None` when it is not ours.
+    ///
+    /// # Errors
+    /// [`WeightError::Metadata`] for another version, or a network that this
+    /// program does not know.
+    pub fn of<R: Read + Seek>(file: &WeightFile<R>) -> Result<Option<Self>, WeightError> {
+        let metadata = &file.header().metadata;
+        let Some(format) = metadata.get(FORMAT_KEY) else { return Ok(None) };
+        let refuse = |key, found: &str, expected: String| {
+            Err(WeightError::Metadata {
+                path: file.path().to_owned(),
+                key,
+                found: found.to_owned(),
+                expected,
+            })
+        };
+        if format != FORMAT {
+            return refuse(FORMAT_KEY, format, format!("{FORMAT:?}, this program's version"));
+        }
+        let text = metadata.get(DESCRIPTION_KEY).map_or("", String::as_str);
+        match serde_json::from_str(text) {
+            Ok(description) => Ok(Some(description)),
+            Err(error) => refuse(DESCRIPTION_KEY, text, format!("a network as JSON ({error})")),
+        }
+    }
+
+    /// The metadata of a file that holds this network under names of `naming`.
+    fn metadata(&self, naming: Naming) -> BTreeMap<String, String> {
+        let description = serde_json::to_string(self).expect("a description has only string keys");
+        [(FORMAT_KEY, FORMAT), (NAMING_KEY, naming.name()), (DESCRIPTION_KEY, &description)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    }
+}
+
+/// Calls `visit` with the values of every parameter and running statistic of
+/// `description`'s network, in the graph's order, read from `file` under the
+/// names and from the layouts of `naming`.
+///
+/// Everything is compared before the first value is read. Holds one tensor at
+/// a time, twice where its layout differs.
+///
+/// # Errors
+/// [`WeightError::Tensors`] when a tensor is missing, surplus or of another
+/// shape; [`WeightError::Unnamed`] when `naming` has no names for the network;
+/// [`WeightError::Io`]; [`WeightError::Spec`].
+pub fn read<R: Read + Seek>(
+    file: &mut WeightFile<R>,
+    naming: Naming,
+    description: &Description,
+    mut visit: impl FnMut(ParameterId, Vec<f32>),
+) -> Result<(), WeightError> {
+    let tensors = names::named_tensors(&description.network, &description.graph()?, naming)?;
+    check(file, naming, &tensors)?;
+    for tensor in &tensors {
+        visit(tensor.parameter, read_ours(file, tensor)?);
+    }
+    Ok(())
+}
+
+/// Writes `description`'s network to `path` under the names and in the layouts
+/// of `naming`; `values` gives those of a parameter in our layout.
+///
+/// # Errors
+/// [`WeightError::Io`], [`WeightError::Unnamed`], [`WeightError::Spec`].
+///
+/// # Panics
+/// When `values` gives another number of values than the parameter has.
+pub fn write<'a>(
+    path: &Path,
+    naming: Naming,
+    description: &Description,
+    mut values: impl FnMut(ParameterId) -> Cow<'a, [f32]>,
+) -> Result<(), WeightError> {
+    let tensors = names::named_tensors(&description.network, &description.graph()?, naming)?;
+    store(path, naming, description, &tensors, |tensor| Ok(foreign(tensor, values(tensor.parameter))))
+}
+
+/// Writes the weights of `source`, which has the names of `from`, to `target`
+/// with the names of `to`. Importing is `to` [`Naming::Decouple`], exporting is
+/// `from` it.
+///
+/// `description` says what network they are; it may be left out where `source`
+/// notes it.
+///
+/// # Errors
+/// As [`read`] and [`write()`], and [`WeightError::Metadata`] when nothing says
+/// what network it is.
+pub fn convert(
+    source: &Path,
+    from: Naming,
+    description: Option<&Description>,
+    target: &Path,
+    to: Naming,
+) -> Result<(), WeightError> {
+    let mut file = WeightFile::open(source)?;
+    let description = match description {
+        Some(description) => description.clone(),
+        None => Description::of(&file)?.ok_or_else(|| WeightError::Metadata {
+            path: source.to_owned(),
+            key: DESCRIPTION_KEY,
+            found: String::new(),
+            expected: "the network that its weights are for, or to be told which".to_owned(),
+        })?,
+    };
+    let graph = description.graph()?;
+    let sources = names::named_tensors(&description.network, &graph, from)?;
+    let targets = names::named_tensors(&description.network, &graph, to)?;
+    check(&file, from, &sources)?;
+    let mut sources = sources.iter();
+    store(target, to, &description, &targets, |tensor| {
+        // Both lists stand in the graph's order, one entry a parameter.
+        let source = sources.next().filter(|source| source.parameter == tensor.parameter);
+        let source = source.expect("both namings name every parameter");
+        Ok(foreign(tensor, read_ours(&mut file, source)?.into()))
+    })
+}
+
+fn store<'a>(
+    path: &Path,
+    naming: Naming,
+    description: &Description,
+    tensors: &[NamedTensor],
+    mut values: impl FnMut(&NamedTensor) -> Result<Cow<'a, [f32]>, WeightError>,
+) -> Result<(), WeightError> {
+    let shapes: Vec<_> = tensors.iter().map(|t| (t.name.clone(), t.layout.shape().to_vec())).collect();
+    write_tensors(path, &description.metadata(naming), &shapes, |index| values(&tensors[index]))
+}
+
+fn read_ours<R: Read + Seek>(
+    file: &mut WeightFile<R>,
+    tensor: &NamedTensor,
+) -> Result<Vec<f32>, WeightError> {
+    let values = file.read(&tensor.name)?.expect("`check` has found it readable");
+    Ok(if tensor.layout.is_kept() { values } else { tensor.layout.to_ours(&values) })
+}
+
+fn foreign<'a>(tensor: &NamedTensor, values: Cow<'a, [f32]>) -> Cow<'a, [f32]> {
+    if tensor.layout.is_kept() { values } else { tensor.layout.to_foreign(&values).into() }
+}
+
+/// Refuses a file whose tensors are not `expected`, apart from those that
+/// `naming` lets a file hold besides.
+fn check<R>(file: &WeightFile<R>, naming: Naming, expected: &[NamedTensor]) -> Result<(), WeightError>
+where
+    R: Read + Seek,
+{
+    let found = &file.header().tensors;
+    let mut mismatches = Mismatches::default();
+    for NamedTensor { name, layout, .. } in expected {
+        let shape = layout.shape().to_vec();
+        match found.get(name) {
+            None => mismatches.missing.push((name.clone(), shape)),
+            Some(info) if info.shape != shape => {
+                mismatches.reshaped.push((name.clone(), shape, info.shape.clone()));
+            }
+            Some(info) if !info.data_type.is_readable() => {
+                mismatches.unreadable.push((name.clone(), info.data_type.name));
+            }
+            Some(_) => {}
+        }
+    }
+    let names: BTreeSet<&str> = expected.iter().map(|tensor| tensor.name.as_str()).collect();
+    let surplus = found.iter().filter(|(name, _)| !names.contains(name.as_str()) && !naming.ignores(name));
+    mismatches.surplus.extend(surplus.map(|(name, info)| (name.clone(), info.shape.clone())));
+    if mismatches.is_empty() {
+        return Ok(());
+    }
+    Err(WeightError::Tensors { path: file.path().to_owned(), mismatches })
+}

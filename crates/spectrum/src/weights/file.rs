@@ -1,0 +1,206 @@
+//! Reading and writing safetensors files, one tensor at a time.
+//!
+//! The format is small and the border to foreign files, so it is read here
+//! and not by the crate that defines it: that one wants the whole file in
+//! memory, keeps the last of two tensors of one name, and writes metadata in
+//! an order that differs from run to run. The tests compare with it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use atomic_write_file::AtomicWriteFile;
+use serde_json::{Map, Value, json};
+
+use super::error::{FileProblem, WeightError};
+use super::header::{DataType, Header, MAX_HEADER_BYTES, METADATA, TensorInfo};
+
+/// Values converted at a time.
+const CHUNK: usize = 1 << 14;
+
+/// An open safetensors file whose header has been read and checked.
+///
+/// ```
+/// use decouple_spectrum::weights::file::{WeightFile, write_tensors};
+/// let folder = std::env::temp_dir().join("decouple-weight-file-example");
+/// std::fs::create_dir_all(&folder)?;
+/// let path = folder.join("two.safetensors");
+/// let tensors = [("scale".to_owned(), vec![2])];
+/// write_tensors(&path, &Default::default(), &tensors, |_| Ok([0.5, 2.0].as_slice().into()))?;
+/// assert_eq!(WeightFile::open(&path)?.read("scale")?, Some(vec![0.5, 2.0]));
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct WeightFile<R = File> {
+    path: PathBuf,
+    source: R,
+    header: Header,
+    /// Bytes before the first tensor.
+    data_start: u64,
+}
+
+impl WeightFile {
+    /// Opens the file at `path` and reads its header.
+    ///
+    /// # Errors
+    /// [`WeightError::Io`] and [`WeightError::File`].
+    pub fn open(path: &Path) -> Result<Self, WeightError> {
+        let source = File::open(path).map_err(|source| io_error(path, source))?;
+        Self::new(source, path)
+    }
+}
+
+impl<R: Read + Seek> WeightFile<R> {
+    /// Reads the header of `source`, which errors call `path`.
+    ///
+    /// Reads at most [`MAX_HEADER_BYTES`], and no tensor.
+    ///
+    /// # Errors
+    /// [`WeightError::Io`] and [`WeightError::File`].
+    pub fn new(mut source: R, path: &Path) -> Result<Self, WeightError> {
+        let (header, data_start) = match read_header(&mut source) {
+            Ok(Ok(read)) => read,
+            Ok(Err(problem)) => return Err(WeightError::File { path: path.to_owned(), problem }),
+            Err(source) => return Err(io_error(path, source)),
+        };
+        Ok(Self { path: path.to_owned(), source, header, data_start })
+    }
+
+    /// The file's name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names, types and shapes of the tensors, and the metadata.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The values of the tensor `name` as f32, or `None` where there is no such
+    /// tensor or its type is not one of the three that are read.
+    ///
+    /// Allocates the values and [`CHUNK`] more.
+    ///
+    /// # Errors
+    /// [`WeightError::Io`] when the file has become shorter.
+    pub fn read(&mut self, name: &str) -> Result<Option<Vec<f32>>, WeightError> {
+        let Some(info) = self.header.tensors.get(name).filter(|info| info.data_type.is_readable()) else {
+            return Ok(None);
+        };
+        let values = read_values(&mut self.source, self.data_start, info);
+        values.map(Some).map_err(|source| io_error(&self.path, source))
+    }
+}
+
+/// The header and the bytes up to its end. The outer error is the system's.
+fn read_header<R: Read + Seek>(source: &mut R) -> io::Result<Result<(Header, u64), FileProblem>> {
+    let file_bytes = source.seek(SeekFrom::End(0))?;
+    let Some(available) = file_bytes.checked_sub(8) else {
+        return Ok(Err(FileProblem::TooShort(file_bytes)));
+    };
+    source.seek(SeekFrom::Start(0))?;
+    let mut length = [0; 8];
+    source.read_exact(&mut length)?;
+    let found = u64::from_le_bytes(length);
+    if found > available.min(MAX_HEADER_BYTES) {
+        return Ok(Err(FileProblem::HeaderLength { found, available }));
+    }
+    let mut json = vec![0; found as usize];
+    source.read_exact(&mut json)?;
+    Ok(Header::parse(&json, available - found).map(|header| (header, 8 + found)))
+}
+
+fn read_values<R: Read + Seek>(source: &mut R, data_start: u64, info: &TensorInfo) -> io::Result<Vec<f32>> {
+    source.seek(SeekFrom::Start(data_start + info.begin))?;
+    let (count, width) = (info.len(), info.data_type.bytes);
+    let mut values = Vec::with_capacity(count);
+    let mut bytes = vec![0; CHUNK.min(count) * width];
+    while values.len() < count {
+        let chunk = &mut bytes[..CHUNK.min(count - values.len()) * width];
+        source.read_exact(chunk)?;
+        match info.data_type {
+            DataType::F32 => values.extend(chunk.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
+            DataType::F16 => values.extend(chunk.as_chunks().0.iter().map(|&b| half(u16::from_le_bytes(b)))),
+            _ => values.extend(chunk.as_chunks().0.iter().map(|&b| brain(u16::from_le_bytes(b)))),
+        }
+    }
+    Ok(values)
+}
+
+/// A bfloat16 is the upper half of an f32.
+fn brain(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// The value of an IEEE 754 binary16: 1 bit of sign, 5 of exponent with bias
+/// 15, 10 of fraction. Every one of them is exact in f32.
+fn half(bits: u16) -> f32 {
+    let sign = u32::from(bits >> 15) << 31;
+    let (exponent, fraction) = (u32::from(bits >> 10 & 31), u32::from(bits & 1023));
+    let magnitude = match exponent {
+        // Zero and subnormal numbers: multiples of 2^-24.
+        0 => (fraction as f32 * 2f32.powi(-24)).to_bits(),
+        31 => 255 << 23 | fraction << 13,
+        _ => (exponent + 112) << 23 | fraction << 13,
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+/// Writes `tensors` (name and shape) with `metadata` to `path` as f32, in the
+/// order given: equal arguments give equal bytes. `values` is asked for one
+/// tensor at a time, by its index. A file that was there before stays until the
+/// new one is complete.
+///
+/// # Errors
+/// [`WeightError::Io`], and those of `values`.
+///
+/// # Panics
+/// When `values` gives another number of values than the shape has.
+pub fn write_tensors<'a>(
+    path: &Path,
+    metadata: &BTreeMap<String, String>,
+    tensors: &[(String, Vec<usize>)],
+    mut values: impl FnMut(usize) -> Result<Cow<'a, [f32]>, WeightError>,
+) -> Result<(), WeightError> {
+    let io = |source| io_error(path, source);
+    let mut file = BufWriter::new(AtomicWriteFile::open(path).map_err(io)?);
+    let header = header_text(metadata, tensors);
+    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
+    file.write_all(header.as_bytes()).map_err(io)?;
+    for (index, (name, shape)) in tensors.iter().enumerate() {
+        let values = values(index)?;
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "{name}: not a value for each place");
+        for chunk in values.chunks(CHUNK) {
+            let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
+            file.write_all(&bytes).map_err(io)?;
+        }
+    }
+    let file = file.into_inner().map_err(|error| io(error.into_error()))?;
+    file.commit().map_err(io)
+}
+
+/// The header, with spaces at its end so that the values begin at a multiple
+/// of eight bytes.
+fn header_text(metadata: &BTreeMap<String, String>, tensors: &[(String, Vec<usize>)]) -> String {
+    let mut text = Map::new();
+    if !metadata.is_empty() {
+        text.insert(METADATA.to_owned(), json!(metadata));
+    }
+    let mut begin = 0;
+    for (name, shape) in tensors {
+        let end = begin + shape.iter().product::<usize>() * DataType::F32.bytes;
+        let info = json!({ "dtype": DataType::F32.name, "shape": shape, "data_offsets": [begin, end] });
+        text.insert(name.clone(), info);
+        begin = end;
+    }
+    let mut text = Value::Object(text).to_string();
+    text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
+    text
+}
+
+fn io_error(path: &Path, source: io::Error) -> WeightError {
+    WeightError::Io { path: path.to_owned(), source }
+}

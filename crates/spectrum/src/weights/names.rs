@@ -1,0 +1,139 @@
+//! What the parameters of a network are called in other frameworks.
+//!
+//! [`timm`] and [`keras`] hold one table a family each, from the layers of our
+//! graphs to theirs. What a layer's tensors are called, and how they lie in
+//! memory, follows from the operation and is the same for all families.
+
+mod keras;
+mod timm;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::NAMING_KEY;
+use super::error::WeightError;
+use super::header::Header;
+use super::layout::Layout;
+use crate::graph::{Graph, NodeId, ParameterId};
+use crate::network::NetworkSpec;
+
+/// Whose names and layouts a file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Naming {
+    /// Ours: the names of the graph's parameters, in their layouts.
+    Decouple,
+    /// Those of PyTorch's image models: Wightman's timm 1.0.
+    Timm,
+    /// Those of `keras.applications` of Keras 3, as `layer/variable`.
+    Keras,
+}
+
+impl Naming {
+    /// Every naming.
+    pub const ALL: [Self; 3] = [Self::Decouple, Self::Timm, Self::Keras];
+
+    /// The word for it in files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Decouple => "decouple",
+            Self::Timm => "timm",
+            Self::Keras => "keras",
+        }
+    }
+
+    /// The naming that `header` notes, or else the one that its names look
+    /// like: Keras' have a slash, and nobody but us says `gamma` after a dot.
+    pub fn of(header: &Header) -> Self {
+        let noted = header.metadata.get(NAMING_KEY);
+        if let Some(naming) = Self::ALL.into_iter().find(|naming| noted.is_some_and(|n| n == naming.name())) {
+            return naming;
+        }
+        let any = |test: fn(&str) -> bool| header.tensors.keys().any(|name| test(name));
+        if any(|name| name.contains('/')) {
+            Self::Keras
+        } else if any(|name| name.ends_with(".beta")) {
+            Self::Decouple
+        } else {
+            Self::Timm
+        }
+    }
+
+    /// Whether a file may hold the tensor `name` although no network of ours
+    /// uses it: timm counts the batches that a norm has seen, and its Inception
+    /// V3 has an auxiliary tower in training.
+    pub fn ignores(self, name: &str) -> bool {
+        self == Self::Timm && (name.ends_with(".num_batches_tracked") || name.starts_with("AuxLogits."))
+    }
+}
+
+impl fmt::Display for Naming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One tensor of a file, and the parameter of ours that it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedTensor {
+    /// Its name in the file.
+    pub name: String,
+    /// Its shape there, and where our values lie in it.
+    pub layout: Layout,
+    /// Which parameter of the graph it is.
+    pub parameter: ParameterId,
+}
+
+/// The tensors that a file of `naming` has for `graph`, which `network` lowers
+/// to, one for each parameter and in the graph's order.
+///
+/// # Errors
+/// [`WeightError::Unnamed`] when the framework has no such network, or none
+/// with this network's segments.
+pub fn named_tensors(
+    network: &NetworkSpec,
+    graph: &Graph,
+    naming: Naming,
+) -> Result<Vec<NamedTensor>, WeightError> {
+    let mut tensors = Vec::with_capacity(graph.parameters.len());
+    for (index, node) in graph.nodes.iter().enumerate() {
+        let parameters = node.op.parameters();
+        if parameters.is_empty() {
+            continue;
+        }
+        let refuse = |reason| WeightError::Unnamed { naming, layer: node.name.clone(), reason };
+        let layer = match naming {
+            Naming::Decouple => Ok(node.name.clone()),
+            Naming::Timm => timm::layer(network, node),
+            Naming::Keras => keras::layer(network, graph, NodeId(index)),
+        };
+        let layer = layer.map_err(refuse)?;
+        for id in parameters {
+            let parameter = graph.parameter(id);
+            let (name, layout) = match naming {
+                Naming::Decouple => (parameter.name.clone(), Ok(Layout::kept(&parameter.shape))),
+                Naming::Timm => (
+                    format!("{layer}.{}", timm::variable(parameter.role)),
+                    timm::layout(graph, node, &layer, parameter),
+                ),
+                Naming::Keras => (
+                    format!("{layer}/{}", keras::variable(network.family, node, parameter.role)),
+                    keras::layout(network.family, node, parameter),
+                ),
+            };
+            tensors.push(NamedTensor { name, layout: layout.map_err(refuse)?, parameter: id });
+        }
+    }
+    Ok(tensors)
+}
+
+/// The number after `prefix` in `text`.
+fn number(text: &str, prefix: &str) -> Option<usize> {
+    text.strip_prefix(prefix)?.parse().ok()
+}
+
+/// The four extents of a convolution's weights; uneven segments have none.
+fn extents(shape: &[usize]) -> Result<[usize; 4], &'static str> {
+    shape.try_into().map_err(|_| "its segments are uneven: 1, or a count that divides the channels, has one")
+}
