@@ -9,11 +9,14 @@
 pub mod budget;
 pub mod builder;
 pub mod cost;
+pub mod drawing;
 pub mod error;
 pub mod graph;
 pub mod module;
 pub mod network;
 pub mod networks;
+pub mod preprocessing;
 pub mod segments;
 pub mod separability;
 pub mod table;
+pub mod weights;
