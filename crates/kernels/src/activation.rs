@@ -82,7 +82,7 @@ pub fn backward_in_place(
 }
 
 per_isa! {
-    fn forward_chunk(a: Activation, x: &[f32], y: &mut [f32]) {
+    pub(crate) fn forward_chunk(a: Activation, x: &[f32], y: &mut [f32]) {
         match a {
             Activation::Relu => y.iter_mut().zip(x).for_each(|(y, &x)| *y = relu(x)),
             Activation::Elu => y.iter_mut().zip(x).for_each(|(y, &x)| *y = elu(x)),
@@ -104,7 +104,7 @@ per_isa! {
         }
     }
 
-    fn backward_in_place_chunk(a: Activation, y: &[f32], grad: &mut [f32]) {
+    pub(crate) fn backward_in_place_chunk(a: Activation, y: &[f32], grad: &mut [f32]) {
         let values = grad.iter_mut().zip(y);
         match a {
             Activation::Relu => values.for_each(|(grad, &y)| *grad = relu_gradient(y, *grad)),

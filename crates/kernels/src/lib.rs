@@ -13,6 +13,7 @@ pub mod buffer;
 pub mod conv;
 pub mod elementwise;
 pub mod error;
+pub mod fused;
 pub mod geometry;
 pub mod isa;
 pub mod linear;

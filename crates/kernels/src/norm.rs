@@ -5,7 +5,8 @@
 //! is all that inference needs. Backward, too, one pass sums and one writes.
 //! The number of channels is the length of the per-channel slices.
 
-pub use backward::{Normalization, backward, backward_inference};
+pub use backward::{InputGradient, NormSums, Normalization, backward, backward_inference};
+pub(crate) use statistics::MomentSums;
 pub use statistics::statistics;
 
 mod backward;
@@ -133,7 +134,7 @@ fn apply_then(
 }
 
 per_isa! {
-    fn apply_chunk(activation: Option<Activation>, x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
+    pub(crate) fn apply_chunk(activation: Option<Activation>, x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
         match activation {
             None => scale_shift(x, scale, shift, y, |value| value),
             Some(Activation::Relu) => scale_shift(x, scale, shift, y, relu),

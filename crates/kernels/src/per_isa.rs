@@ -10,11 +10,11 @@
 macro_rules! per_isa {
     ($(
         $(#[$attribute:meta])*
-        fn $name:ident($($argument:ident: $type:ty),* $(,)?) $body:block
+        $vis:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $body:block
     )*) => {$(
         $(#[$attribute])*
         #[allow(clippy::too_many_arguments, reason = "the context comes on top of what the loop needs")]
-        fn $name(ctx: &$crate::isa::Context, $($argument: $type),*) {
+        $vis fn $name(ctx: &$crate::isa::Context, $($argument: $type),*) {
             #[inline(always)]
             #[allow(clippy::too_many_arguments, reason = "as the function around it")]
             fn portable($($argument: $type),*) $body

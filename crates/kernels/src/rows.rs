@@ -65,6 +65,14 @@ pub(crate) fn split_doubles(scratch: &mut [f32], count: usize) -> (&mut [f64], &
     (doubles, rest)
 }
 
+/// The first `count` doubles of scratch that [`split_doubles`] has split.
+pub(crate) fn doubles(scratch: &[f32], count: usize) -> &[f64] {
+    // SAFETY: every bit pattern is a valid f64, and `align_to` keeps to the slice.
+    let (before, doubles, after) = unsafe { scratch[..2 * count].align_to::<f64>() };
+    assert!(before.is_empty() && after.is_empty(), "scratch starts at a multiple of eight bytes");
+    doubles
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,6 @@ use rayon::prelude::*;
 use super::{
     correlation::{Correlation, Run},
     panel::{Panel, Panels},
-    strips::for_each_strip,
 };
 use crate::{
     buffer::Buffer,
@@ -30,14 +29,18 @@ use crate::{
 /// Packed weights of a block of input channels: at most 384 KiB.
 const BLOCK_VALUES: usize = 96 << 10;
 
-/// Computes every value of `target`, the batch that `c` makes of `source`.
-pub(super) fn correlate(ctx: &Context, c: &Correlation, source: &[f32], weights: &[f32], target: &mut [f32]) {
-    let packed = pack(ctx, c, weights);
-    let widest = c.runs().iter().map(|run| run.source_c).max().unwrap_or(0);
-    let zeros = ctx.pool.take_zeroed(widest);
-    for_each_strip(c, source, target, |source, target, first_row| {
-        Strip { c, packed: &packed, zeros: &zeros, source, target, first_row }.compute(ctx);
-    });
+/// Computes the rows of `target` from `first_row` of one image on. `zeros` are
+/// as many as any group has source channels.
+pub(super) fn rows(
+    ctx: &Context,
+    c: &Correlation,
+    packed: &[f32],
+    zeros: &[f32],
+    source: &[f32],
+    target: &mut [f32],
+    first_row: usize,
+) {
+    Strip { c, packed, zeros, source, target, first_row }.compute(ctx);
 }
 
 /// Source channels of a block, and the number of blocks.
@@ -47,7 +50,8 @@ fn input_blocks(run: &Run, panels: &Panels) -> (usize, usize) {
     (inputs, run.source_c.div_ceil(inputs))
 }
 
-fn pack(ctx: &Context, c: &Correlation, weights: &[f32]) -> Buffer {
+/// The weights of `c` in the order that [`rows`] reads them.
+pub(super) fn pack(ctx: &Context, c: &Correlation, weights: &[f32]) -> Buffer {
     let len = |run: &Run| run.groups * Panels::new(ctx.isa(), c, run).group_len();
     let mut packed = ctx.pool.take(c.runs().iter().map(len).sum());
     let mut rest: &mut [f32] = &mut packed;

@@ -20,7 +20,7 @@ use crate::geometry::{ConvGeometry, MapShape, partition};
 
 /// Which sum of a convolution is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     /// The output from the input.
     Forward,
     /// The gradient of the input from the gradient of the output.

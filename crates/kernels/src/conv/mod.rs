@@ -10,12 +10,16 @@ mod correlation;
 mod gather;
 mod outer;
 mod panel;
+mod prepared;
 mod strips;
 #[cfg(test)]
 mod tests;
 mod window;
 
-use correlation::{Correlation, Direction};
+use correlation::Correlation;
+pub(crate) use correlation::Direction;
+pub(crate) use prepared::{Prepared, WeightSums};
+use strips::{for_each_strip, sum_over_strips};
 
 use crate::{
     error::ShapeError,
@@ -140,14 +144,11 @@ pub fn backward_weights(
         grad_weights.fill(0.0);
         return Ok(());
     }
-    let c = Correlation::new(g, Direction::Forward);
-    if g.is_pointwise() {
-        outer::backward_weights(ctx, &c.as_one_column(batch), x, grad_y, grad_weights);
-    } else if window::fits_weights(&c) {
-        window::backward_weights(ctx, &c, x, grad_y, grad_weights);
-    } else {
-        outer::backward_weights(ctx, &c, x, grad_y, grad_weights);
-    }
+    let sums = WeightSums::new(ctx, g, batch);
+    let sum = sum_over_strips(ctx, &sums.strips, sums.len(), |strip, is_first, part| {
+        sums.add_strip(ctx, x, grad_y, &strip, is_first, part);
+    });
+    sums.finish(ctx, &sum, grad_weights);
     Ok(())
 }
 
@@ -163,13 +164,13 @@ fn correlate(
     if target.is_empty() {
         return;
     }
-    let c = Correlation::new(g, direction);
-    match path(g, ctx.isa()) {
-        Path::Pointwise => {
-            let batch = source.len() / c.source.len();
-            broadcast::correlate(ctx, &c.as_one_column(batch), source, weights, target);
-        }
-        Path::Broadcast => broadcast::correlate(ctx, &c, source, weights, target),
-        Path::Window => window::correlate(ctx, &c, source, weights, target),
-    }
+    let prepared = Prepared::new(ctx, g, direction, weights);
+    let source_len = match direction {
+        Direction::Forward => g.input().len(),
+        Direction::Backward => g.output().len(),
+    };
+    let c = prepared.correlation(source.len() / source_len);
+    for_each_strip(&c, source, target, |source, target, first_row| {
+        prepared.rows(ctx, &c, source, target, first_row);
+    });
 }

@@ -17,7 +17,7 @@ use super::{
     correlation::{Correlation, Run},
     gather::Gather,
     panel::Panels,
-    strips::{Strip, Strips, sum_over_strips},
+    strips::Strip,
 };
 use crate::{
     isa::{Context, Isa},
@@ -26,33 +26,29 @@ use crate::{
 
 /// Pixels of a strip: a panel of their gradients and a tile of their inputs stay
 /// in the first-level cache.
-const STRIP_PIXELS: usize = 128;
+pub(super) const STRIP_PIXELS: usize = 128;
 
-/// Computes every value of `grad_weights` from the batch `x`, `grad_y`. `c` is
-/// the forward correlation.
-pub(super) fn backward_weights(
-    ctx: &Context,
-    c: &Correlation,
-    x: &[f32],
-    grad_y: &[f32],
-    grad_weights: &mut [f32],
-) {
-    let packed_len = |run: &Run| run.groups * Panels::new(ctx.isa(), c, run).group_len();
-    let len = c.runs().iter().map(packed_len).sum();
-    let strips = Strips::new(x.len() / c.source.len(), c.target, STRIP_PIXELS * c.target.c);
-    let sum = sum_over_strips(ctx, &strips, len, |strip, is_first, sums| {
-        add_strip(ctx, c, x, grad_y, &strip, is_first, sums);
-    });
-    let mut packed = &sum[..len];
+/// Packed values of the gradient.
+pub(super) fn sums_len(ctx: &Context, c: &Correlation) -> usize {
+    c.runs().iter().map(|run| run_len(ctx.isa(), c, run)).sum()
+}
+
+fn run_len(isa: Isa, c: &Correlation, run: &Run) -> usize {
+    run.groups * Panels::new(isa, c, run).group_len()
+}
+
+/// From packed order to that of the weights.
+pub(super) fn unpack(ctx: &Context, c: &Correlation, packed: &[f32], grad_weights: &mut [f32]) {
+    let mut packed = packed;
     for run in c.runs() {
-        let packed = packed.split_off(..packed_len(run)).unwrap_or_default();
+        let packed = packed.split_off(..run_len(ctx.isa(), c, run)).unwrap_or_default();
         let range = run.weight_start..run.weight_start + run.weight_count(c.taps());
-        unpack(ctx.isa(), c, run, packed, &mut grad_weights[range]);
+        unpack_run(ctx.isa(), c, run, packed, &mut grad_weights[range]);
     }
 }
 
 /// From `[group][panel][tap][input][lane]` to `[output][input][tap]`.
-fn unpack(isa: Isa, c: &Correlation, run: &Run, packed: &[f32], grad_weights: &mut [f32]) {
+fn unpack_run(isa: Isa, c: &Correlation, run: &Run, packed: &[f32], grad_weights: &mut [f32]) {
     let panels = Panels::new(isa, c, run);
     let taps = c.taps();
     let outputs = grad_weights.par_chunks_mut(run.source_c * taps).enumerate();
@@ -70,7 +66,7 @@ fn unpack(isa: Isa, c: &Correlation, run: &Run, packed: &[f32], grad_weights: &m
 
 /// Adds one strip of pixels to the packed gradient, which lies as
 /// `[group][panel][tap][input][lane]`, run by run; overwrites it where `is_first`.
-fn add_strip(
+pub(super) fn add_strip(
     ctx: &Context,
     c: &Correlation,
     x: &[f32],

@@ -23,8 +23,8 @@
 mod rows;
 mod weights;
 
-pub(super) use rows::correlate;
-pub(super) use weights::backward_weights;
+pub(super) use rows::{pack, rows};
+pub(super) use weights::{STRIP_PIXELS, add_strip, sums_len, unpack};
 
 use super::correlation::{Correlation, Run};
 use crate::{

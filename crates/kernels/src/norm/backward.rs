@@ -9,7 +9,7 @@ use crate::{
     error::ShapeError,
     isa::Context,
     per_isa::per_isa,
-    rows::{BLOCK, chunk_of, lane_count, part_values, repeat, row_count, split_doubles},
+    rows::{BLOCK, chunk_of, doubles, lane_count, part_values, repeat, row_count, split_doubles},
 };
 
 /// What the forward pass normalised with; one value a channel each.
@@ -46,16 +46,12 @@ pub fn backward(
     grad_beta: &mut [f32],
 ) -> Result<(), ShapeError> {
     let rows = check(normalization, x, grad_y, grad_x, grad_gamma.as_deref(), grad_beta)?;
-    let channels = normalization.mean.len();
-    let mut sums = ctx.pool.take(channels);
-    let grad_gamma = grad_gamma.unwrap_or(&mut sums);
-    parameter_gradients(ctx, normalization, rows, x, grad_y, grad_gamma, grad_beta);
-    write_input_gradient(ctx, normalization, x, grad_y, grad_x, |channel| {
-        let per_row = 1.0 / rows as f32;
-        let inverse_std = normalization.inverse_std[channel];
-        (-grad_beta[channel] * per_row, -grad_gamma[channel] * inverse_std * per_row)
-    });
-    Ok(())
+    let mut unwanted = ctx.pool.take(normalization.mean.len());
+    let grad_gamma = grad_gamma.unwrap_or(&mut unwanted);
+    let sums = NormSums::of(ctx, normalization.mean, x, grad_y)?;
+    sums.parameter_gradients(normalization.inverse_std, grad_gamma, grad_beta)?;
+    InputGradient::through_batch(ctx, normalization, rows, grad_gamma, grad_beta)?
+        .apply_all(ctx, x, grad_y, grad_x)
 }
 
 /// Gradients of the same formula with `mean` and `inverse_std` frozen:
@@ -73,12 +69,11 @@ pub fn backward_inference(
     grad_gamma: Option<&mut [f32]>,
     grad_beta: &mut [f32],
 ) -> Result<(), ShapeError> {
-    let rows = check(normalization, x, grad_y, grad_x, grad_gamma.as_deref(), grad_beta)?;
-    let mut sums = ctx.pool.take(normalization.mean.len());
-    let grad_gamma = grad_gamma.unwrap_or(&mut sums);
-    parameter_gradients(ctx, normalization, rows, x, grad_y, grad_gamma, grad_beta);
-    write_input_gradient(ctx, normalization, x, grad_y, grad_x, |_| (0.0, 0.0));
-    Ok(())
+    check(normalization, x, grad_y, grad_x, grad_gamma.as_deref(), grad_beta)?;
+    let mut unwanted = ctx.pool.take(normalization.mean.len());
+    let sums = NormSums::of(ctx, normalization.mean, x, grad_y)?;
+    sums.parameter_gradients(normalization.inverse_std, grad_gamma.unwrap_or(&mut unwanted), grad_beta)?;
+    InputGradient::new(ctx, normalization, |_| (0.0, 0.0)).apply_all(ctx, x, grad_y, grad_x)
 }
 
 fn check(
@@ -103,76 +98,190 @@ fn check(
     Ok(rows)
 }
 
-/// The two sums over rows that all gradients are made of.
-fn parameter_gradients(
-    ctx: &Context,
-    normalization: Normalization<'_>,
-    rows: usize,
-    x: &[f32],
-    grad_y: &[f32],
-    grad_gamma: &mut [f32],
-    grad_beta: &mut [f32],
-) {
-    let channels = normalization.mean.len();
-    let lanes = lane_count(channels);
-    let mut mean = ctx.pool.take(lanes);
-    repeat(normalization.mean, &mut mean);
-    let mut scratch = ctx.pool.take(REDUCTION_PARTS * 6 * lanes);
-    let (doubles, floats) = split_doubles(&mut scratch, REDUCTION_PARTS * 2 * lanes);
-    doubles.par_chunks_mut(2 * lanes).zip(floats.par_chunks_mut(2 * lanes)).enumerate().for_each(
-        |(part, (totals, block))| {
-            let values = part_values(rows, channels, part);
-            totals.fill(0.0);
-            let (sums, products) = block.split_at_mut(lanes);
-            let blocks = x[values.clone()].chunks(BLOCK * lanes).zip(grad_y[values].chunks(BLOCK * lanes));
-            for (x, grad_y) in blocks {
-                sums.fill(0.0);
-                products.fill(0.0);
-                add_products(ctx, x, grad_y, &mean, sums, products);
-                let block = sums.iter().chain(&*products);
-                totals.iter_mut().zip(block).for_each(|(total, &block)| *total += f64::from(block));
-            }
-        },
-    );
-    for channel in 0..channels {
-        let (mut sum, mut product) = (0.0, 0.0);
-        for totals in doubles.chunks(2 * lanes) {
-            let (sums, products) = totals.split_at(lanes);
-            sum += sums[channel..].iter().step_by(channels).sum::<f64>();
-            product += products[channel..].iter().step_by(channels).sum::<f64>();
+/// The two sums over rows that all gradients are made of: of the gradient, and
+/// of the gradient times `x - mean`, channel by channel.
+pub struct NormSums {
+    channels: usize,
+    /// Repeated over the lanes of a step.
+    mean: Buffer,
+    /// Sums and products in f64, then room for a block's in f32.
+    sums: Buffer,
+}
+
+impl NormSums {
+    /// Sums of nothing yet, for batch statistics with this `mean`.
+    pub fn new(ctx: &Context, mean: &[f32]) -> Self {
+        let lanes = lane_count(mean.len());
+        let mut mean_lanes = ctx.pool.take(lanes);
+        repeat(mean, &mut mean_lanes);
+        Self { channels: mean.len(), mean: mean_lanes, sums: ctx.pool.take_zeroed(6 * lanes) }
+    }
+
+    /// The sums of `grad_y` and `grad_y (x - mean)`, both (rows, channels), in
+    /// [`REDUCTION_PARTS`] parts on all threads.
+    ///
+    /// # Errors
+    /// [`ShapeError`] when `x` is not whole rows or `grad_y` has another length.
+    pub fn of(ctx: &Context, mean: &[f32], x: &[f32], grad_y: &[f32]) -> Result<Self, ShapeError> {
+        const OP: &str = "batch norm sums";
+        let rows = row_count(OP, "x", mean.len(), x.len())?;
+        ShapeError::check(OP, "grad_y", x.len(), grad_y.len())?;
+        let mut parts: Vec<Self> = (0..REDUCTION_PARTS).map(|_| Self::new(ctx, mean)).collect();
+        parts.par_iter_mut().enumerate().for_each(|(part, sums)| {
+            let values = part_values(rows, mean.len(), part);
+            sums.add(ctx, &x[values.clone()], &grad_y[values]);
+        });
+        let mut parts = parts.into_iter();
+        let mut total = parts.next().unwrap_or_else(|| Self::new(ctx, mean));
+        parts.for_each(|part| total.merge(&part));
+        Ok(total)
+    }
+
+    /// Sums of nothing yet, for the same statistics.
+    pub(crate) fn like(&self, ctx: &Context) -> Self {
+        Self::new(ctx, &self.mean[..self.channels])
+    }
+
+    /// Adds the rows of `x` and `grad_y`, on this thread.
+    pub(crate) fn add(&mut self, ctx: &Context, x: &[f32], grad_y: &[f32]) {
+        let lanes = self.mean.len();
+        let (totals, block) = split_doubles(&mut self.sums, 2 * lanes);
+        let (sums, products) = block.split_at_mut(lanes);
+        for (x, grad_y) in x.chunks(BLOCK * lanes).zip(grad_y.chunks(BLOCK * lanes)) {
+            sums.fill(0.0);
+            products.fill(0.0);
+            add_products(ctx, x, grad_y, &self.mean, sums, products);
+            let block = sums.iter().chain(&*products);
+            totals.iter_mut().zip(block).for_each(|(total, &block)| *total += f64::from(block));
         }
-        grad_beta[channel] = sum as f32;
-        grad_gamma[channel] = (product * f64::from(normalization.inverse_std[channel])) as f32;
+    }
+
+    /// Adds the sums of other rows.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let lanes = self.mean.len();
+        let (totals, _) = split_doubles(&mut self.sums, 2 * lanes);
+        totals.iter_mut().zip(doubles(&other.sums, 2 * lanes)).for_each(|(total, other)| *total += other);
+    }
+
+    /// `grad_beta = sum(grad_y)` and `grad_gamma = sum(grad_y (x - mean)) inverse_std`,
+    /// overwriting both; one value a channel.
+    ///
+    /// # Errors
+    /// [`ShapeError`] when a length does not match.
+    pub fn parameter_gradients(
+        &self,
+        inverse_std: &[f32],
+        grad_gamma: &mut [f32],
+        grad_beta: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        const OP: &str = "batch norm parameter gradients";
+        ShapeError::check(OP, "inverse_std", self.channels, inverse_std.len())?;
+        ShapeError::check(OP, "grad_gamma", self.channels, grad_gamma.len())?;
+        ShapeError::check(OP, "grad_beta", self.channels, grad_beta.len())?;
+        let lanes = self.mean.len();
+        let (sums, products) = doubles(&self.sums, 2 * lanes).split_at(lanes);
+        let total =
+            |lanes: &[f64], channel: usize| lanes[channel..].iter().step_by(self.channels).sum::<f64>();
+        for channel in 0..self.channels {
+            grad_beta[channel] = total(sums, channel) as f32;
+            grad_gamma[channel] = (total(products, channel) * f64::from(inverse_std[channel])) as f32;
+        }
+        Ok(())
     }
 }
 
-/// `grad_x = gamma inverse_std (grad_y + constant + slope (x - mean))`, where
-/// `terms` gives (constant, slope) of a channel.
-fn write_input_gradient(
-    ctx: &Context,
-    normalization: Normalization<'_>,
-    x: &[f32],
-    grad_y: &[f32],
-    grad_x: &mut [f32],
-    terms: impl Fn(usize) -> (f32, f32),
-) {
-    let Normalization { mean, inverse_std, gamma } = normalization;
-    let lanes = lane_count(mean.len());
-    let mut coefficients: Buffer = ctx.pool.take(4 * lanes);
-    let (factor, rest) = coefficients.split_at_mut(lanes);
-    let (constant, rest) = rest.split_at_mut(lanes);
-    let (slope, mean_lanes) = rest.split_at_mut(lanes);
-    repeat(mean, mean_lanes);
-    for lane in 0..lanes {
-        let channel = lane % mean.len();
-        factor[lane] = gamma.map_or(1.0, |gamma| gamma[channel]) * inverse_std[channel];
-        (constant[lane], slope[lane]) = terms(channel);
+impl std::fmt::Debug for NormSums {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NormSums of {} channels", self.channels)
     }
-    let (factor, constant, slope, mean) = (&*factor, &*constant, &*slope, &*mean_lanes);
-    let chunk = chunk_of(lanes);
-    grad_x.par_chunks_mut(chunk).zip(x.par_chunks(chunk).zip(grad_y.par_chunks(chunk))).for_each(
-        |(grad_x, (x, grad_y))| gradient_chunk(ctx, x, grad_y, factor, constant, slope, mean, grad_x),
-    );
+}
+
+/// The gradient of the input from that of the output, row by row:
+/// `grad_x = factor (grad_y + constant + slope (x - mean))`.
+pub struct InputGradient {
+    /// Factor, constant, slope and mean, each repeated over the lanes of a step.
+    coefficients: Buffer,
+}
+
+impl InputGradient {
+    /// The gradient through the batch's own statistics over `rows` rows; see
+    /// [`backward`].
+    ///
+    /// # Errors
+    /// [`ShapeError`] when a length does not match.
+    pub fn through_batch(
+        ctx: &Context,
+        normalization: Normalization<'_>,
+        rows: usize,
+        grad_gamma: &[f32],
+        grad_beta: &[f32],
+    ) -> Result<Self, ShapeError> {
+        const OP: &str = "batch norm input gradient";
+        let channels = normalization.mean.len();
+        ShapeError::check(OP, "inverse_std", channels, normalization.inverse_std.len())?;
+        ShapeError::check(OP, "grad_gamma", channels, grad_gamma.len())?;
+        ShapeError::check(OP, "grad_beta", channels, grad_beta.len())?;
+        Ok(Self::new(ctx, normalization, |channel| {
+            let per_row = 1.0 / rows as f32;
+            let inverse_std = normalization.inverse_std[channel];
+            (-grad_beta[channel] * per_row, -grad_gamma[channel] * inverse_std * per_row)
+        }))
+    }
+
+    /// `terms` gives (constant, slope) of a channel.
+    fn new(ctx: &Context, normalization: Normalization<'_>, terms: impl Fn(usize) -> (f32, f32)) -> Self {
+        let Normalization { mean, inverse_std, gamma } = normalization;
+        let lanes = lane_count(mean.len());
+        let mut coefficients: Buffer = ctx.pool.take(4 * lanes);
+        let (factor, rest) = coefficients.split_at_mut(lanes);
+        let (constant, rest) = rest.split_at_mut(lanes);
+        let (slope, mean_lanes) = rest.split_at_mut(lanes);
+        repeat(mean, mean_lanes);
+        for lane in 0..lanes {
+            let channel = lane % mean.len();
+            factor[lane] = gamma.map_or(1.0, |gamma| gamma[channel]) * inverse_std[channel];
+            (constant[lane], slope[lane]) = terms(channel);
+        }
+        Self { coefficients }
+    }
+
+    /// Overwrites `grad_x`, on all threads. `x`, `grad_y` and `grad_x` are rows
+    /// of as many channels as the normalization.
+    ///
+    /// # Errors
+    /// [`ShapeError`] when the lengths differ.
+    pub fn apply_all(
+        &self,
+        ctx: &Context,
+        x: &[f32],
+        grad_y: &[f32],
+        grad_x: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        const OP: &str = "batch norm input gradient";
+        ShapeError::check(OP, "grad_y", x.len(), grad_y.len())?;
+        ShapeError::check(OP, "grad_x", x.len(), grad_x.len())?;
+        let chunk = chunk_of(self.coefficients.len() / 4);
+        grad_x
+            .par_chunks_mut(chunk)
+            .zip(x.par_chunks(chunk).zip(grad_y.par_chunks(chunk)))
+            .for_each(|(grad_x, (x, grad_y))| self.apply(ctx, x, grad_y, grad_x));
+        Ok(())
+    }
+
+    /// Overwrites `grad_x`, on this thread.
+    pub(crate) fn apply(&self, ctx: &Context, x: &[f32], grad_y: &[f32], grad_x: &mut [f32]) {
+        let lanes = self.coefficients.len() / 4;
+        let (factor, rest) = self.coefficients.split_at(lanes);
+        let (constant, rest) = rest.split_at(lanes);
+        let (slope, mean) = rest.split_at(lanes);
+        gradient_chunk(ctx, x, grad_y, factor, constant, slope, mean, grad_x);
+    }
+}
+
+impl std::fmt::Debug for InputGradient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "InputGradient of {} lanes", self.coefficients.len() / 4)
+    }
 }
 
 per_isa! {

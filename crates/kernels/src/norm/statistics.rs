@@ -5,11 +5,11 @@ use rayon::prelude::*;
 
 use crate::{
     REDUCTION_PARTS,
+    buffer::Buffer,
     error::ShapeError,
-    geometry::partition,
     isa::Context,
     per_isa::per_isa,
-    rows::{BLOCK, lane_count, part_values, row_count, split_doubles},
+    rows::{BLOCK, doubles, lane_count, part_values, row_count, split_doubles},
 };
 
 /// `mean[c]` and `variance[c]` (biased: over the number of values) of every
@@ -38,30 +38,63 @@ pub fn statistics(
     if rows == 0 {
         return Err(ShapeError { op: OP, argument: "x", expected: channels, found: 0 });
     }
-    let lanes = lane_count(channels);
-    let mut scratch = ctx.pool.take(REDUCTION_PARTS * 7 * lanes);
-    let (doubles, floats) = split_doubles(&mut scratch, REDUCTION_PARTS * 2 * lanes);
-    doubles.par_chunks_mut(2 * lanes).zip(floats.par_chunks_mut(3 * lanes)).enumerate().for_each(
-        |(part, (doubles, floats))| {
-            let values = &x[part_values(rows, channels, part)];
-            let (means, squares) = doubles.split_at_mut(lanes);
-            lane_moments(ctx, values, means, squares, floats);
-            fold_lanes(values, channels, means, squares);
-        },
-    );
-    let counts: [f64; REDUCTION_PARTS] =
-        std::array::from_fn(|part| partition(rows, REDUCTION_PARTS, part).len() as f64);
-    for (channel, (mean, variance)) in mean.iter_mut().zip(variance).enumerate() {
-        let parts = doubles.chunks_exact(2 * lanes).zip(counts).map(|(moments, count)| Moments {
-            count,
-            mean: moments[channel],
-            squares: moments[lanes + channel],
-        });
-        let all = Moments::merged(parts);
-        *mean = all.mean as f32;
-        *variance = (all.squares / rows as f64) as f32;
-    }
+    let mut parts = MomentSums::parts(ctx, channels);
+    parts.par_iter_mut().enumerate().for_each(|(part, moments)| {
+        moments.add(ctx, &x[part_values(rows, channels, part)]);
+    });
+    MomentSums::finish(&parts, mean, variance);
     Ok(())
+}
+
+/// Moments of every channel of one part of a map, which arrives in pieces.
+pub(crate) struct MomentSums {
+    channels: usize,
+    count: f64,
+    /// Mean and squared deviations of the pieces so far, one a channel; then of
+    /// the lanes of a piece; then scratch in f32.
+    buffer: Buffer,
+}
+
+impl MomentSums {
+    /// One for each of the [`REDUCTION_PARTS`].
+    pub(crate) fn parts(ctx: &Context, channels: usize) -> Vec<Self> {
+        let len = 4 * channels + 7 * lane_count(channels);
+        (0..REDUCTION_PARTS)
+            .map(|_| Self { channels, count: 0.0, buffer: ctx.pool.take_zeroed(len) })
+            .collect()
+    }
+
+    /// Adds the rows of `values`, on this thread.
+    pub(crate) fn add(&mut self, ctx: &Context, values: &[f32]) {
+        let (channels, lanes) = (self.channels, lane_count(self.channels));
+        let (all, floats) = split_doubles(&mut self.buffer, 2 * channels + 2 * lanes);
+        let (so_far, piece) = all.split_at_mut(2 * channels);
+        let (means, squares) = piece.split_at_mut(lanes);
+        lane_moments(ctx, values, means, squares, floats);
+        fold_lanes(values, channels, means, squares);
+        let count = (values.len() / channels) as f64;
+        let (mean, square) = so_far.split_at_mut(channels);
+        for channel in 0..channels {
+            let before = Moments { count: self.count, mean: mean[channel], squares: square[channel] };
+            let piece = Moments { count, mean: means[channel], squares: squares[channel] };
+            let all = Moments::merged([before, piece].into_iter());
+            (mean[channel], square[channel]) = (all.mean, all.squares);
+        }
+        self.count += count;
+    }
+
+    /// Mean and (biased) variance of all `parts` together, one a channel.
+    pub(crate) fn finish(parts: &[Self], mean: &mut [f32], variance: &mut [f32]) {
+        let channels = mean.len();
+        for (channel, (mean, variance)) in mean.iter_mut().zip(variance).enumerate() {
+            let all = Moments::merged(parts.iter().map(|part| {
+                let moments = doubles(&part.buffer, 2 * channels);
+                Moments { count: part.count, mean: moments[channel], squares: moments[channels + channel] }
+            }));
+            *mean = all.mean as f32;
+            *variance = (all.squares / all.count) as f32;
+        }
+    }
 }
 
 /// What is known of a set of values: how many, their mean, and the sum of

@@ -8,10 +8,7 @@ use std::ops::Range;
 use super::{Broadcasts, Channels, Feed, Layout, Rotations};
 use crate::{
     buffer::Buffer,
-    conv::{
-        correlation::{Correlation, Run},
-        strips::for_each_strip,
-    },
+    conv::correlation::{Correlation, Run},
     isa::{Context, Isa},
     simd::{self, Kernel, MAX_LANES, Simd, dispatch, with_constant},
 };
@@ -23,20 +20,6 @@ const NEAR_VALUES: usize = 64 << 10;
 
 /// Values in a cache line.
 const LINE: usize = 16;
-
-/// Computes every value of `target`, the batch that `c` makes of `source`.
-pub(in crate::conv) fn correlate(
-    ctx: &Context,
-    c: &Correlation,
-    source: &[f32],
-    weights: &[f32],
-    target: &mut [f32],
-) {
-    let packed = pack(ctx, c, weights);
-    for_each_strip(c, source, target, |source, target, first_row| {
-        strip(ctx, c, &packed, source, target, first_row);
-    });
-}
 
 /// Two vectors of targets share an operand where the registers allow it.
 fn layout(isa: Isa, c: &Correlation, run: &Run) -> Layout {
@@ -50,8 +33,8 @@ fn run_len(isa: Isa, c: &Correlation, run: &Run) -> usize {
     layout.blocks() * layout.block_len(c)
 }
 
-/// The weights of `c` in the order that [`strip`] reads them.
-fn pack(ctx: &Context, c: &Correlation, weights: &[f32]) -> Buffer {
+/// The weights of `c` in the order that [`rows`] reads them.
+pub(in crate::conv) fn pack(ctx: &Context, c: &Correlation, weights: &[f32]) -> Buffer {
     let lens = c.runs().iter().map(|run| run_len(ctx.isa(), c, run));
     let mut packed = ctx.pool.take_zeroed(lens.sum());
     let mut start = 0;
@@ -63,7 +46,7 @@ fn pack(ctx: &Context, c: &Correlation, weights: &[f32]) -> Buffer {
 }
 
 /// Computes the rows of `target` from `first_row` of one image on.
-fn strip(
+pub(in crate::conv) fn rows(
     ctx: &Context,
     c: &Correlation,
     packed: &[f32],
@@ -71,7 +54,7 @@ fn strip(
     target: &mut [f32],
     first_row: usize,
 ) {
-    let rows = target.len() / (c.target.w * c.target.c);
+    let row_count = target.len() / (c.target.w * c.target.c);
     let mut packed = packed;
     for run in c.runs() {
         let layout = layout(ctx.isa(), c, run);
@@ -99,11 +82,11 @@ fn strip(
             kernel(ctx, rows);
         };
         if weights.len() <= NEAR_VALUES {
-            for row in 0..rows {
+            for row in 0..row_count {
                 (0..blocks).for_each(|index| compute(index, row..row + 1, Some((index, blocks))));
             }
         } else {
-            (0..blocks).for_each(|index| compute(index, 0..rows, None));
+            (0..blocks).for_each(|index| compute(index, 0..row_count, None));
         }
     }
 }

@@ -11,31 +11,19 @@ use crate::{
     conv::{
         correlation::{Correlation, Run},
         gather::Gather,
-        strips::{Strip, Strips, sum_over_strips},
+        strips::Strip,
     },
     isa::{Context, Isa},
     simd::{self, Kernel, MAX_LANES, Simd, dispatch, with_constant},
 };
 
-/// Gradient values of a strip in one block: a vector's channels of so many
-/// pixels stay in the first-level cache, beside those of the input.
-const BLOCK_PIXELS: usize = 256;
+/// Pixels of a strip: a vector's channels of their gradients stay in the
+/// first-level cache, beside those of the input.
+pub(in crate::conv) const STRIP_PIXELS: usize = 256;
 
-/// Computes every value of `grad_weights` from the batch `x`, `grad_y`. `c` is
-/// the forward correlation.
-pub(in crate::conv) fn backward_weights(
-    ctx: &Context,
-    c: &Correlation,
-    x: &[f32],
-    grad_y: &[f32],
-    grad_weights: &mut [f32],
-) {
-    let len = c.runs().iter().map(|run| run_len(ctx.isa(), c, run)).sum();
-    let strips = Strips::new(x.len() / c.source.len(), c.target, BLOCK_PIXELS * c.target.c);
-    let sum = sum_over_strips(ctx, &strips, len, |strip, is_first, sums| {
-        add_strip(ctx, c, x, grad_y, &strip, is_first, sums);
-    });
-    unpack(ctx, c, &sum, grad_weights);
+/// Packed values of the gradient.
+pub(in crate::conv) fn sums_len(ctx: &Context, c: &Correlation) -> usize {
+    c.runs().iter().map(|run| run_len(ctx.isa(), c, run)).sum()
 }
 
 fn layout(isa: Isa, run: &Run) -> Layout {
@@ -49,7 +37,7 @@ fn run_len(isa: Isa, c: &Correlation, run: &Run) -> usize {
 }
 
 /// From packed order to that of the weights.
-fn unpack(ctx: &Context, c: &Correlation, packed: &[f32], grad_weights: &mut [f32]) {
+pub(in crate::conv) fn unpack(ctx: &Context, c: &Correlation, packed: &[f32], grad_weights: &mut [f32]) {
     let mut start = 0;
     for run in c.runs() {
         layout(ctx.isa(), run)
@@ -60,7 +48,7 @@ fn unpack(ctx: &Context, c: &Correlation, packed: &[f32], grad_weights: &mut [f3
 
 /// Adds one strip of pixels to the packed gradient, or overwrites it where
 /// `is_first`.
-fn add_strip(
+pub(in crate::conv) fn add_strip(
     ctx: &Context,
     c: &Correlation,
     x: &[f32],

@@ -1,0 +1,124 @@
+//! A convolution made ready for one image after another: which family computes
+//! it, its packed weights, and how its sums are cut into strips.
+
+use super::{
+    Path, broadcast,
+    correlation::{Correlation, Direction},
+    outer, path,
+    strips::{Strip, Strips},
+    window,
+};
+use crate::{buffer::Buffer, geometry::ConvGeometry, isa::Context};
+
+/// The output, or the gradient of the input, with weights packed once.
+pub(crate) struct Prepared {
+    path: Path,
+    c: Correlation,
+    packed: Buffer,
+    /// A pixel of padding.
+    zeros: Buffer,
+}
+
+impl Prepared {
+    /// Packs `weights` for `direction`.
+    pub(crate) fn new(ctx: &Context, g: &ConvGeometry, direction: Direction, weights: &[f32]) -> Self {
+        let (path, c) = (path(g, ctx.isa()), Correlation::new(g, direction));
+        let packed = match path {
+            Path::Pointwise | Path::Broadcast => broadcast::pack(ctx, &c, weights),
+            Path::Window => window::pack(ctx, &c, weights),
+        };
+        let widest = c.runs().iter().map(|run| run.source_c).max().unwrap_or(0);
+        Self { path, c, packed, zeros: ctx.pool.take_zeroed(widest) }
+    }
+
+    /// The sum over a whole batch, as the strips of [`for_each_strip`](super::strips::for_each_strip) see it.
+    pub(super) fn correlation(&self, batch: usize) -> Correlation {
+        if self.path == Path::Pointwise { self.c.as_one_column(batch) } else { self.c }
+    }
+
+    /// Computes the whole of one target image, on this thread.
+    pub(crate) fn image(&self, ctx: &Context, source: &[f32], target: &mut [f32]) {
+        self.rows(ctx, &self.correlation(1), source, target, 0);
+    }
+
+    /// Computes the rows of `target` from `first_row` of the image on; `c` is of
+    /// [`Prepared::correlation`].
+    pub(super) fn rows(
+        &self,
+        ctx: &Context,
+        c: &Correlation,
+        source: &[f32],
+        target: &mut [f32],
+        first_row: usize,
+    ) {
+        match self.path {
+            Path::Pointwise | Path::Broadcast => {
+                broadcast::rows(ctx, c, &self.packed, &self.zeros, source, target, first_row);
+            }
+            Path::Window => window::rows(ctx, c, &self.packed, source, target, first_row),
+        }
+    }
+}
+
+/// The gradient of the weights, summed strip by strip in packed form.
+pub(crate) struct WeightSums {
+    is_window: bool,
+    c: Correlation,
+    /// The strips of the batch.
+    pub(super) strips: Strips,
+    len: usize,
+}
+
+impl WeightSums {
+    /// For a batch of `images`.
+    pub(crate) fn new(ctx: &Context, g: &ConvGeometry, images: usize) -> Self {
+        let c = Correlation::new(g, Direction::Forward);
+        let is_window = !g.is_pointwise() && window::fits_weights(&c);
+        let (c, images) = if g.is_pointwise() { (c.as_one_column(images), 1) } else { (c, images) };
+        let (pixels, len) = if is_window {
+            (window::STRIP_PIXELS, window::sums_len(ctx, &c))
+        } else {
+            (outer::STRIP_PIXELS, outer::sums_len(ctx, &c))
+        };
+        Self { is_window, c, strips: Strips::new(images, c.target, pixels * c.target.c), len }
+    }
+
+    /// Packed values of the gradient.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds the products of one strip to `sums`, or overwrites them where `is_first`.
+    pub(super) fn add_strip(
+        &self,
+        ctx: &Context,
+        x: &[f32],
+        grad_y: &[f32],
+        strip: &Strip,
+        is_first: bool,
+        sums: &mut [f32],
+    ) {
+        if self.is_window {
+            window::add_strip(ctx, &self.c, x, grad_y, strip, is_first, sums);
+        } else {
+            outer::add_strip(ctx, &self.c, x, grad_y, strip, is_first, sums);
+        }
+    }
+
+    /// Adds all strips of the batch, in order, on this thread; as [`WeightSums::add_strip`].
+    pub(crate) fn add(&self, ctx: &Context, x: &[f32], grad_y: &[f32], is_first: bool, sums: &mut [f32]) {
+        for index in 0..self.strips.count() {
+            self.add_strip(ctx, x, grad_y, &self.strips.get(index), is_first && index == 0, sums);
+        }
+    }
+
+    /// Writes the gradient in the order of the weights.
+    pub(crate) fn finish(&self, ctx: &Context, sums: &[f32], grad_weights: &mut [f32]) {
+        let sums = &sums[..self.len];
+        if self.is_window {
+            window::unpack(ctx, &self.c, sums, grad_weights);
+        } else {
+            outer::unpack(ctx, &self.c, sums, grad_weights);
+        }
+    }
+}
