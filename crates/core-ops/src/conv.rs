@@ -22,11 +22,11 @@ impl Recorder {
     ) -> Result<FeatureMap, OpError> {
         x.expect_shape("conv", geometry.input())?;
         let mut y = self.buffer(x.batch() * geometry.output().len());
-        conv::forward(self.context(), geometry, x.values(), weights.values(), &mut y)?;
+        conv::forward(self.context(), geometry, x.values()?, weights.values(), &mut y)?;
         let y = self.output(x.batch(), geometry.output(), y);
 
         let geometry = *geometry;
-        let (x_values, x_gradient) = (x.share_values(), x.share_gradient());
+        let (x_values, x_gradient) = (x.share_values()?, x.share_gradient());
         let (w_values, w_slot) = (weights.share_values(), weights.slot());
         self.record(&y, move |context, gradients, grad_y| {
             write_gradient(context, gradients, &w_slot, w_values.len(), |grad_w| {
@@ -35,7 +35,7 @@ impl Recorder {
             let Some(x_gradient) = x_gradient else { return Ok(()) };
             let mut grad_x = context.pool.take(x_values.len());
             conv::backward_input(context, &geometry, &grad_y, &w_values, &mut grad_x)?;
-            x_gradient.add(context, grad_x.into())
+            x_gradient.add(context, grad_x)
         });
         Ok(y)
     }

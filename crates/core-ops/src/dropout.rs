@@ -14,8 +14,8 @@ impl Recorder {
         if !self.is_training() {
             return Ok(x.clone());
         }
-        let mut y = self.buffer(x.values().len());
-        dropout.forward(self.context(), x.values(), &mut y)?;
+        let mut y = self.buffer(x.len());
+        dropout.forward(self.context(), x.values()?, &mut y)?;
         let y = self.output(x.batch(), x.shape(), y);
 
         let x_gradient = x.share_gradient();
@@ -23,7 +23,7 @@ impl Recorder {
             let Some(x_gradient) = x_gradient else { return Ok(()) };
             let mut grad_x = context.pool.take(grad_y.len());
             dropout.backward(context, &grad_y, &mut grad_x)?;
-            x_gradient.add(context, grad_x.into())
+            x_gradient.add(context, grad_x)
         });
         Ok(y)
     }

@@ -14,8 +14,8 @@ impl Recorder {
     pub fn add(&mut self, a: &FeatureMap, b: &FeatureMap) -> Result<FeatureMap, OpError> {
         b.expect_shape("add", a.shape())?;
         b.expect_batch("add", a.batch())?;
-        let mut y = self.buffer(a.values().len());
-        elementwise::add(self.context(), a.values(), b.values(), &mut y)?;
+        let mut y = self.buffer(a.len());
+        elementwise::add(self.context(), a.values()?, b.values()?, &mut y)?;
         let y = self.output(a.batch(), a.shape(), y);
 
         let (a_gradient, b_gradient) = (a.share_gradient(), b.share_gradient());
@@ -44,11 +44,12 @@ impl Recorder {
         let channels: Vec<usize> = maps.iter().map(|map| map.shape().c).collect();
         let shape = MapShape { c: channels.iter().sum(), ..first.shape() };
         let mut y = self.buffer(first.batch() * shape.len());
-        let parts: Vec<(&[f32], usize)> = maps.iter().map(|map| (map.values(), map.shape().c)).collect();
+        let parts = maps.iter().map(|map| Ok((map.values()?, map.shape().c)));
+        let parts = parts.collect::<Result<Vec<(&[f32], usize)>, OpError>>()?;
         elementwise::concat(self.context(), &parts, &mut y)?;
         let y = self.output(first.batch(), shape, y);
 
-        let targets: Vec<_> = maps.iter().map(|map| (map.share_gradient(), map.values().len())).collect();
+        let targets: Vec<_> = maps.iter().map(|map| (map.share_gradient(), map.len())).collect();
         self.record(&y, move |context, _, grad_y| {
             let mut grads: Vec<_> = targets.iter().map(|(_, len)| context.pool.take(*len)).collect();
             let mut parts: Vec<(&mut [f32], usize)> =
@@ -56,7 +57,7 @@ impl Recorder {
             elementwise::split(context, &grad_y, &mut parts)?;
             for ((gradient, _), grad) in targets.into_iter().zip(grads) {
                 if let Some(gradient) = gradient {
-                    gradient.add(context, grad.into())?;
+                    gradient.add(context, grad)?;
                 }
             }
             Ok(())

@@ -30,6 +30,8 @@ mod conv;
 mod dropout;
 mod error;
 mod feature_map;
+mod fused;
+mod gradient;
 mod join;
 mod linear;
 mod loss;
@@ -39,11 +41,13 @@ mod pool;
 mod recorder;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use decouple_kernels::elementwise::Dropout;
 pub use decouple_kernels::{
     activation::Activation,
     buffer::{Buffer, BufferPool},
+    fused::FusedGeometry,
     geometry::{ConvGeometry, ConvOptions, GeometryError, MapShape, Padding, PoolGeometry},
     isa::{Context, Isa},
 };

@@ -35,7 +35,7 @@ impl Recorder {
         if expected != found {
             return Err(ShapeError { op: "add bias", argument: "bias", expected, found }.into());
         }
-        let mut y = self.context().pool.take_copy(x.values());
+        let mut y = self.context().pool.take_copy(x.values()?);
         elementwise::add_bias(self.context(), bias.values(), &mut y)?;
         let y = self.output(x.batch(), x.shape(), y);
 

@@ -57,7 +57,7 @@ impl Recorder {
         }
         let targets = smoothed_targets(labels, classes, smoothing)?;
         let targets = self.device.try_tensor_from_vec(targets, (batch, classes))?;
-        let tensor = self.device.try_tensor_from_vec(logits.values().to_vec(), (batch, classes))?;
+        let tensor = self.device.try_tensor_from_vec(logits.values()?.to_vec(), (batch, classes))?;
         let Some(tape) = self.tape_mut() else {
             return Ok(Loss { tensor: cross_entropy_with_logits_loss(tensor, targets) });
         };

@@ -2,9 +2,12 @@
 
 use std::rc::Rc;
 
-use decouple_kernels::norm::{self, Normalization, RunningVariance};
+use decouple_kernels::norm::{self, InputGradient, NormSums, Normalization, RunningVariance};
 
-use crate::{Buffer, FeatureMap, OpError, Parameter, Recorder, parameter::write_gradient};
+use crate::{
+    Buffer, FeatureMap, OpError, Parameter, Recorder, gradient::Gradient, parameter::write_gradient,
+    values::Affine,
+};
 
 /// What a batch norm is made of, apart from its running statistics.
 #[derive(Clone, Copy, Debug)]
@@ -52,17 +55,24 @@ impl Recorder {
         running: &mut RunningStatistics,
     ) -> Result<FeatureMap, OpError> {
         if !self.is_training() {
-            return self.normalise(x, layer, &running.mean, &running.variance);
+            return self.normalise(x, layer, &running.mean, &running.variance, None);
         }
         let channels = x.shape().c;
         let (mut mean, mut variance) = (self.buffer(channels), self.buffer(channels));
-        norm::statistics(self.context(), x.values(), &mut mean, &mut variance)?;
-        let count = x.values().len() / channels;
+        match x.statistics() {
+            Some(known) => {
+                mean.copy_from_slice(&known.0);
+                variance.copy_from_slice(&known.1);
+            }
+            None => norm::statistics(self.context(), x.values()?, &mut mean, &mut variance)?,
+        }
+        let count = x.len() / channels;
         let RunningStatistics { mean: running_mean, variance: running_variance } = running;
         let kind = RunningVariance::Unbiased;
         norm::update_running(layer.momentum, kind, count, &mean, &variance, running_mean, running_variance)?;
-        let y = self.normalise(x, layer, &mean, &variance)?;
-        self.record_batch_norm(x, &y, layer, mean, variance)?;
+        let mean = Rc::new(mean);
+        let y = self.normalise(x, layer, &mean, &variance, Some(&mean))?;
+        self.record_batch_norm(x, &y, layer, mean, &variance)?;
         Ok(y)
     }
 
@@ -72,13 +82,12 @@ impl Recorder {
         layer: BatchNorm<'_>,
         mean: &[f32],
         variance: &[f32],
+        batch_mean: Option<&Rc<Buffer>>,
     ) -> Result<FeatureMap, OpError> {
         let (mut scale, mut shift) = (self.buffer(mean.len()), self.buffer(mean.len()));
         let gamma = layer.gamma.map(Parameter::values);
         norm::fold(gamma, layer.beta.values(), mean, variance, layer.epsilon, &mut scale, &mut shift)?;
-        let mut y = self.buffer(x.values().len());
-        norm::apply(self.context(), x.values(), &scale, &shift, &mut y)?;
-        Ok(self.output(x.batch(), x.shape(), y))
+        self.normalised(x, Affine { scale, shift, mean: batch_mean.cloned() })
     }
 
     fn record_batch_norm(
@@ -86,15 +95,15 @@ impl Recorder {
         x: &FeatureMap,
         y: &FeatureMap,
         layer: BatchNorm<'_>,
-        mean: Buffer,
-        variance: Buffer,
+        mean: Rc<Buffer>,
+        variance: &[f32],
     ) -> Result<(), OpError> {
         let mut inverse_std = self.buffer(mean.len());
-        norm::inverse_std(&variance, layer.epsilon, &mut inverse_std)?;
-        let (x_values, x_gradient) = (x.share_values(), x.share_gradient());
+        norm::inverse_std(variance, layer.epsilon, &mut inverse_std)?;
+        let (x_values, x_gradient) = (x.share_values()?, x.share_gradient());
         let gamma = layer.gamma.map(|gamma| (gamma.share_values(), gamma.slot()));
         let beta_slot = layer.beta.slot();
-        self.record(y, move |context, gradients, grad_y| {
+        self.record_lazy(y, move |context, gradients, grad_y| {
             let channels = mean.len();
             let gamma_values: Option<&Rc<Buffer>> = gamma.as_ref().map(|(values, _)| values);
             let normalization = Normalization {
@@ -102,22 +111,33 @@ impl Recorder {
                 inverse_std: &inverse_std,
                 gamma: gamma_values.map(|values| &***values),
             };
-            let mut grad_x = context.pool.take(x_values.len());
-            let mut grad_gamma = gamma.as_ref().map(|_| context.pool.take(channels));
-            let mut grad_beta = context.pool.take(channels);
-            let out = grad_gamma.as_deref_mut();
-            norm::backward(context, normalization, &x_values, &grad_y, &mut grad_x, out, &mut grad_beta)?;
+            let (mut grad_gamma, mut grad_beta) = (context.pool.take(channels), context.pool.take(channels));
+            let grad_y = match grad_y.sums() {
+                Some(sums) => {
+                    sums.parameter_gradients(&inverse_std, &mut grad_gamma, &mut grad_beta)?;
+                    grad_y.values(context)?
+                }
+                None => {
+                    let grad_y = grad_y.values(context)?;
+                    let sums = NormSums::of(context, &mean, &x_values, &grad_y)?;
+                    sums.parameter_gradients(&inverse_std, &mut grad_gamma, &mut grad_beta)?;
+                    grad_y
+                }
+            };
             write_gradient(context, gradients, &beta_slot, channels, |slot| {
                 slot.copy_from_slice(&grad_beta);
                 Ok(())
             })?;
-            if let (Some((_, slot)), Some(grad_gamma)) = (&gamma, &grad_gamma) {
+            if let Some((_, slot)) = &gamma {
                 write_gradient(context, gradients, slot, channels, |slot| {
-                    slot.copy_from_slice(grad_gamma);
+                    slot.copy_from_slice(&grad_gamma);
                     Ok(())
                 })?;
             }
-            x_gradient.map_or(Ok(()), |gradient| gradient.add(context, grad_x.into()))
+            let Some(x_gradient) = x_gradient else { return Ok(()) };
+            let rows = x_values.len() / channels;
+            let norm = InputGradient::through_batch(context, normalization, rows, &grad_gamma, &grad_beta)?;
+            x_gradient.add(context, Gradient::through(grad_y, norm, x_values))
         });
         Ok(())
     }

@@ -14,19 +14,19 @@ impl Recorder {
         x.expect_shape("max pool", geometry.input())?;
         let mut y = self.buffer(x.batch() * geometry.output().len());
         if !self.is_training() {
-            pool::max_forward(self.context(), geometry, x.values(), &mut y)?;
+            pool::max_forward(self.context(), geometry, x.values()?, &mut y)?;
             return Ok(self.output(x.batch(), geometry.output(), y));
         }
         let mut argmax = vec![0u8; y.len()];
-        pool::max_forward_indexed(self.context(), geometry, x.values(), &mut y, &mut argmax)?;
+        pool::max_forward_indexed(self.context(), geometry, x.values()?, &mut y, &mut argmax)?;
         let y = self.output(x.batch(), geometry.output(), y);
 
-        let (geometry, x_gradient, len) = (*geometry, x.share_gradient(), x.values().len());
+        let (geometry, x_gradient, len) = (*geometry, x.share_gradient(), x.len());
         self.record(&y, move |context, _, grad_y| {
             let Some(x_gradient) = x_gradient else { return Ok(()) };
             let mut grad_x = context.pool.take(len);
             pool::max_backward(context, &geometry, &argmax, &grad_y, &mut grad_x)?;
-            x_gradient.add(context, grad_x.into())
+            x_gradient.add(context, grad_x)
         });
         Ok(y)
     }
@@ -44,15 +44,15 @@ impl Recorder {
     ) -> Result<FeatureMap, OpError> {
         x.expect_shape("mean pool", geometry.input())?;
         let mut y = self.buffer(x.batch() * geometry.output().len());
-        pool::mean_forward(self.context(), geometry, include_padding, x.values(), &mut y)?;
+        pool::mean_forward(self.context(), geometry, include_padding, x.values()?, &mut y)?;
         let y = self.output(x.batch(), geometry.output(), y);
 
-        let (geometry, x_gradient, len) = (*geometry, x.share_gradient(), x.values().len());
+        let (geometry, x_gradient, len) = (*geometry, x.share_gradient(), x.len());
         self.record(&y, move |context, _, grad_y| {
             let Some(x_gradient) = x_gradient else { return Ok(()) };
             let mut grad_x = context.pool.take(len);
             pool::mean_backward(context, &geometry, include_padding, &grad_y, &mut grad_x)?;
-            x_gradient.add(context, grad_x.into())
+            x_gradient.add(context, grad_x)
         });
         Ok(y)
     }
@@ -64,7 +64,7 @@ impl Recorder {
     pub fn global_mean_pool(&mut self, x: &FeatureMap) -> Result<FeatureMap, OpError> {
         let (map, batch) = (x.shape(), x.batch());
         let mut y = self.buffer(batch * map.c);
-        pool::global_mean_forward(self.context(), map, x.values(), &mut y)?;
+        pool::global_mean_forward(self.context(), map, x.values()?, &mut y)?;
         let y = self.output(batch, MapShape::new(1, 1, map.c), y);
 
         let x_gradient = x.share_gradient();
@@ -72,7 +72,7 @@ impl Recorder {
             let Some(x_gradient) = x_gradient else { return Ok(()) };
             let mut grad_x = context.pool.take(batch * map.len());
             pool::global_mean_backward(context, map, &grad_y, &mut grad_x)?;
-            x_gradient.add(context, grad_x.into())
+            x_gradient.add(context, grad_x)
         });
         Ok(y)
     }

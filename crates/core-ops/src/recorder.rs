@@ -8,7 +8,12 @@ use dfdx::{
     tensor::{CpuError, Gradients as TapeGradients, OwnedTape, Tape, Trace},
 };
 
-use crate::{Buffer, Context, FeatureMap, Gradients, MapShape, OpError, parameter::Slot};
+use crate::{
+    Activation, Buffer, Context, FeatureMap, Gradients, MapShape, OpError,
+    gradient::Gradient,
+    parameter::Slot,
+    values::{Affine, Values},
+};
 
 /// Runs operations; in training it also records each on dfdx's tape.
 ///
@@ -67,7 +72,7 @@ impl Recorder {
         if expected != found {
             return Err(ShapeError { op: "input", argument: "images", expected, found }.into());
         }
-        Ok(FeatureMap::new(batch, shape, images, false))
+        Ok(FeatureMap::new(batch, shape, Values::plain(&self.context, images), false))
     }
 
     /// An input that gradients do flow into, which only tests look at.
@@ -84,7 +89,19 @@ impl Recorder {
 
     /// The result of an operation, tracked in training.
     pub(crate) fn output(&self, batch: usize, shape: MapShape, values: Buffer) -> FeatureMap {
-        FeatureMap::new(batch, shape, values, self.is_training())
+        FeatureMap::new(batch, shape, Values::plain(&self.context, values), self.is_training())
+    }
+
+    /// `x` after a folded batch norm, which is left to the next operation.
+    pub(crate) fn normalised(&self, x: &FeatureMap, affine: Affine) -> Result<FeatureMap, OpError> {
+        let values = Values::new(&self.context, x.share_values()?, Some(Rc::new(affine)), None);
+        Ok(FeatureMap::new(x.batch(), x.shape(), values, self.is_training()))
+    }
+
+    /// `x` after an activation, which is left to the next operation.
+    pub(crate) fn activated(&self, x: &FeatureMap, activation: Activation) -> Result<FeatureMap, OpError> {
+        let values = x.lazy_values().activated(activation)?;
+        Ok(FeatureMap::new(x.batch(), x.shape(), values, self.is_training()).activated_from(x))
     }
 
     /// Notes how the gradient of `output` flows back. `backward` gets that
@@ -93,6 +110,18 @@ impl Recorder {
         &mut self,
         output: &FeatureMap,
         backward: impl FnOnce(&Context, &mut TapeGradients<f32, Cpu>, Rc<Buffer>) -> Result<(), OpError> + 'static,
+    ) {
+        self.record_lazy(output, |context, gradients, gradient| {
+            backward(context, gradients, gradient.values(context)?)
+        });
+    }
+
+    /// As [`Recorder::record`], for an operation that takes the gradient as it
+    /// is, with what is still to be done to it.
+    pub(crate) fn record_lazy(
+        &mut self,
+        output: &FeatureMap,
+        backward: impl FnOnce(&Context, &mut TapeGradients<f32, Cpu>, Gradient) -> Result<(), OpError> + 'static,
     ) {
         let (Some(tape), Some(cell)) = (&mut self.tape, output.share_gradient()) else { return };
         let context = self.context.clone();

@@ -4,8 +4,8 @@
 //! own crate; here it is the recording.)
 
 use crate::{
-    Activation, BatchNorm, Context, ConvGeometry, ConvOptions, Dropout, FeatureMap, Gradients, MapShape,
-    OpError, Padding, Parameter, PoolGeometry, Recorder, RunningStatistics,
+    Activation, BatchNorm, Context, ConvGeometry, ConvOptions, Dropout, FeatureMap, FusedGeometry, Gradients,
+    MapShape, OpError, Padding, Parameter, PoolGeometry, Recorder, RunningStatistics,
 };
 
 const BATCH: usize = 3;
@@ -56,6 +56,7 @@ fn check(build: Build, shape: MapShape, parameter_lengths: &[usize]) {
         let difference = loss(build, shape, &moved(&x_values, &along, step), &p_values)
             - loss(build, shape, &moved(&x_values, &along, -step), &p_values);
         let gradient = x.share_gradient().unwrap().take().expect("the input has a gradient");
+        let gradient = gradient.values(&context).unwrap();
         close(dot(&gradient, &along), difference / (2.0 * f64::from(step)), "input");
         x.share_gradient().unwrap().add(&context, gradient).unwrap();
         for (i, p) in ps.iter().enumerate() {
@@ -212,9 +213,9 @@ fn outcome(build: Build, shape: MapShape, weights: &[Vec<f32>]) -> [Vec<f32>; 3]
     let mut recorder = Recorder::training(&context, Gradients::default());
     let x = recorder.tracked_input(shape, &values(BATCH * shape.len(), 5)).unwrap();
     let y = build(&mut recorder, &x, &ps).unwrap();
-    let output = y.values().to_vec();
+    let output = y.values().unwrap().to_vec();
     let mut gradients = recorder.cross_entropy(&y, &[3, 7, 20], 0.0).unwrap().backward(recorder).unwrap();
-    let grad_x = x.share_gradient().unwrap().take().unwrap().to_vec();
+    let grad_x = x.share_gradient().unwrap().take().unwrap().values(&context).unwrap().to_vec();
     let grad_w = ps.iter().flat_map(|p| gradients.of(p).unwrap().to_vec()).collect();
     [output, grad_x, grad_w]
 }
@@ -338,10 +339,10 @@ fn inference_uses_running_statistics_and_drops_nothing() {
     let mut running = RunningStatistics { mean: vec![0.0, 2.0], variance: vec![4.0, 1.0] };
     let before = running.clone();
     let y = recorder.batch_norm(&x, layer, &mut running).unwrap();
-    assert_eq!(y.values(), [1.0, 5.0]);
+    assert_eq!(y.values().unwrap(), [1.0, 5.0]);
     assert_eq!(running, before);
     let y = recorder.dropout(Dropout::new(0.5, 0).unwrap(), &y).unwrap();
-    assert_eq!(y.values(), [1.0, 5.0]);
+    assert_eq!(y.values().unwrap(), [1.0, 5.0]);
 }
 
 #[test]
@@ -382,4 +383,68 @@ fn wrong_arguments_are_refused() {
     let weights = Parameter::new(&context, &[0.0; 8]);
     assert!(matches!(recorder.conv(&g, &x, &weights), Err(OpError::Shape(_))));
     assert!(matches!(recorder.conv(&g, &z, &weights), Err(OpError::Map { .. })));
+}
+
+/// Two modules in a chain, each behind a batch norm and an activation: logits,
+/// and the gradients of every parameter.
+fn chain(fuses: bool, between: Option<Activation>) -> Vec<Vec<f32>> {
+    let (map, images, c) = (MapShape::new(5, 6, 12), 9, 12);
+    let pointwise = ConvGeometry::new(map, c, ConvOptions::pointwise()).unwrap();
+    let spatial = ConvGeometry::new(map, c, ConvOptions::spatial(3, 3)).unwrap();
+    let context = Context::best();
+    let of = |seed, len| Parameter::new(&context, &values(len, seed));
+    let weights: Vec<_> = (0..4)
+        .map(|i| of(i + 10, if i % 2 == 0 { pointwise.weight_count() } else { spatial.weight_count() }))
+        .collect();
+    let norms: Vec<_> = (0..3).map(|i| (of(i + 20, c), of(i + 30, c))).collect();
+    let mut recorder = Recorder::training(&context, Gradients::default());
+    let mut x = recorder.tracked_input(map, &values(images * map.len(), 1)).unwrap();
+    let input = x.clone();
+    let mut running = RunningStatistics::new(c);
+    for (layer, (gamma, beta)) in norms.iter().enumerate() {
+        let norm = BatchNorm { gamma: Some(gamma), beta, epsilon: 1e-3, momentum: 0.1 };
+        x = recorder.batch_norm(&x, norm, &mut running).unwrap();
+        let Some([first, second]) = weights.get(2 * layer..2 * layer + 2) else { continue };
+        // The first module reads the norm as it is, the second after an activation.
+        if layer == 1 {
+            x = recorder.activation(Activation::Relu, &x).unwrap();
+        }
+        let before = x.clone();
+        x = if fuses {
+            let geometry = FusedGeometry { first: pointwise, second: spatial, between };
+            recorder.fused(&geometry, &x, [first, second]).unwrap()
+        } else {
+            let mut middle = recorder.conv(&pointwise, &x, first).unwrap();
+            if let Some(kind) = between {
+                middle = recorder.activation(kind, &middle).unwrap();
+            }
+            recorder.conv(&spatial, &middle, second).unwrap()
+        };
+        // A second reader of what the module reads: its gradients must join.
+        x = if layer == 1 { recorder.add(&x, &before).unwrap() } else { x };
+    }
+    let y = recorder.global_mean_pool(&x).unwrap();
+    let mut results = vec![y.values().unwrap().to_vec(), running.mean.clone(), running.variance.clone()];
+    let mut gradients =
+        recorder.cross_entropy(&y, &[0, 1, 1, 2, 3, 4, 5, 6, 7], 0.0).unwrap().backward(recorder).unwrap();
+    results.push(input.share_gradient().unwrap().take().unwrap().values(&context).unwrap().to_vec());
+    let parameters = weights.iter().chain(norms.iter().flat_map(|(gamma, beta)| [gamma, beta]));
+    results.extend(parameters.map(|parameter| gradients.of(parameter).unwrap().to_vec()));
+    results
+}
+
+#[test]
+fn fused_modules_equal_the_separate_operations() {
+    for between in [None, Some(Activation::Relu), Some(Activation::Elu)] {
+        for (result, (found, expected)) in chain(true, between).iter().zip(&chain(false, between)).enumerate()
+        {
+            let scale = expected.iter().fold(1e-3_f32, |scale, value| scale.max(value.abs()));
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(
+                    (found - expected).abs() <= 2e-5 * scale,
+                    "result {result}: {found}, expected {expected}"
+                );
+            }
+        }
+    }
 }

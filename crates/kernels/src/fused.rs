@@ -46,11 +46,9 @@ pub struct FusedGeometry {
 }
 
 impl FusedGeometry {
-    /// Whether the two belong together and a batch of `images` gives every part
-    /// an image of its own. Where not, the separate operations do the same.
-    pub fn fits(&self, images: usize) -> bool {
-        self.first.output() == self.second.input() && images >= REDUCTION_PARTS
-    }
+    /// A batch must be so large that every part has an image. Smaller ones are
+    /// for the separate operations, which share out a single image.
+    pub const MIN_IMAGES: usize = REDUCTION_PARTS;
 
     /// Multiply-adds of one image, forward.
     pub fn macs(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! Scores of a network on images that it is not trained on.
 
-use decouple_core_ops::{Context, FeatureMap, MapShape, Recorder};
+use decouple_core_ops::{Context, FeatureMap, MapShape, OpError, Recorder};
 use decouple_datasets::{Normalisation, Split, fill_batch};
 use decouple_experiment::Scores;
 
@@ -29,7 +29,7 @@ pub fn evaluate(
         let images = recorder.input_buffer(shape, images)?;
         let logits = network.forward(&mut recorder, images, 0)?;
         // Summed image by image in f64, so that the batch does not matter.
-        for (row, &label) in rows(&logits).zip(&labels) {
+        for (row, &label) in rows(&logits)?.zip(&labels) {
             loss += cross_entropy(row, label);
             let rank = rank(row, label);
             correct += u64::from(rank == 0);
@@ -46,12 +46,12 @@ pub fn evaluate(
 }
 
 /// How many images of a batch have their label as the most likely class.
-pub(crate) fn count_correct(logits: &FeatureMap, labels: &[u16]) -> u64 {
-    rows(logits).zip(labels).map(|(row, &label)| u64::from(rank(row, label) == 0)).sum()
+pub(crate) fn count_correct(logits: &FeatureMap, labels: &[u16]) -> Result<u64, OpError> {
+    Ok(rows(logits)?.zip(labels).map(|(row, &label)| u64::from(rank(row, label) == 0)).sum())
 }
 
-fn rows(logits: &FeatureMap) -> impl Iterator<Item = &[f32]> {
-    logits.values().chunks_exact(logits.shape().len())
+fn rows(logits: &FeatureMap) -> Result<impl Iterator<Item = &[f32]>, OpError> {
+    Ok(logits.values()?.chunks_exact(logits.shape().len()))
 }
 
 /// Classes that stand before `label`: those with a larger logit, and those

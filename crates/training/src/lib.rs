@@ -10,6 +10,7 @@
 pub mod average;
 pub mod estimate;
 pub mod evaluation;
+mod fusion;
 pub mod init;
 pub mod network;
 pub mod optimizer;

@@ -1,11 +1,14 @@
 //! Executes a graph: walks its nodes, each one call into core-ops.
 
 use decouple_core_ops::{
-    BatchNorm, Context, Dropout, FeatureMap, OpError, Parameter, Recorder, RunningStatistics,
+    BatchNorm, Context, Dropout, FeatureMap, FusedGeometry, OpError, Parameter, Recorder, RunningStatistics,
 };
 use decouple_spectrum::graph::{Graph, Node, NodeId, Op, ParameterId, Role};
 
-use crate::init::start_values;
+use crate::{
+    fusion::{self, Step},
+    init::start_values,
+};
 
 /// A graph with values: parameters and running statistics.
 #[derive(Debug)]
@@ -13,6 +16,8 @@ pub struct Network {
     context: Context,
     /// For each node, how many later nodes read it.
     uses: Vec<usize>,
+    /// For each node, whether it is executed by itself.
+    steps: Vec<Step>,
     graph: Graph,
     /// One for each of the graph's parameters; running statistics hold theirs
     /// in `statistics`, and an empty parameter here.
@@ -55,7 +60,8 @@ impl Network {
         }
         let mut uses = vec![0; graph.nodes.len()];
         graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| uses[input.0] += 1);
-        Self { context: context.clone(), uses, graph, parameters, statistics }
+        let steps = fusion::steps(&graph, &uses);
+        Self { context: context.clone(), uses, steps, graph, parameters, statistics }
     }
 
     /// The values of parameter or running statistic `id`.
@@ -141,11 +147,23 @@ impl Network {
     ) -> Result<FeatureMap, NetworkError> {
         let mut maps: Vec<Option<FeatureMap>> = vec![None; self.graph.nodes.len()];
         let mut uses = self.uses.clone();
+        let fuses = images.batch() >= FusedGeometry::MIN_IMAGES;
         let mut images = Some(images);
         for index in 0..self.graph.nodes.len() {
             let node = &self.graph.nodes[index];
-            let result = match node.op {
-                Op::Input => images.take().map_or_else(|| recorder.input(node.output, &[]), Ok)?,
+            let mut read = &node.inputs[..];
+            let result = match &self.steps[index] {
+                Step::Deferred if fuses => continue,
+                Step::Fused(fusion) if fuses => {
+                    read = std::slice::from_ref(&fusion.input);
+                    let x = maps[fusion.input.0].as_ref();
+                    let wrong_input = || NetworkError::Inputs { node: node.name.clone(), found: 0 };
+                    let weights = fusion.weights.map(|id| &self.parameters[id.0]);
+                    recorder.fused(&fusion.geometry, x.ok_or_else(wrong_input)?, weights)?
+                }
+                _ if matches!(node.op, Op::Input) => {
+                    images.take().map_or_else(|| recorder.input(node.output, &[]), Ok)?
+                }
                 _ => {
                     let inputs: Vec<&FeatureMap> =
                         node.inputs.iter().filter_map(|id| maps[id.0].as_ref()).collect();
@@ -159,7 +177,7 @@ impl Network {
             };
             observe(node, &result);
             // A map is let go after its last reader; the tape keeps what it needs.
-            for &NodeId(input) in &node.inputs {
+            for &NodeId(input) in read {
                 uses[input] -= 1;
                 if uses[input] == 0 {
                     maps[input] = None;

@@ -174,7 +174,7 @@ impl<'a> Run<'a> {
         let images = recorder.input_buffer(shape, images)?;
         let dropout_seed = derive_seed(*seed, "dropout", epoch, self.step);
         let logits = self.network.forward(&mut recorder, images, dropout_seed)?;
-        self.epoch_correct += count_correct(&logits, &labels);
+        self.epoch_correct += count_correct(&logits, &labels)?;
         let loss = recorder.cross_entropy(&logits, &labels, training.label_smoothing as f32)?;
         drop(logits);
         let value = f64::from(loss.value());

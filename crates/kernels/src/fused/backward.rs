@@ -54,7 +54,7 @@ pub fn backward(
 ) -> Result<(), ShapeError> {
     const OP: &str = "fused backward";
     let images = source.check(OP, g)?;
-    ShapeError::check(OP, "images", images.max(REDUCTION_PARTS), images)?;
+    ShapeError::check(OP, "images", images.max(FusedGeometry::MIN_IMAGES), images)?;
     ShapeError::check(OP, "middle", images * g.first.output().len(), middle.len())?;
     ShapeError::check(OP, "gradient", images * g.second.output().len(), incoming.gradient.len())?;
     if let Some((_, y)) = incoming.through {

@@ -16,7 +16,7 @@ use crate::{
 /// Computes `middle`, `y` and, if asked for, mean and (biased) variance of every
 /// channel of `y`, overwriting all of them.
 ///
-/// - `source.x`: (n, h, w, c) of `g.first`, at least [`REDUCTION_PARTS`] images.
+/// - `source.x`: (n, h, w, c) of `g.first`, at least [`FusedGeometry::MIN_IMAGES`].
 /// - `weights`: of the first and of the second convolution, each in the order
 ///   that [`ConvGeometry`](crate::geometry::ConvGeometry) tells.
 /// - `middle`: (n, h, w, c) of the first convolution's output, before `between`.
@@ -39,7 +39,7 @@ pub fn forward(
 ) -> Result<(), ShapeError> {
     const OP: &str = "fused forward";
     let images = source.check(OP, g)?;
-    ShapeError::check(OP, "images", images.max(REDUCTION_PARTS), images)?;
+    ShapeError::check(OP, "images", images.max(FusedGeometry::MIN_IMAGES), images)?;
     ShapeError::check(OP, "input of the second convolution", g.first.output().len(), g.second.input().len())?;
     ShapeError::check(OP, "first weights", g.first.weight_count(), weights[0].len())?;
     ShapeError::check(OP, "second weights", g.second.weight_count(), weights[1].len())?;

@@ -203,8 +203,10 @@ fn one_and_two_threads_give_the_same_bits() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let case = cases().next().unwrap();
-    assert!(case.g.fits(IMAGES) && !case.g.fits(REDUCTION_PARTS - 1));
     let (mut middle, mut y) = (vec![0.0; 1], vec![0.0; 1]);
     let error = forward(&Context::best(), &case.g, case.source(), case.weights(), &mut middle, &mut y, None);
     assert_eq!(error.unwrap_err().to_string(), "fused forward: `middle` has 1 values, expected 1890");
+    let too_few = Source { x: &case.x[..case.g.first.input().len()], ..case.source() };
+    let error = forward(&Context::best(), &case.g, too_few, case.weights(), &mut middle, &mut y, None);
+    assert_eq!(error.unwrap_err().to_string(), "fused forward: `images` has 1 values, expected 8");
 }
