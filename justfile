@@ -32,6 +32,10 @@ lint:
 deny:
     cargo deny check bans licenses sources
 
-# Measure the kernels.
+# Measure this program against PyTorch, Keras, candle and burn: results/bench (`--quick`: a few minutes).
 bench *flags:
-    cargo bench --package decouple-kernels --locked {{flags}}
+    tools/bench/run {{flags}}
+
+# Measure the kernels alone (criterion).
+bench-kernels *flags:
+    cargo bench --package decouple-kernels --locked --bench kernels {{flags}}

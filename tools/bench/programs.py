@@ -1,0 +1,124 @@
+"""The programs that are compared: how each is installed and started.
+
+All that is installed or built lies in target/bench.
+"""
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import venv
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BUILT = ROOT / "target/bench"
+
+# glibc neither maps large blocks one by one nor gives memory back: its fairest
+# setting for programs that allocate every map anew.
+KEEPING_ALLOCATOR = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "67108864",
+    "MALLOC_ARENA_MAX": "1",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Program:
+    """One line of a table."""
+
+    name: str
+    # Tables and figures show the best of a family.
+    family: str
+    threads: int
+    # Makes the command of its worker, without the number of threads.
+    command: callable
+    environment: dict = dataclasses.field(default_factory=dict)
+    # Whether its worker spends minutes compiling each network.
+    compiled: bool = False
+
+
+class CannotInstall(Exception):
+    """The program cannot be installed; the message says why."""
+
+
+def all_programs(threads):
+    """Every program, this one first."""
+    pytorch = {"family": "PyTorch", "threads": threads, "environment": KEEPING_ALLOCATOR}
+    keras = {"family": "Keras", "threads": threads, "environment": KEEPING_ALLOCATOR}
+    return [
+        Program("decouple", "decouple", threads, decouple),
+        Program("decouple, 1 thread", "decouple, 1 thread", 1, decouple),
+        Program("PyTorch NCHW", command=python("pytorch", "nchw"), **pytorch),
+        Program("PyTorch channels-last", command=python("pytorch", "nhwc"), **pytorch),
+        Program("PyTorch compiled", command=python("pytorch", "compiled"), compiled=True, **pytorch),
+        Program("Keras", command=python("keras", "graph"), **keras),
+        Program("Keras XLA", command=python("keras", "xla"), compiled=True, **keras),
+        Program("candle", "candle", threads, rust_peer("candle")),
+        Program("burn", "burn", threads, rust_peer("burn")),
+    ]
+
+
+def machine(threads):
+    """Not a peer: a worker of this program that only measures the machine."""
+    return Program("machine", "machine", threads, decouple)
+
+
+def decouple():
+    return [cargo("--package", "decouple-training", "--example", "bench")]
+
+
+def rust_peer(name):
+    """A binary of tools/bench, built for this very processor: the peers choose
+    part of their instructions when they are compiled."""
+
+    def command():
+        manifest = str(HERE / "Cargo.toml")
+        flags = {"RUSTFLAGS": "-C target-cpu=native", "CARGO_TARGET_DIR": str(BUILT / "rust")}
+        return [cargo("--manifest-path", manifest, "--features", name, "--bin", name, environment=flags)]
+
+    return command
+
+
+def python(peer, variant):
+    """A script of tools/bench, in an environment of its own."""
+
+    def command():
+        return [str(environment_for(peer)), str(HERE / f"{peer}_worker.py"), variant]
+
+    return command
+
+
+def environment_for(peer):
+    """Python with what requirements/PEER.txt asks for."""
+    home = BUILT / peer
+    interpreter = home / "bin/python"
+    requirements = HERE / f"requirements/{peer}.txt"
+    stamp = home / "installed.txt"
+    if stamp.exists() and stamp.read_text() == requirements.read_text():
+        return interpreter
+    venv.create(home, with_pip=True, clear=True)
+    install([str(interpreter), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)])
+    stamp.write_text(requirements.read_text())
+    return interpreter
+
+
+def cargo(*arguments, environment=None):
+    """Builds and returns the path of the executable."""
+    command = ["cargo", "build", "--release", "--locked", "--message-format", "json", *arguments]
+    messages = install(command, environment).splitlines()
+    paths = [json.loads(line).get("executable") for line in messages if line.startswith("{")]
+    return next(path for path in reversed(paths) if path)
+
+
+def install(command, environment=None):
+    print(f"$ {' '.join(command)}", file=sys.stderr)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **(environment or {})}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        reasons = [line for line in lines if "error" in line.lower()] or lines or [f"exit status {done.returncode}"]
+        raise CannotInstall(reasons[0][:150])
+    return done.stdout
