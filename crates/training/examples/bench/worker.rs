@@ -17,34 +17,34 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 /// Why a program cannot do a piece of work.
-pub type Missing = Box<dyn std::error::Error>;
+pub(crate) type Missing = Box<dyn std::error::Error>;
 
 /// What to measure. `tools/bench/plan.py` decides every size.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Request {
+pub(crate) struct Request {
     /// The piece of work.
-    pub work: Work,
+    pub(crate) work: Work,
     /// Segments of the spatial convolutions.
-    pub segments: usize,
+    pub(crate) segments: usize,
     /// Images of a batch.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Rows and columns of the maps, or of the network's images.
-    pub side: usize,
+    pub(crate) side: usize,
     /// Channels of the convolution and of the modules.
-    pub channels: usize,
+    pub(crate) channels: usize,
     /// Modules in the chain.
-    pub chain: usize,
+    pub(crate) chain: usize,
     /// The whole network.
-    pub network: NetworkSizes,
+    pub(crate) network: NetworkSizes,
     /// For how long to repeat each part.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 /// The pieces of work.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Work {
+pub(crate) enum Work {
     /// One segmented 3x3 convolution and its two gradients, one part each.
     Conv,
     /// A batch norm, modules and a loss: forward and backward.
@@ -58,41 +58,41 @@ pub enum Work {
 /// Channels and depth of mini-xception.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NetworkSizes {
+pub(crate) struct NetworkSizes {
     /// Channels of the image.
-    pub image: usize,
+    pub(crate) image: usize,
     /// Channels of the stem.
-    pub stem: usize,
+    pub(crate) stem: usize,
     /// Channels of the entry stages.
-    pub entry: Vec<usize>,
+    pub(crate) entry: Vec<usize>,
     /// Blocks of the middle flow.
-    pub middle: usize,
+    pub(crate) middle: usize,
     /// Modules of a middle block.
-    pub modules: usize,
+    pub(crate) modules: usize,
     /// Channels of the exit flow.
-    pub exit: usize,
+    pub(crate) exit: usize,
     /// Classes of the classifier.
-    pub classes: usize,
+    pub(crate) classes: usize,
 }
 
 /// A piece of work that is ready to run.
 #[derive(Default)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// Its parts by name.
-    pub parts: Vec<(&'static str, Run)>,
+    pub(crate) parts: Vec<(&'static str, Run)>,
     /// What is known about it, by name.
-    pub facts: BTreeMap<&'static str, f64>,
+    pub(crate) facts: BTreeMap<&'static str, f64>,
 }
 
 /// Runs a part once, to its end.
-pub type Run = Box<dyn FnMut() -> Result<(), Missing>>;
+pub(crate) type Run = Box<dyn FnMut() -> Result<(), Missing>>;
 
 /// Answers requests until the standard input ends, with what `prepare` makes
 /// of each. The same work asked for again is not prepared again.
 ///
 /// # Errors
 /// When the standard input or output fails, or a request is not understood.
-pub fn serve(
+pub(crate) fn serve(
     program: &str,
     version: &str,
     mut prepare: impl FnMut(&Request) -> Result<Prepared, Missing>,
