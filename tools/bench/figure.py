@@ -20,7 +20,11 @@ LINES = [
     ("candle", "#cc79a7", "D"),
     ("burn", "#e69f00", "v"),
 ]
-PANELS = {"conv": "one 3x3 convolution,\nforward and gradients", "module": "one module\n(1x1, 3x3, norm)", "step": "a training step\nof mini-xception"}
+PANELS = {
+    "conv": "One 3x3 convolution:\nforward and both gradients",
+    "module": "A module (ReLU, 1x1, 3x3, norm):\nforward and backward",
+    "step": "A training step of mini-xception",
+}
 ROOFLINE = "#999999"
 
 
@@ -35,14 +39,14 @@ def main():
     figure, axes = plt.subplots(1, len(works), figsize=(4.2 * len(works), 5.2), squeeze=False, layout="constrained")
     for axis, work in zip(axes[0], works):
         panel(axis, work, sorted((m for m in spectrum if m.item.work == work), key=lambda m: m.item.segments), roof)
-    axes[0][0].set_ylabel("milliseconds")
+        axis.set_xlabel("segments of the 3x3 convolution")
+    axes[0][0].set_ylabel("milliseconds (lower is faster)")
     environment = folder.environment()
-    figure.suptitle("What the segments cost: time against segment count", fontsize=13, x=0.01, ha="left")
-    figure.supxlabel(
-        f"segments of the 3x3 convolution        ({environment['cpu']}, {environment['threads']} threads, f32; "
-        "the best variant of each program)",
-        fontsize=9,
+    figure.suptitle("Time against segment count", fontsize=14, fontweight="bold", x=0.008, ha="left")
+    note = f"{environment['cpu']}, {environment['threads']} threads, f32. Of each program its fastest variant. " + (
+        "Roofline: the multiply-adds of direct convolution at the measured peak, or the maps copied once."
     )
+    figure.supxlabel(note, fontsize=9, color="#6e6e6e", x=0.008, ha="left")
     for kind in ("svg", "png"):
         metadata = {"Date": None} if kind == "svg" else {}
         figure.savefig(pathlib.Path(sys.argv[1]) / f"time-vs-segments.{kind}", dpi=160, metadata=metadata)

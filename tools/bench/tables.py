@@ -118,7 +118,7 @@ def write(folder):
         if of_work:
             sections += [f"## {title}", sizes(of_work[0].item), times(of_work), against(of_work, roof_of(rows))]
             sections += [threads(of_work)]
-    sections += [scale(measured(rows, "scale")), memory(measured(rows, "memory")), missing(rows)]
+    sections += [scale(measured(rows, "scale")), memory(measured(rows, "memory")), missing(rows), unequal(spectrum)]
     text = "\n\n".join(section for section in sections if section)
     (folder.folder / "bench.md").write_text(text + "\n")
 
@@ -284,6 +284,16 @@ def missing(rows):
         for (program, work, note), segments in found.items()
     ]
     return "## Missing\n\n" + table(["program", "work", "segments", "why"], body) if body else ""
+
+
+def unequal(spectrum):
+    """Networks that are not the same in every program, which no ratio survives."""
+    body = []
+    for m in spectrum:
+        counts = {program: m.fact(program, "parameters") for program in m.programs}
+        if len({count for count in counts.values() if count}) > 1:
+            body += [[m.item.work, m.item.segments, program, f"{count:.0f}"] for program, count in counts.items() if count]
+    return "## Networks that differ\n\n" + table(["work", "segments", "program", "parameters"], body) if body else ""
 
 
 def mebibytes(bytes_):
