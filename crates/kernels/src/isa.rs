@@ -7,6 +7,9 @@ use crate::buffer::BufferPool;
 pub enum Isa {
     /// Plain Rust, vectorised by the compiler for the baseline of the target.
     Portable,
+    /// Plain Rust in the shape of AVX-512.
+    #[cfg(test)]
+    Wide,
     /// AVX2 with FMA: eight lanes, sixteen registers.
     Avx2,
     /// AVX-512 (F, VL, DQ, BW): sixteen lanes, thirty-two registers, masks.
@@ -18,6 +21,8 @@ impl Isa {
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
+            #[cfg(test)]
+            Self::Wide => true,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
@@ -35,7 +40,14 @@ impl Isa {
 
     /// Every family this machine has, the best first. Tests run each of them.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Self::Avx512, Self::Avx2, Self::Portable].into_iter().filter(|isa| isa.is_available())
+        let all = [
+            Self::Avx512,
+            Self::Avx2,
+            #[cfg(test)]
+            Self::Wide,
+            Self::Portable,
+        ];
+        all.into_iter().filter(|isa| isa.is_available())
     }
 
     /// The best family this machine has.
@@ -47,6 +59,8 @@ impl Isa {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
+            #[cfg(test)]
+            Self::Wide => "wide",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
         }

@@ -1,7 +1,8 @@
 //! Time of a whole training step against the segment count, and what each
 //! kind of layer takes of it.
 //!
-//! `cargo run --release -p decouple-training --example step [HxWxC] [SEGMENTS...]`
+//! `cargo run --release -p decouple-training --example step [wide] [SEGMENTS...]`,
+//! where `wide` is the network of the benchmarks.
 
 use std::time::Instant;
 
@@ -30,8 +31,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     } else {
         (NetworkSpec::default(), MapShape::new(28, 28, 1))
     };
+    let chosen: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let all = [1, 2, 3, 4, 8, 16, 32, 64, 128, 256];
     println!("segments   MMACs   ms a step   images/s   GMAC/s   pool MiB   estimate MiB");
-    for segments in [1, 2, 3, 4, 8, 16, 32, 64, 128, 256] {
+    for segments in if chosen.is_empty() { all.to_vec() } else { chosen } {
         let spec = NetworkSpec { segments: Schedule::Uniform(Segments::Count(segments)), ..base.clone() };
         let graph = spec.graph(input, 10)?;
         let macs = graph.cost().macs;

@@ -126,12 +126,18 @@ impl Layout {
         (lane < self.channels(block).target_count).then_some((group, source, target))
     }
 
-    /// For each lane, the lane that rotation `r` takes its value from.
-    fn rotation(&self, r: usize) -> [u32; MAX_LANES] {
-        std::array::from_fn(|lane| {
-            let rotated = lane / self.c * self.c + (lane % self.c + r) % self.c;
-            (if rotated < self.lanes { rotated } else { lane }) as u32
-        })
+    /// The rotations of a vector of segments; none where operands are broadcast.
+    fn rotations(&self) -> AllRotations {
+        let mut rotations = [[0; MAX_LANES]; MAX_LANES];
+        if self.rotates {
+            for (r, lanes) in rotations.iter_mut().enumerate().take(self.c) {
+                for (lane, from) in lanes.iter_mut().enumerate() {
+                    let rotated = lane / self.c * self.c + (lane % self.c + r) % self.c;
+                    *from = (if rotated < self.lanes { rotated } else { lane }) as u32;
+                }
+            }
+        }
+        rotations
     }
 
     /// Calls `visit(packed index, weight index)` for every weight of the run.
@@ -153,6 +159,9 @@ impl Layout {
         }
     }
 }
+
+/// For each rotation and lane, the lane that it takes its value from.
+type AllRotations = [[u32; MAX_LANES]; MAX_LANES];
 
 /// How the operands of a source pixel are made.
 trait Feed {

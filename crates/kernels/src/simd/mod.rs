@@ -89,7 +89,9 @@ pub(crate) fn dispatch<K: Kernel>(ctx: &Context, kernel: K) {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => unsafe { run_avx2(kernel) },
-        _ => kernel.run(portable::Portable),
+        #[cfg(test)]
+        Isa::Wide => kernel.run(portable::Wide {}),
+        _ => kernel.run(portable::Portable {}),
     }
 }
 
@@ -118,6 +120,8 @@ pub(crate) const fn lanes(isa: Isa) -> usize {
         Isa::Avx512 => avx512::Avx512::LANES,
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::Avx2::LANES,
+        #[cfg(test)]
+        Isa::Wide => portable::Wide::LANES,
         _ => portable::Portable::LANES,
     }
 }
@@ -129,6 +133,8 @@ pub(crate) const fn registers(isa: Isa) -> usize {
         Isa::Avx512 => avx512::Avx512::REGISTERS,
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::Avx2::REGISTERS,
+        #[cfg(test)]
+        Isa::Wide => portable::Wide::REGISTERS,
         _ => portable::Portable::REGISTERS,
     }
 }

@@ -1,20 +1,25 @@
-//! Arrays of eight that the compiler vectorises for the target's baseline.
+//! Arrays that the compiler vectorises for the target's baseline.
 
 use super::{MAX_LANES, Simd};
 
-const LANES: usize = 8;
-
 /// Needs nothing of the machine.
 #[derive(Clone, Copy)]
-pub(super) struct Portable;
+pub(super) struct Arrays<const LANES: usize, const REGISTERS: usize>;
+
+/// Eight lanes, in registers of which most machines have sixteen.
+pub(super) type Portable = Arrays<8, 16>;
+
+/// The shape of AVX-512, so that what kernels do with it is tested on any machine.
+#[cfg(test)]
+pub(super) type Wide = Arrays<16, 32>;
 
 /// Whether the target's baseline has a fused multiply-add; without one,
 /// `mul_add` is a function call many times slower than the sum it computes.
 const HAS_FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 
-impl Simd for Portable {
+impl<const LANES: usize, const REGISTERS: usize> Simd for Arrays<LANES, REGISTERS> {
     const LANES: usize = LANES;
-    const REGISTERS: usize = 16;
+    const REGISTERS: usize = REGISTERS;
     type Vector = [f32; LANES];
     type Mask = usize;
 

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Broadcasts, Channels, Feed, Layout, Rotations};
+use super::{AllRotations, Broadcasts, Channels, Feed, Layout, Rotations};
 use crate::{
     buffer::Buffer,
     conv::correlation::{Correlation, Run},
@@ -59,7 +59,7 @@ pub(in crate::conv) fn rows(
     for run in c.runs() {
         let layout = layout(ctx.isa(), c, run);
         let weights = packed.split_off(..run_len(ctx.isa(), c, run)).unwrap_or_default();
-        let rotations: [_; MAX_LANES] = std::array::from_fn(|r| layout.rotation(r));
+        let rotations = layout.rotations();
         let kernel = kernel(ctx.isa(), &layout, c);
         let block_len = layout.block_len(c);
         let blocks = layout.blocks();
@@ -104,7 +104,7 @@ struct Rows<'a> {
     ahead: Option<(usize, usize)>,
     /// Of the block.
     weights: &'a [f32],
-    rotations: &'a [[u32; MAX_LANES]; MAX_LANES],
+    rotations: &'a AllRotations,
     source_channel: usize,
     /// Channels of a vector of source values.
     source_lanes: usize,

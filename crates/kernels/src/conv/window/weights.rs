@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Broadcasts, Feed, Layout, Rotations};
+use super::{AllRotations, Broadcasts, Feed, Layout, Rotations};
 use crate::{
     buffer::Buffer,
     conv::{
@@ -61,7 +61,8 @@ pub(in crate::conv) fn add_strip(
     for run in c.runs() {
         let layout = layout(ctx.isa(), run);
         let sums = sums.split_off_mut(..run_len(ctx.isa(), c, run)).unwrap_or_default();
-        let mut segment = Segment::new(ctx, c, &layout, strip);
+        let rotations = layout.rotations();
+        let mut segment = Segment::new(ctx, c, &layout, &rotations, strip);
         // A segment, or the segments of a vector, with all its panels.
         let span = layout.panels * layout.block_len(c);
         for (index, sums) in sums.chunks_exact_mut(span).enumerate() {
@@ -76,6 +77,7 @@ pub(in crate::conv) fn add_strip(
 struct Segment<'a> {
     c: &'a Correlation,
     layout: &'a Layout,
+    rotations: &'a AllRotations,
     /// `[panel][image][row][column][lane]`, for `source_rows`.
     x: Buffer,
     /// As `x`, with zeros beside each row, as many as a window is long less one.
@@ -88,7 +90,13 @@ struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    fn new(ctx: &Context, c: &'a Correlation, layout: &'a Layout, strip: &'a Strip) -> Self {
+    fn new(
+        ctx: &Context,
+        c: &'a Correlation,
+        layout: &'a Layout,
+        rotations: &'a AllRotations,
+        strip: &'a Strip,
+    ) -> Self {
         let Correlation { rows, columns, source, target, .. } = c;
         let clamp = |row: usize, tap: usize| {
             let row = row as isize + rows.shift(0, tap).unwrap_or_default();
@@ -104,6 +112,7 @@ impl<'a> Segment<'a> {
             grad_y: ctx.pool.take_zeroed(maps * strip.rows.len() * grad_row),
             c,
             layout,
+            rotations,
             strip,
             source_rows,
             grad_row,
@@ -156,7 +165,6 @@ impl<'a> Segment<'a> {
     fn add(&self, ctx: &Context, is_first: bool, sums: &mut [f32]) {
         let (c, layout) = (self.c, self.layout);
         let (taps, lanes) = (c.columns.taps, layout.lanes);
-        let rotations: [_; MAX_LANES] = std::array::from_fn(|r| layout.rotation(r));
         let most = most_operands(ctx.isa(), taps);
         let x_panel = self.x.len() / layout.panels;
         let grad_panel = self.grad_y.len() / layout.panels;
@@ -175,7 +183,7 @@ impl<'a> Segment<'a> {
                             grad_y: &self.grad_y[panel * grad_panel..][..grad_panel],
                             is_first,
                             row_shift: c.rows.shift(0, row).unwrap_or_default(),
-                            rotations: &rotations,
+                            rotations: self.rotations,
                             operand,
                             sums: &mut sums[operand * taps * lanes..][..now * taps * lanes],
                         };
@@ -210,7 +218,7 @@ struct Sums<'a> {
     is_first: bool,
     /// What is added to a target row to find the source row.
     row_shift: isize,
-    rotations: &'a [[u32; MAX_LANES]; MAX_LANES],
+    rotations: &'a AllRotations,
     /// The first operand.
     operand: usize,
     /// `[operand][tap][lane]`.
