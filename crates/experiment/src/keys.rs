@@ -205,10 +205,10 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "network.channels",
-        "Channel counts of a published network, from input to output.",
+        "Channel counts of a published network, from input to output, in place of its own.",
         "a list of whole numbers from 1, as many as the network's own",
         "channels",
-        "[]",
+        "",
     ),
     key(
         "network.fully-connected",
@@ -219,7 +219,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "network.width",
-        "Multiplies all channel counts. Where a budget holds, its own width takes this one's place.",
+        "Multiplies all channel counts. Under a budget it sizes the reference; the widths of the other points are found.",
         "a number above 0",
         "",
         "1.0",
@@ -476,7 +476,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "training.average.kind",
-        "The average.",
+        "The average. A table without it means `polyak`.",
         "`\"none\"`, `\"polyak\"` (exponential moving average)",
         "",
         "\"none\"",

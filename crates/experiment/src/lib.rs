@@ -16,7 +16,7 @@ pub use ledger::{
     Claim, Contents, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run, RunState,
     RunWriter, Scores, Status, TimingRow, timestamp,
 };
-pub use sweep::{Axis, Filter, FilterError, Overrides, Sweep, SweepError, load, parse};
+pub use sweep::{Axis, Filter, FilterError, Overrides, Sweep, SweepError, load, parse, section};
 pub use training::{
     Average, DecayKind, DecayOn, Every, InvalidKey, Optimizer, RmspropForm, Schedule, TrainingSpec,
 };

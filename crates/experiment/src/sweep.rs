@@ -16,6 +16,7 @@ mod document;
 mod expand;
 mod filter;
 mod plan;
+mod set;
 
 pub use filter::{Filter, FilterError};
 
@@ -109,6 +110,18 @@ pub fn parse(text: &str, file_name: &str, overrides: &Overrides) -> Result<Sweep
         trials: expansion.trials,
         warnings: expansion.warnings.iter().map(|warning| sources.render("warning", warning)).collect(),
     })
+}
+
+/// A section of `[trial]` (`network`, `data`) from `key=value` arguments of a
+/// command line, read and refused as it would be in a file. Keys may begin with
+/// the section's name.
+///
+/// # Errors
+/// [`SweepError`] when an argument is refused.
+pub fn section<T: serde::de::DeserializeOwned>(name: &str, arguments: &[String]) -> Result<T, SweepError> {
+    let mut sources = Sources::default();
+    let read = set::section(name, arguments, &mut sources).and_then(|table| de::read(name, &table));
+    read.map_err(|error| SweepError(sources.render("error", &error)))
 }
 
 /// The name that the file gives, else that of the file; it names a folder.

@@ -136,6 +136,11 @@ impl Trial {
         self.record.seed
     }
 
+    /// Factor on the channel counts as typed: what the budget found, else the record's own.
+    pub fn width(&self) -> f64 {
+        self.budget.as_ref().map_or(self.record.network.width, |budget| budget.width)
+    }
+
     /// The point in words: `segments = 3, intermediate = relu`, or `base` in a
     /// sweep over seeds alone.
     pub fn point_label(&self) -> String {

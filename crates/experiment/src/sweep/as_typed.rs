@@ -4,9 +4,9 @@
 use decouple_spectrum::budget::Quantity;
 
 use super::diagnostic::{Diagnostic, Sources, listed, suggestion};
-use super::document::{self, Data, Leaf, Span, Table, Value};
-use super::{Axis, Overrides};
-use crate::keys::{axis_name, axis_names, full_name};
+use super::document::{self, Leaf, Span, Table, Value};
+use super::{Axis, Overrides, set};
+use crate::keys::{SHORT_NAMES, axis_name, axis_names};
 
 /// The name of the axis that every experiment has.
 pub(super) const SEED: &str = "seed";
@@ -67,8 +67,7 @@ pub(super) fn read(
     let offset = sources.add_file(file_name, text);
     let mut file = sweep_file(&document::parse(text, offset)?)?;
     for argument in &overrides.set {
-        let offset = sources.add_argument("--set", argument);
-        apply(argument, offset, &mut file)?;
+        set::apply(argument, &mut file, sources)?;
     }
     check_axes(&file)?;
     Ok(file)
@@ -150,7 +149,12 @@ fn unknown_key(key: &str, span: &Span, place: &str, known: &[&str]) -> Diagnosti
 
 const EXPERIMENT_KEYS: [&str; 4] = ["name", "question", "reference", "budget"];
 
-fn experiment_key(file: &mut SweepFile, key: &str, key_span: &Span, value: &Value) -> Result<(), Diagnostic> {
+pub(super) fn experiment_key(
+    file: &mut SweepFile,
+    key: &str,
+    key_span: &Span,
+    value: &Value,
+) -> Result<(), Diagnostic> {
     let text = || {
         let name = format!("experiment.{key}");
         value.as_str().map(str::to_owned).ok_or_else(|| wrong_type(&name, value, "a string"))
@@ -209,13 +213,18 @@ fn quantity(value: &Value, name: &str) -> Result<Option<Quantity>, Diagnostic> {
     }
 }
 
-fn unknown_axis(name: &str, span: &Span, place: &str) -> Diagnostic {
-    let candidates = axis_names().chain([SEED]);
-    let short = "segments, intermediate, order, residual, kernel, norm, seed";
+pub(super) fn unknown_axis(name: &str, span: &Span, place: &str) -> Diagnostic {
+    let (subject, of_experiment) = if place == set::NAME {
+        ("--set", ", or one of [experiment], such as experiment.budget")
+    } else {
+        ("axes", "")
+    };
+    let short = SHORT_NAMES.join(", ");
     Diagnostic::new(format!("unknown key `{name}` in {place}"))
-        .at(span.clone(), suggestion(name, candidates, "this names nothing that could be varied"))
+        .at(span.clone(), suggestion(name, axis_names().chain([SEED]), "there is no such key"))
         .note(format!(
-            "axes may name: {short}, or any key of [trial.*] in full, such as training.weight-decay"
+            "{subject} may name: {short}, {SEED}, or any key of [trial.*] in full, \
+             such as training.weight-decay{of_experiment}"
         ))
 }
 
@@ -241,7 +250,11 @@ fn add_axis(
     Ok(())
 }
 
-fn typed_axis(leaf: &Leaf<'_>, place: &str, zipped_with: Option<usize>) -> Result<TypedAxis, Diagnostic> {
+pub(super) fn typed_axis(
+    leaf: &Leaf<'_>,
+    place: &str,
+    zipped_with: Option<usize>,
+) -> Result<TypedAxis, Diagnostic> {
     let name = match axis_name(&leaf.name) {
         Some(name) => name,
         None if leaf.name == SEED && zipped_with.is_none() => SEED,
@@ -275,44 +288,6 @@ fn typed_axis(leaf: &Leaf<'_>, place: &str, zipped_with: Option<usize>) -> Resul
         }
     }
     Ok(axis)
-}
-
-/// Applies one `--set key=value`.
-fn apply(argument: &str, offset: usize, file: &mut SweepFile) -> Result<(), Diagnostic> {
-    let root = document::parse(argument, offset).map_err(|error| {
-        error.note(
-            "--set takes key=value, the value as in the file: strings in quotes, \
-             --set 'segments=\"per-channel\"'",
-        )
-    })?;
-    let leaves = root.leaves(false);
-    let [leaf] = leaves.as_slice() else {
-        let end = offset + argument.len();
-        return Err(Diagnostic::new("--set takes one key=value").at(offset..end, "expected key=value"));
-    };
-    if let Some(key) = leaf.name.strip_prefix("experiment.") {
-        let is_budget = key == "budget.hold";
-        return experiment_key(file, if is_budget { "budget" } else { key }, &leaf.key_span, leaf.value);
-    }
-    let name = axis_name(&leaf.name).or((leaf.name == SEED).then_some(SEED));
-    let Some(name) = name else { return Err(unknown_axis(&leaf.name, &leaf.key_span, "--set")) };
-    let axis = file.axes.iter_mut().chain(&mut file.seeds).find(|axis| axis.name == name);
-    if axis.is_none() && name != SEED {
-        file.trial.set(&full_name(name), &leaf.key_span, leaf.value.clone());
-        return Ok(());
-    }
-    // Setting an axis replaces its values; a single value is a list of one.
-    let mut list = leaf.value.clone();
-    if list.as_array().is_none() {
-        list.data = Data::Array(vec![leaf.value.clone()]);
-    }
-    let zipped_with = axis.as_ref().and_then(|axis| axis.zipped_with);
-    let replacement = typed_axis(&Leaf { value: &list, ..leaf.clone() }, "--set", zipped_with)?;
-    match axis {
-        Some(axis) => *axis = replacement,
-        None => file.seeds = Some(replacement),
-    }
-    Ok(())
 }
 
 /// Checks what concerns several axes at once.

@@ -127,16 +127,32 @@ impl Place<'_> {
     }
 }
 
-/// The candidate that `typed` was probably meant to be, if any is near enough:
-/// one that ends in it after a dot, else the least edits away.
+/// The candidate that `typed` was probably meant to be, if any is near enough.
+///
+/// A name may be typed without the sections in front of it or the words at its
+/// end: `weight-decay` is near `training.weight-decay`, `warmup` near
+/// `warmup-epochs`.
 pub(super) fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (typed.chars().count() / 3).max(1);
+    let letters = typed.chars().count();
+    // A word of one letter is near nothing: all others are one edit away.
+    let allowed = (letters / 3).max(1).min(letters.saturating_sub(1));
     let edits = |candidate: &'a str| {
-        let is_tail = candidate.strip_suffix(typed).is_some_and(|head| head.ends_with('.'));
-        (if is_tail { 0 } else { edit_distance(typed, candidate) }, candidate)
+        let least = parts(candidate).map(|part| edit_distance(typed, part)).min();
+        Some((least?, candidate))
     };
-    let (distance, candidate) = candidates.into_iter().map(edits).min_by_key(|(distance, _)| *distance)?;
+    let (distance, candidate) =
+        candidates.into_iter().filter_map(edits).min_by_key(|(distance, _)| *distance)?;
     (distance <= allowed).then_some(candidate)
+}
+
+/// A name, and what is left of it without sections or last words:
+/// `a.b-c`, `a.b`, `b-c`, `b`.
+fn parts(name: &str) -> impl Iterator<Item = &str> {
+    let starts = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1));
+    starts.flat_map(move |start| {
+        let tail = &name[start..];
+        std::iter::once(tail).chain(tail.match_indices('-').map(|(dash, _)| &tail[..dash]))
+    })
 }
 
 /// "did you mean `...`?", or `otherwise` where nothing is near.
@@ -200,7 +216,9 @@ mod tests {
         assert_eq!(nearest("segmnets", names), Some("segments"));
         assert_eq!(nearest("weight-decay", names), Some("training.weight-decay"));
         assert_eq!(nearest("trainig.weight-dcay", names), Some("training.weight-decay"));
+        assert_eq!(nearest("weight", names), Some("training.weight-decay"));
         assert_eq!(nearest("colour", names), None);
+        assert_eq!(nearest("5", ["1", "3"]), None);
     }
 
     #[test]
@@ -210,6 +228,20 @@ mod tests {
         let offset = sources.add_argument("--set", "z=3");
         let diagnostic =
             Diagnostic::new("t").at(3..4, "tab").at(15..20, "lines").at(offset..offset + 1, "argument");
-        insta::assert_snapshot!(sources.render("error", &diagnostic), @"");
+        insta::assert_snapshot!(sources.render("error", &diagnostic), @r"
+        error: t
+          --> f.toml:1:3
+           |
+         1 | é	x = 1
+           |  	^ tab
+          ::: f.toml:2:6
+           |
+         2 | y = [
+           |      ^ lines
+          ::: --set
+           |
+           | z=3
+           | ^ argument
+        ");
     }
 }

@@ -277,10 +277,14 @@ fn distinct<'a>(
         };
         let earlier = &mut kept[first];
         let is_clamped = point.is_clamped() || earlier.is_clamped();
+        let stays = if point.choice == *reference { point.label() } else { earlier.label() };
         let (title, note) = if is_clamped {
-            ("two points are the same network: no layer has more channels than segments", "trained once")
+            (
+                "two points are the same network: no layer has more channels than segments",
+                format!("trained once, as {stays}"),
+            )
         } else {
-            ("two points are the same trial", "drop one of the two values")
+            ("two points are the same trial", "drop one of the two values".to_owned())
         };
         // Point at the axis in which they differ.
         let differs = |axis: &usize| earlier.choice[*axis] != point.choice[*axis];
@@ -325,6 +329,16 @@ fn refused(trial: &Table, error: &SpecError) -> Diagnostic {
             "network.segments",
             &format!("lists {listed} values, but the network has {stages} stages"),
         ),
+        SpecError::MapTooSmall { layer, map } => {
+            let diagnostic = Diagnostic::new("the images are too small for the network");
+            let reason = format!("{layer} is given a map of {map}");
+            let entry = trial.nearest_entry("network.entry").filter(|entry| entry.key == "entry");
+            match entry {
+                Some(entry) => diagnostic.at(entry.value.span.clone(), reason),
+                None => diagnostic.note(reason),
+            }
+            .note("halve the map fewer times, keep its size in the stem (`network.small-stem`), or take larger images")
+        }
         other => Diagnostic::new("the network cannot be built").note(other.to_string()),
     }
 }

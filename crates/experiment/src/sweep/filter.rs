@@ -89,7 +89,7 @@ impl Condition {
         let (place, sign, relation) = first.ok_or_else(|| FilterError::Condition(text.to_owned()))?;
         let typed = text[..place].trim();
         let value = text[place + sign.len()..].trim().trim_matches('"');
-        if typed.is_empty() || value.is_empty() {
+        if typed.is_empty() || value.is_empty() || value.contains(['=', '<', '>', '!']) {
             return Err(FilterError::Condition(text.to_owned()));
         }
         let names = || sweep.axes.iter().map(|axis| axis.name.as_str()).chain(["id"]);

@@ -39,7 +39,7 @@ impl Sweep {
             row.extend([
                 trial.seed().to_string(),
                 trial.level.to_string(),
-                trial.budget.as_ref().map_or(trial.record.network.width, |budget| budget.width).to_string(),
+                trial.width().to_string(),
                 trial.cost.parameters.to_string(),
                 trial.cost.macs.to_string(),
                 trial.cost.activations.to_string(),

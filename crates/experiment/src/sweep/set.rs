@@ -1,0 +1,87 @@
+//! `--set key=value`: changes to a file, or a whole section, from the command line.
+
+use super::as_typed::{SEED, SweepFile, experiment_key, typed_axis, unknown_axis};
+use super::diagnostic::{Diagnostic, Sources};
+use super::document::{self, Data, Leaf, Span, Table, Value};
+use crate::keys::{axis_name, full_name};
+
+/// What a change is called in messages.
+pub(super) const NAME: &str = "--set";
+
+/// Applies one change to `file`.
+pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources) -> Result<(), Diagnostic> {
+    let (root, whole) = parse(argument, sources)?;
+    let mut leaf = only_leaf(&root, whole)?;
+    // The file's own way to name a key of a trial is right here, too.
+    leaf.name = leaf.name.strip_prefix("trial.").unwrap_or(&leaf.name).to_owned();
+    if let Some(key) = leaf.name.strip_prefix("experiment.") {
+        let is_budget = key == "budget.hold";
+        return experiment_key(file, if is_budget { "budget" } else { key }, &leaf.key_span, leaf.value);
+    }
+    let name = axis_name(&leaf.name).or((leaf.name == SEED).then_some(SEED));
+    let Some(name) = name else { return Err(unknown_axis(&leaf.name, &leaf.key_span, NAME)) };
+    let axis = file.axes.iter_mut().chain(&mut file.seeds).find(|axis| axis.name == name);
+    if axis.is_none() && name != SEED {
+        file.trial.set(&full_name(name), &leaf.key_span, leaf.value.clone());
+        return Ok(());
+    }
+    // Setting an axis replaces its values; a single value is a list of one.
+    let mut list = leaf.value.clone();
+    if list.as_array().is_none() {
+        list.data = Data::Array(vec![leaf.value.clone()]);
+    }
+    let zipped_with = axis.as_ref().and_then(|axis| axis.zipped_with);
+    let replacement = typed_axis(&Leaf { value: &list, ..leaf }, NAME, zipped_with)?;
+    match axis {
+        Some(axis) => *axis = replacement,
+        None => file.seeds = Some(replacement),
+    }
+    Ok(())
+}
+
+/// The table of section `name` that is given by changes alone. Their keys may
+/// begin with the section's name.
+pub(super) fn section(name: &str, arguments: &[String], sources: &mut Sources) -> Result<Value, Diagnostic> {
+    let mut table = Table::default();
+    for argument in arguments {
+        let (root, whole) = parse(argument, sources)?;
+        let leaf = only_leaf(&root, whole)?;
+        let key = leaf.name.strip_prefix(name).and_then(|key| key.strip_prefix('.')).unwrap_or(&leaf.name);
+        table.set(key, &leaf.key_span, leaf.value.clone());
+    }
+    Ok(Value { span: 0..0, data: Data::Table(table) })
+}
+
+/// The document that an argument is, and where all of it stands.
+fn parse(argument: &str, sources: &mut Sources) -> Result<(Table, Span), Diagnostic> {
+    let argument = quoted(argument);
+    let offset = sources.add_argument(NAME, &argument);
+    let root = document::parse(&argument, offset).map_err(|error| {
+        error.note(
+            "--set takes key=value, the value as in the file, such as training.epochs=3 or segments=[1,3]",
+        )
+    })?;
+    Ok((root, offset..offset + argument.len()))
+}
+
+/// The one key and value of an argument.
+fn only_leaf(root: &Table, whole: Span) -> Result<Leaf<'_>, Diagnostic> {
+    match root.leaves(false).as_slice() {
+        [leaf] => Ok(leaf.clone()),
+        _ => Err(Diagnostic::new("--set takes one key=value").at(whole, "expected key=value")),
+    }
+}
+
+/// `argument` with quotes around a value that is a bare word, which a shell makes
+/// tedious to type: `order=spatial-first` is `order="spatial-first"`.
+fn quoted(argument: &str) -> String {
+    let is_word = |value: &str| {
+        let toml_has_it = ["true", "false", "nan", "inf"].contains(&value);
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        value.starts_with(|c: char| c.is_ascii_alphabetic()) && value.chars().all(is_part) && !toml_has_it
+    };
+    match argument.split_once('=') {
+        Some((key, value)) if is_word(value.trim()) => format!("{key}=\"{}\"", value.trim()),
+        _ => argument.to_owned(),
+    }
+}

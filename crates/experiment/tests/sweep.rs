@@ -1,0 +1,309 @@
+//! From the text of an experiment file to its trials.
+
+use decouple_experiment::{Filter, Overrides, Sweep, Trial, parse};
+use decouple_spectrum::budget::Quantity;
+
+/// A network that is lowered in no time.
+const NETWORK: &str = "[trial.network]\nstem = 8\nentry = [8, 16]\nmiddle = 1\nmodules = 1\nexit = 32\n";
+
+fn sweep(text: &str) -> Sweep {
+    with(text, &[])
+}
+
+fn with(text: &str, set: &[&str]) -> Sweep {
+    let overrides = Overrides { set: set.iter().map(|&argument| argument.to_owned()).collect() };
+    parse(&format!("{text}\n{NETWORK}"), "mine.toml", &overrides).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Point and seed of every trial: `3,relu,0`.
+fn coordinates(sweep: &Sweep) -> Vec<String> {
+    let of = |trial: &Trial| {
+        let values: String = trial.point.iter().map(|(_, value)| format!("{value},")).collect();
+        format!("{values}{}", trial.seed())
+    };
+    sweep.trials.iter().map(of).collect()
+}
+
+fn ids(sweep: &Sweep) -> Vec<String> {
+    sweep.trials.iter().map(|trial| trial.id.to_string()).collect()
+}
+
+fn axis_names(sweep: &Sweep) -> Vec<&str> {
+    sweep.axes.iter().map(|axis| axis.name.as_str()).collect()
+}
+
+#[test]
+fn an_empty_file_is_the_default_trial_with_three_seeds() {
+    let sweep = parse("", "some/where/mine.toml", &Overrides::default()).unwrap();
+    assert_eq!(coordinates(&sweep), ["0", "1", "2"]);
+    assert_eq!((sweep.name.as_str(), sweep.question.as_str()), ("mine", ""));
+    assert_eq!(sweep.budget, Some(Quantity::Parameters));
+    assert_eq!(axis_names(&sweep), ["seed"]);
+    let record = &sweep.trials[1].record;
+    assert_eq!(record.seed, 1);
+    assert_eq!(record.training, Default::default());
+    assert_eq!((&record.network, &record.data), (&Default::default(), &Default::default()));
+}
+
+#[test]
+fn axes_are_crossed_in_the_order_of_the_file_and_seeds_stand_outermost() {
+    let sweep = sweep(
+        r#"[axes]
+           seed = [5, 3]
+           segments = [1, "per-channel"]
+           intermediate = ["none", "relu"]"#,
+    );
+    assert_eq!(axis_names(&sweep), ["segments", "intermediate", "seed"]);
+    assert_eq!(
+        coordinates(&sweep),
+        [
+            "1,none,5",
+            "1,relu,5",
+            "per-channel,none,5",
+            "per-channel,relu,5",
+            "1,none,3",
+            "1,relu,3",
+            "per-channel,none,3",
+            "per-channel,relu,3",
+        ]
+    );
+    let ids = ids(&sweep);
+    assert!((1..ids.len()).all(|i| !ids[..i].contains(&ids[i])), "every trial has a name of its own");
+}
+
+#[test]
+fn zipped_axes_are_walked_together_and_crossed_with_all_others() {
+    let sweep = sweep(
+        r#"[experiment]
+           budget = "none"
+           [axes]
+           seed = [0]
+           order = ["pointwise-first", "spatial-first"]
+           [[zip]]
+           segments = [1, 4]
+           network.width = [0.5, 0.8]
+           [[zip]]
+           training.batch = [32, 64]
+           training.epochs = [1, 2]"#,
+    );
+    let kept: Vec<_> = sweep.axes.iter().map(|axis| (axis.name.as_str(), axis.zipped_with)).collect();
+    assert_eq!(
+        kept,
+        [
+            ("order", None),
+            ("segments", Some(0)),
+            ("network.width", Some(0)),
+            ("training.batch", Some(1)),
+            ("training.epochs", Some(1)),
+            ("seed", None),
+        ]
+    );
+    let half: Vec<_> = coordinates(&sweep).into_iter().take(4).collect();
+    assert_eq!(
+        half,
+        [
+            "pointwise-first,1,0.5,32,1,0",
+            "pointwise-first,1,0.5,64,2,0",
+            "pointwise-first,4,0.8,32,1,0",
+            "pointwise-first,4,0.8,64,2,0",
+        ]
+    );
+    assert_eq!(sweep.trials.len(), 8);
+    assert_eq!(sweep.trials[3].record.network.width, 0.8);
+    assert_eq!(sweep.trials[3].record.training.epochs, 2);
+}
+
+/// An axis is named by the key that it varies, in any of TOML's spellings.
+#[test]
+fn one_axis_has_one_name_however_it_is_typed() {
+    let typed = [
+        "[axes]\nsegments = [1, 2]\ntraining.weight-decay = [0, 1e-4]",
+        "[axes]\nnetwork.segments = [1, 2]\n\"training.weight-decay\" = [0, 1e-4]",
+        "[axes.network]\nsegments = [1, 2]\n[axes.training]\nweight-decay = [0, 1e-4]",
+        "[axes]\nnetwork = { segments = [1, 2] }\ntraining = { weight-decay = [0, 1e-4] }",
+    ]
+    .map(sweep);
+    for other in &typed {
+        assert_eq!(axis_names(other), ["segments", "training.weight-decay", "seed"]);
+        assert_eq!(ids(other), ids(&typed[0]));
+    }
+}
+
+#[test]
+fn the_id_is_that_of_the_record_and_not_of_its_spelling() {
+    let axis = sweep("[axes]\nseed = [0]\nsegments = [2, \"per-channel\"]");
+    let fixed = with("[axes]\nseed = [0]", &["segments=2", "experiment.budget='none'"]);
+    let free = with("[axes]\nseed = [0]\nsegments = [2, \"per-channel\"]", &["experiment.budget='none'"]);
+    assert_eq!(ids(&free)[0], ids(&fixed)[0], "an axis or a fixed value: the same training");
+    assert_ne!(ids(&axis)[0], ids(&fixed)[0], "a budget changes the widths");
+    let spelt_out = with("[axes]\nseed = [0]", &["training.optimizer.momentum=0.9"]);
+    assert_eq!(ids(&spelt_out), ids(&sweep("[axes]\nseed = [0]")));
+}
+
+#[test]
+fn a_budget_makes_every_point_as_large_as_the_reference() {
+    for (hold, quantity) in [
+        ("parameters", Quantity::Parameters),
+        ("macs", Quantity::Macs),
+        ("activations", Quantity::Activations),
+    ] {
+        let text = format!(
+            "[experiment]\nbudget = {{ hold = \"{hold}\", at = \"reference\" }}\n\
+             [axes]\nseed = [0]\nsegments = [1, 3, \"per-channel\"]"
+        );
+        let sweep = sweep(&text);
+        assert_eq!(sweep.budget, Some(quantity));
+        assert_eq!(sweep.reference, [("segments".to_owned(), "per-channel".to_owned())]);
+        let reference = &sweep.trials[2];
+        for trial in &sweep.trials {
+            let budget = trial.budget.as_ref().unwrap();
+            assert_eq!((budget.hold, budget.target), (quantity, quantity.of(&reference.cost)));
+            assert_eq!(budget.reached, quantity.of(&trial.cost));
+            let error = budget.reached as f64 / budget.target as f64 - 1.0;
+            assert!(error.abs() <= 0.005, "{hold} at {}: {error}", trial.point_label());
+            let drift = |cost: u64, of: u64| cost as f64 / of as f64 - 1.0;
+            assert_eq!(budget.drift.macs, drift(trial.cost.macs, reference.cost.macs));
+            assert_eq!(budget.drift.parameters, drift(trial.cost.parameters, reference.cost.parameters));
+            // The width went into the channel counts, so a record says all.
+            assert_eq!(trial.record.network.width, 1.0);
+        }
+        assert_eq!(reference.budget.as_ref().unwrap().width, 1.0);
+        assert!(sweep.trials[0].level < sweep.trials[1].level && sweep.trials[1].level < 1.0);
+    }
+}
+
+#[test]
+fn without_a_budget_every_point_has_its_own_width() {
+    let sweep = sweep(
+        "[experiment]\nbudget = \"none\"\n[axes]\nseed = [0]\nnetwork.width = [0.5, 1.0]\nsegments = [1, 2]",
+    );
+    assert_eq!(sweep.budget, None);
+    assert!(sweep.trials.iter().all(|trial| trial.budget.is_none()));
+    let parameters: Vec<u64> = sweep.trials.iter().map(|trial| trial.cost.parameters).collect();
+    assert!(parameters[0] > parameters[1] && parameters[2] > parameters[0], "{parameters:?}");
+}
+
+#[test]
+fn the_reference_is_the_named_point_and_zipped_axes_follow_it() {
+    let text = "[experiment]\nbudget = \"none\"\nreference = { intermediate = \"relu\", segments = 4 }\n\
+                [axes]\nintermediate = [\"none\", \"relu\"]\n\
+                [[zip]]\nsegments = [1, 4]\ntraining.epochs = [3, 5]";
+    let named = |sweep: &Sweep| -> Vec<String> {
+        sweep.reference.iter().map(|(axis, value)| format!("{axis}={value}")).collect()
+    };
+    assert_eq!(named(&sweep(text)), ["intermediate=relu", "segments=4", "training.epochs=5"]);
+    let unnamed =
+        sweep("[axes]\norder = [\"spatial-first\", \"pointwise-first\"]\nsegments = [\"per-channel\", 1]");
+    assert_eq!(named(&unnamed), ["order=spatial-first", "segments=per-channel"]);
+}
+
+/// 64 and 128 segments are one a channel where no layer has more than 32.
+#[test]
+fn segments_beyond_the_channels_are_trained_once_with_a_warning() {
+    let sweep = sweep(
+        "[experiment]\nbudget = \"none\"\n[axes]\nseed = [0]\nsegments = [64, 1, \"per-channel\", 128]",
+    );
+    assert_eq!(coordinates(&sweep), ["per-channel,0", "1,0"], "the reference stays");
+    insta::assert_snapshot!(sweep.warnings.join("\n\n"));
+}
+
+#[test]
+fn segments_take_every_form_and_a_schedule_a_stage() {
+    let sweep = sweep(
+        "[experiment]\nbudget = \"none\"\n[axes]\nseed = [0]\n\
+         segments = [{ level = 0.5 }, { channels-per-segment = 8 }, [1, 2, 4, \"per-channel\"], [1, 2, 3, 4]]",
+    );
+    assert_eq!(
+        coordinates(&sweep),
+        ["level 0.5,0", "channels-per-segment 8,0", "1+2+4+per-channel,0", "1-2-3-4,0"]
+    );
+    let segments: Vec<usize> = sweep.trials[2].layers.iter().map(|layer| layer.segments).collect();
+    assert_eq!(segments, [1, 1, 2, 2, 4, 16, 32]);
+}
+
+#[test]
+fn the_question_is_the_header_unless_it_is_given() {
+    let header = "#   Does it\n# matter?\n#\n# Cost: none.\n";
+    assert_eq!(sweep(header).question, "Does it matter?");
+    assert_eq!(sweep(&format!("\n{header}[experiment]\nquestion = \"Why?\"\n")).question, "Why?");
+    assert_eq!(sweep("").question, "");
+}
+
+#[test]
+fn set_replaces_values_of_axes_and_of_trials() {
+    let text = "[axes]\nseed = [0, 1]\nsegments = [1, 2]\n[trial.training]\naverage = \"polyak\"\n";
+    let changed = with(
+        text,
+        &[
+            "seed=[7]",
+            "segments=\"per-channel\"",
+            "training.average.decay=0.5",
+            "trial.network.order=spatial-first",
+            "experiment.budget=\"none\"",
+            "experiment.name='other'",
+        ],
+    );
+    assert_eq!(coordinates(&changed), ["per-channel,7"]);
+    assert_eq!((changed.name.as_str(), changed.budget), ("other", None));
+    let typed = sweep(
+        "[experiment]\nbudget = \"none\"\n[axes]\nseed = [7]\n\
+         [trial.training]\naverage = { kind = \"polyak\", decay = 0.5 }",
+    );
+    let trial = with("[experiment]\nbudget = \"none\"\n[axes]\nseed = [7]", &["order='spatial-first'"]);
+    assert_eq!(changed.trials[0].record.training, typed.trials[0].record.training);
+    assert_eq!(changed.trials[0].record.network, trial.trials[0].record.network);
+    // The last one wins.
+    assert_eq!(coordinates(&with(text, &["seed=3", "seed=4"])), ["1,4", "2,4"]);
+}
+
+#[test]
+fn a_filter_is_a_conjunction_of_conditions() {
+    let sweep = sweep(
+        r#"[axes]
+           segments = [1, 3, 4, "per-channel"]
+           training.weight-decay = [0, 1e-4]
+           order = ["pointwise-first", "spatial-first"]
+           seed = [0, 1]
+           [experiment]
+           budget = "none""#,
+    );
+    let matched = |text: &str| {
+        let filter = Filter::parse(text, &sweep).unwrap_or_else(|error| panic!("{error}"));
+        sweep.trials.iter().filter(|trial| filter.matches(trial)).count()
+    };
+    assert_eq!(sweep.trials.len(), 32);
+    for (text, expected) in [
+        ("seed=0", 16),
+        ("seed != 0", 16),
+        ("segments >= 3", 24),
+        ("segments>3&segments<per-channel", 8),
+        ("segments = per-channel", 8),
+        ("segments==\"per-channel\"", 8),
+        ("network.segments<=3", 16),
+        ("order=spatial-first & seed=1 & segments=1", 2),
+        ("training.weight-decay = 1e-4", 16),
+        ("training.weight-decay < 0.00005", 16),
+        ("segments = 7", 0),
+        ("order = sideways", 0),
+    ] {
+        assert_eq!(matched(text), expected, "{text}");
+    }
+    let id = sweep.trials[5].id.to_string();
+    assert_eq!(matched(&format!("id={id}")), 1);
+    assert_eq!(matched(&format!("id={}", &id[..8])), 1);
+    assert_eq!(matched(&format!("id!={}", &id[..8])), 31);
+    let mistakes = [
+        "",
+        "segments",
+        "segments=",
+        "=3",
+        "seed=0 &",
+        "segments=>3",
+        "segmnets=3",
+        "kernel=3",
+        "order>spatial-first",
+    ];
+    let errors = mistakes
+        .map(|text| format!("--filter '{text}'\nerror: {}", Filter::parse(text, &sweep).expect_err(text)));
+    insta::assert_snapshot!(errors.join("\n\n"));
+}
