@@ -9,7 +9,7 @@ use decouple_core_ops::MapShape;
 /// correlations? Trains the Inception-to-Xception spectrum under equal budgets
 /// and many seeds, and shows accuracy against decoupling level.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXIT_CODES)]
+#[command(version, after_help = EXIT_CODES, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -112,10 +112,10 @@ pub(crate) struct Selection {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// Trials trained at the same time [default: one a core].
+    /// Trials trained at the same time (one a core if left out).
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<std::num::NonZeroUsize>,
-    /// Cores to use in all [default: all].
+    /// Cores to use in all (all if left out).
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<std::num::NonZeroUsize>,
     /// Train the selected trials again, even if they are done.
@@ -146,7 +146,7 @@ pub(crate) struct Report {
 
 #[derive(Args, Debug)]
 pub(crate) struct Describe {
-    /// Family of networks [default: mini-xception].
+    /// Family of networks (mini-xception if left out).
     pub(crate) family: Option<String>,
     /// Segments: a count, per-channel, or { level = 0.5 }, or one a stage as in [1, 3, 8].
     #[arg(long)]

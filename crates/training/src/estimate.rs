@@ -3,44 +3,141 @@
 use std::time::{Duration, Instant};
 
 use decouple_datasets::{Dataset, ImageShape, Split};
-use decouple_experiment::Trial;
+use decouple_experiment::{Average, Trial};
+use decouple_spectrum::network::NetworkSpec;
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use crate::trial::{Run, TrialError};
+use crate::{
+    sweep::Workers,
+    trial::{Run, TrialError},
+};
 
-/// Images of the measured steps: enough to be like a batch, few enough to be
-/// quick.
-const IMAGES: usize = 32;
+/// Passes over a network's multiply-adds that a training step takes: forward,
+/// and backward for inputs and weights. An evaluation takes one.
+const PASSES: f64 = 3.0;
 
-/// Training images a second of `trial` on rayon's current pool: the best of a
-/// few steps on noise, within about `patience` after a first step that warms
-/// up. `None` if that first step alone is expected to take longer, by
-/// `macs_per_sec` as measured before.
-///
-/// # Errors
-/// [`TrialError`] if the network cannot be executed.
-pub fn images_per_sec(
-    trial: &Trial,
-    patience: Duration,
-    macs_per_sec: Option<f64>,
-) -> Result<Option<f64>, TrialError> {
-    let batch = trial.record.training.batch.min(IMAGES);
-    // Forward and backward take three passes over the multiply-adds.
-    let macs = 3.0 * trial.cost.macs as f64 * batch as f64;
-    if macs_per_sec.is_some_and(|rate| macs / rate > patience.as_secs_f64()) {
-        return Ok(None);
+/// Multiply-adds of a measured step, unless one image alone has more: a tenth
+/// of a second or so.
+const STEP_MACS: f64 = 1e9;
+
+/// Why nothing could be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum EstimateError {
+    /// A step failed.
+    #[error(transparent)]
+    Trial(#[from] TrialError),
+    /// The threads of a worker could not be started.
+    #[error("cannot start threads: {0}")]
+    Threads(#[from] ThreadPoolBuildError),
+}
+
+/// Training speeds of the networks of a sweep, on this machine as it is now.
+#[derive(Clone, Debug)]
+pub struct Speeds {
+    /// Network, batch, and images a second of one job while all jobs run.
+    measured: Vec<(NetworkSpec, usize, f64)>,
+    /// Of a network that was not measured: what the measured ones make of it.
+    macs_per_sec: f64,
+}
+
+impl Speeds {
+    /// Trains each network of `trials` on noise for a step or more, the cheapest
+    /// first, until `patience` runs out. All of `workers` train the same network
+    /// at once, since they share the machine's memory as they would in a run.
+    ///
+    /// # Errors
+    /// [`EstimateError`] if a network cannot be executed or no thread started.
+    pub fn measure(trials: &[&Trial], workers: Workers, patience: Duration) -> Result<Self, EstimateError> {
+        let pools = (0..workers.jobs)
+            .map(|_| ThreadPoolBuilder::new().num_threads(workers.threads).build())
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut distinct: Vec<&Trial> = Vec::new();
+        for trial in trials {
+            if distinct.iter().all(|other| key(other) != key(trial)) {
+                distinct.push(trial);
+            }
+        }
+        distinct.sort_by_key(|trial| trial.cost.macs);
+        let began = Instant::now();
+        let mut speeds = Self { measured: Vec::new(), macs_per_sec: 0.0 };
+        for (index, trial) in distinct.iter().enumerate() {
+            let left = patience.saturating_sub(began.elapsed());
+            // A step to warm up and one to measure.
+            let least = 2.0 * step_macs(trial) / speeds.macs_per_sec;
+            if index > 0 && least > left.as_secs_f64() {
+                break;
+            }
+            let rate = rate(trial, &pools, left / (distinct.len() - index) as u32)?;
+            speeds.macs_per_sec = PASSES * rate * trial.cost.macs as f64;
+            speeds.measured.push((trial.record.network.clone(), trial.record.training.batch, rate));
+        }
+        Ok(speeds)
     }
+
+    /// Training images a second of one job.
+    pub fn images_per_sec(&self, trial: &Trial) -> f64 {
+        let measured = self.measured.iter().find(|(network, batch, _)| (network, *batch) == key(trial));
+        measured.map_or(self.macs_per_sec / (PASSES * trial.cost.macs as f64), |(_, _, rate)| *rate)
+    }
+
+    /// Seconds that one job needs for `trial` with `train_images` to train on:
+    /// its steps, and the scores of the held-out images after every epoch. Left
+    /// out is the one look at the test images.
+    pub fn secs(&self, trial: &Trial, train_images: usize) -> f64 {
+        let training = &trial.record.training;
+        let weights = if training.average == Average::None { 1.0 } else { 2.0 };
+        let scored = weights * trial.record.data.validation as f64 / PASSES;
+        training.epochs as f64 * (train_images as f64 + scored) / self.images_per_sec(trial)
+    }
+}
+
+/// What the speed of a trial depends on.
+fn key(trial: &Trial) -> (&NetworkSpec, usize) {
+    (&trial.record.network, trial.record.training.batch)
+}
+
+/// Images of a measured step.
+fn images(trial: &Trial) -> usize {
+    let images = STEP_MACS / (PASSES * trial.cost.macs.max(1) as f64);
+    (images as usize).clamp(1, trial.record.training.batch)
+}
+
+fn step_macs(trial: &Trial) -> f64 {
+    PASSES * trial.cost.macs as f64 * images(trial) as f64
+}
+
+/// Training images a second of one pool while all train `trial`.
+fn rate(trial: &Trial, pools: &[ThreadPool], patience: Duration) -> Result<f64, TrialError> {
+    let rates = std::thread::scope(|scope| {
+        let measure =
+            || pools.iter().map(|pool| scope.spawn(|| pool.install(|| images_per_sec(trial, patience))));
+        let threads: Vec<_> = measure().collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
+            Ok(rate) => rate,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        threads.into_iter().map(join).collect::<Result<Vec<f64>, TrialError>>()
+    })?;
+    Ok(rates.iter().sum::<f64>() / rates.len() as f64)
+}
+
+/// Training images a second of `trial` on rayon's current pool: the median of
+/// the steps within `patience`, after one that warms up.
+fn images_per_sec(trial: &Trial, patience: Duration) -> Result<f64, TrialError> {
+    let batch = images(trial);
     let data = noise(trial, batch);
     let mut run = Run::new(trial, &data)?;
     let indices: Vec<u32> = (0..batch as u32).collect();
-    run.train_step(0, &indices)?;
     let began = Instant::now();
-    let mut best = f64::INFINITY;
+    run.train_step(0, &indices)?;
+    let mut steps = Vec::new();
     loop {
         let step = Instant::now();
         run.train_step(0, &indices)?;
-        best = best.min(step.elapsed().as_secs_f64());
+        steps.push(step.elapsed().as_secs_f64());
         if began.elapsed() >= patience {
-            return Ok(Some(batch as f64 / best));
+            steps.sort_by(f64::total_cmp);
+            return Ok(batch as f64 / steps[steps.len() / 2]);
         }
     }
 }

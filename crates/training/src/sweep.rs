@@ -74,6 +74,8 @@ pub struct SweepReport {
     pub failed: usize,
     /// Had ended before.
     pub earlier: usize,
+    /// Those of them that had diverged or failed.
+    pub earlier_lost: usize,
     /// In the hands of another runner.
     pub taken: usize,
 }
@@ -134,6 +136,7 @@ impl SweepReport {
             diverged: self.diverged + other.diverged,
             failed: self.failed + other.failed,
             earlier: self.earlier + other.earlier,
+            earlier_lost: self.earlier_lost + other.earlier_lost,
             taken: self.taken + other.taken,
         }
     }
@@ -158,6 +161,7 @@ fn one(
         }
         Claim::Done(status) => {
             report.earlier += 1;
+            report.earlier_lost += usize::from(status.outcome != Outcome::Finished);
             progress.tell(Event::Ended { trial: index, status, earlier: true });
             return Ok(());
         }

@@ -1,9 +1,10 @@
 //! `decouple data`: a data set in numbers and in pictures.
 
 use decouple_datasets::{DataSpec, Dataset, contact_sheet, load};
+use decouple_experiment::section;
 use serde_json::json;
 
-use super::{read, section_text};
+use super::read;
 use crate::{
     arguments::{Common, Data, DataChoice, DataInfo, DataShow, Format},
     failure::{Failure, IO, SUCCESS, USAGE},
@@ -30,10 +31,8 @@ fn spec(choice: &DataChoice) -> Result<DataSpec, Failure> {
         let sweep = read(choice.set.as_ref(), &keys)?;
         return Ok(sweep.trials.first().map_or_else(DataSpec::default, |trial| trial.record.data.clone()));
     }
-    let set = format!("set={}", choice.set);
-    let section =
-        section_text("data", std::iter::once(set.as_str()).chain(choice.keys.iter().map(String::as_str)))?;
-    toml::from_str(&section).map_err(|error| Failure::new(USAGE, error))
+    let set = std::iter::once(format!("set={}", choice.set));
+    Ok(section("data", &set.chain(choice.keys.iter().cloned()).collect::<Vec<_>>())?)
 }
 
 fn info(common: &Common, arguments: &DataInfo) -> Result<u8, Failure> {

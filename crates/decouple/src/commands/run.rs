@@ -13,7 +13,7 @@ use super::{ledger, read, report, select};
 use crate::{
     arguments::{Common, Run},
     environment::{cores, cpu, environment},
-    failure::{Failure, RUN_FAILED, SUCCESS},
+    failure::{Failure, LOCKED, RUN_FAILED, SUCCESS},
     screen::Screen,
     text::grouped,
 };
@@ -59,16 +59,23 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let done = train(&trials, &ledger, &data, workers, !arguments.no_progress)?;
     report::rebuild_and_show(&sweep, &ledger)?;
     if done.taken > 0 {
-        eprintln!("{} trials are being trained by another process; run again when it is done", done.taken);
+        let trials = if done.taken == 1 { "trial is" } else { "trials are" };
+        eprintln!("{} {trials} in the hands of another process; run again when it is done", done.taken);
     }
-    Ok(if done.failed + done.diverged > 0 { RUN_FAILED } else { SUCCESS })
+    Ok(if done.diverged + done.failed + done.earlier_lost > 0 {
+        RUN_FAILED
+    } else if done.taken > 0 {
+        LOCKED
+    } else {
+        SUCCESS
+    })
 }
 
 /// Says what is about to happen.
 fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
     let points: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.point_label()).collect();
     let seeds: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.seed()).collect();
-    let budget = sweep.budget.map_or("equal width".to_owned(), |quantity| format!("equal {quantity}"));
+    let budget = sweep.budget.map_or("no budget".to_owned(), |quantity| format!("equal {quantity}"));
     eprintln!(
         "decouple {} · {} · {} trials ({} points, {} seeds), {budget}",
         env!("CARGO_PKG_VERSION"),
