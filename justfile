@@ -2,25 +2,29 @@
 
 decouple := "cargo run --release --locked --package decouple --"
 
+# Recipes get their arguments as "$@", so that `--filter 'segments>=8 & seed=0'`
+# reaches the program as one word.
+set positional-arguments := true
+
 # List the commands.
 default:
     @just --list
 
 # Train experiments/NAME.toml (what is done stays done) and draw its figures.
 run-ablation name="quickstart" *flags:
-    {{decouple}} run experiments/{{name}}.toml {{flags}}
+    @shift; {{decouple}} run experiments/{{name}}.toml "$@"
 
 # List every trial of experiments/NAME.toml: cost, estimated time, whether done.
 plan name="quickstart" *flags:
-    {{decouple}} plan experiments/{{name}}.toml {{flags}}
+    @shift; {{decouple}} plan experiments/{{name}}.toml "$@"
 
 # Rebuild tables and figures of experiments/NAME.toml from its runs.
 report name="quickstart" *flags:
-    {{decouple}} report experiments/{{name}}.toml {{flags}}
+    @shift; {{decouple}} report experiments/{{name}}.toml "$@"
 
 # All tests, with kernels optimised as in a release.
 test *flags:
-    cargo test --workspace --locked {{flags}}
+    cargo test --workspace --locked "$@"
 
 # Formatting, clippy and rustdoc, warnings as errors.
 lint:
@@ -34,8 +38,8 @@ deny:
 
 # Measure this program against PyTorch, Keras, candle and burn: results/bench (`--quick`: a few minutes).
 bench *flags:
-    tools/bench/run {{flags}}
+    tools/bench/run "$@"
 
 # Measure the kernels alone (criterion).
 bench-kernels *flags:
-    cargo bench --package decouple-kernels --locked --bench kernels {{flags}}
+    cargo bench --package decouple-kernels --locked --bench kernels "$@"
