@@ -13,7 +13,7 @@ pub(crate) enum Step {
     /// Nothing yet: a later node does it too, if the batch is large enough.
     Deferred,
     /// Two convolutions.
-    Fused(Fusion),
+    Fused(Box<Fusion>),
 }
 
 /// Two convolutions as one operation.
@@ -35,7 +35,7 @@ pub(crate) fn steps(graph: &Graph, uses: &[usize]) -> Vec<Step> {
         // A convolution belongs to one pair.
         if deferred.iter().all(|id| matches!(steps[id.0], Step::Alone)) {
             deferred.iter().for_each(|id| steps[id.0] = Step::Deferred);
-            steps[index] = Step::Fused(fusion);
+            steps[index] = Step::Fused(Box::new(fusion));
         }
     }
     steps

@@ -99,7 +99,7 @@ fn chunks_or_empty(slot: &mut [f32], len: usize) -> Vec<&mut [f32]> {
 
 fn start_slots(rule: &Optimizer, len: usize) -> [Vec<f32>; 2] {
     match *rule {
-        Optimizer::Sgd { momentum, .. } if momentum == 0.0 => [vec![], vec![]],
+        Optimizer::Sgd { momentum: 0.0, .. } => [vec![], vec![]],
         Optimizer::Sgd { .. } => [vec![0.0; len], vec![]],
         // TensorFlow starts the mean square at one, PyTorch at zero.
         Optimizer::Rmsprop { form: RmspropForm::Tensorflow, .. } => [vec![1.0; len], vec![0.0; len]],

@@ -60,7 +60,7 @@ pub fn backward(
     if let Some((_, y)) = incoming.through {
         ShapeError::check(OP, "y", incoming.gradient.len(), y.len())?;
     }
-    let Outgoing { weights: [grad_first, grad_second], mut x, sums } = outgoing;
+    let Outgoing { weights: [grad_first, grad_second], x, sums } = outgoing;
     for (name, geometry, len) in [
         ("first weights", &g.first, [weights[0].len(), grad_first.len()]),
         ("second weights", &g.second, [weights[1].len(), grad_second.len()]),
@@ -83,7 +83,7 @@ pub fn backward(
         first_sums: WeightSums::new(ctx, &g.first, 1),
         second_sums: WeightSums::new(ctx, &g.second, 1),
     };
-    let mut parts: Vec<Part<'_>> = match x.as_deref_mut() {
+    let mut parts: Vec<Part<'_>> = match x {
         Some(x) => {
             by_part(x, images).into_iter().map(|x| Part::new(&work, Some(x), sums.as_deref())).collect()
         }

@@ -32,7 +32,7 @@ impl Case {
         let c = first.input().c;
         Self {
             g,
-            has_affine: flavour % 2 == 0,
+            has_affine: flavour.is_multiple_of(2),
             activation: kinds[flavour / 3 % 3],
             x: values(1, IMAGES * first.input().len()),
             scale: values(2, c),
