@@ -14,18 +14,11 @@ use decouple_spectrum::{
     networks::figures,
 };
 
-const MODULES: [&str; 4] = [
-    "Figure 1: a module of Inception V3",
-    "Figure 2: a simplified Inception module",
-    "Figure 3: the same function, with one large 1x1 convolution",
-    "Figure 4: an extreme Inception module, one segment a channel",
-];
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::args().nth(1).ok_or("usage: pictures FOLDER")?;
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
-    for (number, title) in (1..).zip(MODULES) {
+    for (number, title) in (1..).zip(figures::TITLES) {
         let graph = figures::module(number).ok_or("figures 1 to 4 exist")?;
         std::fs::write(folder.join(format!("figure-{number}.svg")), svg(&graph, title))?;
     }

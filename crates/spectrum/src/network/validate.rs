@@ -1,6 +1,8 @@
 //! Which values the keys of a network may have.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Display;
+
+use serde::Serialize;
 
 use super::{Family, MAX_CHANNELS, NetworkSpec, scaled};
 use crate::error::SpecError;
@@ -48,14 +50,19 @@ impl NetworkSpec {
         self.unread("fully-connected", &self.fully_connected, &own.fully_connected)
     }
 
-    fn unread<T: PartialEq + Debug>(&self, key: &'static str, value: &T, own: &T) -> Result<(), SpecError> {
+    fn unread<T>(&self, key: &'static str, value: &T, own: &T) -> Result<(), SpecError>
+    where
+        T: PartialEq + Serialize,
+    {
         if self.family.reads(key) || value == own {
             return Ok(());
         }
+        // As typed, not as the program calls it.
+        let found = serde_json::to_string(value).unwrap_or_default();
         let readers: Vec<_> = Family::ALL.into_iter().filter(|f| f.reads(key)).map(Family::name).collect();
         let expected =
             format!("left out, because {} does not read it ({} do)", self.family, readers.join(", "));
-        Err(SpecError::Key { key, found: format!("{value:?}"), expected })
+        Err(SpecError::Key { key, found, expected })
     }
 
     fn validate_sizes(&self) -> Result<(), SpecError> {

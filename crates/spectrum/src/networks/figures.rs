@@ -7,6 +7,14 @@ use crate::error::SpecError;
 use crate::graph::{Graph, NodeId};
 use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
 
+/// What the four figures show.
+pub const TITLES: [&str; 4] = [
+    "Figure 1: a module of Inception V3",
+    "Figure 2: a simplified Inception module",
+    "Figure 3: the same function, with one large 1x1 convolution",
+    "Figure 4: an extreme Inception module, one segment a channel",
+];
+
 const MAP: MapShape = MapShape::new(35, 35, 288);
 
 /// The module of figure `number`, 1 to 4; `None` for another number.
