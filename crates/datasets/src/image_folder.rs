@@ -1,28 +1,18 @@
 //! A folder of JPEG and PNG files, a folder a class, decoded once into memory.
 
 use std::fs;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::imageops::FilterType;
-use image::{ImageReader, Limits};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Published;
-use crate::{DataError, ImageShape, Skipped, Split};
+use crate::{DataError, ImageShape, Skipped, Split, photograph};
 
 /// Endings of the names of image files, in any case. Other files are no images
 /// and are passed over.
 const ENDINGS: [&str; 3] = ["jpg", "jpeg", "png"];
-
-/// Most bytes of a file, and most bytes that decoding it may take: more than any
-/// photograph, little enough that a bomb cannot fill the memory.
-const MOST_FILE_BYTES: u64 = 64 << 20;
-const MOST_DECODED_BYTES: u64 = 512 << 20;
-
-/// Most rows and columns of a file's image.
-const MOST_EXTENT: u32 = 16_384;
 
 /// Most bytes of all decoded images.
 const MOST_SET_BYTES: u64 = 8 << 30;
@@ -100,6 +90,28 @@ pub(crate) fn read(spec: &ImageFolder, data: Option<&Path>) -> Result<Decoded, D
 /// Files to train on, without opening one.
 pub(crate) fn count_train(spec: &ImageFolder, data: Option<&Path>) -> Result<usize, DataError> {
     Ok(list(spec, data)?.train.len())
+}
+
+/// What [`labelled_files`] finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelledFiles {
+    /// Names of the class folders, sorted.
+    pub classes: Vec<String>,
+    /// Image files in the order of names, with the index of their class.
+    pub files: Vec<(PathBuf, usize)>,
+}
+
+/// The class folders of `folder` and the image files in them. Opens no file.
+///
+/// # Errors
+/// [`DataError::Folder`].
+pub fn labelled_files(folder: &Path) -> Result<LabelledFiles, DataError> {
+    let classes = entries(folder, |path| path.is_dir())?;
+    let mut files = Vec::new();
+    for (label, class) in classes.iter().enumerate() {
+        files.extend(image_files(&folder.join(class))?.into_iter().map(|file| (file, label)));
+    }
+    Ok(LabelledFiles { classes, files })
 }
 
 fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<Listing, DataError> {
@@ -210,35 +222,12 @@ fn decode_all(
 
 /// The (h, w, c) bytes of one file, brought to the wanted shape.
 fn decode(spec: &ImageFolder, file: &Path) -> Result<Vec<u8>, Skipped> {
-    let unusable = |reason: String| Skipped { file: file.to_owned(), reason };
-    let length = fs::metadata(file).map_err(|error| unusable(error.to_string()))?.len();
-    if length > MOST_FILE_BYTES {
-        return Err(unusable(format!("{length} bytes long, and at most {MOST_FILE_BYTES} are accepted")));
-    }
-    let bytes = fs::read(file).map_err(|error| unusable(error.to_string()))?;
-    if is_cut_jpeg(&bytes) {
-        return Err(unusable("the JPEG data end without an end-of-image marker".to_owned()));
-    }
-    let mut limits = Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(MOST_EXTENT), Some(MOST_EXTENT));
-    limits.max_alloc = Some(MOST_DECODED_BYTES);
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let mut reader = reader.map_err(|error| unusable(error.to_string()))?;
-    reader.limits(limits);
-    let mut image = reader.decode().map_err(|error| unusable(error.to_string()))?;
+    let mut image = photograph::decode(file)?;
     let [rows, columns] = spec.size.map(|extent| extent as u32);
     if (image.height(), image.width()) != (rows, columns) {
         image = image.resize_to_fill(columns, rows, FilterType::Triangle);
     }
     Ok(if spec.channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() })
-}
-
-/// Whether the last scan of a JPEG file has no end. Decoders grey the rest out
-/// and say nothing. (Within a scan a byte 0xff is always followed by a zero or a
-/// restart marker, so an end marker is one.)
-fn is_cut_jpeg(bytes: &[u8]) -> bool {
-    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
-    bytes.starts_with(&[0xff, 0xd8]) && last([0xff, 0xda]) > last([0xff, 0xd9])
 }
 
 #[cfg(test)]

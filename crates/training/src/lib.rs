@@ -1,6 +1,6 @@
 //! Trains the graph of a trial.
 //!
-//! [`network`] executes a graph through core-ops, [`optimizer`] changes its
+//! [`network`] executes a graph through core-ops, [`weights`] loads and stores it, [`optimizer`] changes its
 //! parameters, [`average`] keeps their running average, [`evaluation`] scores
 //! them. [`trial`] is the one training loop, [`sweep`] the one loop over
 //! trials; both report to [`progress`] and return what they found.
@@ -17,3 +17,4 @@ pub mod optimizer;
 pub mod progress;
 pub mod sweep;
 pub mod trial;
+pub mod weights;
