@@ -30,8 +30,15 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Rebuild tables and figures from the runs on disk.
     Report(Report),
-    /// Show a network layer by layer with its cost.
+    /// Show a network layer by layer with its cost, or as a picture.
     Describe(Describe),
+    /// Convert weights between this program, timm and Keras, or list them.
+    #[command(subcommand)]
+    Weights(Weights),
+    /// Name what is in photographs: the most probable classes of each.
+    Predict(Predict),
+    /// Score a network on a folder of photographs, a folder a class.
+    Evaluate(Evaluate),
     /// Look at a data set: its numbers, or its images.
     #[command(subcommand)]
     Data(Data),
@@ -146,7 +153,8 @@ pub(crate) struct Report {
 
 #[derive(Args, Debug)]
 pub(crate) struct Describe {
-    /// Family of networks (mini-xception if left out).
+    /// Family of networks, such as xception, or figure-1 to figure-4 for a module
+    /// of the paper (mini-xception if left out).
     pub(crate) family: Option<String>,
     /// Segments: a count, per-channel, or { level = 0.5 }, or one a stage as in [1, 3, 8].
     #[arg(long)]
@@ -154,18 +162,143 @@ pub(crate) struct Describe {
     /// Change any other key of [trial.network], as in --set order=spatial-first.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Find the width at which the network has as much of this as it has at one
-    /// segment a channel.
+    /// Find the width at which the network has as much of this as it has with its
+    /// family's own segments, which are one a channel in the Xceptions.
     #[arg(long, value_enum)]
     pub(crate) budget: Option<Budget>,
-    /// Extents of an image: height, width, channels.
-    #[arg(long, default_value = "28x28x1", value_name = "HxWxC")]
-    pub(crate) input: Extents,
-    /// Number of classes.
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    pub(crate) classes: usize,
+    /// Height, width and channels of an image [default: those that the network was
+    /// published for; of mini-xception, 28x28x1].
+    #[arg(long, value_name = "HxWxC")]
+    pub(crate) input: Option<Extents>,
+    /// Number of classes [default: 1000; of mini-xception, 10].
+    #[arg(long, value_name = "N")]
+    pub(crate) classes: Option<usize>,
     /// Images a step, for the estimate of memory.
     #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) batch: usize,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Picture::Human)]
+    pub(crate) format: Picture,
+}
+
+/// How a network is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Picture {
+    /// A table for people.
+    Human,
+    /// One JSON document.
+    Json,
+    /// A picture: blocks as frames, residual connections as arcs.
+    Svg,
+}
+
+/// Which network weights are for. Files that this program has written say so
+/// themselves.
+#[derive(Args, Debug)]
+pub(crate) struct Model {
+    /// Family of networks, such as xception [default: what the file says].
+    #[arg(long = "model", value_name = "FAMILY")]
+    pub(crate) family: Option<String>,
+    /// Change a key of [trial.network], as in --set numerics=timm. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE", requires = "family")]
+    pub(crate) set: Vec<String>,
+    /// Height, width and channels of an image [default: those that the network was
+    /// published for].
+    #[arg(long, value_name = "HxWxC", requires = "family")]
+    pub(crate) input: Option<Extents>,
+    /// Number of classes [default: 1000; of mini-xception, 10].
+    #[arg(long, value_name = "N", requires = "family")]
+    pub(crate) classes: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Weights {
+    /// Make a file of this program's from one of timm's or Keras' (safetensors;
+    /// tools/keras-to-safetensors.py makes those of Keras' .h5 and .keras).
+    Import(Conversion),
+    /// Make a file for timm or Keras from one of this program's.
+    Export(Conversion),
+    /// Make a file with names and layouts of one kind from one of another.
+    Convert(Conversion),
+    /// List a file's tensors without reading their values.
+    Inspect(Inspect),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Conversion {
+    /// File to read.
+    pub(crate) source: PathBuf,
+    /// File to write.
+    pub(crate) target: PathBuf,
+    /// Whose names the source has [default: as they look].
+    #[arg(long, value_enum)]
+    pub(crate) from: Option<Names>,
+    /// Whose names the target gets [default: decouple; export needs it].
+    #[arg(long, value_enum)]
+    pub(crate) to: Option<Names>,
+    #[command(flatten)]
+    pub(crate) model: Model,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    /// File of weights.
+    pub(crate) file: PathBuf,
+}
+
+/// Whose names and layouts a file of weights has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Names {
+    /// This program's.
+    Decouple,
+    /// PyTorch image models.
+    Timm,
+    /// keras.applications.
+    Keras,
+}
+
+/// Weights and the classes that they tell apart.
+#[derive(Args, Debug)]
+pub(crate) struct Classifier {
+    /// File of weights (safetensors).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: PathBuf,
+    /// Whose names the weights have [default: as they look].
+    #[arg(long, value_enum)]
+    pub(crate) from: Option<Names>,
+    /// Names of the classes, one a line in the order of the logits [default:
+    /// ImageNet's for 1000 classes].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: Model,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Predict {
+    #[command(flatten)]
+    pub(crate) classifier: Classifier,
+    /// JPEG or PNG files.
+    #[arg(required = true)]
+    pub(crate) images: Vec<PathBuf>,
+    /// How many classes to name.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub(crate) top: usize,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Evaluate {
+    #[command(flatten)]
+    pub(crate) classifier: Classifier,
+    /// Folder of class folders, called by the first word of a label, by the whole
+    /// label, or, where there is one for each class, by anything in the order of
+    /// the classes.
+    pub(crate) folder: PathBuf,
+    /// Images computed together.
+    #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) batch: usize,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use decouple_datasets::DataError;
 use decouple_experiment::{LedgerError, SweepError};
 use decouple_reporting::ReportError;
-use decouple_spectrum::{budget::BudgetError, error::SpecError};
+use decouple_spectrum::{budget::BudgetError, error::SpecError, weights::error::WeightError};
 use decouple_training::sweep::SweepError as RunError;
 
 /// Everything went well.
@@ -84,6 +84,17 @@ impl From<RunError> for Failure {
             RunError::Ledger(error) => error.into(),
             error => Self::new(IO, error),
         }
+    }
+}
+
+impl From<WeightError> for Failure {
+    fn from(error: WeightError) -> Self {
+        let code = match error {
+            WeightError::Io { .. } => IO,
+            WeightError::File { .. } | WeightError::Tensors { .. } | WeightError::Metadata { .. } => DATA,
+            WeightError::Unnamed { .. } | WeightError::Spec(_) => USAGE,
+        };
+        Self::new(code, error)
     }
 }
 

@@ -22,6 +22,9 @@ fn main() -> ExitCode {
         Command::Plan(plan) => commands::plan::run(&arguments.common, plan),
         Command::Report(report) => commands::report::run(&arguments.common, report),
         Command::Describe(describe) => commands::describe::run(describe),
+        Command::Weights(weights) => commands::weights::run(weights),
+        Command::Predict(predict) => commands::predict::run(predict),
+        Command::Evaluate(evaluate) => commands::evaluate::run(evaluate),
         Command::Data(data) => commands::data::run(&arguments.common, data),
         Command::Completions(completions) => commands::completions(completions),
     };

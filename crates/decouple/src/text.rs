@@ -46,7 +46,7 @@ pub(crate) fn bytes(count: u64) -> String {
     if mib < 1024.0 { format!("{:.0} MiB", mib.max(1.0)) } else { format!("{:.1} GiB", mib / 1024.0) }
 }
 
-/// Seconds as `40 s`, `12 min`, `3.5 h`, `2.1 days`.
+/// Seconds as `40 s`, `12 min`, `3.5 h`, `2.1 days`, `3.4 years`.
 pub(crate) fn duration(secs: f64) -> String {
     if secs < 9.95 {
         format!("{secs:.1} s")
@@ -56,8 +56,10 @@ pub(crate) fn duration(secs: f64) -> String {
         format!("{:.0} min", secs / 60.0)
     } else if secs < 48.0 * 3600.0 {
         format!("{:.1} h", secs / 3600.0)
-    } else {
+    } else if secs < 730.0 * 86_400.0 {
         format!("{:.1} days", secs / 86_400.0)
+    } else {
+        format!("{:.1} years", secs / (365.25 * 86_400.0))
     }
 }
 
@@ -114,8 +116,8 @@ mod tests {
         assert_eq!([7, 1_234, 8_357_403_496].map(grouped), ["7", "1,234", "8,357,403,496"]);
         assert_eq!([1, 5 << 20, 3 << 29].map(bytes), ["1 MiB", "5 MiB", "1.5 GiB"]);
         assert_eq!(
-            [0.5, 40.0, 700.0, 12_600.0, 400_000.0].map(duration),
-            ["0.5 s", "40 s", "12 min", "3.5 h", "4.6 days"]
+            [0.5, 40.0, 700.0, 12_600.0, 400_000.0, 1e8].map(duration),
+            ["0.5 s", "40 s", "12 min", "3.5 h", "4.6 days", "3.2 years"]
         );
     }
 

@@ -3,23 +3,32 @@
 use decouple_spectrum::{
     budget::{Quantity, solve},
     cost::Cost,
+    drawing::svg,
     graph::Graph,
     network::NetworkSpec,
+    networks::figures,
     segments::{Schedule, Segments},
     table::{LayerRow, layer_rows},
 };
 use serde_json::json;
 
-use super::section_text;
+use super::model;
 use crate::{
-    arguments::{Budget, Describe, Extents, Format},
+    arguments::{Budget, Describe, Picture},
     failure::{Failure, SUCCESS, USAGE},
     text::{Table, bytes, grouped, print},
 };
 
 pub(crate) fn run(arguments: &Describe) -> Result<u8, Failure> {
+    let name = arguments.family.as_deref().unwrap_or_default();
+    if let Some(number) = name.strip_prefix("figure-").and_then(|number| number.parse().ok()) {
+        let Some(graph) = figures::module(number) else {
+            return Err(Failure::new(USAGE, format!("`{name}` is no module: expected figure-1 to figure-4")));
+        };
+        return show(arguments, &graph, 1.0, figures::TITLES[number - 1]);
+    }
     let spec = network(arguments)?;
-    let Extents(input) = arguments.input;
+    let (input, classes) = model::images(spec.family, arguments.input, arguments.classes);
     let (spec, width) = match arguments.budget {
         None => {
             let width = spec.width;
@@ -27,18 +36,36 @@ pub(crate) fn run(arguments: &Describe) -> Result<u8, Failure> {
         }
         Some(budget) => {
             let hold = quantity(budget);
-            let reference = NetworkSpec { segments: Schedule::Uniform(Segments::PerChannel), ..spec.clone() };
-            let target = hold.of(&reference.graph(input, arguments.classes)?.cost());
-            let solved = solve(&spec, input, arguments.classes, hold, target)?;
+            let own = NetworkSpec::of(spec.family, spec.numerics);
+            let reference = NetworkSpec { segments: own.segments, ..spec.clone() };
+            let target = hold.of(&reference.graph(input, classes)?.cost());
+            let solved = solve(&spec, input, classes, hold, target)?;
             (solved.spec, solved.width)
         }
     };
-    let graph = spec.graph(input, arguments.classes)?;
+    show(arguments, &spec.graph(input, classes)?, width, &title(&spec, width))
+}
+
+fn show(arguments: &Describe, graph: &Graph, width: f64, title: &str) -> Result<u8, Failure> {
     match arguments.format {
-        Format::Human => print(&human(&graph, width, arguments.batch))?,
-        Format::Json => print(&format!("{}\n", document(&graph, width, arguments.batch)))?,
+        Picture::Human => print(&human(graph, width, arguments.batch))?,
+        Picture::Json => print(&format!("{}\n", document(graph, width, arguments.batch)))?,
+        Picture::Svg => print(&svg(graph, title))?,
     }
     Ok(SUCCESS)
+}
+
+/// What stands over the picture of a network.
+fn title(spec: &NetworkSpec, width: f64) -> String {
+    let segments = match &spec.segments {
+        Schedule::Uniform(Segments::PerChannel) => "one segment a channel".to_owned(),
+        Schedule::Uniform(Segments::Count(1)) => "1 segment".to_owned(),
+        Schedule::Uniform(Segments::Count(count)) => format!("{count} segments"),
+        other => format!("segments {other}"),
+    };
+    let segments = if spec.family.reads("segments") { format!(", {segments}") } else { String::new() };
+    let width = if width == 1.0 { String::new() } else { format!(", width {width:.3}") };
+    format!("{}{segments}{width}", spec.family)
 }
 
 fn quantity(budget: Budget) -> Quantity {
@@ -52,12 +79,8 @@ fn quantity(budget: Budget) -> Quantity {
 /// The network that the options ask for: read as the `[trial.network]` section
 /// of an experiment file would be.
 fn network(arguments: &Describe) -> Result<NetworkSpec, Failure> {
-    let family = arguments.family.as_deref().map(|family| format!("family={family}"));
     let segments = arguments.segments.as_deref().map(|segments| format!("segments={segments}"));
-    let pairs = family.iter().chain(&segments).chain(&arguments.set).map(String::as_str);
-    let section = section_text("network", pairs)?;
-    let spec: NetworkSpec = toml::from_str(&section).map_err(|error| Failure::new(USAGE, error))?;
-    Ok(spec)
+    model::network(arguments.family.as_deref(), segments.iter().chain(&arguments.set).map(String::as_str))
 }
 
 /// The layers as a table, with totals.

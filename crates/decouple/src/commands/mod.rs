@@ -2,9 +2,13 @@
 
 pub(crate) mod data;
 pub(crate) mod describe;
+pub(crate) mod evaluate;
+mod model;
 pub(crate) mod plan;
+pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod weights;
 
 use std::path::Path;
 

@@ -1,0 +1,43 @@
+//! `decouple predict`: what is in photographs.
+
+use serde_json::json;
+
+use super::model::{Classifier, plain_name, ranked};
+use crate::{
+    arguments::{Format, Predict},
+    failure::{Failure, SUCCESS},
+    text::print,
+};
+
+pub(crate) fn run(arguments: &Predict) -> Result<u8, Failure> {
+    let mut classifier = Classifier::load(&arguments.classifier)?;
+    for file in &arguments.images {
+        let image = classifier.see(file)?;
+        let probabilities = classifier.probabilities(&image)?.remove(0);
+        let best: Vec<(usize, f64)> = ranked(&probabilities)
+            .into_iter()
+            .take(arguments.top)
+            .map(|class| (class, probabilities[class]))
+            .collect();
+        let labels = &classifier.labels;
+        match arguments.format {
+            Format::Human => {
+                let mut text = format!("{}\n", file.display());
+                for (class, probability) in best {
+                    text += &format!("  {:6.2} %  {}\n", 100.0 * probability, plain_name(&labels[class]));
+                }
+                print(&text)?;
+            }
+            Format::Json => {
+                let classes: Vec<_> = best
+                    .into_iter()
+                    .map(|(class, probability)| {
+                        json!({ "class": class, "label": labels[class], "probability": probability })
+                    })
+                    .collect();
+                print(&format!("{}\n", json!({ "file": file, "classes": classes })))?;
+            }
+        }
+    }
+    Ok(SUCCESS)
+}

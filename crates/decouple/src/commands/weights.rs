@@ -1,0 +1,42 @@
+//! `decouple weights`: weights from and for other programs.
+
+use decouple_spectrum::weights::{convert, file::WeightFile, inspect, names::Naming};
+
+use super::model::{description, naming};
+use crate::{
+    arguments::{Conversion, Weights},
+    failure::{Failure, SUCCESS, USAGE},
+    text::{grouped, print},
+};
+
+pub(crate) fn run(weights: &Weights) -> Result<u8, Failure> {
+    match weights {
+        Weights::Import(conversion) => write(conversion, Some(Naming::Decouple)),
+        Weights::Export(conversion) => write(conversion, None),
+        Weights::Convert(conversion) => write(conversion, None),
+        Weights::Inspect(arguments) => {
+            print(&format!("{}\n", inspect(&arguments.file)?))?;
+            Ok(SUCCESS)
+        }
+    }
+}
+
+fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
+    let Conversion { source, target, .. } = conversion;
+    let to = conversion.to.map(naming).or(own);
+    let Some(to) = to else {
+        return Err(Failure::new(USAGE, "say whose names the target gets: --to timm, keras or decouple"));
+    };
+    let file = WeightFile::open(source)?;
+    let from = conversion.from.map_or_else(|| Naming::of(file.header()), naming);
+    let description = description(&conversion.model, &file, from)?;
+    convert(source, from, Some(&description), target, to)?;
+    let values: usize = description.graph()?.parameters.iter().map(|parameter| parameter.len()).sum();
+    eprintln!(
+        "{}: {} values of {} with the names of {to}",
+        target.display(),
+        grouped(values as u64),
+        description.network.family
+    );
+    Ok(SUCCESS)
+}

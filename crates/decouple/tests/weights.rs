@@ -1,0 +1,170 @@
+//! Weights and photographs as a user meets them: convert, inspect, predict,
+//! evaluate, and the mistakes people make.
+
+use std::{fs, path::PathBuf};
+
+use assert_cmd::Command;
+use decouple_core_ops::Context;
+use decouple_spectrum::{
+    network::{Family, NetworkSpec, Numerics},
+    weights::{Description, names::Naming},
+};
+use decouple_training::{network::Network, weights::save};
+use image::{Rgb, RgbImage};
+use tempfile::TempDir;
+
+/// What tells the program which network [`Workplace`] has weights of.
+const MODEL: [&str; 8] =
+    ["--model", "resnet-18", "--set", "width=0.06", "--set", "small-stem=true", "--input", "32x32x3"];
+
+/// A folder with `timm.safetensors` and a few pictures.
+struct Workplace(TempDir);
+
+impl Workplace {
+    fn new() -> Self {
+        let workplace = Self(TempDir::new().expect("a folder"));
+        let own = NetworkSpec::of(Family::Resnet18, Numerics::Timm);
+        let network = NetworkSpec { width: 0.06, small_stem: true, ..own };
+        let description = Description { network, input: [32, 32, 3], classes: 1000 };
+        let context = Context::best();
+        let network = Network::new(description.graph().expect("a network"), 7, &context);
+        save(&network, &workplace.path("timm.safetensors"), Naming::Timm, &description).expect("a file");
+        // The same without a note of what network it is, as timm writes it.
+        let bytes = fs::read(workplace.path("timm.safetensors")).expect("the file");
+        fs::write(workplace.path("foreign.safetensors"), without_metadata(&bytes)).expect("a file");
+        for (class, shade) in [("n01440764", 40), ("n01443537", 200)] {
+            fs::create_dir_all(workplace.path(class)).expect("a folder");
+            let picture = RgbImage::from_fn(60, 40, |x, y| Rgb([shade, (4 * x) as u8, (6 * y) as u8]));
+            picture.save(workplace.path(&format!("{class}/picture.png"))).expect("a picture");
+        }
+        workplace
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Standard output, standard error and exit code.
+    fn run(&self, arguments: &[&str]) -> (String, String, i32) {
+        let mut command = Command::cargo_bin("decouple").expect("the program is built");
+        let output = command.current_dir(self.0.path()).args(arguments).output().expect("the program runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (text(output.stdout), text(output.stderr), output.status.code().expect("it was not killed"))
+    }
+
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let (out, talk, code) = self.run(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {talk}");
+        out
+    }
+}
+
+/// A safetensors file without the notes in its header.
+fn without_metadata(bytes: &[u8]) -> Vec<u8> {
+    let (length, rest) = bytes.split_at(8);
+    let length = u64::from_le_bytes(length.try_into().expect("eight bytes")) as usize;
+    let (header, values) = rest.split_at(length);
+    let mut header: serde_json::Value = serde_json::from_slice(header).expect("a header");
+    header.as_object_mut().expect("a table").remove("__metadata__");
+    let header = header.to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), values].concat()
+}
+
+#[test]
+fn weights_go_out_and_come_back() {
+    let workplace = Workplace::new();
+    let convert = |arguments: &[&str]| workplace.succeed(&[&["weights"], arguments].concat());
+    convert(&[&["import", "foreign.safetensors", "ours.safetensors"][..], &MODEL].concat());
+    convert(&["export", "ours.safetensors", "back.safetensors", "--to", "timm"]);
+    let [timm, back] = ["timm", "back"].map(|name| fs::read(workplace.path(&format!("{name}.safetensors"))));
+    assert!(timm.unwrap() == back.unwrap(), "the same file comes back");
+
+    let listed = convert(&["inspect", "ours.safetensors"]);
+    assert!(listed.starts_with("network {\"family\":\"resnet-18\",\"numerics\":\"timm\""), "{listed}");
+    assert!(listed.contains("\nstage1.block0.conv1.weight        F32   [4, 4, 3, 3]\n"), "{listed}");
+    assert!(listed.ends_with("122 tensors, 76348 values\n"), "{listed}");
+}
+
+#[test]
+fn photographs_are_named_and_counted() {
+    let workplace = Workplace::new();
+    let weights = ["--weights", "foreign.safetensors"];
+    let pictures = ["n01440764/picture.png", "n01443537/picture.png"];
+    let named = workplace.succeed(&[&["predict"], &weights[..], &MODEL, &pictures].concat());
+    let lines: Vec<&str> = named.lines().collect();
+    assert_eq!((lines.len(), lines[0], lines[6]), (12, pictures[0], pictures[1]));
+    assert!(lines[1].starts_with("   ") && lines[1].contains(" %  "), "{named}");
+
+    let arguments = [&["predict"], &weights[..], &MODEL, &["--top", "1000", "--format", "json"]].concat();
+    let json = workplace.succeed(&[&arguments[..], &pictures[..1]].concat());
+    let document: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let classes = document["classes"].as_array().expect("a list");
+    let sum: f64 = classes.iter().filter_map(|class| class["probability"].as_f64()).sum();
+    assert!(classes.len() == 1000 && (sum - 1.0).abs() < 1e-9, "{sum}");
+
+    // Each picture's own first guess is right if the folder is called after it.
+    let best = classes[0]["label"].as_str().and_then(|label| label.split(' ').next()).expect("a label");
+    fs::create_dir_all(workplace.path(&format!("folder/{best}"))).expect("a folder");
+    fs::copy(workplace.path(pictures[0]), workplace.path(&format!("folder/{best}/a.png"))).expect("a copy");
+    fs::create_dir_all(workplace.path("folder/n15075141")).expect("a folder");
+    fs::copy(workplace.path(pictures[0]), workplace.path("folder/n15075141/b.png")).expect("a copy");
+    let scored = workplace.succeed(&[&["evaluate"], &weights[..], &MODEL, &["folder"]].concat());
+    assert_eq!(scored, "top-1  0.5000  1 of 2\ntop-5  0.5000  1 of 2\n");
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let workplace = Workplace::new();
+    fs::write(workplace.path("noise.png"), "no picture").expect("a file");
+    fs::write(workplace.path("labels.txt"), "one\ntwo\n").expect("a file");
+    fs::create_dir_all(workplace.path("empty")).expect("a folder");
+    let foreign = ["--weights", "foreign.safetensors"];
+    let picture = "n01440764/picture.png";
+    let cases: Vec<(Vec<&str>, &str, i32)> = vec![
+        (vec!["weights", "import", "foreign.safetensors", "x"], "as in --model xception", 2),
+        (vec!["weights", "export", "timm.safetensors", "x"], "--to timm, keras or decouple", 2),
+        (
+            vec!["weights", "export", "timm.safetensors", "x", "--to", "keras"],
+            "keras.applications has no such",
+            2,
+        ),
+        (vec!["weights", "inspect", "noise.png"], "not a safetensors file", 3),
+        (vec!["weights", "inspect", "nowhere"], "nowhere", 74),
+        (
+            vec!["weights", "import", "foreign.safetensors", "x", "--model", "resnet-18"],
+            "of another shape:\n    bn1.bias: expected [64], found [4]",
+            3,
+        ),
+        (
+            [&["predict"], &foreign[..], &MODEL, &["noise.png"]].concat(),
+            "noise.png: expected a sound JPEG",
+            3,
+        ),
+        (
+            [&["predict"], &foreign[..], &MODEL, &["--labels", "labels.txt", picture]].concat(),
+            "labels.txt: 2 lines: expected one for each of 1000 classes",
+            3,
+        ),
+        ([&["evaluate"], &foreign[..], &MODEL, &["empty"]].concat(), "empty: no image", 4),
+        (vec!["describe", "figure-5"], "expected figure-1 to figure-4", 2),
+        (vec!["describe", "vgg-16", "--segments", "3"], "vgg-16 does not read it", 2),
+    ];
+    for (arguments, expected, expected_code) in cases {
+        let (out, talk, code) = workplace.run(&arguments);
+        assert_eq!(code, expected_code, "{arguments:?}: {talk}");
+        assert!(talk.contains(expected), "{arguments:?}: {talk}");
+        assert!(talk.starts_with("error") && out.is_empty(), "{arguments:?}: {talk}{out}");
+    }
+    assert!(!workplace.path("x").exists(), "a refused command leaves nothing behind");
+}
+
+#[test]
+fn published_networks_are_described_at_their_own_size() {
+    let workplace = Workplace::new();
+    let described = workplace.succeed(&["describe", "xception", "--segments", "4", "--budget", "parameters"]);
+    assert!(described.contains("width 0.59"), "{described}");
+    let total = described.lines().find(|line| line.starts_with("total")).expect("a total");
+    insta::assert_snapshot!(total.split_whitespace().collect::<Vec<_>>().join(" "));
+    let picture = workplace.succeed(&["describe", "figure-4", "--format", "svg"]);
+    assert!(picture.starts_with("<svg") && picture.contains("3x3 per channel"), "{picture}");
+}
