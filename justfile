@@ -43,3 +43,11 @@ bench *flags:
 # Measure the kernels alone (criterion).
 bench-kernels *flags:
     cargo bench --package decouple-kernels --locked --bench kernels "$@"
+
+# Re-create the fixtures from PyTorch, timm and Keras (pinned, in target/parity) and compare afresh.
+parity:
+    python3 -m venv target/parity
+    target/parity/bin/pip install --quiet numpy==2.4.6 torch==2.15.0 torchvision==0.29.2 timm==1.0.31 keras==3.15.1 jax==0.10.2
+    target/parity/bin/python tools/network-fixtures.py --check
+    target/parity/bin/python tools/training-parity.py
+    cargo test --locked --package decouple-training --test logits --test parity
