@@ -87,12 +87,11 @@ fn uneven_segments_stay_in_our_own_files() {
     let refused = |naming| write(&path, naming, &description).unwrap_err().to_string();
     assert_eq!(
         refused(Naming::Timm),
-        "timm has no name for `block2.module0.spatial`: its segments are uneven: 1, or a count that divides the \
+        "timm has no name for `block2.module1.spatial`: its segments are uneven: 1, or a count that divides the \
          channels, has one"
     );
-    // Four of four channels are one a channel, which Keras has; the next are not.
     let keras = refused(Naming::Keras);
-    assert!(keras.starts_with("keras has no name for `block2.module0.spatial`: its segments"), "{keras}");
+    assert!(keras.starts_with("keras has no name for `block2.module1.spatial`: its segments"), "{keras}");
 }
 
 #[test]
