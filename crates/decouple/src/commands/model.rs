@@ -115,7 +115,8 @@ impl Classifier {
         let refused = |error: String| Failure::new(IO, error);
         let x = recorder.input(input, images).map_err(|error| refused(error.to_string()))?;
         let logits = self.network.forward(&mut recorder, x, 0).map_err(|error| refused(error.to_string()))?;
-        Ok(logits.values().chunks_exact(self.labels.len()).map(softmax).collect())
+        let logits = logits.values().map_err(|error| refused(error.to_string()))?;
+        Ok(logits.chunks_exact(self.labels.len()).map(softmax).collect())
     }
 }
 
