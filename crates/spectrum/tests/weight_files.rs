@@ -33,7 +33,7 @@ fn a_file_of_pytorch_is_read() {
         [0.0, -0.0, 1.0, 65504.0, 2f32.powi(-24), 1023.0 * 2f32.powi(-24), f32::INFINITY, -0.333_251_95];
     let found = read("f16").expect("half precision");
     assert_eq!(found.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), half.map(f32::to_bits));
-    assert_eq!(read("bf16"), Some(vec![1.0, -3.140625, 9.9692e37]));
+    assert_eq!(read("bf16"), Some(vec![1.0, -3.140625, 9.969_21e37]));
     assert_eq!((read("scalar"), read("empty")), (Some(vec![7.0]), Some(vec![])));
     // A counter has no place in a network, and there is no such tensor.
     assert_eq!((read("count"), read("f64")), (None, None));
