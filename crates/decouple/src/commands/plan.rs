@@ -27,7 +27,7 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     let mut images = TrainImages::default();
     let row = |&trial| {
         let secs = images.of(trial, common).map(|images| speeds.secs(trial, images));
-        Row::new(trial, secs, &ledger)
+        Row::new(trial, secs, speeds.secs(trial, 1_000_000), &ledger)
     };
     let rows = trials.iter().map(row).collect::<Result<Vec<_>, _>>()?;
     match arguments.format {
@@ -59,12 +59,19 @@ struct Row<'a> {
     trial: &'a Trial,
     /// `None` where the images cannot be counted yet.
     secs: Option<f64>,
+    /// What a million training images would take.
+    secs_per_million: f64,
     bytes: u64,
     state: &'static str,
 }
 
 impl<'a> Row<'a> {
-    fn new(trial: &'a Trial, secs: Option<f64>, ledger: &Ledger) -> Result<Self, Failure> {
+    fn new(
+        trial: &'a Trial,
+        secs: Option<f64>,
+        secs_per_million: f64,
+        ledger: &Ledger,
+    ) -> Result<Self, Failure> {
         let state = match ledger.state(trial)? {
             RunState::New => "new",
             RunState::Partial => "cut off",
@@ -75,7 +82,8 @@ impl<'a> Row<'a> {
                 Outcome::Failed { .. } => "failed",
             },
         };
-        Ok(Self { trial, secs, bytes: trial.graph.training_bytes(trial.record.training.batch), state })
+        let bytes = trial.graph.training_bytes(trial.record.training.batch);
+        Ok(Self { trial, secs, secs_per_million, bytes, state })
     }
 
     fn is_to_do(&self) -> bool {
@@ -94,6 +102,7 @@ impl<'a> Row<'a> {
             "macs": trial.cost.macs,
             "activations": trial.cost.activations,
             "estimated_secs": self.secs,
+            "estimated_secs_per_million_images": self.secs_per_million,
             "estimated_bytes": self.bytes,
             "state": self.state,
         })
@@ -118,14 +127,19 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>]) -> String {
             format!("{:.3}", trial.width()),
             short_count(trial.cost.parameters),
             short_count(trial.cost.macs),
-            row.secs.map_or_else(|| "?".to_owned(), duration),
+            row.secs.map_or_else(|| format!("{} / M", duration(row.secs_per_million)), duration),
             bytes(row.bytes),
             row.state.to_owned(),
         ]);
         table.push(cells);
     }
     let budget = sweep.budget.map_or("no budget".to_owned(), |quantity| format!("equal {quantity}"));
-    format!("{table}\n{} trials, {budget}; {}\n", rows.len(), left(rows))
+    let note = if rows.iter().all(|row| row.secs.is_some()) {
+        ""
+    } else {
+        "/ M: for every million training images of a set that is not there to be counted\n"
+    };
+    format!("{table}\n{} trials, {budget}; {}\n{note}", rows.len(), left(rows))
 }
 
 /// What is left to train, and how long that takes.
