@@ -50,6 +50,7 @@ pub use decouple_kernels::{
     fused::FusedGeometry,
     geometry::{ConvGeometry, ConvOptions, GeometryError, MapShape, Padding, PoolGeometry},
     isa::{Context, Isa},
+    numerics::{Numerics, Precision, Winograd},
 };
 pub use error::OpError;
 pub use feature_map::FeatureMap;

@@ -488,4 +488,18 @@ pub const KEYS: &[Key] = &[
         "",
         "0.999",
     ),
+    key(
+        "training.winograd",
+        "How 3x3 convolutions at stride 1 with many channels a segment are computed: as their definition says, or by Winograd's tiles of 2x2 or 4x4 outputs, with larger rounding errors.",
+        "`\"off\"`, `\"f2\"`, `\"f4\"`",
+        "",
+        "\"off\"",
+    ),
+    key(
+        "training.precision",
+        "What the factors of matrix products (1x1 convolutions, the classifier) are rounded to. Weights and sums stay f32.",
+        "`\"f32\"`, `\"bf16\"`",
+        "",
+        "\"f32\"",
+    ),
 ];

@@ -18,6 +18,7 @@ pub use ledger::{
 };
 pub use sweep::{Axis, Filter, FilterError, Overrides, Sweep, SweepError, load, parse, section};
 pub use training::{
-    Average, DecayKind, DecayOn, Every, InvalidKey, Optimizer, RmspropForm, Schedule, TrainingSpec,
+    Average, DecayKind, DecayOn, Every, InvalidKey, Optimizer, Precision, RmspropForm, Schedule,
+    TrainingSpec, Winograd,
 };
 pub use trial::{BudgetOutcome, Drift, FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial};

@@ -32,6 +32,10 @@ pub struct TrainingSpec {
     pub label_smoothing: f64,
     /// A second set of weights, averaged over steps and evaluated beside the raw ones.
     pub average: Average,
+    /// How 3x3 convolutions over many channels may be computed.
+    pub winograd: Winograd,
+    /// What the factors of matrix products are rounded to.
+    pub precision: Precision,
 }
 
 impl Default for TrainingSpec {
@@ -47,6 +51,8 @@ impl Default for TrainingSpec {
             weight_decay_on: DecayOn::Weights,
             label_smoothing: 0.0,
             average: Average::None,
+            winograd: Winograd::Off,
+            precision: Precision::F32,
         }
     }
 }
@@ -137,6 +143,31 @@ pub enum Average {
         /// Share of the old average that is kept at each step.
         decay: f64,
     },
+}
+
+/// How 3x3 convolutions at stride 1 over many channels a segment may be computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Winograd {
+    /// As their definition says.
+    #[default]
+    Off,
+    /// Winograd's F(2x2, 3x3): faster and slightly less exact.
+    F2,
+    /// Winograd's F(4x4, 3x3): faster still and less exact again.
+    F4,
+}
+
+/// What the factors of matrix products are rounded to. Weights and sums are f32
+/// always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    F32,
+    /// To the nearest bf16.
+    Bf16,
 }
 
 /// The learning rate as a function of the step.

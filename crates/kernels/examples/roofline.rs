@@ -3,7 +3,8 @@
 //!
 //! `cargo run --release -p decouple-kernels --example roofline [isa [batch height channels]]`,
 //! where `isa` is avx512, avx2 or portable. The number of threads is rayon's
-//! (`RAYON_NUM_THREADS`).
+//! (`RAYON_NUM_THREADS`). Rows F2 and F4 are Winograd's, where it pays, and count
+//! the multiply-adds of the definition: they may exceed the peak.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use decouple_kernels::{
     conv,
     geometry::{ConvGeometry, ConvOptions, MapShape},
     isa::{Context, Isa},
+    numerics::{Numerics, Winograd},
     peak,
 };
 
@@ -40,6 +42,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for width in widths.chain([c]) {
         let g = ConvGeometry::new(map, c, ConvOptions::spatial(3, c / width))?;
         row(&ctx, &format!("3x3 {width:8}"), &g, batch)?;
+        for (name, winograd) in [("F2 ", Winograd::F2), ("F4 ", Winograd::F4)] {
+            let ctx = ctx.clone().with(Numerics { winograd, ..Numerics::default() });
+            if matches!(conv::path(&g, &ctx), conv::Path::WinogradF2 | conv::Path::WinogradF4) {
+                row(&ctx, &format!("{name} {width:8}"), &g, batch)?;
+            }
+        }
     }
     row(&ctx, &format!("1x1 {c:8}"), &ConvGeometry::new(map, c, ConvOptions::pointwise())?, batch)
 }

@@ -1,6 +1,6 @@
 //! Which instructions a kernel may use, and what every kernel call is given.
 
-use crate::buffer::BufferPool;
+use crate::{buffer::BufferPool, numerics::Numerics};
 
 /// A family of vector instructions, from the least to the most capable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,11 +67,13 @@ impl Isa {
     }
 }
 
-/// What every kernel call is given: the instructions it may use and the pool
-/// that its scratch comes from. Threads are rayon's current pool.
+/// What every kernel call is given: the instructions it may use, how exact it
+/// has to be, and the pool that its scratch comes from. Threads are rayon's
+/// current pool.
 #[derive(Clone, Debug)]
 pub struct Context {
     isa: Isa,
+    numerics: Numerics,
     /// Scratch and results.
     pub pool: BufferPool,
 }
@@ -81,17 +83,32 @@ impl Context {
     /// lacks the instructions. That check is what makes the kernels' calls of
     /// vector instructions sound, so there is no other way to choose a family.
     pub fn new(isa: Isa) -> Option<Self> {
-        isa.is_available().then(|| Self { isa, pool: BufferPool::default() })
+        isa.is_available().then(|| Self::of(isa))
     }
 
     /// A context for the best instructions of this machine.
     pub fn best() -> Self {
-        Self { isa: Isa::best(), pool: BufferPool::default() }
+        Self::of(Isa::best())
+    }
+
+    /// `isa` must be available.
+    fn of(isa: Isa) -> Self {
+        Self { isa, numerics: Numerics::default(), pool: BufferPool::default() }
+    }
+
+    /// The same context with another trade of exactness for speed.
+    pub fn with(self, numerics: Numerics) -> Self {
+        Self { numerics, ..self }
     }
 
     /// The instructions in use; this machine has them.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// The trade of exactness for speed in use.
+    pub fn numerics(&self) -> Numerics {
+        self.numerics
     }
 }
 

@@ -18,6 +18,7 @@ pub mod geometry;
 pub mod isa;
 pub mod linear;
 pub mod norm;
+pub mod numerics;
 pub mod peak;
 pub mod pool;
 pub mod reference;

@@ -2,11 +2,11 @@
 
 use std::time::{Instant, SystemTime};
 
-use decouple_core_ops::{Context, Gradients, MapShape, OpError, Recorder};
+use decouple_core_ops::{self as kernels, Context, Gradients, MapShape, Numerics, OpError, Recorder};
 use decouple_datasets::{BatchError, Dataset, Normalisation, derive_seed, epoch_order, fill_batch};
 use decouple_experiment::{
-    Average, FORMAT, LedgerError, MetricsRow, Outcome, Record, RunWriter, Scores, Status, TimingRow, Trial,
-    timestamp,
+    Average, FORMAT, LedgerError, MetricsRow, Outcome, Precision, Record, RunWriter, Scores, Status,
+    TimingRow, TrainingSpec, Trial, Winograd, timestamp,
 };
 
 use crate::{
@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
         if images == 0 {
             return Err(TrialError::NoImages { held_out: data.validation.len() });
         }
-        let context = Context::best();
+        let context = Context::best().with(numerics(&record.training));
         let mut network = Network::new(trial.graph.clone(), record.seed, &context);
         let optimizer = OptimizerState::new(&record.training, network.parameters().map(|p| p.values().len()));
         let average = match record.training.average {
@@ -264,6 +264,20 @@ impl<'a> Run<'a> {
             finished_at: timestamp(SystemTime::now()),
         }
     }
+}
+
+/// How exact the kernels have to be, in their words.
+fn numerics(training: &TrainingSpec) -> Numerics {
+    let winograd = match training.winograd {
+        Winograd::Off => kernels::Winograd::Off,
+        Winograd::F2 => kernels::Winograd::F2,
+        Winograd::F4 => kernels::Winograd::F4,
+    };
+    let precision = match training.precision {
+        Precision::F32 => kernels::Precision::F32,
+        Precision::Bf16 => kernels::Precision::Bf16,
+    };
+    Numerics { winograd, precision }
 }
 
 /// Which images are scored.

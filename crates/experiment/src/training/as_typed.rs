@@ -9,7 +9,9 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Average, DecayKind, DecayOn, Every, Optimizer, RmspropForm, Schedule, TrainingSpec};
+use super::{
+    Average, DecayKind, DecayOn, Every, Optimizer, Precision, RmspropForm, Schedule, TrainingSpec, Winograd,
+};
 
 /// A key of a trial whose value is refused, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +42,8 @@ pub(crate) struct Training {
     weight_decay_on: Option<DecayOn>,
     label_smoothing: Option<f64>,
     average: Option<AverageTable>,
+    winograd: Option<Winograd>,
+    precision: Option<Precision>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -185,6 +189,8 @@ impl TryFrom<Training> for TrainingSpec {
             weight_decay_on: typed.weight_decay_on.unwrap_or(default.weight_decay_on),
             label_smoothing: typed.label_smoothing.unwrap_or(default.label_smoothing),
             average: resolve_average(typed.average.unwrap_or_default())?,
+            winograd: typed.winograd.unwrap_or(default.winograd),
+            precision: typed.precision.unwrap_or(default.precision),
         };
         spec.validate()?;
         Ok(spec)
@@ -364,6 +370,8 @@ impl From<TrainingSpec> for Training {
                 Average::None => AverageTable { kind: AverageKind::None, decay: None },
                 Average::Polyak { decay } => AverageTable { kind: AverageKind::Polyak, decay: Some(decay) },
             }),
+            winograd: Some(spec.winograd),
+            precision: Some(spec.precision),
         }
     }
 }

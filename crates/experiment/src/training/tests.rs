@@ -39,7 +39,9 @@ fn every_kind_survives_a_round_trip_bit_for_bit() {
     for optimizer in optimizers {
         for schedule in schedules {
             for average in [Average::None, Average::Polyak { decay: 0.9999 }] {
-                let spec = TrainingSpec { optimizer, schedule, average, ..TrainingSpec::default() };
+                let (winograd, precision) = (Winograd::F4, Precision::Bf16);
+                let rest = TrainingSpec { winograd, precision, ..TrainingSpec::default() };
+                let spec = TrainingSpec { optimizer, schedule, average, ..rest };
                 let text = toml::to_string(&spec).unwrap();
                 assert_eq!(parse(&text).unwrap(), spec, "{text}");
             }

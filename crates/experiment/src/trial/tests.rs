@@ -49,6 +49,8 @@ weight-decay-kind = "coupled"
 weight-decay-on = "weights"
 label-smoothing = 0.1
 average = { kind = "polyak", decay = 0.999 }
+winograd = "off"
+precision = "f32"
 "#;
 
 #[test]

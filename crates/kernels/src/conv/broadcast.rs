@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use super::{
     correlation::{Correlation, Run},
-    panel::{Panel, Panels},
+    panel::{Panel, Panels, packed_len},
 };
 use crate::{
     buffer::Buffer,
@@ -52,19 +52,28 @@ fn input_blocks(run: &Run, panels: &Panels) -> (usize, usize) {
 
 /// The weights of `c` in the order that [`rows`] reads them.
 pub(super) fn pack(ctx: &Context, c: &Correlation, weights: &[f32]) -> Buffer {
-    let len = |run: &Run| run.groups * Panels::new(ctx.isa(), c, run).group_len();
-    let mut packed = ctx.pool.take(c.runs().iter().map(len).sum());
-    let mut rest: &mut [f32] = &mut packed;
+    let mut packed = ctx.pool.take(packed_len(ctx.isa(), c));
+    pack_into(ctx, c, &|index| weights[index], &mut packed);
+    packed
+}
+
+/// The same of the weights that `weight` gives by their index.
+pub(super) fn pack_into(
+    ctx: &Context,
+    c: &Correlation,
+    weight: &(impl Fn(usize) -> f32 + Sync),
+    packed: &mut [f32],
+) {
+    let mut rest = packed;
     for run in c.runs() {
         let panels = Panels::new(ctx.isa(), c, run);
         let packed = rest.split_off_mut(..run.groups * panels.group_len()).unwrap_or_default();
         packed.par_chunks_mut(panels.group_len()).enumerate().for_each(|(group, packed)| {
             packed.par_chunks_mut(panels.panel_len()).enumerate().for_each(|(index, packed)| {
-                pack_panel(c, run, group, &panels, panels.get(index), weights, packed);
+                pack_panel(c, run, group, &panels, panels.get(index), weight, packed);
             });
         });
     }
-    packed
 }
 
 fn pack_panel(
@@ -73,7 +82,7 @@ fn pack_panel(
     group: usize,
     panels: &Panels,
     panel: Panel,
-    weights: &[f32],
+    weight: &impl Fn(usize) -> f32,
     packed: &mut [f32],
 ) {
     let (inputs, blocks) = input_blocks(run, panels);
@@ -86,7 +95,7 @@ fn pack_panel(
                     let outputs = panel.start..(panel.start + lanes).min(run.target_c);
                     let (filled, empty) = rows.next().unwrap_or_default().split_at_mut(outputs.len());
                     for (value, output) in filled.iter_mut().zip(outputs) {
-                        *value = weights[c.weight_index(run, group, (input, output), (row, column))];
+                        *value = weight(c.weight_index(run, group, (input, output), (row, column)));
                     }
                     empty.fill(0.0);
                 }

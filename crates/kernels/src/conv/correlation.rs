@@ -159,6 +159,18 @@ impl Correlation {
         self
     }
 
+    /// The sum over the channels of each group alone, for each of `rows` rows of
+    /// values: the same convolution with a kernel of one tap.
+    pub(super) fn over_channels(mut self, rows: usize) -> Self {
+        let taps = self.taps();
+        self.runs.iter_mut().for_each(|run| run.weight_start /= taps);
+        let one = Axis { taps: 1, step: 1, split: 1, dilation: 1, before: 0 };
+        (self.rows, self.columns) = (one, one);
+        self.source = MapShape::new(rows, 1, self.source.c);
+        self.target = MapShape::new(rows, 1, self.target.c);
+        self
+    }
+
     /// Taps of the kernel.
     pub(super) fn taps(&self) -> usize {
         self.rows.taps * self.columns.taps

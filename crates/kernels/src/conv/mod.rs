@@ -15,17 +15,14 @@ mod strips;
 #[cfg(test)]
 mod tests;
 mod window;
+mod winograd;
 
 use correlation::Correlation;
 pub(crate) use correlation::Direction;
 pub(crate) use prepared::{Prepared, WeightSums};
 use strips::{for_each_strip, sum_over_strips};
 
-use crate::{
-    error::ShapeError,
-    geometry::ConvGeometry,
-    isa::{Context, Isa},
-};
+use crate::{error::ShapeError, geometry::ConvGeometry, isa::Context};
 
 /// Which family of kernels computes a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,13 +33,20 @@ pub enum Path {
     Broadcast,
     /// Small segments at stride 1: operands made in registers, one window a row.
     Window,
+    /// Large segments, 3x3 at stride 1, where [`Numerics`](crate::numerics::Numerics)
+    /// allow it: fewer products, of transformed tiles of 2x2 outputs.
+    WinogradF2,
+    /// The same of tiles of 4x4 outputs.
+    WinogradF4,
 }
 
-/// The family that computes `g` with the instructions of `isa`.
-pub fn path(g: &ConvGeometry, isa: Isa) -> Path {
+/// The family that computes `g` with the instructions and the numerics of `ctx`.
+pub fn path(g: &ConvGeometry, ctx: &Context) -> Path {
     if g.is_pointwise() {
         Path::Pointwise
-    } else if window::fits(&Correlation::new(g, Direction::Forward), isa) {
+    } else if let Some(path) = winograd::path(g, ctx.numerics().winograd) {
+        path
+    } else if window::fits(&Correlation::new(g, Direction::Forward), ctx.isa()) {
         Path::Window
     } else {
         Path::Broadcast
@@ -170,7 +174,7 @@ fn correlate(
         Direction::Backward => g.output().len(),
     };
     let c = prepared.correlation(source.len() / source_len);
-    for_each_strip(&c, source, target, |source, target, first_row| {
+    for_each_strip(&c, prepared.row_step(), source, target, |source, target, first_row| {
         prepared.rows(ctx, &c, source, target, first_row);
     });
 }

@@ -28,11 +28,6 @@ use crate::{
 /// in the first-level cache.
 pub(super) const STRIP_PIXELS: usize = 128;
 
-/// Packed values of the gradient.
-pub(super) fn sums_len(ctx: &Context, c: &Correlation) -> usize {
-    c.runs().iter().map(|run| run_len(ctx.isa(), c, run)).sum()
-}
-
 fn run_len(isa: Isa, c: &Correlation, run: &Run) -> usize {
     run.groups * Panels::new(isa, c, run).group_len()
 }

@@ -20,6 +20,11 @@ pub(super) struct Panels {
     depth: usize,
 }
 
+/// Packed values of all groups of all runs.
+pub(super) fn packed_len(isa: Isa, c: &Correlation) -> usize {
+    c.runs().iter().map(|run| run.groups * Panels::new(isa, c, run).group_len()).sum()
+}
+
 /// The target channels of one panel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Panel {

@@ -4,9 +4,12 @@
 use super::{
     Path, broadcast,
     correlation::{Correlation, Direction},
-    outer, path,
+    outer,
+    panel::packed_len,
+    path,
     strips::{Strip, Strips},
     window,
+    winograd::{self, F2, F4, Tile},
 };
 use crate::{buffer::Buffer, geometry::ConvGeometry, isa::Context};
 
@@ -22,18 +25,28 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Packs `weights` for `direction`.
     pub(crate) fn new(ctx: &Context, g: &ConvGeometry, direction: Direction, weights: &[f32]) -> Self {
-        let (path, c) = (path(g, ctx.isa()), Correlation::new(g, direction));
+        let (path, c) = (path(g, ctx), Correlation::new(g, direction));
         let packed = match path {
             Path::Pointwise | Path::Broadcast => broadcast::pack(ctx, &c, weights),
             Path::Window => window::pack(ctx, &c, weights),
+            Path::WinogradF2 => winograd::pack::<F2>(ctx, &c, weights),
+            Path::WinogradF4 => winograd::pack::<F4>(ctx, &c, weights),
         };
-        let widest = c.runs().iter().map(|run| run.source_c).max().unwrap_or(0);
-        Self { path, c, packed, zeros: ctx.pool.take_zeroed(widest) }
+        Self { path, c, packed, zeros: ctx.pool.take_zeroed(c.source.c) }
     }
 
     /// The sum over a whole batch, as the strips of [`for_each_strip`](super::strips::for_each_strip) see it.
     pub(super) fn correlation(&self, batch: usize) -> Correlation {
         if self.path == Path::Pointwise { self.c.as_one_column(batch) } else { self.c }
+    }
+
+    /// Rows of the target that are computed together.
+    pub(super) fn row_step(&self) -> usize {
+        match self.path {
+            Path::Pointwise | Path::Broadcast | Path::Window => 1,
+            Path::WinogradF2 => F2::OUTPUTS,
+            Path::WinogradF4 => F4::OUTPUTS,
+        }
     }
 
     /// Computes the whole of one target image, on this thread.
@@ -51,18 +64,21 @@ impl Prepared {
         target: &mut [f32],
         first_row: usize,
     ) {
+        let Self { packed, zeros, .. } = self;
         match self.path {
             Path::Pointwise | Path::Broadcast => {
-                broadcast::rows(ctx, c, &self.packed, &self.zeros, source, target, first_row);
+                broadcast::rows(ctx, c, packed, zeros, source, target, first_row);
             }
-            Path::Window => window::rows(ctx, c, &self.packed, source, target, first_row),
+            Path::Window => window::rows(ctx, c, packed, source, target, first_row),
+            Path::WinogradF2 => winograd::rows::<F2>(ctx, c, packed, zeros, source, target, first_row),
+            Path::WinogradF4 => winograd::rows::<F4>(ctx, c, packed, zeros, source, target, first_row),
         }
     }
 }
 
 /// The gradient of the weights, summed strip by strip in packed form.
 pub(crate) struct WeightSums {
-    is_window: bool,
+    path: Path,
     c: Correlation,
     /// The strips of the batch.
     pub(super) strips: Strips,
@@ -73,14 +89,21 @@ impl WeightSums {
     /// For a batch of `images`.
     pub(crate) fn new(ctx: &Context, g: &ConvGeometry, images: usize) -> Self {
         let c = Correlation::new(g, Direction::Forward);
-        let is_window = !g.is_pointwise() && window::fits_weights(&c);
-        let (c, images) = if g.is_pointwise() { (c.as_one_column(images), 1) } else { (c, images) };
-        let (pixels, len) = if is_window {
-            (window::STRIP_PIXELS, window::sums_len(ctx, &c))
-        } else {
-            (outer::STRIP_PIXELS, outer::sums_len(ctx, &c))
+        let path = match path(g, ctx) {
+            // A window of gradients fits where one of sums does not.
+            Path::Broadcast | Path::Window if window::fits_weights(&c) => Path::Window,
+            Path::Window => Path::Broadcast,
+            other => other,
         };
-        Self { is_window, c, strips: Strips::new(images, c.target, pixels * c.target.c), len }
+        let (c, images) = if g.is_pointwise() { (c.as_one_column(images), 1) } else { (c, images) };
+        let strips = |pixels| Strips::new(images, c.target, pixels * c.target.c);
+        let (strips, len) = match path {
+            Path::Pointwise | Path::Broadcast => (strips(outer::STRIP_PIXELS), packed_len(ctx.isa(), &c)),
+            Path::Window => (strips(window::STRIP_PIXELS), window::sums_len(ctx, &c)),
+            Path::WinogradF2 => (winograd::strips::<F2>(&c, images), winograd::sums_len::<F2>(ctx, &c)),
+            Path::WinogradF4 => (winograd::strips::<F4>(&c, images), winograd::sums_len::<F4>(ctx, &c)),
+        };
+        Self { path, c, strips, len }
     }
 
     /// Packed values of the gradient.
@@ -98,11 +121,13 @@ impl WeightSums {
         is_first: bool,
         sums: &mut [f32],
     ) {
-        if self.is_window {
-            window::add_strip(ctx, &self.c, x, grad_y, strip, is_first, sums);
-        } else {
-            outer::add_strip(ctx, &self.c, x, grad_y, strip, is_first, sums);
-        }
+        let add = match self.path {
+            Path::Pointwise | Path::Broadcast => outer::add_strip,
+            Path::Window => window::add_strip,
+            Path::WinogradF2 => winograd::add_strip::<F2>,
+            Path::WinogradF4 => winograd::add_strip::<F4>,
+        };
+        add(ctx, &self.c, x, grad_y, strip, is_first, sums);
     }
 
     /// Adds all strips of the batch, in order, on this thread; as [`WeightSums::add_strip`].
@@ -115,10 +140,12 @@ impl WeightSums {
     /// Writes the gradient in the order of the weights.
     pub(crate) fn finish(&self, ctx: &Context, sums: &[f32], grad_weights: &mut [f32]) {
         let sums = &sums[..self.len];
-        if self.is_window {
-            window::unpack(ctx, &self.c, sums, grad_weights);
-        } else {
-            outer::unpack(ctx, &self.c, sums, grad_weights);
-        }
+        let unpack = match self.path {
+            Path::Pointwise | Path::Broadcast => outer::unpack,
+            Path::Window => window::unpack,
+            Path::WinogradF2 => winograd::unpack::<F2>,
+            Path::WinogradF4 => winograd::unpack::<F4>,
+        };
+        unpack(ctx, &self.c, sums, grad_weights);
     }
 }

@@ -23,9 +23,11 @@ const MIN_STRIPS: usize = 16;
 
 /// Cuts the target of a whole batch into strips of rows and calls
 /// `work(source image, strip of the target, first row of the strip)` for each,
-/// in parallel.
+/// in parallel. Strips have a multiple of `row_step` rows, except the last of an
+/// image.
 pub(super) fn for_each_strip(
     c: &Correlation,
+    row_step: usize,
     source: &[f32],
     target: &mut [f32],
     work: impl Fn(&[f32], &mut [f32], usize) + Sync,
@@ -34,7 +36,7 @@ pub(super) fn for_each_strip(
     let row_values = (c.source.w * c.source.c).max(c.target.w * c.target.c);
     let fitting = (STRIP_VALUES / row_values).max(1);
     let sharing = (batch * c.target.h).div_ceil(MIN_STRIPS);
-    let strip_rows = fitting.min(sharing).min(c.target.h);
+    let strip_rows = fitting.min(sharing).next_multiple_of(row_step).min(c.target.h);
     let images = source.par_chunks(c.source.len()).zip(target.par_chunks_mut(c.target.len()));
     images.for_each(|(source, target)| {
         let strips = target.par_chunks_mut(strip_rows * c.target.w * c.target.c).enumerate();

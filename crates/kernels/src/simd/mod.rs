@@ -37,6 +37,8 @@ pub(crate) trait Simd: Copy {
     fn splat(self, value: f32) -> Self::Vector;
     /// `a + b`.
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a - b`.
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, rounded once where the machine can.
     fn fma(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// Lane `j` of the result is lane `lanes[j]` of `a`; every entry of `lanes`
@@ -174,7 +176,7 @@ mod tests {
                 unsafe {
                     let a = s.load(source.as_ptr());
                     let b = s.load_masked(source.as_ptr(), mask);
-                    let c = s.add(s.permute(a, &lanes), s.splat(0.5));
+                    let c = s.sub(s.add(s.permute(a, &lanes), s.splat(1.0)), s.splat(0.5));
                     s.store_masked(target.as_mut_ptr(), s.fma(a, b, c), mask);
                 }
                 for (j, &found) in target.iter().enumerate() {

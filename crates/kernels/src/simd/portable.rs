@@ -37,6 +37,14 @@ impl<const LANES: usize, const REGISTERS: usize> Simd for Arrays<LANES, REGISTER
     }
 
     #[inline(always)]
+    fn sub(self, mut a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a -= b;
+        }
+        a
+    }
+
+    #[inline(always)]
     fn fma(self, a: [f32; LANES], b: [f32; LANES], mut c: [f32; LANES]) -> [f32; LANES] {
         for ((a, b), c) in a.into_iter().zip(b).zip(&mut c) {
             *c = if HAS_FMA { a.mul_add(b, *c) } else { a * b + *c };

@@ -1,0 +1,34 @@
+//! What a kernel may trade of its exactness for speed.
+
+/// Which of the faster, less exact algorithms kernels may use. The default
+/// computes every sum as its definition says, in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Numerics {
+    /// Of 3x3 convolutions at stride 1 with many channels a segment.
+    pub winograd: Winograd,
+    /// Of the factors in matrix products.
+    pub precision: Precision,
+}
+
+/// How many outputs a tile of Winograd's 3x3 convolution has (Lavin and Gray,
+/// "Fast Algorithms for Convolutional Neural Networks", 2016).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Winograd {
+    /// None: nine products an output.
+    #[default]
+    Off,
+    /// F(2x2, 3x3): four products an output.
+    F2,
+    /// F(4x4, 3x3): two and a quarter products an output, but larger rounding errors.
+    F4,
+}
+
+/// What the factors of a matrix product are rounded to. Sums are f32 always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    F32,
+    /// To the nearest bf16: the exponents of f32 with eight bits of significand.
+    Bf16,
+}
