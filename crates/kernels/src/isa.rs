@@ -74,6 +74,7 @@ impl Isa {
 pub struct Context {
     isa: Isa,
     numerics: Numerics,
+    multiplies_pairs: bool,
     /// Scratch and results.
     pub pool: BufferPool,
 }
@@ -93,7 +94,7 @@ impl Context {
 
     /// `isa` must be available.
     fn of(isa: Isa) -> Self {
-        Self { isa, numerics: Numerics::default(), pool: BufferPool::default() }
+        Self { isa, numerics: Numerics::default(), multiplies_pairs: false, pool: BufferPool::default() }
     }
 
     /// The same context with another trade of exactness for speed.
@@ -104,6 +105,25 @@ impl Context {
     /// The instructions in use; this machine has them.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// The same context for products of pairs of bf16; `None` if this machine
+    /// lacks the instructions.
+    pub(crate) fn of_pairs(&self) -> Option<Self> {
+        let has_instructions = match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => is_x86_feature_detected!("avx512bf16"),
+            // Plain Rust in its place, so that all around it is tested everywhere.
+            #[cfg(test)]
+            Isa::Wide => true,
+            _ => false,
+        };
+        has_instructions.then(|| Self { multiplies_pairs: true, ..self.clone() })
+    }
+
+    /// Whether the factors of products are pairs of bf16.
+    pub(crate) fn multiplies_pairs(&self) -> bool {
+        self.multiplies_pairs
     }
 
     /// The trade of exactness for speed in use.

@@ -23,6 +23,7 @@ pub mod peak;
 pub mod pool;
 pub mod reference;
 
+mod bf16;
 #[cfg(test)]
 mod checks;
 mod per_isa;

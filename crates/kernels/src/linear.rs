@@ -2,11 +2,12 @@
 //!
 //! Small next to the convolutions, so plain loops over vectors: scalar products
 //! forward, scaled rows added up for both gradients. Each result is summed in
-//! one fixed order by one thread.
+//! one fixed order by one thread. Where the context asks for bf16, factors are
+//! rounded to it first.
 
 use rayon::prelude::*;
 
-use crate::{error::ShapeError, isa::Context, per_isa::per_isa};
+use crate::{bf16::Factor, error::ShapeError, isa::Context, numerics::Precision, per_isa::per_isa};
 
 /// The numbers of features on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +72,8 @@ pub fn forward(
     const OP: &str = "linear";
     shape.check(OP, ("x", x.len()), ("y", y.len()), ("weights", weights.len()))?;
     ShapeError::check(OP, "bias", shape.outputs, bias.map_or(shape.outputs, <[f32]>::len))?;
+    let rounds = ctx.numerics().precision == Precision::Bf16;
+    let (x, weights) = (&*Factor::new(ctx, rounds, x), &*Factor::new(ctx, rounds, weights));
     y.par_chunks_mut(shape.outputs).zip(x.par_chunks(shape.inputs)).for_each(|(y, x)| {
         products(ctx, x, weights, y);
         if let Some(bias) = bias {
@@ -94,6 +97,8 @@ pub fn backward_input(
 ) -> Result<(), ShapeError> {
     const OP: &str = "linear input gradient";
     shape.check(OP, ("grad_x", grad_x.len()), ("grad_y", grad_y.len()), ("weights", weights.len()))?;
+    let rounds = ctx.numerics().precision == Precision::Bf16;
+    let (weights, grad_y) = (&*Factor::new(ctx, rounds, weights), &*Factor::new(ctx, rounds, grad_y));
     grad_x
         .par_chunks_mut(shape.inputs)
         .zip(grad_y.par_chunks(shape.outputs))
@@ -116,6 +121,8 @@ pub fn backward_weights(
 ) -> Result<(), ShapeError> {
     const OP: &str = "linear weight gradient";
     shape.check(OP, ("x", x.len()), ("grad_y", grad_y.len()), ("grad_weights", grad_weights.len()))?;
+    let rounds = ctx.numerics().precision == Precision::Bf16;
+    let (x, grad_y) = (&*Factor::new(ctx, rounds, x), &*Factor::new(ctx, rounds, grad_y));
     grad_weights.par_chunks_mut(shape.inputs).enumerate().for_each(|(output, grad_weights)| {
         combination(ctx, output, shape.outputs, grad_y, x, grad_weights);
     });
@@ -187,7 +194,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::checks::{assert_close, assert_gradient, dot, double, on_all, values};
+    use crate::{
+        bf16,
+        checks::{assert_close, assert_gradient, dot, double, on_all, values},
+        numerics::Numerics,
+    };
 
     fn reference(shape: LinearShape, x: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
         let row = |x: &[f64]| -> Vec<f64> {
@@ -257,6 +268,27 @@ mod tests {
             assert_close("grad_x", &grad_x, &exact.0, 1e-5);
             assert_close("grad_weights", &grad_weights, &exact.1, 1e-5);
         }
+    }
+
+    /// Rounding first and multiplying then: the reference of rounded values.
+    #[test]
+    fn factors_are_rounded_where_asked() {
+        let shape = LinearShape { inputs: 37, outputs: 5 };
+        let (x, weights, grad_y) = (values(1, 3 * 37), values(2, shape.weight_count()), values(3, 3 * 5));
+        let [y, grad_x, grad_weights] = on_all(|ctx| {
+            let ctx = ctx.clone().with(Numerics { precision: Precision::Bf16, ..Numerics::default() });
+            let mut results = [vec![f32::NAN; 15], vec![f32::NAN; x.len()], vec![f32::NAN; weights.len()]];
+            forward(&ctx, shape, &x, &weights, None, &mut results[0]).unwrap();
+            backward_input(&ctx, shape, &weights, &grad_y, &mut results[1]).unwrap();
+            backward_weights(&ctx, shape, &x, &grad_y, &mut results[2]).unwrap();
+            results
+        });
+        let rounded = |values: &[f32]| double(&bf16::rounded(&Context::best(), values));
+        let (x, weights, grad_y) = (rounded(&x), rounded(&weights), rounded(&grad_y));
+        assert_close("y", &y, &reference(shape, &x, &weights, &[0.0; 5]), 1e-5);
+        let exact = reference_backward(shape, &x, &weights, &grad_y);
+        assert_close("grad_x", &grad_x, &exact.0, 1e-5);
+        assert_close("grad_weights", &grad_weights, &exact.1, 1e-5);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     buffer::Buffer,
     isa::Context,
-    simd::{self, Kernel, Simd, dispatch, with_constant},
+    simd::{self, Kernel, Simd, dispatch_products, with_constant},
 };
 
 /// Packed weights of a block of input channels: at most 384 KiB.
@@ -301,7 +301,7 @@ fn kernel(vectors: usize, pixels: usize) -> fn(&Context, Tiles<'_, '_>) {
 }
 
 fn run_tiles<const V: usize, const P: usize>(ctx: &Context, tiles: Tiles<'_, '_>) {
-    dispatch(ctx, TilesOf::<V, P>(tiles));
+    dispatch_products(ctx, TilesOf::<V, P>(tiles));
 }
 
 struct TilesOf<'a, 'b, const V: usize, const P: usize>(Tiles<'a, 'b>);

@@ -171,6 +171,15 @@ impl Correlation {
         self
     }
 
+    /// The sum of a 1x1 convolution of one group taken over pairs of channels,
+    /// with weights that lie as `[target][pair]`.
+    pub(super) fn over_pairs(mut self) -> Self {
+        let pairs = self.source.c.div_ceil(2);
+        self.direction = Direction::Forward;
+        (self.source.c, self.runs[0].source_c) = (pairs, pairs);
+        self
+    }
+
     /// Taps of the kernel.
     pub(super) fn taps(&self) -> usize {
         self.rows.taps * self.columns.taps

@@ -11,6 +11,7 @@ mod gather;
 mod outer;
 mod panel;
 mod prepared;
+mod rounded;
 mod strips;
 #[cfg(test)]
 mod tests;
@@ -22,13 +23,15 @@ pub(crate) use correlation::Direction;
 pub(crate) use prepared::{Prepared, WeightSums};
 use strips::{for_each_strip, sum_over_strips};
 
-use crate::{error::ShapeError, geometry::ConvGeometry, isa::Context};
+use crate::{error::ShapeError, geometry::ConvGeometry, isa::Context, numerics::Precision};
 
 /// Which family of kernels computes a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Path {
     /// A matrix product over the pixels of the whole batch.
     Pointwise,
+    /// The same with factors rounded to bf16.
+    PointwiseBf16,
     /// A matrix product that gathers its rows tap by tap.
     Broadcast,
     /// Small segments at stride 1: operands made in registers, one window a row.
@@ -43,7 +46,10 @@ pub enum Path {
 /// The family that computes `g` with the instructions and the numerics of `ctx`.
 pub fn path(g: &ConvGeometry, ctx: &Context) -> Path {
     if g.is_pointwise() {
-        Path::Pointwise
+        match ctx.numerics().precision {
+            Precision::F32 => Path::Pointwise,
+            Precision::Bf16 => Path::PointwiseBf16,
+        }
     } else if let Some(path) = winograd::path(g, ctx.numerics().winograd) {
         path
     } else if window::fits(&Correlation::new(g, Direction::Forward), ctx.isa()) {

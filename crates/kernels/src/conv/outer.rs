@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     isa::{Context, Isa},
-    simd::{self, Kernel, MAX_LANES, Simd, dispatch, with_constant},
+    simd::{self, Kernel, MAX_LANES, Simd, dispatch_products, with_constant},
 };
 
 /// Pixels of a strip: a panel of their gradients and a tile of their inputs stay
@@ -335,7 +335,7 @@ fn kernel(vectors: usize, inputs: usize) -> fn(&Context, Tile<'_>) {
 }
 
 fn run_tile<const V: usize, const I: usize>(ctx: &Context, tile: Tile<'_>) {
-    dispatch(ctx, TileOf::<V, I>(tile));
+    dispatch_products(ctx, TileOf::<V, I>(tile));
 }
 
 struct TileOf<'a, const V: usize, const I: usize>(Tile<'a>);

@@ -6,7 +6,7 @@ use super::{
     correlation::{Correlation, Direction},
     outer,
     panel::packed_len,
-    path,
+    path, rounded,
     strips::{Strip, Strips},
     window,
     winograd::{self, F2, F4, Tile},
@@ -28,6 +28,7 @@ impl Prepared {
         let (path, c) = (path(g, ctx), Correlation::new(g, direction));
         let packed = match path {
             Path::Pointwise | Path::Broadcast => broadcast::pack(ctx, &c, weights),
+            Path::PointwiseBf16 => rounded::pack(ctx, &c, weights),
             Path::Window => window::pack(ctx, &c, weights),
             Path::WinogradF2 => winograd::pack::<F2>(ctx, &c, weights),
             Path::WinogradF4 => winograd::pack::<F4>(ctx, &c, weights),
@@ -37,15 +38,18 @@ impl Prepared {
 
     /// The sum over a whole batch, as the strips of [`for_each_strip`](super::strips::for_each_strip) see it.
     pub(super) fn correlation(&self, batch: usize) -> Correlation {
-        if self.path == Path::Pointwise { self.c.as_one_column(batch) } else { self.c }
+        match self.path {
+            Path::Pointwise | Path::PointwiseBf16 => self.c.as_one_column(batch),
+            _ => self.c,
+        }
     }
 
     /// Rows of the target that are computed together.
     pub(super) fn row_step(&self) -> usize {
         match self.path {
-            Path::Pointwise | Path::Broadcast | Path::Window => 1,
             Path::WinogradF2 => F2::OUTPUTS,
             Path::WinogradF4 => F4::OUTPUTS,
+            _ => 1,
         }
     }
 
@@ -69,6 +73,7 @@ impl Prepared {
             Path::Pointwise | Path::Broadcast => {
                 broadcast::rows(ctx, c, packed, zeros, source, target, first_row);
             }
+            Path::PointwiseBf16 => rounded::rows(ctx, c, packed, zeros, source, target, first_row),
             Path::Window => window::rows(ctx, c, packed, source, target, first_row),
             Path::WinogradF2 => winograd::rows::<F2>(ctx, c, packed, zeros, source, target, first_row),
             Path::WinogradF4 => winograd::rows::<F4>(ctx, c, packed, zeros, source, target, first_row),
@@ -98,7 +103,9 @@ impl WeightSums {
         let (c, images) = if g.is_pointwise() { (c.as_one_column(images), 1) } else { (c, images) };
         let strips = |pixels| Strips::new(images, c.target, pixels * c.target.c);
         let (strips, len) = match path {
-            Path::Pointwise | Path::Broadcast => (strips(outer::STRIP_PIXELS), packed_len(ctx.isa(), &c)),
+            Path::Pointwise | Path::PointwiseBf16 | Path::Broadcast => {
+                (strips(outer::STRIP_PIXELS), packed_len(ctx.isa(), &c))
+            }
             Path::Window => (strips(window::STRIP_PIXELS), window::sums_len(ctx, &c)),
             Path::WinogradF2 => (winograd::strips::<F2>(&c, images), winograd::sums_len::<F2>(ctx, &c)),
             Path::WinogradF4 => (winograd::strips::<F4>(&c, images), winograd::sums_len::<F4>(ctx, &c)),
@@ -123,6 +130,7 @@ impl WeightSums {
     ) {
         let add = match self.path {
             Path::Pointwise | Path::Broadcast => outer::add_strip,
+            Path::PointwiseBf16 => rounded::add_strip,
             Path::Window => window::add_strip,
             Path::WinogradF2 => winograd::add_strip::<F2>,
             Path::WinogradF4 => winograd::add_strip::<F4>,
@@ -141,7 +149,7 @@ impl WeightSums {
     pub(crate) fn finish(&self, ctx: &Context, sums: &[f32], grad_weights: &mut [f32]) {
         let sums = &sums[..self.len];
         let unpack = match self.path {
-            Path::Pointwise | Path::Broadcast => outer::unpack,
+            Path::Pointwise | Path::PointwiseBf16 | Path::Broadcast => outer::unpack,
             Path::Window => window::unpack,
             Path::WinogradF2 => winograd::unpack::<F2>,
             Path::WinogradF4 => winograd::unpack::<F4>,

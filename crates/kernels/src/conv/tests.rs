@@ -6,8 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    bf16,
     geometry::{ConvOptions, MapShape, Padding},
     isa::Isa,
+    numerics::{Numerics, Precision},
     reference,
 };
 
@@ -138,6 +140,37 @@ proptest! {
         }
         check(&g, batch);
     }
+}
+
+/// bf16 rounds the factors of 1x1 convolutions, and no others.
+#[test]
+fn bf16_is_the_reference_of_rounded_factors() {
+    let pointwise = |h, in_c, out_c| {
+        ConvGeometry::new(MapShape::new(h, 7, in_c), out_c, ConvOptions::pointwise()).unwrap()
+    };
+    let rounded = |values: Vec<f32>| doubles(&bf16::rounded(&Context::best(), &values));
+    // One strip; several strips and blocks.
+    for (g, batch) in [(pointwise(3, 37, 21), 2), (pointwise(40, 70, 65), 9)] {
+        let x = rounded(values(batch * g.input().len(), 1));
+        let weights = rounded(values(g.weight_count(), 2));
+        let grad_y = rounded(values(batch * g.output().len(), 3));
+        let exact = [
+            reference::conv_forward(&g, &x, &weights),
+            reference::conv_backward_input(&g, &grad_y, &weights),
+            reference::conv_backward_weights(&g, &x, &grad_y),
+        ];
+        for ctx in Isa::available().filter_map(Context::new) {
+            let ctx = ctx.with(Numerics { precision: Precision::Bf16, ..Numerics::default() });
+            let found = all_three(&ctx, &g, batch);
+            for (found, exact) in found.iter().zip(&exact) {
+                assert_close(found, exact, batch * g.output().pixels(), ctx.isa().name());
+            }
+        }
+    }
+    let spatial = geometry((5, 6), (20, 20, 1), (3, 3, 1, 1), [1; 4]).unwrap();
+    let ctx = Context::best();
+    let rounding = ctx.clone().with(Numerics { precision: Precision::Bf16, ..Numerics::default() });
+    assert_eq!(all_three(&rounding, &spatial, 2), all_three(&ctx, &spatial, 2));
 }
 
 /// Checks `g` once for each number of segments of interest of 24 channels.

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{MAX_LANES, Simd};
+use super::{MAX_LANES, Simd, pairs::MultiplyPairs};
 
 /// Proof that this machine has AVX-512 F, VL, DQ and BW.
 #[derive(Clone, Copy)]
@@ -95,5 +95,17 @@ impl Simd for Avx512 {
     fn prefetch_for_write(self, ptr: *const f32) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_ET0>(ptr.cast()) }
+    }
+}
+
+/// With AVX512-BF16.
+impl MultiplyPairs for Avx512 {
+    #[inline(always)]
+    unsafe fn fma_pairs(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the caller's promise; both types are 512 bits without a meaning.
+        unsafe {
+            let [a, b] = [a, b].map(|pairs| std::mem::transmute::<__m512, __m512bh>(pairs));
+            _mm512_dpbf16_ps(c, a, b)
+        }
     }
 }

@@ -11,6 +11,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod pairs;
 mod portable;
 
 use crate::isa::{Context, Isa};
@@ -95,6 +96,33 @@ pub(crate) fn dispatch<K: Kernel>(ctx: &Context, kernel: K) {
         Isa::Wide => kernel.run(portable::Wide {}),
         _ => kernel.run(portable::Portable {}),
     }
+}
+
+/// The same for a kernel that does nothing with its factors but multiply them:
+/// they may be pairs of bf16, where `ctx` says so.
+#[inline]
+pub(crate) fn dispatch_products<K: Kernel>(ctx: &Context, kernel: K) {
+    if !ctx.multiplies_pairs() {
+        return dispatch(ctx, kernel);
+    }
+    match ctx.isa() {
+        // SAFETY: a context multiplies pairs only where this machine does.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { run_avx512_pairs(kernel) },
+        // SAFETY: plain Rust needs no instructions.
+        #[cfg(test)]
+        Isa::Wide => kernel.run(unsafe { pairs::Pairs::new(portable::Wide {}) }),
+        other => unreachable!("{} does not multiply pairs", other.name()),
+    }
+}
+
+/// # Safety
+/// This machine has the instructions named in the attribute.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512bf16,avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+unsafe fn run_avx512_pairs<K: Kernel>(kernel: K) {
+    // SAFETY: the caller's promise.
+    kernel.run(unsafe { pairs::Pairs::new(avx512::Avx512::new()) });
 }
 
 /// # Safety
