@@ -78,6 +78,7 @@ impl<'a> Screen<'a> {
                 if let Some(bars) = &mut self.bars {
                     bars.step(trial, step, epoch, loss, images_per_sec);
                 }
+                self.show_time_left();
             }
             Event::Epoch { trial, accuracy, .. } => {
                 if let Some(bar) = self.bars.as_mut().and_then(|bars| bars.trials.get_mut(&trial)) {
@@ -130,16 +131,24 @@ impl<'a> Screen<'a> {
     }
 
     fn advance(&mut self, trial: usize) {
-        let (over, trained) = (self.over, self.over - self.earlier - self.taken);
         let Some(bars) = &mut self.bars else { return };
         if let Some(done) = bars.trials.remove(&trial) {
             done.bar.finish_and_clear();
         }
-        bars.sweep.set_position(over as u64);
-        let left = self.trials.len() - over;
-        if trained > 0 && left > 0 {
-            let each = self.began.elapsed().as_secs_f64() / trained as f64;
-            bars.sweep.set_message(format!("about {} left", duration(each * left as f64)));
+        bars.sweep.set_position(self.over as u64);
+        self.show_time_left();
+    }
+
+    /// Tells how long the rest takes if trials go on as fast as they did, those
+    /// in progress counted by their steps.
+    fn show_time_left(&self) {
+        let Some(bars) = &self.bars else { return };
+        let in_progress: f64 = bars.trials.values().map(TrialBar::share).sum();
+        let trained = (self.over - self.earlier - self.taken) as f64 + in_progress;
+        let left = (self.trials.len() - self.over) as f64 - in_progress;
+        if trained > 0.0 {
+            let each = self.began.elapsed().as_secs_f64() / trained;
+            bars.sweep.set_message(format!("about {} left", duration(each * left)));
         }
     }
 }
@@ -149,18 +158,25 @@ fn label(trial: &Trial) -> String {
     format!("{}, seed = {}", trial.point_label(), trial.seed())
 }
 
+impl TrialBar {
+    /// How much of the trial is done, from 0 to 1.
+    fn share(&self) -> f64 {
+        self.bar.position() as f64 / self.bar.length().unwrap_or(1).max(1) as f64
+    }
+}
+
 impl Bars {
     fn new(trials: usize) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
         let sweep = all.add(ProgressBar::new(trials as u64));
-        sweep.set_style(style("sweep  {bar:24} {pos:>3}/{len} trials  {elapsed} gone  {msg}"));
+        sweep.set_style(style("sweep  {bar:16} {pos:>3}/{len} trials  {elapsed} gone  {wide_msg}"));
         sweep.enable_steady_tick(Duration::from_secs(1));
         Self { all, sweep, trials: BTreeMap::new() }
     }
 
     fn start(&mut self, trial: usize, steps: u64, label: String) {
         let bar = self.all.insert_before(&self.sweep, ProgressBar::new(steps));
-        bar.set_style(style("       {bar:24} {prefix}  {msg}"));
+        bar.set_style(style("       {bar:16} {prefix}  {wide_msg}"));
         bar.set_prefix(label);
         self.trials.insert(trial, TrialBar { bar, began: Instant::now(), accuracy: None });
     }

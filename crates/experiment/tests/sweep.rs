@@ -222,6 +222,12 @@ fn segments_take_every_form_and_a_schedule_a_stage() {
 }
 
 #[test]
+fn numbers_name_a_point_in_their_shortest_form() {
+    let sweep = sweep("[axes]\nseed = [0]\ntraining.weight-decay = [0, 1e-05, 0.0005, 0.010, 1.0, 1e12]");
+    assert_eq!(coordinates(&sweep), ["0,0", "1e-5,0", "5e-4,0", "0.01,0", "1,0", "1e12,0"]);
+}
+
+#[test]
 fn the_question_is_the_header_unless_it_is_given() {
     let header = "#   Does it\n# matter?\n#\n# Cost: none.\n";
     assert_eq!(sweep(header).question, "Does it matter?");

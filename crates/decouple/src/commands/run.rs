@@ -76,16 +76,16 @@ fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
     let points: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.point_label()).collect();
     let seeds: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.seed()).collect();
     let budget = sweep.budget.map_or("no budget".to_owned(), |quantity| format!("equal {quantity}"));
+    let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     eprintln!(
-        "decouple {} · {} · {} trials ({} points, {} seeds), {budget}",
+        "decouple {} · {} · {} ({}, {}), {budget}",
         env!("CARGO_PKG_VERSION"),
         sweep.path.display(),
-        trials.len(),
-        points.len(),
-        seeds.len(),
+        plural(trials.len(), "trial"),
+        plural(points.len(), "point"),
+        plural(seeds.len(), "seed"),
     );
     let kernels = decouple_core_ops::Context::best().isa().name();
-    let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     eprintln!(
         "kernels   {kernels} · {} of {} · {}",
         plural(workers.jobs, "trial"),

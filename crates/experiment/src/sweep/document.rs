@@ -104,6 +104,12 @@ fn out_of_range(span: Span, kind: &str) -> Diagnostic {
     Diagnostic::new(format!("a {kind} is out of range")).at(span, "does not fit into 64 bits")
 }
 
+/// The shortest text of a number, `1e-5` for `0.00001`.
+fn short(float: f64) -> String {
+    let is_plain = float == 0.0 || (1e-3..1e7).contains(&float.abs()) || !float.is_finite();
+    if is_plain { float.to_string() } else { format!("{float:e}") }
+}
+
 fn moved(span: Span, offset: usize) -> Span {
     span.start + offset..span.end + offset
 }
@@ -128,7 +134,7 @@ impl Value {
         match &self.data {
             Data::Boolean(boolean) => boolean.to_string(),
             Data::Integer(integer) => integer.to_string(),
-            Data::Float(float) => float.to_string(),
+            Data::Float(float) => short(*float),
             Data::String(text) => text.clone(),
             Data::Datetime => "datetime".to_owned(),
             Data::Array(values) if values.is_empty() => "none".to_owned(),
