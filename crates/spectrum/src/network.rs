@@ -59,6 +59,9 @@ pub struct NetworkSpec {
     pub kernel: usize,
     /// Channels of the stem convolution.
     pub stem: usize,
+    /// Rows and columns of the stem's kernel: 3, or 1 to leave all spatial
+    /// structure of the images to the modules.
+    pub stem_kernel: usize,
     /// Channels of each entry stage. A stage halves the map.
     pub entry: Vec<usize>,
     /// Blocks of the middle flow, as wide as the last entry stage.
@@ -99,6 +102,7 @@ impl Default for NetworkSpec {
             dense: Dense::None,
             kernel: 3,
             stem: 16,
+            stem_kernel: 3,
             entry: vec![16, 32, 64],
             middle: 2,
             modules: 3,

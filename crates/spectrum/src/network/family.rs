@@ -74,7 +74,8 @@ impl Family {
 
     /// Whether networks of the family differ by the value of `key`.
     pub fn reads(self, key: &str) -> bool {
-        let is_sized = |key: &str| ["stem", "entry", "middle", "modules", "exit"].contains(&key);
+        let is_sized =
+            |key: &str| ["stem", "stem-kernel", "entry", "middle", "modules", "exit"].contains(&key);
         match key {
             "family" | "width" | "dropout" => true,
             "segments" => !matches!(self, Self::InceptionV3 | Self::Vgg16 | Self::Resnet18),

@@ -37,6 +37,8 @@ pub(super) struct Typed {
     #[serde(skip_serializing_if = "Option::is_none")]
     stem: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    stem_kernel: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     entry: Option<Vec<usize>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     middle: Option<usize>,
@@ -72,6 +74,7 @@ impl From<Typed> for NetworkSpec {
             dense: typed.dense.unwrap_or(own.dense),
             kernel: typed.kernel.unwrap_or(own.kernel),
             stem: typed.stem.unwrap_or(own.stem),
+            stem_kernel: typed.stem_kernel.unwrap_or(own.stem_kernel),
             entry: typed.entry.unwrap_or(own.entry),
             middle: typed.middle.unwrap_or(own.middle),
             modules: typed.modules.unwrap_or(own.modules),
@@ -102,6 +105,7 @@ impl From<NetworkSpec> for Typed {
             dense: (spec.dense != Dense::None).then_some(spec.dense),
             kernel: reads("kernel").then_some(spec.kernel),
             stem: reads("stem").then_some(spec.stem),
+            stem_kernel: (spec.stem_kernel != 3).then_some(spec.stem_kernel),
             entry: reads("entry").then_some(spec.entry),
             middle: reads("middle").then_some(spec.middle),
             modules: reads("modules").then_some(spec.modules),

@@ -20,6 +20,7 @@ impl NetworkSpec {
     pub fn validate(&self) -> Result<(), SpecError> {
         self.validate_unread()?;
         check("kernel", self.kernel, [3, 5, 7].contains(&self.kernel), "3, 5 or 7")?;
+        check("stem-kernel", self.stem_kernel, [1, 3].contains(&self.stem_kernel), "1 or 3")?;
         self.validate_sizes()?;
         self.validate_segments()?;
         let (epsilon, momentum, dropout) = (self.norm_epsilon, self.norm_momentum, self.dropout);
@@ -41,6 +42,7 @@ impl NetworkSpec {
         self.unread("dense", &self.dense, &own.dense)?;
         self.unread("kernel", &self.kernel, &own.kernel)?;
         self.unread("stem", &self.stem, &own.stem)?;
+        self.unread("stem-kernel", &self.stem_kernel, &own.stem_kernel)?;
         self.unread("entry", &self.entry, &own.entry)?;
         self.unread("middle", &self.middle, &own.middle)?;
         self.unread("modules", &self.modules, &own.modules)?;

@@ -1,7 +1,7 @@
 //! Xception's flows (Chollet 2017, figure 5) at the size of small images.
 //!
 //! ```text
-//! stem     conv 3x3, norm, relu
+//! stem     conv 3x3 (or 1x1), norm, relu
 //! entry    per stage: [relu], module(in -> c), relu, module(c -> c), max pool 3x3/2
 //!          + 1x1/2 conv and norm of the stage's input
 //! middle   per block: modules x (relu, module(c -> c)) + the block's input
@@ -40,7 +40,7 @@ pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Resu
 
 fn stem(b: &mut GraphBuilder, spec: &NetworkSpec) -> Result<NodeId, SpecError> {
     b.scope("stem", |b| {
-        let conv = b.conv("conv", b.input(), spec.stem, ConvOptions::spatial(3, 1))?;
+        let conv = b.conv("conv", b.input(), spec.stem, ConvOptions::spatial(spec.stem_kernel, 1))?;
         let norm = b.batch_norm("norm", conv, spec.batch_norm());
         Ok(b.activation("relu", norm, Activation::Relu))
     })
