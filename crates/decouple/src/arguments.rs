@@ -39,11 +39,23 @@ pub(crate) enum Command {
     Predict(Predict),
     /// Score a network on a folder of photographs, a folder a class.
     Evaluate(Evaluate),
+    /// Tell how much of the trained kernels of one segment is kept when they are
+    /// projected on more segments and on separable form, and what that costs.
+    Diagnose(Diagnose),
     /// Look at a data set: its numbers, or its images.
     #[command(subcommand)]
     Data(Data),
     /// Print a completion script for a shell.
     Completions(Completions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Diagnose {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Subcommand)]

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Weights(weights) => commands::weights::run(weights),
         Command::Predict(predict) => commands::predict::run(predict),
         Command::Evaluate(evaluate) => commands::evaluate::run(evaluate),
+        Command::Diagnose(diagnose) => commands::diagnose::run(&arguments.common, diagnose),
         Command::Data(data) => commands::data::run(&arguments.common, data),
         Command::Completions(completions) => commands::completions(completions),
     };

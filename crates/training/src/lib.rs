@@ -4,10 +4,12 @@
 //! parameters, [`average`] keeps their running average, [`evaluation`] scores
 //! them. [`trial`] is the one training loop, [`sweep`] the one loop over
 //! trials; both report to [`progress`] and return what they found.
-//! [`estimate`] tells beforehand how long a trial takes.
+//! [`diagnosis`] asks what coupled kernels lose when they are decoupled after
+//! training. [`estimate`] tells beforehand how long a trial takes.
 #![forbid(unsafe_code)]
 
 pub mod average;
+pub mod diagnosis;
 pub mod estimate;
 pub mod evaluation;
 mod fusion;

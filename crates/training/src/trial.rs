@@ -1,6 +1,9 @@
 //! The training loop.
 
-use std::time::{Instant, SystemTime};
+use std::{
+    path::Path,
+    time::{Instant, SystemTime},
+};
 
 use decouple_core_ops::{self as kernels, Context, Gradients, MapShape, Numerics, OpError, Recorder};
 use decouple_datasets::{BatchError, Dataset, Normalisation, derive_seed, epoch_order, fill_batch};
@@ -9,13 +12,19 @@ use decouple_experiment::{
     TimingRow, TrainingSpec, Trial, Winograd, timestamp,
 };
 
+use decouple_spectrum::weights::{error::WeightError, names::Naming, write};
+
 use crate::{
     average::WeightAverage,
+    diagnosis::description,
     evaluation::{count_correct, evaluate},
     network::{Network, NetworkError},
     optimizer::OptimizerState,
     progress::{Event, Progress},
 };
+
+/// The file in a run's folder with its trained weights.
+pub const WEIGHTS_FILE: &str = "weights.safetensors";
 
 /// Why a trial could not be carried out. A loss that is not finite is no
 /// error: it ends the run as diverged.
@@ -33,6 +42,9 @@ pub enum TrialError {
     /// The run's files could not be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The trained weights could not be written.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
     /// Fewer training images than one.
     #[error("no training image is left after holding out {held_out} for validation")]
     NoImages {
@@ -72,7 +84,11 @@ pub fn run_trial(
         writer.append(&metrics, &timing)?;
         progress.tell(Event::Epoch { trial: index, epoch: epoch + 1, accuracy });
     }
-    run.test()
+    let status = run.test()?;
+    if status.outcome == Outcome::Finished {
+        run.keep_weights(trial, &writer.dir().join(WEIGHTS_FILE))?;
+    }
+    Ok(status)
 }
 
 /// A training in progress.
@@ -224,7 +240,7 @@ impl<'a> Run<'a> {
     }
 
     /// Reads the test set, once.
-    fn test(mut self) -> Result<Status, TrialError> {
+    fn test(&mut self) -> Result<Status, TrialError> {
         let (raw, averaged) = self.score(Images::Test)?;
         let finite = [&raw, &averaged].into_iter().flatten().all(|scores| scores.loss.is_finite());
         let outcome = if finite { Outcome::Finished } else { Outcome::Diverged { step: self.step } };
@@ -248,6 +264,17 @@ impl<'a> Run<'a> {
         let averaged = score(&mut self.network);
         average.swap(&mut self.network);
         Ok((Some(raw), Some(averaged?)))
+    }
+
+    /// Writes the weights that the run is judged by: the averaged ones where they
+    /// are kept.
+    fn keep_weights(&mut self, trial: &Trial, path: &Path) -> Result<(), TrialError> {
+        if let Some(average) = &mut self.average {
+            average.swap(&mut self.network);
+        }
+        let network = &self.network;
+        write(path, Naming::Decouple, &description(trial), |id| network.values(id).into())?;
+        Ok(())
     }
 
     fn status(&self, outcome: Outcome) -> Status {

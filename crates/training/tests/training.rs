@@ -9,8 +9,10 @@ use decouple_experiment::{
     Claim, Environment, Ledger, Outcome, Overrides, RunState, Status, Sweep, Trial, parse,
 };
 use decouple_training::{
+    diagnosis::{DiagnosisError, Target, diagnose},
     progress::{Event, Progress},
     sweep::{LoadedData, SweepReport, Workers, run_sweep},
+    trial::WEIGHTS_FILE,
 };
 use tempfile::TempDir;
 
@@ -224,4 +226,32 @@ fn a_diverged_or_failed_trial_does_not_stop_the_sweep() {
     );
     let ended = events.iter().filter(|event| matches!(event, Event::Ended { .. })).count();
     assert_eq!(ended, 3);
+}
+
+#[test]
+fn weights_are_kept_and_can_be_projected() {
+    let sweep = sweep(&["seed=[0]"]);
+    let trials: Vec<&Trial> = sweep.trials.iter().collect();
+    let folder = TempDir::new().expect("a folder");
+    run(&trials, folder.path(), ONE);
+    let ledger = Ledger::open(folder.path());
+    let diagnosed = |trial: &Trial, targets: &[Target]| {
+        diagnose(trial, &ledger.run_dir(trial).join(WEIGHTS_FILE), &data(), targets)
+    };
+    let targets = [Target::Segments(1), Target::Segments(1000), Target::Separable];
+    let found = diagnosed(trials[0], &targets).expect("a network of one segment");
+    // The kept weights are the averaged ones, by which the run is judged.
+    let contents = ledger.read().expect("the ledger is readable");
+    let own = contents.runs.iter().find(|run| run.dir == ledger.run_dir(trials[0])).expect("its run");
+    let last = own.metrics.last().expect("an epoch");
+    assert_eq!(Some(found.accuracy), last.averaged_validation_accuracy);
+    for (cost, kept) in found.costs.iter().zip([(1.0, 1.0), (0.1, 0.6), (0.1, 0.9)]) {
+        assert_eq!(cost.layers.len(), trials[0].layers.len());
+        for (layer, energy, _) in &cost.layers {
+            let (least, most) = kept;
+            assert!((least - 1e-6..=most + 1e-6).contains(energy), "{:?} {layer}: {energy}", cost.target);
+        }
+    }
+    let refused = diagnosed(trials[2], &targets);
+    assert!(matches!(refused, Err(DiagnosisError::Decoupled { .. })), "{refused:?}");
 }

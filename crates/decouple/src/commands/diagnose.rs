@@ -1,0 +1,123 @@
+//! `decouple diagnose`: what trained coupled kernels lose when they are
+//! decoupled afterwards.
+
+use decouple_datasets::load as load_data;
+use decouple_experiment::{Ledger, Trial};
+use decouple_training::{
+    diagnosis::{Cost, Diagnosis, Target, diagnose},
+    sweep::LoadedData,
+    trial::WEIGHTS_FILE,
+};
+use serde_json::json;
+
+use super::{ledger, read, select, tune::settled};
+use crate::{
+    arguments::{Common, Diagnose, Format},
+    failure::{Failure, NOTHING, SUCCESS, USAGE},
+    text::{Table, print},
+};
+
+pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> {
+    let sweep = settled(common, read(&arguments.selection.file, &arguments.selection.set)?)?;
+    let ledger = ledger(common, &sweep);
+    let trials: Vec<&Trial> = select(&sweep, &arguments.selection)?
+        .into_iter()
+        .filter(|trial| trial.layers.iter().all(|layer| layer.segments == 1))
+        .filter(|trial| weights(&ledger, trial).is_file())
+        .collect();
+    if trials.is_empty() {
+        let message = format!(
+            "{} has no finished run of one segment with its weights in {}\n   = train one first: decouple run {} \
+             --filter segments=1",
+            sweep.path.display(),
+            ledger.root().display(),
+            sweep.path.display()
+        );
+        return Err(Failure::new(NOTHING, message));
+    }
+    let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
+    let mut documents = Vec::new();
+    for trial in trials {
+        let Some(data) = data.of(trial) else { continue };
+        let targets = targets(trial);
+        let found = diagnose(trial, &weights(&ledger, trial), data, &targets);
+        let found = found.map_err(|error| Failure::new(USAGE, error))?;
+        match arguments.format {
+            Format::Human => print(&human(trial, &found, data.validation.is_empty()))?,
+            Format::Json => documents.push(document(trial, &found)),
+        }
+    }
+    if arguments.format == Format::Json {
+        print(&format!("{}\n", json!(documents)))?;
+    }
+    Ok(SUCCESS)
+}
+
+fn weights(ledger: &Ledger, trial: &Trial) -> std::path::PathBuf {
+    ledger.run_dir(trial).join(WEIGHTS_FILE)
+}
+
+/// Separable form, and powers of two up to one segment a channel everywhere.
+fn targets(trial: &Trial) -> Vec<Target> {
+    let channels = trial.layers.iter().map(|layer| layer.channels).max().unwrap_or(1);
+    let powers = std::iter::successors(Some(2), |segments| Some(segments * 2));
+    let segments = powers.take_while(|&segments| segments < channels).chain([channels]);
+    std::iter::once(Target::Separable).chain(segments.map(Target::Segments)).collect()
+}
+
+fn name(target: Target, trial: &Trial) -> String {
+    match target {
+        Target::Separable => "separable".to_owned(),
+        Target::Segments(segments) if trial.layers.iter().all(|layer| layer.channels <= segments) => {
+            "per-channel".to_owned()
+        }
+        Target::Segments(segments) => format!("{segments} segments"),
+    }
+}
+
+/// A row a layer: the share of its energy that each projection keeps, and in
+/// brackets what it keeps of the same weights shuffled.
+fn human(trial: &Trial, found: &Diagnosis, on_test: bool) -> String {
+    let names: Vec<String> = found.costs.iter().map(|cost| name(cost.target, trial)).collect();
+    let header: Vec<&str> =
+        std::iter::once("energy kept (of shuffled)").chain(names.iter().map(String::as_str)).collect();
+    let mut table = Table::new(1, &header);
+    let layers = found.costs.first().map_or(0, |cost| cost.layers.len());
+    let cell = |cost: &Cost, layer: usize| {
+        let (_, kept, by_chance) = &cost.layers[layer];
+        format!("{:.1} % ({:.1} %)", 100.0 * kept, 100.0 * by_chance)
+    };
+    for layer in 0..layers {
+        let mut row = vec![found.costs[0].layers[layer].0.clone()];
+        row.extend(found.costs.iter().map(|cost| cell(cost, layer)));
+        table.push(row);
+    }
+    let mut row = vec!["accuracy".to_owned()];
+    row.extend(found.costs.iter().map(|cost| format!("{:.2} %", 100.0 * cost.accuracy)));
+    table.push(row);
+    let images = if on_test { "test" } else { "validation" };
+    format!(
+        "{}, seed = {}: {images} accuracy {:.2} % as trained; below, with all kernels projected\n{table}\n",
+        trial.point_label(),
+        trial.seed(),
+        100.0 * found.accuracy
+    )
+}
+
+fn document(trial: &Trial, found: &Diagnosis) -> serde_json::Value {
+    let layer = |(name, kept, by_chance): &(String, f64, f64)| json!({ "layer": name, "kept": kept, "kept_of_shuffled": by_chance });
+    let cost = |cost: &Cost| {
+        json!({
+            "target": name(cost.target, trial),
+            "accuracy": cost.accuracy,
+            "layers": cost.layers.iter().map(layer).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "id": trial.id.to_string(),
+        "point": trial.point_label(),
+        "seed": trial.seed(),
+        "accuracy": found.accuracy,
+        "projections": found.costs.iter().map(cost).collect::<Vec<_>>(),
+    })
+}
