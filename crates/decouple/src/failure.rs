@@ -40,6 +40,10 @@ impl Failure {
         self.code
     }
 
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints the message, with `error:` before it unless it brings its own.
     pub(crate) fn print(&self) {
         let prefix = if self.message.starts_with("error") { "" } else { "error: " };

@@ -115,6 +115,28 @@ pub const KEYS: &[Key] = &[
         "[]",
     ),
     key(
+        "tune.learning-rate",
+        "Learning rates that every point tries on validation images, before its seeds are run with the best.",
+        "a list of numbers above 0",
+        "",
+        "",
+    ),
+    key(
+        "tune.weight-decay",
+        "Weight decays that are tried with each of them; without a list the trial's own.",
+        "a list of numbers from 0",
+        "",
+        "",
+    ),
+    key(
+        "tune.tries",
+        "How many of the combinations are tried, drawn once for all points; without it all.",
+        "a whole number from 1",
+        "",
+        "",
+    ),
+    key("tune.seed", "Seed of all tries.", "a whole number from 0", "", "1000"),
+    key(
         "network.family",
         "The architecture. Each reads some of the keys below and has its own defaults; those given here are mini-xception's. A key that a family does not read is refused.",
         "`\"mini-xception\"`, `\"xception\"`, `\"inception-v3\"`, `\"simple-inception\"` (Inception V3's frame with the modules of the paper's figure 3), `\"vgg-16\"`, `\"resnet-18\"`, `\"resnet-50\"`, `\"resnet-152\"`, `\"resnext-50\"`",
@@ -180,6 +202,13 @@ pub const KEYS: &[Key] = &[
     ),
     key("network.kernel", "Rows and columns of the spatial kernels.", "3, 5, 7", "pixels", "3"),
     key("network.stem", "Width of the stem convolution.", "a whole number from 1", "channels", "16"),
+    key(
+        "network.stem-kernel",
+        "Rows and columns of the stem's kernel; 1 leaves all spatial structure to the modules (mini-xception).",
+        "1, 3",
+        "pixels",
+        "3",
+    ),
     key(
         "network.entry",
         "Width of each entry stage; a stage halves the map.",

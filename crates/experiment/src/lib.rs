@@ -10,6 +10,7 @@ mod ledger;
 mod sweep;
 mod training;
 mod trial;
+mod tune;
 
 pub use keys::{KEYS, Key};
 pub use ledger::{
@@ -22,3 +23,4 @@ pub use training::{
     TrainingSpec, Winograd,
 };
 pub use trial::{BudgetOutcome, Drift, FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial};
+pub use tune::{Choice, Setting, Tune, TuneError};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use decouple_spectrum::budget::Quantity;
 
-use crate::Trial;
+use crate::{Trial, Tune};
 use as_typed::{SweepFile, TypedAxis};
 use diagnostic::{Diagnostic, Sources};
 use expand::expand;
@@ -39,6 +39,8 @@ pub struct Sweep {
     pub reference: Vec<(String, String)>,
     /// The quantity held equal, if any.
     pub budget: Option<Quantity>,
+    /// What each point tries before its trials are run, if anything.
+    pub tune: Option<Tune>,
     /// Every trial, the first seed of every point first.
     pub trials: Vec<Trial>,
     /// Complete messages about what is allowed but probably not meant.
@@ -107,6 +109,7 @@ pub fn parse(text: &str, file_name: &str, overrides: &Overrides) -> Result<Sweep
         axes: file.axes.iter().map(TypedAxis::summary).chain([seeds]).collect(),
         reference: expansion.reference,
         budget: file.budget,
+        tune: expansion.tune,
         trials: expansion.trials,
         warnings: expansion.warnings.iter().map(|warning| sources.render("warning", warning)).collect(),
     })

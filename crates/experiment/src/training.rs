@@ -278,6 +278,16 @@ impl Schedule {
         }
     }
 
+    /// Changes the learning rate after warm-up. What it falls to stays in proportion,
+    /// but for a cosine's floor.
+    pub fn set_peak(&mut self, rate: f64) {
+        let (Self::Constant { peak, .. }
+        | Self::Step { peak, .. }
+        | Self::Exponential { peak, .. }
+        | Self::Cosine { peak, .. }) = self;
+        *peak = rate;
+    }
+
     /// Length of the linear rise at the start, in epochs.
     pub fn warmup_epochs(&self) -> f64 {
         match *self {

@@ -4,11 +4,13 @@ pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod evaluate;
 mod model;
+pub(crate) mod diagnose;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod weights;
+pub(crate) mod tune;
 
 use std::path::Path;
 

@@ -7,7 +7,7 @@ use decouple_experiment::{Ledger, Outcome, RunState, Sweep, Trial};
 use decouple_training::{estimate::Speeds, sweep::Workers};
 use serde_json::json;
 
-use super::{ledger, read, select};
+use super::{ledger, read, select, tune};
 use crate::{
     arguments::{Common, Format, Plan},
     environment::cores,
@@ -20,6 +20,13 @@ const PATIENCE: Duration = Duration::from_millis(800);
 
 pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     let sweep = read(&arguments.selection.file, &arguments.selection.set)?;
+    let sweep = match tune::settled(common, sweep.clone()) {
+        Ok(tuned) => tuned,
+        Err(failure) => {
+            eprintln!("recipes as written: {}", failure.message());
+            sweep
+        }
+    };
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
     let workers = Workers::share(cores(), trials.len(), None);

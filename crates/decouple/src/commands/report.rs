@@ -3,7 +3,7 @@
 use decouple_experiment::{Ledger, Sweep};
 use decouple_reporting::{analyse, terminal_table, write};
 
-use super::{ledger, read};
+use super::{ledger, read, tune::settled};
 use crate::{
     arguments::{Common, Report},
     failure::{Failure, NOTHING, SUCCESS},
@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
-    let sweep = read(&arguments.file, &arguments.set)?;
+    let sweep = settled(common, read(&arguments.file, &arguments.set)?)?;
     let ledger = ledger(common, &sweep);
     if ledger.read()?.runs.is_empty() {
         let message = format!(

@@ -9,7 +9,7 @@ use decouple_training::{
     sweep::{LoadedData, SweepReport, Workers, run_sweep},
 };
 
-use super::{ledger, read, report, select};
+use super::{ledger, read, report, select, tune::settle};
 use crate::{
     arguments::{Common, Run},
     environment::{cores, cpu, environment},
@@ -20,6 +20,7 @@ use crate::{
 
 pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let sweep = read(&arguments.selection.file, &arguments.selection.set)?;
+    let sweep = settle(common, arguments, sweep)?;
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
     let cores = arguments.threads.map_or_else(cores, usize::from);
@@ -94,7 +95,7 @@ fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
     );
 }
 
-fn train(
+pub(super) fn train(
     trials: &[&Trial],
     ledger: &Ledger,
     data: &LoadedData,

@@ -22,6 +22,8 @@ pub(super) struct SweepFile {
     pub(super) axes: Vec<TypedAxis>,
     /// Values of the seed axis, if it was typed.
     pub(super) seeds: Option<TypedAxis>,
+    /// `[tune]`, as a whole, if it was typed.
+    pub(super) tune: Option<Value>,
     /// `[trial]`: the sections that all trials begin with.
     pub(super) trial: Table,
 }
@@ -81,6 +83,7 @@ fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
         budget: Some(Quantity::Parameters),
         axes: Vec::new(),
         seeds: None,
+        tune: None,
         trial: Table::default(),
     };
     for entry in &root.entries {
@@ -105,13 +108,14 @@ fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
                     }
                 }
             }
+            "tune" => file.tune = Some(entry.value.clone()),
             "trial" => file.trial = trial_sections(section("trial", &entry.value)?)?.clone(),
             key => {
                 return Err(unknown_key(
                     key,
                     &entry.key_span,
                     "the file",
-                    &["experiment", "axes", "zip", "trial"],
+                    &["experiment", "axes", "zip", "tune", "trial"],
                 ));
             }
         }

@@ -61,7 +61,11 @@ impl Error {
         let name = path.join(".");
         let (diagnostic, label) = match kind {
             Kind::UnknownKey { key, known } => {
-                let table = if path.len() == 1 { format!("[trial.{name}]") } else { format!("`{name}`") };
+                let table = match path[..] {
+                    ["tune"] => "[tune]".to_owned(),
+                    [section] => format!("[trial.{section}]"),
+                    _ => format!("`{name}`"),
+                };
                 let label = suggestion(&key, known.iter().copied(), "there is no such key");
                 let note = format!("keys of {table}: {}", listed(known.iter().copied()));
                 (Diagnostic::new(format!("unknown key `{key}` in {table}")).note(note), label)

@@ -18,6 +18,7 @@ use super::diagnostic::{Diagnostic, listed, suggestion};
 use super::document::{Data, Table, Value};
 use crate::keys::full_name;
 use crate::training::as_typed::Training;
+use crate::tune::{Tune, TuneTable};
 use crate::{BudgetOutcome, Drift, Record, TrainingSpec, Trial};
 
 /// Seeds of an experiment that names none.
@@ -28,6 +29,7 @@ pub(super) struct Expansion {
     pub(super) reference: Vec<(String, String)>,
     pub(super) seeds: Vec<u64>,
     pub(super) trials: Vec<Trial>,
+    pub(super) tune: Option<Tune>,
     pub(super) warnings: Vec<Diagnostic>,
 }
 
@@ -48,11 +50,35 @@ pub(super) fn expand(file: &SweepFile) -> Result<Expansion, Diagnostic> {
     };
     let points =
         points.into_iter().map(|point| point.meet(target.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    let tune = tune(file, &points)?;
     // Seeds outermost: a sweep stopped early has seen every point.
     let trials = seeds.iter().flat_map(|&seed| points.iter().map(move |point| point.trial(seed))).collect();
     let reference =
         file.axes.iter().zip(&reference).map(|(axis, &index)| (axis.name.clone(), axis.values[index].text()));
-    Ok(Expansion { reference: reference.collect(), seeds, trials, warnings })
+    Ok(Expansion { reference: reference.collect(), seeds, trials, tune, warnings })
+}
+
+/// The `[tune]` section, if it can mean something here.
+fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnostic> {
+    let (Some(value), Some(first)) = (&file.tune, points.first()) else { return Ok(None) };
+    let refused = |message: &str, note: &str| {
+        Diagnostic::new("[tune] cannot choose a recipe").at(value.span.clone(), message).note(note)
+    };
+    let is_tuned = |axis: &&TypedAxis| {
+        axis.name.starts_with("training.schedule") || axis.name == "training.weight-decay"
+    };
+    if let Some(axis) = file.axes.iter().find(is_tuned) {
+        let message = format!("`{}` is both varied and tuned", axis.name);
+        return Err(refused(&message, "vary it in [axes] or tune it, not both"));
+    }
+    if points.iter().any(|point| point.data.validation == 0) {
+        let note = "set `validation` in [trial.data]: the test images must not choose";
+        return Err(refused("no image is held out to judge the tries by", note));
+    }
+    let typed: TuneTable = de::read("tune", value)?;
+    let tune = typed.resolve(first.training.weight_decay);
+    tune.map(Some)
+        .map_err(|error| refused(&format!("`{}` {}", error.key, error.message), "see docs/experiments.md"))
 }
 
 fn seeds(axis: Option<&TypedAxis>) -> Result<Vec<u64>, Diagnostic> {

@@ -1,0 +1,135 @@
+use super::*;
+use crate::ledger::{Claim, MetricsRow, Status, TimingRow};
+use crate::{FORMAT, Overrides, parse};
+
+const SWEEP: &str = r#"
+[axes]
+segments = [1, "per-channel"]
+seed = [0, 1]
+
+[tune]
+learning-rate = [0.05, 0.1]
+weight-decay = [0.0, 1e-4]
+
+[trial.data]
+validation = 1000
+"#;
+
+fn sweep(text: &str) -> Result<Sweep, String> {
+    parse(text, "tuned.toml", &Overrides::default()).map_err(|error| error.to_string())
+}
+
+/// Ends the run of `trial` with a validation accuracy, or as diverged.
+fn end(ledger: &Ledger, trial: &Trial, accuracy: Option<f64>) {
+    let Ok(Claim::Mine(mut writer)) = ledger.claim(trial) else { panic!("a new trial") };
+    let metrics = MetricsRow {
+        epoch: 1,
+        step: 1,
+        samples: 1,
+        learning_rate: 0.1,
+        train_loss: 1.0,
+        train_accuracy: 0.5,
+        validation_loss: Some(1.0),
+        validation_accuracy: accuracy,
+        averaged_validation_loss: None,
+        averaged_validation_accuracy: None,
+    };
+    writer.append(&metrics, &TimingRow { epoch: 1, wall_secs: 1.0, images_per_sec: 1.0 }).unwrap();
+    let outcome = if accuracy.is_some() { Outcome::Finished } else { Outcome::Diverged { step: 1 } };
+    let status = Status {
+        format: FORMAT,
+        outcome,
+        test: None,
+        averaged_test: None,
+        steps: 1,
+        train_secs: 1.0,
+        images_per_sec: 1.0,
+        peak_bytes: None,
+        threads: 1,
+        finished_at: String::new(),
+    };
+    writer.finish(&status).unwrap();
+}
+
+#[test]
+fn every_point_tries_the_same() {
+    let sweep = sweep(SWEEP).unwrap();
+    let tries = sweep.tries();
+    assert_eq!(tries.len(), 2 * 4);
+    let recipes = |tries: &[Trial]| -> Vec<(f64, f64)> {
+        tries.iter().map(|t| (t.record.training.schedule.peak(), t.record.training.weight_decay)).collect()
+    };
+    assert_eq!(recipes(&tries[..4]), [(0.05, 0.0), (0.05, 1e-4), (0.1, 0.0), (0.1, 1e-4)]);
+    assert_eq!(recipes(&tries[..4]), recipes(&tries[4..]));
+    assert!(tries.iter().all(|trial| trial.seed() == DEFAULT_SEED));
+    let ids: std::collections::BTreeSet<_> = tries.iter().map(|trial| trial.id).collect();
+    assert_eq!(ids.len(), 8);
+}
+
+#[test]
+fn fewer_tries_are_drawn_once_for_all() {
+    let text = SWEEP.replace("[tune]", "[tune]\ntries = 3\nseed = 7");
+    let settings = sweep(&text).unwrap().tune.unwrap().settings;
+    assert_eq!(settings.len(), 3);
+    assert_eq!(settings, sweep(&text).unwrap().tune.unwrap().settings);
+    let all = sweep(SWEEP).unwrap().tune.unwrap().settings;
+    assert!(settings.iter().all(|setting| all.contains(setting)));
+}
+
+#[test]
+fn the_best_validation_accuracy_of_each_point_is_chosen() {
+    let sweep = sweep(SWEEP).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = sweep.tune_ledger(&Ledger::open(folder.path()));
+    let tries = sweep.tries();
+    assert!(matches!(sweep.tuned(&ledger), Err(TuneError::Unfinished { missing: 8, all: 8 })));
+    let accuracies = [Some(0.5), None, Some(0.7), Some(0.7), Some(0.9), Some(0.8), None, Some(0.1)];
+    for (trial, accuracy) in tries.iter().zip(accuracies) {
+        end(&ledger, trial, accuracy);
+    }
+    let (tuned, choices) = sweep.tuned(&ledger).unwrap();
+    let of = |choice: &Choice| (choice.setting.learning_rate, choice.setting.weight_decay, choice.scored);
+    assert_eq!(choices.iter().map(of).collect::<Vec<_>>(), [(0.1, 0.0, 3), (0.05, 0.0, 3)]);
+    assert_eq!(tuned.trials.len(), 4);
+    for (trial, own) in tuned.trials.iter().zip(&sweep.trials) {
+        let choice = choices.iter().find(|choice| choice.point == trial.point_label()).unwrap();
+        assert_eq!(trial.record.training.schedule.peak(), choice.setting.learning_rate);
+        assert_eq!(trial.record.training.weight_decay, choice.setting.weight_decay);
+        assert_eq!((trial.seed(), &trial.point), (own.seed(), &own.point));
+    }
+}
+
+#[test]
+fn a_point_without_a_score_is_named() {
+    let sweep = sweep(SWEEP).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path());
+    for (index, trial) in sweep.tries().iter().enumerate() {
+        end(&ledger, trial, (index < 4).then_some(0.5));
+    }
+    let error = sweep.tuned(&ledger).unwrap_err().to_string();
+    assert!(error.starts_with("point segments = per-channel: every try diverged"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_tuned_is_refused() {
+    for (from, to, expected) in [
+        ("validation = 1000", "validation = 0", "no image is held out"),
+        (
+            "seed = [0, 1]",
+            "training.weight-decay = [0.0, 1.0]",
+            "`training.weight-decay` is both varied and tuned",
+        ),
+        ("learning-rate = [0.05, 0.1]", "learning-rate = []", "`learning-rate` must be a list of different"),
+        (
+            "learning-rate = [0.05, 0.1]",
+            "learning-rate = [0.1, 0.1]",
+            "`learning-rate` must be a list of different",
+        ),
+        ("[tune]", "[tune]\ntries = 5", "`tries` must be from 1 to 4"),
+        ("[tune]", "[tune]\ntreis = 5", "unknown key `treis` in [tune]"),
+    ] {
+        let error = sweep(&SWEEP.replace(from, to)).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}
