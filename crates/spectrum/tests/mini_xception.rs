@@ -33,7 +33,7 @@ fn parameters_by_hand(spec: &NetworkSpec, image_c: usize, classes: usize, s: usi
         in_c * out_c + spatial(first_c, spec.kernel, s) + norms
     };
     let skip = |in_c: usize, out_c: usize| if spec.residual { in_c * out_c + 2 * out_c } else { 0 };
-    let mut total = 9 * image_c * spec.stem + 2 * spec.stem;
+    let mut total = spec.stem_kernel.pow(2) * image_c * spec.stem + 2 * spec.stem;
     let mut c = spec.stem;
     for &out_c in &spec.entry {
         total += module(c, out_c) + module(out_c, out_c) + skip(c, out_c);
@@ -49,9 +49,10 @@ fn parameters_are_those_counted_by_hand() {
     for s in [1, 2, 3, 5, 7, 8, 16, 33, 64, 127, 128] {
         for order in [Order::PointwiseFirst, Order::SpatialFirst] {
             for norm in [NormPlacement::Module, NormPlacement::Both] {
-                for (residual, kernel) in [(true, 3), (false, 5)] {
-                    let spec =
-                        NetworkSpec { order, norm, residual, kernel, ..with_segments(Segments::Count(s)) };
+                for (residual, kernel, stem_kernel) in [(true, 3, 3), (false, 5, 1)] {
+                    let segments = Segments::Count(s).into();
+                    let sizes = NetworkSpec { segments, kernel, stem_kernel, ..NetworkSpec::default() };
+                    let spec = NetworkSpec { order, norm, residual, ..sizes };
                     let counted = spec.graph(CIFAR, 100).unwrap().cost().parameters;
                     assert_eq!(counted, parameters_by_hand(&spec, 3, 100, s) as u64, "{spec:?}");
                 }
@@ -120,12 +121,12 @@ fn any_spec() -> impl Strategy<Value = NetworkSpec> {
         prop::sample::select(vec![Intermediate::None, Intermediate::Relu, Intermediate::Elu]),
         prop::sample::select(vec![NormPlacement::Module, NormPlacement::Both]),
         any::<bool>(),
-        prop::sample::select(vec![3usize, 5, 7]),
+        prop::sample::select(vec![(3usize, 3usize), (5, 1), (7, 3), (3, 1)]),
     );
     let sizes = (1usize..20, prop::collection::vec(1usize..40, 0..4), 0usize..3, 1usize..4, 1usize..60);
     let scalars = (0.05f64..2.0, prop::sample::select(vec![0.0, 0.5]), 1usize..50);
     (choices, sizes, scalars).prop_map(|(choices, sizes, scalars)| {
-        let (order, intermediate, norm, residual, kernel) = choices;
+        let (order, intermediate, norm, residual, (kernel, stem_kernel)) = choices;
         let (stem, entry, middle, modules, exit) = sizes;
         let (width, dropout, segments) = scalars;
         let segments = Segments::Count(segments).into();
@@ -137,6 +138,7 @@ fn any_spec() -> impl Strategy<Value = NetworkSpec> {
             residual,
             kernel,
             stem,
+            stem_kernel,
             entry,
             middle,
             modules,
@@ -278,6 +280,7 @@ fn impossible_values_are_refused_by_key() {
     let refused = [
         NetworkSpec { kernel: 4, ..default() },
         NetworkSpec { stem: 0, ..default() },
+        NetworkSpec { stem_kernel: 2, ..default() },
         NetworkSpec { entry: vec![16, 0], ..default() },
         NetworkSpec { exit: MAX_CHANNELS, width: 1.1, ..default() },
         NetworkSpec { modules: 0, ..default() },
