@@ -74,7 +74,7 @@ impl DataTable {
         let keys: [(&'static str, bool, &[SetName]); 10] = [
             ("subset", self.subset.is_some(), &[FashionMnist]),
             ("folder", self.folder.is_some(), &[ImageFolder]),
-            ("classes", self.classes.is_some(), &[ImageFolder, Planted]),
+            ("classes", self.classes.is_some(), &[ImageFolder]),
             ("size", self.size.is_some(), &[ImageFolder]),
             ("channels", self.channels.is_some(), &[ImageFolder]),
             ("test-share", self.test_share.is_some(), &[ImageFolder]),
@@ -125,14 +125,11 @@ impl DataTable {
         let default = Planted::default();
         let planted = Planted {
             coupling: self.coupling.unwrap_or(default.coupling),
-            classes: self.classes.unwrap_or(default.classes),
             images: self.images.unwrap_or(default.images),
             noise: self.noise.unwrap_or(default.noise),
             seed: self.seed.unwrap_or(default.seed),
         };
         check("coupling", (0.0..=1.0).contains(&planted.coupling), "must be from 0 to 1")?;
-        let most = crate::planted::MOST_CLASSES;
-        check("classes", (2..=most).contains(&planted.classes), &format!("must be from 2 to {most}"))?;
         check("images", (1..=1_000_000).contains(&planted.images), "must be from 1 to 1000000")?;
         check("noise", (0.0..=1.0).contains(&planted.noise), "must be from 0 to 1")?;
         Ok(planted)
@@ -161,9 +158,8 @@ impl From<DataSpec> for DataTable {
                     ..table
                 }
             }
-            Source::Planted(Planted { coupling, classes, images, noise, seed }) => Self {
+            Source::Planted(Planted { coupling, images, noise, seed }) => Self {
                 coupling: Some(coupling),
-                classes: Some(classes),
                 images: Some(images),
                 noise: Some(noise),
                 seed: Some(seed),

@@ -175,7 +175,7 @@ fn read(source: &Source, folder: Option<&Path>) -> Result<Read, DataError> {
         }
         Source::Planted(planted) => Read {
             published: planted::generate(planted),
-            classes: (0..planted.classes).map(|class| class.to_string()).collect(),
+            classes: (0..planted::CLASSES).map(|class| class.to_string()).collect(),
             skipped: Vec::new(),
         },
     })

@@ -89,7 +89,7 @@ impl DataSpec {
             Source::Cifar10 => cifar::CIFAR_10.classes.len(),
             Source::Cifar100 => cifar::CIFAR_100.classes.len(),
             Source::ImageFolder(folder) => folder.classes,
-            Source::Planted(planted) => planted.classes,
+            Source::Planted(_) => planted::CLASSES,
         }
     }
 
@@ -269,7 +269,7 @@ mod tests {
             ("set = 'planted'\nfolder = 'x'", "`folder` is not a key of the set `planted`"),
             ("set = 'planted'\ncoupling = 1.5", "`coupling` must be from 0 to 1"),
             ("set = 'planted'\nnoise = nan", "`noise` must be from 0 to 1"),
-            ("set = 'planted'\nclasses = 1", "`classes` must be from 2 to 16"),
+            ("set = 'planted'\nclasses = 4", "`classes` is not a key of the set `planted`"),
             ("set = 'image-folder'\nclasses = 3", "`size` is needed for an image folder: [rows, columns]"),
             ("set = 'image-folder'\nsize = [8, 8]", "`classes` is needed for an image folder"),
             ("set = 'image-folder'\nclasses = 3\nsize = [8, 0]", "`size` must be two numbers from 1 to 1024"),
