@@ -245,7 +245,7 @@ fn weights_are_kept_and_can_be_projected() {
     let own = contents.runs.iter().find(|run| run.dir == ledger.run_dir(trials[0])).expect("its run");
     let last = own.metrics.last().expect("an epoch");
     assert_eq!(Some(found.accuracy), last.averaged_validation_accuracy);
-    for (cost, kept) in found.costs.iter().zip([(1.0, 1.0), (0.1, 0.6), (0.1, 0.9)]) {
+    for (cost, kept) in found.costs.iter().zip([(1.0, 1.0), (0.05, 0.95), (0.05, 0.99)]) {
         assert_eq!(cost.layers.len(), trials[0].layers.len());
         for (layer, energy, _) in &cost.layers {
             let (least, most) = kept;
