@@ -1,17 +1,25 @@
 #!/usr/bin/env python3
 """Prints the values that crates/reporting/tests/statistics.rs checks its formulas against.
 
-    pip install numpy scipy
+    pip install numpy scipy statsmodels pandas
     tools/statistics-fixtures.py > crates/reporting/tests/fixtures/statistics.json
 
-Each value comes from scipy, from numpy's least squares or from counting every resample, never from our code.
+Each value comes from scipy, statsmodels, numpy's least squares or from counting every resample, never from our
+code.
 """
 import itertools
 import json
 
 import numpy
+import pandas
 import scipy
+import statsmodels
 from scipy import optimize, stats
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.weightstats import ttost_paired
 
 
 def interval(values, confidence):
@@ -42,8 +50,85 @@ def pairs():
             "sd": numpy.std(difference, ddof=1),
             "interval": [ci.low, ci.high],
             "correlation": stats.pearsonr(a, b).statistic,
+            "p": test.pvalue,
+            "margin": 0.006,
+            "equivalence_p": ttost_paired(numpy.array(a), numpy.array(b), -0.006, 0.006)[0],
+            "equivalence_margin": max(abs(end) for end in test.confidence_interval(0.90)),
         }
     ]
+
+
+def corrected():
+    lists = [[0.01, 0.04, 0.03, 0.005], [0.5, 0.6], [0.02], [0.001, 0.001, 0.2, 0.9, 0.04, 0.012]]
+    return [{"p": p, "holm": list(multipletests(p, method="holm")[1])} for p in lists]
+
+
+def bootstraps():
+    """BCa by counting every resample; scipy draws them, so it only agrees up to its scatter."""
+    found = []
+    for values in [[0.879, 0.882, 0.871, 0.8835], [0.9, 0.91, 0.87, 0.885, 0.861, 0.897, 0.92]]:
+        x, n = numpy.array(values), len(values)
+        means = numpy.array([x[list(draw)].mean() for draw in itertools.product(range(n), repeat=n)])
+        means.sort()
+        equal = numpy.abs(means - x.mean()) < 1e-12
+        below = (means < x.mean() - 1e-12).mean() + equal.mean() / 2
+        jack = numpy.array([numpy.delete(x, i).mean() for i in range(n)])
+        u = jack.mean() - jack
+        a = (u**3).sum() / (6 * (u**2).sum() ** 1.5)
+        z0 = stats.norm.ppf(below)
+        ends = []
+        for z in stats.norm.ppf([0.025, 0.975]):
+            share = stats.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z)))
+            ends.append(means[int(numpy.ceil(share * len(means) - 1e-9)) - 1])
+        drawn = stats.bootstrap((x,), numpy.mean, n_resamples=99_999, method="BCa", rng=1).confidence_interval
+        assert numpy.allclose(ends, [drawn.low, drawn.high], atol=2e-3), (ends, drawn)
+        found.append({"values": values, "interval": ends, "drawn": [drawn.low, drawn.high]})
+    return found
+
+
+def interactions():
+    """Three by two points over four seeds: analysis of variance with the seeds as blocks."""
+    cells = [
+        [[0.871, 0.874, 0.869, 0.875], [0.869, 0.870, 0.868, 0.871]],
+        [[0.881, 0.886, 0.880, 0.884], [0.876, 0.879, 0.874, 0.880]],
+        [[0.889, 0.893, 0.888, 0.891], [0.878, 0.884, 0.879, 0.881]],
+    ]
+    rows = [
+        {"a": i, "b": j, "seed": k, "y": y}
+        for i, row in enumerate(cells)
+        for j, cell in enumerate(row)
+        for k, y in enumerate(cell)
+    ]
+    table = anova_lm(ols("y ~ C(a) * C(b) + C(seed)", pandas.DataFrame(rows)).fit(), typ=2)
+    found = table.loc["C(a):C(b)"]
+    return [
+        {
+            "cells": cells,
+            "f": found["F"],
+            "numerator_df": int(found["df"]),
+            "denominator_df": int(table.loc["Residual", "df"]),
+            "p": found["PR(>F)"],
+        }
+    ]
+
+
+def seeds():
+    """Two points: a paired t test, so that statsmodels' power applies as it is."""
+    found = []
+    for sd, difference, alpha, chance in [(0.004, 0.005, 0.05, 0.8), (0.004, 0.002, 0.05, 0.8), (0.003, 0.004, 0.01, 0.9)]:
+        effect = difference / (sd * 2**0.5)
+        n = next(n for n in range(2, 10_000) if TTestPower().power(effect, n, alpha) >= chance)
+        found.append(
+            {
+                "residual_sd": sd,
+                "difference": difference,
+                "confidence": 1 - alpha,
+                "chance": chance,
+                "power_of_ten": float(TTestPower().power(effect, 10, alpha)),
+                "seeds": n,
+            }
+        )
+    return found
 
 
 TABLES = [
@@ -106,12 +191,16 @@ def detectable():
 print(
     json.dumps(
         {
-            "made_with": f"numpy {numpy.__version__}, scipy {scipy.__version__}",
+            "made_with": f"numpy {numpy.__version__}, scipy {scipy.__version__}, statsmodels {statsmodels.__version__}",
             "samples": samples(),
             "pairs": pairs(),
             "residuals": residuals(),
             "best": best(),
             "detectable": detectable(),
+            "corrected": corrected(),
+            "bootstraps": bootstraps(),
+            "interactions": interactions(),
+            "seeds": seeds(),
         },
         indent=1,
     )

@@ -8,7 +8,7 @@ use crate::statistics::Interval;
 
 /// `runs.csv`: a row a run, in the sweep's order.
 ///
-/// Columns: `id`, the axes, `seed`, `outcome` (finished, diverged, failed, missing), `detail` (step or
+/// Columns: `id`, the axes, `seed`, `outcome` (finished, diverged, failed, unfinished, missing), `detail` (step or
 /// message), `accuracy` (of the averaged weights where kept), `raw_accuracy`, `averaged_accuracy`, `level`,
 /// `width`, `parameters`, `macs`, `activations`, `steps`, `train_secs`, `images_per_sec`, `peak_bytes`.
 pub fn runs_csv(analysis: &Analysis) -> String {
@@ -30,6 +30,7 @@ fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
     cells.push(match &run.outcome {
         RunOutcome::Diverged { step } => format!("step {step}"),
         RunOutcome::Failed { message } => message.clone(),
+        RunOutcome::Unfinished { epochs } => format!("epoch {epochs}"),
         RunOutcome::Finished | RunOutcome::Missing => String::new(),
     });
     cells.extend([run.accuracy(), run.raw_accuracy, run.averaged_accuracy].map(optional));
@@ -44,14 +45,24 @@ fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
 ///
 /// Columns: the axes, `level`, `width`, `parameters`, `macs`, `activations`, `n` (finished seeds),
 /// `diverged`, `failed`, `missing`, `accuracy_mean`, `accuracy_sd`, `accuracy_low` and `accuracy_high` (95 %
-/// interval of the mean), `probability_best`, `below_best` with `below_best_low` and `below_best_high` (how far
+/// interval of the mean), `bca_low` and `bca_high` (the same by bootstrap), `probability_best`, `above_reference`
+/// with `above_reference_low` and `above_reference_high` (this point less the reference over common seeds, this
+/// comparison alone at 95 %), `p_holm` and `correlation` of that comparison, `below_best` with `below_best_low` and `below_best_high` (how far
 /// the best point is above this one over common seeds, all comparisons together at 95 %), `train_secs`,
 /// `images_per_sec`.
 pub fn summary_csv(analysis: &Analysis) -> String {
     let mut header: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
     header.extend(["level", "width", "parameters", "macs", "activations"]);
     header.extend(["n", "diverged", "failed", "missing"]);
-    header.extend(["accuracy_mean", "accuracy_sd", "accuracy_low", "accuracy_high", "probability_best"]);
+    header.extend(["accuracy_mean", "accuracy_sd", "accuracy_low", "accuracy_high"]);
+    header.extend(["bca_low", "bca_high", "probability_best"]);
+    header.extend([
+        "above_reference",
+        "above_reference_low",
+        "above_reference_high",
+        "p_holm",
+        "correlation",
+    ]);
     header.extend(["below_best", "below_best_low", "below_best_high", "train_secs", "images_per_sec"]);
     let rows = (0..analysis.points.len()).map(|index| point_cells(analysis, index));
     csv_text(header, rows)
@@ -69,7 +80,13 @@ fn point_cells(analysis: &Analysis, index: usize) -> Vec<String> {
     cells.extend([point.finished(), point.diverged, point.failed, point.missing].map(|n| n.to_string()));
     cells.extend([point.mean, point.sd].map(optional));
     cells.extend(ends(point.interval));
+    cells.extend(ends(point.bootstrap));
     cells.push(optional(point.probability_best));
+    let reference = analysis.against_reference.iter().find(|comparison| comparison.point == index);
+    cells.push(optional(reference.map(|comparison| comparison.difference.mean)));
+    cells.extend(ends(reference.and_then(|comparison| comparison.interval)));
+    cells.push(optional(reference.and_then(|comparison| comparison.p_holm)));
+    cells.push(optional(reference.and_then(|comparison| comparison.difference.correlation)));
     cells.push(optional(comparison.map(|comparison| comparison.difference.mean)));
     cells.extend(ends(comparison.and_then(|comparison| comparison.simultaneous)));
     cells.extend([point.train_secs, point.images_per_sec].map(optional));

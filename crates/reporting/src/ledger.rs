@@ -1,8 +1,10 @@
 //! From a sweep and the runs on disk to an [`Analysis`].
 
-use decouple_experiment::{Contents, MetricsRow, Outcome, Run, Scores, Sweep, Trial};
+use std::collections::HashMap;
 
-use crate::analysis::{Analysis, Axis, Costs, Epoch, RunOutcome, RunRow, Study, label, summarise};
+use decouple_experiment::{Contents, Environment, MetricsRow, Outcome, Run, RunId, Scores, Sweep, Trial};
+
+use crate::analysis::{Analysis, Axis, Costs, Epoch, Fact, RunOutcome, RunRow, Study, summarise};
 
 /// Analyses the runs of a sweep.
 ///
@@ -10,24 +12,26 @@ use crate::analysis::{Analysis, Axis, Costs, Epoch, RunOutcome, RunRow, Study, l
 /// left out and named among the problems, as is every folder that could not be read.
 /// Cost: a few milliseconds for a hundred runs; the bootstrap dominates.
 pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
-    let rows: Vec<RunRow> = sweep
-        .trials
-        .iter()
-        .map(|trial| row(trial, contents.runs.iter().find(|run| run.id == trial.id)))
-        .collect();
+    let mut foreign: HashMap<RunId, &Run> = contents.runs.iter().map(|run| (run.id, run)).collect();
+    let mut own: Vec<&Run> = Vec::new();
+    let mut rows: Vec<RunRow> = Vec::new();
+    for trial in &sweep.trials {
+        let run = foreign.remove(&trial.id);
+        rows.push(row(trial, run));
+        own.extend(run);
+    }
     let mut problems = sweep.warnings.clone();
     problems.extend(contents.problems.iter().map(|p| format!("{}: {}", p.path.display(), p.message)));
-    let foreign = contents.runs.iter().filter(|run| sweep.trials.iter().all(|trial| trial.id != run.id));
+    let foreign = contents.runs.iter().filter(|run| foreign.contains_key(&run.id));
     problems.extend(foreign.map(|run| {
         format!("{}: belongs to no trial of this experiment file and is left out", run.dir.display())
     }));
-    problems.extend(rows.iter().filter_map(trouble));
-    summarise(study(sweep, contents), rows, problems)
+    summarise(study(sweep, &own), rows, problems)
 }
 
-fn study(sweep: &Sweep, contents: &Contents) -> Study {
+fn study(sweep: &Sweep, runs: &[&Run]) -> Study {
     let epochs: Vec<usize> = sweep.trials.iter().map(|trial| trial.record.training.epochs).collect();
-    let scores = contents.runs.iter().filter_map(|run| run.status.as_ref()?.test.as_ref());
+    let scores = runs.iter().filter_map(|run| run.status.as_ref()?.test.as_ref());
     let axes = sweep.axes.iter().filter(|axis| axis.name != "seed");
     Study {
         name: sweep.name.clone(),
@@ -38,7 +42,47 @@ fn study(sweep: &Sweep, contents: &Contents) -> Study {
         data: sweep.trials.first().map_or(String::new(), |trial| trial.record.data.source.set().to_string()),
         epochs: epochs.first().copied().filter(|first| epochs.iter().all(|epoch| epoch == first)),
         test_images: scores.map(|scores| scores.images).next(),
+        file: sweep.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        text: sweep.text.clone(),
+        environment: environment(runs.iter().filter_map(|run| run.environment.as_ref())),
     }
+}
+
+/// The command as a reader would type it: where the program lay says nothing to others.
+fn command(typed: &str) -> String {
+    let (program, arguments) = typed.split_once(' ').unwrap_or((typed, ""));
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
+    format!("{name} {arguments}").trim_end().to_owned()
+}
+
+/// What the runs wrote down about where they happened, each value once.
+fn environment<'a>(runs: impl Iterator<Item = &'a Environment>) -> Vec<Fact> {
+    let mut facts: Vec<Fact> = Vec::new();
+    for run in runs {
+        let revision = run.git_revision.as_ref().map(|revision| match run.git_dirty {
+            Some(true) => format!("{revision}, with changes of its own"),
+            _ => revision.clone(),
+        });
+        let values = [
+            ("command", Some(command(&run.command))),
+            ("decouple", Some(run.decouple.clone())),
+            ("git revision", revision),
+            ("Cargo.lock", run.lock_hash.clone()),
+            ("compiler", run.rustc.clone()),
+            ("processor", Some(run.cpu.clone())),
+            ("kernels", Some(run.kernels.clone())),
+            ("threads a run", Some(run.threads.to_string())),
+            ("data checksum", Some(run.data_checksum.clone())),
+        ];
+        for (name, value) in values.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            match facts.iter_mut().find(|fact| fact.name == name) {
+                None => facts.push(Fact { name: name.to_owned(), values: vec![value] }),
+                Some(fact) if !fact.values.contains(&value) => fact.values.push(value),
+                Some(_) => {}
+            }
+        }
+    }
+    facts
 }
 
 fn row(trial: &Trial, run: Option<&Run>) -> RunRow {
@@ -48,11 +92,14 @@ fn row(trial: &Trial, run: Option<&Run>) -> RunRow {
         id: trial.id.to_string(),
         point: trial.point.clone(),
         seed: trial.seed(),
-        outcome: match status.map(|status| &status.outcome) {
-            None => RunOutcome::Missing,
-            Some(Outcome::Finished) => RunOutcome::Finished,
-            Some(Outcome::Diverged { step }) => RunOutcome::Diverged { step: *step },
-            Some(Outcome::Failed { message }) => RunOutcome::Failed { message: message.clone() },
+        outcome: match (run, status.map(|status| &status.outcome)) {
+            (None, _) => RunOutcome::Missing,
+            (Some(run), None) => {
+                RunOutcome::Unfinished { epochs: run.metrics.last().map_or(0, |row| row.epoch) }
+            }
+            (_, Some(Outcome::Finished)) => RunOutcome::Finished,
+            (_, Some(Outcome::Diverged { step })) => RunOutcome::Diverged { step: *step },
+            (_, Some(Outcome::Failed { message })) => RunOutcome::Failed { message: message.clone() },
         },
         level: trial.level,
         width: trial.budget.as_ref().map(|budget| budget.width),
@@ -74,18 +121,9 @@ fn row(trial: &Trial, run: Option<&Run>) -> RunRow {
 fn epoch(row: &MetricsRow) -> Epoch {
     Epoch {
         epoch: row.epoch,
+        step: row.step,
         train_loss: row.train_loss,
         train_accuracy: row.train_accuracy,
         validation_accuracy: row.averaged_validation_accuracy.or(row.validation_accuracy),
-    }
-}
-
-/// What went wrong with a run, in a sentence.
-fn trouble(run: &RunRow) -> Option<String> {
-    let who = format!("{}, seed {} ({})", label(&run.point), run.seed, run.id);
-    match &run.outcome {
-        RunOutcome::Diverged { step } => Some(format!("{who}: the loss stopped being finite at step {step}")),
-        RunOutcome::Failed { message } => Some(format!("{who}: {message}")),
-        RunOutcome::Finished | RunOutcome::Missing => None,
     }
 }

@@ -1,8 +1,8 @@
 //! From runs to statistics, a verdict, tables and figures.
 //!
 //! [`analyse`] turns a sweep and the runs on disk into one [`Analysis`]; everything that is shown only reads
-//! that: [`terminal_table`], [`runs_csv`], [`summary_csv`], the [`figures`], and [`write`], which puts them all
-//! into the results folder. Nothing here is the only copy of anything: all of it can be rebuilt from the
+//! that: [`terminal_table`], [`runs_csv`], [`summary_csv`], the [`figures`], the [`report`] and [`write()`], which
+//! puts them all into the results folder. Nothing here is the only copy of anything: all of it can be rebuilt from the
 //! runs, and is rebuilt to the same bytes.
 //!
 //! ```
@@ -18,8 +18,10 @@ mod export;
 pub mod figures;
 mod ledger;
 mod numbers;
+pub mod report;
 pub mod statistics;
 mod table;
+pub mod tensorboard;
 mod verdict;
 mod written;
 
@@ -28,4 +30,4 @@ pub use export::{runs_csv, summary_csv};
 pub use ledger::analyse;
 pub use table::terminal_table;
 pub use verdict::Verdict;
-pub use written::{ReportError, Written, write};
+pub use written::{ReportError, Written, write, write_events, write_index, write_latex};

@@ -27,6 +27,17 @@ pub(crate) fn points(difference: f64) -> String {
     if text == "-0.0" { "0.0".to_owned() } else { text }
 }
 
+/// A difference of shares in percentage points with its sign and two digits, and no sign before a zero.
+pub(crate) fn signed_points(difference: f64) -> String {
+    let text = format!("{:+.2}", 100.0 * difference);
+    if text == "+0.00" || text == "-0.00" { "0.00".to_owned() } else { text }
+}
+
+/// A p-value with its relation: `< 0.001`, `= 0.032`.
+pub(crate) fn p_value(p: f64) -> String {
+    if p < 0.001 { "< 0.001".to_owned() } else { format!("= {p:.3}") }
+}
+
 /// `1 seed`, `3 seeds`.
 pub(crate) fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
@@ -38,6 +49,16 @@ pub(crate) fn seconds(value: f64) -> String {
         v if v < 9.995 => format!("{v:.2}"),
         v if v < 99.95 => format!("{v:.1}"),
         v => format!("{v:.0}"),
+    }
+}
+
+/// A time as people say it: `40 s`, `12 min`, `3.5 h`, `4.6 days`.
+pub(crate) fn duration(secs: f64) -> String {
+    match secs {
+        secs if secs < 90.0 => format!("{secs:.0} s"),
+        secs if secs < 5400.0 => format!("{:.0} min", secs / 60.0),
+        secs if secs < 172_800.0 => format!("{:.1} h", secs / 3600.0),
+        secs => format!("{:.1} days", secs / 86_400.0),
     }
 }
 
@@ -55,6 +76,10 @@ mod tests {
     #[test]
     fn a_zero_has_no_sign() {
         assert_eq!([points(-0.0001), points(0.0123), points(-0.0123)], ["0.0", "1.2", "-1.2"]);
+        assert_eq!(
+            [signed_points(-1e-9), signed_points(0.0123), signed_points(-0.01)],
+            ["0.00", "+1.23", "-1.00"]
+        );
     }
 
     #[test]

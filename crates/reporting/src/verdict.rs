@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::analysis::{Comparison, PointSummary, Study};
-use crate::numbers::{count, percent, points as in_points};
+use crate::analysis::{Analysis, Comparison, Interaction, PointSummary, Study, label};
+use crate::numbers::{count, p_value, percent, points as in_points};
+use crate::statistics::Interval;
 
 /// The answer, a sentence an item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,24 +19,24 @@ impl fmt::Display for Verdict {
     }
 }
 
-pub(crate) fn verdict(
-    study: &Study,
-    points: &[PointSummary],
-    best: Option<usize>,
-    comparisons: &[Comparison],
-    detectable: Option<(usize, f64)>,
-) -> Verdict {
+pub(crate) fn verdict(analysis: &Analysis) -> Verdict {
+    let points = &analysis.points;
     let mut sentences = Vec::new();
-    match best.map(|best| &points[best]) {
+    match analysis.best.map(|best| &points[best]) {
         None => sentences.push("No run has finished, so there is nothing to say yet.".to_owned()),
         Some(only) if points.len() == 1 => sentences.push(one_point(only)),
         Some(only) if points.iter().filter(|point| point.finished() > 0).count() == 1 => {
             sentences.push(one_point(only));
             sentences.push("No other point has a finished run to compare it with.".to_owned());
         }
-        Some(best) => compared(best, points, comparisons, detectable, &mut sentences),
+        Some(best) => compared(best, analysis, &mut sentences),
     }
-    sentences.extend(unmatched(study, points));
+    if let Some(sentence) = analysis.interaction.as_ref().and_then(interaction) {
+        let is_shown = analysis.interaction.as_ref().is_some_and(Interaction::is_shown);
+        // An interaction makes what is said of single points depend on where one looks, so it goes first.
+        sentences.insert(if is_shown { 0 } else { sentences.len() }, sentence);
+    }
+    sentences.extend(unmatched(&analysis.study, points));
     sentences.extend(losses(points));
     Verdict { sentences }
 }
@@ -58,13 +59,8 @@ fn one_point(point: &PointSummary) -> String {
 }
 
 /// The sentences on the best point against all others.
-fn compared(
-    best: &PointSummary,
-    points: &[PointSummary],
-    comparisons: &[Comparison],
-    detectable: Option<(usize, f64)>,
-    sentences: &mut Vec<String>,
-) {
+fn compared(best: &PointSummary, analysis: &Analysis, sentences: &mut Vec<String>) {
+    let (points, comparisons) = (&analysis.points, &analysis.comparisons);
     let mean = percent(best.mean.unwrap_or(f64::NAN));
     if points.iter().all(|point| point.finished() < 2) {
         sentences.push(format!(
@@ -105,10 +101,49 @@ fn compared(
             sentences.push(format!("Told apart from {}.", listed(told.iter().map(name).collect())));
         }
     }
-    if let Some((seeds, difference)) = detectable {
+    if let Some(margin) = analysis.flat_within.filter(|_| told.is_empty()) {
+        sentences.push(format!("No two differ by more than {} points (95 %).", in_points_up(margin)));
+    }
+    if let Some((seeds, difference)) = analysis.detectable {
         let seeds = count(seeds, "seed");
         sentences.push(format!("{seeds} can tell differences of {} points.", in_points(difference)));
     }
+}
+
+/// A margin rounded up, so that what is claimed of it stays true.
+fn in_points_up(margin: f64) -> String {
+    format!("{:.1}", (1000.0 * margin - 1e-9).ceil() / 10.0)
+}
+
+/// Whether the effect of one axis depends on the other, and by how much.
+fn interaction(interaction: &Interaction) -> Option<String> {
+    let test = interaction.test?;
+    let largest = (interaction.contrasts.iter())
+        .max_by(|a, b| a.estimate().abs().total_cmp(&b.estimate().abs()))
+        .filter(|contrast| contrast.interval.is_some());
+    let contrast = largest.map_or(String::new(), |contrast| {
+        let interval = contrast.interval.unwrap_or(Interval::around(f64::NAN, 0.0));
+        format!(
+            ": from {} to {}, accuracy changes by {} points at {} and by {} at {} (difference {}, interval {} to \
+             {})",
+            contrast.from,
+            contrast.to,
+            in_points(contrast.at_low),
+            label(&[(interaction.along.clone(), contrast.low.clone())]),
+            in_points(contrast.at_high),
+            label(&[(interaction.along.clone(), contrast.high.clone())]),
+            in_points(contrast.estimate()),
+            in_points(interval.low),
+            in_points(interval.high),
+        )
+    });
+    let verb = if interaction.is_shown() { "depends" } else { "is not shown to depend" };
+    Some(format!(
+        "The effect of {} {verb} on {} (p {}){contrast}.",
+        interaction.effect,
+        interaction.along,
+        p_value(test.p)
+    ))
 }
 
 /// "difference 0.2 points, interval -0.4 to 0.8"
@@ -130,10 +165,12 @@ fn listed(mut names: Vec<String>) -> String {
         names.truncate(SHOWN);
         names.push(format!("{hidden} others"));
     }
+    // A name with commas in it would run into the next.
+    let between = if names.iter().any(|name| name.contains(',')) { "; " } else { ", " };
     match names.split_last() {
         None => String::new(),
         Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        Some((last, rest)) => format!("{} and {last}", rest.join(between)),
     }
 }
 

@@ -1,18 +1,25 @@
-//! Writing a report into a results folder.
+//! Writing reports into a results folder.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
+use decouple_experiment::Contents;
 
 use crate::analysis::Analysis;
 use crate::export::{runs_csv, summary_csv};
-use crate::figures::{self, DrawError};
+use crate::figures::{self, RasterError, Setting};
+use crate::report::{Card, html, index, latex, markdown};
+use crate::tensorboard;
 
 /// The files of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
+    /// `report.html`.
+    pub report: PathBuf,
+    /// `report.md`.
+    pub markdown: PathBuf,
     /// `runs.csv`, a row a run.
     pub runs: PathBuf,
     /// `summary.csv`, a row a point.
@@ -38,13 +45,15 @@ pub enum ReportError {
         /// The figure.
         path: PathBuf,
         /// Why.
-        source: DrawError,
+        source: RasterError,
     },
 }
 
-/// Writes tables and figures of `analysis` into the results folder `root`, which is made where missing.
+/// Writes report, tables and figures of `analysis` into the results folder `root`, which is made where
+/// missing.
 ///
-/// Each file is replaced as a whole or not at all. The same analysis gives the same bytes.
+/// Each file is replaced as a whole or not at all, and only where it changes. The same analysis gives the same
+/// bytes.
 ///
 /// # Errors
 /// The first file that cannot be written, or figure that cannot be drawn; earlier ones stay.
@@ -55,19 +64,82 @@ pub fn write(analysis: &Analysis, root: &Path) -> Result<Written, ReportError> {
     let runs = replace(root.join("runs.csv"), runs_csv(analysis).as_bytes())?;
     let summary = replace(root.join("summary.csv"), summary_csv(analysis).as_bytes())?;
     let mut figures = Vec::new();
-    for (name, drawing) in figures::all(analysis) {
-        let path = folder.join(format!("{name}.svg"));
-        let svg = drawing.svg().map_err(|source| ReportError::Draw { path: path.clone(), source })?;
-        figures.push(replace(path, svg.as_bytes())?);
-        let path = folder.join(format!("{name}.png"));
-        let png = drawing.png().map_err(|source| ReportError::Draw { path: path.clone(), source })?;
+    for figure in figures::all(analysis) {
+        let path = folder.join(format!("{}.svg", figure.name));
+        figures.push(replace(path, figure.canvas.svg(Setting::File).as_bytes())?);
+        let path = folder.join(format!("{}.png", figure.name));
+        let png = figure.canvas.png().map_err(|source| ReportError::Draw { path: path.clone(), source })?;
         figures.push(replace(path, &png)?);
     }
-    Ok(Written { runs, summary, figures })
+    let report = replace(root.join("report.html"), html(analysis).as_bytes())?;
+    let markdown = replace(root.join("report.md"), markdown(analysis).as_bytes())?;
+    let mut card = serde_json::to_vec_pretty(&Card::of(analysis)).expect("a card has only texts");
+    card.push(b'\n');
+    replace(root.join(CARD), &card)?;
+    Ok(Written { report, markdown, runs, summary, figures })
 }
 
-/// Replaces a file by rename after fsync.
+/// What the index reads of an experiment.
+const CARD: &str = "card.json";
+
+/// Writes the report's tables as `tables.tex` into the results folder `root`; returns the file.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_latex(analysis: &Analysis, root: &Path) -> Result<PathBuf, ReportError> {
+    replace(root.join("tables.tex"), latex(analysis).as_bytes())
+}
+
+/// Writes `index.html` over all experiments that have a report in the folder `results`; returns the file.
+///
+/// # Errors
+/// When the folder cannot be listed or the file cannot be written. A card that cannot be read is said so on
+/// the page.
+pub fn write_index(results: &Path) -> Result<PathBuf, ReportError> {
+    let listed = |source| ReportError::Io { path: results.to_owned(), source };
+    let entries = fs::read_dir(results).map_err(listed)?;
+    let mut folders =
+        entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(listed)?;
+    folders.sort();
+    let (mut cards, mut problems) = (Vec::new(), Vec::new());
+    for folder in folders {
+        let Ok(text) = fs::read_to_string(folder.join(CARD)) else { continue };
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        match serde_json::from_str::<Card>(&text) {
+            // A folder that was renamed is found under its new name.
+            Ok(card) => cards.push(Card { name: name.into_owned(), ..card }),
+            Err(error) => problems.push(format!(
+                "{name}: its {CARD} is of another version or damaged ({error}); rebuild it with decouple report"
+            )),
+        }
+    }
+    replace(results.join("index.html"), index(&cards, &problems).as_bytes())
+}
+
+/// Writes a TensorBoard event file beside every run that is over and has a row; returns how many there are.
+///
+/// # Errors
+/// The first file that cannot be written.
+pub fn write_events(contents: &Contents) -> Result<usize, ReportError> {
+    let mut files = 0;
+    for run in contents.runs.iter().filter(|run| run.status.is_some()) {
+        if let Some(events) = tensorboard::event_file(run) {
+            let path = run.dir.join(tensorboard::FILE_NAME);
+            // Not worth the wait for the disk, a thousand times: one that is torn is rebuilt with the report.
+            if !fs::read(&path).is_ok_and(|before| before == events) {
+                fs::write(&path, &events).map_err(|source| ReportError::Io { path, source })?;
+            }
+            files += 1;
+        }
+    }
+    Ok(files)
+}
+
+/// Replaces a file by rename after fsync, unless it holds these bytes already.
 fn replace(path: PathBuf, bytes: &[u8]) -> Result<PathBuf, ReportError> {
+    if fs::read(&path).is_ok_and(|before| before == bytes) {
+        return Ok(path);
+    }
     let written = AtomicWriteFile::open(&path).and_then(|mut file| {
         file.write_all(bytes)?;
         file.commit()

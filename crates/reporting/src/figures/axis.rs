@@ -1,9 +1,13 @@
 //! From values to places: a frame with a scale on each side.
 
-use super::{
-    canvas::{Anchor, Canvas, Style},
-    palette::{FAINT, GRID, INK},
-};
+use super::canvas::{Anchor, Canvas, Style};
+use super::font::text_width;
+use super::palette::{FAINT, GRID, INK};
+
+/// Size of the numbers along an axis.
+pub(super) const TICK: f64 = 13.0;
+/// Size of the names of axes and lines.
+pub(super) const LABEL: f64 = 14.0;
 
 /// A rectangle of the page that shows `x` against `y`.
 #[derive(Clone, Copy, Debug)]
@@ -29,25 +33,29 @@ impl Frame {
         self.bottom - (y - self.y.0) / (self.y.1 - self.y.0) * (self.bottom - self.top)
     }
 
+    /// As [`down`](Self::down), moved to the frame's edge where it would leave it.
+    pub(super) fn inside(&self, y: f64) -> f64 {
+        self.down(y).clamp(self.top, self.bottom)
+    }
+
     /// Horizontal lines at round values with their numbers, and the base line.
     pub(super) fn draw_rows(&self, canvas: &mut Canvas, most: usize, text: impl Fn(f64) -> String) {
         for value in round_values(self.y, most) {
             let y = self.down(value);
             canvas.line(vec![(self.left, y), (self.right, y)], GRID, 1.0, 0.0);
-            canvas.text(text(value), (self.left - 8.0, y), Style::new(12.0, Anchor::End).coloured(FAINT));
+            canvas.text(text(value), (self.left - 8.0, y), Style::new(TICK, Anchor::End).coloured(FAINT));
         }
         canvas.line(vec![(self.left, self.bottom), (self.right, self.bottom)], INK, 1.0, 0.0);
     }
 
     /// What the values up the side are.
     pub(super) fn name_rows(&self, canvas: &mut Canvas, name: &str, distance: f64) {
-        let style = Style { upwards: true, ..Style::new(13.0, Anchor::Middle) };
+        let style = Style { upwards: true, ..Style::new(LABEL, Anchor::Middle) };
         canvas.text(name, (self.left - distance, (self.top + self.bottom) / 2.0), style);
     }
 }
 
-/// Values at round distances (1, 2 or 5 times a power of ten) inside `range`,
-/// at most `most` of them.
+/// Values at round distances (1, 2 or 5 times a power of ten) inside the range, at most `most` of them.
 pub(super) fn round_values((low, high): (f64, f64), most: usize) -> Vec<f64> {
     let step = round_step((high - low) / most.max(1) as f64);
     let first = (low / step - 1e-9).ceil();
@@ -84,8 +92,8 @@ pub(super) fn padded(values: impl Iterator<Item = f64>, least: f64, margin: f64)
     (low - room, high + room)
 }
 
-/// Labels for places on a line, none over another: moved to a second line where
-/// the first has no room, left out where neither has. Gives each label's line.
+/// Labels (place and width) on a line, none over another: moved to a second line where the first has no room,
+/// left out where neither has. Gives each label's line.
 pub(super) fn stagger(labels: &[(f64, f64)]) -> Vec<Option<usize>> {
     let mut ends = [f64::NEG_INFINITY; 2];
     let lines = labels.iter().map(|&(place, width)| {
@@ -96,13 +104,8 @@ pub(super) fn stagger(labels: &[(f64, f64)]) -> Vec<Option<usize>> {
     lines.collect()
 }
 
-/// About how wide a text is.
-pub(super) fn text_width(text: &str, size: f64) -> f64 {
-    0.56 * size * text.chars().count() as f64
-}
-
-/// Places moved apart so that none is nearer than `distance` to the next, as
-/// little as possible; for labels at the ends of lines.
+/// Places moved apart so that none is nearer than `distance` to the next, as little as possible; for labels at
+/// the ends of lines.
 pub(super) fn spread(places: &[f64], distance: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by(|&a, &b| places[a].total_cmp(&places[b]));
@@ -132,12 +135,12 @@ pub(super) fn spread(places: &[f64], distance: f64) -> Vec<f64> {
     moved
 }
 
-/// A text in lines of at most `width` letters, cut between words.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+/// A text in lines no wider than `width`, cut between words.
+pub(super) fn wrapped(text: &str, width: f64, size: f64, bold: bool) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+            Some(line) if text_width(&format!("{line} {word}"), size, bold) <= width => {
                 line.push(' ');
                 line.push_str(word);
             }

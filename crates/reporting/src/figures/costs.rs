@@ -1,27 +1,27 @@
-//! What the points cost, relative to the reference: what was held equal and
-//! what drifted is seen at once.
+//! What the points cost, relative to the reference: what was held equal and what drifted is seen at once.
 
 use crate::analysis::{Analysis, PointSummary};
 
-use super::{
-    axis::{Frame, decimals, padded, spread},
-    canvas::{Anchor, Canvas, Marker, Style},
-    palette::{Colour, FAINT, category},
-    series::Series,
-};
+use super::axis::{Frame, LABEL, TICK, decimals, padded, spread};
+use super::canvas::{Anchor, Canvas, Marker, Style};
+use super::font::text_width;
+use super::palette::category;
+use super::series::Series;
 
-/// Room for the names at the right.
-pub(super) const LABEL_WIDTH: f64 = 118.0;
-
-/// One quantity of a point.
+/// One quantity of a point: its name, its mark, its colour's index and its value.
 type Quantity = (&'static str, Marker, usize, fn(&PointSummary) -> Option<f64>);
 
 const QUANTITIES: [Quantity; 4] = [
     ("parameters", Marker::Circle, 0, |point| Some(point.costs.parameters as f64)),
     ("multiply-adds", Marker::Square, 1, |point| Some(point.costs.macs as f64)),
     ("activations", Marker::Diamond, 3, |point| Some(point.costs.activations as f64)),
-    ("training time", Marker::Triangle, 2, |point| point.train_secs),
+    ("step time", Marker::Triangle, 2, PointSummary::step_secs),
 ];
+
+/// Room for the names at the right.
+pub(super) fn label_width() -> f64 {
+    QUANTITIES.iter().map(|(name, ..)| text_width(name, TICK, false)).fold(0.0, f64::max)
+}
 
 /// Draws the costs of the line that the reference is on.
 pub(super) fn draw(canvas: &mut Canvas, frame: Frame, analysis: &Analysis, lines: &[Series<'_>]) {
@@ -35,34 +35,26 @@ pub(super) fn draw(canvas: &mut Canvas, frame: Frame, analysis: &Analysis, lines
     let curves: Vec<(&Quantity, Vec<(f64, f64)>)> = QUANTITIES
         .iter()
         .map(|quantity| (quantity, relative(quantity.3)))
-        .filter(|(_, c)| !c.is_empty())
+        .filter(|(_, curve)| !curve.is_empty())
         .collect();
     let values = curves.iter().flat_map(|(_, curve)| curve.iter().map(|(_, value)| *value));
     let (_, high) = padded(values.chain([1.0]), 0.2, 0.05);
     let frame = Frame { y: (0.0, high), ..frame };
     let digits = decimals(frame.y, 4);
-    let title = if lines.len() > 1 {
-        format!("cost relative to {} ({})", reference.label, line.label)
-    } else {
-        format!("cost relative to {}", reference.label)
-    };
-    canvas.text(title, (frame.left, frame.top - 16.0), Style::new(13.0, Anchor::Start));
+    let title = format!("cost, relative to {}", reference.label);
+    canvas.text(title, (frame.left, frame.top - 18.0), Style::new(LABEL, Anchor::Start).bold());
     frame.draw_rows(canvas, 4, |value| format!("{value:.digits$}"));
     let ends: Vec<f64> = curves.iter().map(|(_, curve)| frame.down(curve[curve.len() - 1].1)).collect();
-    for (((name, marker, colour, _), curve), y) in curves.iter().zip(spread(&ends, 16.0)) {
-        let colour: Colour = category(*colour);
+    for (((name, marker, colour, _), curve), y) in curves.iter().zip(spread(&ends, 18.0)) {
+        let colour = category(*colour);
         let places: Vec<(f64, f64)> = curve.iter().map(|&(x, value)| frame.place(x, value)).collect();
         if places.len() > 1 {
             canvas.line(places.clone(), colour, 1.5, 0.0);
         }
-        for place in places {
-            canvas.mark(*marker, place, 3.5, colour, 1.0);
+        for (place, (_, value)) in places.into_iter().zip(curve) {
+            canvas.datum(*marker, place, 3.5, colour, 1.0, format!("{name}: {value:.3} of the reference"));
         }
-        canvas.mark(*marker, (frame.right + 14.0, y), 3.5, colour, 1.0);
-        canvas.text(*name, (frame.right + 24.0, y), Style::new(12.0, Anchor::Start).coloured(colour));
-    }
-    if line.points.iter().all(|(_, point)| point.train_secs.is_none()) {
-        let style = Style::new(12.0, Anchor::End).coloured(FAINT);
-        canvas.text("no run has finished", (frame.right, frame.top - 16.0), style);
+        canvas.mark(*marker, (frame.right + 18.0, y), 3.5, colour);
+        canvas.text(*name, (frame.right + 28.0, y), Style::new(TICK, Anchor::Start).coloured(colour));
     }
 }

@@ -1,54 +1,63 @@
-//! Accuracy against decoupling level: every seed a dot, the mean a line, its
-//! interval a band, and under it what the points cost.
+//! Accuracy against decoupling level: every seed a dot, the mean a line, its interval a band, and under it
+//! what the points cost.
 
-use crate::{
-    analysis::{Analysis, PointSummary},
-    numbers::count,
-};
+use crate::analysis::{Analysis, PointSummary};
+use crate::numbers::{count, percent};
 
-use super::{
-    axis::{Frame, decimals, padded, spread, stagger, text_width, wrapped},
-    canvas::{Anchor, Canvas, Marker, Style},
-    costs,
-    palette::{Colour, FAINT, INK},
-    series::{SEGMENTS, Series, is_spectrum, series},
-};
+use super::axis::{Frame, LABEL, TICK, decimals, padded, spread, stagger, wrapped};
+use super::canvas::{Anchor, Canvas, Marker, Style};
+use super::costs;
+use super::font::{shortened, text_width};
+use super::palette::{FAINT, GRID, INK};
+use super::series::{SEGMENTS, Series, is_spectrum, other_values, series};
 
-const WIDTH: f64 = 920.0;
-const LEFT: f64 = 78.0;
+/// All figures are this wide: at 600 pixels their smallest letters are still 10 high.
+pub(super) const WIDTH: f64 = 780.0;
+/// Room for names and numbers at the left.
+pub(super) const LEFT: f64 = 72.0;
+/// Room around everything.
+pub(super) const MARGIN: f64 = 20.0;
+const ACCURACY_HEIGHT: f64 = 320.0;
+const COSTS_HEIGHT: f64 = 116.0;
 
 /// Draws the headline figure.
 pub(super) fn draw(analysis: &Analysis) -> Canvas {
     let lines = series(analysis);
-    let labels = lines.iter().map(|line| text_width(&line.label, 13.0)).fold(0.0, f64::max);
-    let right = WIDTH - 40.0 - labels.max(costs::LABEL_WIDTH);
-    let title = wrapped(&title(analysis), 78);
-    let top = 34.0 + 26.0 * title.len() as f64 + 44.0;
-    let height = top + 330.0 + 96.0 + 150.0 + 24.0;
-    let mut canvas = Canvas::new(WIDTH, height);
-    head(&mut canvas, &title, &subtitle(analysis));
+    let names = lines.iter().map(|line| text_width(&line.label, LABEL, false));
+    let right = WIDTH - MARGIN - 28.0 - names.fold(costs::label_width(), f64::max).min(WIDTH / 3.0);
+    let title = wrapped(&title(analysis), WIDTH - 2.0 * MARGIN, TITLE, true);
+    let subtitle = subtitle(analysis);
+    let top = head_height(&title, &subtitle) + 34.0;
+    let mut canvas = Canvas::new(WIDTH, top, analysis.verdict.to_string());
+    head(&mut canvas, &title, &subtitle);
 
+    let bottom = top + ACCURACY_HEIGHT;
     let frame = Frame {
         left: LEFT,
         right,
         top,
-        bottom: top + 330.0,
-        x: across(analysis),
+        bottom,
+        x: across(analysis, lines.len()),
         y: accuracy_range(analysis),
     };
+    paper(&mut canvas, &frame, analysis);
     let digits = decimals(frame.y, 7);
     frame.draw_rows(&mut canvas, 7, |value| format!("{value:.digits$}"));
     frame.name_rows(&mut canvas, "test accuracy (%)", 54.0);
-    for line in &lines {
-        band(&mut canvas, &frame, line);
+    // Lines that share places on the x axis step aside for each other.
+    let others = lines.len().saturating_sub(1) as f64;
+    let aside = |k: usize| f64::min(8.0, 40.0 / others.max(1.0)) * (k as f64 - others / 2.0);
+    for (k, line) in lines.iter().enumerate() {
+        band(&mut canvas, &frame, line, aside(k));
     }
-    for line in &lines {
-        means(&mut canvas, &frame, line, lines.len());
+    for (k, line) in lines.iter().enumerate() {
+        means(&mut canvas, &frame, line, aside(k), is_ordered(analysis));
     }
     direct_labels(&mut canvas, &frame, &lines);
     let below = name_points(&mut canvas, &frame, analysis);
-    let costs = Frame { top: below + 52.0, bottom: below + 52.0 + 110.0, ..frame };
+    let costs = Frame { top: below + 52.0, bottom: below + 52.0 + COSTS_HEIGHT, ..frame };
     costs::draw(&mut canvas, costs, analysis, &lines);
+    canvas.height = costs.bottom + MARGIN;
     canvas
 }
 
@@ -64,33 +73,56 @@ fn subtitle(analysis: &Analysis) -> Vec<String> {
     let budget = study.held.as_ref().map_or("equal width".to_owned(), |held| format!("equal {held}"));
     let epochs = study.epochs.map(|epochs| count(epochs, "epoch"));
     let facts = [Some(study.data.clone()), Some(budget), Some(count(seeds, "seed")), epochs];
+    let facts: Vec<String> = facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
     vec![
-        facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect::<Vec<_>>().join(" · "),
-        "small dots: seeds; large marks: mean; bars and band: its 95 % interval".to_owned(),
+        facts.join(" · "),
+        "small dots: seeds · large marks: mean · bars and band: 95 % interval of the mean".to_owned(),
     ]
+}
+
+/// Size of a figure's title.
+pub(super) const TITLE: f64 = 19.0;
+
+/// Where the title and the subtitle end.
+pub(super) fn head_height(title: &[String], subtitle: &[String]) -> f64 {
+    MARGIN + 26.0 * title.len() as f64 + 20.0 * subtitle.len() as f64 + 6.0
 }
 
 /// Title and subtitle of any figure.
 pub(super) fn head(canvas: &mut Canvas, title: &[String], subtitle: &[String]) {
-    let mut y = 34.0;
+    let mut y = MARGIN + 12.0;
     for line in title {
-        canvas.text(line, (24.0, y), Style::new(19.0, Anchor::Start).bold());
+        canvas.text(line, (MARGIN, y), Style::new(TITLE, Anchor::Start).bold());
         y += 26.0;
     }
     for line in subtitle {
-        canvas.text(line, (24.0, y), Style::new(13.0, Anchor::Start).coloured(FAINT));
-        y += 19.0;
+        canvas.text(line, (MARGIN, y), Style::new(LABEL, Anchor::Start).coloured(FAINT));
+        y += 20.0;
     }
 }
 
 /// The range of the x axis, with room for marks at its ends.
-fn across(analysis: &Analysis) -> (f64, f64) {
-    if is_spectrum(analysis) { (-0.04, 1.04) } else { (-0.6, analysis.points.len().max(1) as f64 - 0.4) }
+fn across(analysis: &Analysis, lines: usize) -> (f64, f64) {
+    let room = if lines > 1 { 0.07 } else { 0.04 };
+    if is_spectrum(analysis) {
+        (-room, 1.0 + room)
+    } else {
+        (-0.6, analysis.points.len().max(1) as f64 - 0.4)
+    }
 }
 
-/// From the lowest to the highest thing that is drawn, in percent. An interval
-/// far wider than the seeds is cut, so that the means stay apart.
-fn accuracy_range(analysis: &Analysis) -> (f64, f64) {
+/// Whether a line between neighbours means something: along the spectrum, or where values are numbers.
+fn is_ordered(analysis: &Analysis) -> bool {
+    let numeric = |values: &[String]| values.iter().all(|value| value.parse::<f64>().is_ok());
+    match analysis.study.axes.as_slice() {
+        [axis] if axis.name != SEGMENTS => numeric(&axis.values),
+        _ => is_spectrum(analysis),
+    }
+}
+
+/// From the lowest to the highest thing that is drawn, in percent. An interval far wider than the seeds is
+/// cut, so that the means stay apart.
+pub(super) fn accuracy_range(analysis: &Analysis) -> (f64, f64) {
     let seeds =
         analysis.points.iter().flat_map(|point| point.accuracies.iter().map(|(_, accuracy)| *accuracy));
     let (low, high) = padded(seeds.map(|value| 100.0 * value), 0.5, 0.0);
@@ -100,47 +132,52 @@ fn accuracy_range(analysis: &Analysis) -> (f64, f64) {
     padded(ends.chain([low, high]), 0.5, 0.05)
 }
 
-fn band(canvas: &mut Canvas, frame: &Frame, line: &Series<'_>) {
+fn band(canvas: &mut Canvas, frame: &Frame, line: &Series<'_>, aside: f64) {
     let ends: Vec<(f64, f64, f64)> = line
         .points
         .iter()
         .filter_map(|(x, point)| point.interval.map(|interval| (*x, interval.low, interval.high)))
         .collect();
-    let inside = |y: f64| frame.down(100.0 * y).clamp(frame.top, frame.bottom);
-    if ends.len() > 1 {
-        let upper = ends.iter().map(|&(x, _, high)| (frame.across(x), inside(high)));
-        let lower = ends.iter().rev().map(|&(x, low, _)| (frame.across(x), inside(low)));
-        canvas.area(upper.chain(lower).collect(), line.colour, 0.12);
-    }
-    for (x, low, high) in ends {
-        let x = frame.across(x);
-        canvas.line(vec![(x, inside(low)), (x, inside(high))], line.colour, 1.5, 0.0);
-        for end in [low, high].map(inside) {
-            canvas.line(vec![(x - 4.0, end), (x + 4.0, end)], line.colour, 1.5, 0.0);
-        }
+    if ends.len() > 1 && line.is_band {
+        let upper = ends.iter().map(|&(x, _, high)| (frame.across(x) + aside, frame.inside(100.0 * high)));
+        let lower =
+            ends.iter().rev().map(|&(x, low, _)| (frame.across(x) + aside, frame.inside(100.0 * low)));
+        canvas.area(upper.chain(lower).collect(), line.colour, 0.10);
     }
 }
 
-/// The line of means with its marks, and a dot for each seed beside them.
-fn means(canvas: &mut Canvas, frame: &Frame, line: &Series<'_>, lines: usize) {
-    let places: Vec<(f64, f64)> = line
-        .points
-        .iter()
-        .filter_map(|(x, point)| point.mean.map(|mean| frame.place(*x, 100.0 * mean)))
-        .collect();
-    if places.len() > 1 {
-        canvas.line(places.clone(), line.colour, 2.0, line.dash);
+/// The line of means with its marks and intervals, and a dot for each seed.
+fn means(canvas: &mut Canvas, frame: &Frame, line: &Series<'_>, aside: f64, is_ordered: bool) {
+    let at = |x: f64, share: f64| (frame.across(x) + aside, frame.down(100.0 * share));
+    let places: Vec<(f64, f64)> =
+        line.points.iter().filter_map(|(x, point)| point.mean.map(|mean| at(*x, mean))).collect();
+    if places.len() > 1 && is_ordered {
+        canvas.line(places, line.colour, 2.0, line.dash);
     }
     for (x, point) in &line.points {
-        for (k, (_, accuracy)) in point.accuracies.iter().enumerate() {
-            // Seeds with the same accuracy stand beside each other.
-            let side = if lines > 1 { 0.0 } else { 9.0 + 4.0 * (k % 3) as f64 };
-            let (x, y) = frame.place(*x, 100.0 * accuracy);
-            canvas.mark(Marker::Circle, (x + side, y), 2.3, line.colour, 0.55);
+        if let Some(interval) = point.interval {
+            let x = frame.across(*x) + aside;
+            let ends = [interval.low, interval.high].map(|end| frame.inside(100.0 * end));
+            canvas.line(vec![(x, ends[0]), (x, ends[1])], line.colour, 1.2, 0.0);
+            for end in ends {
+                canvas.line(vec![(x - 4.0, end), (x + 4.0, end)], line.colour, 1.2, 0.0);
+            }
         }
     }
-    for place in places {
-        canvas.mark(line.marker, place, 5.0, line.colour, 1.0);
+    for (x, point) in &line.points {
+        for (seed, accuracy) in &point.accuracies {
+            let says = format!("{}, seed {seed}: {:.2} %", point.label, 100.0 * accuracy);
+            let (x, y) = at(*x, *accuracy);
+            let side = if line.label.is_empty() { 9.0 } else { 0.0 };
+            canvas.datum(Marker::Circle, (x + side, y), 2.8, line.colour, 0.6, says);
+        }
+        if let Some(mean) = point.mean {
+            let interval = point.interval.map_or(String::new(), |interval| {
+                format!(" ({} to {})", percent(interval.low), percent(interval.high))
+            });
+            let says = format!("{}: mean {:.2} %{interval}", point.label, 100.0 * mean);
+            canvas.datum(line.marker, at(*x, mean), 5.0, line.colour, 1.0, says);
+        }
     }
 }
 
@@ -154,13 +191,13 @@ fn direct_labels(canvas: &mut Canvas, frame: &Frame, lines: &[Series<'_>]) {
             Some((frame.down(100.0 * mean), line))
         })
         .collect();
-    let places = spread(&ends.iter().map(|(y, _)| *y).collect::<Vec<_>>(), 18.0);
+    let places = spread(&ends.iter().map(|(y, _)| *y).collect::<Vec<_>>(), 20.0);
     for ((_, line), y) in ends.iter().zip(places) {
-        canvas.mark(line.marker, (frame.right + 14.0, y), 4.5, line.colour, 1.0);
+        canvas.mark(line.marker, (frame.right + 18.0, y), 4.5, line.colour);
         canvas.text(
-            &line.label,
-            (frame.right + 24.0, y),
-            Style::new(13.0, Anchor::Start).coloured(line.colour),
+            shortened(&line.label, WIDTH - frame.right - 32.0, LABEL),
+            (frame.right + 28.0, y),
+            Style::new(LABEL, Anchor::Start).coloured(line.colour),
         );
     }
 }
@@ -169,9 +206,10 @@ fn direct_labels(canvas: &mut Canvas, frame: &Frame, lines: &[Series<'_>]) {
 fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
     let mut names: Vec<(f64, String)> = Vec::new();
     for (index, point) in analysis.points.iter().enumerate() {
-        let (x, name) = match point.value(SEGMENTS) {
-            Some(segments) => (frame.across(point.level), segments.to_owned()),
-            None => (frame.across(index as f64), point.label.clone()),
+        let (x, name) = match (point.value(SEGMENTS), point.point.as_slice()) {
+            (Some(segments), _) => (frame.across(point.level), segments.to_owned()),
+            (None, [(_, value)]) => (frame.across(index as f64), value.clone()),
+            (None, _) => (frame.across(index as f64), other_values(point)),
         };
         let is_known = names.iter().any(|(place, known)| *known == name && (place - x).abs() < 12.0);
         if !is_known {
@@ -179,45 +217,50 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
         }
     }
     names.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let widths: Vec<(f64, f64)> = names.iter().map(|(x, name)| (*x, text_width(name, 13.0))).collect();
+    let widths: Vec<(f64, f64)> = names.iter().map(|(x, name)| (*x, text_width(name, TICK, false))).collect();
     let places = stagger(&widths);
     let second = if places.contains(&Some(1)) { 17.0 } else { 0.0 };
     for ((x, name), line) in names.iter().zip(places) {
         canvas.line(vec![(*x, frame.bottom), (*x, frame.bottom + 5.0)], INK, 1.0, 0.0);
         if let Some(line) = line {
-            canvas.text(
-                name,
-                (*x, frame.bottom + 16.0 + 17.0 * line as f64),
-                Style::new(13.0, Anchor::Middle),
-            );
+            let place = (*x, frame.bottom + 17.0 + 17.0 * line as f64);
+            canvas.text(name, place, Style::new(TICK, Anchor::Middle));
         }
     }
-    if !is_spectrum(analysis) {
-        return frame.bottom + 24.0 + second;
-    }
-    paper(canvas, frame, analysis);
     let middle = (frame.left + frame.right) / 2.0;
-    let name =
-        "segments, placed by decoupling level (left: regular convolution; right: one segment a channel)";
-    canvas.text(name, (middle, frame.bottom + 44.0 + second), Style::new(13.0, Anchor::Middle));
-    frame.bottom + 48.0 + second
+    let below = frame.bottom + 42.0 + second;
+    let name = match analysis.study.axes.as_slice() {
+        _ if is_spectrum(analysis) => "segments, placed by decoupling level: 0 regular, 1 per channel",
+        [axis] => axis.name.as_str(),
+        _ => return frame.bottom + 26.0 + second,
+    };
+    canvas.text(name, (middle, below), Style::new(LABEL, Anchor::Middle));
+    below + 6.0
 }
 
-/// The paper's two points, above the axis: Inception at 3 to 4 segments and
-/// Xception at one a channel.
+/// The paper's two points, above the frame and down to the axis: Inception at 3 to 4 segments and Xception
+/// at one a channel.
 fn paper(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) {
-    let mean_level = |names: &[&str]| {
+    let levels = |names: &[&str]| -> Option<(f64, f64)> {
         let points = analysis.points.iter().filter(|p| p.value(SEGMENTS).is_some_and(|s| names.contains(&s)));
-        let levels: Vec<f64> = points.map(|point| point.level).collect();
-        (!levels.is_empty()).then(|| levels.iter().sum::<f64>() / levels.len() as f64)
+        let level = points.map(|point| point.level);
+        level.fold(None, |range, level| match range {
+            None => Some((level, level)),
+            Some((low, high)) => Some((f64::min(low, level), f64::max(high, level))),
+        })
     };
-    for (name, level) in [("Inception", mean_level(&["3", "4"])), ("Xception", mean_level(&["per-channel"]))]
-    {
-        let Some(level) = level else { continue };
-        let x = frame.across(level);
-        let grey: Colour = FAINT;
-        let tip = frame.bottom - 3.0;
-        canvas.area(vec![(x - 5.0, tip - 8.0), (x + 5.0, tip - 8.0), (x, tip)], grey, 1.0);
-        canvas.text(name, (x, tip - 17.0), Style::new(12.0, Anchor::Middle).coloured(grey));
+    let known = [("Inception", levels(&["3", "4"])), ("Xception", levels(&["per-channel"]))];
+    for (name, range) in known.into_iter().filter_map(|(name, range)| Some((name, range?))) {
+        let (left, right) = (frame.across(range.0) - 7.0, frame.across(range.1) + 7.0);
+        let corners =
+            vec![(left, frame.top), (right, frame.top), (right, frame.bottom), (left, frame.bottom)];
+        canvas.area(corners, GRID, 0.5);
+        let middle = (left + right) / 2.0;
+        canvas.area(
+            vec![(middle - 5.0, frame.top - 9.0), (middle + 5.0, frame.top - 9.0), (middle, frame.top - 1.0)],
+            FAINT,
+            1.0,
+        );
+        canvas.text(name, (middle, frame.top - 19.0), Style::new(TICK, Anchor::Middle).coloured(FAINT));
     }
 }

@@ -1,25 +1,56 @@
 //! Figures, each as SVG and as PNG from the same drawing.
 //!
-//! A figure is laid out as shapes on a [`canvas::Canvas`] and only then handed
-//! to plotters, so both files show the same thing and layout can be tested
-//! without pixels. The same analysis gives the same bytes.
+//! A figure is laid out as shapes on a [`Canvas`] and only then becomes SVG ([`Canvas::svg`]) or PNG
+//! ([`Canvas::png`]), so both show the same thing and layout can be tested without pixels. The same analysis
+//! gives the same bytes.
 
 mod axis;
 mod canvas;
 mod costs;
-mod curves;
+pub(crate) mod font;
 mod headline;
 mod palette;
+mod pareto;
+mod profiles;
+mod raster;
 mod series;
+mod svg;
 
-pub use canvas::{Canvas, DrawError};
+pub use canvas::Canvas;
+pub use raster::RasterError;
+pub use svg::Setting;
 
 use crate::Analysis;
 
-/// Every figure of a report with its file name, the headline first.
-pub fn all(analysis: &Analysis) -> Vec<(&'static str, Canvas)> {
-    let mut figures = vec![("accuracy-vs-decoupling", headline::draw(analysis))];
-    figures.extend(curves::draw(analysis).map(|curves| ("learning-curves", curves)));
+/// A figure of a report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// The name of its files, without the ending.
+    pub name: &'static str,
+    /// What it shows, in a sentence.
+    pub caption: &'static str,
+    /// The drawing.
+    pub canvas: Canvas,
+}
+
+/// Every figure of a report, the headline first.
+pub fn all(analysis: &Analysis) -> Vec<Figure> {
+    let mut figures = vec![Figure {
+        name: "accuracy-vs-decoupling",
+        caption: "Test accuracy of every seed, the mean and its 95 % interval; below, what the points cost.",
+        canvas: headline::draw(analysis),
+    }];
+    figures.extend(pareto::draw(analysis).map(|canvas| Figure {
+        name: "pareto",
+        caption: "Test accuracy against what a network costs. Points on the stepped line are beaten by none \
+                  that costs as little.",
+        canvas,
+    }));
+    figures.extend(profiles::draw(analysis).map(|canvas| Figure {
+        name: "training-profiles",
+        caption: "Training profiles: the mean over seeds, and a band from the lowest to the highest seed.",
+        canvas,
+    }));
     figures
 }
 

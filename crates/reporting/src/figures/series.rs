@@ -2,10 +2,8 @@
 
 use crate::analysis::{Analysis, PointSummary};
 
-use super::{
-    canvas::Marker,
-    palette::{Colour, category},
-};
+use super::canvas::Marker;
+use super::palette::{Colour, category};
 
 /// The axis whose values stand on the x axis where a study varies it.
 pub(super) const SEGMENTS: &str = "segments";
@@ -18,12 +16,13 @@ pub(super) struct Series<'a> {
     pub(super) marker: Marker,
     /// Length of dashes; 0 for a whole line.
     pub(super) dash: f64,
+    /// Whether its intervals are joined to a band; many bands over each other would say nothing.
+    pub(super) is_band: bool,
     /// Points with their place on the x axis, from left to right.
     pub(super) points: Vec<(f64, &'a PointSummary)>,
 }
 
-/// Whether the study varies the segments: then x is the decoupling level, else
-/// the points stand side by side.
+/// Whether the study varies the segments: then x is the decoupling level, else the points stand side by side.
 pub(super) fn is_spectrum(analysis: &Analysis) -> bool {
     analysis.study.axes.iter().any(|axis| axis.name == SEGMENTS)
 }
@@ -44,19 +43,22 @@ pub(super) fn series(analysis: &Analysis) -> Vec<Series<'_>> {
                     colour: category(k),
                     marker: Marker::of(k),
                     dash: [0.0, 7.0, 3.0, 12.0][k % 4],
+                    is_band: spectrum,
                     points: vec![(place, point)],
                 });
             }
         }
     }
+    let many = lines.len() > 3;
     for line in &mut lines {
+        line.is_band &= !many;
         line.points.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
     lines
 }
 
 /// The values of a point on all axes but the segments: `relu, spatial-first`.
-fn other_values(point: &PointSummary) -> String {
+pub(super) fn other_values(point: &PointSummary) -> String {
     let others = point.point.iter().filter(|(axis, _)| axis != SEGMENTS);
     let words = others.map(|(axis, value)| {
         // A bare number or switch says nothing without its key.

@@ -2,11 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{
-    axis::{decimals, round_values, spread, stagger, wrapped},
-    canvas::Shape,
-    *,
-};
+use super::axis::{decimals, round_values, spread, stagger, wrapped};
+use super::canvas::Shape;
+use super::*;
 use crate::analysis::{Axis, Costs, Epoch, RunOutcome, RunRow, Study, summarise};
 
 /// An analysis of made-up runs: `accuracy(point, seed)`, `None` for one that diverged.
@@ -43,6 +41,7 @@ fn analysis(
                     epochs: (1..4)
                         .map(|epoch| Epoch {
                             epoch,
+                            step: 5 * epoch,
                             train_loss: 2.0 / epoch as f64,
                             train_accuracy: 0.3 * epoch as f64,
                             validation_accuracy: None,
@@ -62,7 +61,7 @@ fn analysis(
 
 /// Left, right, top and bottom of a text, as it is laid out.
 fn extent(text: &str, place: (f64, f64), style: &canvas::Style) -> [f64; 4] {
-    let width = axis::text_width(text, style.size);
+    let width = font::text_width(text, style.size, style.bold);
     let (before, after) = match style.anchor {
         canvas::Anchor::Start => (0.0, width),
         canvas::Anchor::Middle => (width / 2.0, width / 2.0),
@@ -75,18 +74,20 @@ fn extent(text: &str, place: (f64, f64), style: &canvas::Style) -> [f64; 4] {
 }
 
 #[track_caller]
-fn assert_tidy(canvas: &Canvas, (width, height): (f64, f64)) {
+fn assert_tidy(canvas: &Canvas) {
+    let (width, height) = (canvas.width, canvas.height);
+    let assert_on_page = |(x, y): &(f64, f64)| {
+        assert!((-1.0..=width + 1.0).contains(x) && (-1.0..=height + 1.0).contains(y), "({x}, {y})");
+    };
     let mut texts: Vec<(&str, [f64; 4])> = Vec::new();
     for shape in &canvas.shapes {
         match shape {
             Shape::Line { points, .. } | Shape::Area { points, .. } => {
-                for (x, y) in points {
-                    assert!(
-                        (-1.0..=width + 1.0).contains(x) && (-1.0..=height + 1.0).contains(y),
-                        "{shape:?}"
-                    );
+                for place in points {
+                    assert_on_page(place);
                 }
             }
+            Shape::Mark { place, .. } => assert_on_page(place),
             Shape::Text { text, place, style } => {
                 let [left, right, top, bottom] = extent(text, *place, style);
                 assert!(
@@ -101,16 +102,6 @@ fn assert_tidy(canvas: &Canvas, (width, height): (f64, f64)) {
             }
         }
     }
-}
-
-/// Width and height of a page.
-fn page(canvas: &Canvas) -> (f64, f64) {
-    let svg = canvas.svg().unwrap();
-    let number = |name: &str| -> f64 {
-        let start = svg.find(&format!("{name}=\"")).unwrap() + name.len() + 2;
-        svg[start..].split('"').next().unwrap().parse().unwrap()
-    };
-    (number("width"), number("height"))
 }
 
 #[test]
@@ -129,12 +120,12 @@ fn figures_of_many_shapes_are_tidy_and_repeat() {
         analysis(&[], &[""], 0, |_, _| None),
     ];
     for case in &cases {
-        for (name, figure) in all(case) {
-            assert_tidy(&figure, page(&figure));
-            let (svg, png) = (figure.svg().unwrap(), figure.png().unwrap());
+        for Figure { name, canvas, .. } in all(case) {
+            assert_tidy(&canvas);
+            let (svg, png) = (canvas.svg(Setting::File), canvas.png().unwrap());
             assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
             assert!(png.starts_with(&[0x89, b'P', b'N', b'G']), "{name}");
-            assert_eq!((svg, png), (figure.svg().unwrap(), figure.png().unwrap()));
+            assert_eq!((svg, png), (canvas.svg(Setting::File), canvas.png().unwrap()));
         }
     }
 }
@@ -143,7 +134,7 @@ fn figures_of_many_shapes_are_tidy_and_repeat() {
 fn letters_of_a_question_are_escaped() {
     let mut case = analysis(&["1"], &[""], 1, |_, _| Some(0.9));
     case.study.question = "Is <a> & \"b\" better?".to_owned();
-    let svg = all(&case)[0].1.svg().unwrap();
+    let svg = all(&case)[0].canvas.svg(Setting::Page);
     assert!(svg.contains("&lt;a&gt; &amp;") && !svg.contains("<a>"));
 }
 
@@ -160,8 +151,8 @@ proptest! {
         let case = analysis(&names[..points], &[""], seeds, |point, seed| {
             values[(point * 5 + seed as usize) % values.len()]
         });
-        for (_, figure) in all(&case) {
-            assert_tidy(&figure, page(&figure));
+        for figure in all(&case) {
+            assert_tidy(&figure.canvas);
         }
     }
 
@@ -191,5 +182,6 @@ fn labels_take_a_second_line_and_then_none() {
         stagger(&[(0.0, 20.0), (10.0, 20.0), (15.0, 20.0), (60.0, 20.0)]),
         [Some(0), Some(1), None, Some(0)]
     );
-    assert_eq!(wrapped("aa bb  cc", 5), ["aa bb", "cc"]);
+    let width = font::text_width("aa bb", 13.0, false);
+    assert_eq!(wrapped("aa bb  cc", width, 13.0, false), ["aa bb", "cc"]);
 }

@@ -1,0 +1,183 @@
+//! What was asked, and each run as it stands.
+
+use crate::numbers::count;
+
+/// Axis names and values as text, without the seed: one point of a sweep.
+pub type Coordinates = Vec<(String, String)>;
+
+/// What was asked, and under which conditions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Study {
+    /// Name of the experiment.
+    pub name: String,
+    /// What it asks, in a sentence; may be empty.
+    pub question: String,
+    /// What it varies besides the seed, in the file's order.
+    pub axes: Vec<Axis>,
+    /// The point that costs are relative to.
+    pub reference: Coordinates,
+    /// The quantity held equal: `parameters`, `macs` or `activations`.
+    pub held: Option<String>,
+    /// Name of the data set.
+    pub data: String,
+    /// Epochs of training, where all trials have equally many.
+    pub epochs: Option<usize>,
+    /// Test images that an accuracy is counted over, where known.
+    pub test_images: Option<u64>,
+    /// Name of the experiment file.
+    pub file: String,
+    /// Text of the experiment file.
+    pub text: String,
+    /// Where the runs happened: everything in which they may differ without meaning to.
+    pub environment: Vec<Fact>,
+}
+
+/// Something that runs wrote down about where they happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is: `processor`, `command`.
+    pub name: String,
+    /// Its values, each once, in the order of the runs. More than one is a difference between runs.
+    pub values: Vec<String>,
+}
+
+/// Something that a study varies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Axis {
+    /// The key: `segments`, `training.weight-decay`.
+    pub name: String,
+    /// Its values as text, in the file's order.
+    pub values: Vec<String>,
+}
+
+/// How a run stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunOutcome {
+    /// Trained and tested.
+    Finished,
+    /// Its loss stopped being finite.
+    Diverged {
+        /// The step at which it did.
+        step: u64,
+    },
+    /// It could not be carried out.
+    Failed {
+        /// Why.
+        message: String,
+    },
+    /// It was started, but is still running or was cut off.
+    Unfinished {
+        /// Epochs that it has written down.
+        epochs: u64,
+    },
+    /// It was not started.
+    Missing,
+}
+
+impl RunOutcome {
+    /// One word for tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Diverged { .. } => "diverged",
+            Self::Failed { .. } => "failed",
+            Self::Unfinished { .. } => "unfinished",
+            Self::Missing => "missing",
+        }
+    }
+
+    /// What became of the run, in words that follow its name.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Finished => "finished".to_owned(),
+            Self::Diverged { step } => format!("diverged: the loss stopped being finite at step {step}"),
+            Self::Failed { message } => format!("failed: {message}"),
+            Self::Unfinished { epochs } => {
+                format!("unfinished after {}: still running, or cut off", count(*epochs as usize, "epoch"))
+            }
+            Self::Missing => "not started".to_owned(),
+        }
+    }
+}
+
+/// What a network costs, forward, an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Costs {
+    /// Trained values.
+    pub parameters: u64,
+    /// Multiply-adds.
+    pub macs: u64,
+    /// Outputs of convolutions and dense layers.
+    pub activations: u64,
+}
+
+/// A row of a run's learning curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Epoch {
+    /// Epochs done, from 1.
+    pub epoch: u64,
+    /// Gradient descent steps done.
+    pub step: u64,
+    /// Mean training loss of the epoch.
+    pub train_loss: f64,
+    /// Training accuracy of the epoch.
+    pub train_accuracy: f64,
+    /// Validation accuracy, of the averaged weights where they are kept.
+    pub validation_accuracy: Option<f64>,
+}
+
+/// One run: a point with a seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    /// Name of the run: the hash of its record.
+    pub id: String,
+    /// Its point.
+    pub point: Coordinates,
+    /// Its seed.
+    pub seed: u64,
+    /// How it stands.
+    pub outcome: RunOutcome,
+    /// Decoupling level of its network, 0 to 1.
+    pub level: f64,
+    /// Width that the budget chose.
+    pub width: Option<f64>,
+    /// Cost of its network.
+    pub costs: Costs,
+    /// Test accuracy of the last weights, 0 to 1.
+    pub raw_accuracy: Option<f64>,
+    /// Test accuracy of the averaged weights.
+    pub averaged_accuracy: Option<f64>,
+    /// Steps trained.
+    pub steps: Option<u64>,
+    /// Seconds of training, without evaluation.
+    pub train_secs: Option<f64>,
+    /// Training images a second.
+    pub images_per_sec: Option<f64>,
+    /// Peak memory of the process while it ran.
+    pub peak_bytes: Option<u64>,
+    /// A row an epoch.
+    pub epochs: Vec<Epoch>,
+}
+
+impl RunRow {
+    /// The accuracy that stands for the run: of the averaged weights where they were kept, else of the last
+    /// ones; `None` unless the run finished.
+    pub fn accuracy(&self) -> Option<f64> {
+        let value = self.averaged_accuracy.or(self.raw_accuracy)?;
+        (self.outcome == RunOutcome::Finished && value.is_finite()).then_some(value)
+    }
+}
+
+/// A point in words: `8 segments, order = spatial-first`; `base` where nothing is varied.
+pub fn label(point: &[(String, String)]) -> String {
+    let words: Vec<String> = point
+        .iter()
+        .map(|(axis, value)| match (axis.as_str(), value.as_str()) {
+            ("segments", "1") => "1 segment".to_owned(),
+            ("segments", count) if count.parse::<u64>().is_ok() => format!("{count} segments"),
+            ("segments", other) => other.to_owned(),
+            _ => format!("{axis} = {value}"),
+        })
+        .collect();
+    if words.is_empty() { "base".to_owned() } else { words.join(", ") }
+}

@@ -1,0 +1,156 @@
+//! What the seeds of a point say together.
+
+use std::collections::BTreeMap;
+
+use super::CONFIDENCE;
+use super::study::{Coordinates, Costs, Epoch, RunRow, label};
+use crate::statistics::{Interval, bca_interval, mean, sd, t_interval};
+
+/// Mean and extremes over seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// The lowest seed.
+    pub low: f64,
+    /// The highest seed.
+    pub high: f64,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Option<Self> {
+        let extreme = |pick: fn(f64, f64) -> f64| values.iter().copied().reduce(pick);
+        let finite = values.iter().all(|value| value.is_finite());
+        Some(Self {
+            mean: mean(values).filter(|_| finite)?,
+            low: extreme(f64::min)?,
+            high: extreme(f64::max)?,
+        })
+    }
+}
+
+/// An epoch of a point's learning curve over its finished seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// Epochs done, from 1.
+    pub epoch: u64,
+    /// Gradient descent steps done.
+    pub step: u64,
+    /// Training loss.
+    pub train_loss: Option<Spread>,
+    /// Training accuracy.
+    pub train_accuracy: Option<Spread>,
+    /// Validation accuracy, where images were held out.
+    pub validation_accuracy: Option<Spread>,
+}
+
+/// What all seeds of a point say together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointSummary {
+    /// The point.
+    pub point: Coordinates,
+    /// The point in words: `8 segments, order = spatial-first`.
+    pub label: String,
+    /// Decoupling level, 0 to 1.
+    pub level: f64,
+    /// Width that the budget chose.
+    pub width: Option<f64>,
+    /// Cost of the network.
+    pub costs: Costs,
+    /// Seed and accuracy of each finished run.
+    pub accuracies: Vec<(u64, f64)>,
+    /// Runs that diverged; they count in no mean.
+    pub diverged: usize,
+    /// Runs that failed.
+    pub failed: usize,
+    /// Runs not yet done.
+    pub missing: usize,
+    /// Mean test accuracy, 0 to 1.
+    pub mean: Option<f64>,
+    /// Standard deviation over seeds; `None` for fewer than two.
+    pub sd: Option<f64>,
+    /// Student's interval of the mean at [`CONFIDENCE`]; `None` for fewer than two seeds.
+    pub interval: Option<Interval>,
+    /// Bootstrap interval of the mean ([`bca_interval`]) at [`CONFIDENCE`]; too narrow for few seeds.
+    pub bootstrap: Option<Interval>,
+    /// Probability to be the best, by bootstrap over seeds.
+    pub probability_best: Option<f64>,
+    /// Mean seconds of training.
+    pub train_secs: Option<f64>,
+    /// Mean steps of training.
+    pub steps: Option<f64>,
+    /// Mean training images a second.
+    pub images_per_sec: Option<f64>,
+    /// Learning curve over the finished seeds.
+    pub curve: Vec<CurvePoint>,
+}
+
+impl PointSummary {
+    /// Value on an axis.
+    pub fn value(&self, axis: &str) -> Option<&str> {
+        self.point.iter().find(|(name, _)| name == axis).map(|(_, value)| value.as_str())
+    }
+
+    /// Mean seconds of a training step.
+    pub fn step_secs(&self) -> Option<f64> {
+        Some(self.train_secs? / self.steps.filter(|steps| *steps > 0.0)?)
+    }
+
+    /// Finished runs.
+    pub fn finished(&self) -> usize {
+        self.accuracies.len()
+    }
+}
+
+pub(super) fn summarise_point(group: &[&RunRow]) -> PointSummary {
+    let first = group[0];
+    let finished: Vec<&RunRow> = group.iter().copied().filter(|run| run.accuracy().is_some()).collect();
+    let accuracies: Vec<(u64, f64)> =
+        finished.iter().filter_map(|run| Some((run.seed, run.accuracy()?))).collect();
+    let values: Vec<f64> = accuracies.iter().map(|(_, accuracy)| *accuracy).collect();
+    let count = |word| group.iter().filter(|run| run.outcome.word() == word).count();
+    let mean_of = |value: fn(&RunRow) -> Option<f64>| {
+        mean(&finished.iter().filter_map(|run| value(run)).collect::<Vec<_>>())
+    };
+    PointSummary {
+        point: first.point.clone(),
+        label: label(&first.point),
+        level: first.level,
+        width: first.width,
+        costs: first.costs,
+        diverged: count("diverged"),
+        failed: count("failed"),
+        missing: count("missing") + count("unfinished"),
+        mean: mean(&values),
+        sd: sd(&values),
+        interval: t_interval(&values, CONFIDENCE),
+        bootstrap: bca_interval(&values, CONFIDENCE),
+        probability_best: None,
+        train_secs: mean_of(|run| run.train_secs),
+        steps: mean_of(|run| run.steps.map(|steps| steps as f64)),
+        images_per_sec: mean_of(|run| run.images_per_sec),
+        curve: curve(&finished),
+        accuracies,
+    }
+}
+
+/// The learning curve of a point: one row an epoch.
+fn curve(finished: &[&RunRow]) -> Vec<CurvePoint> {
+    let mut epochs: BTreeMap<u64, Vec<&Epoch>> = BTreeMap::new();
+    for row in finished.iter().flat_map(|run| &run.epochs) {
+        epochs.entry(row.epoch).or_default().push(row);
+    }
+    let point = |(epoch, rows): (u64, Vec<&Epoch>)| {
+        let spread = |value: fn(&Epoch) -> Option<f64>| {
+            Spread::of(&rows.iter().filter_map(|row| value(row)).collect::<Vec<_>>())
+        };
+        CurvePoint {
+            epoch,
+            step: rows.iter().map(|row| row.step).max().unwrap_or(0),
+            train_loss: spread(|row| Some(row.train_loss)),
+            train_accuracy: spread(|row| Some(row.train_accuracy)),
+            validation_accuracy: spread(|row| row.validation_accuracy),
+        }
+    };
+    epochs.into_iter().map(point).collect()
+}

@@ -1,0 +1,203 @@
+//! Test accuracy against what a network costs, a panel a cost, with the points that none beats.
+
+use crate::analysis::{Analysis, PointSummary};
+use crate::numbers::{percent, seconds, short_count};
+
+use super::axis::{Frame, LABEL, TICK, decimals, padded, round_values, wrapped};
+use super::canvas::{Anchor, Canvas, Marker, Style};
+use super::font::text_width;
+use super::headline::{TITLE, WIDTH, accuracy_range, head, head_height};
+use super::palette::{Colour, FAINT, INK, ordered};
+use super::series::{SEGMENTS, Series, series};
+
+const HEIGHT: f64 = 270.0;
+const LEFT: f64 = 64.0;
+const GAP: f64 = 26.0;
+const RIGHT: f64 = 20.0;
+
+/// One panel: the name of a cost, its value and how a value is written.
+type Panel = (&'static str, fn(&PointSummary) -> Option<f64>, fn(f64) -> String);
+
+const PANELS: [Panel; 3] = [
+    ("parameters", |point| Some(point.costs.parameters as f64), |value| short_count(value as u64)),
+    ("multiply-adds an image", |point| Some(point.costs.macs as f64), |value| short_count(value as u64)),
+    ("step time (ms)", |point| point.step_secs().map(|secs| 1e3 * secs), seconds),
+];
+
+/// A point as a panel shows it.
+struct Dot<'a> {
+    cost: f64,
+    mean: f64,
+    point: &'a PointSummary,
+    marker: Marker,
+    colour: Colour,
+}
+
+/// Draws the panels, if at least two points have finished runs.
+pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
+    let lines = series(analysis);
+    let finished = analysis.points.iter().filter(|point| point.mean.is_some()).count();
+    if finished < 2 {
+        return None;
+    }
+    let title = wrapped("Accuracy against cost", WIDTH - 40.0, TITLE, true);
+    let mut subtitle = vec![format!(
+        "{} · a stepped line joins the points that are beaten by none as cheap",
+        analysis.study.name
+    )];
+    if lines.len() > 1 {
+        subtitle.push("the colour is the decoupling level, from dark (0) to bright (1)".to_owned());
+    }
+    let keys = if lines.len() > 1 { 30.0 } else { 0.0 };
+    let top = head_height(&title, &subtitle) + keys + 34.0;
+    let mut canvas = Canvas::new(
+        WIDTH,
+        top + HEIGHT + 62.0,
+        "Test accuracy against parameters, multiply-adds and step time.",
+    );
+    head(&mut canvas, &title, &subtitle);
+    if keys > 0.0 {
+        draw_keys(&mut canvas, &lines, top - 46.0);
+    }
+    let each = (WIDTH - LEFT - RIGHT - 2.0 * GAP) / 3.0;
+    for (k, panel) in PANELS.iter().enumerate() {
+        let left = LEFT + (each + GAP) * k as f64;
+        let dots = dots(&lines, panel.1);
+        let costs = dots.iter().map(|dot| dot.cost);
+        let middle = costs.clone().sum::<f64>() / dots.len().max(1) as f64;
+        let frame = Frame {
+            left,
+            right: left + each,
+            top,
+            bottom: top + HEIGHT,
+            x: padded(costs, 0.02 * middle.abs().max(1e-9), 0.12),
+            y: accuracy_range(analysis),
+        };
+        draw_panel(&mut canvas, &frame, panel, dots, k == 0);
+    }
+    Some(canvas)
+}
+
+fn dots<'a>(lines: &[Series<'a>], cost: fn(&PointSummary) -> Option<f64>) -> Vec<Dot<'a>> {
+    let all = lines.iter().flat_map(|line| line.points.iter().map(move |(_, point)| (line, *point)));
+    let several = lines.len() > 1;
+    let mut dots: Vec<Dot<'_>> = all
+        .filter_map(|(line, point)| {
+            let level = (1000.0 * point.level).round().clamp(0.0, 1000.0) as usize;
+            let colour = if several { ordered(level, 1001) } else { line.colour };
+            Some(Dot { cost: cost(point)?, mean: point.mean?, point, marker: line.marker, colour })
+        })
+        .collect();
+    // The cheapest first; of equally cheap ones, the best first.
+    dots.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(b.mean.total_cmp(&a.mean)));
+    dots
+}
+
+/// Which mark is which line.
+fn draw_keys(canvas: &mut Canvas, lines: &[Series<'_>], y: f64) {
+    let mut x = LEFT;
+    for line in lines {
+        let width = 30.0 + text_width(&line.label, TICK, false);
+        if x + width > WIDTH {
+            break;
+        }
+        canvas.mark(line.marker, (x + 5.0, y), 4.5, FAINT);
+        canvas.text(&line.label, (x + 15.0, y), Style::new(TICK, Anchor::Start));
+        x += width;
+    }
+}
+
+fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'_>>, is_first: bool) {
+    let digits = decimals(frame.y, 6);
+    frame.draw_rows(canvas, 6, |value| if is_first { format!("{value:.digits$}") } else { String::new() });
+    if is_first {
+        frame.name_rows(canvas, "test accuracy (%)", 48.0);
+    }
+    let mut last = String::new();
+    for value in round_values(frame.x, 3) {
+        let (x, text) = (frame.across(value), (panel.2)(value));
+        let half = text_width(&text, TICK, false) / 2.0;
+        // A number beyond the panel's edge could meet one of the next panel.
+        if text == last || x - half < frame.left - GAP / 3.0 || x + half > frame.right + GAP / 3.0 {
+            continue;
+        }
+        canvas.line(vec![(x, frame.bottom), (x, frame.bottom + 5.0)], INK, 1.0, 0.0);
+        canvas.text(&text, (x, frame.bottom + 17.0), Style::new(TICK, Anchor::Middle).coloured(FAINT));
+        last = text;
+    }
+    let middle = (frame.left + frame.right) / 2.0;
+    canvas.text(panel.0, (middle, frame.bottom + 40.0), Style::new(LABEL, Anchor::Middle));
+
+    let front = front(&dots);
+    let mut steps: Vec<(f64, f64)> = Vec::new();
+    for dot in front.iter().map(|&index| &dots[index]) {
+        let place = frame.place(dot.cost, 100.0 * dot.mean);
+        steps.push((place.0, steps.last().map_or(frame.bottom, |last| last.1)));
+        steps.push(place);
+    }
+    steps.extend(steps.last().map(|last| (frame.right, last.1)));
+    // Names keep off lines, intervals and marks.
+    let thin =
+        |a: (f64, f64), b: (f64, f64)| [a.0.min(b.0), a.0.max(b.0), a.1.min(b.1) - 1.0, a.1.max(b.1) + 1.0];
+    let mut taken: Vec<[f64; 4]> = steps.windows(2).map(|pair| thin(pair[0], pair[1])).collect();
+    canvas.line(steps, FAINT, 1.5, 0.0);
+
+    for dot in &dots {
+        let (x, y) = frame.place(dot.cost, 100.0 * dot.mean);
+        if let Some(interval) = dot.point.interval {
+            let ends = [interval.low, interval.high].map(|end| frame.inside(100.0 * end));
+            canvas.line(vec![(x, ends[0]), (x, ends[1])], dot.colour, 1.0, 0.0);
+            taken.push(thin((x, ends[0]), (x, ends[1])));
+        }
+        taken.push([x - 6.0, x + 6.0, y - 6.0, y + 6.0]);
+    }
+    for dot in &dots {
+        let place = frame.place(dot.cost, 100.0 * dot.mean);
+        let says =
+            format!("{}: {} %, {} {}", dot.point.label, percent(dot.mean), (panel.2)(dot.cost), panel.0);
+        canvas.datum(dot.marker, place, 5.0, dot.colour, 1.0, says);
+    }
+    for dot in &dots {
+        name(canvas, frame, dot, &mut taken);
+    }
+}
+
+/// Writes the segments beside a dot, on the side that is free; where none is, the dot goes without.
+fn name(canvas: &mut Canvas, frame: &Frame, dot: &Dot<'_>, taken: &mut Vec<[f64; 4]>) {
+    let Some(text) = dot.point.value(SEGMENTS).or(dot.point.point.first().map(|(_, value)| value.as_str()))
+    else {
+        return;
+    };
+    let (x, y) = frame.place(dot.cost, 100.0 * dot.mean);
+    let width = text_width(text, TICK, false);
+    let (right, left) = (7.0, -7.0 - width);
+    let sides = [(right, 0.0), (left, 0.0), (left, -10.0), (right, -10.0), (right, 10.0), (left, 10.0)];
+    for (across, down) in sides {
+        let area = [x + across, x + across + width, y + down - 6.5, y + down + 6.5];
+        let is_inside = area[0] >= frame.left
+            && area[1] <= frame.right + 16.0
+            && area[2] >= frame.top - 12.0
+            && area[3] <= frame.bottom;
+        let is_free = taken.iter().all(|other| {
+            area[1] <= other[0] || other[1] <= area[0] || area[3] <= other[2] || other[3] <= area[2]
+        });
+        if is_inside && is_free {
+            taken.push(area);
+            canvas.text(text, (x + across, y + down), Style::new(TICK, Anchor::Start));
+            return;
+        }
+    }
+}
+
+/// Indices of the dots that none as cheap beats, from cheap to dear. `dots` are sorted by cost.
+fn front(dots: &[Dot<'_>]) -> Vec<usize> {
+    let mut best = f64::NEG_INFINITY;
+    let mut front = Vec::new();
+    for (index, dot) in dots.iter().enumerate() {
+        if dot.mean > best {
+            best = dot.mean;
+            front.push(index);
+        }
+    }
+    front
+}

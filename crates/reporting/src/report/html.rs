@@ -1,0 +1,127 @@
+//! `report.html`.
+
+use maud::{Markup, PreEscaped, html};
+
+use super::page::{inline_code, page, table};
+use super::runs::runs;
+use super::tables;
+use crate::analysis::{Analysis, RunOutcome, RunRow, label};
+use crate::figures::{self, Figure, Setting};
+use crate::numbers::{count, duration};
+
+/// The report as one HTML page that loads nothing. The same analysis gives the same bytes.
+pub fn html(analysis: &Analysis) -> String {
+    let study = &analysis.study;
+    let mut figures = figures::all(analysis).into_iter();
+    let headline = figures.next();
+    let body = html! {
+        header {
+            p class="eyebrow" { "decouple · " (study.name) }
+            h1 { (if study.question.is_empty() { &study.name } else { &study.question }) }
+            (verdict(analysis))
+            p class="facts" { (super::page::facts(analysis)) }
+        }
+        main {
+            @if let Some(figure) = &headline { (drawing(figure)) }
+            @for part in tables::all(analysis) { section { (table(&part)) } }
+            @for figure in figures { section { (drawing(&figure)) } }
+            (costs(analysis))
+            (trouble(analysis))
+            section {
+                h2 { "Runs" }
+                p { "A row a run, finished or not; also in " code { "runs.csv" } ", at full precision." }
+                (runs(analysis))
+            }
+            (origin(analysis))
+        }
+    };
+    page(&format!("{} · decouple", study.name), &analysis.verdict.to_string(), "", body).into_string()
+}
+
+fn verdict(analysis: &Analysis) -> Markup {
+    let sentences = &analysis.verdict.sentences;
+    html! {
+        div class="verdict" {
+            @if let Some(first) = sentences.first() { p { strong { (first) } } }
+            @for sentence in sentences.iter().skip(1) { p { (sentence) } }
+        }
+    }
+}
+
+fn drawing(figure: &Figure) -> Markup {
+    html! {
+        figure id=(figure.name) {
+            div class="scroll" { (PreEscaped(figure.canvas.svg(Setting::Page))) }
+            figcaption {
+                (figure.caption) " "
+                a href=(format!("figures/{}.svg", figure.name)) { "SVG" } ", "
+                a href=(format!("figures/{}.png", figure.name)) { "PNG" }
+            }
+        }
+    }
+}
+
+/// What all of it took.
+fn costs(analysis: &Analysis) -> Markup {
+    let secs: f64 = analysis.runs.iter().filter_map(|run| run.train_secs).sum();
+    let peak = analysis.runs.iter().filter_map(|run| run.peak_bytes).max();
+    let trained = analysis.runs.iter().filter(|run| run.train_secs.is_some()).count();
+    html! {
+        section {
+            h2 { "Cost" }
+            p {
+                (count(trained, "run")) " trained for " (duration(secs)) " in all, evaluation not counted"
+                @if let Some(bytes) = peak { "; at most " (format!("{:.0}", bytes as f64 / 1048576.0)) " MiB of memory" }
+                "."
+            }
+        }
+    }
+}
+
+/// Runs that diverged, failed or were cut off, and what could not be read.
+fn trouble(analysis: &Analysis) -> Markup {
+    let lost: Vec<&RunRow> = (analysis.runs.iter())
+        .filter(|run| !matches!(run.outcome, RunOutcome::Finished | RunOutcome::Missing))
+        .collect();
+    html! {
+        section {
+            h2 { "Failures" }
+            @if lost.is_empty() && analysis.problems.is_empty() {
+                p { "None: every run that was started is finished and could be read." }
+            } @else {
+                ul {
+                    @for run in lost {
+                        li {
+                            (label(&run.point)) ", seed " (run.seed) " (" code { (run.id) } "): " (run.outcome.sentence())
+                        }
+                    }
+                    @for problem in &analysis.problems { li { (inline_code(problem)) } }
+                }
+            }
+        }
+    }
+}
+
+/// Where it comes from: the command, the environment, the experiment file.
+fn origin(analysis: &Analysis) -> Markup {
+    let study = &analysis.study;
+    html! {
+        section {
+            h2 { "How it was made" }
+            dl {
+                @for fact in &study.environment {
+                    dt { (fact.name) }
+                    @for value in &fact.values {
+                        dd { @if fact.name == "command" { code { (value) } } @else { (value) } }
+                    }
+                }
+            }
+            @if !study.text.is_empty() {
+                details {
+                    summary { "The experiment file" }
+                    pre { code { (study.text) } }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `index.html` over all experiments, and the card that each leaves for it.
+
+use maud::html;
+use serde::{Deserialize, Serialize};
+
+use super::page::{facts, page};
+use crate::analysis::Analysis;
+
+/// `card.json`: what the index shows of an experiment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Name of the experiment and of its folder.
+    pub name: String,
+    /// What it asks.
+    pub question: String,
+    /// The answer, a sentence an item.
+    pub verdict: Vec<String>,
+    /// Data, budget, points, runs.
+    pub facts: String,
+}
+
+impl Card {
+    /// The card of an analysis.
+    pub fn of(analysis: &Analysis) -> Self {
+        Self {
+            name: analysis.study.name.clone(),
+            question: analysis.study.question.clone(),
+            verdict: analysis.verdict.sentences.clone(),
+            facts: facts(analysis),
+        }
+    }
+}
+
+const STYLE: &str = "
+.card { display: grid; grid-template-columns: minmax(0, 17rem) minmax(0, 1fr); gap: 1.5rem; padding: 1.5rem 0;
+  border-top: 1px solid var(--line); }
+.card h2 { margin: 0 0 .3rem; }
+.card img { width: 100%; height: auto; border-radius: 6px; background: #fff; }
+@media (max-width: 40rem) { .card { grid-template-columns: minmax(0, 1fr); } }
+";
+
+/// The page over all experiments: a question, its answer and its figure for each of `cards`, in their order.
+/// `problems` are what could not be read, each in a sentence.
+pub fn index(cards: &[Card], problems: &[String]) -> String {
+    let body = html! {
+        header {
+            p class="eyebrow" { "decouple" }
+            h1 { "How far should a convolutional network decouple cross-channel from spatial correlations?" }
+        }
+        main {
+            @if cards.is_empty() { p { "No experiment has a report yet." } }
+            @for card in cards {
+                @let report = format!("{}/report.html", card.name);
+                article class="card" {
+                    a href=(report) {
+                        img src=(format!("{}/figures/accuracy-vs-decoupling.svg", card.name))
+                            alt=(format!("Accuracy against decoupling level, {}", card.name)) loading="lazy";
+                    }
+                    div {
+                        h2 { a href=(report) { (card.name) } }
+                        @if !card.question.is_empty() { p { (card.question) } }
+                        p { @for sentence in card.verdict.iter().take(2) { strong { (sentence) " " } } }
+                        p class="facts" { (card.facts) }
+                    }
+                }
+            }
+            @if !problems.is_empty() {
+                h2 { "Not shown" }
+                ul { @for problem in problems { li { (problem) } } }
+            }
+        }
+    };
+    page("decouple: all experiments", "Every experiment, its question and its answer.", STYLE, body)
+        .into_string()
+}

@@ -1,0 +1,69 @@
+//! `report.md`: the report for places that render Markdown, such as repositories.
+
+use std::fmt::Write;
+
+use super::page::facts;
+use super::tables::{self, Table};
+use crate::analysis::Analysis;
+use crate::figures;
+
+/// The report as Markdown, with figures by their path relative to the results folder. The table of runs is
+/// left to `runs.csv`. The same analysis gives the same bytes.
+pub fn markdown(analysis: &Analysis) -> String {
+    let study = &analysis.study;
+    let mut text =
+        format!("# {}\n\n", escaped(if study.question.is_empty() { &study.name } else { &study.question }));
+    for (k, sentence) in analysis.verdict.sentences.iter().enumerate() {
+        let mark = if k == 0 { "**" } else { "" };
+        let _ = writeln!(text, "{mark}{}{mark}", escaped(sentence));
+    }
+    let _ = writeln!(text, "\n{}\n", escaped(&facts(analysis)));
+    let figures = figures::all(analysis);
+    let image = |figure: &figures::Figure| format!("![{}](figures/{}.svg)\n\n", figure.caption, figure.name);
+    text.extend(figures.first().map(image));
+    tables::all(analysis).iter().for_each(|part| text += &table(part));
+    text.extend(figures.iter().skip(1).map(image));
+    if !analysis.problems.is_empty() {
+        text += "## Failures\n\n";
+        for problem in &analysis.problems {
+            // A message of several lines keeps them as an indented block.
+            let _ = writeln!(text, "- {}", escaped(problem).replace('\n', "\n  "));
+        }
+        text.push('\n');
+    }
+    text += "## How it was made\n\n";
+    for fact in &study.environment {
+        let mark = if fact.name == "command" { "`" } else { "" };
+        let values: Vec<String> = fact.values.iter().map(|value| format!("{mark}{value}{mark}")).collect();
+        let _ = writeln!(text, "- {}: {}", fact.name, values.join("; "));
+    }
+    text += "\nEvery run is in [runs.csv](runs.csv), every point in [summary.csv](summary.csv).\n";
+    text
+}
+
+fn table(table: &Table) -> String {
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let mut text = format!("## {}\n\n{}\n\n", escaped(&table.title), escaped(&table.note));
+    text += &line(table.columns.iter().map(|(name, _)| escaped(name)).collect());
+    text += &line(
+        table.columns.iter().map(|(_, is_number)| if *is_number { "---:" } else { "---" }.into()).collect(),
+    );
+    for (k, row) in table.rows.iter().enumerate() {
+        let mark = if table.highlight == Some(k) { "**" } else { "" };
+        text += &line(row.iter().map(|cell| format!("{mark}{}{mark}", escaped(cell))).collect());
+    }
+    text.push('\n');
+    text
+}
+
+/// Text in which no letter means anything to Markdown.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if "\\`*_[]<>|#".contains(letter) {
+            safe.push('\\');
+        }
+        safe.push(letter);
+    }
+    safe
+}

@@ -1,0 +1,18 @@
+//! The report of an experiment: an HTML page, its Markdown twin, LaTeX tables, and a page over all experiments.
+//!
+//! What they say is the same, so the tables are made once and only rendered here. The HTML page
+//! is one file that loads nothing: figures are inline SVG, the font is inside, the script only filters and
+//! sorts the table of runs.
+
+mod html;
+mod index;
+mod latex;
+mod markdown;
+mod page;
+mod runs;
+mod tables;
+
+pub use html::html;
+pub use index::{Card, index};
+pub use latex::latex;
+pub use markdown::markdown;

@@ -1,0 +1,121 @@
+//! What all pages share: head, style, font, script, and how a table is rendered.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::tables::Table;
+use crate::analysis::{Analysis, PointSummary};
+use crate::figures::font;
+use crate::numbers::count;
+
+const STYLE: &str = include_str!("../../assets/report.css");
+const SCRIPT: &str = include_str!("../../assets/report.js");
+
+/// A whole page. `description` is what a list of pages shows of it; `style` is added to that of all pages.
+pub(super) fn page(title: &str, description: &str, style: &str, body: Markup) -> Markup {
+    // Nothing may be loaded, whatever is written below.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src 'self'; \
+                  font-src data:";
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="description" content=(description);
+                title { (title) }
+                style { (PreEscaped(fonts())) (PreEscaped(STYLE)) (PreEscaped(style)) }
+            }
+            body {
+                (body)
+                footer { p { "Made by decouple " (env!("CARGO_PKG_VERSION")) " from the runs beside this file." } }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+}
+
+/// The embedded font as rules of a style sheet.
+fn fonts() -> String {
+    let rule = |(weight, file): (u32, &[u8])| {
+        format!(
+            "@font-face{{font-family:Inter;font-weight:{weight};src:url(data:font/otf;base64,{})}}\n",
+            base64(file)
+        )
+    };
+    [(400, font::REGULAR), (600, font::SEMI_BOLD)].map(rule).concat()
+}
+
+/// Bytes as text: RFC 4648, section 4.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let byte = |k: usize| u32::from(three.get(k).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for k in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * k) & 63) as usize];
+            text.push(if k <= three.len() { char::from(letter) } else { '=' });
+        }
+    }
+    text
+}
+
+/// A table with its title and its note; wide ones scroll by themselves.
+pub(super) fn table(table: &Table) -> Markup {
+    html! {
+        h2 { (table.title) }
+        p { (table.note) }
+        div class="scroll" {
+            table {
+                thead { tr {
+                    @for (name, is_number) in &table.columns {
+                        th scope="col" class=[is_number.then_some("number")] { (name) }
+                    }
+                } }
+                tbody {
+                    @for (k, row) in table.rows.iter().enumerate() {
+                        tr class=[(table.highlight == Some(k)).then_some("best")] {
+                            @for (cell, (_, is_number)) in row.iter().zip(&table.columns) {
+                                td class=[is_number.then_some("number")] { (cell) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// "fashion-mnist · equal parameters · 6 points, 18 of 18 runs finished · 8 epochs · 2000 test images"
+pub(super) fn facts(analysis: &Analysis) -> String {
+    let study = &analysis.study;
+    let finished: usize = analysis.points.iter().map(PointSummary::finished).sum();
+    let points = count(analysis.points.len(), "point");
+    let facts = [
+        Some(study.data.clone()).filter(|data| !data.is_empty()),
+        Some(study.held.as_ref().map_or("equal width".to_owned(), |held| format!("equal {held}"))),
+        Some(format!("{points}, {finished} of {} finished", count(analysis.runs.len(), "run"))),
+        study.epochs.map(|epochs| count(epochs, "epoch")),
+        study.test_images.map(|images| format!("{images} test images")),
+    ];
+    facts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+/// A message of several lines keeps them.
+pub(super) fn inline_code(message: &str) -> Markup {
+    html! { @if message.contains('\n') { pre { (message) } } @else { (message) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base64;
+
+    #[test]
+    fn base64_is_that_of_the_standard() {
+        // RFC 4648, section 10.
+        let texts = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|text| base64(text.as_bytes()));
+        assert_eq!(texts, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"]);
+    }
+}

@@ -1,0 +1,112 @@
+//! The table of runs, which the page's script filters and sorts.
+
+use maud::{Markup, html};
+
+use crate::analysis::{Analysis, RunOutcome, RunRow};
+use crate::numbers::{seconds, short_count};
+
+/// A cell: what is read, and what it is sorted by where that is a number.
+struct Cell {
+    text: String,
+    key: Option<f64>,
+}
+
+impl Cell {
+    fn words(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { key: text.parse().ok(), text }
+    }
+
+    fn number(value: Option<f64>, text: impl Fn(f64) -> String) -> Self {
+        Self { text: value.map_or(String::new(), text), key: value }
+    }
+}
+
+/// The runs with a filter for each axis, one for outcomes and one for any text. Without its script it is a
+/// plain table.
+pub(super) fn runs(analysis: &Analysis) -> Markup {
+    let axes = &analysis.study.axes;
+    let columns: Vec<&str> = axes
+        .iter()
+        .map(|axis| axis.name.as_str())
+        .chain(["seed", "outcome", "accuracy %", "raw %", "averaged %", "parameters", "MACs", "steps"])
+        .chain(["train s", "images/s", "peak MiB", "id"])
+        .collect();
+    html! {
+        form class="filters" hidden {
+            @for (column, axis) in axes.iter().enumerate() {
+                (select(column, &axis.name, &distinct(analysis, |run| value(run, &axis.name))))
+            }
+            (select(axes.len() + 1, "outcome", &distinct(analysis, |run| run.outcome.word().to_owned())))
+            label { "contains " input type="search" name="text" size="12"; }
+            output {}
+        }
+        div class="scroll" {
+            table class="runs" {
+                thead { tr {
+                    @for (k, column) in columns.iter().enumerate() {
+                        th scope="col" class=[(k >= axes.len() + 2 && k + 1 < columns.len()).then_some("number")] {
+                            (column)
+                        }
+                    }
+                } }
+                tbody { @for run in &analysis.runs { (row(analysis, run)) } }
+            }
+        }
+    }
+}
+
+fn select(column: usize, name: &str, values: &[String]) -> Markup {
+    html! {
+        label {
+            (name) " "
+            select data-column=(column) {
+                option value="" { "all" }
+                @for value in values { option { (value) } }
+            }
+        }
+    }
+}
+
+fn distinct(analysis: &Analysis, of: impl Fn(&RunRow) -> String) -> Vec<String> {
+    let mut values: Vec<String> = Vec::new();
+    for value in analysis.runs.iter().map(of) {
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    values
+}
+
+fn value(run: &RunRow, axis: &str) -> String {
+    run.point.iter().find(|(name, _)| name == axis).map_or(String::new(), |(_, value)| value.clone())
+}
+
+fn row(analysis: &Analysis, run: &RunRow) -> Markup {
+    let percent = |share: Option<f64>| Cell::number(share, |share| format!("{:.2}", 100.0 * share));
+    let axes = analysis.study.axes.iter().map(|axis| match axis.name.as_str() {
+        // Sorted along the spectrum, so that "per-channel" is the last.
+        "segments" => Cell { text: value(run, "segments"), key: Some(run.level) },
+        name => Cell::words(value(run, name)),
+    });
+    let words = [Cell::words(run.seed.to_string()), Cell::words(run.outcome.word())];
+    let numbers = [
+        percent(run.accuracy()),
+        percent(run.raw_accuracy),
+        percent(run.averaged_accuracy),
+        Cell::number(Some(run.costs.parameters as f64), |n| short_count(n as u64)),
+        Cell::number(Some(run.costs.macs as f64), |n| short_count(n as u64)),
+        Cell::number(run.steps.map(|steps| steps as f64), |steps| steps.to_string()),
+        Cell::number(run.train_secs, seconds),
+        Cell::number(run.images_per_sec, seconds),
+        Cell::number(run.peak_bytes.map(|bytes| bytes as f64), |bytes| format!("{:.0}", bytes / 1048576.0)),
+    ];
+    let is_lost = matches!(run.outcome, RunOutcome::Diverged { .. } | RunOutcome::Failed { .. });
+    html! {
+        tr class=[is_lost.then_some("lost")] {
+            @for cell in axes.chain(words) { td data-key=[cell.key] { (cell.text) } }
+            @for cell in numbers { td class="number" data-key=[cell.key] { (cell.text) } }
+            td { code { (run.id) } }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! From runs on disk to a report: everything is shown, whatever state the runs are in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use decouple_experiment::{Ledger, Overrides, Sweep, parse};
+use decouple_reporting::analysis::RunOutcome;
+use decouple_reporting::{Analysis, analyse, terminal_table, write, write_events, write_index, write_latex};
+
+mod made_up;
+
+const SWEEP: &str = "# Which one?
+
+[experiment]
+name = \"small\"
+
+[axes]
+segments = [1, 4, \"per-channel\"]
+intermediate = [\"none\", \"relu\"]
+seed = [0, 1, 2]
+
+[trial.training]
+epochs = 3
+";
+
+struct Place {
+    folder: tempfile::TempDir,
+    sweep: Sweep,
+    ledger: Ledger,
+}
+
+fn filled() -> Place {
+    let folder = tempfile::tempdir().unwrap();
+    let sweep = parse(SWEEP, "experiments/small.toml", &Overrides::default()).unwrap();
+    let ledger = Ledger::open(folder.path().join("small"));
+    made_up::fill(&ledger, &sweep);
+    Place { folder, sweep, ledger }
+}
+
+impl Place {
+    fn report(&self) -> Analysis {
+        let contents = self.ledger.read().unwrap();
+        let analysis = analyse(&self.sweep, &contents);
+        write(&analysis, self.ledger.root()).unwrap();
+        write_latex(&analysis, self.ledger.root()).unwrap();
+        write_events(&contents).unwrap();
+        write_index(self.folder.path()).unwrap();
+        analysis
+    }
+
+    /// Every file below the folder but the runs' own, with its bytes.
+    fn made(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        collect(self.folder.path(), &mut files);
+        files.retain(|(path, _)| {
+            let is_event = path.to_string_lossy().contains("tfevents");
+            is_event
+                || !path.to_string_lossy().contains("/runs/") && !path.to_string_lossy().contains("/locks/")
+        });
+        files.sort();
+        files
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.ledger.root().join(name)).unwrap()
+    }
+
+    fn run_dir(&self, trial: usize) -> PathBuf {
+        self.ledger.run_dir(&self.sweep.trials[trial])
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files)
+        } else {
+            files.push((path.clone(), fs::read(&path).unwrap()))
+        }
+    }
+}
+
+#[test]
+fn a_report_is_rebuilt_to_the_same_bytes() {
+    let place = filled();
+    let analysis = place.report();
+    assert!(analysis.problems.is_empty(), "{:?}", analysis.problems);
+    let first = place.made();
+    assert_eq!(first.iter().filter(|(path, _)| path.to_string_lossy().contains("tfevents")).count(), 18);
+    for name in ["report.html", "report.md", "tables.tex", "runs.csv", "summary.csv", "card.json"] {
+        assert!(first.iter().any(|(path, _)| path.ends_with(name)), "{name}");
+    }
+    for (path, _) in &first {
+        fs::remove_file(path).unwrap();
+    }
+    place.report();
+    let second = place.made();
+    assert_eq!(first.len(), second.len());
+    for (a, b) in first.iter().zip(&second) {
+        assert!(a == b, "{} differs", a.0.display());
+    }
+}
+
+#[test]
+fn what_a_reader_sees() {
+    let place = filled();
+    let analysis = place.report();
+    insta::assert_snapshot!("table", terminal_table(&analysis));
+    insta::assert_snapshot!("markdown", place.text("report.md"));
+    insta::assert_snapshot!("latex", place.text("tables.tex"));
+    let html = place.text("report.html");
+    assert!(html.contains("<h1>Which one?</h1>"));
+    assert!(html.contains("decouple run made-up.toml") && !html.contains("/somewhere/bin"));
+    assert_eq!(html.matches("<figure").count(), 3);
+    for scheme in ["http://", "https://", "url(\"", "src=\"//", "@import"] {
+        let uses = html.matches(scheme).count()
+            - html.matches("http://www.w3.org/2000/svg").count() * usize::from(scheme == "http://");
+        assert_eq!(uses, 0, "{scheme}");
+    }
+}
+
+#[test]
+fn a_torn_run_and_one_of_another_version_hide_nothing_else() {
+    let place = filled();
+    // Cut off: no status, and the last row is half there.
+    fs::remove_file(place.run_dir(0).join("status.json")).unwrap();
+    let rows = fs::read_to_string(place.run_dir(0).join("metrics.csv")).unwrap();
+    fs::write(place.run_dir(0).join("metrics.csv"), &rows[..rows.len() - 9]).unwrap();
+    // Of another version.
+    let path = place.run_dir(1).join("status.json");
+    let status = fs::read_to_string(&path).unwrap().replace("\"format\": 1", "\"format\": 99");
+    fs::write(&path, status).unwrap();
+    // Damaged.
+    fs::write(place.run_dir(2).join("trial.toml"), "format = [").unwrap();
+
+    let analysis = place.report();
+    assert_eq!(analysis.runs[0].outcome, RunOutcome::Unfinished { epochs: 2 });
+    assert_eq!(analysis.problems.len(), 2, "{:?}", analysis.problems);
+    let html = place.text("report.html");
+    assert!(html.contains("unfinished after 2 epochs: still running, or cut off"));
+    assert!(html.contains("format 99 is unknown to this version"));
+    assert!(html.contains("15 of 18 runs finished"));
+    assert!(analysis.verdict.to_string().contains("have not finished"), "{}", analysis.verdict);
+}
+
+#[test]
+fn an_index_shows_every_experiment_and_what_it_could_not_read() {
+    let place = filled();
+    place.report();
+    let other = place.folder.path().join("other");
+    write(&made_up::spectrum("other", &["1", "8"], 2), &other).unwrap();
+    fs::create_dir(place.folder.path().join("broken")).unwrap();
+    fs::write(place.folder.path().join("broken/card.json"), "{}").unwrap();
+    let index = fs::read_to_string(write_index(place.folder.path()).unwrap()).unwrap();
+    assert!(index.contains("small/report.html") && index.contains("other/report.html"));
+    assert!(index.contains("broken: its card.json is of another version or damaged"));
+}
