@@ -28,8 +28,10 @@ pub(crate) enum Command {
     Run(Run),
     /// List every trial without training: id, cost, estimated time, whether done.
     Plan(Plan),
-    /// Rebuild tables and figures from the runs on disk.
+    /// Rebuild report, tables and figures from the runs on disk.
     Report(Report),
+    /// How many seeds tell how large a difference, judged by the runs on disk.
+    Power(Power),
     /// Show a network layer by layer with its cost, or as a picture.
     Describe(Describe),
     /// Convert weights between this program, timm and Keras, or list them.
@@ -161,6 +163,24 @@ pub(crate) struct Report {
     /// Change a key of the file, as it was changed for the run.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Also write the tables for LaTeX: tables.tex.
+    #[arg(long)]
+    pub(crate) latex: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Power {
+    /// Experiment file, such as experiments/quickstart.toml.
+    pub(crate) file: PathBuf,
+    /// Change a key of the file, as it was changed for the run.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// True difference of two points, in points of accuracy. May be repeated.
+    #[arg(long, value_name = "POINTS", default_values_t = [0.1, 0.2, 0.5, 1.0, 2.0])]
+    pub(crate) difference: Vec<f64>,
+    /// Chance to tell it.
+    #[arg(long, value_name = "CHANCE", default_value_t = 0.8)]
+    pub(crate) power: f64,
 }
 
 #[derive(Args, Debug)]

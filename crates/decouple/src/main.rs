@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run::run(&arguments.common, run),
         Command::Plan(plan) => commands::plan::run(&arguments.common, plan),
         Command::Report(report) => commands::report::run(&arguments.common, report),
+        Command::Power(report) => commands::report::power(&arguments.common, report),
         Command::Describe(describe) => commands::describe::run(describe),
         Command::Weights(weights) => commands::weights::run(weights),
         Command::Predict(predict) => commands::predict::run(predict),

@@ -104,6 +104,7 @@ fn run_trains_reports_and_never_trains_again() {
     assert!(talk.contains("[4/4] segments = "), "{talk}");
     assert!(table.contains("per-channel"), "{table}");
     assert!(table.contains("results/tiny/figures/accuracy-vs-decoupling.svg"), "{table}");
+    assert!(table.contains("results/tiny/report.html"), "{table}");
     for name in
         ["experiment.toml", "plan.csv", "runs.csv", "summary.csv", "figures/accuracy-vs-decoupling.png"]
     {
@@ -127,15 +128,27 @@ fn run_trains_reports_and_never_trains_again() {
 
 fn report_rebuilds_everything_from_the_runs(workplace: &Workplace, table: &str) {
     let made = |ending| workplace.files("results/tiny", ending);
-    let before: Vec<_> = [".svg", ".png", "runs.csv", "summary.csv"].map(made).into();
+    let endings = [".svg", ".png", "runs.csv", "summary.csv", "report.html", "report.md", "decouple"];
+    let before: Vec<_> = endings.map(made).into();
     assert!(before.iter().all(|files| !files.is_empty()));
     for file in before.iter().flat_map(BTreeMap::keys) {
         fs::remove_file(file).expect("a file can be removed");
     }
     let (again, talk, code) = workplace.run(&["report", "tiny.toml"]);
     assert_eq!((code, again.as_str()), (0, table), "{talk}");
-    let after: Vec<_> = [".svg", ".png", "runs.csv", "summary.csv"].map(made).into();
+    let after: Vec<_> = endings.map(made).into();
     assert!(before == after, "a rebuilt file differs");
+
+    let (latex, _, code) = workplace.run(&["report", "tiny.toml", "--latex"]);
+    assert_eq!(code, 0);
+    assert!(latex.ends_with("latex     results/tiny/tables.tex\n"), "{latex}");
+    assert!(workplace.path("results/tiny/tables.tex").is_file());
+    assert!(workplace.path("results/index.html").is_file());
+
+    let (seeds, talk, code) =
+        workplace.run(&["power", "tiny.toml", "--difference", "0.5", "--difference", "20"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(seeds.contains("difference, points") && seeds.lines().count() == 6, "{seeds}");
 }
 
 #[test]
@@ -236,6 +249,7 @@ fn mistakes_are_answered_with_place_and_remedy() {
         (vec!["run", "tiny.toml", "--filter", "segments=7"], "no trial of tiny.toml matches `segments=7`", 4),
         (vec!["run", "tiny.toml", "--filter", "segmnets=1"], "segments", 2),
         (vec!["report", "tiny.toml"], "there is no run in results/tiny", 4),
+        (vec!["power", "tiny.toml"], "there is no run in results/tiny", 4),
         (vec!["run", "tiny.toml", "--set", "data.subset=\"full\"", "--data", "nowhere"], "nowhere", 3),
         (vec!["run", "tiny.toml", "--jobs", "0"], "--jobs", 2),
         (vec!["describe", "xeption"], "xeption", 2),
