@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod clock;
 mod commands;
 mod environment;
 mod failure;

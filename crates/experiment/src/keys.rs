@@ -81,7 +81,7 @@ pub const KEYS: &[Key] = &[
     key(
         "experiment.budget",
         "The quantity held equal along the sweep, by fitting `network.width` at every point.",
-        "`\"parameters\"`, `\"macs\"`, `\"activations\"`, `\"none\"`, or `{ hold = ..., at = \"reference\" }`",
+        "`\"parameters\"`, `\"macs\"`, `\"activations\"`, `\"step-time\"` (of a training step, measured on this machine), `\"none\"`, or `{ hold = ..., at = \"reference\" }`",
         "",
         "\"parameters\"",
     ),

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use read::{Contents, Problem, Run};
 pub use rows::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};
 pub use write::RunWriter;
-pub(crate) use write::replace;
+pub(crate) use write::{replace, replace_json};
 
 use crate::{RunId, Trial};
 

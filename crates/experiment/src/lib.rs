@@ -5,22 +5,28 @@
 //! [`Ledger`] knows what has been run. [`KEYS`] lists every key of a file.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod keys;
 mod ledger;
+mod step_times;
 mod sweep;
 mod training;
 mod trial;
 mod tune;
 
+pub use budget::{BudgetOutcome, Drift, Held};
 pub use keys::{KEYS, Key};
 pub use ledger::{
     Claim, Contents, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run, RunState,
     RunWriter, Scores, Status, TimingRow, timestamp,
 };
-pub use sweep::{Axis, Filter, FilterError, Overrides, Sweep, SweepError, load, parse, section};
+pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
+pub use sweep::{
+    Axis, Filter, FilterError, Overrides, Sweep, SweepError, load, load_with, parse, parse_with, section,
+};
 pub use training::{
     Average, DecayKind, DecayOn, Every, InvalidKey, Optimizer, Precision, RmspropForm, Schedule,
     TrainingSpec, Winograd,
 };
-pub use trial::{BudgetOutcome, Drift, FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial};
+pub use trial::{FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial};
 pub use tune::{Choice, Setting, Tune, TuneError};

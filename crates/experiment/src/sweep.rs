@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use decouple_spectrum::budget::Quantity;
-
-use crate::{Trial, Tune};
+use crate::{Held, StepTimes, Trial, Tune};
 use as_typed::{SweepFile, TypedAxis};
 use diagnostic::{Diagnostic, Sources};
 use expand::expand;
@@ -17,6 +15,7 @@ mod expand;
 mod filter;
 mod plan;
 mod set;
+mod step_time;
 
 pub use filter::{Filter, FilterError};
 
@@ -37,8 +36,8 @@ pub struct Sweep {
     /// Axis name and value of the point that budgets and differences refer to,
     /// without the seed.
     pub reference: Vec<(String, String)>,
-    /// The quantity held equal, if any.
-    pub budget: Option<Quantity>,
+    /// What is held equal, if anything.
+    pub budget: Option<Held>,
     /// What each point tries before its trials are run, if anything.
     pub tune: Option<Tune>,
     /// Every trial, the first seed of every point first.
@@ -72,16 +71,26 @@ pub struct Overrides {
 #[error("{0}")]
 pub struct SweepError(String);
 
-/// Reads the experiment file at `path` and resolves it into trials.
+/// Reads the experiment file at `path` and resolves it into trials. Under a budget
+/// of step time, points keep their typed widths: [`StepTimes::Unknown`].
 ///
 /// # Errors
 /// [`SweepError`] when the file cannot be read or anything in it or in
 /// `overrides` is refused.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Sweep, SweepError> {
+    load_with(path, overrides, StepTimes::Unknown)
+}
+
+/// As [`load`], with `step_times` for a budget of step time.
+///
+/// # Errors
+/// As [`load`], and when a step cannot be measured or a point cannot meet the
+/// budget.
+pub fn load_with(path: &Path, overrides: &Overrides, step_times: StepTimes<'_>) -> Result<Sweep, SweepError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         SweepError(format!("error: cannot read {}: {error}\n = an experiment is a TOML file, such as experiments/quickstart.toml", path.display()))
     })?;
-    parse(&text, &path.display().to_string(), overrides)
+    parse_with(&text, &path.display().to_string(), overrides, step_times)
 }
 
 /// As [`load`], for a text that is at hand. `file_name` is what messages call
@@ -90,10 +99,24 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Sweep, SweepError> {
 /// # Errors
 /// [`SweepError`] when anything in the text or in `overrides` is refused.
 pub fn parse(text: &str, file_name: &str, overrides: &Overrides) -> Result<Sweep, SweepError> {
+    parse_with(text, file_name, overrides, StepTimes::Unknown)
+}
+
+/// As [`load_with`], for a text that is at hand.
+///
+/// # Errors
+/// As [`load_with`].
+pub fn parse_with(
+    text: &str,
+    file_name: &str,
+    overrides: &Overrides,
+    step_times: StepTimes<'_>,
+) -> Result<Sweep, SweepError> {
     let mut sources = Sources::default();
     let resolved = as_typed::read(text, file_name, overrides, &mut sources).and_then(|file| {
         let name = experiment_name(&file, file_name)?;
-        Ok((name, expand(&file)?, file))
+        let expansion = expand(&file, &name, step_times)?;
+        Ok((name, expansion, file))
     });
     let (name, expansion, file) = resolved.map_err(|error| SweepError(sources.render("error", &error)))?;
     let seeds = Axis {

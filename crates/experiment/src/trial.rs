@@ -4,14 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use decouple_datasets::DataSpec;
-use decouple_spectrum::budget::Quantity;
 use decouple_spectrum::cost::Cost;
 use decouple_spectrum::graph::Graph;
 use decouple_spectrum::network::NetworkSpec;
 use decouple_spectrum::segments::level;
 use serde::{Deserialize, Serialize};
 
-use crate::TrainingSpec;
+use crate::{BudgetOutcome, TrainingSpec};
 
 /// Version of the files of a run: `trial.toml`, `status.json` and the rows.
 /// A change that old files do not survive raises it, and with it every id.
@@ -164,46 +163,6 @@ impl Trial {
             .take(200 - 9)
             .collect();
         format!("{}-{}", safe.trim_start_matches('.'), self.id.short())
-    }
-}
-
-/// What a budget did to a point.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BudgetOutcome {
-    /// The quantity held equal.
-    pub hold: Quantity,
-    /// What the reference has of it.
-    pub target: u64,
-    /// What this point has of it.
-    pub reached: u64,
-    /// Factor on the channel counts of the network as typed.
-    pub width: f64,
-    /// How far every quantity is from the reference.
-    pub drift: Drift,
-}
-
-/// Costs relative to the reference: 0.1 is 10 % more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Drift {
-    /// Of the trained values.
-    pub parameters: f64,
-    /// Of the multiply-adds.
-    pub macs: f64,
-    /// Of the outputs of convolutions and dense layers.
-    pub activations: f64,
-}
-
-impl Drift {
-    /// The drift of `cost` from `reference`.
-    pub fn between(cost: &Cost, reference: &Cost) -> Self {
-        let relative = |cost: u64, reference: u64| cost as f64 / reference as f64 - 1.0;
-        Self {
-            parameters: relative(cost.parameters, reference.parameters),
-            macs: relative(cost.macs, reference.macs),
-            activations: relative(cost.activations, reference.activations),
-        }
     }
 }
 

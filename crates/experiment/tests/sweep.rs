@@ -1,7 +1,6 @@
 //! From the text of an experiment file to its trials.
 
-use decouple_experiment::{Filter, Overrides, Sweep, Trial, parse};
-use decouple_spectrum::budget::Quantity;
+use decouple_experiment::{Filter, Held, Overrides, Sweep, Trial, parse};
 
 /// A network that is lowered in no time.
 const NETWORK: &str = "[trial.network]\nstem = 8\nentry = [8, 16]\nmiddle = 1\nmodules = 1\nexit = 32\n";
@@ -37,7 +36,7 @@ fn an_empty_file_is_the_default_trial_with_three_seeds() {
     let sweep = parse("", "some/where/mine.toml", &Overrides::default()).unwrap();
     assert_eq!(coordinates(&sweep), ["0", "1", "2"]);
     assert_eq!((sweep.name.as_str(), sweep.question.as_str()), ("mine", ""));
-    assert_eq!(sweep.budget, Some(Quantity::Parameters));
+    assert_eq!(sweep.budget, Some(Held::Parameters));
     assert_eq!(axis_names(&sweep), ["seed"]);
     let record = &sweep.trials[1].record;
     assert_eq!(record.seed, 1);
@@ -142,22 +141,21 @@ fn the_id_is_that_of_the_record_and_not_of_its_spelling() {
 
 #[test]
 fn a_budget_makes_every_point_as_large_as_the_reference() {
-    for (hold, quantity) in [
-        ("parameters", Quantity::Parameters),
-        ("macs", Quantity::Macs),
-        ("activations", Quantity::Activations),
-    ] {
+    for (hold, held) in
+        [("parameters", Held::Parameters), ("macs", Held::Macs), ("activations", Held::Activations)]
+    {
+        let quantity = held.counted().unwrap();
         let text = format!(
             "[experiment]\nbudget = {{ hold = \"{hold}\", at = \"reference\" }}\n\
              [axes]\nseed = [0]\nsegments = [1, 3, \"per-channel\"]"
         );
         let sweep = sweep(&text);
-        assert_eq!(sweep.budget, Some(quantity));
+        assert_eq!(sweep.budget, Some(held));
         assert_eq!(sweep.reference, [("segments".to_owned(), "per-channel".to_owned())]);
         let reference = &sweep.trials[2];
         for trial in &sweep.trials {
             let budget = trial.budget.as_ref().unwrap();
-            assert_eq!((budget.hold, budget.target), (quantity, quantity.of(&reference.cost)));
+            assert_eq!((budget.hold, budget.target), (held, quantity.of(&reference.cost)));
             assert_eq!(budget.reached, quantity.of(&trial.cost));
             let error = budget.reached as f64 / budget.target as f64 - 1.0;
             assert!(error.abs() <= 0.005, "{hold} at {}: {error}", trial.point_label());

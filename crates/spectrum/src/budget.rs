@@ -9,6 +9,8 @@ use decouple_kernels::geometry::MapShape;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+pub mod step_time;
+
 /// The largest relative distance from the target that meets a budget.
 pub const TOLERANCE: f64 = 0.005;
 

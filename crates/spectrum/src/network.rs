@@ -206,7 +206,7 @@ impl NetworkSpec {
 
     /// The same network with the width multiplied into the channel counts,
     /// where they are listed.
-    pub(crate) fn explicit(&self) -> Self {
+    pub fn explicit(&self) -> Self {
         let channels: Vec<usize> =
             self.channels().into_iter().map(|channels| scaled(channels, self.width)).collect();
         self.with_channels(self.width, &channels)
@@ -230,6 +230,13 @@ impl NetworkSpec {
         let own = if self.family == Family::InceptionV3 { inception_v3::WIDEST } else { 1 };
         let listed = self.channels().into_iter().chain(self.fully_connected.iter().copied());
         listed.fold(own, usize::max)
+    }
+
+    /// Whether `self` is `typed` but for its width: the same network with other
+    /// channel counts.
+    pub fn is_another_width_of(&self, typed: &Self) -> bool {
+        let channels = self.channels();
+        channels.len() == typed.channels().len() && typed.with_channels(self.width, &channels) == *self
     }
 
     /// The network with other channel counts, in the order of

@@ -5,7 +5,8 @@
 //! them. [`trial`] is the one training loop, [`sweep`] the one loop over
 //! trials; both report to [`progress`] and return what they found.
 //! [`diagnosis`] asks what coupled kernels lose when they are decoupled after
-//! training. [`estimate`] tells beforehand how long a trial takes.
+//! training. [`estimate`] tells beforehand how long a trial takes, and
+//! [`step_time`] how its steps compare with those of another.
 #![forbid(unsafe_code)]
 
 pub mod average;
@@ -17,6 +18,7 @@ pub mod init;
 pub mod network;
 pub mod optimizer;
 pub mod progress;
+pub mod step_time;
 pub mod sweep;
 pub mod trial;
 pub mod weights;

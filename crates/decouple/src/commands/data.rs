@@ -1,7 +1,7 @@
 //! `decouple data`: a data set in numbers and in pictures.
 
 use decouple_datasets::{DataSpec, Dataset, contact_sheet, load};
-use decouple_experiment::section;
+use decouple_experiment::{StepTimes, section};
 use serde_json::json;
 
 use super::read;
@@ -28,7 +28,7 @@ fn spec(choice: &DataChoice) -> Result<DataSpec, Failure> {
         let typed =
             |pair: &String| if pair.starts_with("data.") { pair.clone() } else { format!("data.{pair}") };
         let keys: Vec<String> = choice.keys.iter().map(typed).collect();
-        let sweep = read(choice.set.as_ref(), &keys)?;
+        let sweep = read(choice.set.as_ref(), &keys, StepTimes::Unknown)?;
         return Ok(sweep.trials.first().map_or_else(DataSpec::default, |trial| trial.record.data.clone()));
     }
     let set = std::iter::once(format!("set={}", choice.set));

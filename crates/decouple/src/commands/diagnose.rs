@@ -2,7 +2,7 @@
 //! decoupled afterwards.
 
 use decouple_datasets::load as load_data;
-use decouple_experiment::{Ledger, Trial};
+use decouple_experiment::{Ledger, StepTimes, Trial};
 use decouple_training::{
     diagnosis::{Cost, Diagnosis, Target, diagnose},
     sweep::LoadedData,
@@ -18,7 +18,8 @@ use crate::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> {
-    let sweep = settled(common, read(&arguments.selection.file, &arguments.selection.set)?)?;
+    let step_times = StepTimes::Runs(&common.results);
+    let sweep = settled(common, read(&arguments.selection.file, &arguments.selection.set, step_times)?)?;
     let ledger = ledger(common, &sweep);
     let trials: Vec<&Trial> = select(&sweep, &arguments.selection)?
         .into_iter()

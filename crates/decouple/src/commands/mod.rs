@@ -2,20 +2,20 @@
 
 pub(crate) mod data;
 pub(crate) mod describe;
+pub(crate) mod diagnose;
 pub(crate) mod evaluate;
 mod model;
-pub(crate) mod diagnose;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod run;
-pub(crate) mod weights;
 pub(crate) mod tune;
+pub(crate) mod weights;
 
 use std::path::Path;
 
 use clap::CommandFactory;
-use decouple_experiment::{Filter, Ledger, Overrides, Sweep, Trial, load};
+use decouple_experiment::{Filter, Ledger, Overrides, StepTimes, Sweep, Trial, load_with};
 
 use crate::{
     arguments::{Arguments, Common, Completions, Selection},
@@ -33,8 +33,8 @@ pub(crate) fn completions(completions: &Completions) -> Result<u8, Failure> {
 }
 
 /// Reads an experiment file and prints its warnings.
-fn read(file: &Path, set: &[String]) -> Result<Sweep, Failure> {
-    let sweep = load(file, &Overrides { set: set.to_vec() })?;
+fn read(file: &Path, set: &[String], step_times: StepTimes<'_>) -> Result<Sweep, Failure> {
+    let sweep = load_with(file, &Overrides { set: set.to_vec() }, step_times)?;
     for warning in &sweep.warnings {
         eprintln!("{}", warning.trim_end());
     }

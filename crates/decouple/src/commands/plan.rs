@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use decouple_datasets::DataSpec;
-use decouple_experiment::{Ledger, Outcome, RunState, Sweep, Trial};
+use decouple_experiment::{Ledger, Outcome, RunState, StepTimes, Sweep, Trial};
 use decouple_training::{estimate::Speeds, sweep::Workers};
 use serde_json::json;
 
 use super::{ledger, read, select, tune};
 use crate::{
     arguments::{Common, Format, Plan},
+    clock::Clock,
     environment::cores,
     failure::{Failure, IO, SUCCESS},
     text::{Table, bytes, duration, print, short_count},
@@ -19,7 +20,9 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(800);
 
 pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
-    let sweep = read(&arguments.selection.file, &arguments.selection.set)?;
+    let mut clock = Clock::new(common);
+    let step_times = StepTimes::Timer(&mut clock);
+    let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
     let sweep = match tune::settled(common, sweep.clone()) {
         Ok(tuned) => tuned,
         Err(failure) => {
@@ -105,6 +108,7 @@ impl<'a> Row<'a> {
             "seed": trial.seed(),
             "level": trial.level,
             "width": trial.width(),
+            "budget": trial.budget,
             "parameters": trial.cost.parameters,
             "macs": trial.cost.macs,
             "activations": trial.cost.activations,
@@ -122,7 +126,10 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>]) -> String {
         trials[0].point.iter().map(|(axis, _)| axis.as_str()).chain(std::iter::once("seed")).collect();
     let mut header = vec!["id"];
     header.extend(&axes);
-    header.extend(["level", "width", "params", "MACs", "time", "memory", "state"]);
+    header.extend(["level", "width", "params", "MACs"]);
+    let is_timed = trials.iter().any(|trial| step_time(trial).is_some());
+    header.extend(is_timed.then_some("step (measured)"));
+    header.extend(["time", "memory", "state"]);
     let mut table = Table::new(1 + axes.len(), &header);
     for row in rows {
         let trial = row.trial;
@@ -134,6 +141,9 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>]) -> String {
             format!("{:.3}", trial.width()),
             short_count(trial.cost.parameters),
             short_count(trial.cost.macs),
+        ]);
+        cells.extend(is_timed.then(|| step_time(trial).unwrap_or_default()));
+        cells.extend([
             row.secs.map_or_else(|| format!("{} / M", duration(row.secs_per_million)), duration),
             bytes(row.bytes),
             row.state.to_owned(),
@@ -147,6 +157,14 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>]) -> String {
         "/ M: for every million training images of a set that is not there to be counted\n"
     };
     format!("{table}\n{} trials, {budget}; {}\n{note}", rows.len(), left(rows))
+}
+
+/// A step time that was measured, and how far it is from the reference's.
+fn step_time(trial: &Trial) -> Option<String> {
+    let budget = trial.budget.as_ref()?;
+    let (nanoseconds, target) = (budget.reached as f64, budget.target as f64);
+    let over = 100.0 * (nanoseconds / target - 1.0);
+    Some(format!("{:.2} ms {over:+.1} % ±{:.1}", nanoseconds / 1e6, 100.0 * budget.spread?))
 }
 
 /// What is left to train, and how long that takes.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use decouple_experiment::{Ledger, Sweep};
+use decouple_experiment::{Ledger, StepTimes, Sweep};
 use decouple_reporting::analysis::{Analysis, power_plan};
 use decouple_reporting::{analyse, terminal_table, write, write_events, write_index, write_latex};
 
@@ -14,7 +14,8 @@ use crate::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
-    let sweep = settled(common, read(&arguments.file, &arguments.set)?)?;
+    let step_times = StepTimes::Runs(&common.results);
+    let sweep = settled(common, read(&arguments.file, &arguments.set, step_times)?)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     let analysis = rebuild_and_show(&sweep, &ledger)?;
@@ -26,7 +27,7 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
 
 /// Prints how many seeds tell how large a difference, judged by the runs on disk.
 pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
-    let sweep = read(&arguments.file, &arguments.set)?;
+    let sweep = read(&arguments.file, &arguments.set, StepTimes::Runs(&common.results))?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     let analysis = analyse(&sweep, &ledger.read()?);

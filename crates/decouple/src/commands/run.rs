@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use decouple_datasets::load as load_data;
-use decouple_experiment::{Ledger, Sweep, Trial};
+use decouple_experiment::{Ledger, StepTimes, Sweep, Trial};
 use decouple_training::{
     progress::Progress,
     sweep::{LoadedData, SweepReport, Workers, run_sweep},
@@ -12,6 +12,7 @@ use decouple_training::{
 use super::{ledger, read, report, select, tune::settle};
 use crate::{
     arguments::{Common, Run},
+    clock::Clock,
     environment::{cores, cpu, environment},
     failure::{Failure, LOCKED, RUN_FAILED, SUCCESS},
     screen::Screen,
@@ -19,7 +20,9 @@ use crate::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
-    let sweep = read(&arguments.selection.file, &arguments.selection.set)?;
+    let mut clock = Clock::new(common);
+    let step_times = StepTimes::Timer(&mut clock);
+    let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
     let sweep = settle(common, arguments, sweep)?;
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);

@@ -104,9 +104,10 @@ fn a_record_survives_its_file_bit_for_bit() {
     let graph = record.network.graph(MapShape::new(28, 28, 1), 10).unwrap();
     let reference = graph.cost();
     let budget = crate::BudgetOutcome {
-        hold: decouple_spectrum::budget::Quantity::Macs,
+        hold: crate::Held::Macs,
         target: 3,
         reached: 4,
+        spread: Some(0.1 + 0.2),
         width: 1.0 / 3.0,
         drift: crate::Drift::between(&reference, &reference),
     };

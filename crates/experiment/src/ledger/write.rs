@@ -92,7 +92,8 @@ impl RowFile {
     }
 }
 
-fn replace_json(path: &Path, value: &impl Serialize) -> Result<(), LedgerError> {
+/// As [`replace`], for a JSON document.
+pub(crate) fn replace_json(path: &Path, value: &impl Serialize) -> Result<(), LedgerError> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| LedgerError::malformed(path, error))?;
     text.push(b'\n');
     replace(path, &text)

@@ -1,11 +1,10 @@
 //! An experiment file as a person types it: checked by name and shape, not yet
 //! resolved into trials.
 
-use decouple_spectrum::budget::Quantity;
-
 use super::diagnostic::{Diagnostic, Sources, listed, suggestion};
 use super::document::{self, Leaf, Span, Table, Value};
 use super::{Axis, Overrides, set};
+use crate::Held;
 use crate::keys::{SHORT_NAMES, axis_name, axis_names};
 
 /// The name of the axis that every experiment has.
@@ -17,7 +16,7 @@ pub(super) struct SweepFile {
     pub(super) name: Option<(String, Span)>,
     pub(super) question: Option<String>,
     pub(super) reference: Vec<Coordinate>,
-    pub(super) budget: Option<Quantity>,
+    pub(super) budget: Option<Held>,
     /// In file order, without the seed.
     pub(super) axes: Vec<TypedAxis>,
     /// Values of the seed axis, if it was typed.
@@ -80,7 +79,7 @@ fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
         name: None,
         question: None,
         reference: Vec::new(),
-        budget: Some(Quantity::Parameters),
+        budget: Some(Held::Parameters),
         axes: Vec::new(),
         seeds: None,
         tune: None,
@@ -185,11 +184,9 @@ fn coordinate(leaf: Leaf<'_>) -> Result<Coordinate, Diagnostic> {
     }
 }
 
-const QUANTITIES: [&str; 4] = ["parameters", "macs", "activations", "none"];
-
-fn budget(value: &Value) -> Result<Option<Quantity>, Diagnostic> {
+fn budget(value: &Value) -> Result<Option<Held>, Diagnostic> {
     let Some(table) = value.as_table() else { return quantity(value, "experiment.budget") };
-    let mut hold = Some(Quantity::Parameters);
+    let mut hold = Some(Held::Parameters);
     for entry in &table.entries {
         match entry.key.as_str() {
             "hold" => hold = quantity(&entry.value, "experiment.budget.hold")?,
@@ -204,17 +201,19 @@ fn budget(value: &Value) -> Result<Option<Quantity>, Diagnostic> {
     Ok(hold)
 }
 
-fn quantity(value: &Value, name: &str) -> Result<Option<Quantity>, Diagnostic> {
-    match value.as_str() {
-        Some("parameters") => Ok(Some(Quantity::Parameters)),
-        Some("macs") => Ok(Some(Quantity::Macs)),
-        Some("activations") => Ok(Some(Quantity::Activations)),
-        Some("none") => Ok(None),
-        Some(other) => Err(Diagnostic::new(format!("unknown value `{other}` of `{name}`"))
-            .at(value.span.clone(), suggestion(other, QUANTITIES, "there is no such budget"))
-            .note(format!("`{name}` may be: {}", listed(QUANTITIES)))),
-        None => Err(wrong_type(name, value, "the name of a quantity, or a table { hold = ..., at = ... }")),
+fn quantity(value: &Value, name: &str) -> Result<Option<Held>, Diagnostic> {
+    const NONE: &str = "none";
+    let Some(typed) = value.as_str() else {
+        return Err(wrong_type(name, value, "the name of a quantity, or a table { hold = ..., at = ... }"));
+    };
+    let held = Held::ALL.into_iter().find(|held| held.name() == typed);
+    if held.is_none() && typed != NONE {
+        let names = || Held::ALL.map(Held::name).into_iter().chain([NONE]);
+        return Err(Diagnostic::new(format!("unknown value `{typed}` of `{name}`"))
+            .at(value.span.clone(), suggestion(typed, names(), "there is no such budget"))
+            .note(format!("`{name}` may be: {}", listed(names()))));
     }
+    Ok(held)
 }
 
 pub(super) fn unknown_axis(name: &str, span: &Span, place: &str) -> Diagnostic {

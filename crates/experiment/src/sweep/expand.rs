@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use decouple_datasets::{DataSpec, DataTable};
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::budget::{BudgetError, Quantity, solve};
-use decouple_spectrum::cost::Cost;
 use decouple_spectrum::error::SpecError;
 use decouple_spectrum::graph::Graph;
 use decouple_spectrum::network::NetworkSpec;
@@ -16,10 +15,11 @@ use super::as_typed::{SEED, SweepFile, TypedAxis};
 use super::de;
 use super::diagnostic::{Diagnostic, listed, suggestion};
 use super::document::{Data, Table, Value};
+use super::step_time;
 use crate::keys::full_name;
 use crate::training::as_typed::Training;
 use crate::tune::{Tune, TuneTable};
-use crate::{BudgetOutcome, Drift, Record, TrainingSpec, Trial};
+use crate::{BudgetOutcome, Drift, Held, Record, StepTimes, TrainingSpec, Trial};
 
 /// Seeds of an experiment that names none.
 const DEFAULT_SEEDS: [u64; 3] = [0, 1, 2];
@@ -33,23 +33,31 @@ pub(super) struct Expansion {
     pub(super) warnings: Vec<Diagnostic>,
 }
 
-/// Resolves every trial of a file.
-pub(super) fn expand(file: &SweepFile) -> Result<Expansion, Diagnostic> {
+/// Resolves every trial of a file. `name` is the experiment's.
+pub(super) fn expand(
+    file: &SweepFile,
+    name: &str,
+    step_times: StepTimes<'_>,
+) -> Result<Expansion, Diagnostic> {
     let seeds = seeds(file.seeds.as_ref())?;
     let reference = reference(file)?;
     let mut warnings = Vec::new();
     let points =
         points(&file.axes).iter().map(|choice| Point::resolve(file, choice)).collect::<Result<_, _>>()?;
     let points = distinct(points, &reference, &mut warnings)?;
-    let target = match file.budget {
+    let points = match file.budget {
+        None => points,
         Some(hold) => {
             let own = Point::resolve(file, &reference)?;
-            Some((hold, own.graph.cost()))
+            match hold.counted() {
+                Some(quantity) => points
+                    .into_iter()
+                    .map(|point| point.meet(hold, quantity, &own))
+                    .collect::<Result<_, _>>()?,
+                None => step_time::fit(points, &own, name, step_times, &mut warnings)?,
+            }
         }
-        None => None,
     };
-    let points =
-        points.into_iter().map(|point| point.meet(target.as_ref())).collect::<Result<Vec<_>, _>>()?;
     let tune = tune(file, &points)?;
     // Seeds outermost: a sweep stopped early has seen every point.
     let trials = seeds.iter().flat_map(|&seed| points.iter().map(move |point| point.trial(seed))).collect();
@@ -174,14 +182,15 @@ fn points(axes: &[TypedAxis]) -> Vec<Choice> {
 }
 
 /// A point of the sweep: everything of its trials but the seed.
-struct Point<'a> {
-    choice: Choice,
-    axes: &'a [TypedAxis],
-    network: NetworkSpec,
-    data: DataSpec,
-    training: TrainingSpec,
-    graph: Graph,
-    budget: Option<BudgetOutcome>,
+#[derive(Clone)]
+pub(super) struct Point<'a> {
+    pub(super) choice: Choice,
+    pub(super) axes: &'a [TypedAxis],
+    pub(super) network: NetworkSpec,
+    pub(super) data: DataSpec,
+    pub(super) training: TrainingSpec,
+    pub(super) graph: Graph,
+    pub(super) budget: Option<BudgetOutcome>,
 }
 
 impl<'a> Point<'a> {
@@ -204,27 +213,39 @@ impl<'a> Point<'a> {
     }
 
     /// The point at the width that meets the budget.
-    fn meet(mut self, target: Option<&(Quantity, Cost)>) -> Result<Self, Diagnostic> {
-        let Some((hold, reference)) = target else { return Ok(self) };
+    fn meet(mut self, hold: Held, quantity: Quantity, reference: &Self) -> Result<Self, Diagnostic> {
         let (input, classes) = image_shape(&self.data);
-        let target = hold.of(reference);
-        let solved =
-            solve(&self.network, input, classes, *hold, target).map_err(|error| self.over_budget(&error))?;
-        self.graph = solved.spec.graph(input, classes).map_err(|error| self.over_budget(&error.into()))?;
+        let reference = reference.graph.cost();
+        let target = quantity.of(&reference);
+        let solved = solve(&self.network, input, classes, quantity, target)
+            .map_err(|error| self.over_budget(&error))?;
+        self.graph = self.network_graph(&solved.spec).map_err(|error| self.over_budget(&error.into()))?;
         self.network = solved.spec;
         self.budget = Some(BudgetOutcome {
-            hold: *hold,
+            hold,
             target,
             reached: solved.reached,
+            spread: None,
             width: solved.width,
-            drift: Drift::between(&solved.cost, reference),
+            drift: Drift::between(&solved.cost, &reference),
         });
         Ok(self)
+    }
+
+    /// Another network on the images of this point.
+    pub(super) fn network_graph(&self, network: &NetworkSpec) -> Result<Graph, SpecError> {
+        let (input, classes) = image_shape(&self.data);
+        network.graph(input, classes)
     }
 
     fn over_budget(&self, error: &BudgetError) -> Diagnostic {
         let message = error.to_string();
         let (title, reason) = message.split_once(": ").unwrap_or((&message, "the network cannot be built"));
+        self.refused(title, reason)
+    }
+
+    /// What is wrong with this point under the budget.
+    pub(super) fn refused(&self, title: &str, reason: &str) -> Diagnostic {
         // What is to blame is the segments, or else whatever the point varies.
         let blamed = self
             .axes
@@ -247,13 +268,13 @@ impl<'a> Point<'a> {
         self.axes.iter().zip(&self.choice).map(coordinate).collect()
     }
 
-    fn label(&self) -> String {
+    pub(super) fn label(&self) -> String {
         let pairs: Vec<_> =
             self.coordinates().iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
         pairs.join(", ")
     }
 
-    fn trial(&self, seed: u64) -> Trial {
+    pub(super) fn trial(&self, seed: u64) -> Trial {
         let record = Record {
             seed,
             network: self.network.clone(),
@@ -370,7 +391,7 @@ fn refused(trial: &Table, error: &SpecError) -> Diagnostic {
 }
 
 /// Shape of the images that a network sees, and the number of classes.
-fn image_shape(data: &DataSpec) -> (MapShape, usize) {
+pub(super) fn image_shape(data: &DataSpec) -> (MapShape, usize) {
     let shape = data.shape();
     (MapShape::new(shape.h, shape.w, shape.c), data.classes())
 }

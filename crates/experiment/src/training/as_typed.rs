@@ -42,11 +42,7 @@ pub(crate) struct Training {
     weight_decay_on: Option<DecayOn>,
     label_smoothing: Option<f64>,
     average: Option<AverageTable>,
-    // Later than the first records: there only where they are not the default,
-    // so that the ids of those hold.
-    #[serde(skip_serializing_if = "Option::is_none")]
     winograd: Option<Winograd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<Precision>,
 }
 
@@ -374,8 +370,8 @@ impl From<TrainingSpec> for Training {
                 Average::None => AverageTable { kind: AverageKind::None, decay: None },
                 Average::Polyak { decay } => AverageTable { kind: AverageKind::Polyak, decay: Some(decay) },
             }),
-            winograd: (spec.winograd != Winograd::Off).then_some(spec.winograd),
-            precision: (spec.precision != Precision::F32).then_some(spec.precision),
+            winograd: Some(spec.winograd),
+            precision: Some(spec.precision),
         }
     }
 }

@@ -1,0 +1,72 @@
+//! The clock behind a budget of step time, and what is shown while it runs.
+
+use std::path::PathBuf;
+
+use decouple_core_ops::Context;
+use decouple_experiment::{ClockError, Machine, RememberingTimer, StepTimer, Trial};
+use decouple_spectrum::budget::step_time::Comparison;
+use decouple_training::step_time::{THREADS, Timer};
+
+use crate::{arguments::Common, environment::cpu, text::short_count};
+
+/// The file that remembers step times, in the folder of results.
+const FILE: &str = "step-times.json";
+
+/// Asks the machine only for what it was not asked before. Nothing is read or
+/// started until a step time is wanted, which few experiments do.
+pub(crate) struct Clock {
+    path: PathBuf,
+    timer: Option<RememberingTimer<Measuring>>,
+}
+
+impl Clock {
+    pub(crate) fn new(common: &Common) -> Self {
+        Self { path: common.results.join(FILE), timer: None }
+    }
+}
+
+impl StepTimer for Clock {
+    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<Comparison, ClockError> {
+        let timer = match &mut self.timer {
+            Some(timer) => timer,
+            none => {
+                let measuring = Measuring { timer: Timer::new()?, has_begun: false };
+                let (timer, word) = RememberingTimer::open(&self.path, machine(), measuring)?;
+                if let Some(word) = word {
+                    eprintln!("warning: {word}");
+                }
+                none.insert(timer)
+            }
+        };
+        timer.compare(trial, reference)
+    }
+}
+
+/// What the times are true for.
+fn machine() -> Machine {
+    Machine {
+        decouple: env!("CARGO_PKG_VERSION").to_owned(),
+        cpu: cpu(),
+        kernels: Context::best().isa().name().to_owned(),
+        threads: THREADS,
+    }
+}
+
+/// Trains steps, looks at the time, and says so.
+struct Measuring {
+    timer: Timer,
+    has_begun: bool,
+}
+
+impl StepTimer for Measuring {
+    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<Comparison, ClockError> {
+        if !self.has_begun {
+            self.has_begun = true;
+            eprintln!("measuring step times beside the reference's, a second or more a network");
+        }
+        let comparison = self.timer.compare(trial, reference)?;
+        let parameters = short_count(trial.cost.parameters);
+        eprintln!("  {}, {parameters} parameters: {comparison}", trial.point_label());
+        Ok(comparison)
+    }
+}

@@ -1,0 +1,126 @@
+//! Points fitted to a step time: by a clock, or as their runs have it.
+
+use std::{fmt::Display, path::Path};
+
+use decouple_spectrum::budget::step_time::{Nearest, StepTimeError, TOLERANCE, solve};
+
+use super::diagnostic::Diagnostic;
+use super::expand::{Point, image_shape};
+use crate::{BudgetOutcome, Drift, Held, Ledger, Run, StepTimer, StepTimes};
+
+/// Fits `points` to the step time of `reference`. `name` is the experiment's.
+pub(super) fn fit<'a>(
+    points: Vec<Point<'a>>,
+    reference: &Point<'a>,
+    name: &str,
+    step_times: StepTimes<'_>,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Vec<Point<'a>>, Diagnostic> {
+    match step_times {
+        StepTimes::Unknown => Ok(points),
+        StepTimes::Timer(timer) => {
+            points.into_iter().map(|point| point.timed(reference, timer, warnings)).collect()
+        }
+        StepTimes::Runs(results) => {
+            let runs = runs(&results.join(name))?;
+            Ok(points.into_iter().map(|point| point.as_run(reference, &runs)).collect())
+        }
+    }
+}
+
+fn runs(root: &Path) -> Result<Vec<Run>, Diagnostic> {
+    let contents = Ledger::open(root).read().map_err(|error| Diagnostic::new(error.to_string()))?;
+    Ok(contents.runs)
+}
+
+impl<'a> Point<'a> {
+    /// The point at the width at which its steps take as long as the reference's.
+    fn timed(
+        self,
+        reference: &Self,
+        timer: &mut dyn StepTimer,
+        warnings: &mut Vec<Diagnostic>,
+    ) -> Result<Self, Diagnostic> {
+        let (input, classes) = image_shape(&self.data);
+        let is_reference = self.network == reference.network;
+        let reference_trial = Point { network: reference.network.explicit(), ..reference.clone() }.trial(0);
+        let mut compare = |network: &_| {
+            let graph = self.network_graph(network)?;
+            let candidate = Point { network: network.clone(), graph, ..self.clone() };
+            timer.compare(&candidate.trial(0), &reference_trial)
+        };
+        let nearest = if is_reference {
+            // Measured beside itself: how far two equal networks are apart.
+            let (spec, width) = (self.network.explicit(), self.network.width);
+            let comparison = compare(&spec).map_err(StepTimeError::Clock);
+            comparison.map(|comparison| Nearest { spec, width, comparison })
+        } else {
+            solve(&self.network, input, classes, reference.graph.cost().macs, compare)
+        };
+        let failed = |error: &dyn Display| self.refused("no step can be timed", &error.to_string());
+        let nearest = nearest.map_err(|error| failed(&error))?;
+        warnings.extend(self.doubt(is_reference, &nearest)?);
+        let graph = self.network_graph(&nearest.spec).map_err(|error| failed(&error))?;
+        let Nearest { spec, width, comparison } = nearest;
+        let nanoseconds = |secs: f64| (1e9 * secs).round() as u64;
+        let budget = BudgetOutcome {
+            hold: Held::StepTime,
+            target: nanoseconds(comparison.reference.median_secs),
+            reached: nanoseconds(comparison.network.median_secs),
+            spread: Some(comparison.spread()),
+            width,
+            drift: Drift::between(&graph.cost(), &reference.graph.cost()),
+        };
+        Ok(Self { network: spec, graph, budget: Some(budget), ..self })
+    }
+
+    /// What speaks against the network that came nearest.
+    fn doubt(&self, is_reference: bool, nearest: &Nearest) -> Result<Option<Diagnostic>, Diagnostic> {
+        let Nearest { comparison, width, .. } = nearest;
+        let doubt = if comparison.meets_budget() {
+            if 2.0 * comparison.spread() <= TOLERANCE {
+                return Ok(None);
+            }
+            format!("the step time at the point {} is uncertain", self.label())
+        } else if is_reference {
+            "two measurements of the reference differ".to_owned()
+        } else {
+            let title = format!(
+                "segments {} cannot meet the step time of the reference within {} %",
+                self.network.segments,
+                100.0 * TOLERANCE
+            );
+            let reason = format!("the nearest network (width {width}) takes {comparison}");
+            return Err(self.refused(&title, &reason));
+        };
+        let doubt = Diagnostic::new(doubt).note(comparison.to_string());
+        Ok(Some(doubt.note("the machine is busy: widths found now are uncertain")))
+    }
+
+    /// The point as most of its runs have it, if there are any that were fitted to
+    /// this reference.
+    fn as_run(mut self, reference: &Self, runs: &[Run]) -> Self {
+        let own: Vec<&Run> = runs.iter().filter(|run| self.may_have(reference, run)).collect();
+        let like = |run: &Run| own.iter().filter(|other| other.record.network == run.record.network).count();
+        let Some(run) = own.iter().max_by_key(|run| like(run)) else { return self };
+        if let Ok(graph) = self.network_graph(&run.record.network) {
+            self.graph = graph;
+            self.network = run.record.network.clone();
+            self.budget = run.budget.clone();
+        }
+        self
+    }
+
+    /// Whether `run` is of this point: all but the width is the same, which was
+    /// fitted to the step time of `reference`.
+    fn may_have(&self, reference: &Self, run: &Run) -> bool {
+        let is_fitted = run.budget.as_ref().is_some_and(|budget| {
+            budget.hold == Held::StepTime
+                && budget.drift == Drift::between(&run.cost, &reference.graph.cost())
+        });
+        let record = &run.record;
+        is_fitted
+            && (&record.data, &record.training) == (&self.data, &self.training)
+            && record.network.is_another_width_of(&self.network)
+    }
+}

@@ -1,0 +1,105 @@
+//! Times training steps of two trials in turn, for a budget of step time.
+
+use std::time::{Duration, Instant};
+
+use decouple_datasets::Dataset;
+use decouple_experiment::Trial;
+use decouple_spectrum::budget::step_time::{Comparison, StepTime};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+
+use crate::{
+    estimate::noise,
+    trial::{Run, TrialError},
+};
+
+/// Steps of each that warm up: buffers are allocated, weights move into caches,
+/// the processor finds its clock.
+const WARM_UP: usize = 3;
+
+/// The least that is timed, of steps of each and in all.
+const LEAST_STEPS: usize = 9;
+const LEAST_TIME: Duration = Duration::from_millis(800);
+
+/// Timing goes on until the standard error of the ratio is this small...
+const WANTED_SPREAD: f64 = 0.004;
+
+/// ...or this long.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Threads of a timed step: a sweep trains a trial on each core.
+pub const THREADS: usize = 1;
+
+/// The threads that steps are timed on.
+#[derive(Debug)]
+pub struct Timer(ThreadPool);
+
+impl Timer {
+    /// Starts [`THREADS`] threads.
+    ///
+    /// # Errors
+    /// When the system refuses them.
+    pub fn new() -> Result<Self, ThreadPoolBuildError> {
+        ThreadPoolBuilder::new().num_threads(THREADS).build().map(Self)
+    }
+
+    /// Times whole training steps of `trial` and of `reference`, each with its own
+    /// batch of noise. A step of one follows a step of the other, so that both meet
+    /// the machine in the same states. Takes about a second; longer where nine steps
+    /// of each do, and up to four seconds where the machine is busy.
+    ///
+    /// # Errors
+    /// [`TrialError`] if a network cannot be executed.
+    pub fn compare(&self, trial: &Trial, reference: &Trial) -> Result<Comparison, TrialError> {
+        self.0.install(|| compare(trial, reference))
+    }
+}
+
+fn compare(trial: &Trial, reference: &Trial) -> Result<Comparison, TrialError> {
+    let (data, reference_data) = (batch_of_noise(trial), batch_of_noise(reference));
+    let mut network = Stepper::new(trial, &data)?;
+    let mut reference = Stepper::new(reference, &reference_data)?;
+    for _ in 0..WARM_UP {
+        network.step()?;
+        reference.step()?;
+    }
+    let (mut secs, mut reference_secs) = (Vec::new(), Vec::new());
+    let began = Instant::now();
+    loop {
+        secs.push(network.step()?);
+        reference_secs.push(reference.step()?);
+        if secs.len() < LEAST_STEPS || began.elapsed() < LEAST_TIME {
+            continue;
+        }
+        let comparison = Comparison {
+            network: StepTime::of(secs.clone()),
+            reference: StepTime::of(reference_secs.clone()),
+        };
+        if comparison.spread() <= WANTED_SPREAD || began.elapsed() >= PATIENCE {
+            return Ok(comparison);
+        }
+    }
+}
+
+fn batch_of_noise(trial: &Trial) -> Dataset {
+    noise(trial, trial.record.training.batch)
+}
+
+/// A training that does the same step again and again.
+struct Stepper<'a> {
+    run: Run<'a>,
+    indices: Vec<u32>,
+}
+
+impl<'a> Stepper<'a> {
+    fn new(trial: &'a Trial, data: &'a Dataset) -> Result<Self, TrialError> {
+        let indices = (0..trial.record.training.batch as u32).collect();
+        Ok(Self { run: Run::new(trial, data)?, indices })
+    }
+
+    /// Seconds of one step.
+    fn step(&mut self) -> Result<f64, TrialError> {
+        let began = Instant::now();
+        self.run.train_step(0, &self.indices)?;
+        Ok(began.elapsed().as_secs_f64())
+    }
+}
