@@ -291,6 +291,13 @@ fn a_foreign_or_torn_run_is_told_and_the_rest_shown() {
     assert!(talk.contains("99"), "{talk}");
     assert!(talk.contains("stray"), "{talk}");
     assert!(table.contains("per-channel"), "{table}");
+
+    // Other trials than those on disk: the report of those stays.
+    let summary = workplace.files("results/tiny", "summary.csv");
+    let (_, talk, code) = workplace.run(&["report", "tiny.toml", "--set", "training.epochs=9"]);
+    assert_eq!(code, 4, "{talk}");
+    assert!(talk.contains("there is no run of these trials in results/tiny"), "{talk}");
+    assert_eq!(workplace.files("results/tiny", "summary.csv"), summary);
 }
 
 #[test]

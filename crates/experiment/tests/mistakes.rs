@@ -103,6 +103,7 @@ fn a_point_that_cannot_be_compared_is_refused() {
         // Not the same text, and still the same training.
         "[axes]\ntraining.weight-decay = [1, 1.0]\n",
         "[axes]\nsegments = [{ level = 0 }, 1]\n",
+        "[[zip]]\nsegments = [1, 1]\ntraining.epochs = [3, 3]\n",
         "[experiment]\nreference = { segments = 5 }\n[axes]\nsegments = [1, 3]",
         "[experiment]\nreference = { kernel = 5 }\n[axes]\nsegments = [1, 3]",
         "[experiment]\nreference = { segmnets = 3 }\n[axes]\nsegments = [1, 3]",

@@ -112,6 +112,16 @@ fn zipped_axes_are_walked_together_and_crossed_with_all_others() {
     assert_eq!(sweep.trials[3].record.training.epochs, 2);
 }
 
+#[test]
+fn a_zipped_list_may_repeat_values() {
+    let sweep = sweep(
+        "[axes]\nseed = [0]\n[[zip]]\nsegments = [1, 2, 4]\ntraining.epochs = [3, 3, 5]\n\
+         [experiment]\nbudget = \"none\"\nreference = { segments = 2 }",
+    );
+    assert_eq!(coordinates(&sweep), ["1,3,0", "2,3,0", "4,5,0"]);
+    assert_eq!(sweep.reference[1], ("training.epochs".to_owned(), "3".to_owned()));
+}
+
 /// An axis is named by the key that it varies, in any of TOML's spellings.
 #[test]
 fn one_axis_has_one_name_however_it_is_typed() {

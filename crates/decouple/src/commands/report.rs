@@ -62,10 +62,11 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
 /// Refuses an experiment without a run that can be read, and says what could not be.
 fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> {
     let contents = ledger.read()?;
-    if !contents.runs.is_empty() {
+    if contents.runs.iter().any(|run| sweep.trials.iter().any(|trial| trial.id == run.id)) {
         return Ok(());
     }
-    let mut message = format!("there is no run in {}", ledger.root().display());
+    let what = if contents.runs.is_empty() { "there is no run" } else { "there is no run of these trials" };
+    let mut message = format!("{what} in {}", ledger.root().display());
     for problem in &contents.problems {
         message += &format!("\n   = {}: {}", problem.path.display(), problem.message);
     }

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use decouple_datasets::load as load_data;
-use decouple_experiment::{Ledger, StepTimes, Sweep, Trial};
+use decouple_experiment::{Ledger, RunState, StepTimes, Sweep, Trial};
 use decouple_training::{
     progress::Progress,
     sweep::{LoadedData, SweepReport, Workers, run_sweep},
@@ -28,9 +28,8 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let ledger = ledger(common, &sweep);
     let cores = arguments.threads.map_or_else(cores, usize::from);
     let workers = Workers::share(cores, trials.len(), arguments.jobs.map(usize::from));
-    introduce(&sweep, &trials, workers);
-
     let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
+    introduce(&sweep, &trials, workers);
     if let Some(data) = trials.first().and_then(|trial| data.of(trial)) {
         let held_out = match data.validation.len() {
             0 => String::new(),
@@ -62,13 +61,15 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     }
     let done = train(&trials, &ledger, &data, workers, !arguments.no_progress)?;
     report::rebuild_and_show(&sweep, &ledger)?;
-    if done.taken > 0 {
-        let trials = if done.taken == 1 { "trial is" } else { "trials are" };
-        eprintln!("{} {trials} in the hands of another process; run again when it is done", done.taken);
+    // What another process had taken may be over by now.
+    let running = trials.iter().filter(|trial| matches!(ledger.state(trial), Ok(RunState::Running))).count();
+    if running > 0 {
+        let trials = if running == 1 { "trial is" } else { "trials are" };
+        eprintln!("{running} {trials} in the hands of another process; run again when it is done");
     }
     Ok(if done.diverged + done.failed + done.earlier_lost > 0 {
         RUN_FAILED
-    } else if done.taken > 0 {
+    } else if running > 0 {
         LOCKED
     } else {
         SUCCESS

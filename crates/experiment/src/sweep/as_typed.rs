@@ -283,7 +283,9 @@ pub(super) fn typed_axis(
         return Err(Diagnostic::new(format!("axis `{name}` is empty"))
             .at(axis.list_span, "a sweep over no value has no trial"));
     }
-    for (index, value) in values.iter().enumerate() {
+    // Lists that are walked together may repeat values: rows count, not cells.
+    let is_alone = zipped_with.is_none();
+    for (index, value) in values.iter().enumerate().filter(|_| is_alone) {
         if let Some(first) = axis.position(&value.text()).filter(|first| *first < index) {
             return Err(Diagnostic::new(format!("axis `{name}` has the value `{}` twice", value.text()))
                 .at(value.span.clone(), "here again")
