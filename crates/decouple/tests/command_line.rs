@@ -317,8 +317,7 @@ fn describe_prints_a_layer_a_line() {
 #[test]
 fn data_is_shown_in_numbers_and_pictures() {
     let workplace = Workplace::new();
-    let (table, talk, code) =
-        workplace.run(&["data", "info", "planted", "--set", "images=40", "--set", "coupling=1"]);
+    let (table, talk, code) = workplace.run(&["data", "info", "--set", "validation=1000"]);
     assert_eq!(code, 0, "{talk}");
     insta::assert_snapshot!("data-info", table);
 
