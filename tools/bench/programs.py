@@ -8,7 +8,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -98,7 +97,7 @@ def environment_for(peer):
     stamp = home / "installed.txt"
     if stamp.exists() and stamp.read_text() == requirements.read_text():
         return interpreter
-    venv.create(home, with_pip=True, clear=True)
+    install([sys.executable, "-m", "venv", "--clear", str(home)])
     install([str(interpreter), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)])
     stamp.write_text(requirements.read_text())
     return interpreter
