@@ -20,6 +20,8 @@ const COLUMN_GAP: f64 = 40.0;
 const SIDE: f64 = 30.0;
 /// The height at which another column is begun.
 const COLUMN: f64 = 1_100.0;
+/// Between the top of a block and the place where the ways to its boxes part.
+const FORK: f64 = 20.0;
 const HEADER: f64 = 68.0;
 const PAGE: f64 = 20.0;
 
@@ -81,12 +83,25 @@ pub fn svg(graph: &Graph, title: &str) -> String {
 fn subtitle(graph: &Graph) -> String {
     let cost = graph.cost();
     format!(
-        "{} in · {:.2} M parameters · {:.2} G multiply-adds · {:.1} M activations",
+        "{} in · {} parameters · {} multiply-adds · {} activations",
         graph.input(),
-        cost.parameters as f64 / 1e6,
-        cost.macs as f64 / 1e9,
-        cost.activations as f64 / 1e6
+        short(cost.parameters),
+        short(cost.macs),
+        short(cost.activations)
     )
+}
+
+/// A few digits and a unit: `8.36 G`, `22.86 M`, `910.5 k`.
+fn short(count: u64) -> String {
+    let value = count as f64;
+    let (value, unit) = match count {
+        0..1_000 => return count.to_string(),
+        1_000..1_000_000 => (value / 1e3, 'k'),
+        1_000_000..1_000_000_000 => (value / 1e6, 'M'),
+        _ => (value / 1e9, 'G'),
+    };
+    let decimals = if value >= 100.0 { 1 } else { 2 };
+    format!("{value:.decimals$} {unit}")
 }
 
 /// The blocks in order, equal neighbours as one.
@@ -185,6 +200,11 @@ fn draw_block(page: &mut Page, steps: &[Step], block: &Block, (left, top): (f64,
         }
     }
     let begin = (left + entry(steps, block), top);
+    // Where the ways to the boxes part: below the block's name.
+    let fork = (begin.0, top + if block.is_framed() { FORK } else { 0.0 });
+    if block.is_framed() {
+        page.line(begin, fork);
+    }
     let first = block.boxes[0].step;
     for placed in &block.boxes {
         let to = (left + placed.x, top + placed.y);
@@ -197,7 +217,7 @@ fn draw_block(page: &mut Page, steps: &[Step], block: &Block, (left, top): (f64,
                 let middle = (to.0, to.1 + placed.height / 2.0);
                 page.arc(begin, middle, left + block.width, placed.width / 2.0);
             } else {
-                page.edge(begin, to, false, placed.height);
+                page.edge(fork, to, false, placed.height);
             }
         }
     }

@@ -204,8 +204,8 @@ fn keys_that_change_nothing_are_refused() {
     };
     assert_eq!(
         refused("family = 'vgg-16'\nsegments = 3"),
-        "`segments` is 3: expected left out, because vgg-16 does not read it (mini-xception, \
-         xception, simple-inception, resnet-50, resnet-152, resnext-50 do)"
+        "`segments` is 3: expected left out, because vgg-16 does not read it (families that do: \
+         mini-xception, xception, simple-inception, resnet-50, resnet-152, resnext-50)"
     );
     assert!(
         refused("family = 'xception'\nentry = [8, 16]").starts_with("`entry` is [8,16]: expected left out")

@@ -64,6 +64,10 @@ impl Page {
         ));
     }
 
+    pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64)) {
+        self.path(&format!("M{:.1} {:.1}L{:.1} {:.1}", from.0, from.1, to.0, to.1), 1.3);
+    }
+
     /// The tip of an arrow that points down at `(x, y)`, or to the left.
     fn tip(&mut self, (x, y): (f64, f64), down: bool) {
         let (a, b) = if down {

@@ -62,8 +62,11 @@ impl NetworkSpec {
         // As typed, not as the program calls it.
         let found = serde_json::to_string(value).unwrap_or_default();
         let readers: Vec<_> = Family::ALL.into_iter().filter(|f| f.reads(key)).map(Family::name).collect();
-        let expected =
-            format!("left out, because {} does not read it ({} do)", self.family, readers.join(", "));
+        let expected = format!(
+            "left out, because {} does not read it (families that do: {})",
+            self.family,
+            readers.join(", ")
+        );
         Err(SpecError::Key { key, found, expected })
     }
 

@@ -47,23 +47,20 @@ pub(super) fn layout(family: Family, node: &Node, parameter: &ParameterSpec) -> 
 pub(super) fn layer(spec: &NetworkSpec, graph: &Graph, id: NodeId) -> Result<String, &'static str> {
     let node = graph.node(id);
     let parts: Vec<&str> = node.name.split('.').collect();
-    if spec.numerics == Numerics::Timm && spec.family.layers_follow_numerics() {
-        return Err("its layers are those of numerics = \"keras\"");
-    }
-    if parts == ["head", "logits"] {
-        return Ok("predictions".to_owned());
-    }
+    let is_of_timm = spec.numerics == Numerics::Timm && spec.family.layers_follow_numerics();
     let name = match spec.family {
+        Family::MiniXception | Family::SimpleInception | Family::Resnet18 | Family::Resnext50 => {
+            return Err("keras.applications has no such network");
+        }
+        _ if is_of_timm => return Err("its layers are those of numerics = \"keras\""),
         Family::Xception if spec.order == Order::PointwiseFirst => {
             return Err("its separable convolutions are spatial-first");
         }
+        _ if parts == ["head", "logits"] => Some("predictions".to_owned()),
         Family::Xception => xception(&parts),
         Family::InceptionV3 => inception(graph, id),
         Family::Vgg16 => vgg(&parts),
         Family::Resnet50 | Family::Resnet152 => resnet(&parts),
-        Family::MiniXception | Family::SimpleInception | Family::Resnet18 | Family::Resnext50 => {
-            return Err("keras.applications has no such network");
-        }
     };
     name.ok_or("its network of this name has no such layer")
 }
