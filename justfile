@@ -22,9 +22,9 @@ plan name="quickstart" *flags:
 report name="quickstart" *flags:
     @shift; {{decouple}} report experiments/{{name}}.toml "$@"
 
-# All tests, with kernels optimised as in a release.
+# All tests, on the code that users run: what a release build has made is used again.
 test *flags:
-    cargo test --workspace --locked "$@"
+    cargo test --release --workspace --locked "$@"
 
 # Formatting, clippy and rustdoc, warnings as errors.
 lint:
