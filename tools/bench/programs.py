@@ -8,6 +8,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -97,7 +98,7 @@ def environment_for(peer):
     stamp = home / "installed.txt"
     if stamp.exists() and stamp.read_text() == requirements.read_text():
         return interpreter
-    install([sys.executable, "-m", "venv", "--clear", str(home)])
+    venv.create(home, with_pip=True, clear=True)
     install([str(interpreter), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)])
     stamp.write_text(requirements.read_text())
     return interpreter

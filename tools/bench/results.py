@@ -57,8 +57,7 @@ class Results:
             self.describe(environment)
             return
         held = self.environment()
-        fixed = {"mode": "mode", "cpu": "processor", "threads": "thread count", "build": "build", "left_out": "choice of programs"}
-        changed = [name for key, name in fixed.items() if held.get(key) != environment[key]]
+        changed = [key for key in ("mode", "cpu", "threads", "build") if held.get(key) != environment[key]]
         if changed:
             raise Mixed(
                 f"{self.folder} holds results of another {' and '.join(changed)}; "

@@ -3,10 +3,7 @@ import collections
 import statistics
 
 import plan
-import programs
 
-# Columns, from left to right.
-ORDER = [program.name for program in programs.all_programs(threads=1)]
 # Of which family the ratios are.
 RIVAL = "PyTorch"
 TITLES = {
@@ -22,8 +19,7 @@ class Measured:
     def __init__(self, item, rows):
         self.item = item
         self.rows = rows
-        asked = {row["program"] for row in rows}
-        self.programs = [program for program in ORDER if program in asked]
+        self.programs = list(dict.fromkeys(row["program"] for row in rows if row["program"] != "machine"))
 
     def fact(self, program, quantity):
         """The median over rounds of a fact; None where it is not known."""
@@ -140,8 +136,6 @@ def introduction(environment, spectrum):
         "ratio is the median of the rounds' ratios. The peak is measured in the same rounds. "
         + disturbance(spectrum),
     ]
-    if environment["left_out"]:
-        lines += ["", f"Left out of this run, as it was asked for: {'; '.join(environment['left_out'])}."]
     machine = [
         (name, [m.fact("machine", quantity) for m in spectrum if m.fact("machine", quantity)], unit)
         for name, quantity, unit in [
@@ -186,9 +180,9 @@ def sizes(item):
 
 def times(of_work):
     """Milliseconds of every program."""
-    columns = [program for program in ORDER if any(program in m.programs for m in of_work)]
-    body = [[m.item.segments, *(cell(m, program) for program in columns)] for m in of_work]
-    return table(["segments", *columns], body)
+    programs = list(dict.fromkeys(program for m in of_work for program in m.programs))
+    body = [[m.item.segments, *(cell(m, program) for program in programs)] for m in of_work]
+    return table(["segments", *programs], body)
 
 
 def cell(m, program):
@@ -258,12 +252,12 @@ def memory(items):
     body = []
     for m in items:
         grown = {p: m.fact(p, "peak_bytes") - m.fact(p, "idle_bytes") for p in m.programs if not m.missing(p)}
-        rival = min((bytes_ for program, bytes_ in grown.items() if family_of(program) == RIVAL), default=0)
+        rivals = {program: bytes_ for program, bytes_ in grown.items() if family_of(program) == RIVAL}
         for program in m.programs:
             if program not in grown:
                 body.append([m.item.segments, program, "missing", "", ""])
                 continue
-            ratio = f"{grown[program] / rival:.2f}" if rival else ""
+            ratio = f"{grown[program] / min(rivals.values()):.2f}" if rivals else ""
             estimate = m.fact(program, "estimated_bytes")
             body.append([
                 m.item.segments, program, mebibytes(grown[program]), mebibytes(m.fact(program, "peak_bytes")), ratio,
@@ -293,16 +287,13 @@ def missing(rows):
 
 
 def unequal(spectrum):
-    """Networks that are not this program's, which no ratio survives."""
+    """Networks that are not the same in every program, which no ratio survives."""
     body = []
     for m in spectrum:
-        ours = m.fact("decouple", "parameters")
-        for program in m.programs:
-            theirs = m.fact(program, "parameters")
-            if ours and theirs and ours != theirs:
-                body.append([m.item.work, m.item.segments, program, f"{theirs:.0f}", f"{ours:.0f}"])
-    head = ["work", "segments", "program", "parameters", "of decouple"]
-    return "## Networks that differ\n\n" + table(head, body) if body else ""
+        counts = {program: m.fact(program, "parameters") for program in m.programs}
+        if len({count for count in counts.values() if count}) > 1:
+            body += [[m.item.work, m.item.segments, program, f"{count:.0f}"] for program, count in counts.items() if count]
+    return "## Networks that differ\n\n" + table(["work", "segments", "program", "parameters"], body) if body else ""
 
 
 def mebibytes(bytes_):

@@ -33,12 +33,17 @@ fn companions(path: &str) -> &'static str {
             "trial.network.family = \"resnet-18\"\n"
         }
         "network.fully-connected" => "trial.network.family = \"xception\"\ntrial.network.small-stem = true\n",
+        "data.classes" => "trial.data.set = \"image-folder\"\ntrial.data.size = [32, 24]\n",
         "data.size" => "trial.data.set = \"image-folder\"\ntrial.data.classes = 3\n",
         "data.folder" | "data.channels" | "data.test-share" | "data.corrupt" => {
             "trial.data.set = \"image-folder\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
         }
-        "data.classes" | "data.coupling" | "data.images" | "data.noise" | "data.seed" => {
+        "data.coupling" | "data.images" | "data.noise" | "data.seed" => {
             "trial.data.set = \"planted\"\n"
+        }
+        "tune.learning-rate" => "trial.data.validation = 1000\n",
+        "tune.weight-decay" | "tune.tries" | "tune.seed" => {
+            "trial.data.validation = 1000\ntune.learning-rate = [0.05, 0.1]\n"
         }
         _ => "",
     }
@@ -46,7 +51,11 @@ fn companions(path: &str) -> &'static str {
 
 /// What stands for leaving out a key that must be given.
 fn least_value(path: &str) -> Option<&'static str> {
-    (path == "data.size").then_some("[8, 8]")
+    match path {
+        "data.size" => Some("[8, 8]"),
+        "data.classes" => Some("2"),
+        _ => None,
+    }
 }
 
 /// A value of the key that is not its default, where it has more than one.
@@ -57,6 +66,10 @@ fn another_value(path: &str) -> &'static str {
         "experiment.budget.hold" => "\"macs\"",
         "experiment.budget.at" => "\"reference\"",
         "axes.seed" => "[7]",
+        "tune.learning-rate" => "[0.05, 0.2]",
+        "tune.weight-decay" => "[0, 1e-4]",
+        "tune.tries" => "1",
+        "tune.seed" => "7",
         "zip" => "[{ segments = [1, 3], network.stem = [8, 9] }]",
         "network.family" => "\"resnet-18\"",
         "network.numerics" => "\"timm\"",
@@ -73,6 +86,7 @@ fn another_value(path: &str) -> &'static str {
         "network.residual" => "false",
         "network.kernel" => "5",
         "network.stem" => "8",
+        "network.stem-kernel" => "1",
         "network.entry" => "[8, 16]",
         "network.middle" => "0",
         "network.modules" => "1",
@@ -133,7 +147,7 @@ fn ids(trials: &[Trial]) -> Vec<String> {
 #[test]
 fn every_key_is_accepted_and_has_an_effect() {
     // What is not part of a record, or has one value.
-    let no_effect = ["experiment.", "axes"];
+    let no_effect = ["experiment.", "axes", "tune."];
     for key in KEYS {
         let text = file_with(key, Some(another_value(key.path)));
         let with = trials(&text).unwrap_or_else(|error| panic!("{error}\nin:\n{text}"));
@@ -182,8 +196,11 @@ fn every_key_that_the_parser_knows_is_listed_once() {
     ] {
         known.extend(known_keys(table).into_iter().map(|key| format!("{prefix}{key}")));
     }
-    assert_eq!(known_keys(""), ["experiment", "axes", "zip", "trial"]);
+    assert_eq!(known_keys(""), ["experiment", "axes", "zip", "tune", "trial"]);
     assert_eq!(known_keys("trial"), ["network", "data", "training"]);
+    // [tune] asks for a key and for held-out images before it names what it knows.
+    let tune = ["learning-rate", "weight-decay", "tries", "seed"].map(|key| format!("tune.{key}"));
+    known.extend(tune);
     known.extend(["axes", "axes.seed", "zip"].map(str::to_owned));
     known.sort();
     let mut listed: Vec<&str> = KEYS.iter().map(|key| key.path).collect();

@@ -166,15 +166,15 @@ fn refusal(timer: &mut dyn StepTimer) -> String {
 #[test]
 fn a_clock_that_fails_is_told_with_the_point() {
     let message = refusal(&mut Sealed);
-    assert!(message.starts_with("error: no step can be timed\n --> timed.toml:8:13\n"), "{message}");
-    assert!(message.contains("= asked for segments = 1, training.weight-decay = 0\n"), "{message}");
+    assert!(message.starts_with("error: no step can be timed\n  --> timed.toml:8:13\n"), "{message}");
+    assert!(message.contains("   = asked for segments = 1, training.weight-decay = 0"), "{message}");
 }
 
 #[test]
 fn a_time_that_no_width_reaches_is_refused_with_what_came_nearest() {
     let message = refusal(&mut Fake { slowness: 1e6, ..Fake::new() });
     let title =
-        "error: segments 1 cannot meet the step time of the reference within 3 %\n --> timed.toml:8:13\n";
+        "error: segments 1 cannot meet the step time of the reference within 3 %\n  --> timed.toml:8:13\n";
     assert!(message.starts_with(title), "{message}");
     assert!(message.contains("= the nearest network (width 0.0"), "{message}");
     assert!(message.contains("= widen the reference, or drop this point from `segments`"), "{message}");

@@ -120,8 +120,7 @@ fn blocks(steps: &[Step]) -> Vec<Block> {
         match blocks.last_mut().filter(|last| looks_like(steps, last, &block)) {
             Some(last) => {
                 last.times += 1;
-                last.name =
-                    format!("{} to {}", last.name.split(" to ").next().unwrap_or_default(), block.name);
+                last.name = span(last.name.split(" to ").next().unwrap_or_default(), &block.name);
             }
             None => blocks.push(block),
         }
@@ -131,6 +130,15 @@ fn blocks(steps: &[Step]) -> Vec<Block> {
         block.name.clear();
     }
     blocks
+}
+
+/// The names of blocks from `first` to `last`: `block4 to 11`.
+fn span(first: &str, last: &str) -> String {
+    let is_shared = |(a, b): &(char, char)| a == b;
+    let shared = first.chars().zip(last.chars()).take_while(is_shared).map(|(a, _)| a.len_utf8()).sum();
+    // Not within a number: block10 to 11.
+    let shared = first[..shared].trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    format!("{first} to {}", &last[shared..])
 }
 
 /// Whether `step` follows the block before it as a whole, so that blocks form a
@@ -193,7 +201,7 @@ fn filled(blocks: &[Block], limit: f64) -> Vec<Vec<Block>> {
 fn draw_block(page: &mut Page, steps: &[Step], block: &Block, (left, top): (f64, f64)) {
     if block.is_framed() {
         page.frame(left, top, block.width, block.height);
-        page.text((left + MARGIN, top + 17.0), 12.0, "start", FAINT, false, &block.name);
+        page.text((left + MARGIN, top + 16.0), 11.0, "start", FAINT, false, &block.name);
         if block.times > 1 {
             let place = (left - 6.0, top + block.height / 2.0 + 5.0);
             page.text(place, 15.0, "end", INK, true, &format!("{}×", block.times));
