@@ -38,9 +38,7 @@ fn companions(path: &str) -> &'static str {
         "data.folder" | "data.channels" | "data.test-share" | "data.corrupt" => {
             "trial.data.set = \"image-folder\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
         }
-        "data.coupling" | "data.images" | "data.noise" | "data.seed" => {
-            "trial.data.set = \"planted\"\n"
-        }
+        "data.coupling" | "data.images" | "data.noise" | "data.seed" => "trial.data.set = \"planted\"\n",
         "tune.learning-rate" => "trial.data.validation = 1000\n",
         "tune.weight-decay" | "tune.tries" | "tune.seed" => {
             "trial.data.validation = 1000\ntune.learning-rate = [0.05, 0.1]\n"
