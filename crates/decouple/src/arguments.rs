@@ -94,7 +94,7 @@ pub(crate) struct DataInfo {
 pub(crate) struct DataShow {
     #[command(flatten)]
     pub(crate) choice: DataChoice,
-    /// The PNG file to write [default: <set>.png].
+    /// The PNG file to write [default: SET.png].
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Images of each class.

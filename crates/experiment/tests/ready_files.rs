@@ -1,6 +1,9 @@
 //! The files under `experiments/`, which people run and copy.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use decouple_experiment::{Ledger, Overrides, Sweep, load};
 
@@ -14,7 +17,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-fn read(file: &PathBuf) -> Sweep {
+fn read(file: &Path) -> Sweep {
     load(file, &Overrides::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 

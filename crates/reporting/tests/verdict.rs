@@ -13,7 +13,8 @@ fn seeds<const N: usize>(mean: f64, spread: f64) -> [Option<f64>; N] {
 }
 
 fn along(segments: &[(&str, f64)], spread: f64) -> Analysis {
-    let rows: Vec<(Vec<(&str, &str)>, [Option<f64>; 4])> =
+    type Row<'a> = (Vec<(&'a str, &'a str)>, [Option<f64>; 4]);
+    let rows: Vec<Row<'_>> =
         segments.iter().map(|(count, mean)| (vec![("segments", *count)], seeds(*mean, spread))).collect();
     measured(&rows.iter().map(|(point, row)| (point.as_slice(), row.as_slice())).collect::<Vec<_>>())
 }

@@ -118,7 +118,7 @@ impl Default for NetworkSpec {
 
 impl Family {
     /// The channel counts that the paper gives the family, from input to
-    /// output: what [`NetworkSpec::channels`] may replace. Empty where other
+    /// output: what `network.channels` may replace. Empty where other
     /// keys hold them, or where there are too many to list.
     pub fn channels(self) -> &'static [usize] {
         match self {

@@ -1,9 +1,9 @@
 //! Weights in and out: safetensors files with our names and layouts, timm's
 //! or Keras'.
 //!
-//! [`file`] reads and writes the format, [`names`] says what a parameter is
+//! [`mod@file`] reads and writes the format, [`names`] says what a parameter is
 //! called elsewhere, [`layout`] how it lies in memory there. The functions here
-//! put them together: [`read`] fills a network, [`write`] stores one,
+//! put them together: [`read`] fills a network, [`write()`] stores one,
 //! [`convert`] goes from one framework's file to another's, and [`inspect`]
 //! says what a file holds.
 //!

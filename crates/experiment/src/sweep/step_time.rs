@@ -23,7 +23,7 @@ pub(super) fn fit<'a>(
         }
         StepTimes::Runs(results) => {
             let runs = runs(&results.join(name))?;
-            Ok(points.into_iter().map(|point| point.as_run(reference, &runs)).collect())
+            Ok(points.into_iter().map(|point| point.fitted_as_run(reference, &runs)).collect())
         }
     }
 }
@@ -99,7 +99,7 @@ impl<'a> Point<'a> {
 
     /// The point as most of its runs have it, if there are any that were fitted to
     /// this reference.
-    fn as_run(mut self, reference: &Self, runs: &[Run]) -> Self {
+    fn fitted_as_run(mut self, reference: &Self, runs: &[Run]) -> Self {
         let own: Vec<&Run> = runs.iter().filter(|run| self.may_have(reference, run)).collect();
         let like = |run: &Run| own.iter().filter(|other| other.record.network == run.record.network).count();
         let Some(run) = own.iter().max_by_key(|run| like(run)) else { return self };

@@ -93,9 +93,12 @@ fn run_row(point: Vec<(String, String)>, level: f64, other: f64, seed: u64) -> R
     }
 }
 
+/// Axis names and values of a point.
+type Axes<'a> = &'a [(&'a str, &'a str)];
+
 /// A study of `points` (coordinates and the accuracies of seeds 0, 1, ..; `None` for a run that diverged), with
 /// the axes that the first point has.
-pub(crate) fn measured(points: &[(&[(&str, &str)], &[Option<f64>])]) -> Analysis {
+pub(crate) fn measured(points: &[(Axes<'_>, &[Option<f64>])]) -> Analysis {
     let mut runs = Vec::new();
     for (point, accuracies) in points {
         let point: Vec<_> =

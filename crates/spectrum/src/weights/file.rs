@@ -82,7 +82,7 @@ impl<R: Read + Seek> WeightFile<R> {
     /// The values of the tensor `name` as f32, or `None` where there is no such
     /// tensor or its type is not one of the three that are read.
     ///
-    /// Allocates the values and [`CHUNK`] more.
+    /// Allocates the values and a fixed 64 KiB more.
     ///
     /// # Errors
     /// [`WeightError::Io`] when the file has become shorter.

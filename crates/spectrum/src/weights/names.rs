@@ -1,6 +1,6 @@
 //! What the parameters of a network are called in other frameworks.
 //!
-//! [`timm`] and [`keras`] hold one table a family each, from the layers of our
+//! `timm` and `keras` hold one table a family each, from the layers of our
 //! graphs to theirs. What a layer's tensors are called, and how they lie in
 //! memory, follows from the operation and is the same for all families.
 
