@@ -168,13 +168,16 @@ trait Feed {
     /// Whether operands but the first are rotated, so that the first is cheaper.
     const ROTATES: bool;
 
-    /// Operand `index` of the pixel; `FIRST` says that it is number 0.
+    /// Operand `index` of the pixel, or zeros where the pixel is not inside the map;
+    /// `FIRST` says that it is number 0.
     ///
     /// # Safety
-    /// `pixel` is valid for reading the values of `mask`, and value `index`.
+    /// A `pixel` inside is valid for reading the values of `mask`, and value
+    /// `index`.
     unsafe fn operand<S: Simd, const FIRST: bool>(
         s: S,
         pixel: *const f32,
+        is_inside: bool,
         index: usize,
         mask: S::Mask,
         rotation: &[u32; MAX_LANES],
@@ -190,12 +193,13 @@ impl Feed for Rotations {
     unsafe fn operand<S: Simd, const FIRST: bool>(
         s: S,
         pixel: *const f32,
+        is_inside: bool,
         _: usize,
         mask: S::Mask,
         rotation: &[u32; MAX_LANES],
     ) -> S::Vector {
-        // SAFETY: the caller's promise.
-        let whole = unsafe { s.load_masked(pixel, mask) };
+        // SAFETY: the caller's promise; an empty mask reads nothing.
+        let whole = unsafe { s.load_masked(pixel, if is_inside { mask } else { s.mask(0) }) };
         if FIRST { whole } else { s.permute(whole, rotation) }
     }
 }
@@ -209,11 +213,12 @@ impl Feed for Broadcasts {
     unsafe fn operand<S: Simd, const FIRST: bool>(
         s: S,
         pixel: *const f32,
+        is_inside: bool,
         index: usize,
         _: S::Mask,
         _: &[u32; MAX_LANES],
     ) -> S::Vector {
         // SAFETY: the caller's promise.
-        s.splat(unsafe { *pixel.add(index) })
+        s.splat(if is_inside { unsafe { *pixel.add(index) } } else { 0.0 })
     }
 }

@@ -182,6 +182,15 @@ macro_rules! with_constant {
 }
 pub(crate) use with_constant;
 
+/// Evaluates `$body` once for each of the literals, with the constant `$name`
+/// equal to it: a loop that is certain to be unrolled.
+macro_rules! unrolled {
+    ($name:ident in [$($literal:literal)*] => $body:expr) => {
+        $({ const $name: usize = $literal; $body })*
+    };
+}
+pub(crate) use unrolled;
+
 #[cfg(test)]
 mod tests {
     use super::*;

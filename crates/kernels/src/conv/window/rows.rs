@@ -10,7 +10,7 @@ use crate::{
     buffer::Buffer,
     conv::correlation::{Correlation, Run},
     isa::{Context, Isa},
-    simd::{self, Kernel, MAX_LANES, Simd, dispatch, with_constant},
+    simd::{self, Kernel, MAX_LANES, Simd, dispatch, unrolled, with_constant},
 };
 
 /// Packed weights that stay in the second-level cache while all blocks of a row
@@ -281,6 +281,8 @@ impl<S: Simd> Operands<'_, S> {
     ///
     /// A source column outside the row can only be among the first or the last
     /// `K - 1` (padding is less than the kernel), so the others are not tested.
+    /// Its operand is zero, and multiplied like any other: to branch around the
+    /// products makes the compiler keep sums in memory.
     ///
     /// # Safety
     /// The pixels `inside` are valid as [`Feed::operand`] asks; `weights` holds
@@ -301,23 +303,26 @@ impl<S: Simd> Operands<'_, S> {
                 taps[j][v] = unsafe { s.load(weights.add((j * V + v) * S::LANES)) };
             }
         }
-        for q in 0..P + K - 1 {
-            if (q < K - 1 || q >= P) && !self.inside.contains(&q) {
-                continue;
-            }
-            // SAFETY: the caller's promise.
-            let operand = unsafe {
-                let pixel = self.pixels.wrapping_add(q * self.stride);
-                F::operand::<S, FIRST>(s, pixel, index, self.mask, rotation)
-            };
-            for j in 0..K {
-                if j <= q && q - j < P {
-                    for v in 0..V {
-                        sums[q - j][v] = s.fma(operand, taps[j][v], sums[q - j][v]);
+        // Written out, not a loop: LLVM unrolls only short ones, and a loop over
+        // sums keeps them in memory.
+        unrolled!(Q in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17] => {
+            const { assert!(P + K - 1 <= 18) };
+            if Q < P + K - 1 {
+                let is_inside = (K - 1..P).contains(&Q) || self.inside.contains(&Q);
+                // SAFETY: the caller's promise.
+                let operand = unsafe {
+                    let pixel = self.pixels.wrapping_add(Q * self.stride);
+                    F::operand::<S, FIRST>(s, pixel, is_inside, index, self.mask, rotation)
+                };
+                for j in 0..K {
+                    if j <= Q && Q - j < P {
+                        for v in 0..V {
+                            sums[Q - j][v] = s.fma(operand, taps[j][v], sums[Q - j][v]);
+                        }
                     }
                 }
             }
-        }
+        });
     }
 }
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::needless_range_loop, reason = "register tiles are indexed by constants")]
 
+mod squares;
+
 use std::ops::Range;
 
 use super::{AllRotations, Broadcasts, Feed, Layout, Rotations};
@@ -87,6 +89,8 @@ struct Segment<'a> {
     source_rows: Range<usize>,
     /// Values of a row of `grad_y`.
     grad_row: usize,
+    /// A row of `grad_y` outside the strip.
+    zeros: Buffer,
 }
 
 impl<'a> Segment<'a> {
@@ -110,6 +114,7 @@ impl<'a> Segment<'a> {
             x: ctx.pool.take(maps * source_rows.len() * source.w * layout.lanes),
             // What lies beside the rows is never written, and stays zero.
             grad_y: ctx.pool.take_zeroed(maps * strip.rows.len() * grad_row),
+            zeros: ctx.pool.take_zeroed(grad_row),
             c,
             layout,
             rotations,
@@ -163,9 +168,17 @@ impl<'a> Segment<'a> {
 
     /// Adds the segment's products to its packed gradient.
     fn add(&self, ctx: &Context, is_first: bool, sums: &mut [f32]) {
+        match squares::operands(ctx.isa(), self.layout, self.c) {
+            Some(most) => squares::add(ctx, self, most, is_first, sums),
+            None => self.add_rows(ctx, is_first, sums),
+        }
+    }
+
+    /// The same, one kernel row at a time.
+    fn add_rows(&self, ctx: &Context, is_first: bool, sums: &mut [f32]) {
         let (c, layout) = (self.c, self.layout);
         let (taps, lanes) = (c.columns.taps, layout.lanes);
-        let most = most_operands(ctx.isa(), taps);
+        let most = most_operands(ctx.isa(), layout, taps);
         let x_panel = self.x.len() / layout.panels;
         let grad_panel = self.grad_y.len() / layout.panels;
         for (panel, sums) in sums.chunks_exact_mut(layout.block_len(c)).enumerate() {
@@ -196,10 +209,11 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// Most operands of a tile: its sums, a window of gradients and an operand fit
-/// the registers.
-fn most_operands(isa: Isa, taps: usize) -> usize {
+/// Most operands of a tile: its sums, a window of gradients, an operand and the
+/// lanes of its rotations fit the registers.
+fn most_operands(isa: Isa, layout: &Layout, taps: usize) -> usize {
     match (simd::registers(isa), taps) {
+        (32.., 3) if layout.rotates => 6,
         (32.., 3) => 8,
         (32.., 5) => 4,
         (32.., _) | (_, 3) => 3,
@@ -227,7 +241,7 @@ struct Sums<'a> {
 
 fn kernel(layout: &Layout, taps: usize, operands: usize) -> fn(&Context, Sums<'_>) {
     match (layout.rotates, taps) {
-        (true, 3) => with_constant!(R = operands, in [1 2 3 4 5 6 7 8] => tile::<Rotations, 3, R>),
+        (true, 3) => with_constant!(R = operands, in [1 2 3 4 5 6] => tile::<Rotations, 3, R>),
         (true, 5) => with_constant!(R = operands, in [1 2 3 4] => tile::<Rotations, 5, R>),
         (true, 7) => with_constant!(R = operands, in [1 2 3] => tile::<Rotations, 7, R>),
         (false, 3) => with_constant!(R = operands, in [1 2 3 4 5 6 7 8] => tile::<Broadcasts, 3, R>),
@@ -302,7 +316,7 @@ impl Sums<'_> {
                             for i in 0..R {
                                 let index = self.operand + i;
                                 let rotation = &self.rotations[index % MAX_LANES];
-                                let operand = F::operand::<S, false>(s, x, index, full, rotation);
+                                let operand = F::operand::<S, false>(s, x, true, index, full, rotation);
                                 for j in 0..K {
                                     sums[i][j] = s.fma(operand, window[(p + K - j) % K], sums[i][j]);
                                 }
