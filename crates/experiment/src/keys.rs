@@ -513,10 +513,10 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "training.winograd",
-        "How 3x3 convolutions at stride 1 with many channels a segment are computed: as their definition says, or by Winograd's tiles of 2x2 or 4x4 outputs, with larger rounding errors.",
+        "How 3x3 convolutions at stride 1 with many channels a segment are computed: as their definition says, or by Winograd's tiles of 2x2 outputs (rounding errors as small) or 4x4 (ten times larger).",
         "`\"off\"`, `\"f2\"`, `\"f4\"`",
         "",
-        "\"off\"",
+        "\"f2\"",
     ),
     key(
         "training.precision",

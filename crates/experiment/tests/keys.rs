@@ -132,7 +132,7 @@ fn another_value(path: &str) -> &'static str {
         "training.average" => "\"polyak\"",
         "training.average.kind" => "\"polyak\"",
         "training.average.decay" => "0.99",
-        "training.winograd" => "\"f2\"",
+        "training.winograd" => "\"off\"",
         "training.precision" => "\"bf16\"",
         new => panic!("give `{new}` a value here that is not its default"),
     }

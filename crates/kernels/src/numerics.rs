@@ -1,7 +1,7 @@
 //! What a kernel may trade of its exactness for speed.
 
-/// Which of the faster, less exact algorithms kernels may use. The default
-/// computes every sum as its definition says, in f32.
+/// Which algorithms kernels may use that are faster than the definition, and
+/// round otherwise. The default allows those whose errors are as small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Numerics {
     /// Of 3x3 convolutions at stride 1 with many channels a segment.
@@ -15,11 +15,11 @@ pub struct Numerics {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Winograd {
     /// None: nine products an output.
-    #[default]
     Off,
-    /// F(2x2, 3x3): four products an output.
+    /// F(2x2, 3x3): four products an output, with rounding errors as small.
+    #[default]
     F2,
-    /// F(4x4, 3x3): two and a quarter products an output, but larger rounding errors.
+    /// F(4x4, 3x3): two and a quarter products an output, but errors ten times larger.
     F4,
 }
 

@@ -43,7 +43,8 @@ proptest! {
         assert_close("y", &y, &exact, 1e-7);
         let exact: Vec<f64> =
             (0..channels).map(|c| double(&x).iter().skip(c).step_by(channels).sum()).collect();
-        assert_close("grad_bias", &grad_bias, &exact, 1e-5);
+        // Errors of a sum grow like a random walk.
+        assert_close("grad_bias", &grad_bias, &exact, 1e-6 * (rows as f64).sqrt().max(10.0));
     }
 
     #[test]
