@@ -50,4 +50,4 @@ parity:
     target/parity/bin/pip install --quiet numpy==2.4.6 torch==2.15.0 torchvision==0.29.2 timm==1.0.31 keras==3.15.1 jax==0.10.2
     target/parity/bin/python tools/network-fixtures.py --check
     target/parity/bin/python tools/training-parity.py
-    cargo test --locked --package decouple-training --test logits --test parity
+    cargo test --release --locked --package decouple-training --test logits --test parity

@@ -118,9 +118,19 @@ def traced(run):
     return run
 
 
+def inference(request):
+    """A forward pass of Keras' Xception."""
+    model = keras.applications.Xception(weights=None, classifier_activation=None)
+    images = tf.random.normal((request.batch, request.side, request.side, request.network.image))
+    facts = {"parameters": sum(values.numpy().size for values in model.trainable_variables)}
+    return {"forward": traced(compiled(lambda: model(images, training=False)))}, facts
+
+
 def prepare(request):
     keras.utils.set_random_seed(0)
     keras.backend.clear_session()
+    if request.work == "forward":
+        return inference(request)
     if request.work == "conv":
         return conv(request)
     if request.work == "module":

@@ -11,7 +11,7 @@ SIZES = {
 }
 BATCH = 64
 # Rows and columns of the maps, or of the network's images.
-SIDE = {"conv": 16, "module": 16, "step": 32}
+SIDE = {"conv": 16, "module": 16, "step": 32, "forward": 299}
 SEGMENTS = {
     "conv": [1, 2, 4, 8, 16, 32, 64, 128],
     "module": [1, 2, 4, 8, 16, 32, 64, 128],
@@ -27,7 +27,8 @@ MEMORY_SEGMENTS = [1, 8, 64, 256]
 @dataclasses.dataclass(frozen=True)
 class Item:
     """One piece of work that programs do in turn. `table` says what for:
-    `spectrum` (every program), `scale` (this program alone) or `memory`."""
+    `spectrum` (every program), `forward` (every program that has Xception),
+    `scale` (this program alone) or `memory`."""
 
     table: str
     work: str
@@ -35,12 +36,17 @@ class Item:
     batch: int
     side: int
 
+    @property
+    def label(self):
+        """How tables name its point of the spectrum."""
+        return self.segments or "per-channel"
+
     def request(self, seconds):
         sizes = {"work": self.work, "segments": self.segments, "batch": self.batch, "side": self.side}
         return {**sizes, **SIZES, "seconds": seconds}
 
     def __str__(self):
-        return f"{self.table} {self.work}, {self.segments} segments, batch {self.batch}, {self.side} pixels"
+        return f"{self.table} {self.work}, {self.label} segments, batch {self.batch}, {self.side} pixels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +77,8 @@ def items(mode):
             counts = [*counts[::2], *counts[-1:]] if len(counts) % 2 == 0 else counts[::2]
         for segments in counts:
             yield Item("spectrum", work, segments, BATCH, SIDE[work])
+    # The published Xception, whose segments are no choice.
+    yield Item("forward", "forward", 0, 1, SIDE["forward"])
     if mode is QUICK:
         return
     for work in ("module", "step"):
@@ -82,3 +90,4 @@ def items(mode):
                     yield Item("scale", work, segments, BATCH, side)
     for segments in MEMORY_SEGMENTS:
         yield Item("memory", "step", segments, BATCH, SIDE["step"])
+    yield Item("memory", "forward", 0, 1, SIDE["forward"])

@@ -2,6 +2,7 @@
 """PyTorch's side of the benchmark, see worker.py: nchw|nhwc|compiled THREADS."""
 import sys
 
+import timm
 import torch
 from torch import nn
 
@@ -70,9 +71,26 @@ def training(network, images, classes, rate=None):
     return {"step" if rate else "passes": run}, facts
 
 
+def inference(request):
+    """A forward pass of timm's Xception."""
+    network = timm.create_model("legacy_xception", pretrained=False).eval().to(memory_format=FORMAT)
+    images = random(request.batch, request.network.image, request.side, request.side)
+    forward = torch.compile(network) if VARIANT == "compiled" else network
+
+    def run():
+        with torch.inference_mode():
+            forward(images)
+
+    if VARIANT == "compiled":
+        run()
+    return {"forward": run}, {"parameters": sum(values.numel() for values in network.parameters())}
+
+
 def prepare(request):
     torch.manual_seed(0)
     torch.compiler.reset()
+    if request.work == "forward":
+        return inference(request)
     if request.work == "conv":
         return conv(request), {}
     if request.work == "module":

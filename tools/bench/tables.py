@@ -36,7 +36,7 @@ class Measured:
         modules that of one module."""
         if self.missing(program):
             return []
-        parts = {"conv": ("forward", "input", "weights", "gradients", "passes"), "module": ("passes",), "step": ("step",)}[self.item.work]
+        parts = {"conv": ("forward", "input", "weights", "gradients", "passes"), "module": ("passes",), "step": ("step",), "forward": ("forward",)}[self.item.work]
         sums = collections.defaultdict(float)
         for row in self.rows:
             if row["program"] == program and row["quantity"] in parts:
@@ -118,7 +118,11 @@ def write(folder):
         if of_work:
             sections += [f"## {title}", sizes(of_work[0].item), times(of_work), against(of_work, roof_of(rows))]
             sections += [threads(of_work)]
-    sections += [scale(measured(rows, "scale")), memory(measured(rows, "memory")), missing(rows), unequal(spectrum)]
+    forward = measured(rows, "forward")
+    if forward:
+        title = "## Xception of 299x299 pixels, batch 1: one forward pass"
+        sections += [title, times(forward), against(forward, roof_of(rows)), threads(forward)]
+    sections += [scale(measured(rows, "scale")), memory(measured(rows, "memory")), missing(rows), unequal(spectrum + forward)]
     text = "\n\n".join(section for section in sections if section)
     (folder.folder / "bench.md").write_text(text + "\n")
 
@@ -181,7 +185,7 @@ def sizes(item):
 def times(of_work):
     """Milliseconds of every program."""
     programs = list(dict.fromkeys(program for m in of_work for program in m.programs))
-    body = [[m.item.segments, *(cell(m, program) for program in programs)] for m in of_work]
+    body = [[m.item.label, *(cell(m, program) for program in programs)] for m in of_work]
     return table(["segments", *programs], body)
 
 
@@ -198,7 +202,7 @@ def against(of_work, roof):
         rival = m.best(RIVAL)
         share = m.peak_share("decouple")
         body.append([
-            m.item.segments,
+            m.item.label,
             number(m.median("decouple")),
             number(m.floor_ms(roof)),
             "" if share is None else f"{100 * share:.0f} %",
@@ -215,7 +219,7 @@ def threads(of_work):
     single = "decouple, 1 thread"
     pairs = [m for m in of_work if m.rounds(single) and m.rounds("decouple")]
     body = [
-        [m.item.segments, number(m.median(single)), number(m.median("decouple")), f"{m.ratio(single, 'decouple'):.2f}"]
+        [m.item.label, number(m.median(single)), number(m.median("decouple")), f"{m.ratio(single, 'decouple'):.2f}"]
         for m in pairs
     ]
     return table(["segments", "1 thread", "all threads", "times faster"], body) if body else ""
@@ -255,19 +259,19 @@ def memory(items):
         rivals = {program: bytes_ for program, bytes_ in grown.items() if family_of(program) == RIVAL}
         for program in m.programs:
             if program not in grown:
-                body.append([m.item.segments, program, "missing", "", ""])
+                body.append([m.item.work, m.item.label, program, "missing", "", ""])
                 continue
             ratio = f"{grown[program] / min(rivals.values()):.2f}" if rivals else ""
             estimate = m.fact(program, "estimated_bytes")
             body.append([
-                m.item.segments, program, mebibytes(grown[program]), mebibytes(m.fact(program, "peak_bytes")), ratio,
+                m.item.work, m.item.label, program, mebibytes(grown[program]), mebibytes(m.fact(program, "peak_bytes")), ratio,
                 mebibytes(estimate) if estimate else "",
             ])
     head = [
-        "segments", "program", "MiB above idle", "MiB of the process", f"to the least of {RIVAL}", "MiB estimated",
+        "work", "segments", "program", "MiB above idle", "MiB of the process", f"to the least of {RIVAL}", "MiB estimated",
     ]
     text = (
-        "## Peak memory of a training step\n\nPeak resident memory (VmHWM) of a fresh process after a few steps, "
+        "## Peak memory of a training step, and of a forward pass of Xception\n\nPeak resident memory (VmHWM) of a fresh process after a few steps, "
         "above that of the idle process with its libraries loaded."
     )
     return text + "\n\n" + table(head, body)

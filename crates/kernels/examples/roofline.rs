@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         row(&ctx, &format!("3x3 {width:8}"), &g, batch)?;
         for (name, winograd) in [("F2 ", Winograd::F2), ("F4 ", Winograd::F4)] {
             let ctx = ctx.clone().with(Numerics { winograd, ..Numerics::default() });
-            if matches!(conv::path(&g, &ctx), conv::Path::WinogradF2 | conv::Path::WinogradF4) {
+            if matches!(conv::path(&g, batch, &ctx), conv::Path::WinogradF2 | conv::Path::WinogradF4) {
                 row(&ctx, &format!("{name} {width:8}"), &g, batch)?;
             }
         }

@@ -29,6 +29,7 @@ mod checks;
 mod per_isa;
 mod rows;
 mod simd;
+mod transpose;
 
 /// Sums over a batch are taken over this many parts, each in image order, and
 /// the parts are added in order: the same result on any number of threads.

@@ -18,6 +18,12 @@ use decouple_training::network::Network;
 const PASSES: usize = 15;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // On a thread of the pool, not waiting beside it.
+    rayon::ThreadPoolBuilder::new().build()?.install(|| measure().map_err(|error| error.to_string()))?;
+    Ok(())
+}
+
+fn measure() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [family, side, batch] = arguments.as_slice() else {
         return Err("usage: forward FAMILY SIDE BATCH".into());

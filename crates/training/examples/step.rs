@@ -17,6 +17,12 @@ use decouple_training::{network::Network, optimizer::OptimizerState};
 const BATCH: usize = 64;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // As a trial of a sweep: on a thread of the pool, not waiting beside it.
+    rayon::ThreadPoolBuilder::new().build()?.install(|| measure().map_err(|error| error.to_string()))?;
+    Ok(())
+}
+
+fn measure() -> Result<(), Box<dyn std::error::Error>> {
     let wide = std::env::args().any(|argument| argument == "wide");
     let (base, input) = if wide {
         let base = NetworkSpec {

@@ -14,14 +14,15 @@
 
 #![allow(clippy::needless_range_loop, reason = "register tiles are indexed by constants")]
 
-use rayon::prelude::*;
+mod pack;
+
+pub(super) use pack::{pack, pack_into};
 
 use super::{
     correlation::{Correlation, Run},
-    panel::{Panel, Panels, packed_len},
+    panel::{Panel, Panels},
 };
 use crate::{
-    buffer::Buffer,
     isa::Context,
     simd::{self, Kernel, Simd, dispatch_products, with_constant},
 };
@@ -48,60 +49,6 @@ fn input_blocks(run: &Run, panels: &Panels) -> (usize, usize) {
     let count = panels.panel_len().div_ceil(BLOCK_VALUES);
     let inputs = run.source_c.div_ceil(count);
     (inputs, run.source_c.div_ceil(inputs))
-}
-
-/// The weights of `c` in the order that [`rows`] reads them.
-pub(super) fn pack(ctx: &Context, c: &Correlation, weights: &[f32]) -> Buffer {
-    let mut packed = ctx.pool.take(packed_len(ctx.isa(), c));
-    pack_into(ctx, c, &|index| weights[index], &mut packed);
-    packed
-}
-
-/// The same of the weights that `weight` gives by their index.
-pub(super) fn pack_into(
-    ctx: &Context,
-    c: &Correlation,
-    weight: &(impl Fn(usize) -> f32 + Sync),
-    packed: &mut [f32],
-) {
-    let mut rest = packed;
-    for run in c.runs() {
-        let panels = Panels::new(ctx.isa(), c, run);
-        let packed = rest.split_off_mut(..run.groups * panels.group_len()).unwrap_or_default();
-        packed.par_chunks_mut(panels.group_len()).enumerate().for_each(|(group, packed)| {
-            packed.par_chunks_mut(panels.panel_len()).enumerate().for_each(|(index, packed)| {
-                pack_panel(c, run, group, &panels, panels.get(index), weight, packed);
-            });
-        });
-    }
-}
-
-fn pack_panel(
-    c: &Correlation,
-    run: &Run,
-    group: usize,
-    panels: &Panels,
-    panel: Panel,
-    weight: &impl Fn(usize) -> f32,
-    packed: &mut [f32],
-) {
-    let (inputs, blocks) = input_blocks(run, panels);
-    let lanes = packed.len() / (c.taps() * run.source_c);
-    let mut rows = packed.chunks_exact_mut(lanes);
-    for block in 0..blocks {
-        for row in 0..c.rows.taps {
-            for column in 0..c.columns.taps {
-                for input in block * inputs..((block + 1) * inputs).min(run.source_c) {
-                    let outputs = panel.start..(panel.start + lanes).min(run.target_c);
-                    let (filled, empty) = rows.next().unwrap_or_default().split_at_mut(outputs.len());
-                    for (value, output) in filled.iter_mut().zip(outputs) {
-                        *value = weight(c.weight_index(run, group, (input, output), (row, column)));
-                    }
-                    empty.fill(0.0);
-                }
-            }
-        }
-    }
 }
 
 /// A strip of rows of one target image.

@@ -43,14 +43,15 @@ pub enum Path {
     WinogradF4,
 }
 
-/// The family that computes `g` with the instructions and the numerics of `ctx`.
-pub fn path(g: &ConvGeometry, ctx: &Context) -> Path {
+/// The family that computes `g` over `batch` images with the instructions and
+/// the numerics of `ctx`.
+pub fn path(g: &ConvGeometry, batch: usize, ctx: &Context) -> Path {
     if g.is_pointwise() {
         match ctx.numerics().precision {
             Precision::F32 => Path::Pointwise,
             Precision::Bf16 => Path::PointwiseBf16,
         }
-    } else if let Some(path) = winograd::path(g, ctx.numerics().winograd) {
+    } else if let Some(path) = winograd::path(g, batch, ctx.numerics().winograd) {
         path
     } else if window::fits(&Correlation::new(g, Direction::Forward), ctx.isa()) {
         Path::Window
@@ -154,7 +155,7 @@ pub fn backward_weights(
         grad_weights.fill(0.0);
         return Ok(());
     }
-    let sums = WeightSums::new(ctx, g, batch);
+    let sums = WeightSums::new(ctx, g, batch, batch);
     let sum = sum_over_strips(ctx, &sums.strips, sums.len(), |strip, is_first, part| {
         sums.add_strip(ctx, x, grad_y, &strip, is_first, part);
     });
@@ -174,12 +175,13 @@ fn correlate(
     if target.is_empty() {
         return;
     }
-    let prepared = Prepared::new(ctx, g, direction, weights);
     let source_len = match direction {
         Direction::Forward => g.input().len(),
         Direction::Backward => g.output().len(),
     };
-    let c = prepared.correlation(source.len() / source_len);
+    let batch = source.len() / source_len;
+    let prepared = Prepared::new(ctx, g, batch, direction, weights);
+    let c = prepared.correlation(batch);
     for_each_strip(&c, prepared.row_step(), source, target, |source, target, first_row| {
         prepared.rows(ctx, &c, source, target, first_row);
     });

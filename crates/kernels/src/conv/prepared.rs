@@ -23,9 +23,15 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Packs `weights` for `direction`.
-    pub(crate) fn new(ctx: &Context, g: &ConvGeometry, direction: Direction, weights: &[f32]) -> Self {
-        let (path, c) = (path(g, ctx), Correlation::new(g, direction));
+    /// Packs `weights` for `direction` over `batch` images.
+    pub(crate) fn new(
+        ctx: &Context,
+        g: &ConvGeometry,
+        batch: usize,
+        direction: Direction,
+        weights: &[f32],
+    ) -> Self {
+        let (path, c) = (path(g, batch, ctx), Correlation::new(g, direction));
         let packed = match path {
             Path::Pointwise | Path::Broadcast => broadcast::pack(ctx, &c, weights),
             Path::PointwiseBf16 => rounded::pack(ctx, &c, weights),
@@ -91,10 +97,10 @@ pub(crate) struct WeightSums {
 }
 
 impl WeightSums {
-    /// For a batch of `images`.
-    pub(crate) fn new(ctx: &Context, g: &ConvGeometry, images: usize) -> Self {
+    /// Over `batch` images, of which `images` are added at once.
+    pub(crate) fn new(ctx: &Context, g: &ConvGeometry, batch: usize, images: usize) -> Self {
         let c = Correlation::new(g, Direction::Forward);
-        let path = match path(g, ctx) {
+        let path = match path(g, batch, ctx) {
             // A window of gradients fits where one of sums does not.
             Path::Broadcast | Path::Window if window::fits_weights(&c) => Path::Window,
             Path::Window => Path::Broadcast,

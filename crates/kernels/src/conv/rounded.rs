@@ -7,7 +7,7 @@
 //!
 //! `c` is of one column throughout: all pixels of a batch, or of an image.
 
-use super::{broadcast, correlation::Correlation, outer, panel::packed_len, strips::Strip};
+use super::{broadcast, correlation::Correlation, outer, strips::Strip};
 use crate::{
     bf16::{pair, paired_channels, paired_pixels, rounded, rounded_here},
     buffer::Buffer,
@@ -24,13 +24,13 @@ pub(super) fn pack(ctx: &Context, c: &Correlation, weights: &[f32]) -> Buffer {
         [run] if source < run.source_c => weights[c.weight_index(run, 0, (source, target), (0, 0))],
         _ => 0.0,
     };
-    let pair_of = |index: usize| {
-        let (target, source) = (index / products.source.c, index % products.source.c * 2);
-        pair(weight(source, target), weight(source + 1, target))
-    };
-    let mut packed = ctx.pool.take(packed_len(ctx.isa(), &products));
-    broadcast::pack_into(ctx, &products, &pair_of, &mut packed);
-    packed
+    let mut pairs = ctx.pool.take(products.source.c * products.target.c);
+    for (target, pairs) in pairs.chunks_exact_mut(products.source.c).enumerate() {
+        for (index, value) in pairs.iter_mut().enumerate() {
+            *value = pair(weight(2 * index, target), weight(2 * index + 1, target));
+        }
+    }
+    broadcast::pack(ctx, &products, &pairs)
 }
 
 /// Computes the rows of `target` from `first_row` on, as [`broadcast::rows`].

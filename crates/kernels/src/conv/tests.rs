@@ -70,7 +70,7 @@ fn check(g: &ConvGeometry, batch: usize) {
     let (o, taps) = (g.options(), g.options().kernel_h * g.options().kernel_w);
     for ctx in Isa::available().filter_map(Context::new) {
         let found = all_three(&ctx, g, batch);
-        let what = |name| format!("{name} by {:?} on {}, {g:?}", path(g, &ctx), ctx.isa().name());
+        let what = |name| format!("{name} by {:?} on {}, {g:?}", path(g, batch, &ctx), ctx.isa().name());
         assert_close(&found[0], &y, taps * g.input().c.div_ceil(o.groups), &what("forward"));
         assert_close(&found[1], &grad_x, taps * g.output().c.div_ceil(o.groups), &what("backward_input"));
         assert_close(&found[2], &grad_weights, batch * g.output().pixels(), &what("backward_weights"));
@@ -136,7 +136,7 @@ proptest! {
     ) {
         let g = ConvGeometry::new(MapShape::new(map.0, map.1, in_c), out_c, ConvOptions::pointwise()).unwrap();
         for ctx in Isa::available().filter_map(Context::new) {
-            prop_assert_eq!(path(&g, &ctx), Path::Pointwise);
+            prop_assert_eq!(path(&g, batch, &ctx), Path::Pointwise);
         }
         check(&g, batch);
     }

@@ -50,9 +50,12 @@ const NEAR_VALUES: usize = 1 << 18;
 /// Channels of a segment from which on fewer products pay for the transforms.
 const MIN_CHANNELS: usize = 32;
 
-/// The path of `g` where tiles of `winograd` compute it with fewer products,
-/// enough of them to pay for the transforms.
-pub(super) fn path(g: &ConvGeometry, winograd: Winograd) -> Option<Path> {
+/// Pixels of a batch from which on they pay for the transform of the kernels.
+const MIN_PIXELS: usize = 1024;
+
+/// The path of `g` over `batch` images where tiles of `winograd` compute it with
+/// fewer products, enough of them to pay for the transforms.
+pub(super) fn path(g: &ConvGeometry, batch: usize, winograd: Winograd) -> Option<Path> {
     let (path, side) = match winograd {
         Winograd::Off => return None,
         Winograd::F2 => (Path::WinogradF2, F2::OUTPUTS),
@@ -63,7 +66,9 @@ pub(super) fn path(g: &ConvGeometry, winograd: Winograd) -> Option<Path> {
     let narrowest = g.input().c.min(g.output().c) / o.groups;
     let tiles = g.output().h.div_ceil(side) * g.output().w.div_ceil(side);
     let products = tiles * (side + 2) * (side + 2);
-    let pays = narrowest >= MIN_CHANNELS && 3 * products <= 2 * 9 * g.output().pixels();
+    let pays = narrowest >= MIN_CHANNELS
+        && batch * g.output().pixels() >= MIN_PIXELS
+        && 3 * products <= 2 * 9 * g.output().pixels();
     (is_dense && pays).then_some(path)
 }
 

@@ -78,10 +78,10 @@ pub fn backward(
         lanes: Lanes::new(ctx, &source),
         middle,
         incoming,
-        first_back: Prepared::new(ctx, &g.first, Direction::Backward, weights[0]),
-        second_back: Prepared::new(ctx, &g.second, Direction::Backward, weights[1]),
-        first_sums: WeightSums::new(ctx, &g.first, 1),
-        second_sums: WeightSums::new(ctx, &g.second, 1),
+        first_back: Prepared::new(ctx, &g.first, images, Direction::Backward, weights[0]),
+        second_back: Prepared::new(ctx, &g.second, images, Direction::Backward, weights[1]),
+        first_sums: WeightSums::new(ctx, &g.first, images, 1),
+        second_sums: WeightSums::new(ctx, &g.second, images, 1),
     };
     let mut parts: Vec<Part<'_>> = match x {
         Some(x) => {

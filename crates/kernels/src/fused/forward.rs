@@ -51,8 +51,8 @@ pub fn forward(
         ShapeError::check(OP, "variance", channels, variance.len())?;
     }
     let lanes = Lanes::new(ctx, &source);
-    let first = Prepared::new(ctx, &g.first, Direction::Forward, weights[0]);
-    let second = Prepared::new(ctx, &g.second, Direction::Forward, weights[1]);
+    let first = Prepared::new(ctx, &g.first, images, Direction::Forward, weights[0]);
+    let second = Prepared::new(ctx, &g.second, images, Direction::Forward, weights[1]);
     let [x_len, middle_len, y_len] =
         [g.first.input(), g.first.output(), g.second.output()].map(|map| map.len());
     let mut moments = MomentSums::parts(ctx, channels);

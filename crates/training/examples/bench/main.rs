@@ -11,7 +11,7 @@ use decouple_spectrum::{
     error::SpecError,
     graph::{Activation, Graph},
     module::{Intermediate, NormPlacement, Order, SpectrumModule},
-    network::NetworkSpec,
+    network::{Family, NetworkSpec, Numerics},
     segments::{Schedule, Segments},
 };
 use decouple_training::{network::Network, optimizer::OptimizerState};
@@ -22,13 +22,20 @@ mod worker;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let threads = std::env::args().nth(1).ok_or("usage: bench THREADS")?.parse()?;
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    // As a trial of a sweep: on a thread of the pool, not waiting beside it.
+    pool.install(|| serve().map_err(|error| error.to_string()))?;
+    Ok(())
+}
+
+fn serve() -> Result<(), Box<dyn std::error::Error>> {
     worker::serve("decouple", env!("CARGO_PKG_VERSION"), |request| {
         let context = Context::best();
         match request.work {
             Work::Conv => convolution(context, request),
             Work::Module => training(context, chain(request)?, request, None),
             Work::Step => training(context, network(request)?, request, Some(0.01)),
+            Work::Forward => inference(context, request),
             Work::Machine => Ok(machine::prepare(&context, request)),
         }
     })
@@ -143,6 +150,25 @@ fn training(
     });
     let part = if rate.is_some() { "step" } else { "passes" };
     Ok(Prepared { parts: vec![(part, run)], facts: facts.into() })
+}
+
+/// A forward pass of Xception, one segment a channel, for 1000 classes.
+fn inference(context: Context, request: &Request) -> Result<Prepared, Missing> {
+    let spec = NetworkSpec::of(Family::Xception, Numerics::Timm);
+    let input = MapShape::new(request.side, request.side, request.network.image);
+    let graph = spec.graph(input, 1000)?;
+    let cost = graph.cost();
+    let facts =
+        [("macs", request.batch as f64 * cost.macs as f64), ("parameters", cost.parameters as f64)].into();
+    let mut network = Network::new(graph, 0, &context);
+    let images = noise(request.batch * input.len());
+    let run: Run = Box::new(move || {
+        let mut recorder = Recorder::inference(&context);
+        let x = recorder.input(input, &images)?;
+        network.forward(&mut recorder, x, 0)?;
+        Ok(())
+    });
+    Ok(Prepared { parts: vec![("forward", run)], facts })
 }
 
 /// `len` values that look random, between -1 and 1.

@@ -51,6 +51,8 @@ pub(crate) enum Work {
     Module,
     /// A training step of mini-xception.
     Step,
+    /// One pass of the published Xception, forward only.
+    Forward,
     /// What the machine can do. Only this program answers it.
     Machine,
 }

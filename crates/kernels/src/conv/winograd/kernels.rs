@@ -36,8 +36,12 @@ pub(in crate::conv) fn pack<T: Tile>(ctx: &Context, c: &Correlation, weights: &[
     let len = packed_len(ctx.isa(), &products);
     let mut packed = ctx.pool.take(points * len);
     packed.par_chunks_mut(len).enumerate().for_each(|(point, packed)| {
-        let weight = |kernel: usize| spread[(kernel / LANES * points + point) * LANES + kernel % LANES];
-        broadcast::pack_into(ctx, &products, &weight, packed);
+        let mut matrix = ctx.pool.take(spread.len() / points);
+        let blocks = spread.chunks_exact(LANES).skip(point).step_by(points);
+        for (matrix, block) in matrix.chunks_exact_mut(LANES).zip(blocks) {
+            matrix.copy_from_slice(block);
+        }
+        broadcast::pack_into(ctx, &products, &matrix, packed);
     });
     packed
 }

@@ -123,12 +123,13 @@ proptest! {
 
 #[test]
 fn it_is_taken_where_it_pays() {
+    const BATCH: usize = 16;
     let on = |winograd| Context::best().with(Numerics { winograd, ..Numerics::default() });
     let taken = |side: usize, channels, kernel, padding, winograd| {
         let g = geometry((side, side), channels, kernel, [padding; 4]).unwrap();
-        let path = path(&g, winograd);
-        let expected = path.unwrap_or_else(|| conv::path(&g, &on(Winograd::Off)));
-        assert_eq!(conv::path(&g, &on(winograd)), expected, "the public function tells the same");
+        let path = path(&g, BATCH, winograd);
+        let expected = path.unwrap_or_else(|| conv::path(&g, BATCH, &on(Winograd::Off)));
+        assert_eq!(conv::path(&g, BATCH, &on(winograd)), expected, "the public function tells the same");
         path
     };
     let (wide, square) = ((64, 65, 2), (3, 3, 1, 1));
@@ -140,6 +141,9 @@ fn it_is_taken_where_it_pays() {
     assert_eq!(taken(16, wide, (3, 3, 1, 2), 2, Winograd::F2), None, "dilated");
     assert_eq!(taken(16, wide, (3, 5, 1, 1), 1, Winograd::F2), None, "not 3x3");
     assert_eq!(taken(3, wide, square, 1, Winograd::F2), None, "half of the tiles are empty");
+    let g = geometry((7, 7), wide, square, [1; 4]).unwrap();
+    let taken = [1, 20, 21].map(|batch| path(&g, batch, Winograd::F2).is_some());
+    assert_eq!(taken, [false, false, true], "too few pixels for the kernels");
 }
 
 /// Through the public functions: large segments, uneven ones, and strips of
@@ -148,15 +152,16 @@ fn it_is_taken_where_it_pays() {
 fn large_segments_equal_the_reference() {
     for (map, channels) in [((9, 8), (67, 65, 2)), ((21, 33), (40, 32, 1))] {
         let g = geometry(map, channels, (3, 3, 1, 1), [1, 0, 2, 1]).unwrap();
-        let exact = exact(&g, 2);
+        let batch = MIN_PIXELS.div_ceil(g.output().pixels());
+        let exact = exact(&g, batch);
         let inputs = g.input().c.div_ceil(g.options().groups);
         for (winograd, magnified) in [(Winograd::F2, F2_MAGNIFIES), (Winograd::F4, F4_MAGNIFIES)] {
             for isa in Isa::available() {
                 let ctx = Context::new(isa).unwrap().with(Numerics { winograd, ..Numerics::default() });
-                assert_eq!(Some(conv::path(&g, &ctx)), path(&g, winograd));
-                let found = all_three(&ctx, &g, 2);
+                assert_eq!(Some(conv::path(&g, batch, &ctx)), path(&g, batch, winograd));
+                let found = all_three(&ctx, &g, batch);
                 for (found, exact) in found.iter().zip(&exact) {
-                    let terms = (9 * inputs).max(2 * g.output().pixels());
+                    let terms = (9 * inputs).max(batch * g.output().pixels());
                     assert_near(found, exact, terms, magnified, &format!("{winograd:?}, {isa:?}"));
                 }
             }
