@@ -67,7 +67,7 @@ class Mode:
 
 
 QUICK = Mode("quick", rounds=2, seconds=0.15, tries=2, patience_secs=1.0, compiled=False)
-FULL = Mode("full", rounds=5, seconds=0.4, tries=3, patience_secs=2.0, compiled=True)
+FULL = Mode("full", rounds=3, seconds=0.4, tries=3, patience_secs=2.0, compiled=True)
 
 
 def items(mode):

@@ -119,6 +119,6 @@ def install(command, environment=None):
     )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        reasons = [line for line in lines if "error" in line.lower()] or lines or [f"exit status {done.returncode}"]
+        reasons = [line for line in lines if line.lower().startswith(("error", "fatal"))] or lines[-1:] or [f"exit status {done.returncode}"]
         raise CannotInstall(reasons[0][:150])
     return done.stdout

@@ -8,7 +8,7 @@ use burn::{
         loss::{CrossEntropyLoss, CrossEntropyLossConfig},
         pool::{MaxPool2d, MaxPool2dConfig},
     },
-    optim::{GradientsParams, MomentumConfig, SgdConfig},
+    optim::{GradientsParams, SgdConfig, momentum::MomentumConfig},
     tensor::{Device, Distribution, Int, Tensor, activation::relu, module::conv2d, ops::ConvOptions},
 };
 use worker::{Missing, Prepared, Request, Work};
