@@ -10,6 +10,8 @@ import quiet
 
 # Longer than any network takes to compile.
 PATIENCE_SECS = 900.0
+# A program whose work takes longer than this is timed once, not in every round.
+SLOW_SECS = 10.0
 
 
 class NoAnswer(Exception):
@@ -132,7 +134,7 @@ def measure(session, item, programs, machine, mode):
     for program in programs:
         # Builds the network and runs once.
         answer = session.ask(program, item.request(0.0))
-        if "missing" in answer:
+        if "missing" in answer or is_slow(answer):
             rows += rows_of(item, program.name, 0, answer)
         else:
             able.append(program)
@@ -143,6 +145,10 @@ def measure(session, item, programs, machine, mode):
             answer = session.ask_undisturbed(program, item.request(mode.seconds), mode)
             rows += rows_of(item, program.name, round_, answer)
     return rows
+
+
+def is_slow(answer):
+    return sum(map(sum, answer["measured"]["milliseconds"].values())) > 1e3 * SLOW_SECS
 
 
 def measure_memory(session, item, programs):

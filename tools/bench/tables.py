@@ -294,10 +294,12 @@ def unequal(spectrum):
     """Networks that are not the same in every program, which no ratio survives."""
     body = []
     for m in spectrum:
+        own = m.fact("decouple", "parameters")
         counts = {program: m.fact(program, "parameters") for program in m.programs}
-        if len({count for count in counts.values() if count}) > 1:
-            body += [[m.item.work, m.item.segments, program, f"{count:.0f}"] for program, count in counts.items() if count]
-    return "## Networks that differ\n\n" + table(["work", "segments", "program", "parameters"], body) if body else ""
+        differing = {program: count for program, count in counts.items() if own and count and count != own}
+        body += [[m.item.work, m.item.label, program, f"{count:.0f}", f"{own:.0f}"] for program, count in differing.items()]
+    head = ["work", "segments", "program", "parameters", "of decouple"]
+    return "## Networks that differ\n\n" + table(head, body) if body else ""
 
 
 def mebibytes(bytes_):

@@ -25,8 +25,9 @@ fn main() -> ExitCode {
         Command::Power(report) => commands::report::power(&arguments.common, report),
         Command::Describe(describe) => commands::describe::run(describe),
         Command::Weights(weights) => commands::weights::run(weights),
-        Command::Predict(predict) => commands::predict::run(predict),
-        Command::Evaluate(evaluate) => commands::evaluate::run(evaluate),
+        // On a thread of the pool: to wait beside it costs a wake-up an operation.
+        Command::Predict(predict) => rayon::scope(|_| commands::predict::run(predict)),
+        Command::Evaluate(evaluate) => rayon::scope(|_| commands::evaluate::run(evaluate)),
         Command::Diagnose(diagnose) => commands::diagnose::run(&arguments.common, diagnose),
         Command::Data(data) => commands::data::run(&arguments.common, data),
         Command::Completions(completions) => commands::completions(completions),

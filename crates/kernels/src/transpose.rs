@@ -75,7 +75,11 @@ mod tests {
             for (i, &value) in to.iter().enumerate() {
                 let (column, row) = (i / to_stride, i % to_stride);
                 let expected = (row < rows).then(|| from[row * row_stride + column * column_stride]);
-                assert_eq!(value, expected.unwrap_or(-1.0), "row {row} of {rows}, column {column} of {columns}");
+                assert_eq!(
+                    value,
+                    expected.unwrap_or(-1.0),
+                    "row {row} of {rows}, column {column} of {columns}"
+                );
             }
         }
     }

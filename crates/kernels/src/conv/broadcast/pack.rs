@@ -70,7 +70,10 @@ fn pack_panel(
                         let rows = packed.chunks_exact_mut(lanes).zip(weights.chunks(run.target_c * taps));
                         for (packed, weights) in rows {
                             let weights = weights.iter().step_by(taps);
-                            packed[..filled].iter_mut().zip(weights).for_each(|(slot, weight)| *slot = *weight);
+                            packed[..filled]
+                                .iter_mut()
+                                .zip(weights)
+                                .for_each(|(slot, weight)| *slot = *weight);
                         }
                     }
                 }

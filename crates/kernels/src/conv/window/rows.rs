@@ -303,10 +303,10 @@ impl<S: Simd> Operands<'_, S> {
                 taps[j][v] = unsafe { s.load(weights.add((j * V + v) * S::LANES)) };
             }
         }
+        const { assert!(P + K - 1 <= 18, "more operands than are written out below") };
         // Written out, not a loop: LLVM unrolls only short ones, and a loop over
         // sums keeps them in memory.
         unrolled!(Q in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17] => {
-            const { assert!(P + K - 1 <= 18) };
             if Q < P + K - 1 {
                 let is_inside = (K - 1..P).contains(&Q) || self.inside.contains(&Q);
                 // SAFETY: the caller's promise.
@@ -315,7 +315,7 @@ impl<S: Simd> Operands<'_, S> {
                     F::operand::<S, FIRST>(s, pixel, is_inside, index, self.mask, rotation)
                 };
                 for j in 0..K {
-                    if j <= Q && Q - j < P {
+                    if (Q + 1).saturating_sub(P) <= j && j < Q + 1 {
                         for v in 0..V {
                             sums[Q - j][v] = s.fma(operand, taps[j][v], sums[Q - j][v]);
                         }

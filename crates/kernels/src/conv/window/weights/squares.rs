@@ -99,7 +99,8 @@ impl Tile<'_> {
                                 let at = (column + K - 1 - tap) * S::LANES;
                                 let gradient = s.load(gradients[tap_row].as_ptr().add(at));
                                 for i in 0..R {
-                                    sums[i][tap_row][tap] = s.fma(operands[i], gradient, sums[i][tap_row][tap]);
+                                    sums[i][tap_row][tap] =
+                                        s.fma(operands[i], gradient, sums[i][tap_row][tap]);
                                 }
                             }
                         }
