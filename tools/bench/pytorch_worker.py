@@ -49,6 +49,21 @@ class Chain(nn.Module):
         return self.layers(x).mean((2, 3))
 
 
+def executable(network):
+    return torch.compile(network) if VARIANT == "compiled" else network
+
+
+def warmed(run):
+    """`run`, called once where that compiles it, which takes longer than any run."""
+    if VARIANT == "compiled":
+        run()
+    return run
+
+
+def facts_of(network):
+    return {"parameters": sum(values.numel() for values in network.parameters())}
+
+
 def training(network, images, classes, rate=None):
     """A function that does both passes, and with a learning rate also SGD with
     momentum."""
@@ -56,7 +71,7 @@ def training(network, images, classes, rate=None):
     # `fused` is its fastest form.
     optimizer = torch.optim.SGD(network.parameters(), lr=rate or 0.0, momentum=0.9, fused=True)
     labels = torch.arange(len(images)) % classes
-    forward = torch.compile(network) if VARIANT == "compiled" else network
+    forward = executable(network)
 
     def run():
         optimizer.zero_grad()
@@ -64,26 +79,20 @@ def training(network, images, classes, rate=None):
         if rate:
             optimizer.step()
 
-    if VARIANT == "compiled":
-        # Compiling takes longer than any run.
-        run()
-    facts = {"parameters": sum(values.numel() for values in network.parameters())}
-    return {"step" if rate else "passes": run}, facts
+    return {"step" if rate else "passes": warmed(run)}, facts_of(network)
 
 
 def inference(request):
     """A forward pass of timm's Xception."""
     network = timm.create_model("legacy_xception", pretrained=False).eval().to(memory_format=FORMAT)
     images = random(request.batch, request.network.image, request.side, request.side)
-    forward = torch.compile(network) if VARIANT == "compiled" else network
+    forward = executable(network)
 
     def run():
         with torch.inference_mode():
             forward(images)
 
-    if VARIANT == "compiled":
-        run()
-    return {"forward": run}, {"parameters": sum(values.numel() for values in network.parameters())}
+    return {"forward": warmed(run)}, facts_of(network)
 
 
 def prepare(request):

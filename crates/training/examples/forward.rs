@@ -19,8 +19,7 @@ const PASSES: usize = 15;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // On a thread of the pool, not waiting beside it.
-    rayon::ThreadPoolBuilder::new().build()?.install(|| measure().map_err(|error| error.to_string()))?;
-    Ok(())
+    Ok(rayon::scope(|_| measure().map_err(|error| error.to_string()))?)
 }
 
 fn measure() -> Result<(), Box<dyn std::error::Error>> {

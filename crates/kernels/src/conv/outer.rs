@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     isa::{Context, Isa},
-    simd::{self, Kernel, MAX_LANES, Simd, dispatch_products, with_constant},
+    simd::{self, Kernel, MAX_LANES, Simd, dispatch_products, put_sum, with_constant},
 };
 
 /// Pixels of a strip: a panel of their gradients and a tile of their inputs stay
@@ -316,9 +316,7 @@ impl Tile<'_> {
                 }
             }
             for (v, sum) in tile.as_flattened().iter().enumerate() {
-                let place = sums.as_mut_ptr().add(v * S::LANES);
-                let sum = if is_first { *sum } else { s.add(s.load(place), *sum) };
-                s.store(place, sum);
+                put_sum(s, sums.as_mut_ptr().add(v * S::LANES), *sum, is_first);
             }
         }
     }

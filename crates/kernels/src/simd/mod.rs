@@ -191,6 +191,16 @@ macro_rules! unrolled {
 }
 pub(crate) use unrolled;
 
+/// Writes `sum` to `place`, or adds it to what is there unless it `is_first`.
+///
+/// # Safety
+/// `place` is valid for reading and writing a vector.
+#[inline(always)]
+pub(crate) unsafe fn put_sum<S: Simd>(s: S, place: *mut f32, sum: S::Vector, is_first: bool) {
+    // SAFETY: the caller's promise.
+    unsafe { s.store(place, if is_first { sum } else { s.add(s.load(place), sum) }) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

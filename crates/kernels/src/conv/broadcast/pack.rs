@@ -34,9 +34,7 @@ pub(in crate::conv) fn pack_into(ctx: &Context, c: &Correlation, weights: &[f32]
     }
 }
 
-/// Packs `[input block][tap][input][lane]`. Of one tap the weights between all
-/// inputs and lanes are a matrix, one way up where they are stored, and maybe
-/// the other where they are read.
+/// Packs `[input block][tap][input][lane]`.
 fn pack_panel(
     c: &Correlation,
     run: &Run,
@@ -47,8 +45,7 @@ fn pack_panel(
     packed: &mut [f32],
 ) {
     let (inputs, blocks) = input_blocks(run, panels);
-    let taps = c.taps();
-    let lanes = packed.len() / (taps * run.source_c);
+    let lanes = packed.len() / (c.taps() * run.source_c);
     let filled = lanes.min(run.target_c - panel.start);
     if filled < lanes {
         packed.fill(0.0);
@@ -61,23 +58,29 @@ fn pack_panel(
             for column in 0..c.columns.taps {
                 let packed = rest.split_off_mut(..inputs * lanes).unwrap_or_default();
                 let start = c.weight_index(run, group, (first, panel.start), (row, column));
-                let weights = &weights[start..];
-                match c.direction {
-                    Direction::Forward => {
-                        transpose(weights, (run.source_c * taps, taps), packed, lanes, (filled, inputs));
-                    }
-                    Direction::Backward => {
-                        let rows = packed.chunks_exact_mut(lanes).zip(weights.chunks(run.target_c * taps));
-                        for (packed, weights) in rows {
-                            let weights = weights.iter().step_by(taps);
-                            packed[..filled]
-                                .iter_mut()
-                                .zip(weights)
-                                .for_each(|(slot, weight)| *slot = *weight);
-                        }
-                    }
-                }
+                pack_tap(c, run, &weights[start..], packed, (inputs, lanes, filled));
             }
+        }
+    }
+}
+
+/// Packs one tap of some inputs, of which `weights` begins with the first: a
+/// matrix of inputs by lanes, stored that way up or the other.
+fn pack_tap(
+    c: &Correlation,
+    run: &Run,
+    weights: &[f32],
+    packed: &mut [f32],
+    (inputs, lanes, filled): (usize, usize, usize),
+) {
+    let taps = c.taps();
+    if c.direction == Direction::Forward {
+        transpose(weights, (run.source_c * taps, taps), packed, lanes, (filled, inputs));
+        return;
+    }
+    for (packed, weights) in packed.chunks_exact_mut(lanes).zip(weights.chunks(run.target_c * taps)) {
+        for (slot, weight) in packed[..filled].iter_mut().zip(weights.iter().step_by(taps)) {
+            *slot = *weight;
         }
     }
 }

@@ -281,8 +281,8 @@ impl<S: Simd> Operands<'_, S> {
     ///
     /// A source column outside the row can only be among the first or the last
     /// `K - 1` (padding is less than the kernel), so the others are not tested.
-    /// Its operand is zero, and multiplied like any other: to branch around the
-    /// products makes the compiler keep sums in memory.
+    /// Its operand is zero, and multiplied like any other: no branch stands
+    /// between the sums and their registers.
     ///
     /// # Safety
     /// The pixels `inside` are valid as [`Feed::operand`] asks; `weights` holds

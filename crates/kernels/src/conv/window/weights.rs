@@ -16,7 +16,7 @@ use crate::{
         strips::Strip,
     },
     isa::{Context, Isa},
-    simd::{self, Kernel, MAX_LANES, Simd, dispatch, with_constant},
+    simd::{self, Kernel, MAX_LANES, Simd, dispatch, put_sum, with_constant},
 };
 
 /// Pixels of a strip: a vector's channels of their gradients stay in the
@@ -329,10 +329,7 @@ impl Sums<'_> {
         }
         for (slot, sum) in self.sums.chunks_exact_mut(S::LANES).zip(sums.as_flattened()) {
             // SAFETY: the slot holds a vector.
-            unsafe {
-                let sum = if self.is_first { *sum } else { s.add(s.load(slot.as_ptr()), *sum) };
-                s.store(slot.as_mut_ptr(), sum);
-            }
+            unsafe { put_sum(s, slot.as_mut_ptr(), *sum, self.is_first) };
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{Correlation, Segment};
 use crate::{
     conv::window::{Feed, Layout, Rotations},
     isa::{Context, Isa},
-    simd::{self, Kernel, Simd, dispatch, with_constant},
+    simd::{self, Kernel, Simd, dispatch, put_sum, with_constant},
 };
 
 /// Rows and columns of the kernels that are computed here.
@@ -113,10 +113,7 @@ impl Tile<'_> {
             for (index, slot) in slots.chunks_exact_mut(S::LANES).enumerate() {
                 let sum = sums[index / K][tap_row][index % K];
                 // SAFETY: the slot holds a vector.
-                unsafe {
-                    let sum = if self.is_first { sum } else { s.add(s.load(slot.as_ptr()), sum) };
-                    s.store(slot.as_mut_ptr(), sum);
-                }
+                unsafe { put_sum(s, slot.as_mut_ptr(), sum, self.is_first) };
             }
         }
     }
