@@ -126,6 +126,27 @@ fn run_trains_reports_and_never_trains_again() {
     assert_eq!(workplace.files("results/tiny", "metrics.csv"), rows);
 }
 
+#[test]
+fn what_another_experiment_has_finished_is_not_trained_again() {
+    let workplace = Workplace::new();
+    let (_, talk, code) = workplace.run(&["run", "tiny.toml", "--filter", "segments = 1"]);
+    assert_eq!(code, 0, "{talk}");
+    workplace.write("wider.toml", &TINY.replace("\"tiny\"", "\"wider\"").replace("[1, \"per", "[1, 2, \"per"));
+    let (plan, _, _) = workplace.run(&["plan", "wider.toml"]);
+    assert_eq!(plan.matches("elsewhere").count(), 2, "{plan}");
+    assert!(plan.contains("6 trials, equal parameters; 4 to train"), "{plan}");
+    let (_, talk, code) = workplace.run(&["run", "wider.toml", "--filter", "segments = 1"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(talk.contains("taken     2 runs of the same trials from results/tiny"), "{talk}");
+    assert!(talk.contains("2 of 2 trials were done before and were not trained again"), "{talk}");
+    // --fresh trains them here, to the same numbers.
+    let rows = workplace.files("results/wider", "metrics.csv");
+    let (_, talk, code) = workplace.run(&["run", "wider.toml", "--fresh", "--filter", "segments = 1"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(!talk.contains("taken") && talk.contains("[2/2]"), "{talk}");
+    assert_eq!(workplace.files("results/wider", "metrics.csv"), rows);
+}
+
 fn report_rebuilds_everything_from_the_runs(workplace: &Workplace, table: &str) {
     let made = |ending| workplace.files("results/tiny", ending);
     let endings = [".svg", ".png", "runs.csv", "summary.csv", "report.html", "report.md", "decouple"];

@@ -14,6 +14,7 @@
 //! A run's folder is found by the id at the end of its name, so adding an axis
 //! to an experiment, which renames its points, loses no finished run.
 
+mod adopt;
 mod read;
 mod rows;
 mod write;

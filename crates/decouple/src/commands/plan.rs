@@ -83,6 +83,7 @@ impl<'a> Row<'a> {
         ledger: &Ledger,
     ) -> Result<Self, Failure> {
         let state = match ledger.state(trial)? {
+            RunState::New if ledger.elsewhere(trial).is_some() => "elsewhere",
             RunState::New => "new",
             RunState::Partial => "cut off",
             RunState::Running => "running",

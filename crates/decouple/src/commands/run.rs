@@ -1,6 +1,6 @@
 //! `decouple run`: train what is not trained yet, then report.
 
-use std::sync::mpsc;
+use std::{path::PathBuf, sync::mpsc};
 
 use decouple_datasets::load as load_data;
 use decouple_experiment::{Ledger, RunState, StepTimes, Sweep, Trial};
@@ -58,6 +58,8 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
         for trial in &trials {
             ledger.reset(trial)?;
         }
+    } else {
+        adopt(&trials, &ledger)?;
     }
     let done = train(&trials, &ledger, &data, workers, !arguments.no_progress)?;
     report::rebuild_and_show(&sweep, &ledger)?;
@@ -74,6 +76,24 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     } else {
         SUCCESS
     })
+}
+
+/// Takes over what other experiments have finished of these trials, and says so.
+fn adopt(trials: &[&Trial], ledger: &Ledger) -> Result<(), Failure> {
+    let mut runs_of = std::collections::BTreeMap::<PathBuf, usize>::new();
+    for trial in trials {
+        if ledger.state(trial)? == RunState::New
+            && let Some(run) = ledger.adopt(trial)?
+            && let Some(experiment) = run.ancestors().nth(2)
+        {
+            *runs_of.entry(experiment.to_owned()).or_default() += 1;
+        }
+    }
+    for (experiment, count) in runs_of {
+        let runs = if count == 1 { "run" } else { "runs" };
+        eprintln!("taken     {count} {runs} of the same trials from {}", experiment.display());
+    }
+    Ok(())
 }
 
 /// Says what is about to happen.

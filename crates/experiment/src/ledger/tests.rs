@@ -297,3 +297,36 @@ fn timestamps_are_civil_dates() {
     assert_eq!(at(1_735_689_599), "2024-12-31T23:59:59Z");
     assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
 }
+
+#[test]
+fn a_trial_that_another_experiment_has_finished_is_taken_over_whole() {
+    let (_dir, ledger) = scratch();
+    let beside = |name: &str| Ledger::open(ledger.root().with_file_name(name));
+    let (trial, failed, under_way) = (trial(0), trial(1), trial(2));
+    let mut other = trial.clone();
+    other.point = vec![("order".to_owned(), "pointwise-first".to_owned())];
+    let mut writer = claim(&beside("order"), &other);
+    writer.append(&row(1), &timing(1)).unwrap();
+    fs::write(writer.dir().join("last.safetensors"), b"weights").unwrap();
+    writer.finish(&status(Outcome::Finished)).unwrap();
+    claim(&beside("order"), &failed)
+        .finish(&status(Outcome::Failed { message: "a bug".to_owned() }))
+        .unwrap();
+    let held = claim(&beside("order"), &under_way);
+
+    assert!(ledger.elsewhere(&trial).is_some());
+    assert!(!ledger.root().exists(), "looking creates nothing");
+    assert!(ledger.adopt(&trial).unwrap().is_some_and(|source| source.ends_with(other.dir_name())));
+    assert_eq!(ledger.adopt(&failed).unwrap(), None);
+    assert_eq!(ledger.adopt(&under_way).unwrap(), None);
+    drop(held);
+
+    let Contents { runs, problems } = ledger.read().unwrap();
+    assert!(problems.is_empty(), "{problems:?}");
+    let [run] = runs.as_slice() else { panic!("one run was taken over: {runs:?}") };
+    assert_eq!(run.point, trial.point, "the point keeps the name that it has here");
+    assert_eq!(run.metrics, [row(1)]);
+    assert_eq!(run.status, Some(status(Outcome::Finished)));
+    assert_eq!(fs::read(run.dir.join("last.safetensors")).unwrap(), b"weights");
+    assert_eq!(ledger.adopt(&trial).unwrap(), None, "what is done here stays as it is");
+}
