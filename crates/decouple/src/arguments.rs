@@ -205,7 +205,7 @@ pub(crate) struct Describe {
     /// Number of classes [default: 1000; of mini-xception, 10].
     #[arg(long, value_name = "N")]
     pub(crate) classes: Option<usize>,
-    /// Images a step, for the estimate of memory.
+    /// Images a step, for the estimate of memory and for step times.
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub(crate) batch: usize,
     /// How to print.
@@ -377,4 +377,6 @@ pub(crate) enum Budget {
     Macs,
     /// Outputs of convolutions and dense layers.
     Activations,
+    /// Time of a training step, measured on this machine.
+    StepTime,
 }

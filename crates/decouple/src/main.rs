@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Command::Plan(plan) => commands::plan::run(&arguments.common, plan),
         Command::Report(report) => commands::report::run(&arguments.common, report),
         Command::Power(report) => commands::report::power(&arguments.common, report),
-        Command::Describe(describe) => commands::describe::run(describe),
+        Command::Describe(describe) => commands::describe::run(&arguments.common, describe),
         Command::Weights(weights) => commands::weights::run(weights),
         // On a thread of the pool: to wait beside it costs a wake-up an operation.
         Command::Predict(predict) => rayon::scope(|_| commands::predict::run(predict)),

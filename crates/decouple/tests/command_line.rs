@@ -131,7 +131,8 @@ fn what_another_experiment_has_finished_is_not_trained_again() {
     let workplace = Workplace::new();
     let (_, talk, code) = workplace.run(&["run", "tiny.toml", "--filter", "segments = 1"]);
     assert_eq!(code, 0, "{talk}");
-    workplace.write("wider.toml", &TINY.replace("\"tiny\"", "\"wider\"").replace("[1, \"per", "[1, 2, \"per"));
+    workplace
+        .write("wider.toml", &TINY.replace("\"tiny\"", "\"wider\"").replace("[1, \"per", "[1, 2, \"per"));
     let (plan, _, _) = workplace.run(&["plan", "wider.toml"]);
     assert_eq!(plan.matches("elsewhere").count(), 2, "{plan}");
     assert!(plan.contains("6 trials, equal parameters; 4 to train"), "{plan}");

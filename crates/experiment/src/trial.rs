@@ -109,8 +109,8 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// The trial of a record at a point of a sweep.
-    pub(crate) fn new(
+    /// The trial of a record at a point of a sweep, where `graph` is that of its network.
+    pub fn new(
         point: Vec<(String, String)>,
         record: Record,
         graph: Graph,

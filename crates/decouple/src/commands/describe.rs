@@ -1,9 +1,16 @@
 //! `decouple describe`: a network layer by layer.
 
+use decouple_core_ops::MapShape;
+use decouple_datasets::{
+    DataSpec, Source,
+    image_folder::{Corrupt, ImageFolder},
+};
+use decouple_experiment::{Record, StepTimer, TrainingSpec, Trial};
 use decouple_spectrum::{
-    budget::{Quantity, solve},
+    budget::{Quantity, solve, step_time},
     cost::Cost,
     drawing::svg,
+    error::SpecError,
     graph::Graph,
     network::NetworkSpec,
     networks::figures,
@@ -14,12 +21,13 @@ use serde_json::json;
 
 use super::model;
 use crate::{
-    arguments::{Budget, Describe, Picture},
+    arguments::{Budget, Common, Describe, Picture},
+    clock::Clock,
     failure::{Failure, SUCCESS, USAGE},
     text::{Table, bytes, grouped, print},
 };
 
-pub(crate) fn run(arguments: &Describe) -> Result<u8, Failure> {
+pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> {
     let name = arguments.family.as_deref().unwrap_or_default();
     if let Some(number) = name.strip_prefix("figure-").and_then(|number| number.parse().ok()) {
         let Some(graph) = figures::module(number) else {
@@ -29,19 +37,24 @@ pub(crate) fn run(arguments: &Describe) -> Result<u8, Failure> {
     }
     let spec = network(arguments)?;
     let (input, classes) = model::images(spec.family, arguments.input, arguments.classes);
+    let own = NetworkSpec::of(spec.family, spec.numerics);
+    let reference = NetworkSpec { segments: own.segments, ..spec.clone() };
     let (spec, width) = match arguments.budget {
         None => {
             let width = spec.width;
             (spec, width)
         }
-        Some(budget) => {
-            let hold = quantity(budget);
-            let own = NetworkSpec::of(spec.family, spec.numerics);
-            let reference = NetworkSpec { segments: own.segments, ..spec.clone() };
-            let target = hold.of(&reference.graph(input, classes)?.cost());
-            let solved = solve(&spec, input, classes, hold, target)?;
-            (solved.spec, solved.width)
-        }
+        Some(budget) => match counted(budget) {
+            Some(hold) => {
+                let target = hold.of(&reference.graph(input, classes)?.cost());
+                let solved = solve(&spec, input, classes, hold, target)?;
+                (solved.spec, solved.width)
+            }
+            None => {
+                let images = Images { input, classes, batch: arguments.batch };
+                timed(&mut Clock::new(common), &spec, &reference, images)?
+            }
+        },
     };
     show(arguments, &spec.graph(input, classes)?, width, &title(&spec, width))
 }
@@ -68,12 +81,70 @@ fn title(spec: &NetworkSpec, width: f64) -> String {
     format!("{}{segments}{width}", spec.family)
 }
 
-fn quantity(budget: Budget) -> Quantity {
+/// The quantity that is counted for a budget; `None` for one that a clock measures.
+fn counted(budget: Budget) -> Option<Quantity> {
     match budget {
-        Budget::Parameters => Quantity::Parameters,
-        Budget::Macs => Quantity::Macs,
-        Budget::Activations => Quantity::Activations,
+        Budget::Parameters => Some(Quantity::Parameters),
+        Budget::Macs => Some(Quantity::Macs),
+        Budget::Activations => Some(Quantity::Activations),
+        Budget::StepTime => None,
     }
+}
+
+/// What a step is timed on.
+#[derive(Clone, Copy)]
+struct Images {
+    input: MapShape,
+    classes: usize,
+    batch: usize,
+}
+
+impl Images {
+    /// A trial whose steps are those of `network` on such images.
+    fn trial(self, network: &NetworkSpec) -> Result<Trial, SpecError> {
+        let MapShape { h, w, c } = self.input;
+        let folder = ImageFolder {
+            folder: "noise".into(),
+            classes: self.classes,
+            size: [h, w],
+            channels: c,
+            test_share: 0.5,
+            corrupt: Corrupt::Refuse,
+        };
+        let record = Record {
+            network: network.explicit(),
+            data: DataSpec { source: Source::ImageFolder(folder), ..DataSpec::default() },
+            training: TrainingSpec { batch: self.batch, ..TrainingSpec::default() },
+            seed: 0,
+        };
+        let point = vec![("segments".to_owned(), network.segments.to_string())];
+        Ok(Trial::new(point, record, network.graph(self.input, self.classes)?, None))
+    }
+}
+
+/// The network and the width at which its training step takes as long as one of
+/// `reference`: measured, or remembered from an earlier measurement.
+fn timed(
+    clock: &mut Clock,
+    spec: &NetworkSpec,
+    reference: &NetworkSpec,
+    images: Images,
+) -> Result<(NetworkSpec, f64), Failure> {
+    let beside = images.trial(reference)?;
+    let compare = |network: &NetworkSpec| clock.compare(&images.trial(network)?, &beside);
+    let nearest = step_time::solve(spec, images.input, images.classes, beside.cost.macs, compare)
+        .map_err(|error| Failure::new(USAGE, error))?;
+    let comparison = nearest.comparison;
+    eprintln!("a training step takes {comparison}");
+    if comparison.is_uncertain() {
+        eprintln!("warning: the machine is busy: a width found now is uncertain");
+    }
+    if comparison.meets_budget() {
+        return Ok((nearest.spec, nearest.width));
+    }
+    let limit = 100.0 * step_time::TOLERANCE;
+    let reason = format!("the nearest width, {:.4}, takes {comparison}", nearest.width);
+    Err(Failure::new(USAGE, format!("no width meets the step time within {limit} %: {reason}")))
 }
 
 /// The network that the options ask for: read as the `[trial.network]` section

@@ -78,7 +78,7 @@ impl<'a> Point<'a> {
     fn doubt(&self, is_reference: bool, nearest: &Nearest) -> Result<Option<Diagnostic>, Diagnostic> {
         let Nearest { comparison, width, .. } = nearest;
         let doubt = if comparison.meets_budget() {
-            if 2.0 * comparison.spread() <= TOLERANCE {
+            if !comparison.is_uncertain() {
                 return Ok(None);
             }
             format!("the step time at the point {} is uncertain", self.label())

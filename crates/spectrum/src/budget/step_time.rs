@@ -80,6 +80,12 @@ impl Comparison {
         (self.ratio() - 1.0).abs() <= TOLERANCE
     }
 
+    /// Whether the times scatter too much to tell: two standard errors are more than
+    /// [`TOLERANCE`], as on a busy machine.
+    pub fn is_uncertain(&self) -> bool {
+        2.0 * self.spread() > TOLERANCE
+    }
+
     /// Distance from equal times: the logarithm of the ratio, without its sign.
     fn distance(&self) -> f64 {
         self.ratio().ln().abs()
