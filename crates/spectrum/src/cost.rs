@@ -2,6 +2,7 @@
 
 use crate::graph::{Graph, Node, NodeId, Op, ParameterId};
 use crate::segments::level;
+use decouple_kernels::{conv::gradient_scratch, numerics::Winograd};
 use serde::{Deserialize, Serialize};
 
 /// Cost of a layer or a network.
@@ -71,14 +72,24 @@ impl Graph {
     /// mask (as large as its output); add, concatenation and means read
     /// nothing. The gradient of an output lives from the first backward step
     /// that adds to it until its own node's. To the peak of these two come the
-    /// batch itself, five copies of every trained value, and the running
-    /// statistics. Left out: what kernels need as scratch, a copy while an
-    /// input is still in use, and the allocator's slack.
+    /// batch itself, five copies of every trained value, the running statistics,
+    /// and the largest scratch that a gradient of weights is summed in. Left out:
+    /// other scratch of the kernels, a copy while an input is still in use, and
+    /// the allocator's slack.
     pub fn training_bytes(&self, batch: usize) -> u64 {
         let cost = self.cost();
-        let stored = cost.parameters * COPIES_IN_TRAINING + cost.statistics;
+        let stored = cost.parameters * COPIES_IN_TRAINING + cost.statistics + self.scratch(batch);
         let values = self.peak_training_values() + self.input().len() as u64;
         size_of::<f32>() as u64 * (stored + values * batch as u64)
+    }
+
+    /// Values of the largest scratch of a convolution's gradient.
+    fn scratch(&self, batch: usize) -> u64 {
+        let of = |node: &Node| match &node.op {
+            Op::Conv { geometry, .. } => gradient_scratch(geometry, batch, Winograd::default()) as u64,
+            _ => 0,
+        };
+        self.nodes.iter().map(of).max().unwrap_or(0)
     }
 
     fn cost_of(&self, node: &Node) -> Cost {
@@ -186,7 +197,8 @@ mod tests {
         //   norm    12 + conv 12 + norm 12                  = 36
         let graph = block().unwrap();
         assert_eq!(graph.peak_training_values(), 60);
-        // 27 weights, 6 of the norm, 20 of the logits; 6 statistics; 4 pixels.
-        assert_eq!(graph.training_bytes(10), 4 * (5 * 53 + 6 + 10 * (60 + 4)));
+        // 27 weights, 6 of the norm, 20 of the logits; 6 statistics; eight sums of the
+        // 27 weights' gradients; 4 pixels.
+        assert_eq!(graph.training_bytes(10), 4 * (5 * 53 + 6 + 8 * 27 + 10 * (60 + 4)));
     }
 }

@@ -23,7 +23,13 @@ pub(crate) use correlation::Direction;
 pub(crate) use prepared::{Prepared, WeightSums};
 use strips::{for_each_strip, sum_over_strips};
 
-use crate::{error::ShapeError, geometry::ConvGeometry, isa::Context, numerics::Precision};
+use crate::{
+    REDUCTION_PARTS,
+    error::ShapeError,
+    geometry::ConvGeometry,
+    isa::Context,
+    numerics::{Precision, Winograd},
+};
 
 /// Which family of kernels computes a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -161,6 +167,18 @@ pub fn backward_weights(
     });
     sums.finish(ctx, &sum, grad_weights);
     Ok(())
+}
+
+/// Values of scratch that [`backward_weights`] sums in, on any machine: what rounds a
+/// segment up to whole vectors is left out.
+pub fn gradient_scratch(g: &ConvGeometry, batch: usize, winograd: Winograd) -> usize {
+    let taps = g.options().kernel_h * g.options().kernel_w;
+    let places = match winograd::path(g, batch, winograd) {
+        Some(Path::WinogradF2) => winograd::points::<winograd::F2>(),
+        Some(Path::WinogradF4) => winograd::points::<winograd::F4>(),
+        _ => taps,
+    };
+    g.weight_count() / taps * places * REDUCTION_PARTS.min(batch * g.output().h)
 }
 
 /// The sum that both directions share, over slices that fit the geometry.

@@ -73,7 +73,7 @@ pub(super) fn path(g: &ConvGeometry, batch: usize, winograd: Winograd) -> Option
 }
 
 /// Points of a tile.
-const fn points<T: Tile>() -> usize {
+pub(super) const fn points<T: Tile>() -> usize {
     T::POINTS * T::POINTS
 }
 
