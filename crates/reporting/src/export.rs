@@ -70,7 +70,9 @@ pub fn summary_csv(analysis: &Analysis) -> String {
 
 fn point_cells(analysis: &Analysis, index: usize) -> Vec<String> {
     let point: &PointSummary = &analysis.points[index];
-    let comparison = analysis.comparisons.iter().find(|comparison| comparison.point == index);
+    let comparison = (analysis.contests.iter())
+        .flat_map(|contest| &contest.comparisons)
+        .find(|comparison| comparison.point == index);
     let ends = |interval: Option<Interval>| [interval.map(|i| i.low), interval.map(|i| i.high)].map(optional);
     let mut cells: Vec<String> = (analysis.study.axes.iter())
         .map(|axis| point.value(&axis.name).unwrap_or_default().to_owned())
@@ -82,7 +84,9 @@ fn point_cells(analysis: &Analysis, index: usize) -> Vec<String> {
     cells.extend(ends(point.interval));
     cells.extend(ends(point.bootstrap));
     cells.push(optional(point.probability_best));
-    let reference = analysis.against_reference.iter().find(|comparison| comparison.point == index);
+    let reference = (analysis.contests.iter())
+        .flat_map(|contest| &contest.against_reference)
+        .find(|comparison| comparison.point == index);
     cells.push(optional(reference.map(|comparison| comparison.difference.mean)));
     cells.extend(ends(reference.and_then(|comparison| comparison.interval)));
     cells.push(optional(reference.and_then(|comparison| comparison.p_holm)));

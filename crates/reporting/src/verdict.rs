@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::analysis::{Analysis, Comparison, Interaction, PointSummary, Study, label};
+use crate::analysis::{Analysis, Comparison, Contest, Interaction, PointSummary, Study, label};
 use crate::numbers::{count, p_value, percent, points as in_points};
 use crate::statistics::Interval;
 
@@ -21,60 +21,75 @@ impl fmt::Display for Verdict {
 
 pub(crate) fn verdict(analysis: &Analysis) -> Verdict {
     let points = &analysis.points;
-    let mut sentences = Vec::new();
-    match analysis.best.map(|best| &points[best]) {
-        None => sentences.push("No run has finished, so there is nothing to say yet.".to_owned()),
-        Some(only) if points.len() == 1 => sentences.push(one_point(only)),
-        Some(only) if points.iter().filter(|point| point.finished() > 0).count() == 1 => {
-            sentences.push(one_point(only));
-            sentences.push("No other point has a finished run to compare it with.".to_owned());
-        }
-        Some(best) => compared(best, analysis, &mut sentences),
+    let mut sentences: Vec<String> =
+        analysis.contests.iter().flat_map(|contest| answer(contest, points)).collect();
+    if analysis.contests.is_empty() {
+        sentences.push(NOTHING.to_owned());
     }
     if let Some(sentence) = analysis.interaction.as_ref().and_then(interaction) {
         let is_shown = analysis.interaction.as_ref().is_some_and(Interaction::is_shown);
-        // An interaction makes what is said of single points depend on where one looks, so it goes first.
-        sentences.insert(if is_shown { 0 } else { sentences.len() }, sentence);
+        // An interaction makes what is said of single points depend on where one looks, so it goes first;
+        // but where contests are told one by one, nobody overlooks it.
+        let is_first = is_shown && analysis.contests.len() == 1;
+        sentences.insert(if is_first { 0 } else { sentences.len() }, sentence);
     }
     sentences.extend(unmatched(&analysis.study, points));
     sentences.extend(losses(points));
     Verdict { sentences }
 }
 
-fn one_point(point: &PointSummary) -> String {
+const NOTHING: &str = "No run has finished, so there is nothing to say yet.";
+
+/// What is said of one contest.
+fn answer(contest: &Contest, points: &[PointSummary]) -> Vec<String> {
+    let mut sentences = Vec::new();
+    let finished = contest.points.iter().filter(|&&point| points[point].finished() > 0).count();
+    match contest.best.map(|best| &points[best]) {
+        None => sentences.push(NOTHING.to_owned()),
+        Some(only) if contest.points.len() == 1 => sentences.push(one_point(&contest.name(only), only)),
+        Some(only) if finished == 1 => {
+            sentences.push(one_point(&contest.name(only), only));
+            sentences.push("No other point has a finished run to compare it with.".to_owned());
+        }
+        Some(best) => compared(best, contest, points, &mut sentences),
+    }
+    if let Some(first) = sentences.first_mut().filter(|_| !contest.shared.is_empty()) {
+        *first = format!("With {}, {}", label(&contest.shared), uncapitalised(first));
+    }
+    sentences
+}
+
+fn one_point(name: &str, point: &PointSummary) -> String {
     let mean = percent(point.mean.unwrap_or(f64::NAN));
     match point.interval {
         Some(interval) => format!(
             "{}: {mean} % (interval {} to {} over {} seeds).",
-            capitalised(&point.label),
+            capitalised(name),
             percent(interval.low),
             percent(interval.high),
             point.finished()
         ),
-        None => format!(
-            "{}: {mean} % from one seed, which tells nothing of the spread.",
-            capitalised(&point.label)
-        ),
+        None => format!("{}: {mean} % from one seed, which tells nothing of the spread.", capitalised(name)),
     }
 }
 
 /// The sentences on the best point against all others.
-fn compared(best: &PointSummary, analysis: &Analysis, sentences: &mut Vec<String>) {
-    let (points, comparisons) = (&analysis.points, &analysis.comparisons);
+fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sentences: &mut Vec<String>) {
+    let comparisons = &contest.comparisons;
     let mean = percent(best.mean.unwrap_or(f64::NAN));
-    if points.iter().all(|point| point.finished() < 2) {
+    let best_name = contest.name(best);
+    if contest.points.iter().all(|&point| points[point].finished() < 2) {
         sentences.push(format!(
-            "Highest: {}, {mean} %, from one seed a point, which tells nothing of the spread.",
-            best.label
+            "Highest: {best_name}, {mean} %, from one seed a point, which tells nothing of the spread."
         ));
         sentences.push("No point is told apart from another; add seeds.".to_owned());
         return;
     }
     let probability =
         best.probability_best.map_or(String::new(), |p| format!(" (probability {p:.2} over seeds)"));
-    sentences.push(format!("Best: {}, {mean} %{probability}.", best.label));
+    sentences.push(format!("Best: {best_name}, {mean} %{probability}."));
 
-    let name = |comparison: &&Comparison| points[comparison.point].label.clone();
+    let name = |comparison: &&Comparison| contest.name(&points[comparison.point]);
     let (told, open): (Vec<&Comparison>, Vec<&Comparison>) =
         comparisons.iter().partition(|comparison| comparison.told_apart());
     if let Some((closest, rest)) = open.split_first() {
@@ -101,10 +116,10 @@ fn compared(best: &PointSummary, analysis: &Analysis, sentences: &mut Vec<String
             sentences.push(format!("Told apart from {}.", listed(told.iter().map(name).collect())));
         }
     }
-    if let Some(margin) = analysis.flat_within.filter(|_| told.is_empty()) {
+    if let Some(margin) = contest.flat_within.filter(|_| told.is_empty()) {
         sentences.push(format!("No two differ by more than {} points (95 %).", in_points_up(margin)));
     }
-    if let Some((seeds, difference)) = analysis.detectable {
+    if let Some((seeds, difference)) = contest.detectable {
         let seeds = count(seeds, "seed");
         sentences.push(format!("{seeds} can tell differences of {} points.", in_points(difference)));
     }
@@ -204,6 +219,12 @@ fn losses(points: &[PointSummary]) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// For a sentence that goes on after a comma.
+fn uncapitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
 }
 
 fn capitalised(text: &str) -> String {

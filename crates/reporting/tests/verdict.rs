@@ -79,24 +79,44 @@ fn an_interaction_is_told_from_effects_that_add_up() {
 #[test]
 fn flat_means_that_no_pair_differs_by_more() {
     let flat = along(&[("1", 0.8812), ("4", 0.8815), ("per-channel", 0.8821)], 0.002);
-    let margin = flat.flat_within.unwrap();
+    let margin = flat.contests[0].flat_within.unwrap();
     let means: Vec<f64> = flat.points.iter().filter_map(|point| point.mean).collect();
     for a in &means {
         for b in &means {
             assert!((a - b).abs() < margin);
         }
     }
-    assert_eq!(along(&[("1", 0.85)], 0.001).flat_within, None, "one point is no curve");
+    assert_eq!(along(&[("1", 0.85)], 0.001).contests[0].flat_within, None, "one point is no curve");
 }
 
 #[test]
 fn the_reference_comparison_names_what_pairing_bought() {
     let analysis = along(&[("1", 0.86), ("4", 0.87), ("per-channel", 0.90)], 0.0002);
-    assert_eq!(analysis.reference, Some(2));
-    for comparison in &analysis.against_reference {
+    assert_eq!((analysis.reference, analysis.contests[0].reference), (Some(2), Some(2)));
+    for comparison in &analysis.contests[0].against_reference {
         assert!(comparison.difference.mean < 0.0);
         assert!(comparison.difference.correlation.unwrap() > 0.9, "{comparison:?}");
         assert!(comparison.p_holm.unwrap() < 1e-3);
         assert!(!comparison.interval.unwrap().contains(0.0));
     }
+}
+
+#[test]
+fn points_tested_on_other_images_are_not_compared() {
+    let cell = |coupling: &'static str, segments: &'static str, mean| {
+        ([("data.coupling", coupling), ("segments", segments)], seeds::<4>(mean, 0.002))
+    };
+    let rows = [
+        cell("0", "1", 0.65),
+        cell("0", "per-channel", 0.88),
+        cell("1", "1", 0.98),
+        cell("1", "per-channel", 0.96),
+    ];
+    let analysis =
+        measured(&rows.iter().map(|(point, row)| (point.as_slice(), row.as_slice())).collect::<Vec<_>>());
+    let [uncoupled, coupled] = analysis.contests.as_slice() else { panic!("{:?}", analysis.contests) };
+    assert_eq!((uncoupled.best, coupled.best), (Some(1), Some(2)));
+    assert_eq!((uncoupled.reference, coupled.reference), (Some(1), Some(3)));
+    assert!(analysis.points.iter().all(|point| point.probability_best.is_some_and(|p| p == 0.0 || p == 1.0)));
+    insta::assert_snapshot!("contests", analysis.verdict.sentences.join("\n"));
 }

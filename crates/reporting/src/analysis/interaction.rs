@@ -1,6 +1,6 @@
 //! Whether the effect of one axis depends on the other, where a study crosses two.
 
-use super::{CONFIDENCE, PointSummary, Study};
+use super::{CONFIDENCE, PointSummary, Study, contest::changes_images};
 use crate::statistics::{
     InteractionTest, Interval, Residual, Table, difference_p, holm, interaction_test, mean, t_quantile,
 };
@@ -10,7 +10,7 @@ use crate::statistics::{
 pub struct Interaction {
     /// The axis whose effect is asked for at the ends of the other: `intermediate`.
     pub effect: String,
-    /// The other one: `segments` where it is varied.
+    /// The other one: what is varied of the data, else `segments`.
     pub along: String,
     /// The test of any interaction at all.
     pub test: Option<InteractionTest>,
@@ -64,7 +64,10 @@ pub(super) fn interaction(
     residual: Option<Residual>,
 ) -> Option<Interaction> {
     let [first, second] = study.axes.as_slice() else { return None };
-    let (along, effect) = if second.name == "segments" { (second, first) } else { (first, second) };
+    // What segments do is asked for at the ends of the data, all else at the ends of the segments.
+    let comes_second = second.name == "segments" && !changes_images(&first.name);
+    let (along, effect) =
+        if comes_second || changes_images(&second.name) { (second, first) } else { (first, second) };
     let along_values = values(points, &along.name, true);
     let effect_values = values(points, &effect.name, false);
     let find = |a: &str, b: &str| {

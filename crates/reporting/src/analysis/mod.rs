@@ -1,22 +1,24 @@
 //! What the runs of a sweep say, computed once: tables, files, figures and pages only read [`Analysis`].
 
 mod comparison;
+mod contest;
 mod interaction;
 mod power;
 mod study;
 mod summary;
 
 pub use comparison::{Comparison, ReferenceComparison};
+pub use contest::Contest;
 pub use interaction::{Contrast, Interaction};
 pub use power::power_plan;
 pub use study::*;
 pub use summary::*;
 
-use comparison::{against_reference, compare_with, corrected_confidence, flat_within};
+use contest::contests;
 use interaction::interaction;
 use summary::summarise_point;
 
-use crate::statistics::{Residual, additive_residual, detectable_difference, probability_best};
+use crate::statistics::{Residual, additive_residual};
 use crate::verdict::{self, Verdict};
 
 /// Confidence of every interval, and of all comparisons of a sweep taken together.
@@ -31,20 +33,12 @@ pub struct Analysis {
     pub points: Vec<PointSummary>,
     /// Index of the point that costs are relative to: the study's reference, else the last point.
     pub reference: Option<usize>,
-    /// Index of the point with the highest mean.
-    pub best: Option<usize>,
-    /// The best against each other point, the closest first.
-    pub comparisons: Vec<Comparison>,
-    /// Every other point less the reference.
-    pub against_reference: Vec<ReferenceComparison>,
-    /// No two points differ by more than this, at [`CONFIDENCE`]; `None` where nothing is known of the spread.
-    pub flat_within: Option<f64>,
+    /// The points in groups that may be compared: all in one, unless the study varies the data.
+    pub contests: Vec<Contest>,
     /// Whether the effects of two crossed axes add up.
     pub interaction: Option<Interaction>,
     /// Spread of one run about its point and seed, pooled over all points.
     pub residual: Option<Residual>,
-    /// The smallest true difference that this many seeds tell with 80 % power: (seeds, difference).
-    pub detectable: Option<(usize, f64)>,
     /// All runs.
     pub runs: Vec<RunRow>,
     /// The answer in words.
@@ -66,35 +60,16 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
     let mut points: Vec<PointSummary> = groups.iter().map(|group| summarise_point(group)).collect();
 
     let table = accuracy_table(&groups);
-    if let Some(probabilities) = probability_best(&table) {
-        for (point, probability) in points.iter_mut().zip(probabilities) {
-            point.probability_best = Some(probability);
-        }
-    }
-    let best = (0..points.len())
-        .filter(|&i| points[i].mean.is_some())
-        // The first of equals, so that the answer does not depend on how a maximum is searched.
-        .reduce(|a, b| if points[b].mean > points[a].mean { b } else { a });
     let reference = (points.iter().position(|point| point.point == study.reference))
         .or_else(|| points.len().checked_sub(1));
     let residual = additive_residual(&table);
-    let comparisons = best.map_or(Vec::new(), |best| compare_with(best, &table, residual));
-    let pairs = comparisons.iter().map(|comparison| comparison.difference.pairs).max();
-    let detectable = pairs.zip(residual).and_then(|(pairs, residual)| {
-        let confidence = corrected_confidence(comparisons.len());
-        Some((pairs, detectable_difference(residual, pairs, confidence)?))
-    });
     let mut analysis = Analysis {
-        against_reference: reference.map_or(Vec::new(), |point| against_reference(point, &table, residual)),
-        flat_within: flat_within(&table, residual),
+        contests: contests(&study, &mut points, &table),
         interaction: interaction(&study, &points, &table, residual),
         study,
         points,
         reference,
-        best,
-        comparisons,
         residual,
-        detectable,
         runs,
         verdict: Verdict::default(),
         problems,

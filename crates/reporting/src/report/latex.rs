@@ -31,7 +31,7 @@ fn table(table: &Table, label: &str) -> String {
     );
     for (k, row) in table.rows.iter().enumerate() {
         let bold =
-            |cell: String| if table.highlight == Some(k) { format!("\\textbf{{{cell}}}") } else { cell };
+            |cell: String| if table.highlights.contains(&k) { format!("\\textbf{{{cell}}}") } else { cell };
         text += &line(row.iter().map(|cell| bold(escaped(cell))).collect());
     }
     text += "    \\bottomrule\n  \\end{tabular}\n\\end{table}\n";

@@ -49,7 +49,7 @@ fn table(table: &Table) -> String {
         table.columns.iter().map(|(_, is_number)| if *is_number { "---:" } else { "---" }.into()).collect(),
     );
     for (k, row) in table.rows.iter().enumerate() {
-        let mark = if table.highlight == Some(k) { "**" } else { "" };
+        let mark = if table.highlights.contains(&k) { "**" } else { "" };
         text += &line(row.iter().map(|cell| format!("{mark}{}{mark}", escaped(cell))).collect());
     }
     text.push('\n');

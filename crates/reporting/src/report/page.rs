@@ -76,7 +76,7 @@ pub(super) fn table(table: &Table) -> Markup {
                 } }
                 tbody {
                     @for (k, row) in table.rows.iter().enumerate() {
-                        tr class=[(table.highlight == Some(k)).then_some("best")] {
+                        tr class=[table.highlights.contains(&k).then_some("best")] {
                             @for (cell, (_, is_number)) in row.iter().zip(&table.columns) {
                                 td class=[is_number.then_some("number")] { (cell) }
                             }

@@ -1,7 +1,7 @@
 //! The tables of a report as text in cells, for HTML, Markdown and LaTeX alike.
 
-use crate::analysis::{Analysis, PointSummary, power_plan};
-use crate::numbers::{p_value, percent, points, seconds, short_count, signed_points};
+use crate::analysis::{Analysis, Contest, PointSummary, power_plan};
+use crate::numbers::{p_value, percent, points as in_points, seconds, short_count, signed_points};
 use crate::statistics::Interval;
 
 /// A table of a report.
@@ -15,8 +15,8 @@ pub(super) struct Table {
     pub(super) columns: Vec<(String, bool)>,
     /// Rows with a cell a column.
     pub(super) rows: Vec<Vec<String>>,
-    /// The row that stands out.
-    pub(super) highlight: Option<usize>,
+    /// The rows that stand out.
+    pub(super) highlights: Vec<usize>,
 }
 
 impl Table {
@@ -33,8 +33,10 @@ impl Table {
 
 /// Every table of a report that has a row.
 pub(super) fn all(analysis: &Analysis) -> Vec<Table> {
-    let tables = [summary(analysis), against_reference(analysis), interaction(analysis), power(analysis)];
-    tables.into_iter().flatten().filter(|table| !table.rows.is_empty()).collect()
+    let against = analysis.contests.iter().map(|contest| against_reference(contest, &analysis.points));
+    let tables =
+        std::iter::once(summary(analysis)).chain(against).chain([interaction(analysis), power(analysis)]);
+    tables.flatten().filter(|table| !table.rows.is_empty()).collect()
 }
 
 const ABSENT: &str = "–";
@@ -61,7 +63,7 @@ fn summary(analysis: &Analysis) -> Option<Table> {
         &["width", "parameters", "MACs", "step ms", "seeds", "accuracy", "95 %", "BCa 95 %", "P(best)"],
     );
     table.rows = analysis.points.iter().map(|point| summary_row(analysis, point)).collect();
-    table.highlight = analysis.best;
+    table.highlights = analysis.contests.iter().filter_map(|contest| contest.best).collect();
     Some(table)
 }
 
@@ -90,9 +92,9 @@ fn summary_row(analysis: &Analysis, point: &PointSummary) -> Vec<String> {
     cells
 }
 
-/// Every point against the reference.
-fn against_reference(analysis: &Analysis) -> Option<Table> {
-    let reference = &analysis.points[analysis.reference?];
+/// Every point of a contest against its reference.
+fn against_reference(contest: &Contest, points: &[PointSummary]) -> Option<Table> {
+    let reference = &points[contest.reference?];
     let mut table = Table::new(
         &format!("Against {}", reference.label),
         "Paired by seed; the interval is of this difference alone, with the spread pooled over all points; p is \
@@ -101,16 +103,16 @@ fn against_reference(analysis: &Analysis) -> Option<Table> {
         &["point"],
         &["seeds", "difference, points", "95 %", "p (Holm)", "correlation"],
     );
-    table.rows = analysis
+    table.rows = contest
         .against_reference
         .iter()
         .map(|comparison| {
             let difference = &comparison.difference;
             vec![
-                analysis.points[comparison.point].label.clone(),
+                contest.name(&points[comparison.point]),
                 difference.pairs.to_string(),
                 signed_points(difference.mean),
-                or_absent(comparison.interval, |interval| range(interval, points)),
+                or_absent(comparison.interval, |interval| range(interval, in_points)),
                 or_absent(comparison.p_holm, |p| p_value(p).trim_start_matches("= ").to_owned()),
                 or_absent(difference.correlation, |r| format!("{r:.2}")),
             ]
@@ -159,7 +161,7 @@ fn interaction(analysis: &Analysis) -> Option<Table> {
                 signed_points(contrast.at_low),
                 signed_points(contrast.at_high),
                 signed_points(contrast.estimate()),
-                or_absent(contrast.interval, |interval| range(interval, points)),
+                or_absent(contrast.interval, |interval| range(interval, in_points)),
                 or_absent(contrast.p_holm, |p| p_value(p).trim_start_matches("= ").to_owned()),
             ]
         })
@@ -184,7 +186,7 @@ fn power(analysis: &Analysis) -> Option<Table> {
     table.rows = plan
         .into_iter()
         .map(|(difference, seeds)| {
-            vec![points(difference), or_absent(seeds, |seeds: usize| seeds.to_string())]
+            vec![in_points(difference), or_absent(seeds, |seeds: usize| seeds.to_string())]
         })
         .collect();
     Some(table)
