@@ -73,7 +73,7 @@ pub fn write(analysis: &Analysis, root: &Path) -> Result<Written, ReportError> {
     }
     let report = replace(root.join("report.html"), html(analysis).as_bytes())?;
     let markdown = replace(root.join("report.md"), markdown(analysis).as_bytes())?;
-    let mut card = serde_json::to_vec_pretty(&Card::of(analysis)).expect("a card has only texts");
+    let mut card = serde_json::to_vec_pretty(&Card::of(analysis)).expect("a card has only string keys");
     card.push(b'\n');
     replace(root.join(CARD), &card)?;
     Ok(Written { report, markdown, runs, summary, figures })

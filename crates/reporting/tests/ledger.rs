@@ -156,3 +156,20 @@ fn an_index_shows_every_experiment_and_what_it_could_not_read() {
     assert!(index.contains("small/report.html") && index.contains("other/report.html"));
     assert!(index.contains("broken: its card.json is of another version or damaged"));
 }
+
+#[test]
+fn an_index_draws_experiments_that_differ_in_their_budget_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = |held: [&str; 2]| {
+        for (name, held) in ["one", "other"].into_iter().zip(held) {
+            let mut analysis = made_up::spectrum(name, &["1", "8", "per-channel"], 3);
+            analysis.study.held = Some(held.to_owned());
+            write(&analysis, &folder.path().join(name)).unwrap();
+        }
+        fs::read_to_string(write_index(folder.path()).unwrap()).unwrap()
+    };
+    let title = "Accuracy against decoupling level under each budget";
+    let index_of_two = index(["parameters", "macs"]);
+    assert!(index_of_two.contains(title) && index_of_two.contains("equal macs"));
+    assert!(!index(["parameters", "parameters"]).contains(title), "one budget is no comparison");
+}

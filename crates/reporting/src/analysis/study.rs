@@ -1,5 +1,7 @@
 //! What was asked, and each run as it stands.
 
+use serde::{Deserialize, Serialize};
+
 use crate::numbers::count;
 
 /// Axis names and values as text, without the seed: one point of a sweep.
@@ -101,7 +103,8 @@ impl RunOutcome {
 }
 
 /// What a network costs, forward, an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Costs {
     /// Trained values.
     pub parameters: u64,

@@ -33,12 +33,17 @@ pub struct Figure {
     pub canvas: Canvas,
 }
 
+/// The headline figure: accuracy against decoupling level.
+pub fn headline(analysis: &Analysis) -> Canvas {
+    headline::draw(analysis)
+}
+
 /// Every figure of a report, the headline first.
 pub fn all(analysis: &Analysis) -> Vec<Figure> {
     let mut figures = vec![Figure {
         name: "accuracy-vs-decoupling",
         caption: "Test accuracy of every seed, the mean and its 95 % interval; below, what the points cost.",
-        canvas: headline::draw(analysis),
+        canvas: headline(analysis),
     }];
     figures.extend(pareto::draw(analysis).map(|canvas| Figure {
         name: "pareto",

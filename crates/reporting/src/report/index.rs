@@ -1,13 +1,15 @@
 //! `index.html` over all experiments, and the card that each leaves for it.
 
-use maud::html;
+use maud::{PreEscaped, html};
 use serde::{Deserialize, Serialize};
 
+use super::budgets::{Curve, under_each_budget};
 use super::page::{facts, page};
 use crate::analysis::Analysis;
+use crate::figures::{Setting, headline};
 
 /// `card.json`: what the index shows of an experiment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Card {
     /// Name of the experiment and of its folder.
@@ -18,6 +20,9 @@ pub struct Card {
     pub verdict: Vec<String>,
     /// Data, budget, points, runs.
     pub facts: String,
+    /// Its runs, where it varies the segments alone.
+    #[serde(default)]
+    pub curve: Option<Curve>,
 }
 
 impl Card {
@@ -28,6 +33,7 @@ impl Card {
             question: analysis.study.question.clone(),
             verdict: analysis.verdict.sentences.clone(),
             facts: facts(analysis),
+            curve: Curve::of(analysis),
         }
     }
 }
@@ -40,7 +46,8 @@ const STYLE: &str = "
 @media (max-width: 40rem) { .card { grid-template-columns: minmax(0, 1fr); } }
 ";
 
-/// The page over all experiments: a question, its answer and its figure for each of `cards`, in their order.
+/// The page over all experiments: the curve over segments under each budget where several experiments draw
+/// it, then a question, its answer and its figure for each of `cards`, in their order.
 /// `problems` are what could not be read, each in a sentence.
 pub fn index(cards: &[Card], problems: &[String]) -> String {
     let body = html! {
@@ -50,6 +57,9 @@ pub fn index(cards: &[Card], problems: &[String]) -> String {
         }
         main {
             @if cards.is_empty() { p { "No experiment has a report yet." } }
+            @for analysis in under_each_budget(cards) {
+                figure { div class="scroll" { (PreEscaped(headline(&analysis).svg(Setting::Page))) } }
+            }
             @for card in cards {
                 @let report = format!("{}/report.html", card.name);
                 article class="card" {

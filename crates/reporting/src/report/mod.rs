@@ -4,6 +4,7 @@
 //! is one file that loads nothing: figures are inline SVG, the font is inside, the script only filters and
 //! sorts the table of runs.
 
+mod budgets;
 mod html;
 mod index;
 mod latex;
@@ -12,6 +13,7 @@ mod page;
 mod runs;
 mod tables;
 
+pub use budgets::{Curve, CurveRun, under_each_budget};
 pub use html::html;
 pub use index::{Card, index};
 pub use latex::latex;

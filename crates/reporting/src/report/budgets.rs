@@ -1,0 +1,129 @@
+//! The curve over segments under each budget: one figure from several experiments.
+
+use serde::{Deserialize, Serialize};
+
+use super::Card;
+use crate::analysis::{Analysis, Axis, Coordinates, Costs, RunOutcome, RunRow, Study, summarise};
+
+/// The finished runs of a study that varies the segments alone: what a card keeps for other experiments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curve {
+    /// The quantity held equal; none where none was.
+    pub held: Option<String>,
+    /// Id of the first run of the reference: the same in all experiments that differ in their budget alone.
+    pub reference: String,
+    /// Name of the data set.
+    pub data: String,
+    /// Epochs of training.
+    pub epochs: Option<usize>,
+    /// The runs.
+    pub runs: Vec<CurveRun>,
+}
+
+/// A run of a [`Curve`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CurveRun {
+    /// Its value on the axis `segments`.
+    pub segments: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Decoupling level of its network, 0 to 1.
+    pub level: f64,
+    /// Cost of its network.
+    pub costs: Costs,
+    /// Test accuracy, 0 to 1.
+    pub accuracy: f64,
+}
+
+impl Curve {
+    /// The curve of a study over segments alone; `None` for any other, and without a run of the reference.
+    pub fn of(analysis: &Analysis) -> Option<Self> {
+        let study = &analysis.study;
+        let [axis] = study.axes.as_slice() else { return None };
+        let reference = &analysis.points[analysis.reference?].point;
+        let first = analysis.runs.iter().find(|run| run.point == *reference)?;
+        let run = |run: &RunRow| {
+            Some(CurveRun {
+                segments: run.point.first()?.1.clone(),
+                seed: run.seed,
+                level: run.level,
+                costs: run.costs,
+                accuracy: run.accuracy()?,
+            })
+        };
+        (axis.name == "segments").then(|| Self {
+            held: study.held.clone(),
+            reference: first.id.clone(),
+            data: study.data.clone(),
+            epochs: study.epochs,
+            runs: analysis.runs.iter().filter_map(run).collect(),
+        })
+    }
+}
+
+/// The study of all budgets together, for every set of experiments that differ in their budget alone: an
+/// axis more, the budget.
+pub fn under_each_budget(cards: &[Card]) -> Vec<Analysis> {
+    let curves: Vec<&Curve> = cards.iter().filter_map(|card| card.curve.as_ref()).collect();
+    let mut sets: Vec<Vec<&Curve>> = Vec::new();
+    for curve in curves {
+        let is_like = |known: &Curve| {
+            (&known.reference, &known.data, known.epochs) == (&curve.reference, &curve.data, curve.epochs)
+        };
+        match sets.iter_mut().find(|set| is_like(set[0])) {
+            Some(set) if set.iter().all(|known| known.held != curve.held) => set.push(curve),
+            Some(_) => {}
+            None => sets.push(vec![curve]),
+        }
+    }
+    sets.into_iter().filter(|set| set.len() > 1).map(|set| together(&set)).collect()
+}
+
+fn together(curves: &[&Curve]) -> Analysis {
+    let name = |curve: &Curve| format!("equal {}", curve.held.as_deref().unwrap_or("width"));
+    let point = |curve: &Curve, run: &CurveRun| -> Coordinates {
+        vec![("segments".to_owned(), run.segments.clone()), ("budget".to_owned(), name(curve))]
+    };
+    let row = |curve: &Curve, run: &CurveRun| RunRow {
+        id: String::new(),
+        point: point(curve, run),
+        seed: run.seed,
+        outcome: RunOutcome::Finished,
+        level: run.level,
+        width: None,
+        costs: run.costs,
+        raw_accuracy: Some(run.accuracy),
+        averaged_accuracy: None,
+        steps: None,
+        train_secs: None,
+        images_per_sec: None,
+        peak_bytes: None,
+        epochs: Vec::new(),
+    };
+    let runs: Vec<RunRow> =
+        curves.iter().flat_map(|curve| curve.runs.iter().map(|run| row(curve, run))).collect();
+    let mut segments: Vec<String> = Vec::new();
+    for run in curves.iter().flat_map(|curve| &curve.runs) {
+        if !segments.contains(&run.segments) {
+            segments.push(run.segments.clone());
+        }
+    }
+    let held: Vec<&str> = curves.iter().map(|curve| curve.held.as_deref().unwrap_or("width")).collect();
+    let study = Study {
+        name: "under-each-budget".to_owned(),
+        question: "Accuracy against decoupling level under each budget".to_owned(),
+        axes: vec![
+            Axis { name: "segments".to_owned(), values: segments },
+            Axis { name: "budget".to_owned(), values: curves.iter().map(|curve| name(curve)).collect() },
+        ],
+        held: Some(held.join(" or ")),
+        reference: (curves[0].runs.iter().find(|run| run.level == 1.0))
+            .map_or(Vec::new(), |run| point(curves[0], run)),
+        data: curves[0].data.clone(),
+        epochs: curves[0].epochs,
+        ..Study::default()
+    };
+    summarise(study, runs, Vec::new())
+}
