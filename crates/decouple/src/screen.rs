@@ -118,6 +118,11 @@ impl<'a> Screen<'a> {
                  = recorded as diverged; the sweep goes on; it is shown in the report and counts in no mean",
                 self.trials[trial].id.short(),
             ),
+            Outcome::Stopped { epoch } => format!(
+                "[{}/{}] {label}  stopped after epoch {epoch}: others of its point were ahead",
+                self.over,
+                self.trials.len(),
+            ),
             Outcome::Failed { message } => format!(
                 "warning: trial {} ({label}) failed: {message}\n   = recorded as failed; the sweep goes on",
                 self.trials[trial].id.short(),

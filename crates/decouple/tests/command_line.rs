@@ -148,6 +148,39 @@ fn what_another_experiment_has_finished_is_not_trained_again() {
     assert_eq!(workplace.files("results/wider", "metrics.csv"), rows);
 }
 
+#[test]
+fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
+    let workplace = Workplace::new();
+    let tune = "[tune]\nlearning-rate = [0.02, 0.05, 0.1, 0.2]\nhalving = true\n\n[trial.network]";
+    let few = "set = \"planted\"\nimages = 400\nvalidation = 200";
+    let tuned = TINY.replace("epochs = 2", "epochs = 4").replace("validation = 9000", few);
+    let tuned = tuned.replace("[trial.network]", tune);
+    workplace
+        .write("tuned.toml", &tuned.replace("\"tiny\"", "\"tuned\"").replace("seed = [0, 1]", "seed = [0]"));
+    let (table, talk, code) = workplace.run(&["run", "tuned.toml"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(talk.contains("8 of 8 tries to run"), "{talk}");
+    assert_eq!(talk.matches("stopped after epoch 1").count(), 2 * 2, "{talk}");
+    assert_eq!(talk.matches("stopped after epoch 2").count(), 2, "{talk}");
+    assert!(talk.contains("chosen at"), "{talk}");
+    assert!(table.contains("as written") && table.contains("tuned"), "{table}");
+    let tries = workplace.files("results/tuned/tune/runs", "metrics.csv");
+    assert_eq!(tries.len(), 8);
+    let report = fs::read_to_string(workplace.path("results/tuned/report.html")).expect("a report");
+    assert!(report.contains("The tries that chose each point's recipe"));
+    assert!(workplace.path("results/tuned/figures/tuning.png").is_file());
+
+    // Cut off in the middle, a point's tries go on to the same end.
+    let statuses = workplace.files("results/tuned/tune/runs", "status.json");
+    for status in statuses.keys().skip(1).step_by(2) {
+        fs::remove_file(status).expect("a file can be removed");
+    }
+    let (again, talk, code) = workplace.run(&["run", "tuned.toml"]);
+    assert_eq!((code, &again), (0, &table), "{talk}");
+    assert!(talk.contains("4 of 8 tries to run"), "{talk}");
+    assert_eq!(workplace.files("results/tuned/tune/runs", "metrics.csv"), tries);
+}
+
 fn report_rebuilds_everything_from_the_runs(workplace: &Workplace, table: &str) {
     let made = |ending| workplace.files("results/tiny", ending);
     let endings = [".svg", ".png", "runs.csv", "summary.csv", "report.html", "report.md", "decouple"];

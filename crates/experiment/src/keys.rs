@@ -135,6 +135,13 @@ pub const KEYS: &[Key] = &[
         "",
         "",
     ),
+    key(
+        "tune.halving",
+        "Whether the worse half of a point's tries is stopped after a quarter of the epochs, and the worse half of the others after a half (successive halving).",
+        "`true`, `false`",
+        "",
+        "false",
+    ),
     key("tune.seed", "Seed of all tries.", "a whole number from 0", "", "1000"),
     key(
         "network.family",

@@ -174,6 +174,14 @@ impl Ledger {
         }
     }
 
+    /// The run of a trial as it stands on disk.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be read.
+    pub fn run(&self, trial: &Trial) -> Result<Run, LedgerError> {
+        read::run(&self.run_dir(trial))
+    }
+
     /// Everything on disk, whether or not a sweep still names it, sorted by
     /// folder. What cannot be read becomes a [`Problem`] and hides nothing else.
     ///

@@ -29,4 +29,4 @@ pub use training::{
     TrainingSpec, Winograd,
 };
 pub use trial::{FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial};
-pub use tune::{Choice, Setting, Tune, TuneError};
+pub use tune::{Choice, RECIPE, Setting, Try, Tune, TuneError};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Held, StepTimes, Trial, Tune};
+use crate::{Held, StepTimes, Trial, Try, Tune};
 use as_typed::{SweepFile, TypedAxis};
 use diagnostic::{Diagnostic, Sources};
 use expand::expand;
@@ -40,6 +40,8 @@ pub struct Sweep {
     pub budget: Option<Held>,
     /// What each point tries before its trials are run, if anything.
     pub tune: Option<Tune>,
+    /// What has been tried: filled in by [`Sweep::tuned`].
+    pub tries_made: Vec<Try>,
     /// Every trial, the first seed of every point first.
     pub trials: Vec<Trial>,
     /// Complete messages about what is allowed but probably not meant.
@@ -133,6 +135,7 @@ pub fn parse_with(
         reference: expansion.reference,
         budget: file.budget,
         tune: expansion.tune,
+        tries_made: Vec::new(),
         trials: expansion.trials,
         warnings: expansion.warnings.iter().map(|warning| sources.render("warning", warning)).collect(),
     })

@@ -4,7 +4,8 @@
 //! A curve drawn at one recipe may draw the recipe: narrow coupled networks and
 //! wide decoupled ones need not want the same. A try is an ordinary run in a
 //! ledger of its own, `tune` in the experiment's folder; the test score that it
-//! leaves there is never looked at.
+//! leaves there is never looked at. Then the seeds are run by both recipes, that
+//! of the file and the tuned one, so that a report shows what tuning did.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use decouple_datasets::derive_seed;
 use decouple_datasets::seeds::{stream, uniform_below};
 use serde::{Deserialize, Serialize};
 
-use crate::{InvalidKey, Ledger, LedgerError, Outcome, Run, Sweep, Trial};
+use crate::{Axis, InvalidKey, Ledger, LedgerError, Outcome, Run, Sweep, Trial};
 
 /// The `[tune]` section of an experiment file, resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,19 @@ pub struct Tune {
     pub settings: Vec<Setting>,
     /// The seed of all tries.
     pub seed: u64,
+    /// Whether a point's worse tries are stopped early: see [`Tune::rungs`].
+    pub halving: bool,
+}
+
+impl Tune {
+    /// The epochs after which the worse half of a point's tries is stopped, of `epochs`
+    /// in all; none without halving.
+    pub fn rungs(&self, epochs: u64) -> Vec<u64> {
+        let mut rungs = vec![epochs.div_ceil(4), epochs.div_ceil(2)];
+        rungs.dedup();
+        rungs.retain(|&rung| self.halving && rung < epochs);
+        rungs
+    }
 }
 
 /// One try's change of the recipe.
@@ -41,6 +55,8 @@ pub(crate) struct TuneTable {
     weight_decay: Option<Vec<f64>>,
     #[serde(default)]
     tries: Option<usize>,
+    #[serde(default)]
+    halving: bool,
     #[serde(default)]
     seed: Option<u64>,
 }
@@ -71,7 +87,7 @@ impl TuneTable {
         if tries < all {
             draw(&mut settings, tries, seed);
         }
-        Ok(Tune { settings, seed })
+        Ok(Tune { settings, seed, halving: self.halving })
     }
 }
 
@@ -105,6 +121,12 @@ fn draw(settings: &mut Vec<Setting>, tries: usize, seed: u64) {
     });
 }
 
+/// The axis that tells the recipe as written from the tuned one.
+pub const RECIPE: &str = "recipe";
+
+/// Its values.
+const RECIPES: [&str; 2] = ["as written", "tuned"];
+
 /// What was chosen for a point, or why nothing was.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
@@ -116,6 +138,23 @@ pub struct Choice {
     pub accuracy: f64,
     /// Tries of the point that ended in a score.
     pub scored: usize,
+}
+
+/// A try that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Try {
+    /// Axis name and value of the point that it is of.
+    pub point: Vec<(String, String)>,
+    /// The recipe.
+    pub setting: Setting,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Epochs that it was trained for.
+    pub epochs: u64,
+    /// Validation accuracy after the last of them.
+    pub accuracy: Option<f64>,
+    /// Whether its recipe is the point's.
+    pub is_chosen: bool,
 }
 
 /// Why no recipe can be chosen yet.
@@ -162,9 +201,10 @@ impl Sweep {
         self.trials.iter().filter(|trial| seen.insert(trial.point_label())).collect()
     }
 
-    /// The sweep with each point's best recipe in its trials, and what was chosen.
-    /// The best has the highest validation accuracy after the last epoch; of equal
-    /// ones the first counts.
+    /// The sweep with each trial twice, side by side: by the recipe as it is written
+    /// and by the best that its point has tried, told apart by an axis [`RECIPE`]; and
+    /// what was chosen. The best has the highest validation accuracy after the last
+    /// epoch; of equal ones the first counts.
     ///
     /// # Errors
     /// [`TuneError`] while tries are missing, or when all of a point's failed.
@@ -179,10 +219,14 @@ impl Sweep {
             return Err(TuneError::Unfinished { missing, all: all.len() });
         }
         let mut choices: BTreeMap<String, Choice> = BTreeMap::new();
+        let mut sweep = self.clone();
         for (trial, setting) in all.iter().zip(tune.settings.iter().cycle()) {
-            let Some(accuracy) = ended.get(&trial.id).and_then(|run| validation_accuracy(run)) else {
+            let Some(tried) = ended.get(&trial.id).and_then(|run| Try::of(trial, *setting, run)) else {
                 continue;
             };
+            let accuracy = tried.accuracy.filter(|_| tried.outcome == Outcome::Finished);
+            sweep.tries_made.push(tried);
+            let Some(accuracy) = accuracy else { continue };
             let point = trial.point_label();
             let new = Choice { point: point.clone(), setting: *setting, accuracy, scored: 0 };
             let best = choices.entry(point).or_insert_with(|| new.clone());
@@ -192,12 +236,26 @@ impl Sweep {
             }
             best.scored = scored;
         }
-        let mut sweep = self.clone();
-        for trial in &mut sweep.trials {
+        for (tried, trial) in sweep.tries_made.iter_mut().zip(&all) {
+            let choice = choices.get(&trial.point_label());
+            tried.is_chosen = choice.is_some_and(|choice| choice.setting == tried.setting);
+        }
+        sweep.trials.clear();
+        for trial in &self.trials {
             let point = trial.point_label();
             let Some(choice) = choices.get(&point) else { return Err(TuneError::NoScore { point }) };
-            *trial = choice.setting.applied(trial, None);
+            for (recipe, mut trial) in
+                RECIPES.into_iter().zip([trial.clone(), choice.setting.applied(trial, None)])
+            {
+                trial.point.push((RECIPE.to_owned(), recipe.to_owned()));
+                sweep.trials.push(trial);
+            }
         }
+        sweep.reference.push((RECIPE.to_owned(), RECIPES[0].to_owned()));
+        // Before the seed, which is the last.
+        let axis =
+            Axis { name: RECIPE.to_owned(), values: RECIPES.map(str::to_owned).into(), zipped_with: None };
+        sweep.axes.insert(sweep.axes.len() - 1, axis);
         // In the order of the points, not of their names.
         let choices = self.points().iter().filter_map(|trial| choices.remove(&trial.point_label())).collect();
         Ok((sweep, choices))
@@ -215,11 +273,20 @@ impl Setting {
     }
 }
 
-/// What a try is judged by; nothing if it did not finish.
-fn validation_accuracy(run: &Run) -> Option<f64> {
-    let finished = run.status.as_ref().is_some_and(|status| status.outcome == Outcome::Finished);
-    let last = run.metrics.last().filter(|_| finished)?;
-    last.averaged_validation_accuracy.or(last.validation_accuracy).filter(|accuracy| accuracy.is_finite())
+impl Try {
+    /// The try that `run` is; nothing while it is under way.
+    fn of(trial: &Trial, setting: Setting, run: &Run) -> Option<Self> {
+        let last = run.metrics.last();
+        let accuracy = last.and_then(|row| row.averaged_validation_accuracy.or(row.validation_accuracy));
+        Some(Self {
+            point: trial.point.clone(),
+            setting,
+            outcome: run.status.as_ref()?.outcome.clone(),
+            epochs: last.map_or(0, |row| row.epoch),
+            accuracy: accuracy.filter(|accuracy| accuracy.is_finite()),
+            is_chosen: false,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ fn companions(path: &str) -> &'static str {
         }
         "data.coupling" | "data.images" | "data.noise" | "data.seed" => "trial.data.set = \"planted\"\n",
         "tune.learning-rate" => "trial.data.validation = 1000\n",
-        "tune.weight-decay" | "tune.tries" | "tune.seed" => {
+        "tune.weight-decay" | "tune.tries" | "tune.halving" | "tune.seed" => {
             "trial.data.validation = 1000\ntune.learning-rate = [0.05, 0.1]\n"
         }
         _ => "",
@@ -67,6 +67,7 @@ fn another_value(path: &str) -> &'static str {
         "tune.learning-rate" => "[0.05, 0.2]",
         "tune.weight-decay" => "[0, 1e-4]",
         "tune.tries" => "1",
+        "tune.halving" => "true",
         "tune.seed" => "7",
         "zip" => "[{ segments = [1, 3], network.stem = [8, 9] }]",
         "network.family" => "\"resnet-18\"",
@@ -197,7 +198,7 @@ fn every_key_that_the_parser_knows_is_listed_once() {
     assert_eq!(known_keys(""), ["experiment", "axes", "zip", "tune", "trial"]);
     assert_eq!(known_keys("trial"), ["network", "data", "training"]);
     // [tune] asks for a key and for held-out images before it names what it knows.
-    let tune = ["learning-rate", "weight-decay", "tries", "seed"].map(|key| format!("tune.{key}"));
+    let tune = ["learning-rate", "weight-decay", "tries", "halving", "seed"].map(|key| format!("tune.{key}"));
     known.extend(tune);
     known.extend(["axes", "axes.seed", "zip"].map(str::to_owned));
     known.sort();

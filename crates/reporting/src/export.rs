@@ -29,6 +29,7 @@ fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
     cells.push(run.outcome.word().to_owned());
     cells.push(match &run.outcome {
         RunOutcome::Diverged { step } => format!("step {step}"),
+        RunOutcome::Stopped { epoch } => format!("epoch {epoch}"),
         RunOutcome::Failed { message } => message.clone(),
         RunOutcome::Unfinished { epochs } => format!("epoch {epochs}"),
         RunOutcome::Finished | RunOutcome::Missing => String::new(),

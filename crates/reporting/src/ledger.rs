@@ -1,6 +1,6 @@
 //! From a sweep and the runs on disk to an [`Analysis`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use decouple_experiment::{Contents, Environment, MetricsRow, Outcome, Run, RunId, Scores, Sweep, Trial};
 
@@ -12,18 +12,14 @@ use crate::analysis::{Analysis, Axis, Costs, Epoch, Fact, RunOutcome, RunRow, St
 /// left out and named among the problems, as is every folder that could not be read.
 /// Cost: a few milliseconds for a hundred runs; the bootstrap dominates.
 pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
-    let mut foreign: HashMap<RunId, &Run> = contents.runs.iter().map(|run| (run.id, run)).collect();
-    let mut own: Vec<&Run> = Vec::new();
-    let mut rows: Vec<RunRow> = Vec::new();
-    for trial in &sweep.trials {
-        let run = foreign.remove(&trial.id);
-        rows.push(row(trial, run));
-        own.extend(run);
-    }
+    let runs: HashMap<RunId, &Run> = contents.runs.iter().map(|run| (run.id, run)).collect();
+    let rows = sweep.trials.iter().map(|trial| row(trial, runs.get(&trial.id).copied())).collect();
+    // Points may share a run: where the recipe as written is the best that was tried.
+    let ids: HashSet<RunId> = sweep.trials.iter().map(|trial| trial.id).collect();
+    let (own, foreign): (Vec<&Run>, Vec<&Run>) = contents.runs.iter().partition(|run| ids.contains(&run.id));
     let mut problems = sweep.warnings.clone();
     problems.extend(contents.problems.iter().map(|p| format!("{}: {}", p.path.display(), p.message)));
-    let foreign = contents.runs.iter().filter(|run| foreign.contains_key(&run.id));
-    problems.extend(foreign.map(|run| {
+    problems.extend(foreign.into_iter().map(|run| {
         format!("{}: belongs to no trial of this experiment file and is left out", run.dir.display())
     }));
     summarise(study(sweep, &own), rows, problems)
@@ -42,6 +38,7 @@ fn study(sweep: &Sweep, runs: &[&Run]) -> Study {
         data: sweep.trials.first().map_or(String::new(), |trial| trial.record.data.source.set().to_string()),
         epochs: epochs.first().copied().filter(|first| epochs.iter().all(|epoch| epoch == first)),
         test_images: scores.map(|scores| scores.images).next(),
+        tries: sweep.tries_made.clone(),
         file: sweep.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         text: sweep.text.clone(),
         environment: environment(runs.iter().filter_map(|run| run.environment.as_ref())),
@@ -99,6 +96,7 @@ fn row(trial: &Trial, run: Option<&Run>) -> RunRow {
             }
             (_, Some(Outcome::Finished)) => RunOutcome::Finished,
             (_, Some(Outcome::Diverged { step })) => RunOutcome::Diverged { step: *step },
+            (_, Some(Outcome::Stopped { epoch })) => RunOutcome::Stopped { epoch: *epoch },
             (_, Some(Outcome::Failed { message })) => RunOutcome::Failed { message: message.clone() },
         },
         level: trial.level,

@@ -3,7 +3,7 @@
 //! [`network`] executes a graph through core-ops, [`weights`] loads and stores it, [`optimizer`] changes its
 //! parameters, [`average`] keeps their running average, [`evaluation`] scores
 //! them. [`trial`] is the one training loop, [`sweep`] the one loop over
-//! trials; both report to [`progress`] and return what they found.
+//! trials, [`halving`] the one that stops the worse of them; all report to [`progress`] and return what they found.
 //! [`diagnosis`] asks what coupled kernels lose when they are decoupled after
 //! training. [`estimate`] tells beforehand how long a trial takes, and
 //! [`step_time`] how its steps compare with those of another.
@@ -14,6 +14,7 @@ pub mod diagnosis;
 pub mod estimate;
 pub mod evaluation;
 mod fusion;
+pub mod halving;
 pub mod init;
 pub mod network;
 pub mod optimizer;

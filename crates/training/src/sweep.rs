@@ -16,7 +16,7 @@ use decouple_experiment::{
 
 use crate::{
     progress::{Event, Progress},
-    trial::run_trial,
+    trial::{TrialError, run_trial},
 };
 
 /// How a sweep uses the machine. Results do not depend on it.
@@ -70,6 +70,8 @@ pub struct SweepReport {
     pub finished: usize,
     /// Ended by a loss that was not finite.
     pub diverged: usize,
+    /// Stopped, since others were ahead.
+    pub stopped: usize,
     /// Could not be carried out.
     pub failed: usize,
     /// Had ended before.
@@ -106,14 +108,35 @@ pub fn run_sweep(
     environment: &Environment,
     progress: &Progress,
 ) -> Result<SweepReport, SweepError> {
+    let sweep = Sweep { ledger, data, environment, progress };
+    share_out(workers, trials.len(), |index, report| sweep.one(trials[index], index, report))
+}
+
+/// What all trials of a sweep are run with.
+#[derive(Clone, Copy)]
+pub(crate) struct Sweep<'a> {
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) data: &'a LoadedData,
+    pub(crate) environment: &'a Environment,
+    pub(crate) progress: &'a Progress,
+}
+
+/// Does `work` for each of `pieces`, on the workers' threads.
+pub(crate) fn share_out(
+    workers: Workers,
+    pieces: usize,
+    work: impl Fn(usize, &mut SweepReport) -> Result<(), SweepError> + Sync,
+) -> Result<SweepReport, SweepError> {
     let next = AtomicUsize::new(0);
     let worker = || -> Result<SweepReport, SweepError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(workers.threads).build()?;
         let mut report = SweepReport::default();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(trial) = trials.get(index) else { return Ok(report) };
-            pool.install(|| one(trial, index, ledger, data, environment, progress, &mut report))?;
+            if index >= pieces {
+                return Ok(report);
+            }
+            pool.install(|| work(index, &mut report))?;
         }
     };
     std::thread::scope(|scope| {
@@ -130,10 +153,28 @@ pub fn run_sweep(
 }
 
 impl SweepReport {
+    /// Counts a run that has just ended.
+    pub(crate) fn count(&mut self, status: &Status) {
+        match status.outcome {
+            Outcome::Finished => self.finished += 1,
+            Outcome::Diverged { .. } => self.diverged += 1,
+            Outcome::Stopped { .. } => self.stopped += 1,
+            Outcome::Failed { .. } => self.failed += 1,
+        }
+    }
+
+    /// Counts a run that had ended before.
+    pub(crate) fn count_earlier(&mut self, status: &Status) {
+        let is_lost = matches!(status.outcome, Outcome::Diverged { .. } | Outcome::Failed { .. });
+        self.earlier += 1;
+        self.earlier_lost += usize::from(is_lost);
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             finished: self.finished + other.finished,
             diverged: self.diverged + other.diverged,
+            stopped: self.stopped + other.stopped,
             failed: self.failed + other.failed,
             earlier: self.earlier + other.earlier,
             earlier_lost: self.earlier_lost + other.earlier_lost,
@@ -142,70 +183,80 @@ impl SweepReport {
     }
 }
 
-/// One trial, from the claim to its status.
-fn one(
-    trial: &Trial,
-    index: usize,
-    ledger: &Ledger,
-    data: &LoadedData,
-    environment: &Environment,
-    progress: &Progress,
-    report: &mut SweepReport,
-) -> Result<(), SweepError> {
-    let mut writer = match ledger.claim(trial)? {
-        Claim::Mine(writer) => writer,
-        Claim::Taken => {
-            report.taken += 1;
-            progress.tell(Event::Taken { trial: index });
-            return Ok(());
-        }
-        Claim::Done(status) => {
-            report.earlier += 1;
-            report.earlier_lost += usize::from(status.outcome != Outcome::Finished);
-            progress.tell(Event::Ended { trial: index, status, earlier: true });
-            return Ok(());
-        }
-    };
-    let status = match data.of(trial) {
-        Some(data) => {
-            let data_checksum = data.checksum.clone();
-            let threads = rayon::current_num_threads();
-            writer.write_environment(&Environment { data_checksum, threads, ..environment.clone() })?;
-            guarded(trial, index, data, &mut writer, progress)
-        }
-        None => failed("its data set was not loaded".to_owned()),
-    };
-    match status.outcome {
-        Outcome::Finished => report.finished += 1,
-        Outcome::Diverged { .. } => report.diverged += 1,
-        Outcome::Failed { .. } => report.failed += 1,
+impl Sweep<'_> {
+    /// One trial, from the claim to its status.
+    fn one(&self, trial: &Trial, index: usize, report: &mut SweepReport) -> Result<(), SweepError> {
+        let Some(mut writer) = self.claim(trial, index, report)? else { return Ok(()) };
+        let status = match self.data_of(trial, &writer)? {
+            Some(data) => guarded(|| run_trial(trial, index, data, &mut writer, self.progress))
+                .unwrap_or_else(|failed| *failed),
+            None => failed("its data set was not loaded".to_owned()),
+        };
+        self.end(index, writer, status, report)
     }
-    writer.finish(&status)?;
-    progress.tell(Event::Ended { trial: index, status: Box::new(status), earlier: false });
-    Ok(())
+
+    /// Takes a trial, unless it is done or taken, which is counted and told.
+    pub(crate) fn claim(
+        &self,
+        trial: &Trial,
+        index: usize,
+        report: &mut SweepReport,
+    ) -> Result<Option<RunWriter>, SweepError> {
+        match self.ledger.claim(trial)? {
+            Claim::Mine(writer) => return Ok(Some(*writer)),
+            Claim::Taken => {
+                report.taken += 1;
+                self.progress.tell(Event::Taken { trial: index });
+            }
+            Claim::Done(status) => {
+                report.count_earlier(&status);
+                self.progress.tell(Event::Ended { trial: index, status, earlier: true });
+            }
+        }
+        Ok(None)
+    }
+
+    /// The data of a trial, after its environment has been written down.
+    pub(crate) fn data_of(&self, trial: &Trial, writer: &RunWriter) -> Result<Option<&Dataset>, SweepError> {
+        let Some(data) = self.data.of(trial) else { return Ok(None) };
+        let data_checksum = data.checksum.clone();
+        let threads = rayon::current_num_threads();
+        writer.write_environment(&Environment { data_checksum, threads, ..self.environment.clone() })?;
+        Ok(Some(data))
+    }
+
+    /// Writes down how a trial ended.
+    pub(crate) fn end(
+        &self,
+        index: usize,
+        writer: RunWriter,
+        status: Status,
+        report: &mut SweepReport,
+    ) -> Result<(), SweepError> {
+        report.count(&status);
+        writer.finish(&status)?;
+        self.progress.tell(Event::Ended { trial: index, status: Box::new(status), earlier: false });
+        Ok(())
+    }
 }
 
-/// Runs a trial so that neither an error nor a bug in it stops the others.
-fn guarded(
-    trial: &Trial,
-    index: usize,
-    data: &Dataset,
-    writer: &mut RunWriter,
-    progress: &Progress,
-) -> Status {
+/// Does a part of a trial so that neither an error nor a bug in it stops the others.
+/// Either of them becomes the status of a trial that failed.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, TrialError>) -> Result<T, Box<Status>> {
     // Nothing of a trial outlives it but its files, so a panic leaves nothing torn.
-    match catch_unwind(AssertUnwindSafe(|| run_trial(trial, index, data, writer, progress))) {
-        Ok(Ok(status)) => status,
-        Ok(Err(error)) => failed(error.to_string()),
+    let message = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(error)) => error.to_string(),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            failed(format!("bug: {}", text.unwrap_or_else(|| "panic without a message".to_owned())))
+            format!("bug: {}", text.unwrap_or_else(|| "panic without a message".to_owned()))
         }
-    }
+    };
+    Err(Box::new(failed(message)))
 }
 
-fn failed(message: String) -> Status {
+pub(crate) fn failed(message: String) -> Status {
     Status {
         format: FORMAT,
         outcome: Outcome::Failed { message },

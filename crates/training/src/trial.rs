@@ -71,24 +71,77 @@ pub fn run_trial(
     writer: &mut RunWriter,
     progress: &Progress,
 ) -> Result<Status, TrialError> {
-    let mut run = Run::new(trial, data)?;
-    let epochs = trial.record.training.epochs as u64;
-    progress.tell(Event::Started { trial: index, steps: epochs * run.steps_per_epoch });
-    for epoch in 0..epochs {
-        if let Some(step) = run.train_epoch(epoch, index, progress)? {
-            return Ok(run.status(Outcome::Diverged { step }));
+    let mut under_way = UnderWay::begin(trial, index, data, progress)?;
+    if let Some(diverged) = under_way.advance(trial.record.training.epochs as u64, writer, progress)? {
+        return Ok(diverged);
+    }
+    under_way.finish(writer)
+}
+
+/// A trial that is trained some epochs at a time.
+pub(crate) struct UnderWay<'a> {
+    trial: &'a Trial,
+    index: usize,
+    run: Run<'a>,
+    /// Epochs done.
+    epochs: u64,
+    /// After each of them, on validation images where some are held out.
+    accuracies: Vec<f64>,
+}
+
+impl<'a> UnderWay<'a> {
+    pub(crate) fn begin(
+        trial: &'a Trial,
+        index: usize,
+        data: &'a Dataset,
+        progress: &Progress,
+    ) -> Result<Self, TrialError> {
+        let run = Run::new(trial, data)?;
+        let steps = trial.record.training.epochs as u64 * run.steps_per_epoch;
+        progress.tell(Event::Started { trial: index, steps });
+        Ok(Self { trial, index, run, epochs: 0, accuracies: Vec::new() })
+    }
+
+    /// Trains until `epochs` are done, a row each. The status, if it diverged.
+    pub(crate) fn advance(
+        &mut self,
+        epochs: u64,
+        writer: &mut RunWriter,
+        progress: &Progress,
+    ) -> Result<Option<Status>, TrialError> {
+        while self.epochs < epochs {
+            if let Some(step) = self.run.train_epoch(self.epochs, self.index, progress)? {
+                return Ok(Some(self.run.status(Outcome::Diverged { step })));
+            }
+            let (metrics, timing) = self.run.rows(self.epochs)?;
+            let accuracy = metrics.averaged_validation_accuracy.or(metrics.validation_accuracy);
+            let accuracy = accuracy.unwrap_or(metrics.train_accuracy);
+            writer.append(&metrics, &timing)?;
+            self.epochs += 1;
+            self.accuracies.push(accuracy);
+            progress.tell(Event::Epoch { trial: self.index, epoch: self.epochs, accuracy });
         }
-        let (metrics, timing) = run.rows(epoch)?;
-        let accuracy = metrics.averaged_validation_accuracy.or(metrics.validation_accuracy);
-        let accuracy = accuracy.unwrap_or(metrics.train_accuracy);
-        writer.append(&metrics, &timing)?;
-        progress.tell(Event::Epoch { trial: index, epoch: epoch + 1, accuracy });
+        Ok(None)
     }
-    let status = run.test()?;
-    if status.outcome == Outcome::Finished {
-        run.keep_weights(trial, &writer.dir().join(WEIGHTS_FILE))?;
+
+    /// The accuracies after each epoch so far.
+    pub(crate) fn accuracies(&self) -> &[f64] {
+        &self.accuracies
     }
-    Ok(status)
+
+    /// Scores the test images and keeps the weights.
+    pub(crate) fn finish(mut self, writer: &RunWriter) -> Result<Status, TrialError> {
+        let status = self.run.test()?;
+        if status.outcome == Outcome::Finished {
+            self.run.keep_weights(self.trial, &writer.dir().join(WEIGHTS_FILE))?;
+        }
+        Ok(status)
+    }
+
+    /// Ends it here. The test images are not read.
+    pub(crate) fn stop(self) -> Status {
+        self.run.status(Outcome::Stopped { epoch: self.epochs })
+    }
 }
 
 /// A training in progress.

@@ -90,6 +90,7 @@ impl<'a> Row<'a> {
             RunState::Done(status) => match status.outcome {
                 Outcome::Finished => "done",
                 Outcome::Diverged { .. } => "diverged",
+                Outcome::Stopped { .. } => "stopped",
                 Outcome::Failed { .. } => "failed",
             },
         };

@@ -3,10 +3,10 @@
 use std::{path::PathBuf, sync::mpsc};
 
 use decouple_datasets::load as load_data;
-use decouple_experiment::{Ledger, RunState, StepTimes, Sweep, Trial};
+use decouple_experiment::{Environment, Ledger, RunState, StepTimes, Sweep, Trial};
 use decouple_training::{
     progress::Progress,
-    sweep::{LoadedData, SweepReport, Workers, run_sweep},
+    sweep::{LoadedData, SweepError, SweepReport, Workers, run_sweep},
 };
 
 use super::{ledger, read, report, select, tune::settle};
@@ -61,7 +61,9 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     } else {
         adopt(&trials, &ledger)?;
     }
-    let done = train(&trials, &ledger, &data, workers, !arguments.no_progress)?;
+    let done = watched(&trials, !arguments.no_progress, |environment, progress| {
+        run_sweep(&trials, &ledger, &data, workers, environment, progress)
+    })?;
     report::rebuild_and_show(&sweep, &ledger)?;
     // What another process had taken may be over by now.
     let running = trials.iter().filter(|trial| matches!(ledger.state(trial), Ok(RunState::Running))).count();
@@ -119,18 +121,17 @@ fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
     );
 }
 
-pub(super) fn train(
+/// Trains `trials` with `how`, which gets the environment and the way to tell how far it is, and shows that.
+pub(super) fn watched(
     trials: &[&Trial],
-    ledger: &Ledger,
-    data: &LoadedData,
-    workers: Workers,
     bars: bool,
+    how: impl FnOnce(&Environment, &Progress) -> Result<SweepReport, SweepError>,
 ) -> Result<SweepReport, Failure> {
     let (sender, events) = mpsc::channel();
     let environment = environment();
     std::thread::scope(|scope| {
         let screen = scope.spawn(|| Screen::new(trials, bars).follow(events));
-        let done = run_sweep(trials, ledger, data, workers, &environment, &Progress::new(sender));
+        let done = how(&environment, &Progress::new(sender));
         // The sender is gone now, so the screen comes to its end.
         if screen.join().is_err() {
             eprintln!("warning: the progress display broke; the runs are not affected");

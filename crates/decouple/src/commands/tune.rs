@@ -2,9 +2,12 @@
 
 use decouple_datasets::load as load_data;
 use decouple_experiment::{Choice, Ledger, Sweep, Trial, TuneError};
-use decouple_training::sweep::{LoadedData, Workers};
+use decouple_training::{
+    halving::run_halving,
+    sweep::{LoadedData, Workers, run_sweep},
+};
 
-use super::{ledger, run::train};
+use super::{ledger, run::watched};
 use crate::{
     arguments::{Common, Run},
     environment::cores,
@@ -15,9 +18,7 @@ use crate::{
 /// `sweep` with its tuned recipes, running the tries that are missing. Without a
 /// `[tune]` section as it is.
 pub(crate) fn settle(common: &Common, arguments: &Run, sweep: Sweep) -> Result<Sweep, Failure> {
-    if sweep.tune.is_none() {
-        return Ok(sweep);
-    }
+    let Some(tune) = &sweep.tune else { return Ok(sweep) };
     let tries = sweep.tries();
     let tries: Vec<&Trial> = tries.iter().collect();
     let ledger = sweep.tune_ledger(&ledger(common, &sweep));
@@ -29,7 +30,13 @@ pub(crate) fn settle(common: &Common, arguments: &Run, sweep: Sweep) -> Result<S
         let cores = arguments.threads.map_or_else(cores, usize::from);
         let workers = Workers::share(cores, tries.len(), arguments.jobs.map(usize::from));
         let data = LoadedData::load(&tries, |spec| load_data(spec, common.data.as_deref()))?;
-        train(&tries, &ledger, &data, workers, !arguments.no_progress)?;
+        watched(&tries, !arguments.no_progress, |environment, progress| {
+            if tune.halving {
+                run_halving(&tries, tune, &ledger, &data, workers, environment, progress)
+            } else {
+                run_sweep(&tries, &ledger, &data, workers, environment, progress)
+            }
+        })?;
     }
     let (sweep, choices) = sweep.tuned(&ledger)?;
     eprintln!("{}", chosen(&choices));

@@ -176,7 +176,8 @@ pub(super) fn contents(runs: &Path) -> Result<Contents, LedgerError> {
     Ok(contents)
 }
 
-fn run(dir: &Path) -> Result<Run, LedgerError> {
+/// The run in `dir`.
+pub(super) fn run(dir: &Path) -> Result<Run, LedgerError> {
     let file = trial_file(&dir.join("trial.toml"))?;
     let status = status(dir)?;
     let is_over = status.is_some();

@@ -72,6 +72,12 @@ pub enum Outcome {
         /// The step at which it did.
         step: u64,
     },
+    /// Others of its kind were ahead, so it was stopped: by successive halving of a
+    /// point's tries.
+    Stopped {
+        /// The epoch after which it was.
+        epoch: u64,
+    },
     /// The run could not be carried out.
     Failed {
         /// Why.
@@ -111,7 +117,7 @@ impl Status {
     pub fn headline(&self) -> Option<f64> {
         match self.outcome {
             Outcome::Finished => self.averaged_test.as_ref().or(self.test.as_ref()).map(|s| s.accuracy),
-            Outcome::Diverged { .. } | Outcome::Failed { .. } => None,
+            Outcome::Diverged { .. } | Outcome::Stopped { .. } | Outcome::Failed { .. } => None,
         }
     }
 }

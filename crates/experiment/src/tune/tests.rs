@@ -90,13 +90,31 @@ fn the_best_validation_accuracy_of_each_point_is_chosen() {
     let (tuned, choices) = sweep.tuned(&ledger).unwrap();
     let of = |choice: &Choice| (choice.setting.learning_rate, choice.setting.weight_decay, choice.scored);
     assert_eq!(choices.iter().map(of).collect::<Vec<_>>(), [(0.1, 0.0, 3), (0.05, 0.0, 3)]);
-    assert_eq!(tuned.trials.len(), 4);
-    for (trial, own) in tuned.trials.iter().zip(&sweep.trials) {
-        let choice = choices.iter().find(|choice| choice.point == trial.point_label()).unwrap();
-        assert_eq!(trial.record.training.schedule.peak(), choice.setting.learning_rate);
-        assert_eq!(trial.record.training.weight_decay, choice.setting.weight_decay);
-        assert_eq!((trial.seed(), &trial.point), (own.seed(), &own.point));
+    assert_eq!(tuned.trials.len(), 2 * 4);
+    let recipe = |trial: &Trial| trial.point.last().unwrap().1.clone();
+    for (both, own) in tuned.trials.chunks(2).zip(&sweep.trials) {
+        let [written, tuned] = both else { panic!("two recipes a trial") };
+        assert_eq!((recipe(written).as_str(), recipe(tuned).as_str()), ("as written", "tuned"));
+        assert_eq!((written.id, &written.point[..1]), (own.id, &own.point[..]));
+        let choice = choices.iter().find(|choice| choice.point == own.point_label()).unwrap();
+        assert_eq!(tuned.record.training.schedule.peak(), choice.setting.learning_rate);
+        assert_eq!(tuned.record.training.weight_decay, choice.setting.weight_decay);
+        assert_eq!((tuned.seed(), &tuned.point[..1]), (own.seed(), &own.point[..]));
     }
+    let names: Vec<&str> = tuned.axes.iter().map(|axis| axis.name.as_str()).collect();
+    assert_eq!(names, ["segments", RECIPE, "seed"]);
+    assert_eq!(tuned.reference.last().unwrap().1, "as written");
+}
+
+#[test]
+fn halving_stops_tries_after_a_quarter_and_a_half_of_the_epochs() {
+    let tune = |halving| Tune { settings: Vec::new(), seed: 0, halving };
+    assert_eq!(tune(true).rungs(8), [2, 4]);
+    assert_eq!(tune(true).rungs(10), [3, 5]);
+    assert_eq!(tune(true).rungs(2), [1]);
+    assert_eq!(tune(true).rungs(1), [0; 0]);
+    assert_eq!(tune(false).rungs(8), [0; 0]);
+    assert!(sweep(&SWEEP.replace("[tune]", "[tune]\nhalving = true")).unwrap().tune.unwrap().halving);
 }
 
 #[test]

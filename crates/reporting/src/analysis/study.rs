@@ -1,5 +1,6 @@
 //! What was asked, and each run as it stands.
 
+use decouple_experiment::Try;
 use serde::{Deserialize, Serialize};
 
 use crate::numbers::count;
@@ -26,6 +27,8 @@ pub struct Study {
     pub epochs: Option<usize>,
     /// Test images that an accuracy is counted over, where known.
     pub test_images: Option<u64>,
+    /// What each point has tried before its seeds were run by the best of it.
+    pub tries: Vec<Try>,
     /// Name of the experiment file.
     pub file: String,
     /// Text of the experiment file.
@@ -62,6 +65,11 @@ pub enum RunOutcome {
         /// The step at which it did.
         step: u64,
     },
+    /// Others of its kind were ahead, so it was stopped.
+    Stopped {
+        /// The epoch after which it was.
+        epoch: u64,
+    },
     /// It could not be carried out.
     Failed {
         /// Why.
@@ -82,6 +90,7 @@ impl RunOutcome {
         match self {
             Self::Finished => "finished",
             Self::Diverged { .. } => "diverged",
+            Self::Stopped { .. } => "stopped",
             Self::Failed { .. } => "failed",
             Self::Unfinished { .. } => "unfinished",
             Self::Missing => "missing",
@@ -93,6 +102,7 @@ impl RunOutcome {
         match self {
             Self::Finished => "finished".to_owned(),
             Self::Diverged { step } => format!("diverged: the loss stopped being finite at step {step}"),
+            Self::Stopped { epoch } => format!("stopped after epoch {epoch}: others were ahead"),
             Self::Failed { message } => format!("failed: {message}"),
             Self::Unfinished { epochs } => {
                 format!("unfinished after {}: still running, or cut off", count(*epochs as usize, "epoch"))

@@ -15,6 +15,7 @@ mod profiles;
 mod raster;
 mod series;
 mod svg;
+mod tuning;
 
 pub use canvas::Canvas;
 pub use raster::RasterError;
@@ -49,6 +50,11 @@ pub fn all(analysis: &Analysis) -> Vec<Figure> {
         name: "pareto",
         caption: "Test accuracy against what a network costs. Points on the stepped line are beaten by none \
                   that costs as little.",
+        canvas,
+    }));
+    figures.extend(tuning::draw(analysis).map(|canvas| Figure {
+        name: "tuning",
+        caption: "Validation accuracy of every try of a recipe; the test images play no part in the choice.",
         canvas,
     }));
     figures.extend(profiles::draw(analysis).map(|canvas| Figure {

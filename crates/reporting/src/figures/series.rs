@@ -59,7 +59,12 @@ pub(super) fn series(analysis: &Analysis) -> Vec<Series<'_>> {
 
 /// The values of a point on all axes but the segments: `relu, spatial-first`.
 pub(super) fn other_values(point: &PointSummary) -> String {
-    let others = point.point.iter().filter(|(axis, _)| axis != SEGMENTS);
+    other_values_of(&point.point)
+}
+
+/// As [`other_values`], of coordinates.
+pub(super) fn other_values_of(point: &[(String, String)]) -> String {
+    let others = point.iter().filter(|(axis, _)| axis != SEGMENTS);
     let words = others.map(|(axis, value)| {
         // A bare number or switch says nothing without its key.
         let is_bare = value.parse::<f64>().is_ok() || ["true", "false", "none"].contains(&value.as_str());

@@ -1,6 +1,8 @@
 //! The tables of a report as text in cells, for HTML, Markdown and LaTeX alike.
 
-use crate::analysis::{Analysis, Contest, PointSummary, power_plan};
+use decouple_experiment::Outcome;
+
+use crate::analysis::{Analysis, Contest, PointSummary, label, power_plan};
 use crate::numbers::{p_value, percent, points as in_points, seconds, short_count, signed_points};
 use crate::statistics::Interval;
 
@@ -34,8 +36,11 @@ impl Table {
 /// Every table of a report that has a row.
 pub(super) fn all(analysis: &Analysis) -> Vec<Table> {
     let against = analysis.contests.iter().map(|contest| against_reference(contest, &analysis.points));
-    let tables =
-        std::iter::once(summary(analysis)).chain(against).chain([interaction(analysis), power(analysis)]);
+    let tables = std::iter::once(summary(analysis)).chain(against).chain([
+        interaction(analysis),
+        tries(analysis),
+        power(analysis),
+    ]);
     tables.flatten().filter(|table| !table.rows.is_empty()).collect()
 }
 
@@ -166,6 +171,37 @@ fn interaction(analysis: &Analysis) -> Option<Table> {
             ]
         })
         .collect();
+    Some(table)
+}
+
+/// The tries that chose the tuned recipes.
+fn tries(analysis: &Analysis) -> Option<Table> {
+    let mut table = Table::new(
+        "Tries",
+        "What chose each point's tuned recipe, on validation images and with a seed of its own. A try that was \
+         stopped stands where it stood then.",
+        &["point", "ended"],
+        &["learning rate", "weight decay", "epochs", "validation accuracy"],
+    );
+    table.rows = (analysis.study.tries.iter())
+        .map(|tried| {
+            let ended = match &tried.outcome {
+                Outcome::Finished => "finished".to_owned(),
+                Outcome::Diverged { step } => format!("diverged at step {step}"),
+                Outcome::Stopped { .. } => "stopped: others were ahead".to_owned(),
+                Outcome::Failed { message } => format!("failed: {message}"),
+            };
+            vec![
+                label(&tried.point),
+                ended,
+                tried.setting.learning_rate.to_string(),
+                tried.setting.weight_decay.to_string(),
+                tried.epochs.to_string(),
+                or_absent(tried.accuracy, |share| format!("{:.2}", 100.0 * share)),
+            ]
+        })
+        .collect();
+    table.highlights = (0..table.rows.len()).filter(|&index| analysis.study.tries[index].is_chosen).collect();
     Some(table)
 }
 

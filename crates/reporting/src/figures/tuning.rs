@@ -1,0 +1,104 @@
+//! The tries that chose each point's recipe.
+
+use decouple_experiment::{Outcome, Try};
+
+use crate::analysis::Analysis;
+
+use super::axis::{Frame, LABEL, TICK, decimals, padded, stagger, wrapped};
+use super::canvas::{Anchor, Canvas, Marker, Style};
+use super::font::text_width;
+use super::headline::{LEFT, MARGIN, TITLE, WIDTH, head, head_height};
+use super::palette::{Colour, FAINT, INK, category};
+use super::series::{SEGMENTS, other_values_of};
+
+const HEIGHT: f64 = 260.0;
+
+/// Draws the tries of a study that tunes.
+pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
+    let tries = &analysis.study.tries;
+    let shares = tries.iter().filter_map(|tried| tried.accuracy).map(|share| 100.0 * share);
+    if shares.clone().next().is_none() {
+        return None;
+    }
+    let title = wrapped("The tries that chose each point's recipe", WIDTH - 2.0 * MARGIN, TITLE, true);
+    let subtitle = [
+        "large marks: chosen · small marks: trained to the end".to_owned(),
+        "with an arrow: stopped early, where it stood; at the end it would have stood elsewhere, mostly higher"
+            .to_owned(),
+    ];
+    let top = head_height(&title, &subtitle) + 14.0;
+    let mut canvas = Canvas::new(WIDTH, top + HEIGHT + 74.0, "Validation accuracy of every try.");
+    head(&mut canvas, &title, &subtitle);
+    let points = points(tries);
+    let frame = Frame {
+        left: LEFT,
+        right: WIDTH - MARGIN - 28.0,
+        top,
+        bottom: top + HEIGHT,
+        x: (-0.6, points.len() as f64 - 0.4),
+        y: padded(shares, 0.5, 0.08),
+    };
+    let digits = decimals(frame.y, 6);
+    frame.draw_rows(&mut canvas, 6, |value| format!("{value:.digits$}"));
+    frame.name_rows(&mut canvas, "validation accuracy (%)", 54.0);
+    for tried in tries {
+        let place = points.iter().position(|known| *known == tried.point).unwrap_or(0);
+        draw_try(&mut canvas, &frame, place as f64, tried);
+    }
+    name_points(&mut canvas, &frame, &points);
+    Some(canvas)
+}
+
+/// The points that are tried, each once.
+fn points(tries: &[Try]) -> Vec<&[(String, String)]> {
+    let mut points: Vec<&[(String, String)]> = Vec::new();
+    for tried in tries {
+        if !points.contains(&tried.point.as_slice()) {
+            points.push(&tried.point);
+        }
+    }
+    points
+}
+
+fn draw_try(canvas: &mut Canvas, frame: &Frame, place: f64, tried: &Try) {
+    let Some(accuracy) = tried.accuracy else { return };
+    let (x, y) = frame.place(place, 100.0 * accuracy);
+    let says = format!(
+        "learning rate {}, weight decay {}: {:.2} % after epoch {}",
+        tried.setting.learning_rate,
+        tried.setting.weight_decay,
+        100.0 * accuracy,
+        tried.epochs
+    );
+    let (radius, colour): (f64, Colour) = match tried.outcome {
+        _ if tried.is_chosen => (6.0, category(1)),
+        Outcome::Finished => (3.5, category(0)),
+        _ => (3.5, FAINT),
+    };
+    if matches!(tried.outcome, Outcome::Stopped { .. }) {
+        canvas.line(vec![(x, y), (x, y - 13.0)], colour, 1.2, 0.0);
+        canvas.area(vec![(x - 3.5, y - 11.0), (x + 3.5, y - 11.0), (x, y - 17.0)], colour, 1.0);
+    }
+    canvas.datum(Marker::Circle, (x, y), radius, colour, 1.0, says);
+}
+
+fn name_points(canvas: &mut Canvas, frame: &Frame, points: &[&[(String, String)]]) {
+    let name = |point: &[(String, String)]| {
+        let segments = point.iter().filter(|(axis, _)| axis == SEGMENTS).map(|(_, value)| value.clone());
+        let names: Vec<String> =
+            segments.chain([other_values_of(point)]).filter(|name| !name.is_empty()).collect();
+        names.join(", ")
+    };
+    let names: Vec<(f64, String)> =
+        points.iter().enumerate().map(|(k, point)| (frame.across(k as f64), name(point))).collect();
+    let widths: Vec<(f64, f64)> = names.iter().map(|(x, name)| (*x, text_width(name, TICK, false))).collect();
+    for ((x, name), line) in names.iter().zip(stagger(&widths)) {
+        canvas.line(vec![(*x, frame.bottom), (*x, frame.bottom + 5.0)], INK, 1.0, 0.0);
+        if let Some(line) = line {
+            let place = (*x, frame.bottom + 17.0 + 17.0 * line as f64);
+            canvas.text(name, place, Style::new(TICK, Anchor::Middle));
+        }
+    }
+    let middle = (frame.left + frame.right) / 2.0;
+    canvas.text("segments", (middle, frame.bottom + 58.0), Style::new(LABEL, Anchor::Middle));
+}
