@@ -321,3 +321,27 @@ fn a_filter_is_a_conjunction_of_conditions() {
         .map(|text| format!("--filter '{text}'\nerror: {}", Filter::parse(text, &sweep).expect_err(text)));
     insta::assert_snapshot!(errors.join("\n\n"));
 }
+
+#[test]
+fn a_key_may_be_left_to_the_families_that_read_it() {
+    let text = "[experiment]\nbudget = \"none\"\n[axes]\nseed = [0]\n\
+                network.family = [\"vgg-16\", \"resnet-18\"]\n\
+                [trial.data]\nset = \"cifar-10\"\n[trial.network]\nwidth = 0.125\nsmall-stem = true\n";
+    let networks: Vec<_> = sweep(text).trials.into_iter().map(|trial| trial.record.network).collect();
+    assert_eq!(networks.iter().map(|network| network.small_stem).collect::<Vec<_>>(), [false, true]);
+    assert!(networks.iter().all(|network| network.width == 0.125));
+    // One that no family reads, or that only one family is asked for, is a mistake.
+    for (from, to) in [("small-stem", "stem"), ("\"vgg-16\", \"resnet-18\"", "\"vgg-16\"")] {
+        let refused = parse(&text.replace(from, to), "mine.toml", &Overrides::default());
+        assert!(refused.unwrap_err().to_string().contains("must be left out"), "{to}");
+    }
+}
+
+#[test]
+fn the_reference_names_the_row_that_has_all_its_values() {
+    let text = "[experiment]\nreference = { training.weight-decay = 1e-4, training.weight-decay-kind = \"coupled\" }\n\
+                [axes]\nseed = [0]\n[[zip]]\ntraining.weight-decay = [0, 1e-4, 1e-4]\n\
+                training.weight-decay-kind = [\"coupled\", \"decoupled\", \"coupled\"]\n";
+    let values: Vec<String> = sweep(text).reference.into_iter().map(|(_, value)| value).collect();
+    assert_eq!(values, ["1e-4", "coupled"]);
+}

@@ -237,6 +237,19 @@ impl Table {
         }
     }
 
+    /// The table under `key`.
+    pub(super) fn table_mut(&mut self, key: &str) -> Option<&mut Self> {
+        match &mut self.entries.iter_mut().find(|entry| entry.key == key)?.value.data {
+            Data::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// Drops the entries whose key is not `kept`.
+    pub(super) fn retain(&mut self, kept: impl Fn(&str) -> bool) {
+        self.entries.retain(|entry| kept(&entry.key));
+    }
+
     /// The entry at a dotted name, or the nearest one above it.
     pub(super) fn nearest_entry(&self, name: &str) -> Option<&Entry> {
         let (key, rest) = name.split_once('.').map_or((name, None), |(key, rest)| (key, Some(rest)));

@@ -8,10 +8,10 @@ use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::budget::{BudgetError, Quantity, solve};
 use decouple_spectrum::error::SpecError;
 use decouple_spectrum::graph::Graph;
-use decouple_spectrum::network::NetworkSpec;
+use decouple_spectrum::network::{Family, NetworkSpec};
 use decouple_spectrum::segments::{Schedule as SegmentSchedule, Segments};
 
-use super::as_typed::{SEED, SweepFile, TypedAxis};
+use super::as_typed::{Coordinate, SEED, SweepFile, TypedAxis};
 use super::de;
 use super::diagnostic::{Diagnostic, listed, suggestion};
 use super::document::{Data, Table, Value};
@@ -126,29 +126,28 @@ fn default_reference(axis: &TypedAxis) -> usize {
     axis.position("per-channel").unwrap_or(0)
 }
 
-/// Axes walked together stand at one row: that of the named one, if any is named.
+/// Axes walked together stand at one row: the first that has all values that are named
+/// of them, if any are.
 fn follow_zips(file: &SweepFile, mut choice: Choice) -> Result<Choice, Diagnostic> {
     for (index, axis) in file.axes.iter().enumerate() {
         let Some(zip) = axis.zipped_with else { continue };
-        let is_partner = |other: &TypedAxis| other.zipped_with == Some(zip);
-        let mut named = file.reference.iter().filter(|coordinate| {
-            file.axes.iter().any(|other| other.name == coordinate.axis && is_partner(other))
-        });
-        let row =
-            |name: &str| file.axes.iter().position(|other| other.name == name).map(|index| choice[index]);
-        let first = named.next();
-        let lead = match first {
-            Some(coordinate) => row(&coordinate.axis),
-            None => file.axes.iter().position(is_partner).map(|index| choice[index]),
+        let partner = |name: &str| {
+            file.axes.iter().position(|other| other.zipped_with == Some(zip) && other.name == name)
         };
-        let lead = lead.unwrap_or(0);
-        if let Some(other) = named.find(|coordinate| row(&coordinate.axis) != Some(lead)) {
-            return Err(Diagnostic::new("the reference names two rows of one [[zip]]").at(
-                other.value.span.clone(),
-                format!("stands beside another value of `{}`", first.map_or("", |c| &c.axis)),
-            ));
-        }
-        choice[index] = lead;
+        let named: Vec<(usize, &Coordinate)> =
+            file.reference.iter().filter_map(|named| Some((partner(&named.axis)?, named))).collect();
+        let first = file.axes.iter().position(|other| other.zipped_with == Some(zip)).unwrap_or(index);
+        let Some((_, last)) = named.last() else {
+            choice[index] = choice[first];
+            continue;
+        };
+        let has_all = |row: &usize| {
+            named.iter().all(|(axis, named)| file.axes[*axis].values[*row].text() == named.value.text())
+        };
+        choice[index] = (0..axis.values.len()).find(has_all).ok_or_else(|| {
+            Diagnostic::new("the reference names two rows of one [[zip]]")
+                .at(last.value.span.clone(), format!("stands beside another value of `{}`", named[0].1.axis))
+        })?;
     }
     Ok(choice)
 }
@@ -200,6 +199,7 @@ impl<'a> Point<'a> {
         for (axis, &index) in file.axes.iter().zip(choice) {
             trial.set(&full_name(&axis.name), &axis.key_span, axis.values[index].clone());
         }
+        leave_to_others(file, &mut trial);
         let network: NetworkSpec = section(&trial, "network")?;
         let typed: DataTable = section(&trial, "data")?;
         let data = DataSpec::try_from(typed)
@@ -350,6 +350,17 @@ fn distinct<'a>(
         }
     }
     Ok(kept)
+}
+
+/// Where the family is varied, a key of `[trial.network]` need not be read by all of
+/// them: the others leave it to those that do.
+fn leave_to_others(file: &SweepFile, trial: &mut Table) {
+    let Some(axis) = file.axes.iter().find(|axis| full_name(&axis.name) == "network.family") else { return };
+    let family = |name: &str| Family::ALL.into_iter().find(|family| family.name() == name);
+    let families: Vec<Family> = axis.values.iter().filter_map(|value| family(&value.text())).collect();
+    let Some(network) = trial.table_mut("network") else { return };
+    let Some(own) = network.get("family").and_then(|entry| family(&entry.value.text())) else { return };
+    network.retain(|key| own.reads(key) || !families.iter().any(|family| family.reads(key)));
 }
 
 fn section<T: serde::de::DeserializeOwned>(trial: &Table, name: &str) -> Result<T, Diagnostic> {
