@@ -69,6 +69,16 @@ impl Source {
             Self::Planted(_) => SetName::Planted,
         }
     }
+
+    /// What a reader calls it: a folder of images by its own name, any other set by its
+    /// own.
+    pub fn title(&self) -> String {
+        let folder = match self {
+            Self::ImageFolder(images) => images.folder.file_name(),
+            _ => None,
+        };
+        folder.map_or(self.set().to_string(), |name| name.to_string_lossy().into_owned())
+    }
 }
 
 impl DataSpec {

@@ -35,7 +35,7 @@ fn study(sweep: &Sweep, runs: &[&Run]) -> Study {
         axes: axes.map(|axis| Axis { name: axis.name.clone(), values: axis.values.clone() }).collect(),
         reference: sweep.reference.clone(),
         held: sweep.budget.map(|quantity| quantity.to_string()),
-        data: sweep.trials.first().map_or(String::new(), |trial| trial.record.data.source.set().to_string()),
+        data: sweep.trials.first().map_or(String::new(), |trial| trial.record.data.source.title()),
         epochs: epochs.first().copied().filter(|first| epochs.iter().all(|epoch| epoch == first)),
         test_images: scores.map(|scores| scores.images).next(),
         tries: sweep.tries_made.clone(),

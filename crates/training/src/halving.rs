@@ -6,7 +6,7 @@ use decouple_experiment::{Environment, Ledger, RunWriter, Status, Trial, Tune};
 
 use crate::{
     progress::{Event, Progress},
-    sweep::{LoadedData, Sweep, SweepError, SweepReport, Workers, guarded, share_out},
+    sweep::{LoadedData, Runner, SweepError, SweepReport, Workers, guarded, share_out},
     trial::UnderWay,
 };
 
@@ -26,19 +26,19 @@ pub fn run_halving(
     environment: &Environment,
     progress: &Progress,
 ) -> Result<SweepReport, SweepError> {
-    let sweep = Sweep { ledger, data, environment, progress };
+    let runner = Runner { ledger, data, environment, progress };
     let points: Vec<&[&Trial]> = tries.chunks(tune.settings.len()).collect();
     share_out(workers, points.len(), |point, report| {
         let indices = point * tune.settings.len()..;
         let tries: Vec<(usize, &Trial)> = indices.zip(points[point].iter().copied()).collect();
         let epochs = points[point][0].record.training.epochs as u64;
-        let Some(mut field) = sweep.enter(&tries, report)? else { return Ok(()) };
+        let Some(mut field) = runner.enter(&tries, report)? else { return Ok(()) };
         for rung in tune.rungs(epochs) {
-            sweep.advance(&mut field, rung, report)?;
-            sweep.halve(&mut field, rung, report)?;
+            runner.advance(&mut field, rung, report)?;
+            runner.halve(&mut field, rung, report)?;
         }
-        sweep.advance(&mut field, epochs, report)?;
-        field.into_iter().try_for_each(|entrant| sweep.finish(entrant, report))
+        runner.advance(&mut field, epochs, report)?;
+        field.into_iter().try_for_each(|entrant| runner.finish(entrant, report))
     })
 }
 
@@ -57,7 +57,7 @@ impl Entrant<'_> {
     }
 }
 
-impl Sweep<'_> {
+impl Runner<'_> {
     /// The tries of a point, ready to run; nothing if another process has them. Processes claim in one
     /// order, so the first try that is not over decides who has the point.
     fn enter<'a>(

@@ -108,13 +108,13 @@ pub fn run_sweep(
     environment: &Environment,
     progress: &Progress,
 ) -> Result<SweepReport, SweepError> {
-    let sweep = Sweep { ledger, data, environment, progress };
-    share_out(workers, trials.len(), |index, report| sweep.one(trials[index], index, report))
+    let runner = Runner { ledger, data, environment, progress };
+    share_out(workers, trials.len(), |index, report| runner.one(trials[index], index, report))
 }
 
 /// What all trials of a sweep are run with.
 #[derive(Clone, Copy)]
-pub(crate) struct Sweep<'a> {
+pub(crate) struct Runner<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) data: &'a LoadedData,
     pub(crate) environment: &'a Environment,
@@ -183,7 +183,7 @@ impl SweepReport {
     }
 }
 
-impl Sweep<'_> {
+impl Runner<'_> {
     /// One trial, from the claim to its status.
     fn one(&self, trial: &Trial, index: usize, report: &mut SweepReport) -> Result<(), SweepError> {
         let Some(mut writer) = self.claim(trial, index, report)? else { return Ok(()) };
