@@ -140,7 +140,7 @@ pub fn backward_input(
 /// - `grad_weights`: `g.weight_count()` values, overwritten.
 ///
 /// `n * g.macs()` multiply-adds; scratch for up to
-/// [`REDUCTION_PARTS`](crate::REDUCTION_PARTS) packed copies of the result,
+/// [`REDUCTION_PARTS`] packed copies of the result,
 /// which are summed in a fixed order.
 ///
 /// # Errors

@@ -17,9 +17,7 @@ const HEIGHT: f64 = 260.0;
 pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let tries = &analysis.study.tries;
     let shares = tries.iter().filter_map(|tried| tried.accuracy).map(|share| 100.0 * share);
-    if shares.clone().next().is_none() {
-        return None;
-    }
+    shares.clone().next()?;
     let title = wrapped("The tries that chose each point's recipe", WIDTH - 2.0 * MARGIN, TITLE, true);
     let subtitle = [
         "large marks: chosen · small marks: trained to the end".to_owned(),
