@@ -62,11 +62,6 @@ impl FeatureMap {
         self.len() == 0
     }
 
-    /// Whether this map takes part in differentiation.
-    pub fn is_tracked(&self) -> bool {
-        self.gradient.is_some()
-    }
-
     /// The same values under another shape of as many values an image.
     pub(crate) fn reshaped(&self, shape: MapShape) -> Self {
         debug_assert_eq!(shape.len(), self.shape.len());

@@ -7,27 +7,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     bf16,
+    checks::{double, values},
     geometry::{ConvOptions, MapShape, Padding},
     isa::Isa,
     numerics::{Numerics, Precision},
     reference,
 };
-
-/// `len` values in -1..1, a function of `seed`.
-pub(super) fn values(len: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
-
-pub(super) fn doubles(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&v| f64::from(v)).collect()
-}
 
 /// Sums of `terms` products of values below one, rounded `terms` times.
 #[track_caller]
@@ -43,9 +28,9 @@ fn assert_close(found: &[f32], expected: &[f64], terms: usize, what: &str) {
 /// The three results of one geometry. Results start as NaN, so that a value
 /// nobody writes is found.
 pub(super) fn all_three(ctx: &Context, g: &ConvGeometry, batch: usize) -> [Vec<f32>; 3] {
-    let x = values(batch * g.input().len(), 1);
-    let weights = values(g.weight_count(), 2);
-    let grad_y = values(batch * g.output().len(), 3);
+    let x = values(1, batch * g.input().len());
+    let weights = values(2, g.weight_count());
+    let grad_y = values(3, batch * g.output().len());
     let mut y = vec![f32::NAN; grad_y.len()];
     let mut grad_x = vec![f32::NAN; x.len()];
     let mut grad_weights = vec![f32::NAN; weights.len()];
@@ -61,9 +46,9 @@ pub(super) fn all_three(ctx: &Context, g: &ConvGeometry, batch: usize) -> [Vec<f
 
 #[track_caller]
 fn check(g: &ConvGeometry, batch: usize) {
-    let x = doubles(&values(batch * g.input().len(), 1));
-    let weights = doubles(&values(g.weight_count(), 2));
-    let grad_y = doubles(&values(batch * g.output().len(), 3));
+    let x = double(&values(1, batch * g.input().len()));
+    let weights = double(&values(2, g.weight_count()));
+    let grad_y = double(&values(3, batch * g.output().len()));
     let y = reference::conv_forward(g, &x, &weights);
     let grad_x = reference::conv_backward_input(g, &grad_y, &weights);
     let grad_weights = reference::conv_backward_weights(g, &x, &grad_y);
@@ -148,12 +133,12 @@ fn bf16_is_the_reference_of_rounded_factors() {
     let pointwise = |h, in_c, out_c| {
         ConvGeometry::new(MapShape::new(h, 7, in_c), out_c, ConvOptions::pointwise()).unwrap()
     };
-    let rounded = |values: Vec<f32>| doubles(&bf16::rounded(&Context::best(), &values));
+    let rounded = |values: Vec<f32>| double(&bf16::rounded(&Context::best(), &values));
     // One strip; several strips and blocks.
     for (g, batch) in [(pointwise(3, 37, 21), 2), (pointwise(40, 70, 65), 9)] {
-        let x = rounded(values(batch * g.input().len(), 1));
-        let weights = rounded(values(g.weight_count(), 2));
-        let grad_y = rounded(values(batch * g.output().len(), 3));
+        let x = rounded(values(1, batch * g.input().len()));
+        let weights = rounded(values(2, g.weight_count()));
+        let grad_y = rounded(values(3, batch * g.output().len()));
         let exact = [
             reference::conv_forward(&g, &x, &weights),
             reference::conv_backward_input(&g, &grad_y, &weights),
@@ -218,9 +203,9 @@ fn segments_are_separate_convolutions_side_by_side() {
     let (map, c) = (MapShape::new(6, 7, 11), 11);
     for segments in [1, 3, 11] {
         let g = ConvGeometry::new(map, c, ConvOptions::spatial(3, segments)).unwrap();
-        let x = values(2 * map.len(), 5);
-        let weights = values(g.weight_count(), 6);
-        let grad_y = values(2 * map.len(), 7);
+        let x = values(5, 2 * map.len());
+        let weights = values(6, g.weight_count());
+        let grad_y = values(7, 2 * map.len());
         let whole = results_of(&g, &x, &weights, &grad_y);
         for segment in 0..segments {
             let range = g.group_inputs(segment);
@@ -230,10 +215,10 @@ fn segments_are_separate_convolutions_side_by_side() {
             let (own_x, own_grad) = (channels(&x, c, range.clone()), channels(&grad_y, c, range.clone()));
             let separate = results_of(&own, &own_x, own_weights, &own_grad);
             let terms = (9 * range.len()).max(2 * map.pixels());
-            assert_close(&channels(&whole[0], c, range.clone()), &doubles(&separate[0]), terms, "forward");
-            assert_close(&channels(&whole[1], c, range), &doubles(&separate[1]), terms, "backward_input");
+            assert_close(&channels(&whole[0], c, range.clone()), &double(&separate[0]), terms, "forward");
+            assert_close(&channels(&whole[1], c, range), &double(&separate[1]), terms, "backward_input");
             let own_grad_weights = &whole[2][g.group_weights(segment)];
-            assert_close(own_grad_weights, &doubles(&separate[2]), terms, "backward_weights");
+            assert_close(own_grad_weights, &double(&separate[2]), terms, "backward_weights");
         }
     }
 }
@@ -243,7 +228,7 @@ fn segments_are_separate_convolutions_side_by_side() {
 fn one_channel_a_segment_is_depthwise() {
     let (h, w, c) = (5, 6, 20);
     let g = ConvGeometry::new(MapShape::new(h, w, c), c, ConvOptions::spatial(3, c)).unwrap();
-    let (x, weights) = (values(g.input().len(), 8), values(g.weight_count(), 9));
+    let (x, weights) = (values(8, g.input().len()), values(9, g.weight_count()));
     let mut y = vec![0.0; x.len()];
     forward(&Context::best(), &g, &x, &weights, &mut y).unwrap();
     let at = |row: usize, column: usize, channel: usize| {
@@ -292,8 +277,8 @@ fn the_second_call_takes_nothing_from_the_system() {
     let g = geometry((9, 9), (24, 24, 6), (3, 3, 1, 1), [1; 4]).unwrap();
     let ctx = Context::best();
     let call = || {
-        let x = values(4 * g.input().len(), 1);
-        let weights = values(g.weight_count(), 2);
+        let x = values(1, 4 * g.input().len());
+        let weights = values(2, g.weight_count());
         let (mut y, mut grad) = (vec![0.0; x.len()], vec![0.0; weights.len()]);
         forward(&ctx, &g, &x, &weights, &mut y).unwrap();
         backward_weights(&ctx, &g, &x, &y, &mut grad).unwrap();

@@ -4,11 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    checks::{double, values},
     conv::{
         self,
         correlation::Direction,
         strips::{for_each_strip, sum_over_strips},
-        tests::{all_three, doubles, geometry, values},
+        tests::{all_three, geometry},
     },
     geometry::ConvOptions,
     isa::Isa,
@@ -20,9 +21,9 @@ use crate::{
 /// NaN, so that a value nobody writes is found. Strips begin at multiples of
 /// `row_step`, which need not be that of the tiles.
 fn forced<T: Tile>(ctx: &Context, g: &ConvGeometry, batch: usize, row_step: usize) -> [Vec<f32>; 3] {
-    let x = values(batch * g.input().len(), 1);
-    let weights = values(g.weight_count(), 2);
-    let grad_y = values(batch * g.output().len(), 3);
+    let x = values(1, batch * g.input().len());
+    let weights = values(2, g.weight_count());
+    let grad_y = values(3, batch * g.output().len());
     let mut results = [grad_y.len(), x.len(), weights.len()].map(|len| vec![f32::NAN; len]);
     let [y, grad_x, grad_weights] = &mut results;
     for (direction, source, target) in [(Direction::Forward, &x, y), (Direction::Backward, &grad_y, grad_x)] {
@@ -44,9 +45,9 @@ fn forced<T: Tile>(ctx: &Context, g: &ConvGeometry, batch: usize, row_step: usiz
 
 /// The same in f64, as the definition says.
 fn exact(g: &ConvGeometry, batch: usize) -> [Vec<f64>; 3] {
-    let x = doubles(&values(batch * g.input().len(), 1));
-    let weights = doubles(&values(g.weight_count(), 2));
-    let grad_y = doubles(&values(batch * g.output().len(), 3));
+    let x = double(&values(1, batch * g.input().len()));
+    let weights = double(&values(2, g.weight_count()));
+    let grad_y = double(&values(3, batch * g.output().len()));
     [
         reference::conv_forward(g, &x, &weights),
         reference::conv_backward_input(g, &grad_y, &weights),
