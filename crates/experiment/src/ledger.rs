@@ -24,6 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use adopt::Elsewhere;
 pub use read::{Contents, Problem, Run};
 pub use rows::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};
 pub use write::RunWriter;

@@ -17,8 +17,8 @@ mod tune;
 pub use budget::{BudgetOutcome, Drift, Held};
 pub use keys::{KEYS, Key};
 pub use ledger::{
-    Claim, Contents, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run, RunState,
-    RunWriter, Scores, Status, TimingRow, timestamp,
+    Claim, Contents, Elsewhere, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run,
+    RunState, RunWriter, Scores, Status, TimingRow, timestamp,
 };
 pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{

@@ -327,13 +327,15 @@ fn a_key_may_be_left_to_the_families_that_read_it() {
     let text = "[experiment]\nbudget = \"none\"\n[axes]\nseed = [0]\n\
                 network.family = [\"vgg-16\", \"resnet-18\"]\n\
                 [trial.data]\nset = \"cifar-10\"\n[trial.network]\nwidth = 0.125\nsmall-stem = true\n";
-    let networks: Vec<_> = sweep(text).trials.into_iter().map(|trial| trial.record.network).collect();
+    let read = |text: &str| parse(text, "mine.toml", &Overrides::default());
+    let trials = read(text).unwrap_or_else(|error| panic!("{error}")).trials;
+    let networks: Vec<_> = trials.into_iter().map(|trial| trial.record.network).collect();
     assert_eq!(networks.iter().map(|network| network.small_stem).collect::<Vec<_>>(), [false, true]);
     assert!(networks.iter().all(|network| network.width == 0.125));
     // One that no family reads, or that only one family is asked for, is a mistake.
-    for (from, to) in [("small-stem", "stem"), ("\"vgg-16\", \"resnet-18\"", "\"vgg-16\"")] {
-        let refused = parse(&text.replace(from, to), "mine.toml", &Overrides::default());
-        assert!(refused.unwrap_err().to_string().contains("must be left out"), "{to}");
+    for (from, to) in [("small-stem = true", "stem = 8"), ("\"vgg-16\", \"resnet-18\"", "\"vgg-16\"")] {
+        let refused = read(&text.replace(from, to)).unwrap_err().to_string();
+        assert!(refused.contains("must be left out"), "{to}: {refused}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use decouple_datasets::DataSpec;
-use decouple_experiment::{Ledger, Outcome, RunState, StepTimes, Sweep, Trial};
+use decouple_experiment::{Elsewhere, Ledger, Outcome, RunState, StepTimes, Sweep, Trial};
 use decouple_training::{estimate::Speeds, sweep::Workers};
 use serde_json::json;
 
@@ -34,10 +34,11 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     let ledger = ledger(common, &sweep);
     let workers = Workers::share(cores(), trials.len(), None);
     let speeds = Speeds::measure(&trials, workers, PATIENCE).map_err(|error| Failure::new(IO, error))?;
+    let elsewhere = ledger.elsewhere();
     let mut images = TrainImages::default();
     let row = |&trial| {
         let secs = images.of(trial, common).map(|images| speeds.secs(trial, images));
-        Row::new(trial, secs, speeds.secs(trial, 1_000_000), &ledger)
+        Row::new(trial, secs, speeds.secs(trial, 1_000_000), &ledger, &elsewhere)
     };
     let rows = trials.iter().map(row).collect::<Result<Vec<_>, _>>()?;
     match arguments.format {
@@ -81,9 +82,10 @@ impl<'a> Row<'a> {
         secs: Option<f64>,
         secs_per_million: f64,
         ledger: &Ledger,
+        elsewhere: &Elsewhere,
     ) -> Result<Self, Failure> {
         let state = match ledger.state(trial)? {
-            RunState::New if ledger.elsewhere(trial).is_some() => "elsewhere",
+            RunState::New if elsewhere.find(trial).is_some() => "elsewhere",
             RunState::New => "new",
             RunState::Partial => "cut off",
             RunState::Running => "running",

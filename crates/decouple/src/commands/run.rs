@@ -82,10 +82,12 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
 
 /// Takes over what other experiments have finished of these trials, and says so.
 fn adopt(trials: &[&Trial], ledger: &Ledger) -> Result<(), Failure> {
+    let elsewhere = ledger.elsewhere();
     let mut runs_of = std::collections::BTreeMap::<PathBuf, usize>::new();
     for trial in trials {
         if ledger.state(trial)? == RunState::New
-            && let Some(run) = ledger.adopt(trial)?
+            && let Some(run) = elsewhere.find(trial)
+            && ledger.adopt(trial, run)?
             && let Some(experiment) = run.ancestors().nth(2)
         {
             *runs_of.entry(experiment.to_owned()).or_default() += 1;

@@ -314,11 +314,12 @@ fn a_trial_that_another_experiment_has_finished_is_taken_over_whole() {
         .unwrap();
     let held = claim(&beside("order"), &under_way);
 
-    assert!(ledger.elsewhere(&trial).is_some());
+    let elsewhere = ledger.elsewhere();
+    let source = elsewhere.find(&trial).expect("it is finished there");
+    assert!(source.ends_with(other.dir_name()));
+    assert_eq!((elsewhere.find(&failed), elsewhere.find(&under_way)), (None, None));
     assert!(!ledger.root().exists(), "looking creates nothing");
-    assert!(ledger.adopt(&trial).unwrap().is_some_and(|source| source.ends_with(other.dir_name())));
-    assert_eq!(ledger.adopt(&failed).unwrap(), None);
-    assert_eq!(ledger.adopt(&under_way).unwrap(), None);
+    assert!(ledger.adopt(&trial, source).unwrap());
     drop(held);
 
     let Contents { runs, problems } = ledger.read().unwrap();
@@ -328,5 +329,5 @@ fn a_trial_that_another_experiment_has_finished_is_taken_over_whole() {
     assert_eq!(run.metrics, [row(1)]);
     assert_eq!(run.status, Some(status(Outcome::Finished)));
     assert_eq!(fs::read(run.dir.join("last.safetensors")).unwrap(), b"weights");
-    assert_eq!(ledger.adopt(&trial).unwrap(), None, "what is done here stays as it is");
+    assert!(!ledger.adopt(&trial, source).unwrap(), "what is done here stays as it is");
 }
