@@ -11,6 +11,8 @@ use crate::statistics::Interval;
 pub struct Verdict {
     /// Complete sentences, the most important first.
     pub sentences: Vec<String>,
+    /// Those of them that a list of experiments shows.
+    pub summary: Vec<String>,
 }
 
 impl fmt::Display for Verdict {
@@ -21,8 +23,8 @@ impl fmt::Display for Verdict {
 
 pub(crate) fn verdict(analysis: &Analysis) -> Verdict {
     let points = &analysis.points;
-    let mut sentences: Vec<String> =
-        analysis.contests.iter().flat_map(|contest| answer(contest, points)).collect();
+    let answers: Vec<Vec<String>> = analysis.contests.iter().map(|contest| answer(contest, points)).collect();
+    let mut sentences: Vec<String> = answers.concat();
     if analysis.contests.is_empty() {
         sentences.push(NOTHING.to_owned());
     }
@@ -35,7 +37,12 @@ pub(crate) fn verdict(analysis: &Analysis) -> Verdict {
     }
     sentences.extend(unmatched(&analysis.study, points));
     sentences.extend(losses(points));
-    Verdict { sentences }
+    let summary = match answers.as_slice() {
+        // One sentence for each kind of images.
+        [_, _, ..] => answers.iter().filter_map(|answer| answer.first().cloned()).collect(),
+        _ => sentences.iter().take(2).cloned().collect(),
+    };
+    Verdict { sentences, summary }
 }
 
 const NOTHING: &str = "No run has finished, so there is nothing to say yet.";

@@ -59,6 +59,9 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
         coordinates.iter().map(|point| runs.iter().filter(|run| run.point == **point).collect()).collect();
     let mut points: Vec<PointSummary> = groups.iter().map(|group| summarise_point(group)).collect();
 
+    if !study.times_compare() {
+        points.iter_mut().for_each(|point| point.steps = None);
+    }
     let table = accuracy_table(&groups);
     let reference = (points.iter().position(|point| point.point == study.reference))
         .or_else(|| points.len().checked_sub(1));

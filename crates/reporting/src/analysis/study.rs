@@ -37,6 +37,15 @@ pub struct Study {
     pub environment: Vec<Fact>,
 }
 
+impl Study {
+    /// Whether the times of its runs compare anything: all were taken on one kind of machine by one build.
+    /// Runs of one sweep may be resumed elsewhere, or taken over from another experiment.
+    pub fn times_compare(&self) -> bool {
+        let decisive = ["processor", "kernels", "threads a run", "git revision"];
+        !self.environment.iter().any(|fact| decisive.contains(&fact.name.as_str()) && fact.values.len() > 1)
+    }
+}
+
 /// Something that runs wrote down about where they happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {

@@ -77,7 +77,7 @@ pub struct PointSummary {
     pub probability_best: Option<f64>,
     /// Mean seconds of training.
     pub train_secs: Option<f64>,
-    /// Mean steps of training.
+    /// Mean steps of training; `None` where times of this study compare nothing.
     pub steps: Option<f64>,
     /// Mean training images a second.
     pub images_per_sec: Option<f64>,

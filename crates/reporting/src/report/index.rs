@@ -16,7 +16,7 @@ pub struct Card {
     pub name: String,
     /// What it asks.
     pub question: String,
-    /// The answer, a sentence an item.
+    /// The answer in brief, a sentence an item.
     pub verdict: Vec<String>,
     /// Data, budget, points, runs.
     pub facts: String,
@@ -31,7 +31,7 @@ impl Card {
         Self {
             name: analysis.study.name.clone(),
             question: analysis.study.question.clone(),
-            verdict: analysis.verdict.sentences.clone(),
+            verdict: analysis.verdict.summary.clone(),
             facts: facts(analysis),
             curve: Curve::of(analysis),
         }
@@ -70,7 +70,7 @@ pub fn index(cards: &[Card], problems: &[String]) -> String {
                     div {
                         h2 { a href=(report) { (card.name) } }
                         @if !card.question.is_empty() { p { (card.question) } }
-                        p { @for sentence in card.verdict.iter().take(2) { strong { (sentence) " " } } }
+                        p { @for sentence in &card.verdict { strong { (sentence) " " } } }
                         p class="facts" { (card.facts) }
                     }
                 }

@@ -59,11 +59,18 @@ fn range(interval: Interval, text: fn(f64) -> String) -> String {
 fn summary(analysis: &Analysis) -> Option<Table> {
     let axes: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
     let words = if axes.is_empty() { vec!["point"] } else { axes };
+    let times = if analysis.study.times_compare() {
+        ""
+    } else {
+        " Step times are left out: the runs are of several builds or machines."
+    };
     let mut table = Table::new(
         "The points",
-        "Accuracy in percent: the mean over seeds, Student's 95 % interval of it, and the bootstrap's (BCa), \
-         which few seeds make too narrow. P(best): the share of resamples of the seeds in which a point is the \
-         best.",
+        format!(
+            "Accuracy in percent: the mean over seeds, Student's 95 % interval of it, and the bootstrap's (BCa), \
+             which few seeds make too narrow. P(best): the share of resamples of the seeds in which a point is \
+             the best.{times}"
+        ),
         &words,
         &["width", "parameters", "MACs", "step ms", "seeds", "accuracy", "95 %", "BCa 95 %", "P(best)"],
     );
