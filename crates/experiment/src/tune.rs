@@ -13,7 +13,7 @@ use decouple_datasets::derive_seed;
 use decouple_datasets::seeds::{stream, uniform_below};
 use serde::{Deserialize, Serialize};
 
-use crate::{Axis, InvalidKey, Ledger, LedgerError, Outcome, Run, Sweep, Trial};
+use crate::{Axis, InvalidKey, Ledger, LedgerError, MetricsRow, Outcome, Run, Sweep, Trial};
 
 /// The `[tune]` section of an experiment file, resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -277,7 +277,7 @@ impl Try {
     /// The try that `run` is; nothing while it is under way.
     fn of(trial: &Trial, setting: Setting, run: &Run) -> Option<Self> {
         let last = run.metrics.last();
-        let accuracy = last.and_then(|row| row.averaged_validation_accuracy.or(row.validation_accuracy));
+        let accuracy = last.and_then(MetricsRow::validation);
         Some(Self {
             point: trial.point.clone(),
             setting,

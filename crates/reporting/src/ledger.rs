@@ -122,6 +122,6 @@ fn epoch(row: &MetricsRow) -> Epoch {
         step: row.step,
         train_loss: row.train_loss,
         train_accuracy: row.train_accuracy,
-        validation_accuracy: row.averaged_validation_accuracy.or(row.validation_accuracy),
+        validation_accuracy: row.validation(),
     }
 }

@@ -6,8 +6,8 @@ use decouple_experiment::{Environment, Ledger, RunWriter, Status, Trial, Tune};
 
 use crate::{
     progress::{Event, Progress},
-    sweep::{LoadedData, Runner, SweepError, SweepReport, Workers, guarded, share_out},
-    trial::UnderWay,
+    sweep::{LoadedData, Runner, SweepError, SweepReport, Workers, failed, guarded, share_out},
+    trial::{UnderWay, shown_accuracy},
 };
 
 /// Runs the tries of every point that are not over yet; `tries` has those of a point one after the other, in
@@ -79,12 +79,7 @@ impl Runner<'_> {
                 }
                 None => {
                     let run = self.ledger.run(trial)?;
-                    let accuracy = |row: &decouple_experiment::MetricsRow| {
-                        row.averaged_validation_accuracy
-                            .or(row.validation_accuracy)
-                            .unwrap_or(row.train_accuracy)
-                    };
-                    let before = run.metrics.iter().map(accuracy).collect();
+                    let before = run.metrics.iter().map(shown_accuracy).collect();
                     field.push(Entrant { index, running: None, before });
                 }
             }
@@ -101,7 +96,7 @@ impl Runner<'_> {
     ) -> Result<Option<Entrant<'a>>, SweepError> {
         let begun = match self.data_of(trial, &writer)? {
             Some(data) => guarded(|| UnderWay::begin(trial, index, data, self.progress)),
-            None => Err(Box::new(crate::sweep::failed("its data set was not loaded".to_owned()))),
+            None => Err(Box::new(failed("its data set was not loaded".to_owned()))),
         };
         match begun {
             Ok(under_way) => {

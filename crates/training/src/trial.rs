@@ -114,8 +114,7 @@ impl<'a> UnderWay<'a> {
                 return Ok(Some(self.run.status(Outcome::Diverged { step })));
             }
             let (metrics, timing) = self.run.rows(self.epochs)?;
-            let accuracy = metrics.averaged_validation_accuracy.or(metrics.validation_accuracy);
-            let accuracy = accuracy.unwrap_or(metrics.train_accuracy);
+            let accuracy = shown_accuracy(&metrics);
             writer.append(&metrics, &timing)?;
             self.epochs += 1;
             self.accuracies.push(accuracy);
@@ -142,6 +141,12 @@ impl<'a> UnderWay<'a> {
     pub(crate) fn stop(self) -> Status {
         self.run.status(Outcome::Stopped { epoch: self.epochs })
     }
+}
+
+/// What a run is shown and ranked by: its accuracy on held-out images where there are
+/// any, else in training.
+pub(crate) fn shown_accuracy(row: &MetricsRow) -> f64 {
+    row.validation().unwrap_or(row.train_accuracy)
 }
 
 /// A training in progress.

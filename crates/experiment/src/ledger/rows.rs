@@ -30,6 +30,14 @@ pub struct MetricsRow {
     pub averaged_validation_accuracy: Option<f64>,
 }
 
+impl MetricsRow {
+    /// The accuracy on held-out images that stands for the epoch: of the averaged
+    /// weights where they are kept, else of the raw ones; `None` where none are held out.
+    pub fn validation(&self) -> Option<f64> {
+        self.averaged_validation_accuracy.or(self.validation_accuracy)
+    }
+}
+
 /// A row of `timing.csv`, one an epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimingRow {

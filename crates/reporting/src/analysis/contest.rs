@@ -5,7 +5,7 @@ use super::comparison::{
 };
 use super::summary::PointSummary;
 use super::{Coordinates, Study, label};
-use crate::statistics::{Residual, Table, additive_residual, detectable_difference, probability_best};
+use crate::statistics::{Table, additive_residual, detectable_difference, probability_best};
 
 /// Axes of the data that leave the test images as they are.
 const SAME_IMAGES: [&str; 2] = ["data.augment", "data.validation"];
@@ -28,8 +28,6 @@ pub struct Contest {
     /// No two points differ by more than this, at [`CONFIDENCE`](super::CONFIDENCE); `None` where nothing is
     /// known of the spread.
     pub flat_within: Option<f64>,
-    /// Spread of one run about its point and seed, pooled over the points.
-    pub residual: Option<Residual>,
     /// The smallest true difference that this many seeds tell with 80 % power: (seeds, difference).
     pub detectable: Option<(usize, f64)>,
     /// Indices of the points.
@@ -107,7 +105,6 @@ fn contest(
         reference,
         best,
         comparisons,
-        residual,
         detectable,
         points: members,
     }

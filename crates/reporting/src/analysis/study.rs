@@ -37,6 +37,11 @@ pub struct Study {
     pub environment: Vec<Fact>,
 }
 
+/// "equal parameters", or "equal width" where no budget was held.
+pub(crate) fn equal(held: Option<&str>) -> String {
+    format!("equal {}", held.unwrap_or("width"))
+}
+
 impl Study {
     /// Whether the times of its runs compare anything: all were taken on one kind of machine by one build.
     /// Runs of one sweep may be resumed elsewhere, or taken over from another experiment.

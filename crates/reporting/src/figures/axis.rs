@@ -48,6 +48,22 @@ impl Frame {
         canvas.line(vec![(self.left, self.bottom), (self.right, self.bottom)], INK, 1.0, 0.0);
     }
 
+    /// Marks places along the base line and names them, those that would touch on a second line; returns
+    /// how much deeper that reaches than one.
+    pub(super) fn name_columns(&self, canvas: &mut Canvas, names: &[(f64, String)]) -> f64 {
+        let widths: Vec<(f64, f64)> =
+            names.iter().map(|(x, name)| (*x, text_width(name, TICK, false))).collect();
+        let lines = stagger(&widths);
+        for ((x, name), line) in names.iter().zip(&lines) {
+            canvas.line(vec![(*x, self.bottom), (*x, self.bottom + 5.0)], INK, 1.0, 0.0);
+            if let Some(line) = line {
+                let place = (*x, self.bottom + 17.0 + 17.0 * *line as f64);
+                canvas.text(name, place, Style::new(TICK, Anchor::Middle));
+            }
+        }
+        if lines.contains(&Some(1)) { 17.0 } else { 0.0 }
+    }
+
     /// What the values up the side are.
     pub(super) fn name_rows(&self, canvas: &mut Canvas, name: &str, distance: f64) {
         let style = Style { upwards: true, ..Style::new(LABEL, Anchor::Middle) };

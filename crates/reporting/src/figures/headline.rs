@@ -1,14 +1,14 @@
 //! Accuracy against decoupling level: every seed a dot, the mean a line, its interval a band, and under it
 //! what the points cost.
 
-use crate::analysis::{Analysis, PointSummary};
+use crate::analysis::{Analysis, PointSummary, equal};
 use crate::numbers::{count, percent};
 
-use super::axis::{Frame, LABEL, TICK, decimals, padded, spread, stagger, wrapped};
+use super::axis::{Frame, LABEL, TICK, decimals, padded, spread, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::costs;
 use super::font::{shortened, text_width};
-use super::palette::{FAINT, GRID, INK};
+use super::palette::{FAINT, GRID};
 use super::series::{SEGMENTS, Series, is_spectrum, other_values, series};
 
 /// All figures are this wide: at 600 pixels their smallest letters are still 10 high.
@@ -70,7 +70,7 @@ fn title(analysis: &Analysis) -> String {
 fn subtitle(analysis: &Analysis) -> Vec<String> {
     let study = &analysis.study;
     let seeds = analysis.points.iter().map(PointSummary::finished).max().unwrap_or(0);
-    let budget = study.held.as_ref().map_or("equal width".to_owned(), |held| format!("equal {held}"));
+    let budget = equal(study.held.as_deref());
     let epochs = study.epochs.map(|epochs| count(epochs, "epoch"));
     let facts = [Some(study.data.clone()), Some(budget), Some(count(seeds, "seed")), epochs];
     let facts: Vec<String> = facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
@@ -217,16 +217,7 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
         }
     }
     names.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let widths: Vec<(f64, f64)> = names.iter().map(|(x, name)| (*x, text_width(name, TICK, false))).collect();
-    let places = stagger(&widths);
-    let second = if places.contains(&Some(1)) { 17.0 } else { 0.0 };
-    for ((x, name), line) in names.iter().zip(places) {
-        canvas.line(vec![(*x, frame.bottom), (*x, frame.bottom + 5.0)], INK, 1.0, 0.0);
-        if let Some(line) = line {
-            let place = (*x, frame.bottom + 17.0 + 17.0 * line as f64);
-            canvas.text(name, place, Style::new(TICK, Anchor::Middle));
-        }
-    }
+    let second = frame.name_columns(canvas, &names);
     let middle = (frame.left + frame.right) / 2.0;
     let below = frame.bottom + 42.0 + second;
     let name = match analysis.study.axes.as_slice() {

@@ -4,11 +4,10 @@ use decouple_experiment::{Outcome, Try};
 
 use crate::analysis::Analysis;
 
-use super::axis::{Frame, LABEL, TICK, decimals, padded, stagger, wrapped};
+use super::axis::{Frame, LABEL, decimals, padded, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
-use super::font::text_width;
 use super::headline::{LEFT, MARGIN, TITLE, WIDTH, head, head_height};
-use super::palette::{Colour, FAINT, INK, category};
+use super::palette::{Colour, FAINT, category};
 use super::series::{SEGMENTS, other_values_of};
 
 const HEIGHT: f64 = 260.0;
@@ -92,14 +91,7 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, points: &[&[(String, String)]
     };
     let names: Vec<(f64, String)> =
         points.iter().enumerate().map(|(k, point)| (frame.across(k as f64), name(point))).collect();
-    let widths: Vec<(f64, f64)> = names.iter().map(|(x, name)| (*x, text_width(name, TICK, false))).collect();
-    for ((x, name), line) in names.iter().zip(stagger(&widths)) {
-        canvas.line(vec![(*x, frame.bottom), (*x, frame.bottom + 5.0)], INK, 1.0, 0.0);
-        if let Some(line) = line {
-            let place = (*x, frame.bottom + 17.0 + 17.0 * line as f64);
-            canvas.text(name, place, Style::new(TICK, Anchor::Middle));
-        }
-    }
+    frame.name_columns(canvas, &names);
     if points.iter().all(|point| point.iter().any(|(axis, _)| axis == SEGMENTS)) {
         let middle = (frame.left + frame.right) / 2.0;
         canvas.text("segments", (middle, frame.bottom + 58.0), Style::new(LABEL, Anchor::Middle));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Card;
-use crate::analysis::{Analysis, Axis, Coordinates, Costs, RunOutcome, RunRow, Study, summarise};
+use crate::analysis::{Analysis, Axis, Coordinates, Costs, RunOutcome, RunRow, Study, equal, summarise};
 
 /// The finished runs of a study that varies the segments alone: what a card keeps for other experiments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,7 +82,7 @@ pub fn under_each_budget(cards: &[Card]) -> Vec<Analysis> {
 }
 
 fn together(curves: &[&Curve]) -> Analysis {
-    let name = |curve: &Curve| format!("equal {}", curve.held.as_deref().unwrap_or("width"));
+    let name = |curve: &Curve| equal(curve.held.as_deref());
     let point = |curve: &Curve, run: &CurveRun| -> Coordinates {
         vec![("segments".to_owned(), run.segments.clone()), ("budget".to_owned(), name(curve))]
     };

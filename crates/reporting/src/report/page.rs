@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::tables::Table;
-use crate::analysis::{Analysis, PointSummary};
+use crate::analysis::{Analysis, PointSummary, equal};
 use crate::figures::font;
 use crate::numbers::count;
 
@@ -95,7 +95,7 @@ pub(super) fn facts(analysis: &Analysis) -> String {
     let points = count(analysis.points.len(), "point");
     let facts = [
         Some(study.data.clone()).filter(|data| !data.is_empty()),
-        Some(study.held.as_ref().map_or("equal width".to_owned(), |held| format!("equal {held}"))),
+        Some(equal(study.held.as_deref())),
         Some(format!("{points}, {finished} of {} finished", count(analysis.runs.len(), "run"))),
         study.epochs.map(|epochs| count(epochs, "epoch")),
         study.test_images.map(|images| format!("{images} test images")),
