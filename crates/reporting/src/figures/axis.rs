@@ -64,10 +64,10 @@ impl Frame {
         if lines.contains(&Some(1)) { 17.0 } else { 0.0 }
     }
 
-    /// What the values up the side are.
-    pub(super) fn name_rows(&self, canvas: &mut Canvas, name: &str, distance: f64) {
+    /// What the values up the side are; leaves room for numbers as wide as `100.0`.
+    pub(super) fn name_rows(&self, canvas: &mut Canvas, name: &str) {
         let style = Style { upwards: true, ..Style::new(LABEL, Anchor::Middle) };
-        canvas.text(name, (self.left - distance, (self.top + self.bottom) / 2.0), style);
+        canvas.text(name, (self.left - 54.0, (self.top + self.bottom) / 2.0), style);
     }
 }
 

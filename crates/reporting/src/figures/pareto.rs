@@ -6,12 +6,11 @@ use crate::numbers::{percent, seconds, short_count};
 use super::axis::{Frame, LABEL, TICK, decimals, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::text_width;
-use super::headline::{TITLE, WIDTH, accuracy_range, head, head_height};
+use super::headline::{LEFT, TITLE, WIDTH, accuracy_range, head, head_height};
 use super::palette::{Colour, FAINT, INK, ordered};
 use super::series::{SEGMENTS, Series, series};
 
 const HEIGHT: f64 = 270.0;
-const LEFT: f64 = 64.0;
 const GAP: f64 = 26.0;
 const RIGHT: f64 = 20.0;
 
@@ -111,7 +110,7 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
     let digits = decimals(frame.y, 6);
     frame.draw_rows(canvas, 6, |value| if is_first { format!("{value:.digits$}") } else { String::new() });
     if is_first {
-        frame.name_rows(canvas, "test accuracy (%)", 48.0);
+        frame.name_rows(canvas, "test accuracy (%)");
     }
     let mut last = String::new();
     for value in round_values(frame.x, 3) {

@@ -115,6 +115,8 @@ fn figures_of_many_shapes_are_tidy_and_repeat() {
             Some(0.85 + 0.002 * (point as f64 + seed as f64))
         }),
         analysis(&["3"], &[""], 1, |_, _| Some(0.9)),
+        // So near to 100 % that the widest number, `100.0`, stands beside the axis.
+        analysis(&["1", "per-channel"], &[""], 1, |_, _| Some(0.9997)),
         analysis(&["1", "per-channel"], &[""], 2, |point, _| (point > 0).then_some(0.5)),
         analysis(&["1", "per-channel"], &[""], 2, |_, _| None),
         analysis(&[], &[""], 0, |_, _| None),
@@ -143,7 +145,7 @@ proptest! {
 
     #[test]
     fn no_data_breaks_a_figure(
-        values in prop::collection::vec(prop::option::of(0.0..=1.0f64), 1..24),
+        values in prop::collection::vec(prop::option::of(prop_oneof![0.0..=1.0f64, 0.99..=1.0f64]), 1..24),
         seeds in 1..5u64,
         points in 1..7usize,
     ) {

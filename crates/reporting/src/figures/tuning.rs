@@ -37,7 +37,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     };
     let digits = decimals(frame.y, 6);
     frame.draw_rows(&mut canvas, 6, |value| format!("{value:.digits$}"));
-    frame.name_rows(&mut canvas, "validation accuracy (%)", 54.0);
+    frame.name_rows(&mut canvas, "validation accuracy (%)");
     let each = tries.len() / points.len();
     for (k, tried) in tries.iter().enumerate() {
         let place = points.iter().position(|known| *known == tried.point).unwrap_or(0) as f64;
