@@ -1,30 +1,49 @@
-//! The embedded font: how wide a text is, and the outlines of its letters.
+//! The embedded font: how wide a text is, and where its letters stand.
 
 use std::sync::LazyLock;
 
-use tiny_skia::{Path, PathBuilder};
-use ttf_parser::{Face, OutlineBuilder};
+use ab_glyph::{Font, FontRef, Glyph, GlyphId, Point};
 
 /// The regular weight, as a file.
 pub(crate) const REGULAR: &[u8] = include_bytes!("../../assets/Inter-Regular.otf");
 /// The semi-bold weight, as a file.
 pub(crate) const SEMI_BOLD: &[u8] = include_bytes!("../../assets/Inter-SemiBold.otf");
 
-static FACES: LazyLock<[Face<'static>; 2]> = LazyLock::new(|| {
+static FACES: LazyLock<[FontRef<'static>; 2]> = LazyLock::new(|| {
     [REGULAR, SEMI_BOLD]
-        .map(|file| Face::parse(file, 0).expect("the embedded fonts are whole; a test reads them"))
+        .map(|file| FontRef::try_from_slice(file).expect("the embedded fonts are whole; a test reads them"))
 });
 
-fn face(bold: bool) -> &'static Face<'static> {
+pub(super) fn face(bold: bool) -> &'static FontRef<'static> {
     &FACES[usize::from(bold)]
 }
 
 /// Width of a text of `size` (the height of an em).
 pub(super) fn text_width(text: &str, size: f64, bold: bool) -> f64 {
     let face = face(bold);
-    let advance = |letter| face.glyph_hor_advance(face.glyph_index(letter).unwrap_or_default());
-    let units: u32 = text.chars().filter_map(advance).map(u32::from).sum();
-    f64::from(units) * size / f64::from(face.units_per_em())
+    text.chars().map(|letter| advance(face, face.glyph_id(letter), size)).sum()
+}
+
+/// From the beginning of a letter to that of the next.
+fn advance(face: &FontRef<'_>, letter: GlyphId, size: f64) -> f64 {
+    size * f64::from(face.h_advance_unscaled(letter)) / units_per_em(face)
+}
+
+fn units_per_em(face: &FontRef<'_>) -> f64 {
+    f64::from(face.units_per_em().expect("an OpenType font says it"))
+}
+
+/// The letters of a text whose baseline begins at `start`.
+pub(super) fn letters(text: &str, size: f64, bold: bool, start: (f64, f64)) -> impl Iterator<Item = Glyph> {
+    let face = face(bold);
+    // ab_glyph means by a size the height from the lowest to the highest letter.
+    let scale = size * f64::from(face.height_unscaled()) / units_per_em(face);
+    text.chars().scan(start.0, move |x, letter| {
+        let id = face.glyph_id(letter);
+        let position = Point { x: *x as f32, y: start.1 as f32 };
+        *x += advance(face, id, size);
+        Some(Glyph { position, ..id.with_scale(scale as f32) })
+    })
 }
 
 /// A text of at most `width`, with its end cut off where it is longer.
@@ -48,58 +67,6 @@ pub(super) fn half_height(size: f64) -> f64 {
     0.36 * size
 }
 
-/// The outline of a text whose baseline begins at the origin; `None` for one without ink.
-pub(super) fn outline(text: &str, size: f64, bold: bool) -> Option<Path> {
-    let face = face(bold);
-    let scale = size as f32 / f32::from(face.units_per_em());
-    let mut pen = Pen { path: PathBuilder::new(), at: 0.0, scale };
-    for letter in text.chars() {
-        let glyph = face.glyph_index(letter).unwrap_or_default();
-        face.outline_glyph(glyph, &mut pen);
-        pen.at += scale * f32::from(face.glyph_hor_advance(glyph).unwrap_or(0));
-    }
-    pen.path.finish()
-}
-
-/// Letters are drawn with y upwards, pages with y downwards.
-struct Pen {
-    path: PathBuilder,
-    at: f32,
-    scale: f32,
-}
-
-impl Pen {
-    fn place(&self, x: f32, y: f32) -> (f32, f32) {
-        (self.at + self.scale * x, -self.scale * y)
-    }
-}
-
-impl OutlineBuilder for Pen {
-    fn move_to(&mut self, x: f32, y: f32) {
-        let (x, y) = self.place(x, y);
-        self.path.move_to(x, y);
-    }
-
-    fn line_to(&mut self, x: f32, y: f32) {
-        let (x, y) = self.place(x, y);
-        self.path.line_to(x, y);
-    }
-
-    fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
-        let ((x1, y1), (x, y)) = (self.place(x1, y1), self.place(x, y));
-        self.path.quad_to(x1, y1, x, y);
-    }
-
-    fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        let ((x1, y1), (x2, y2), (x, y)) = (self.place(x1, y1), self.place(x2, y2), self.place(x, y));
-        self.path.cubic_to(x1, y1, x2, y2, x, y);
-    }
-
-    fn close(&mut self) {
-        self.path.close();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,10 +75,19 @@ mod tests {
     fn every_letter_that_figures_use_has_an_outline() {
         for bold in [false, true] {
             for letter in ('!'..='~').chain("·–—±×−≥≤→µé…".chars()) {
-                assert!(outline(&letter.to_string(), 12.0, bold).is_some(), "{letter}");
+                let glyph = letters(&letter.to_string(), 12.0, bold, (0.0, 0.0)).next().unwrap();
+                assert!(glyph.id != GlyphId(0), "{letter} is not in the font");
+                assert!(face(bold).outline_glyph(glyph).is_some(), "{letter}");
             }
         }
-        assert!(outline(" ", 12.0, false).is_none());
+    }
+
+    #[test]
+    fn letters_stand_where_those_before_them_end() {
+        let places: Vec<f32> =
+            letters("abc", 13.0, false, (5.0, 7.0)).map(|glyph| glyph.position.x).collect();
+        let ends = ["", "a", "ab"].map(|text| 5.0 + text_width(text, 13.0, false) as f32);
+        assert!(places.len() == 3 && places.iter().zip(ends).all(|(at, end)| (at - end).abs() < 1e-4));
     }
 
     #[test]

@@ -1,13 +1,26 @@
-//! A page of shapes as PNG.
+//! A page of shapes as PNG, drawn with plotters.
+//!
+//! plotters' bitmap knows whole pixels only, and its text forgets how far a letter stands from its neighbour.
+//! So shapes are drawn several times larger and averaged, and letters are placed by the widths that the
+//! layout counted with.
 
-use tiny_skia::{Color, FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, StrokeDash, Transform};
+use ab_glyph::Font;
+use plotters::backend::BitMapBackend;
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, IntoDrawingArea};
+use plotters::element::{Circle, DashedPathElement, PathElement, Polygon};
+use plotters::style::{Color, RGBAColor, ShapeStyle};
 
 use super::canvas::{Anchor, Canvas, Shape, Style};
-use super::font::{half_height, outline, text_width};
+use super::font::{face, half_height, letters, text_width};
 use super::palette::{Colour, PAPER};
 
 /// Pixels of a PNG for each unit of the page.
-const SCALE: f32 = 2.0;
+const SCALE: usize = 2;
+/// Each pixel of a PNG is the mean of a square of so many drawn ones a side.
+const SAMPLES: usize = 2;
+/// Pixels that are drawn for each unit of the page.
+const DRAWN: f64 = (SCALE * SAMPLES) as f64;
 
 /// Why a figure could not become a PNG.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +31,9 @@ pub struct RasterError {
     message: String,
 }
 
+type Page<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
 impl Canvas {
     /// The figure as PNG on white, two pixels a unit.
     ///
@@ -25,92 +41,129 @@ impl Canvas {
     /// [`RasterError`] for a page without extent or one too large for memory.
     pub fn png(&self) -> Result<Vec<u8>, RasterError> {
         let failed = |message: String| RasterError { width: self.width, height: self.height, message };
-        let pixels = |units: f64| (units as f32 * SCALE).ceil() as u32;
-        let mut page = Pixmap::new(pixels(self.width), pixels(self.height))
-            .ok_or_else(|| failed("its extent is zero or too large".to_owned()))?;
-        page.fill(color(PAPER, 1.0));
-        for shape in &self.shapes {
-            draw(&mut page, shape);
+        let pixels = |units: f64| (units * SCALE as f64).ceil() as usize;
+        let (width, height) = (pixels(self.width), pixels(self.height));
+        if width == 0 || height == 0 || width.max(height) > 1 << 15 {
+            return Err(failed("its extent is zero or too large".to_owned()));
         }
-        // The page is opaque, so its colours are not multiplied by anything, and the fourth byte says nothing.
-        let rgb: Vec<u8> = page.data().chunks_exact(4).flat_map(|pixel| pixel[..3].to_vec()).collect();
-        let mut file = Vec::new();
-        let mut encoder = png::Encoder::new(&mut file, page.width(), page.height());
-        encoder.set_color(png::ColorType::Rgb);
-        let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&rgb));
-        written.map_err(|error| failed(error.to_string()))?;
-        Ok(file)
+        let size = (width * SAMPLES, height * SAMPLES);
+        let mut drawn = vec![0; 3 * size.0 * size.1];
+        self.draw(&mut drawn, (size.0 as u32, size.1 as u32)).map_err(|error| failed(error.to_string()))?;
+        encode(&averaged(&drawn, width), (width as u32, height as u32))
+            .map_err(|error| failed(error.to_string()))
+    }
+
+    fn draw(&self, pixels: &mut [u8], size: (u32, u32)) -> Drawn {
+        let page = BitMapBackend::with_buffer(pixels, size).into_drawing_area();
+        page.fill(&color(PAPER, 1.0))?;
+        for shape in &self.shapes {
+            draw(&page, shape)?;
+        }
+        Ok(page.present()?)
     }
 }
 
-fn draw(page: &mut Pixmap, shape: &Shape) {
-    let scale = Transform::from_scale(SCALE, SCALE);
+/// Rows of `width` pixels, each the mean of a square of the drawn ones.
+fn averaged(drawn: &[u8], width: usize) -> Vec<u8> {
+    let row = 3 * width * SAMPLES;
+    let mut means = Vec::with_capacity(drawn.len() / (SAMPLES * SAMPLES));
+    for rows in drawn.chunks_exact(row * SAMPLES) {
+        for x in 0..width {
+            for channel in 0..3 {
+                let first = 3 * x * SAMPLES + channel;
+                let square = (0..SAMPLES * SAMPLES)
+                    .map(|k| usize::from(rows[first + row * (k / SAMPLES) + 3 * (k % SAMPLES)]));
+                let (count, sum) = (SAMPLES * SAMPLES, square.sum::<usize>());
+                means.push(((sum + count / 2) / count) as u8);
+            }
+        }
+    }
+    means
+}
+
+fn encode(rgb: &[u8], (width, height): (u32, u32)) -> Result<Vec<u8>, png::EncodingError> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header()?.write_image_data(rgb)?;
+    Ok(file)
+}
+
+fn draw(page: &Page<'_>, shape: &Shape) -> Drawn {
     match shape {
         Shape::Line { points, colour, width, dash } => {
-            let dash = (*dash > 0.0).then(|| StrokeDash::new(vec![*dash as f32; 2], 0.0)).flatten();
-            let stroke =
-                Stroke { width: *width as f32, line_join: LineJoin::Round, dash, ..Stroke::default() };
-            if let Some(path) = polygon(points, false) {
-                page.stroke_path(&path, &paint(*colour, 1.0), &stroke, scale, None);
+            let stroke = stroke(*colour, *width);
+            match length(*dash) {
+                0 => page.draw(&PathElement::new(places(points), stroke))?,
+                dash => page.draw(&DashedPathElement::new(places(points), dash, dash, stroke))?,
             }
         }
         Shape::Area { points, colour, opacity } => {
-            if let Some(path) = polygon(points, true) {
-                page.fill_path(&path, &paint(*colour, *opacity), FillRule::Winding, scale, None);
+            page.draw(&Polygon::new(places(points), color(*colour, *opacity)))?;
+        }
+        Shape::Mark { marker, place: at, radius, colour, opacity, .. } => {
+            let fill = color(*colour, *opacity).filled();
+            let rim = stroke(PAPER, 0.8);
+            let mut corners = places(&marker.corners(*at, *radius));
+            if corners.is_empty() {
+                page.draw(&Circle::new(place(*at), length(*radius), fill))?;
+                page.draw(&Circle::new(place(*at), length(*radius), rim))?;
+            } else {
+                page.draw(&Polygon::new(corners.clone(), fill))?;
+                // Around to the second corner, so that the first is a corner too.
+                corners.extend_from_within(..2);
+                page.draw(&PathElement::new(corners, rim))?;
             }
         }
-        Shape::Mark { marker, place, radius, colour, opacity, .. } => {
-            let corners = marker.corners(*place, *radius);
-            let path = match corners.is_empty() {
-                true => PathBuilder::from_circle(place.0 as f32, place.1 as f32, *radius as f32),
-                false => polygon(&corners, true),
-            };
-            if let Some(path) = path {
-                page.fill_path(&path, &paint(*colour, *opacity), FillRule::Winding, scale, None);
-                let rim = Stroke { width: 0.8, ..Stroke::default() };
-                page.stroke_path(&path, &paint(PAPER, 1.0), &rim, scale, None);
-            }
-        }
-        Shape::Text { text, place, style } => draw_text(page, text, *place, style),
+        Shape::Text { text, place, style } => draw_text(page, text, *place, style)?,
     }
+    Ok(())
 }
 
-fn draw_text(page: &mut Pixmap, text: &str, (x, y): (f64, f64), style: &Style) {
-    let Some(path) = outline(text, style.size, style.bold) else { return };
-    let width = text_width(text, style.size, style.bold);
+fn draw_text(page: &Page<'_>, text: &str, (x, y): (f64, f64), style: &Style) -> Drawn {
+    let face = face(style.bold);
     let before = match style.anchor {
         Anchor::Start => 0.0,
-        Anchor::Middle => width / 2.0,
-        Anchor::End => width,
-    };
-    let turn = if style.upwards { -90.0 } else { 0.0 };
-    let place = Transform::from_translate(-before as f32, half_height(style.size) as f32)
-        .post_rotate(turn)
-        .post_translate(x as f32, y as f32)
-        .post_scale(SCALE, SCALE);
-    page.fill_path(&path, &paint(style.colour, 1.0), FillRule::Winding, place, None);
+        Anchor::Middle => 0.5,
+        Anchor::End => 1.0,
+    } * text_width(text, style.size, style.bold);
+    // Where the text begins, from its place, as it is read.
+    let start = (-DRAWN * before, DRAWN * half_height(style.size));
+    let (x, y) = place((x, y));
+    for letter in letters(text, style.size * DRAWN, style.bold, start) {
+        let Some(outline) = face.outline_glyph(letter) else { continue };
+        let corner = outline.px_bounds().min;
+        let mut drawn = Ok(());
+        outline.draw(|across, down, coverage| {
+            let (right, below) = (corner.x as i32 + across as i32, corner.y as i32 + down as i32);
+            let pixel = if style.upwards { (x + below, y - right) } else { (x + right, y + below) };
+            if drawn.is_ok() {
+                drawn = page.draw_pixel(pixel, &color(style.colour, f64::from(coverage)));
+            }
+        });
+        drawn?;
+    }
+    Ok(())
 }
 
-fn polygon(points: &[(f64, f64)], closed: bool) -> Option<Path> {
-    let mut path = PathBuilder::new();
-    for (k, &(x, y)) in points.iter().enumerate() {
-        if k == 0 { path.move_to(x as f32, y as f32) } else { path.line_to(x as f32, y as f32) }
-    }
-    if closed {
-        path.close();
-    }
-    path.finish()
+/// plotters fills both edges of a stroke, so that it is one pixel wider than told.
+fn stroke(colour: Colour, width: f64) -> ShapeStyle {
+    color(colour, 1.0).stroke_width((length(width) - 1).max(1) as u32)
 }
 
-fn color(colour: Colour, opacity: f64) -> Color {
+fn length(units: f64) -> i32 {
+    (units * DRAWN).round() as i32
+}
+
+fn place((x, y): (f64, f64)) -> (i32, i32) {
+    (length(x), length(y))
+}
+
+fn places(points: &[(f64, f64)]) -> Vec<(i32, i32)> {
+    points.iter().map(|&point| place(point)).collect()
+}
+
+fn color(colour: Colour, opacity: f64) -> RGBAColor {
     let (red, green, blue) = colour.light;
-    let mut color = Color::from_rgba8(red, green, blue, 255);
-    color.apply_opacity(opacity as f32);
-    color
-}
-
-fn paint(colour: Colour, opacity: f64) -> Paint<'static> {
-    let mut paint = Paint { anti_alias: true, ..Paint::default() };
-    paint.set_color(color(colour, opacity));
-    paint
+    RGBAColor(red, green, blue, opacity)
 }
