@@ -9,6 +9,7 @@ mod canvas;
 mod costs;
 pub(crate) mod font;
 mod headline;
+mod labels;
 mod palette;
 mod pareto;
 mod profiles;

@@ -1,4 +1,4 @@
-//! Test accuracy against what a network costs, a panel a cost, with the points that none beats.
+//! Test accuracy against what a network costs, a panel a cost that is known, with the points that none beats.
 
 use crate::analysis::{Analysis, PointSummary};
 use crate::numbers::{percent, seconds, short_count};
@@ -7,6 +7,7 @@ use super::axis::{Frame, LABEL, TICK, decimals, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::text_width;
 use super::headline::{LEFT, TITLE, WIDTH, accuracy_range, head, head_height};
+use super::labels::Labels;
 use super::palette::{Colour, FAINT, INK, ordered};
 use super::series::{SEGMENTS, Series, series};
 
@@ -49,21 +50,21 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     }
     let keys = if lines.len() > 1 { 30.0 } else { 0.0 };
     let top = head_height(&title, &subtitle) + keys + 34.0;
-    let mut canvas = Canvas::new(
-        WIDTH,
-        top + HEIGHT + 62.0,
-        "Test accuracy against parameters, multiply-adds and step time.",
-    );
+    let mut canvas = Canvas::new(WIDTH, top + HEIGHT + 62.0, "Test accuracy against what a network costs.");
     head(&mut canvas, &title, &subtitle);
     if keys > 0.0 {
         draw_keys(&mut canvas, &lines, top - 46.0);
     }
-    let each = (WIDTH - LEFT - RIGHT - 2.0 * GAP) / 3.0;
-    for (k, panel) in PANELS.iter().enumerate() {
+    let panels: Vec<(&Panel, Vec<Dot<'_>>)> = (PANELS.iter())
+        .map(|panel| (panel, dots(&lines, panel.1)))
+        .filter(|(_, dots)| !dots.is_empty())
+        .collect();
+    let gaps = GAP * (panels.len() as f64 - 1.0);
+    let each = (WIDTH - LEFT - RIGHT - gaps) / panels.len() as f64;
+    for (k, (panel, dots)) in panels.into_iter().enumerate() {
         let left = LEFT + (each + GAP) * k as f64;
-        let dots = dots(&lines, panel.1);
         let costs = dots.iter().map(|dot| dot.cost);
-        let middle = costs.clone().sum::<f64>() / dots.len().max(1) as f64;
+        let middle = costs.clone().sum::<f64>() / dots.len() as f64;
         let frame = Frame {
             left,
             right: left + each,
@@ -113,7 +114,7 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
         frame.name_rows(canvas, "test accuracy (%)");
     }
     let mut last = String::new();
-    for value in round_values(frame.x, 3) {
+    for value in round_values(frame.x, 4) {
         let (x, text) = (frame.across(value), (panel.2)(value));
         let half = text_width(&text, TICK, false) / 2.0;
         // A number beyond the panel's edge could meet one of the next panel.
@@ -135,20 +136,20 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
         steps.push(place);
     }
     steps.extend(steps.last().map(|last| (frame.right, last.1)));
-    // Names keep off lines, intervals and marks.
-    let thin =
-        |a: (f64, f64), b: (f64, f64)| [a.0.min(b.0), a.0.max(b.0), a.1.min(b.1) - 1.0, a.1.max(b.1) + 1.0];
-    let mut taken: Vec<[f64; 4]> = steps.windows(2).map(|pair| thin(pair[0], pair[1])).collect();
+    let mut labels = Labels::new([frame.left, frame.right + 16.0, frame.top - 12.0, frame.bottom]);
+    for pair in steps.windows(2) {
+        labels.keep_off_line(pair[0], pair[1]);
+    }
     canvas.line(steps, FAINT, 1.5, 0.0);
 
     for dot in &dots {
         let (x, y) = frame.place(dot.cost, 100.0 * dot.mean);
         if let Some(interval) = dot.point.interval {
-            let ends = [interval.low, interval.high].map(|end| frame.inside(100.0 * end));
-            canvas.line(vec![(x, ends[0]), (x, ends[1])], dot.colour, 1.0, 0.0);
-            taken.push(thin((x, ends[0]), (x, ends[1])));
+            let [low, high] = [interval.low, interval.high].map(|end| (x, frame.inside(100.0 * end)));
+            canvas.line(vec![low, high], dot.colour, 1.0, 0.0);
+            labels.keep_off_line(low, high);
         }
-        taken.push([x - 6.0, x + 6.0, y - 6.0, y + 6.0]);
+        labels.keep_off_mark((x, y), 6.0);
     }
     for dot in &dots {
         let place = frame.place(dot.cost, 100.0 * dot.mean);
@@ -157,33 +158,9 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
         canvas.datum(dot.marker, place, 5.0, dot.colour, 1.0, says);
     }
     for dot in &dots {
-        name(canvas, frame, dot, &mut taken);
-    }
-}
-
-/// Writes the segments beside a dot, on the side that is free; where none is, the dot goes without.
-fn name(canvas: &mut Canvas, frame: &Frame, dot: &Dot<'_>, taken: &mut Vec<[f64; 4]>) {
-    let Some(text) = dot.point.value(SEGMENTS).or(dot.point.point.first().map(|(_, value)| value.as_str()))
-    else {
-        return;
-    };
-    let (x, y) = frame.place(dot.cost, 100.0 * dot.mean);
-    let width = text_width(text, TICK, false);
-    let (right, left) = (7.0, -7.0 - width);
-    let sides = [(right, 0.0), (left, 0.0), (left, -10.0), (right, -10.0), (right, 10.0), (left, 10.0)];
-    for (across, down) in sides {
-        let area = [x + across, x + across + width, y + down - 6.5, y + down + 6.5];
-        let is_inside = area[0] >= frame.left
-            && area[1] <= frame.right + 16.0
-            && area[2] >= frame.top - 12.0
-            && area[3] <= frame.bottom;
-        let is_free = taken.iter().all(|other| {
-            area[1] <= other[0] || other[1] <= area[0] || area[3] <= other[2] || other[3] <= area[2]
-        });
-        if is_inside && is_free {
-            taken.push(area);
-            canvas.text(text, (x + across, y + down), Style::new(TICK, Anchor::Start));
-            return;
+        let name = dot.point.value(SEGMENTS).or(dot.point.point.first().map(|(_, value)| value.as_str()));
+        if let Some(name) = name {
+            labels.write(canvas, name, frame.place(dot.cost, 100.0 * dot.mean));
         }
     }
 }

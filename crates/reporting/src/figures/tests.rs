@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::axis::{decimals, round_values, spread, stagger, wrapped};
 use super::canvas::Shape;
+use super::labels::Labels;
 use super::*;
 use crate::analysis::{Axis, Costs, Epoch, RunOutcome, RunRow, Study, summarise};
 
@@ -138,6 +139,32 @@ fn letters_of_a_question_are_escaped() {
     case.study.question = "Is <a> & \"b\" better?".to_owned();
     let svg = all(&case)[0].canvas.svg(Setting::Page);
     assert!(svg.contains("&lt;a&gt; &amp;") && !svg.contains("<a>"));
+}
+
+#[test]
+fn names_of_crowded_marks_stand_apart() {
+    let mut canvas = Canvas::new(300.0, 300.0, "");
+    let mut labels = Labels::new([0.0, 300.0, 0.0, 300.0]);
+    let marks: Vec<(f64, f64)> =
+        (0..6).map(|k| (100.0 + 9.0 * f64::from(k % 3), 150.0 + f64::from(k))).collect();
+    for &mark in &marks {
+        labels.keep_off_mark(mark, 6.0);
+        labels.keep_off_line((mark.0, 0.0), (mark.0, 300.0));
+    }
+    for &mark in &marks {
+        labels.write(&mut canvas, "per-channel", mark);
+    }
+    assert_tidy(&canvas);
+    let names = canvas.shapes.iter().filter_map(|shape| match shape {
+        Shape::Text { text, place, style } => Some(extent(text, *place, style)),
+        _ => None,
+    });
+    let names: Vec<[f64; 4]> = names.collect();
+    assert_eq!(names.len(), 6, "there is room for all");
+    for [left, right, top, bottom] in names {
+        let hidden = |&(x, y): &(f64, f64)| left < x && x < right && top < y && y < bottom;
+        assert!(!marks.iter().any(hidden), "a name stands over a mark");
+    }
 }
 
 proptest! {
