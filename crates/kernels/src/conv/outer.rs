@@ -4,10 +4,10 @@
 //! For one tap, the gradient between input channels `i` and output channels `o`
 //! is the sum over pixels of `x[i] * grad_y[o]`. A register tile holds up to
 //! sixteen input channels by one to four vectors of output channels and walks
-//! over the pixels of a strip, so that only the sums stay in registers. What it
-//! walks over is gathered first: the strip's gradients panel by panel, once,
-//! and the tile's inputs, once for all panels. The strips are summed in fixed
-//! parts.
+//! over the pixels of a strip, so that only the sums stay in registers. The
+//! strip's gradients are gathered first, panel by panel; the tile's inputs are
+//! read where they lie, if that is at equal distances, and otherwise gathered
+//! too, once for all panels. The strips are summed in fixed parts.
 
 #![allow(clippy::needless_range_loop, reason = "register tiles are indexed by constants")]
 
@@ -189,6 +189,11 @@ impl Pairs {
         self.images * self.rows * self.columns
     }
 
+    /// How the pixels of `x` lie, where that is one row of them.
+    fn in_one_row(&self) -> Option<Walk> {
+        (self.images == 1 && self.rows == 1).then_some(self.x)
+    }
+
     /// Copies `channels` channels of each pixel of `x`, pair by pair.
     fn gather_x(&self, ctx: &Context, x: &[f32], channels: usize, width: usize, target: &mut [f32]) {
         for image in 0..self.images {
@@ -219,7 +224,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Adds the outer products of all channels of `x`, tile by tile: each tile
-    /// of input channels is copied once and meets all panels of gradients.
+    /// of input channels meets all panels of gradients.
     fn add(&self, ctx: &Context, x: &[f32], tile_x: &mut [f32], gathered: &[f32], sums: &mut [f32]) {
         let lanes = simd::lanes(ctx.isa());
         let strip_pixels = gathered.len() / (self.panels.group_len() / (self.taps * self.inputs));
@@ -228,8 +233,15 @@ impl Work<'_> {
         let mut first = 0;
         for tile in 0..tiles {
             let inputs = (self.inputs + tiles - 1 - tile) / tiles;
-            let x_width = inputs.next_multiple_of(lanes);
-            self.pairs.gather_x(ctx, &x[first.min(x.len())..], inputs, x_width, tile_x);
+            let from = &x[first.min(x.len())..];
+            let (tile_x, x_width) = match self.pairs.in_one_row() {
+                Some(Walk { start, column, .. }) => (&from[start..], column),
+                None => {
+                    let x_width = inputs.next_multiple_of(lanes);
+                    self.pairs.gather_x(ctx, from, inputs, x_width, tile_x);
+                    (&*tile_x, x_width)
+                }
+            };
             let (mut gathered, mut panel_start) = (gathered, 0);
             for index in 0..self.panels.count() {
                 let vectors = self.panels.get(index).vectors;
@@ -264,7 +276,7 @@ fn most_inputs(registers: usize, vectors: usize) -> usize {
 
 /// Some input channels by one panel of gradients.
 struct Tile<'a> {
-    /// `x_width` values for each pair, in order.
+    /// The channels of each pair, in order, `x_width` values from one to the next.
     x: &'a [f32],
     x_width: usize,
     /// The panel for every pixel of the strip.
@@ -281,7 +293,7 @@ impl Tile<'_> {
     fn add<S: Simd, const V: usize, const I: usize>(self, s: S) {
         let Self { x, x_width, grad_y, pairs, is_first, sums } = self;
         assert_eq!(sums.len(), I * V * S::LANES);
-        assert!(I <= x_width && pairs.count() * x_width <= x.len());
+        assert!(pairs.count() == 0 || (pairs.count() - 1) * x_width + I <= x.len());
         let walk = pairs.grad_y;
         if pairs.count() > 0 {
             let last = walk.start

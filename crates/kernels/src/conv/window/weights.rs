@@ -7,6 +7,8 @@ mod squares;
 
 use std::ops::Range;
 
+use squares::Squares;
+
 use super::{AllRotations, Broadcasts, Feed, Layout, Rotations};
 use crate::{
     buffer::Buffer,
@@ -64,6 +66,11 @@ pub(in crate::conv) fn add_strip(
         let layout = layout(ctx.isa(), run);
         let sums = sums.split_off_mut(..run_len(ctx.isa(), c, run)).unwrap_or_default();
         let rotations = layout.rotations();
+        if squares::fits(&layout, c) {
+            let strip = Squares { c, run, layout: &layout, rotations: &rotations, x, grad_y, strip };
+            strip.add(ctx, is_first, sums);
+            continue;
+        }
         let mut segment = Segment::new(ctx, c, &layout, &rotations, strip);
         // A segment, or the segments of a vector, with all its panels.
         let span = layout.panels * layout.block_len(c);
@@ -72,6 +79,16 @@ pub(in crate::conv) fn add_strip(
             segment.add(ctx, is_first, sums);
         }
     }
+}
+
+/// Rows of the input that the windows of a strip reach.
+fn source_rows(c: &Correlation, strip: &Strip) -> Range<usize> {
+    let clamp = |row: usize, tap: usize| {
+        let row = row as isize + c.rows.shift(0, tap).unwrap_or_default();
+        row.clamp(0, c.source.h as isize) as usize
+    };
+    let first = clamp(strip.rows.start, 0);
+    first..clamp(strip.rows.end, c.rows.taps - 1).max(first)
 }
 
 /// The channels of one segment, or of the segments of one vector, in the pixels
@@ -89,8 +106,6 @@ struct Segment<'a> {
     source_rows: Range<usize>,
     /// Values of a row of `grad_y`.
     grad_row: usize,
-    /// A row of `grad_y` outside the strip.
-    zeros: Buffer,
 }
 
 impl<'a> Segment<'a> {
@@ -101,20 +116,14 @@ impl<'a> Segment<'a> {
         rotations: &'a AllRotations,
         strip: &'a Strip,
     ) -> Self {
-        let Correlation { rows, columns, source, target, .. } = c;
-        let clamp = |row: usize, tap: usize| {
-            let row = row as isize + rows.shift(0, tap).unwrap_or_default();
-            row.clamp(0, source.h as isize) as usize
-        };
-        let first = clamp(strip.rows.start, 0);
-        let source_rows = first..clamp(strip.rows.end, rows.taps - 1).max(first);
+        let Correlation { columns, source, target, .. } = c;
+        let source_rows = source_rows(c, strip);
         let grad_row = (source.w.max(target.w) + columns.taps - 1) * layout.lanes;
         let maps = layout.panels * strip.images.len();
         Self {
             x: ctx.pool.take(maps * source_rows.len() * source.w * layout.lanes),
             // What lies beside the rows is never written, and stays zero.
             grad_y: ctx.pool.take_zeroed(maps * strip.rows.len() * grad_row),
-            zeros: ctx.pool.take_zeroed(grad_row),
             c,
             layout,
             rotations,
@@ -166,16 +175,8 @@ impl<'a> Segment<'a> {
         self.c.columns.taps - 1 - before
     }
 
-    /// Adds the segment's products to its packed gradient.
+    /// Adds the segment's products to its packed gradient, one kernel row at a time.
     fn add(&self, ctx: &Context, is_first: bool, sums: &mut [f32]) {
-        match squares::operands(ctx.isa(), self.layout, self.c) {
-            Some(most) => squares::add(ctx, self, most, is_first, sums),
-            None => self.add_rows(ctx, is_first, sums),
-        }
-    }
-
-    /// The same, one kernel row at a time.
-    fn add_rows(&self, ctx: &Context, is_first: bool, sums: &mut [f32]) {
         let (c, layout) = (self.c, self.layout);
         let (taps, lanes) = (c.columns.taps, layout.lanes);
         let most = most_operands(ctx.isa(), layout, taps);
