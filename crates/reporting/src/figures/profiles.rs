@@ -65,7 +65,8 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
         canvas.text(label, (x + 32.0, y), Style::new(TICK, Anchor::Start));
     }
     let each = (WIDTH - LEFT - RIGHT - GAP) / 2.0;
-    let shared = (panels.len() > 2)
+    // Panels of one quantity are to be compared.
+    let shared = (panels.iter().all(|panel| panel.quantity.0 == panels[0].quantity.0))
         .then(|| range(panels.iter().flat_map(|panel| &panel.profiles), panels[0].quantity));
     for (k, panel) in panels.iter().enumerate() {
         let left = LEFT + (each + GAP) * (k % 2) as f64;
