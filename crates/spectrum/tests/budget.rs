@@ -8,6 +8,8 @@ use decouple_spectrum::segments::{Schedule, Segments};
 use proptest::prelude::*;
 
 const FASHION: MapShape = MapShape::new(28, 28, 1);
+/// How near the nearest network is where none meets the budget of [`TOLERANCE`].
+const NEARLY: f64 = 0.02;
 const QUANTITIES: [Quantity; 3] = [Quantity::Parameters, Quantity::Macs, Quantity::Activations];
 
 fn at(spec: &NetworkSpec, segments: impl Into<Schedule>) -> NetworkSpec {
@@ -110,16 +112,26 @@ fn an_impossible_budget_says_what_can_be_had() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
+    /// Widths are whole channels: where the last layers are few and wide, a single one
+    /// can weigh more than the tolerance, and then the error has the nearest there is.
     #[test]
-    fn any_reasonable_target_is_met_and_always_alike(
+    fn any_reasonable_target_is_met_or_nearly_and_always_alike(
         target in 40_000u64..400_000,
         segments in prop::sample::select(points()),
         entry in prop::collection::vec(8usize..80, 2..4),
         exit in 32usize..200,
     ) {
         let spec = NetworkSpec { entry, exit, ..at(&NetworkSpec::default(), segments) };
-        let solved = solve(&spec, FASHION, 10, Quantity::Parameters, target).unwrap();
-        check(&spec, &solved, Quantity::Parameters, target);
-        prop_assert_eq!(solve(&spec, FASHION, 10, Quantity::Parameters, target).unwrap(), solved);
+        let solved = solve(&spec, FASHION, 10, Quantity::Parameters, target);
+        match &solved {
+            Ok(solved) => check(&spec, solved, Quantity::Parameters, target),
+            Err(BudgetError::TooCoarse { nearest, .. }) => {
+                let distance = (*nearest as f64 / target as f64 - 1.0).abs();
+                prop_assert!((TOLERANCE..NEARLY).contains(&distance), "{nearest} for {target}");
+            }
+            Err(error) => prop_assert!(false, "{error}"),
+        }
+        let again = solve(&spec, FASHION, 10, Quantity::Parameters, target);
+        prop_assert_eq!(format!("{again:?}"), format!("{solved:?}"));
     }
 }
