@@ -16,6 +16,7 @@ pub mod error;
 pub mod fused;
 pub mod geometry;
 pub mod isa;
+pub mod layout;
 pub mod linear;
 pub mod norm;
 pub mod numerics;

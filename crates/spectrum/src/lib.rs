@@ -6,6 +6,7 @@
 //! [`budget`] solver, the [`table`] of layers, and the crate that executes it.
 #![forbid(unsafe_code)]
 
+pub mod backend;
 pub mod budget;
 pub mod builder;
 pub mod cost;
@@ -15,6 +16,7 @@ pub mod graph;
 pub mod module;
 pub mod network;
 pub mod networks;
+pub mod plan;
 pub mod preprocessing;
 pub mod segments;
 pub mod separability;

@@ -1,0 +1,148 @@
+//! Where the values of a batch stand in memory: sixteen images side by side.
+//!
+//! ```text
+//! map = [group of 16 images][row][channel][column, then a margin of zeros][image]
+//! ```
+//!
+//! A vector is one value of sixteen images, so every kernel is a loop over whole
+//! vectors, whatever the number of channels, of segments or of columns. The
+//! margin serves as padding on both sides: what stands before a row of a channel
+//! is the margin of the channel before it. Each group begins with a margin too.
+
+use crate::geometry::{ConvGeometry, MapShape};
+
+/// Images in a group, and values in a vector.
+pub const LANES: usize = 16;
+
+/// The place of every value of one map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MapLayout {
+    /// Shape of one image.
+    pub shape: MapShape,
+    /// Columns of zeros after each row of a channel.
+    pub margin: usize,
+}
+
+impl MapLayout {
+    /// The layout of maps of `shape` with `margin` columns of zeros.
+    pub const fn new(shape: MapShape, margin: usize) -> Self {
+        Self { shape, margin }
+    }
+
+    /// Values from a channel to the next.
+    pub const fn channel(&self) -> usize {
+        (self.shape.w + self.margin) * LANES
+    }
+
+    /// Values from a row to the next.
+    pub const fn row(&self) -> usize {
+        self.shape.c * self.channel()
+    }
+
+    /// Values from the beginning of a group to its first row.
+    pub const fn start(&self) -> usize {
+        self.margin * LANES
+    }
+
+    /// Values of a group of images: from its beginning to the next one's.
+    pub const fn group(&self) -> usize {
+        self.start() + self.shape.h * self.row()
+    }
+
+    /// Values of `images` images.
+    pub const fn len(&self, images: usize) -> usize {
+        groups(images) * self.group()
+    }
+
+    /// The same as strides, for whoever writes images.
+    pub const fn batch(&self, images: usize) -> BatchLayout {
+        BatchLayout {
+            shape: self.shape,
+            len: self.len(images),
+            images_per_group: LANES,
+            start: self.start(),
+            group: self.group(),
+            row: self.row(),
+            channel: self.channel(),
+            column: LANES,
+            image: 1,
+        }
+    }
+}
+
+/// Groups of `images` images; the last one may not be full.
+pub const fn groups(images: usize) -> usize {
+    images.div_ceil(LANES)
+}
+
+/// The place of every value of a batch, whatever the device that reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchLayout {
+    /// Shape of one image.
+    pub shape: MapShape,
+    /// Values of the batch, those between images included.
+    pub len: usize,
+    /// Images in a group.
+    pub images_per_group: usize,
+    /// Place of the first value of a group.
+    pub start: usize,
+    /// Values from a group to the next.
+    pub group: usize,
+    /// Values from a row to the next.
+    pub row: usize,
+    /// Values from a channel to the next.
+    pub channel: usize,
+    /// Values from a column to the next.
+    pub column: usize,
+    /// Values from an image of a group to the next.
+    pub image: usize,
+}
+
+impl BatchLayout {
+    /// One image after the other, channels last: (n, h, w, c).
+    pub const fn channels_last(shape: MapShape, images: usize) -> Self {
+        Self {
+            shape,
+            len: images * shape.len(),
+            images_per_group: 1,
+            start: 0,
+            group: shape.len(),
+            row: shape.w * shape.c,
+            channel: 1,
+            column: shape.c,
+            image: 0,
+        }
+    }
+
+    /// Place of the first value of image `image`.
+    pub const fn image_start(&self, image: usize) -> usize {
+        image / self.images_per_group * self.group + self.start + image % self.images_per_group * self.image
+    }
+
+    /// Place of one value.
+    ///
+    /// ```
+    /// use decouple_kernels::{geometry::MapShape, layout::{BatchLayout, MapLayout}};
+    /// let shape = MapShape::new(2, 3, 5);
+    /// assert_eq!(BatchLayout::channels_last(shape, 4).place(1, 0, 2, 3), 30 + 2 * 5 + 3);
+    /// // Image 17 is the second of its group; rows of a channel have one column of zeros.
+    /// let layout = MapLayout::new(shape, 1);
+    /// assert_eq!(layout.batch(20).place(17, 1, 2, 3), layout.group() + 16 + (5 + 3) * 4 * 16 + 2 * 16 + 1);
+    /// ```
+    pub const fn place(&self, image: usize, row: usize, column: usize, channel: usize) -> usize {
+        self.image_start(image) + row * self.row + column * self.column + channel * self.channel
+    }
+}
+
+impl ConvGeometry {
+    /// Columns of zeros that are read beyond a row of the input on the way
+    /// forward, and beyond a row of the output's gradient on the way back.
+    pub fn margins(&self) -> (usize, usize) {
+        let (o, w, out_w) = (self.options(), self.input().w, self.output().w);
+        let span = (o.kernel_w - 1) * o.dilation;
+        let right = ((out_w - 1) * o.stride + span).saturating_sub(o.padding.left + w - 1);
+        let back_left = span.saturating_sub(o.padding.left).div_ceil(o.stride);
+        let back_right = ((w - 1 + o.padding.left) / o.stride).saturating_sub(out_w - 1);
+        (o.padding.left.max(right), back_left.max(back_right))
+    }
+}

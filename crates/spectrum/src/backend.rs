@@ -1,0 +1,203 @@
+//! What executes a [`Plan`]: the seam between networks as data and a device.
+//!
+//! Whoever trains, evaluates or predicts knows these two traits and nothing of
+//! what is behind them. Batches, their order and augmentation, losses and their
+//! gradients, schedules, metrics and checkpoints stay on this side; memory,
+//! threads, instructions and the way back stay on the other.
+
+use std::sync::Arc;
+
+use decouple_kernels::{layout::BatchLayout, numerics::Numerics};
+
+use crate::{graph::ParameterId, plan::Plan};
+
+/// Makes executors: one device.
+pub trait Backend: std::fmt::Debug + Send + Sync {
+    /// The name that records carry, such as `avx512`.
+    fn name(&self) -> &str;
+
+    /// An executor of `plan` whose parameters and running statistics have the
+    /// values that `values` gives; it is asked for each once, in the graph's order.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Length`] when a parameter does not get its number of values.
+    fn executor(
+        &self,
+        plan: Arc<Plan>,
+        numerics: Numerics,
+        values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
+    ) -> Result<Box<dyn Executor>, ExecutionError>;
+}
+
+/// A network with values.
+pub trait Executor: std::fmt::Debug + Send {
+    /// What is executed.
+    fn plan(&self) -> &Plan;
+
+    /// Where the values of `images` images stand in a batch.
+    fn batch_layout(&self, images: usize) -> BatchLayout;
+
+    /// The logits of `images` images, (image, class).
+    ///
+    /// `batch`: values in [`Self::batch_layout`], zero wherever that layout has no
+    /// image. In training, batch norms use the statistics of the batch and the
+    /// running ones follow, dropout drops, and [`Self::backward`] may follow.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] when the batch has not the layout's length.
+    fn forward(&mut self, batch: &[f32], images: usize, pass: Pass) -> Result<Vec<f32>, ExecutionError>;
+
+    /// Computes the gradient of every parameter from that of the logits,
+    /// (image, class), for the last [`Self::forward`], which was one in training.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] without such a forward, or when lengths do not fit it.
+    fn backward(&mut self, logits_gradient: &[f32]) -> Result<(), ExecutionError>;
+
+    /// Changes every trained parameter by its gradient, then lets the averaged
+    /// values follow, where the update says so.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] without a [`Self::backward`] before.
+    fn step(&mut self, update: &Update) -> Result<(), ExecutionError>;
+
+    /// The values of one parameter or running statistic, or what is kept beside
+    /// them. Empty where `what` has never been written by a step or [`Self::write`].
+    fn read(&self, what: State, id: ParameterId) -> Vec<f32>;
+
+    /// Replaces what [`Self::read`] reads.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Length`] when `values` are neither none nor one for each of the parameter's.
+    fn write(&mut self, what: State, id: ParameterId, values: &[f32]) -> Result<(), ExecutionError>;
+
+    /// Exchanges the values with the averaged ones; a second call puts them back.
+    /// Nothing happens where no averages are kept.
+    fn exchange_average(&mut self);
+
+    /// The most memory that the executor has held, in bytes.
+    fn peak_bytes(&self) -> u64;
+}
+
+/// In which way a network is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Batch norms use their running statistics; nothing is dropped or kept.
+    Inference,
+    /// As in a step of training.
+    Training {
+        /// Decides what dropout drops.
+        dropout_seed: u64,
+    },
+}
+
+/// What an executor keeps of each parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// The value itself; of running statistics this and the average alone.
+    Value,
+    /// The gradient of the last backward pass.
+    Gradient,
+    /// The first thing that the optimiser remembers: momentum, or a mean square.
+    First,
+    /// The second, where its rule has two.
+    Second,
+    /// The running average of the value.
+    Average,
+}
+
+/// One step of an optimiser, in numbers: what a rule, a schedule and a count of
+/// steps come to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Update {
+    /// How a gradient changes a value.
+    pub rule: Rule,
+    /// Times the value, added to the gradient (L2 regularisation).
+    pub l2: f32,
+    /// The value is multiplied by this first (decoupled weight decay).
+    pub shrink: f32,
+    /// Whether decay is for convolution and dense weights alone, or for all.
+    pub decays_all: bool,
+    /// Share of the new value in the running average; `None` keeps none. The
+    /// first step with a share starts from the values before it.
+    pub average_share: Option<f32>,
+}
+
+/// An optimiser's rule; g is the gradient with its decay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// v = m v + g; w -= r v, or with Nesterov's look-ahead w -= r (g + m v).
+    /// Without momentum, w -= r g and nothing is remembered.
+    Sgd {
+        /// r.
+        rate: f32,
+        /// m.
+        momentum: f32,
+        /// Whether it looks ahead.
+        nesterov: bool,
+    },
+    /// s = d s + (1 - d) g^2; v = m v + r g / sqrt(s + e); w -= v (TensorFlow's
+    /// `RMSPropOptimizer`, Hinton 2012). s starts at one. s is [`State::First`].
+    RmspropTensorflow {
+        /// r.
+        rate: f32,
+        /// d.
+        decay: f32,
+        /// m.
+        momentum: f32,
+        /// e.
+        epsilon: f32,
+    },
+    /// s = d s + (1 - d) g^2; v = m v + g / (sqrt(s) + e); w -= r v (PyTorch's
+    /// `RMSprop`). s starts at zero. s is [`State::First`].
+    RmspropPytorch {
+        /// r.
+        rate: f32,
+        /// d.
+        decay: f32,
+        /// m.
+        momentum: f32,
+        /// e.
+        epsilon: f32,
+    },
+    /// m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g^2; w -= r m / (sqrt(s) / c + e)
+    /// (Kingma and Ba 2015, algorithm 1). m is [`State::First`].
+    Adam {
+        /// r, divided by the first moment's bias correction.
+        rate: f32,
+        /// b1.
+        beta1: f32,
+        /// b2.
+        beta2: f32,
+        /// e.
+        epsilon: f32,
+        /// c, the root of the second moment's bias correction.
+        second_correction: f32,
+    },
+}
+
+/// Why something was not executed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutionError {
+    /// Values do not fit what they are for.
+    #[error("{what}: {found} values, expected {expected}")]
+    Length {
+        /// What they are for.
+        what: String,
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// A call without the one that has to come before it.
+    #[error("{call} needs {before} before it")]
+    Order {
+        /// What was called.
+        call: &'static str,
+        /// What should have been.
+        before: &'static str,
+    },
+    /// The device failed.
+    #[error("{0}")]
+    Device(String),
+}

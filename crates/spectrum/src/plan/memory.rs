@@ -1,0 +1,101 @@
+//! Where every map and gradient of a plan stands in one piece of memory, and how
+//! large it is: what the engine allocates is what an estimate says.
+
+use decouple_kernels::layout::{MapLayout, groups};
+
+use super::{GradientId, Map, MapId, Plan};
+
+/// A place for every map and gradient, in values of one group of images: with
+/// n groups, every place and length is n times as large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arena {
+    /// Where each map begins.
+    pub maps: Vec<usize>,
+    /// Where each gradient begins; none in inference.
+    pub gradients: Vec<usize>,
+    /// The length of it all.
+    pub len: usize,
+}
+
+/// What needs memory, and from when to when (both included).
+struct Tenant {
+    len: usize,
+    from: usize,
+    until: usize,
+}
+
+impl Plan {
+    /// The layout of a map, and of its gradient.
+    pub fn layout(&self, id: MapId) -> MapLayout {
+        let map = self.map(id);
+        MapLayout::new(map.shape, map.margin)
+    }
+
+    /// Places for a training step, forward and back.
+    pub fn training_arena(&self) -> Arena {
+        // The way back of step t comes at 2 steps - 1 - t.
+        let back = |step: usize| 2 * self.steps.len() - 1 - step;
+        let map = |map: &Map| map.kept_until.map_or(map.last_read, back);
+        let mut tenants = self.tenants(map);
+        tenants.extend(self.gradients.iter().map(|gradient| Tenant {
+            len: self.layout(gradient.map).group(),
+            from: back(gradient.from),
+            until: back(gradient.until),
+        }));
+        place(&tenants, self.maps.len())
+    }
+
+    /// Places for a pass forward.
+    pub fn inference_arena(&self) -> Arena {
+        place(&self.tenants(|map| map.last_read), self.maps.len())
+    }
+
+    /// The gradient of a map, where one flows into it.
+    pub fn gradient_of(&self, id: MapId) -> Option<GradientId> {
+        self.map(id).gradient
+    }
+
+    fn tenants(&self, until: impl Fn(&Map) -> usize) -> Vec<Tenant> {
+        let of = |(index, map): (usize, &Map)| Tenant {
+            len: self.layout(MapId(index)).group(),
+            from: map.written.unwrap_or(0),
+            until: until(map),
+        };
+        self.maps.iter().enumerate().map(of).collect()
+    }
+}
+
+impl Arena {
+    /// Bytes that `images` images take.
+    pub fn bytes(&self, images: usize) -> u64 {
+        (groups(images) * self.len * size_of::<f32>()) as u64
+    }
+}
+
+/// Greedy by size: the largest first, each at the lowest place that is free for
+/// as long as it is needed (Pisarchyk and Lee, "Efficient memory management for
+/// deep neural net inference", 2020, section 4.2).
+fn place(tenants: &[Tenant], maps: usize) -> Arena {
+    let mut order: Vec<usize> = (0..tenants.len()).collect();
+    order.sort_by_key(|&index| (std::cmp::Reverse(tenants[index].len), tenants[index].from));
+    let mut places = vec![0; tenants.len()];
+    // What is placed already, by its beginning.
+    let mut placed: Vec<usize> = Vec::new();
+    let mut len = 0;
+    for index in order {
+        let tenant = &tenants[index];
+        let mut begin = 0;
+        for &other in &placed {
+            let is_alive = tenants[other].from <= tenant.until && tenant.from <= tenants[other].until;
+            if is_alive && places[other] < begin + tenant.len {
+                begin = begin.max(places[other] + tenants[other].len);
+            }
+        }
+        places[index] = begin;
+        let rank = placed.partition_point(|&other| places[other] <= begin);
+        placed.insert(rank, index);
+        len = len.max(begin + tenant.len);
+    }
+    let gradients = places.split_off(maps);
+    Arena { maps: places, gradients, len }
+}
