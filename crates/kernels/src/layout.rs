@@ -134,6 +134,55 @@ impl BatchLayout {
     }
 }
 
+/// What dropout does to every value of a map (inverted dropout, Srivastava et al.
+/// 2014): it is zero with the given probability and divided by what is left of one
+/// otherwise, as the number of its place in a SplitMix64 stream (Steele, Lea and
+/// Flood 2014) says. Nothing is stored: the way back asks again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DropoutMask {
+    /// State of the stream before the first value.
+    pub state: u64,
+    /// The share of 2^32 numbers below which a value is dropped; exact.
+    pub dropped: u64,
+    /// What the other values are multiplied by.
+    pub factor: f32,
+}
+
+impl DropoutMask {
+    /// The mask of node `node` that drops a share `rate`, from 0 up to 1, in a step
+    /// whose seed is `seed`.
+    pub fn new(rate: f32, seed: u64, node: usize) -> Self {
+        let state = mix(seed.wrapping_add(node as u64));
+        Self { state, dropped: (f64::from(rate) * 4_294_967_296.0) as u64, factor: 1.0 / (1.0 - rate) }
+    }
+
+    /// What value `index` is multiplied by: its place in (image, row, column,
+    /// channel) order, whatever the layout that it stands in.
+    ///
+    /// ```
+    /// use decouple_kernels::layout::DropoutMask;
+    /// let mask = DropoutMask::new(0.25, 7, 3);
+    /// let kept = (0..10_000).filter(|&index| mask.of(index) == 1.0 / 0.75).count();
+    /// assert!((7_300..7_700).contains(&kept));
+    /// ```
+    #[inline(always)]
+    pub fn of(&self, index: usize) -> f32 {
+        let number = mix(self.state.wrapping_add((index as u64 + 1).wrapping_mul(STEP))) >> 32;
+        if number < self.dropped { 0.0 } else { self.factor }
+    }
+}
+
+/// Between two states of SplitMix64: 2^64 over the golden ratio, made odd.
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The output function of SplitMix64.
+#[inline(always)]
+fn mix(state: u64) -> u64 {
+    let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
 impl ConvGeometry {
     /// Columns of zeros that are read beyond a row of the input on the way
     /// forward, and beyond a row of the output's gradient on the way back.

@@ -37,18 +37,22 @@ pub trait Executor: std::fmt::Debug + Send {
     /// Where the values of `images` images stand in a batch.
     fn batch_layout(&self, images: usize) -> BatchLayout;
 
-    /// The logits of `images` images, (image, class).
+    /// The logits of `images` images, (image, class); of a network that ends in a
+    /// larger map, its values, (image, row, column, channel).
     ///
     /// `batch`: values in [`Self::batch_layout`], zero wherever that layout has no
     /// image. In training, batch norms use the statistics of the batch and the
-    /// running ones follow, dropout drops, and [`Self::backward`] may follow.
+    /// running ones follow, dropout drops as [`DropoutMask`] says of the seed and the
+    /// node, and [`Self::backward`] may follow.
+    ///
+    /// [`DropoutMask`]: decouple_kernels::layout::DropoutMask
     ///
     /// # Errors
     /// [`ExecutionError`] when the batch has not the layout's length.
     fn forward(&mut self, batch: &[f32], images: usize, pass: Pass) -> Result<Vec<f32>, ExecutionError>;
 
-    /// Computes the gradient of every parameter from that of the logits,
-    /// (image, class), for the last [`Self::forward`], which was one in training.
+    /// Computes the gradient of every parameter from that of the logits, which
+    /// stands as [`Self::forward`] gives them, for the last [`Self::forward`], which was one in training.
     ///
     /// # Errors
     /// [`ExecutionError`] without such a forward, or when lengths do not fit it.

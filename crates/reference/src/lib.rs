@@ -1,0 +1,56 @@
+//! A plain executor of networks, in double precision: what the engine is compared
+//! with in tests, whole networks at a time.
+//!
+//! It walks the nodes of the plan's graph and not the plan's steps, so that a
+//! comparison checks the lowering too. Parameters and what an optimiser remembers
+//! are rounded to f32 after every step, as they are read and written; everything
+//! between is f64. It is slow, and simple enough to be checked by reading.
+//!
+//! ```
+//! use decouple_kernels::{geometry::MapShape, numerics::Numerics};
+//! use decouple_reference::Reference;
+//! use decouple_spectrum::{backend::{Backend, Pass}, builder::GraphBuilder, plan::Plan};
+//! let mut b = GraphBuilder::new(MapShape::new(2, 2, 1))?;
+//! b.global_mean_pool("pool", b.input());
+//! let plan = Plan::new(b.finish()).into();
+//! let mut network = Reference.executor(plan, Numerics::default(), &mut |_| Vec::new())?;
+//! assert_eq!(network.forward(&[1.0, 2.0, 3.0, 6.0], 1, Pass::Inference)?, [3.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod executor;
+mod ops;
+mod optimizer;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use decouple_kernels::numerics::Numerics;
+use decouple_spectrum::{
+    backend::{Backend, ExecutionError, Executor},
+    graph::ParameterId,
+    plan::Plan,
+};
+
+use executor::Network;
+
+/// Executes plans in double precision, whatever numerics are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reference;
+
+impl Backend for Reference {
+    fn name(&self) -> &str {
+        "reference"
+    }
+
+    fn executor(
+        &self,
+        plan: Arc<Plan>,
+        _: Numerics,
+        values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
+    ) -> Result<Box<dyn Executor>, ExecutionError> {
+        Ok(Box::new(Network::new(plan, values)?))
+    }
+}
