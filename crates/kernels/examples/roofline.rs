@@ -53,7 +53,11 @@ fn main() {
             println!("{}: {:.1} billion multiply-adds a second", isa.name(), peak / 1e9);
             println!("map      channels  segments   forward           back");
             let only = std::env::var("ONLY").ok().and_then(|only| only.parse::<usize>().ok());
-            MODULES.iter().enumerate().filter(|(i, _)| only.is_none_or(|only| only == *i)).for_each(|(_, &module)| measure(isa, peak, module));
+            MODULES
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| only.is_none_or(|only| only == *i))
+                .for_each(|(_, &module)| measure(isa, peak, module));
         }
     });
 }
@@ -71,18 +75,28 @@ fn measure(isa: Isa, peak: f64, (side, channels, segments, images): (usize, usiz
     let mut convs = Convs::new(isa, &specs, &[layout; 3], true);
     let weights = specs.map(|spec| vec![0.1; spec.geometry.weight_count()]);
     let mut grads = weights.clone();
-    let (mut x, mut middle, mut y, mut dx) = (map(&layout, images), map(&layout, images), map(&layout, images), map(&layout, images));
+    let (mut x, mut middle, mut y, mut dx) =
+        (map(&layout, images), map(&layout, images), map(&layout, images), map(&layout, images));
     x.iter_mut().enumerate().for_each(|(i, x)| *x *= (i % 7) as f32 - 3.0);
     let dy = map(&layout, images);
     let ones = vec![1.0; channels];
     let through = ThroughNorm { a: ones.clone(), b: ones.clone(), c: ones.clone() };
-    let reading = Reading { affine: Some(Affine { scale: &ones, shift: &ones }), activation: Some(Activation::Relu) };
+    let reading =
+        Reading { affine: Some(Affine { scale: &ones, shift: &ones }), activation: Some(Activation::Relu) };
     let mut sums = vec![[[0.0; LANES]; 2]; convs.sums(&layout, images)];
     let scratch = Scratch::default();
     let forward = time(|| {
         convs.pack_forward(&[&weights[0], &weights[1]]);
         let moments = Some((&ones[..], &mut sums[..]));
-        let step = Forward { images, x: &x, reading, biases: [None; 2], middle: Some(&mut middle), y: &mut y, moments };
+        let step = Forward {
+            images,
+            x: &x,
+            reading,
+            biases: [None; 2],
+            middle: Some(&mut middle),
+            y: &mut y,
+            moments,
+        };
         convs.forward(step, &scratch);
     });
     let back = time(|| {
@@ -119,7 +133,9 @@ fn map(layout: &MapLayout, images: usize) -> Buffer {
     let mut map = Buffer::zeroed(layout.len(images));
     let batch = layout.batch(images);
     for image in 0..images {
-        for (row, column) in (0..layout.shape.h).flat_map(|row| (0..layout.shape.w).map(move |column| (row, column))) {
+        for (row, column) in
+            (0..layout.shape.h).flat_map(|row| (0..layout.shape.w).map(move |column| (row, column)))
+        {
             for channel in 0..layout.shape.c {
                 map[batch.place(image, row, column, channel)] = 0.01 * ((image + row + column) % 5) as f32;
             }

@@ -2,7 +2,7 @@
 //! nothing from the system. A fresh page costs more than the arithmetic on it.
 
 use std::{
-    ops::{Deref, DerefMut},
+    ops::{Deref, DerefMut, Range},
     sync::{Mutex, PoisonError},
 };
 
@@ -23,10 +23,14 @@ pub struct Buffer {
 impl Buffer {
     /// `len` zeros.
     pub fn zeroed(len: usize) -> Self {
-        let lines: Vec<Line> = Vec::with_capacity(len.div_ceil(LANES) );
-        unsafe extern "C" { fn madvise(a: *mut u8, n: usize, b: i32) -> i32; }
+        let lines: Vec<Line> = Vec::with_capacity(len.div_ceil(LANES));
+        unsafe extern "C" {
+            fn madvise(a: *mut u8, n: usize, b: i32) -> i32;
+        }
         let a = (lines.as_ptr().addr() + 4095) & !4095;
-        unsafe { madvise(std::ptr::with_exposed_provenance_mut(a), lines.capacity() * 64, 14); }
+        unsafe {
+            madvise(std::ptr::with_exposed_provenance_mut(a), lines.capacity() * 64, 14);
+        }
         let mut lines = lines;
         lines.resize(len.div_ceil(LANES), Line([0.0; LANES]));
         Self { lines, len }
@@ -37,6 +41,37 @@ impl Buffer {
         if len > self.len {
             *self = Self::default();
             *self = Self::zeroed(len);
+        }
+    }
+}
+
+impl Buffer {
+    /// The ranges `read`, and the ranges `written`, which nothing else may touch.
+    ///
+    /// # Panics
+    /// If a range ends beyond the buffer, or one to be written overlaps another.
+    pub fn parts<const W: usize>(
+        &mut self,
+        read: &[Range<usize>],
+        written: [Range<usize>; W],
+    ) -> (Vec<&[f32]>, [&mut [f32]; W]) {
+        let len = self.len;
+        let overlap = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+        assert!(read.iter().chain(&written).all(|range| range.start <= range.end && range.end <= len));
+        for (index, range) in written.iter().enumerate() {
+            let mut others = read.iter().chain(&written[..index]);
+            assert!(!others.any(|other| overlap(range, other)), "{range:?} is used by another");
+        }
+        let first = self.as_mut_ptr();
+        // SAFETY: all ranges lie within the buffer, and none to be written overlaps
+        // another; the result borrows the buffer.
+        unsafe {
+            (
+                read.iter()
+                    .map(|range| std::slice::from_raw_parts(first.add(range.start), range.len()))
+                    .collect(),
+                written.map(|range| std::slice::from_raw_parts_mut(first.add(range.start), range.len())),
+            )
         }
     }
 }
@@ -100,6 +135,19 @@ mod tests {
         let buffer = Buffer::zeroed(19);
         assert_eq!(buffer.as_ptr().addr() % 64, 0);
         assert_eq!(&buffer[..], [0.0; 19]);
+    }
+
+    #[test]
+    fn parts_are_disjoint() {
+        let mut buffer = Buffer::zeroed(10);
+        let (read, [c]) = buffer.parts(&[0..2, 1..3], [3..10]);
+        assert_eq!(read, [[0.0; 2]; 2]);
+        c.fill(1.0);
+        assert_eq!(buffer.iter().sum::<f32>(), 7.0);
+        let overlapping = std::panic::catch_unwind(|| {
+            let _ = Buffer::zeroed(10).parts(&[0..4], [3..10]);
+        });
+        assert!(overlapping.is_err());
     }
 
     #[test]

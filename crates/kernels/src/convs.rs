@@ -85,7 +85,10 @@ impl Convs {
     /// # Panics
     /// If the layouts do not have the convolutions' shapes, or too small margins.
     pub fn new(isa: Isa, specs: &[ConvSpec], layouts: &[MapLayout], has_input_gradient: bool) -> Self {
-        assert!((1..=2).contains(&specs.len()) && layouts.len() == specs.len() + 1, "one or two convolutions");
+        assert!(
+            (1..=2).contains(&specs.len()) && layouts.len() == specs.len() + 1,
+            "one or two convolutions"
+        );
         for (spec, ends) in specs.iter().zip(layouts.windows(2)) {
             let (input, output) = spec.geometry.margins();
             assert_eq!((spec.geometry.input(), spec.geometry.output()), (ends[0].shape, ends[1].shape));

@@ -19,7 +19,10 @@ impl Isa {
 
     /// Every family that this machine has, the best first. Tests run each of them.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Family::Avx512, Family::Avx2, Family::Portable].into_iter().filter(|family| family.is_here()).map(Self)
+        [Family::Avx512, Family::Avx2, Family::Portable]
+            .into_iter()
+            .filter(|family| family.is_here())
+            .map(Self)
     }
 
     /// The best family that this machine has.

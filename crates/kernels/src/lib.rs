@@ -11,13 +11,15 @@ pub mod activation;
 pub mod buffer;
 pub mod conv;
 pub mod convs;
-pub mod error;
 pub mod geometry;
 pub mod isa;
 pub mod layout;
+pub mod maps;
 pub mod numerics;
 pub mod peak;
+pub mod pool;
 pub mod rows;
+pub mod update;
 
 #[cfg(test)]
 mod checks;

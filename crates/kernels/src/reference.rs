@@ -3,7 +3,14 @@
 use crate::{activation::Activation, conv::WeightOrder, geometry::ConvGeometry};
 
 /// The index of the weight from input `i` to output `j` of group `group` at `(ky, kx)`.
-fn weight(g: &ConvGeometry, order: WeightOrder, group: usize, (i, j): (usize, usize), ky: usize, kx: usize) -> usize {
+fn weight(
+    g: &ConvGeometry,
+    order: WeightOrder,
+    group: usize,
+    (i, j): (usize, usize),
+    ky: usize,
+    kx: usize,
+) -> usize {
     let o = g.options();
     let (inputs, taps) = (g.group_inputs(group).len(), o.kernel_h * o.kernel_w);
     let tap = ky * o.kernel_w + kx;
@@ -21,7 +28,9 @@ fn products(g: &ConvGeometry, order: WeightOrder, mut visit: impl FnMut(usize, u
     for group in 0..o.groups {
         for (j, out) in g.group_outputs(group).enumerate() {
             for (i, from) in g.group_inputs(group).enumerate() {
-                for (row, column) in (0..output.h).flat_map(|row| (0..output.w).map(move |column| (row, column))) {
+                for (row, column) in
+                    (0..output.h).flat_map(|row| (0..output.w).map(move |column| (row, column)))
+                {
                     for (ky, kx) in (0..o.kernel_h).flat_map(|ky| (0..o.kernel_w).map(move |kx| (ky, kx))) {
                         let y = (row * o.stride + ky * o.dilation).wrapping_sub(o.padding.top);
                         let x = (column * o.stride + kx * o.dilation).wrapping_sub(o.padding.left);
@@ -48,7 +57,13 @@ pub(crate) fn forward(g: &ConvGeometry, order: WeightOrder, x: &[f64], w: &[f64]
 }
 
 /// The gradients of x and w.
-pub(crate) fn backward(g: &ConvGeometry, order: WeightOrder, x: &[f64], w: &[f64], dy: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn backward(
+    g: &ConvGeometry,
+    order: WeightOrder,
+    x: &[f64],
+    w: &[f64],
+    dy: &[f64],
+) -> (Vec<f64>, Vec<f64>) {
     let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; w.len()]);
     let images = x.chunks_exact(g.input().len()).zip(dx.chunks_exact_mut(g.input().len()));
     for ((x, dx), dy) in images.zip(dy.chunks_exact(g.output().len())) {

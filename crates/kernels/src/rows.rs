@@ -77,15 +77,24 @@ struct Lines {
     margin: usize,
     /// Values from a channel to the next.
     channel: usize,
+    /// The same of what is read, where that has another margin.
+    channel_read: usize,
 }
 
 impl Lines {
     fn of(layout: &MapLayout) -> Self {
+        Self::between(layout, layout)
+    }
+
+    /// Rows of the same shape that are read in one layout and written in another.
+    fn between(from: &MapLayout, to: &MapLayout) -> Self {
+        assert_eq!((from.shape.c, from.shape.w), (to.shape.c, to.shape.w), "rows of one shape");
         Self {
-            channels: layout.shape.c,
-            columns: layout.shape.w,
-            margin: layout.margin,
-            channel: layout.channel(),
+            channels: to.shape.c,
+            columns: to.shape.w,
+            margin: to.margin,
+            channel: to.channel(),
+            channel_read: from.channel(),
         }
     }
 
@@ -108,11 +117,22 @@ fn check(rows: &[usize], layout: &MapLayout) {
 }
 
 fn check_channels(lists: &[usize], layout: &MapLayout) {
-    assert!(lists.iter().all(|&len| len == layout.shape.c), "{lists:?} values for {} channels", layout.shape.c);
+    assert!(
+        lists.iter().all(|&len| len == layout.shape.c),
+        "{lists:?} values for {} channels",
+        layout.shape.c
+    );
 }
 
 /// `y = a(scale x + shift)`: what a reader sees.
-pub(crate) fn read(isa: Isa, layout: &MapLayout, reading: Reading<'_>, x: &[f32], y: &mut [f32]) {
+pub(crate) fn read(
+    isa: Isa,
+    from: &MapLayout,
+    to: &MapLayout,
+    reading: Reading<'_>,
+    x: &[f32],
+    y: &mut [f32],
+) {
     struct Work<'a>(Lines, Reading<'a>, *const f32, *mut f32);
     impl Kernel for Work<'_> {
         #[inline(always)]
@@ -135,7 +155,7 @@ pub(crate) fn read(isa: Isa, layout: &MapLayout, reading: Reading<'_>, x: &[f32]
                     let place = channel * lines.channel + column * LANES;
                     // SAFETY: `check` has seen that both rows have these channels and columns.
                     unsafe {
-                        let mut value = s.load(x.add(place));
+                        let mut value = s.load(x.add(channel * lines.channel_read + column * LANES));
                         if reading.affine.is_some() {
                             value = s.fma(value, scale, shift);
                         }
@@ -148,11 +168,12 @@ pub(crate) fn read(isa: Isa, layout: &MapLayout, reading: Reading<'_>, x: &[f32]
             }
         }
     }
-    check(&[x.len(), y.len()], layout);
+    check(&[x.len()], from);
+    check(&[y.len()], to);
     if let Some(affine) = reading.affine {
-        check_channels(&[affine.scale.len(), affine.shift.len()], layout);
+        check_channels(&[affine.scale.len(), affine.shift.len()], to);
     }
-    dispatch(isa, Work(Lines::of(layout), reading, x.as_ptr(), y.as_mut_ptr()));
+    dispatch(isa, Work(Lines::between(from, to), reading, x.as_ptr(), y.as_mut_ptr()));
 }
 
 /// `y = a(fresh)`, and where statistics are wanted the sums of `y - centre` and of
@@ -219,7 +240,13 @@ pub(crate) fn finish(
 }
 
 /// `gradient *= a'`, from the output of the activation, and zeros in the margins.
-pub(crate) fn finish_back(isa: Isa, layout: &MapLayout, activation: Option<Activation>, y: &[f32], gradient: &mut [f32]) {
+pub(crate) fn finish_back(
+    isa: Isa,
+    layout: &MapLayout,
+    activation: Option<Activation>,
+    y: &[f32],
+    gradient: &mut [f32],
+) {
     struct Work(Lines, Option<Activation>, *const f32, *mut f32);
     impl Kernel for Work {
         #[inline(always)]
@@ -253,7 +280,7 @@ pub(crate) fn finish_back(isa: Isa, layout: &MapLayout, activation: Option<Activ
 }
 
 /// Two sums a channel, one of sixteen images a lane: `[channel][2][image]`.
-pub(crate) type ChannelSums = [[[f32; LANES]; 2]];
+pub type ChannelSums = [[[f32; LANES]; 2]];
 
 /// Adds `x - centre` and its square to the sums of each channel.
 pub(crate) fn add_moments(isa: Isa, layout: &MapLayout, centre: &[f32], x: &[f32], sums: &mut ChannelSums) {
@@ -279,6 +306,46 @@ pub(crate) fn add_moments(isa: Isa, layout: &MapLayout, centre: &[f32], x: &[f32
     dispatch(isa, Work(Lines::of(layout), centre, x.as_ptr(), sums));
 }
 
+/// Adds a gradient, and it times `x - mean`, to the sums of each channel.
+pub(crate) fn add_products(
+    isa: Isa,
+    layout: &MapLayout,
+    mean: &[f32],
+    (dy, x): (&[f32], &[f32]),
+    sums: &mut ChannelSums,
+) {
+    struct Work<'a>(Lines, Products<'a>, &'a mut ChannelSums);
+    impl Kernel for Work<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            abreast(s, self.0, self.2, &self.1);
+        }
+    }
+    struct Products<'a>(&'a [f32], *const f32, *const f32);
+    impl<S: Simd> Terms<S> for Products<'_> {
+        #[inline(always)]
+        fn at(&self, s: S, channel: usize, place: usize) -> [S::Vector; 2] {
+            // SAFETY: `check` has seen that both rows have these channels and columns.
+            unsafe { [s.load(self.1.add(place)), s.sub(s.load(self.2.add(place)), s.splat(self.0[channel]))] }
+        }
+    }
+    check(&[dy.len(), x.len()], layout);
+    check_channels(&[mean.len(), sums.len()], layout);
+    dispatch(isa, Work(Lines::of(layout), Products(mean, dy.as_ptr(), x.as_ptr()), sums));
+}
+
+/// `y += x`, whole rows with their margins.
+pub(crate) fn add(isa: Isa, x: &[f32], y: &mut [f32]) {
+    struct Work<'a>(&'a [f32], &'a mut [f32]);
+    impl Kernel for Work<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) {
+            self.1.iter_mut().zip(self.0).for_each(|(y, x)| *y += x);
+        }
+    }
+    dispatch(isa, Work(x, y));
+}
+
 /// What is summed at each place. (A trait and no closure, since only a method can
 /// be told to be inlined, and so compiled for the instructions in use.)
 trait Terms<S: Simd> {
@@ -289,12 +356,7 @@ trait Terms<S: Simd> {
 /// Adds, for each channel, `a` and `a * b` to its sums, of what `terms` gives at
 /// each place. Four channels at a time, each in the order of its columns.
 #[inline(always)]
-fn abreast<S: Simd>(
-    s: S,
-    lines: Lines,
-    sums: &mut ChannelSums,
-    terms: &impl Terms<S>,
-) {
+fn abreast<S: Simd>(s: S, lines: Lines, sums: &mut ChannelSums, terms: &impl Terms<S>) {
     let mut channel = 0;
     while channel + ABREAST <= lines.channels {
         some_abreast::<S, ABREAST>(s, lines, sums, channel, terms);
@@ -364,7 +426,10 @@ pub(crate) fn through_norm(
                     unsafe {
                         let (dy, x) = (s.load(dy.add(place)), s.load(x.add(place)));
                         let value = s.fma(a, dy, s.fma(b, x, c));
-                        s.store(dx.add(place), if images < LANES { s.where_positive(is_there, value) } else { value });
+                        s.store(
+                            dx.add(place),
+                            if images < LANES { s.where_positive(is_there, value) } else { value },
+                        );
                     }
                 }
                 // SAFETY: as above.
@@ -393,7 +458,9 @@ pub(crate) struct Undo<'a> {
 }
 
 /// `target = fresh a'(scale x + shift)`, or `+=`, and its sums.
-pub(crate) fn undo(isa: Isa, layout: &MapLayout, undo: Undo<'_>, target: &mut [f32]) {
+///
+/// `from` is the layout of the fresh gradient, `layout` that of all others.
+pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_>, target: &mut [f32]) {
     struct Work<'a>(Lines, Undo<'a>, *mut f32);
     impl Kernel for Work<'_> {
         #[inline(always)]
@@ -412,7 +479,8 @@ pub(crate) fn undo(isa: Isa, layout: &MapLayout, undo: Undo<'_>, target: &mut [f
             let needs_x = ACTIVATION > 0 || sums.is_some();
             let mean = sums.as_ref().map_or(&[][..], |(mean, _)| mean);
             let (x, fresh) = (x.as_ptr(), fresh.as_ptr());
-            let one = One::<ACTIVATION> { reading, x, fresh, adds, target, needs_x, mean };
+            let ahead = (lines.channel_read as isize).wrapping_sub(lines.channel as isize);
+            let one = One::<ACTIVATION> { reading, x, fresh, ahead, adds, target, needs_x, mean };
             if let Some((_, sums)) = sums {
                 abreast(s, lines, sums, &one);
             } else {
@@ -433,6 +501,8 @@ pub(crate) fn undo(isa: Isa, layout: &MapLayout, undo: Undo<'_>, target: &mut [f
         reading: Reading<'a>,
         x: *const f32,
         fresh: *const f32,
+        /// How much further apart channels are in `fresh`.
+        ahead: isize,
         adds: bool,
         target: *mut f32,
         needs_x: bool,
@@ -444,7 +514,7 @@ pub(crate) fn undo(isa: Isa, layout: &MapLayout, undo: Undo<'_>, target: &mut [f
         fn undo<S: Simd>(&self, s: S, channel: usize, place: usize) -> (S::Vector, S::Vector) {
             // SAFETY: `check` has seen that all rows have these channels and columns.
             unsafe {
-                let mut value = s.load(self.fresh.add(place));
+                let mut value = s.load(self.fresh.add(place).offset(channel as isize * self.ahead));
                 let stored = if self.needs_x { s.load(self.x.add(place)) } else { value };
                 if ACTIVATION > 0 {
                     let (scale, shift) = self.reading.scale(channel);
@@ -452,7 +522,11 @@ pub(crate) fn undo(isa: Isa, layout: &MapLayout, undo: Undo<'_>, target: &mut [f
                         Some(_) => s.fma(stored, s.splat(scale), s.splat(shift)),
                         None => stored,
                     };
-                    value = if ACTIVATION == 1 { s.where_positive(seen, value) } else { elu_back(s, seen, value) };
+                    value = if ACTIVATION == 1 {
+                        s.where_positive(seen, value)
+                    } else {
+                        elu_back(s, seen, value)
+                    };
                 }
                 if self.adds {
                     value = s.add(value, s.load(self.target.add(place)));
@@ -475,11 +549,12 @@ pub(crate) fn undo(isa: Isa, layout: &MapLayout, undo: Undo<'_>, target: &mut [f
     if let Some((mean, sums)) = &undo.sums {
         check_channels(&[mean.len(), sums.len()], layout);
     }
-    check(&[target.len(), undo.fresh.len()], layout);
+    check(&[undo.fresh.len()], from);
+    check(&[target.len()], layout);
     if undo.reading.activation.is_some() || undo.sums.is_some() {
         check(&[undo.x.len()], layout);
     }
-    dispatch(isa, Work(Lines::of(layout), undo, target.as_mut_ptr()));
+    dispatch(isa, Work(Lines::between(from, layout), undo, target.as_mut_ptr()));
 }
 
 /// Adds up the lanes and parts of the sums of each of `channels`, in f64 and in their order.

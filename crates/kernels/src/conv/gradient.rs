@@ -7,14 +7,14 @@
 use std::ops::Range;
 
 use super::pass::{Rows, WeightOrder};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
 use crate::{
     geometry::ConvGeometry,
     isa::Isa,
     layout::{LANES, MapLayout},
     simd::{Portable, Simd, sum_lanes, unrolled},
 };
-#[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
 
 /// Bytes of inputs that stay in the second-level cache while all output
 /// gradients go by.
@@ -77,7 +77,10 @@ enum Kind {
 /// # Safety
 /// As of [`TileFn`].
 #[inline(always)]
-unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const ROWS: usize>(s: S, t: &Tile) {
+unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const ROWS: usize>(
+    s: S,
+    t: &Tile,
+) {
     // SAFETY: the caller vouches for all memory.
     unsafe {
         let mut sums = [[[[s.splat(0.0); TAPS]; O]; I]; ROWS];
@@ -203,7 +206,13 @@ pub(crate) struct WeightGradient {
 }
 
 impl WeightGradient {
-    pub(crate) fn new(isa: Isa, geometry: ConvGeometry, order: WeightOrder, input: MapLayout, output: MapLayout) -> Self {
+    pub(crate) fn new(
+        isa: Isa,
+        geometry: ConvGeometry,
+        order: WeightOrder,
+        input: MapLayout,
+        output: MapLayout,
+    ) -> Self {
         Self { geometry, order, input, output, isa }
     }
 
@@ -235,7 +244,12 @@ impl WeightGradient {
                             kind,
                             inputs: inputs_of_tile.clone(),
                             outputs: outputs.clone(),
-                            first: first + self.place(from.len(), inputs_of_tile.start - from.start, outputs.start - to.start),
+                            first: first
+                                + self.place(
+                                    from.len(),
+                                    inputs_of_tile.start - from.start,
+                                    outputs.start - to.start,
+                                ),
                             group_inputs: from.len(),
                         };
                         // SAFETY: the caller's promise.
@@ -318,7 +332,8 @@ impl WeightGradient {
         }
         // Rows at the edges of the map lack a kernel row, and go by one by one.
         let valid: [Range<usize>; 3] = std::array::from_fn(|ky| self.rows_of(ky, rows));
-        let inner = valid.iter().map(|rows| rows.start).max().unwrap_or(0)..valid.iter().map(|rows| rows.end).min().unwrap_or(0);
+        let inner = valid.iter().map(|rows| rows.start).max().unwrap_or(0)
+            ..valid.iter().map(|rows| rows.end).min().unwrap_or(0);
         let inner = inner.start..inner.end.max(inner.start);
         let part = |is_first: bool, is_last: bool| Sums {
             vectors: sums.vectors,
@@ -333,7 +348,13 @@ impl WeightGradient {
         }
         run(Kind::Nine, 0, 0, inner.clone(), part(false, false));
         for (ky, valid) in valid.iter().enumerate() {
-            run(Kind::Three, ky, 0, inner.end.max(inner.start.min(valid.end)).max(valid.start)..valid.end, part(false, true));
+            run(
+                Kind::Three,
+                ky,
+                0,
+                inner.end.max(inner.start.min(valid.end)).max(valid.start)..valid.end,
+                part(false, true),
+            );
         }
     }
 

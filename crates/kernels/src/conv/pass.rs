@@ -143,19 +143,25 @@ impl Pass {
         to: MapLayout,
     ) -> Self {
         let o = geometry.options();
-        let mut pass = Self { geometry, order, direction, from, to, phases: Vec::new(), block: 1, weights: Vec::new() };
+        let mut pass =
+            Self { geometry, order, direction, from, to, phases: Vec::new(), block: 1, weights: Vec::new() };
         match direction {
-            Direction::Forward => pass.push_phase(isa, Phase {
-                first: 0,
-                step: 1,
-                taps: (0..o.kernel_w).collect(),
-                base: -(o.padding.left as isize),
-                tap: o.dilation,
-                column: o.stride,
-                columns: Vec::new(),
-                channels: Vec::new(),
-            }),
-            Direction::Back => (0..o.stride.min(to.shape.w)).for_each(|first| pass.push_back_phase(isa, first)),
+            Direction::Forward => pass.push_phase(
+                isa,
+                Phase {
+                    first: 0,
+                    step: 1,
+                    taps: (0..o.kernel_w).collect(),
+                    base: -(o.padding.left as isize),
+                    tap: o.dilation,
+                    column: o.stride,
+                    columns: Vec::new(),
+                    channels: Vec::new(),
+                },
+            ),
+            Direction::Back => {
+                (0..o.stride.min(to.shape.w)).for_each(|first| pass.push_back_phase(isa, first))
+            }
         }
         pass.block = pass.block();
         pass
@@ -170,16 +176,19 @@ impl Pass {
         let at = |kx: usize| position(kx) / o.stride as isize;
         let base = taps.first().map_or(0, |&kx| at(kx));
         let tap = taps.get(1).map_or(0, |&kx| (at(kx) - base) as usize);
-        self.push_phase(isa, Phase {
-            first,
-            step: o.stride,
-            taps,
-            base,
-            tap,
-            column: 1,
-            columns: Vec::new(),
-            channels: Vec::new(),
-        });
+        self.push_phase(
+            isa,
+            Phase {
+                first,
+                step: o.stride,
+                taps,
+                base,
+                tap,
+                column: 1,
+                columns: Vec::new(),
+                channels: Vec::new(),
+            },
+        );
     }
 
     fn push_phase(&mut self, isa: Isa, mut phase: Phase) {
@@ -199,7 +208,15 @@ impl Pass {
                 (true, true) => Kind::EachSliding,
             };
             let (output, count, input, inputs) = (outputs.start, outputs.len(), inputs.start, inputs.len());
-            phase.channels.push(Channels { output, count, input, inputs, kind, weights: 0, tiles: Vec::new() });
+            phase.channels.push(Channels {
+                output,
+                count,
+                input,
+                inputs,
+                kind,
+                weights: 0,
+                tiles: Vec::new(),
+            });
         }
         let (columns, channels) = extents(isa, &phase, width);
         phase.columns = pieces(width, columns);
@@ -229,7 +246,8 @@ impl Pass {
         let o = self.geometry.options();
         let of = |phase: &Phase| {
             let columns = phase.columns.iter().map(Range::len).max().unwrap_or(1);
-            (columns.saturating_sub(1) * phase.column + phase.taps.len().saturating_sub(1) * phase.tap + 1) * o.kernel_h
+            (columns.saturating_sub(1) * phase.column + phase.taps.len().saturating_sub(1) * phase.tap + 1)
+                * o.kernel_h
         };
         let inputs = self.phases.iter().map(of).max().unwrap_or(1);
         (CACHED_INPUTS / (inputs * LANES * size_of::<f32>())).max(1)
@@ -242,7 +260,10 @@ impl Pass {
         let mut start = 0;
         for group in 0..o.groups {
             starts.push(start);
-            start += self.geometry.group_inputs(group).len() * self.geometry.group_outputs(group).len() * o.kernel_h * o.kernel_w;
+            start += self.geometry.group_inputs(group).len()
+                * self.geometry.group_outputs(group).len()
+                * o.kernel_h
+                * o.kernel_w;
         }
         let group_of = {
             let mut of = vec![0; self.to.shape.c];
@@ -262,14 +283,17 @@ impl Pass {
                             for q in 0..tile.count {
                                 let output = tile.output + q;
                                 let group = group_of[output];
-                                let (ins, outs) = (geometry.group_inputs(group), geometry.group_outputs(group));
+                                let (ins, outs) =
+                                    (geometry.group_inputs(group), geometry.group_outputs(group));
                                 let (i, j) = match direction {
                                     Direction::Forward => (input, output - outs.start),
                                     Direction::Back => (output - ins.start, input),
                                 };
                                 let tap = ky * o.kernel_w + kx;
                                 let index = match order {
-                                    WeightOrder::ChannelFirst => (j * ins.len() + i) * o.kernel_h * o.kernel_w + tap,
+                                    WeightOrder::ChannelFirst => {
+                                        (j * ins.len() + i) * o.kernel_h * o.kernel_w + tap
+                                    }
                                     WeightOrder::ChannelLast => {
                                         j * ins.len() * o.kernel_h * o.kernel_w + tap * ins.len() + i
                                     }
@@ -438,15 +462,17 @@ fn extents(isa: Isa, phase: &Phase, width: usize) -> (usize, usize) {
         let columns: Vec<usize> = every(width, p).collect();
         phase.channels.iter().all(|run| {
             tile::fits(isa, run.kind, p, q.min(run.count))
-                &&
-                every(run.count, q).all(|q| columns.iter().all(|&p| tile::find(isa, run.kind, p, q).is_some()))
+                && every(run.count, q)
+                    .all(|q| columns.iter().all(|&p| tile::find(isa, run.kind, p, q).is_some()))
         })
     };
     let cost = |&(p, q): &(usize, usize)| {
         let of = |run: &Channels| -> usize {
             let columns = pieces(width, p);
             let of = |(p, q): (usize, usize)| tile_cost(run.kind, p, q, run.inputs, phase.taps.len());
-            let tiles = pieces(run.count, q).into_iter().flat_map(|q| columns.iter().map(move |p| (p.len(), q.len())));
+            let tiles = pieces(run.count, q)
+                .into_iter()
+                .flat_map(|q| columns.iter().map(move |p| (p.len(), q.len())));
             tiles.map(of).sum()
         };
         phase.channels.iter().map(of).sum::<usize>()

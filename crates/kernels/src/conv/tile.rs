@@ -4,13 +4,13 @@
 //! Every output is one sum in one order (input channel, kernel row, kernel
 //! column), whatever the tile, so the choice of tiles changes no bit.
 
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
 use crate::{
     isa::Isa,
     layout::LANES,
     simd::{Portable, Simd, unrolled},
 };
-#[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
 
 /// The most columns of a tile.
 pub(super) const MOST_COLUMNS: usize = 14;
@@ -99,7 +99,10 @@ pub(super) const fn fits(isa: Isa, kind: Kind, columns: usize, channels: usize) 
 /// # Safety
 /// As of [`TileFn`].
 #[inline(always)]
-unsafe fn tile<S: Simd, const P: usize, const Q: usize, const SLIDING: bool, const EACH: bool>(s: S, t: &Tile<'_>) {
+unsafe fn tile<S: Simd, const P: usize, const Q: usize, const SLIDING: bool, const EACH: bool>(
+    s: S,
+    t: &Tile<'_>,
+) {
     // SAFETY: the caller vouches for all memory.
     unsafe {
         let mut sums = [[s.splat(0.0); P]; Q];
@@ -108,10 +111,12 @@ unsafe fn tile<S: Simd, const P: usize, const Q: usize, const SLIDING: bool, con
             Start::Bias(bias) => {
                 unrolled!(J in [0 1 2 3 4 5 6 7] below Q => { sums[J] = [s.splat(*bias.add(J)); P]; });
             }
-            Start::Output => { unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
-                let output = t.output.add(J * t.output_channel);
-                unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => { sums[J][I] = s.load(output.add(I * t.output_column)); });
-            }); }
+            Start::Output => {
+                unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
+                    let output = t.output.add(J * t.output_channel);
+                    unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => { sums[J][I] = s.load(output.add(I * t.output_column)); });
+                });
+            }
         }
         for channel in 0..t.channels {
             let weights = t.weights.add(channel * t.weights_of_channel);

@@ -79,7 +79,8 @@ impl Convs {
             }
         }
         let channels = self.output().shape.c;
-        let mut bias_sums = vec![[[0.0; LANES]; 2]; if bias.is_some() { self.sums(self.output(), images) } else { 0 }];
+        let mut bias_sums =
+            vec![[[0.0; LANES]; 2]; if bias.is_some() { self.sums(self.output(), images) } else { 0 }];
         let (parts, count) = (self.parts(images), self.weight_count());
         scratch.with(parts.len() * count, |partial| {
             let shared = SharedMaps {
@@ -91,14 +92,18 @@ impl Convs {
                 bias_sums: bias.is_some().then(|| Shared(bias_sums.as_mut_ptr().cast())),
                 adds: input.as_ref().is_some_and(|input| input.adds),
                 mean: input.as_ref().and_then(|input| input.sums.as_ref().map(|(mean, _)| *mean)),
-                sums: input.as_mut().and_then(|input| input.sums.as_mut()).map(|(_, sums)| Shared(sums.as_mut_ptr().cast())),
+                sums: input
+                    .as_mut()
+                    .and_then(|input| input.sums.as_mut())
+                    .map(|(_, sums)| Shared(sums.as_mut_ptr().cast())),
                 target: input.as_mut().map(|input| Shared(input.target.as_mut_ptr())),
                 images,
                 reading,
             };
             parts.par_iter().zip(partial.par_chunks_mut(count)).for_each(|(part, partial)| {
                 scratch.with(self.backward_scratch(), |scratch| {
-                    Task { convs: self, maps: &shared, part, band: &self.bands[part.band] }.run(partial, scratch);
+                    Task { convs: self, maps: &shared, part, band: &self.bands[part.band] }
+                        .run(partial, scratch);
                 });
             });
             let mut first = 0;
@@ -117,8 +122,9 @@ impl Convs {
             self.bands.iter().map(|band| rows(&band.schedule, map)).max().unwrap_or(0)
         };
         let ring = |map: usize, rows: usize| self.layouts[map].start() + rows * self.layouts[map].row();
-        let gradients: usize =
-            (1..=self.convs.len()).map(|map| ring(map, most(|schedule, map| schedule.gradient_rows[map], map))).sum();
+        let gradients: usize = (1..=self.convs.len())
+            .map(|map| ring(map, most(|schedule, map| schedule.gradient_rows[map], map)))
+            .sum();
         let inputs = ring(0, most(|schedule, _| schedule.input_rows, 0));
         // And one row of the input's gradient.
         gradients + inputs + ring(0, 1) + self.weight_count() * LANES
@@ -182,7 +188,8 @@ impl Task<'_> {
         let (vectors, mut scratch) = scratch.split_at_mut(convs.weight_count() * LANES);
         let mut ring = |map: usize, rows: usize| {
             let layout = &convs.layouts[map];
-            let (ring, rest) = std::mem::take(&mut scratch).split_at_mut(layout.start() + rows * layout.row());
+            let (ring, rest) =
+                std::mem::take(&mut scratch).split_at_mut(layout.start() + rows * layout.row());
             scratch = rest;
             ring
         };
@@ -219,7 +226,8 @@ impl Task<'_> {
             }
             for block in &schedule.blocks {
                 let sums = |conv: usize| {
-                    let first: usize = convs.convs[..conv].iter().map(|conv| conv.spec.geometry.weight_count()).sum();
+                    let first: usize =
+                        convs.convs[..conv].iter().map(|conv| conv.spec.geometry.weight_count()).sum();
                     Sums {
                         vectors: vectors[first * LANES..].as_ptr().cast_mut(),
                         is_first: call == 0,
@@ -242,7 +250,14 @@ impl Task<'_> {
             let images = Convs::images_of(group.index, maps.images);
             for row in block.gradients[last].clone() {
                 let [dy, y] = [from, y].map(|rows| row_of(rows, row, layout.row()));
-                rows::through_norm(convs.isa, layout, through, (dy, y), images, row_mut(group.gradients[last], row, layout.row()));
+                rows::through_norm(
+                    convs.isa,
+                    layout,
+                    through,
+                    (dy, y),
+                    images,
+                    row_mut(group.gradients[last], row, layout.row()),
+                );
             }
         }
         if let Some(bias_sums) = maps.bias_sums {
@@ -265,11 +280,20 @@ impl Task<'_> {
             let layout = &convs.layouts[0];
             for row in block.inputs.clone() {
                 let x = row_of(group.x, row, layout.row());
-                rows::read(convs.isa, layout, maps.reading, x, row_mut(group.inputs, row, layout.row()));
+                rows::read(
+                    convs.isa,
+                    layout,
+                    layout,
+                    maps.reading,
+                    x,
+                    row_mut(group.inputs, row, layout.row()),
+                );
             }
         }
         // SAFETY: the schedule has made the rows that these read.
-        unsafe { convs.convs[0].gradient.rows(block.weights[0].clone(), group.inputs, group.gradients[1], sums[0]) };
+        unsafe {
+            convs.convs[0].gradient.rows(block.weights[0].clone(), group.inputs, group.gradients[1], sums[0])
+        };
         if maps.target.is_some() {
             self.input_gradient(block.gradients[0].clone(), group);
         }
@@ -300,7 +324,7 @@ impl Task<'_> {
                 adds: maps.adds,
                 sums: maps.mean.zip(sums.as_deref_mut()),
             };
-            rows::undo(convs.isa, layout, undo, target);
+            rows::undo(convs.isa, layout, layout, undo, target);
         }
     }
 

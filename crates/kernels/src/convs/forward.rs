@@ -50,7 +50,11 @@ impl Convs {
             assert_eq!((centre.len(), sums.len()), (channels, self.sums(self.output(), images)));
             sums.fill([[0.0; LANES]; 2]);
         }
-        let maps = [Shared(x.as_ptr().cast_mut()), middle.map_or(Shared(std::ptr::null_mut()), |map| Shared(map.as_mut_ptr())), Shared(y.as_mut_ptr())];
+        let maps = [
+            Shared(x.as_ptr().cast_mut()),
+            middle.map_or(Shared(std::ptr::null_mut()), |map| Shared(map.as_mut_ptr())),
+            Shared(y.as_mut_ptr()),
+        ];
         let centre = moments.as_ref().map(|(centre, _)| *centre);
         let sums = moments.map(|(_, sums)| Shared(sums.as_mut_ptr().cast()));
         self.parts(images).into_par_iter().for_each(|part| {
@@ -62,7 +66,8 @@ impl Convs {
                         let sums = unsafe { sums.slice((group * self.bands.len() + part.band) * len, len) };
                         sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0
                     });
-                    let task = Task { convs: self, reading, biases, maps, group, band: &self.bands[part.band] };
+                    let task =
+                        Task { convs: self, reading, biases, maps, group, band: &self.bands[part.band] };
                     task.run(&part, centre.zip(sums), scratch);
                 }
             });
@@ -113,8 +118,10 @@ impl Task<'_> {
     fn run(&self, part: &Part, mut moments: Option<(&[f32], &mut [[[f32; LANES]; 2]])>, scratch: &mut [f32]) {
         let convs = self.convs;
         let last = convs.convs.len();
-        let (ring, rest) = scratch.split_at_mut(convs.layouts[0].start() + convs.input_ring() * convs.layouts[0].row());
-        let (halo, fresh) = rest.split_at_mut(convs.layouts[1].start() + convs.halo() * convs.layouts[1].row());
+        let (ring, rest) =
+            scratch.split_at_mut(convs.layouts[0].start() + convs.input_ring() * convs.layouts[0].row());
+        let (halo, fresh) =
+            rest.split_at_mut(convs.layouts[1].start() + convs.halo() * convs.layouts[1].row());
         let x = map_rows(self.maps[0], &convs.layouts[0], self.group);
         let mut input = Input { x, task: self, rows: x, done: 0 };
         if !self.reading.is_plain() {
@@ -127,7 +134,11 @@ impl Task<'_> {
             let layout = &convs.layouts[1];
             let own = &self.band.rows[1];
             let rows = map_rows(self.maps[1], layout, self.group);
-            let rows = if convs.bands.len() == 1 { rows } else { rows.within(own.clone(), ring_rows(halo, layout, convs.halo())) };
+            let rows = if convs.bands.len() == 1 {
+                rows
+            } else {
+                rows.within(own.clone(), ring_rows(halo, layout, convs.halo()))
+            };
             Middle { rows, done: convs.convs[1].forward.reads(self.band.rows[2].clone()).start }
         });
         if part.band == 0 {
@@ -214,9 +225,12 @@ impl Input<'_> {
         for row in self.done..end {
             // SAFETY: the map holds the row, and the ring belongs to the task.
             let (x, seen) = unsafe {
-                (std::slice::from_raw_parts(self.x.at(row), layout.row()), std::slice::from_raw_parts_mut(self.rows.at(row), layout.row()))
+                (
+                    std::slice::from_raw_parts(self.x.at(row), layout.row()),
+                    std::slice::from_raw_parts_mut(self.rows.at(row), layout.row()),
+                )
             };
-            rows::read(self.task.convs.isa, layout, self.task.reading, x, seen);
+            rows::read(self.task.convs.isa, layout, layout, self.task.reading, x, seen);
         }
         self.done = self.done.max(end);
     }

@@ -29,7 +29,11 @@ impl Case {
             margins[index] = input.max(margins[index]);
             margins[index + 1] = output;
         }
-        let shapes = self.specs.iter().map(|spec| spec.geometry.input()).chain([self.specs[self.specs.len() - 1].geometry.output()]);
+        let shapes = self
+            .specs
+            .iter()
+            .map(|spec| spec.geometry.input())
+            .chain([self.specs[self.specs.len() - 1].geometry.output()]);
         shapes.zip(margins).map(|(shape, margin)| MapLayout::new(shape, margin.max(1))).collect()
     }
 }
@@ -62,7 +66,12 @@ fn inputs(case: &Case) -> Inputs {
     let of = |seed: u64, len: usize| values(case.seed * 31 + seed, len);
     Inputs {
         x: of(1, case.images * first.len()),
-        weights: case.specs.iter().zip(2..).map(|(spec, seed)| of(seed, spec.geometry.weight_count())).collect(),
+        weights: case
+            .specs
+            .iter()
+            .zip(2..)
+            .map(|(spec, seed)| of(seed, spec.geometry.weight_count()))
+            .collect(),
         bias: of(4, last.c),
         dy: of(5, case.images * last.len()),
         before: of(6, case.images * first.len()),
@@ -87,7 +96,8 @@ fn run(case: &Case, isa: Isa) -> Results {
     };
     // What lies in lanes without an image is never to be seen.
     let x = to_map(&layouts[0], images, &inputs.x, 3.5);
-    let (mut middle, mut y) = (vec![7.0; layouts[last - 1].len(images)], vec![7.0; layouts[last].len(images)]);
+    let (mut middle, mut y) =
+        (vec![7.0; layouts[last - 1].len(images)], vec![7.0; layouts[last].len(images)]);
     let mut sums = vec![[[1.0; LANES]; 2]; convs.sums(&layouts[last], images)];
     convs.forward(
         Forward {
@@ -149,11 +159,21 @@ fn check(case: &Case) {
 fn check_against_reference(case: &Case, found: &Results) {
     let inputs = inputs(case);
     let channels = case.specs[0].geometry.input().c;
-    let seen: Vec<(f64, f64)> = inputs.x.iter().enumerate().map(|(i, &x)| {
-        let (scale, shift) = if case.reads.0 { (inputs.scale[i % channels], inputs.shift[i % channels]) } else { (1.0, 0.0) };
-        let (value, slope) = reference::activate(case.reads.1, f64::from(x) * f64::from(scale) + f64::from(shift));
-        (value, slope)
-    }).collect();
+    let seen: Vec<(f64, f64)> = inputs
+        .x
+        .iter()
+        .enumerate()
+        .map(|(i, &x)| {
+            let (scale, shift) = if case.reads.0 {
+                (inputs.scale[i % channels], inputs.shift[i % channels])
+            } else {
+                (1.0, 0.0)
+            };
+            let (value, slope) =
+                reference::activate(case.reads.1, f64::from(x) * f64::from(scale) + f64::from(shift));
+            (value, slope)
+        })
+        .collect();
     let mut maps = vec![seen.iter().map(|seen| seen.0).collect::<Vec<f64>>()];
     let mut slopes: Vec<Vec<f64>> = Vec::new();
     for (spec, weights) in case.specs.iter().zip(&inputs.weights) {
@@ -170,39 +190,63 @@ fn check_against_reference(case: &Case, found: &Results) {
     assert_close("y", &found.y, y, size(y), 1e-5);
     let out_c = inputs.bias.len();
     for (channel, found) in found.moments.iter().enumerate() {
-        let own: Vec<f64> = y.iter().skip(channel).step_by(out_c).map(|y| y - f64::from(inputs.centre[channel])).collect();
+        let own: Vec<f64> =
+            y.iter().skip(channel).step_by(out_c).map(|y| y - f64::from(inputs.centre[channel])).collect();
         let exact = [own.iter().sum::<f64>(), own.iter().map(|y| y * y).sum()];
         let scale = own.iter().map(|y| y.abs().max(y * y)).sum::<f64>().max(1.0);
-        assert!(found.iter().zip(exact).all(|(found, exact)| (found - exact).abs() < 1e-4 * scale), "moments {found:?}, should be {exact:?}");
+        assert!(
+            found.iter().zip(exact).all(|(found, exact)| (found - exact).abs() < 1e-4 * scale),
+            "moments {found:?}, should be {exact:?}"
+        );
     }
 
-    let mut gradient: Vec<f64> = inputs.dy.iter().enumerate().map(|(i, &dy)| {
-        let (dy, c) = (f64::from(dy), i % out_c);
-        let [a, b, shift] = [&inputs.through.a, &inputs.through.b, &inputs.through.c].map(|values| f64::from(values[c]));
-        if case.through { a * dy + b * y[i] + shift } else { dy }
-    }).collect();
+    let mut gradient: Vec<f64> = inputs
+        .dy
+        .iter()
+        .enumerate()
+        .map(|(i, &dy)| {
+            let (dy, c) = (f64::from(dy), i % out_c);
+            let [a, b, shift] =
+                [&inputs.through.a, &inputs.through.b, &inputs.through.c].map(|values| f64::from(values[c]));
+            if case.through { a * dy + b * y[i] + shift } else { dy }
+        })
+        .collect();
     let bias: Vec<f64> = (0..out_c).map(|c| gradient.iter().skip(c).step_by(out_c).sum()).collect();
     assert_close("bias", &found.bias, &bias, size(&gradient) * (gradient.len() / out_c) as f64, 1e-5);
     for (index, spec) in case.specs.iter().enumerate().rev() {
         let weights = double(&inputs.weights[index]);
         let (mut dx, dw) = reference::backward(&spec.geometry, spec.order, &maps[index], &weights, &gradient);
         let terms = (case.images * spec.geometry.output().pixels()) as f64;
-        assert_close("weights", &found.weights[index], &dw, size(&maps[index]) * size(&gradient) * terms.sqrt().max(1.0), 1e-4);
+        assert_close(
+            "weights",
+            &found.weights[index],
+            &dw,
+            size(&maps[index]) * size(&gradient) * terms.sqrt().max(1.0),
+            1e-4,
+        );
         if index > 0 {
             dx.iter_mut().zip(&slopes[index - 1]).for_each(|(dx, slope)| *dx *= slope);
         }
         gradient = dx;
     }
     if case.has_input_gradient {
-        let dx: Vec<f64> = gradient.iter().zip(&seen).zip(&inputs.before).map(|((dx, seen), &before)| {
-            dx * seen.1 + if case.adds { f64::from(before) } else { 0.0 }
-        }).collect();
+        let dx: Vec<f64> = gradient
+            .iter()
+            .zip(&seen)
+            .zip(&inputs.before)
+            .map(|((dx, seen), &before)| dx * seen.1 + if case.adds { f64::from(before) } else { 0.0 })
+            .collect();
         assert_close("dx", &found.dx, &dx, size(&gradient), 2e-5);
         for (channel, found) in found.sums.iter().enumerate() {
             let own = dx.iter().zip(&inputs.x).skip(channel).step_by(channels);
-            let exact = own.fold([0.0, 0.0], |sums: [f64; 2], (dx, &x)| [sums[0] + dx, sums[1] + dx * f64::from(x - inputs.shift[channel])]);
+            let exact = own.fold([0.0, 0.0], |sums: [f64; 2], (dx, &x)| {
+                [sums[0] + dx, sums[1] + dx * f64::from(x - inputs.shift[channel])]
+            });
             let scale = size(&dx) * (dx.len() / channels) as f64;
-            assert!(found.iter().zip(exact).all(|(found, exact)| (found - exact).abs() < 1e-5 * scale), "sums {found:?}, should be {exact:?}");
+            assert!(
+                found.iter().zip(exact).all(|(found, exact)| (found - exact).abs() < 1e-5 * scale),
+                "sums {found:?}, should be {exact:?}"
+            );
         }
     }
 }
@@ -212,18 +256,38 @@ fn activation() -> impl Strategy<Value = Option<Activation>> {
 }
 
 fn conv(input: MapShape) -> impl Strategy<Value = ConvSpec> {
-    let kernel = prop_oneof![Just((3, 3)), Just((1, 1)), Just((1, 3)), Just((3, 1)), Just((5, 5)), Just((2, 2)), Just((7, 1))];
+    let kernel = prop_oneof![
+        Just((3, 3)),
+        Just((1, 1)),
+        Just((1, 3)),
+        Just((3, 1)),
+        Just((5, 5)),
+        Just((2, 2)),
+        Just((7, 1))
+    ];
     let numbers = (kernel, 1_usize..=3, 1_usize..=2, 1_usize..=9, 1_usize..=9);
     let order = prop_oneof![4 => Just(WeightOrder::ChannelFirst), 1 => Just(WeightOrder::ChannelLast)];
     (numbers, prop::array::uniform4(0_usize..=3), order, activation()).prop_filter_map(
         "a geometry",
-        move |(((kernel_h, kernel_w), stride, dilation, out_c, groups), [top, bottom, left, right], order, activation)| {
+        move |(
+            ((kernel_h, kernel_w), stride, dilation, out_c, groups),
+            [top, bottom, left, right],
+            order,
+            activation,
+        )| {
             let padding = if (kernel_h, kernel_w, dilation) == (3, 3, 1) && top > 1 {
                 Padding::symmetric(1)
             } else {
                 Padding { top, bottom, left, right }
             };
-            let options = ConvOptions { kernel_h, kernel_w, stride, dilation, padding, groups: groups.min(out_c).min(input.c) };
+            let options = ConvOptions {
+                kernel_h,
+                kernel_w,
+                stride,
+                dilation,
+                padding,
+                groups: groups.min(out_c).min(input.c),
+            };
             let geometry = ConvGeometry::new(input, out_c, options).ok()?;
             Some(ConvSpec { geometry, order, activation })
         },
@@ -236,17 +300,20 @@ fn specs() -> impl Strategy<Value = Vec<ConvSpec>> {
         let last = ConvSpec { activation: None, ..first };
         prop_oneof![
             Just(vec![last]),
-            conv(first.geometry.output()).prop_map(move |second| vec![first, ConvSpec { activation: None, ..second }]),
+            conv(first.geometry.output())
+                .prop_map(move |second| vec![first, ConvSpec { activation: None, ..second }]),
         ]
     })
 }
 
 fn case() -> impl Strategy<Value = Case> {
     let flags = (any::<bool>(), activation(), any::<bool>(), any::<bool>(), any::<bool>());
-    (specs(), 1_usize..=49, flags, 0_u64..1 << 40).prop_map(|(specs, images, (reads, activation, through, adds, has_input_gradient), seed)| {
-        let reads = (reads, activation);
-        Case { specs, images, reads, through, adds, has_input_gradient, seed }
-    })
+    (specs(), 1_usize..=49, flags, 0_u64..1 << 40).prop_map(
+        |(specs, images, (reads, activation, through, adds, has_input_gradient), seed)| {
+            let reads = (reads, activation);
+            Case { specs, images, reads, through, adds, has_input_gradient, seed }
+        },
+    )
 }
 
 proptest! {
@@ -271,7 +338,15 @@ fn modules_of_any_number_of_segments() {
         let mut specs = vec![spec(ConvOptions::pointwise()), spec(ConvOptions::spatial(3, segments))];
         for _ in 0..2 {
             let reads = (true, Some(Activation::Relu));
-            check(&Case { specs: specs.clone(), images: 21, reads, through: true, adds: true, has_input_gradient: true, seed: 3 });
+            check(&Case {
+                specs: specs.clone(),
+                images: 21,
+                reads,
+                through: true,
+                adds: true,
+                has_input_gradient: true,
+                seed: 3,
+            });
             specs.reverse();
         }
     }
@@ -280,7 +355,11 @@ fn modules_of_any_number_of_segments() {
 /// Maps that are cut into bands of rows, and weights too many to be summed row by row.
 #[test]
 fn bands_and_wide_layers() {
-    let cases = [(MapShape::new(40, 34, 64), 4, 64), (MapShape::new(37, 40, 48), 48, 48), (MapShape::new(5, 3, 150), 1, 80)];
+    let cases = [
+        (MapShape::new(40, 34, 64), 4, 64),
+        (MapShape::new(37, 40, 48), 48, 48),
+        (MapShape::new(5, 3, 150), 1, 80),
+    ];
     for (map, segments, out_c) in cases {
         let spatial = ConvGeometry::new(map, map.c, ConvOptions::spatial(3, segments)).unwrap();
         let pointwise = ConvGeometry::new(map, out_c, ConvOptions::pointwise()).unwrap();
