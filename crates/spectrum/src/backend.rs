@@ -180,6 +180,19 @@ pub enum Rule {
     },
 }
 
+impl Update {
+    /// Values that are kept for each trained one: itself, its gradient, what the
+    /// rule remembers, and its average.
+    pub const fn copies(&self) -> usize {
+        let remembered = match self.rule {
+            Rule::Sgd { momentum: 0.0, .. } => 0,
+            Rule::Sgd { .. } => 1,
+            Rule::RmspropTensorflow { .. } | Rule::RmspropPytorch { .. } | Rule::Adam { .. } => 2,
+        };
+        2 + remembered + self.average_share.is_some() as usize
+    }
+}
+
 /// Why something was not executed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutionError {

@@ -2,7 +2,6 @@
 
 use crate::graph::{Graph, Node, NodeId, Op, ParameterId};
 use crate::segments::level;
-use decouple_kernels::{conv::gradient_scratch, numerics::Winograd};
 use serde::{Deserialize, Serialize};
 
 /// Cost of a layer or a network.
@@ -40,10 +39,6 @@ impl std::iter::Sum for Cost {
     }
 }
 
-/// Copies of each trained value that a training holds: value, gradient, two
-/// optimiser slots (the most that any optimiser here has), weight average.
-const COPIES_IN_TRAINING: u64 = 5;
-
 impl Graph {
     /// Cost of the whole network: the sum over its nodes.
     pub fn cost(&self) -> Cost {
@@ -64,34 +59,6 @@ impl Graph {
         if layers.is_empty() { 0.0 } else { sum / layers.len() as f64 }
     }
 
-    /// Estimated peak bytes of one training step on `batch` images.
-    ///
-    /// The model: all values are f32. A node's output stays until the last
-    /// backward step that reads it. Convolution, dense layer, batch norm and
-    /// max pool read their input, an activation its own output, dropout its
-    /// mask (as large as its output); add, concatenation and means read
-    /// nothing. The gradient of an output lives from the first backward step
-    /// that adds to it until its own node's. To the peak of these two come the
-    /// batch itself, five copies of every trained value, the running statistics,
-    /// and the largest scratch that a gradient of weights is summed in. Left out:
-    /// other scratch of the kernels, a copy while an input is still in use, and
-    /// the allocator's slack.
-    pub fn training_bytes(&self, batch: usize) -> u64 {
-        let cost = self.cost();
-        let stored = cost.parameters * COPIES_IN_TRAINING + cost.statistics + self.scratch(batch);
-        let values = self.peak_training_values() + self.input().len() as u64;
-        size_of::<f32>() as u64 * (stored + values * batch as u64)
-    }
-
-    /// Values of the largest scratch of a convolution's gradient.
-    fn scratch(&self, batch: usize) -> u64 {
-        let of = |node: &Node| match &node.op {
-            Op::Conv { geometry, .. } => gradient_scratch(geometry, batch, Winograd::default()) as u64,
-            _ => 0,
-        };
-        self.nodes.iter().map(of).max().unwrap_or(0)
-    }
-
     fn cost_of(&self, node: &Node) -> Cost {
         let mut cost = Cost::default();
         for id in node.op.parameters() {
@@ -108,46 +75,6 @@ impl Graph {
         cost.activations = node.output.len() as u64;
         cost
     }
-
-    /// Most values that outputs kept for backward and gradients of outputs
-    /// hold at once for one image, the image itself left out.
-    fn peak_training_values(&self) -> u64 {
-        let len = |node: usize| self.nodes[node].output.len() as u64;
-        let released_at = self.last_readers();
-        let mut alive: u64 = (1..self.nodes.len()).filter(|&node| released_at[node].is_some()).map(len).sum();
-        let mut has_gradient = vec![false; self.nodes.len()];
-        let mut peak = alive;
-        for (index, node) in self.nodes.iter().enumerate().skip(1).rev() {
-            // Gradients of the node's inputs, and of the logits to begin with.
-            let inputs = node.inputs.iter().map(|id| id.0).filter(|&input| input != 0);
-            for made in inputs.chain([index]) {
-                if !std::mem::replace(&mut has_gradient[made], true) {
-                    alive += len(made);
-                }
-            }
-            peak = peak.max(alive);
-            alive -= len(index);
-            let released = (1..=index).filter(|&output| released_at[output] == Some(index));
-            alive -= released.map(len).sum::<u64>();
-        }
-        peak
-    }
-
-    /// For each node, the node whose backward step is the last that reads its
-    /// output, if any does. Backward runs from the last node to the first.
-    fn last_readers(&self) -> Vec<Option<usize>> {
-        let mut readers = vec![None; self.nodes.len()];
-        for (index, node) in self.nodes.iter().enumerate().rev() {
-            match node.op {
-                Op::Conv { .. } | Op::BatchNorm { .. } | Op::Linear { .. } | Op::MaxPool(_) => {
-                    readers[node.inputs[0].0] = Some(index);
-                }
-                Op::Activation(_) | Op::Dropout { .. } => readers[index] = Some(index),
-                Op::Input | Op::MeanPool { .. } | Op::GlobalMeanPool | Op::Add | Op::Concat => {}
-            }
-        }
-        readers
-    }
 }
 
 impl Op {
@@ -162,43 +89,5 @@ impl Op {
             }
             _ => Vec::new(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::builder::{BatchNormOptions, GraphBuilder};
-    use crate::error::SpecError;
-    use crate::graph::{Activation, Graph};
-    use decouple_kernels::geometry::{ConvOptions, MapShape};
-
-    /// A 2x2 image of one channel, a residual block of three channels, logits.
-    fn block() -> Result<Graph, SpecError> {
-        let mut b = GraphBuilder::new(MapShape::new(2, 2, 1))?;
-        let options = BatchNormOptions { epsilon: 1e-3, momentum: 0.1, scale: true };
-        let conv = b.conv("conv", b.input(), 3, ConvOptions::spatial(3, 1))?;
-        let norm = b.batch_norm("norm", conv, options);
-        let relu = b.activation("relu", norm, Activation::Relu);
-        let sum = b.add("add", relu, conv)?;
-        let pooled = b.global_mean_pool("pool", sum);
-        b.linear("logits", pooled, 5);
-        Ok(b.finish())
-    }
-
-    #[test]
-    fn the_peak_of_training_memory_is_the_one_counted_by_hand() {
-        // Kept after forward: conv (12, read by norm), relu (12, read by
-        // itself), pool (3, read by logits). Backward, with the gradients
-        // that are alive while each node runs:
-        //   logits  27 + logits 5 + pool 3                  = 35
-        //   pool    24 + pool 3 + add 12                    = 39
-        //   add     24 + add 12 + relu 12 + conv 12         = 60
-        //   relu    24 + relu 12 + conv 12 + norm 12        = 60
-        //   norm    12 + conv 12 + norm 12                  = 36
-        let graph = block().unwrap();
-        assert_eq!(graph.peak_training_values(), 60);
-        // 27 weights, 6 of the norm, 20 of the logits; 6 statistics; eight sums of the
-        // 27 weights' gradients; 4 pixels.
-        assert_eq!(graph.training_bytes(10), 4 * (5 * 53 + 6 + 8 * 27 + 10 * (60 + 4)));
     }
 }
