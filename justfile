@@ -26,6 +26,10 @@ report name="quickstart" *flags:
 test *flags:
     cargo test --release --workspace --locked "$@"
 
+# All tests once more with debug assertions and overflow checks, which the program itself does without.
+test-debug *flags:
+    cargo test --profile checked --workspace --locked "$@"
+
 # Formatting, clippy and rustdoc, warnings as errors.
 lint:
     cargo fmt --all --check

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::num::NonZero;
+use std::ops::Range;
 use std::str::FromStr;
 
 use rand_chacha::rand_core::Rng;
@@ -90,67 +91,104 @@ impl<'de> Deserialize<'de> for Augment {
     }
 }
 
-/// Applies `augment` in order to one (h, w, c) image in place. The draws come
-/// from the stream of `seed`: two for a crop (row, then column), one for a flip.
-/// `scratch` is overwritten and is as long as the image.
-pub(crate) fn augment_image(
-    augment: &[Augment],
-    seed: u64,
+/// Which pixel of an image every pixel of its augmented form shows: all the
+/// changes at once, so that none of them moves a byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    /// Rows and columns that show a pixel; the others are black.
+    pub(crate) rows: Range<isize>,
+    pub(crate) columns: Range<isize>,
+    /// Row r shows row r + down.
+    down: isize,
+    /// Column x shows column origin + x, or origin - x of a mirrored image.
+    origin: isize,
+    pub(crate) is_mirrored: bool,
     shape: ImageShape,
-    image: &mut [u8],
-    scratch: &mut [u8],
-) {
-    if augment.is_empty() {
-        return;
+}
+
+impl View {
+    /// An image as it is.
+    pub(crate) fn whole(shape: ImageShape) -> Self {
+        let (rows, columns) = (0..shape.h as isize, 0..shape.w as isize);
+        Self { rows, columns, down: 0, origin: 0, is_mirrored: false, shape }
     }
-    let mut rng = stream(seed);
-    for step in augment {
-        match *step {
-            Augment::PadCrop { pixels } => {
-                let pixels = u32::from(pixels.get());
-                let mut offset = || uniform_below(&mut rng, 2 * pixels + 1) as isize - pixels as isize;
-                let (down, right) = (offset(), offset());
-                scratch.copy_from_slice(image);
-                shift(shape, scratch, image, down, right);
-            }
-            Augment::Flip => {
-                if rng.next_u32() & 1 == 1 {
-                    flip(shape, image);
+
+    /// What `augment`, applied in order, makes of an image. The draws come from the
+    /// stream of `seed`: two for a crop (row, then column), one for a flip.
+    pub(crate) fn new(augment: &[Augment], seed: u64, shape: ImageShape) -> Self {
+        let mut view = Self::whole(shape);
+        if augment.is_empty() {
+            return view;
+        }
+        let mut rng = stream(seed);
+        for step in augment {
+            match *step {
+                Augment::PadCrop { pixels } => {
+                    let pixels = u32::from(pixels.get());
+                    let mut offset = || uniform_below(&mut rng, 2 * pixels + 1) as isize - pixels as isize;
+                    let (down, right) = (offset(), offset());
+                    view.shift(down, right);
+                }
+                Augment::Flip => {
+                    if rng.next_u32() & 1 == 1 {
+                        view.flip();
+                    }
                 }
             }
         }
+        view
     }
-}
 
-/// Writes to `out` the window of `image` that begins `down` rows and `right`
-/// columns from its corner (negative: above, to the left), black outside of it.
-fn shift(shape: ImageShape, image: &[u8], out: &mut [u8], down: isize, right: isize) {
-    let (rows, columns) = (shape.h as isize, shape.w as isize);
-    let row_len = shape.w * shape.c;
-    // The columns of the window that lie in the image.
-    let first = (-right).clamp(0, columns);
-    let last = (columns - right).clamp(first, columns);
-    let inside = first as usize * shape.c..last as usize * shape.c;
-    let source = ((first + right).clamp(0, columns)) as usize * shape.c;
-    out.fill(0);
-    for (row, out) in out.chunks_exact_mut(row_len).enumerate() {
-        let from = row as isize + down;
-        if (0..rows).contains(&from) {
-            let begin = from as usize * row_len + source;
-            out[inside.clone()].copy_from_slice(&image[begin..begin + inside.len()]);
-        }
+    /// The window that begins `down` rows and `right` columns from the corner
+    /// (negative: above, to the left), black outside.
+    fn shift(&mut self, down: isize, right: isize) {
+        let moved = |range: &Range<isize>, by: isize, extent: usize| {
+            let start = (range.start - by).max(0);
+            start..(range.end - by).min(extent as isize).max(start)
+        };
+        self.rows = moved(&self.rows, down, self.shape.h);
+        self.columns = moved(&self.columns, right, self.shape.w);
+        self.down += down;
+        self.origin += if self.is_mirrored { -right } else { right };
     }
-}
 
-/// Exchanges left and right. Twice is nothing.
-fn flip(shape: ImageShape, image: &mut [u8]) {
-    for row in image.chunks_exact_mut(shape.w * shape.c) {
-        for left in 0..shape.w / 2 {
-            let right = shape.w - 1 - left;
-            for channel in 0..shape.c {
-                row.swap(left * shape.c + channel, right * shape.c + channel);
+    /// Exchanges left and right. Twice is nothing.
+    fn flip(&mut self) {
+        let width = self.shape.w as isize;
+        self.columns = width - self.columns.end..width - self.columns.start;
+        self.origin += if self.is_mirrored { 1 - width } else { width - 1 };
+        self.is_mirrored = !self.is_mirrored;
+    }
+
+    /// The row that row `row` shows, where it shows one.
+    pub(crate) fn row(&self, row: usize) -> Option<usize> {
+        let row = row as isize;
+        self.rows.contains(&row).then(|| (row + self.down) as usize)
+    }
+
+    /// The leftmost of the columns that [`Self::columns`] show.
+    pub(crate) fn first_column(&self) -> usize {
+        let first = if self.is_mirrored {
+            self.origin - (self.columns.end - 1)
+        } else {
+            self.origin + self.columns.start
+        };
+        if self.columns.is_empty() { 0 } else { first as usize }
+    }
+
+    /// The bytes of the augmented form of one (h, w, c) image.
+    pub(crate) fn of(&self, image: &[u8]) -> Vec<u8> {
+        let ImageShape { h, w, c } = self.shape;
+        let mut out = vec![0; image.len()];
+        for row in 0..h {
+            let Some(from) = self.row(row) else { continue };
+            for (index, column) in self.columns.clone().enumerate() {
+                let index = if self.is_mirrored { self.columns.len() - 1 - index } else { index };
+                let (to, from) = (row * w + column as usize, from * w + self.first_column() + index);
+                out[to * c..][..c].copy_from_slice(&image[from * c..][..c]);
             }
         }
+        out
     }
 }
 
@@ -163,6 +201,18 @@ mod tests {
     /// An image in which every byte is different and none is black.
     fn numbered(shape: ImageShape) -> Vec<u8> {
         (1..=shape.len() as u8).collect()
+    }
+
+    fn flipped(shape: ImageShape, image: &[u8]) -> Vec<u8> {
+        let mut view = View::whole(shape);
+        view.flip();
+        view.of(image)
+    }
+
+    fn shifted(shape: ImageShape, image: &[u8], down: isize, right: isize) -> Vec<u8> {
+        let mut view = View::whole(shape);
+        view.shift(down, right);
+        view.of(image)
     }
 
     fn pad_crop(pixels: u8) -> Augment {
@@ -196,21 +246,16 @@ mod tests {
     #[test]
     fn flip_mirrors_each_row_and_twice_is_nothing() {
         let shape = ImageShape { h: 2, w: 3, c: 2 };
-        let mut image = numbered(shape);
-        flip(shape, &mut image);
+        let image = flipped(shape, &numbered(shape));
         assert_eq!(image, [5, 6, 3, 4, 1, 2, 11, 12, 9, 10, 7, 8]);
-        flip(shape, &mut image);
-        assert_eq!(image, numbered(shape));
+        assert_eq!(flipped(shape, &image), numbered(shape));
     }
 
     #[test]
     fn half_of_the_images_are_flipped() {
         let shape = ImageShape { h: 1, w: 2, c: 1 };
-        let flipped = (0..10_000).filter(|&seed| {
-            let mut image = [1, 2];
-            augment_image(&[Augment::Flip], seed, shape, &mut image, &mut [0; 2]);
-            image == [2, 1]
-        });
+        let flipped =
+            (0..10_000).filter(|&seed| View::new(&[Augment::Flip], seed, shape).of(&[1, 2]) == [2, 1]);
         // Five standard deviations are 250.
         assert!(flipped.count().abs_diff(5_000) < 250);
     }
@@ -219,20 +264,16 @@ mod tests {
     fn every_crop_occurs_and_no_other() {
         let shape = ImageShape { h: 3, w: 3, c: 1 };
         let image = numbered(shape);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut found = std::collections::BTreeSet::new();
         for seed in 0..1_000 {
-            let mut out = image.clone();
-            augment_image(&[pad_crop(1)], seed, shape, &mut out, &mut [0; 9]);
-            seen.insert(out);
+            found.insert(View::new(&[pad_crop(1)], seed, shape).of(&image));
         }
         let mut possible = std::collections::BTreeSet::new();
         for (down, right) in (-1..=1).flat_map(|down| (-1..=1).map(move |right| (down, right))) {
-            let mut out = vec![0; 9];
-            shift(shape, &image, &mut out, down, right);
-            possible.insert(out);
+            possible.insert(shifted(shape, &image, down, right));
         }
         assert_eq!(possible.len(), 9);
-        assert_eq!(seen, possible);
+        assert_eq!(found, possible);
     }
 
     proptest! {
@@ -245,14 +286,37 @@ mod tests {
         ) {
             let shape = ImageShape { h, w, c };
             let image = numbered(shape);
-            let mut out = vec![99; shape.len()];
-            shift(shape, &image, &mut out, down, right);
+            let out = shifted(shape, &image, down, right);
             for row in 0..h as isize {
                 for column in 0..w as isize {
                     let expected = pixel(shape, &image, row + down, column + right);
                     prop_assert_eq!(pixel(shape, &out, row, column), expected);
                 }
             }
+        }
+
+        /// A view of several changes shows what one change after the other makes.
+        #[test]
+        fn changes_follow_each_other(
+            h in 1_usize..6, w in 1_usize..6,
+            changes in prop::collection::vec(prop::option::of((-4_isize..5, -4_isize..5)), 0..5),
+        ) {
+            let shape = ImageShape { h, w, c: 1 };
+            let mut image = numbered(shape);
+            let mut view = View::whole(shape);
+            for change in changes {
+                match change {
+                    Some((down, right)) => {
+                        image = shifted(shape, &image, down, right);
+                        view.shift(down, right);
+                    }
+                    None => {
+                        image = flipped(shape, &image);
+                        view.flip();
+                    }
+                }
+            }
+            prop_assert_eq!(view.of(&numbered(shape)), image);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! From stored bytes to batches of normalised values.
 
+use decouple_kernels::layout::BatchLayout;
 use rayon::prelude::*;
 
-use crate::augment::augment_image;
+use crate::augment::View;
 use crate::seeds::{stream, uniform_below};
-use crate::{Augment, Split};
+use crate::{Augment, ImageShape, Split};
 
 /// Images that one task of the pool handles at the least. One image takes a few
 /// microseconds, which is too little to be handed out alone.
@@ -34,16 +35,16 @@ impl Normalisation {
     pub fn channels(&self) -> usize {
         self.tables.len()
     }
+}
 
-    /// Normalises one (h, w, c) image.
-    fn apply(&self, image: &[u8], out: &mut [f32]) {
-        let channels = self.channels();
-        for (pixel, out) in image.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
-            for ((&byte, out), table) in pixel.iter().zip(out).zip(&self.tables) {
-                *out = table[usize::from(byte)];
-            }
-        }
-    }
+/// Images as a network reads them, and their labels. Filled again and again, it
+/// allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The values, in the layout that the batch was filled for.
+    pub values: Vec<f32>,
+    /// (n).
+    pub labels: Vec<u16>,
 }
 
 /// Why a batch cannot be filled: the arguments do not belong together.
@@ -57,12 +58,20 @@ pub enum BatchError {
         /// Images in the split.
         len: usize,
     },
-    /// The output has not the batch's length.
-    #[error("batch: an output of {found} values for a batch of {expected}")]
-    Output {
-        /// `n * h * w * c`.
+    /// The layout is one of other images.
+    #[error("batch: images of {found} for a network that reads {expected}")]
+    Shape {
+        /// Shape that the layout is for.
+        expected: ImageShape,
+        /// Shape of the images.
+        found: ImageShape,
+    },
+    /// The layout is one of more or fewer images.
+    #[error("batch: a layout of {found} values, expected {expected}")]
+    Layout {
+        /// Values that the images need.
         expected: usize,
-        /// Its length.
+        /// Values of the layout.
         found: usize,
     },
     /// The normalisation is of another number of channels.
@@ -94,65 +103,120 @@ pub fn epoch_order(len: usize, seed: u64) -> Vec<u32> {
 }
 
 /// Augments and normalises the images of `split` that `indices` names, in that
-/// order.
+/// order, straight from the stored bytes to their places in `batch`.
 ///
 /// * `indices`: (n).
 /// * `augment`: applied in order to each image; empty for evaluation.
 /// * `augment_seed`: the seed of an image by its index in the split, usually
 ///   `|index| derive_seed(seed, "augment", epoch, index.into())`. An image's
 ///   augmentation depends on this alone, not on the batch.
-/// * `out`: (n, h, w, c), overwritten.
-/// * `labels`: (n), replaced.
+/// * `layout`: where the values of n images go; all that is no image becomes zero.
+/// * `batch`: overwritten.
 ///
-/// Images are spread over rayon's current pool; the result is the same on any
-/// number of threads. Scratch: two images a task.
+/// Groups of images are spread over rayon's current pool; the result is the same
+/// on any number of threads.
 ///
 /// # Errors
-/// The arguments' shapes do not fit, or an index is out of range; `out` and
-/// `labels` are then as they were.
+/// The arguments do not belong together, or an index is out of range; `batch` is
+/// then as it was.
 pub fn fill_batch(
     split: &Split,
     indices: &[u32],
     augment: &[Augment],
     augment_seed: impl Fn(u32) -> u64 + Sync,
     normalisation: &Normalisation,
-    out: &mut [f32],
-    labels: &mut Vec<u16>,
+    layout: &BatchLayout,
+    batch: &mut Batch,
 ) -> Result<(), BatchError> {
-    let shape = split.shape;
-    let image_len = shape.len();
-    check(split, indices, normalisation, out)?;
+    check(split, indices, normalisation, layout)?;
+    let Batch { values, labels } = batch;
     labels.clear();
     labels.extend(indices.iter().map(|&index| split.labels[index as usize]));
-    if out.is_empty() {
+    values.resize(layout.len, 0.0);
+    if indices.is_empty() {
         return Ok(());
     }
-    out.par_chunks_exact_mut(image_len).zip(indices).with_min_len(IMAGES_PER_TASK).for_each_init(
-        || (vec![0; image_len], vec![0; image_len]),
-        |(image, scratch), (out, &index)| {
-            let begin = index as usize * image_len;
-            image.copy_from_slice(&split.images[begin..begin + image_len]);
-            augment_image(augment, augment_seed(index), shape, image, scratch);
-            normalisation.apply(image, out);
-        },
-    );
+    let images = layout.images_per_group;
+    let has_gaps = layout.group > images * split.shape.len();
+    values
+        .par_chunks_exact_mut(layout.group)
+        .zip(indices.par_chunks(images))
+        .with_min_len(IMAGES_PER_TASK.div_ceil(images))
+        .for_each_init(Vec::new, |views, (group, indices)| {
+            if has_gaps || indices.len() < images {
+                group.fill(0.0);
+            }
+            views.clear();
+            views.extend(indices.iter().map(|&index| View::new(augment, augment_seed(index), split.shape)));
+            fill_group(split, indices, views, normalisation, layout, group);
+        });
     Ok(())
+}
+
+/// Writes a group row by row, so that the images that stand side by side share
+/// their lines of the cache.
+fn fill_group(
+    split: &Split,
+    indices: &[u32],
+    views: &[View],
+    normalisation: &Normalisation,
+    layout: &BatchLayout,
+    group: &mut [f32],
+) {
+    let ImageShape { h, w, c } = split.shape;
+    for row in 0..h {
+        for (place, (&index, view)) in indices.iter().zip(views).enumerate() {
+            let source = view.row(row).map(|row| {
+                let begin = index as usize * split.shape.len() + row * w * c;
+                &split.images[begin + view.first_column() * c..begin + w * c]
+            });
+            let begin = layout.start + place * layout.image + row * layout.row;
+            for (channel, table) in normalisation.tables.iter().enumerate() {
+                let out = group[begin + channel * layout.channel..].iter_mut();
+                let mut out = out.step_by(layout.column).take(w);
+                let black = table[0];
+                if let Some(source) = source {
+                    let (first, shown) = (view.columns.start as usize, view.columns.len());
+                    out.by_ref().take(first).for_each(|value| *value = black);
+                    let pixels = source.get(channel..).unwrap_or_default().iter().step_by(c).take(shown);
+                    // The pixels come first in each pair: what they do not fill stays in `out`.
+                    if view.is_mirrored {
+                        write(pixels.rev(), &mut out, table);
+                    } else {
+                        write(pixels, &mut out, table);
+                    }
+                }
+                out.for_each(|value| *value = black);
+            }
+        }
+    }
+}
+
+fn write<'a, 'b>(
+    pixels: impl Iterator<Item = &'a u8>,
+    out: &mut impl Iterator<Item = &'b mut f32>,
+    table: &[f32; 256],
+) {
+    pixels.zip(out).for_each(|(&byte, value)| *value = table[usize::from(byte)]);
 }
 
 fn check(
     split: &Split,
     indices: &[u32],
     normalisation: &Normalisation,
-    out: &[f32],
+    layout: &BatchLayout,
 ) -> Result<(), BatchError> {
-    let image_len = split.shape.len();
-    let len = split.len().min(split.images.len() / image_len.max(1));
+    let len = split.len().min(split.images.len() / split.shape.len().max(1));
     if let Some(&index) = indices.iter().find(|&&index| index as usize >= len) {
         return Err(BatchError::Index { index, len });
     }
-    let expected = indices.len() * image_len;
-    if out.len() != expected {
-        return Err(BatchError::Output { expected, found: out.len() });
+    let shape = ImageShape { h: layout.shape.h, w: layout.shape.w, c: layout.shape.c };
+    if shape != split.shape {
+        return Err(BatchError::Shape { expected: shape, found: split.shape });
+    }
+    let expected = indices.len().div_ceil(layout.images_per_group) * layout.group;
+    if layout.len != expected {
+        return Err(BatchError::Layout { expected, found: layout.len });
     }
     let (expected, found) = (split.shape.c, normalisation.channels());
     if found != expected {
@@ -165,12 +229,14 @@ fn check(
 mod tests {
     use std::num::NonZero;
 
+    use decouple_kernels::{geometry::MapShape, layout::MapLayout};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ImageShape, derive_seed};
+    use crate::derive_seed;
 
     const SHAPE: ImageShape = ImageShape { h: 5, w: 4, c: 3 };
+    const MAP: MapShape = MapShape::new(5, 4, 3);
     const AUGMENT: [Augment; 2] = [Augment::PadCrop { pixels: NonZero::new(2).unwrap() }, Augment::Flip];
 
     fn split(len: usize) -> Split {
@@ -187,9 +253,10 @@ mod tests {
     }
 
     fn batch(split: &Split, indices: &[u32], augment: &[Augment]) -> (Vec<f32>, Vec<u16>) {
-        let (mut out, mut labels) = (vec![f32::NAN; indices.len() * SHAPE.len()], vec![99]);
-        fill_batch(split, indices, augment, seed_of, &normalisation(), &mut out, &mut labels).unwrap();
-        (out, labels)
+        let mut batch = Batch { values: vec![f32::NAN; 7], labels: vec![99] };
+        let layout = BatchLayout::channels_last(MAP, indices.len());
+        fill_batch(split, indices, augment, seed_of, &normalisation(), &layout, &mut batch).unwrap();
+        (batch.values, batch.labels)
     }
 
     #[test]
@@ -232,25 +299,48 @@ mod tests {
         let (out, _) = batch(&split, &epoch_order(20, 0), &AUGMENT);
         for (index, out) in epoch_order(20, 0).into_iter().zip(out.chunks_exact(SHAPE.len())) {
             let begin = index as usize * SHAPE.len();
-            let mut image = split.images[begin..begin + SHAPE.len()].to_vec();
-            augment_image(&AUGMENT, seed_of(index), SHAPE, &mut image, &mut [0; SHAPE.len()]);
-            let mut expected = [0.0; SHAPE.len()];
-            normalisation().apply(&image, &mut expected);
-            assert_eq!(out, expected, "image {index}");
+            let view = View::new(&AUGMENT, seed_of(index), SHAPE);
+            let image = view.of(&split.images[begin..begin + SHAPE.len()]);
+            let normalisation = normalisation();
+            let expected = image.iter().enumerate();
+            let expected = expected.map(|(i, &byte)| normalisation.tables[i % 3][usize::from(byte)]);
+            assert_eq!(out, expected.collect::<Vec<f32>>(), "image {index}");
+        }
+    }
+
+    #[test]
+    fn every_layout_holds_the_same_values_and_zeros_between() {
+        let split = split(40);
+        let indices = &epoch_order(40, 3)[..37];
+        let (plain, _) = batch(&split, indices, &AUGMENT);
+        let layout = MapLayout::new(MAP, 2).batch(indices.len());
+        let mut batch = Batch { values: vec![f32::NAN; layout.len], labels: Vec::new() };
+        // A longer batch leaves nothing in the places of a shorter one.
+        for indices in [indices, &indices[..20]] {
+            let layout = MapLayout::new(MAP, 2).batch(indices.len());
+            fill_batch(&split, indices, &AUGMENT, seed_of, &normalisation(), &layout, &mut batch).unwrap();
+            let mut values = batch.values.clone();
+            for (index, &expected) in plain[..indices.len() * SHAPE.len()].iter().enumerate() {
+                let (image, pixel, channel) = (index / 60, index % 60 / 3, index % 3);
+                let place = layout.place(image, pixel / 4, pixel % 4, channel);
+                assert_eq!(std::mem::take(&mut values[place]), expected);
+            }
+            assert!(values.iter().all(|&value| value == 0.0));
         }
     }
 
     #[test]
     fn padding_is_black_before_normalisation() {
         let white = Split { shape: SHAPE, images: vec![255; SHAPE.len()], labels: vec![0] };
-        let (mut out, mut labels) = (vec![0.0; SHAPE.len()], Vec::new());
         let normalisation = Normalisation::new(&[0.5; 3], &[0.5; 3]);
         let augment = [Augment::PadCrop { pixels: NonZero::new(4).unwrap() }];
+        let (layout, mut batch) = (BatchLayout::channels_last(MAP, 1), Batch::default());
         let mut padded = 0;
         for seed in 0..20 {
-            fill_batch(&white, &[0], &augment, |_| seed, &normalisation, &mut out, &mut labels).unwrap();
-            assert!(out.iter().all(|&value| value == 1.0 || value == -1.0), "{out:?}");
-            padded += out.iter().filter(|&&value| value == -1.0).count();
+            fill_batch(&white, &[0], &augment, |_| seed, &normalisation, &layout, &mut batch).unwrap();
+            let values = &batch.values;
+            assert!(values.iter().all(|&value| value == 1.0 || value == -1.0), "{values:?}");
+            padded += values.iter().filter(|&&value| value == -1.0).count();
         }
         assert!(padded > 0);
     }
@@ -263,20 +353,20 @@ mod tests {
 
     #[test]
     fn arguments_that_do_not_fit_are_refused_and_change_nothing() {
-        let (split, mut labels) = (split(2), vec![9]);
-        let mut fill = |indices: &[u32], normalisation: &Normalisation, len| {
-            let mut out = vec![7.0; len];
-            let error = fill_batch(&split, indices, &[], |_| 0, normalisation, &mut out, &mut labels);
-            assert!(out.iter().all(|&value| value == 7.0));
-            assert_eq!(labels, [9]);
+        let (split, mut batch) = (split(2), Batch { values: vec![7.0], labels: vec![9] });
+        let mut fill = |indices: &[u32], normalisation: &Normalisation, shape: MapShape, images| {
+            let layout = BatchLayout::channels_last(shape, images);
+            let error = fill_batch(&split, indices, &[], |_| 0, normalisation, &layout, &mut batch);
+            assert_eq!((&batch.values[..], &batch.labels[..]), (&[7.0][..], &[9][..]));
             error.unwrap_err()
         };
-        let len = SHAPE.len();
-        assert_eq!(fill(&[2], &normalisation(), len), BatchError::Index { index: 2, len: 2 });
-        let short = BatchError::Output { expected: len, found: len - 1 };
-        assert_eq!(fill(&[1], &normalisation(), len - 1), short);
+        let own = normalisation();
+        assert_eq!(fill(&[2], &own, MAP, 1), BatchError::Index { index: 2, len: 2 });
+        assert_eq!(fill(&[1], &own, MAP, 2), BatchError::Layout { expected: 60, found: 120 });
+        let wrong = fill(&[1], &own, MapShape::new(8, 8, 1), 1);
+        assert_eq!(wrong.to_string(), "batch: images of 5x4x3 for a network that reads 8x8x1");
         let grey = Normalisation::new(&[0.0], &[1.0]);
-        assert_eq!(fill(&[1], &grey, len), BatchError::Channels { expected: 3, found: 1 });
+        assert_eq!(fill(&[1], &grey, MAP, 1), BatchError::Channels { expected: 3, found: 1 });
     }
 
     /// Results of every run depend on this order, so it must never change. Computed

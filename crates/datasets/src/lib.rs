@@ -51,7 +51,7 @@ mod spec;
 
 pub use as_typed::{DataKeyError, DataTable};
 pub use augment::{Augment, ParseAugmentError};
-pub use batch::{BatchError, Normalisation, epoch_order, fill_batch};
+pub use batch::{Batch, BatchError, Normalisation, epoch_order, fill_batch};
 pub use dataset::{Dataset, ImageShape, Split, load};
 pub use error::{DataError, Place, Skipped};
 pub use photograph::Photograph;

@@ -1,6 +1,7 @@
 //! What the program carries, loaded as a user of the crate would.
 
 use decouple_datasets::{DataError, DataSpec, ImageShape, SetName, load};
+use decouple_kernels::{geometry::MapShape, layout::BatchLayout};
 
 /// Changes only with the images or the order they are kept in, and every result
 /// with it.
@@ -52,15 +53,17 @@ fn validation_is_balanced_and_disjoint() {
 fn the_training_split_has_mean_0_and_deviation_1_after_normalisation() {
     let data = load(&DataSpec::default(), None).unwrap();
     let indices: Vec<u32> = (0..10_000).collect();
-    let (mut out, mut labels) = (vec![0.0; 10_000 * 784], Vec::new());
+    let mut batch = decouple_datasets::Batch::default();
+    let layout = BatchLayout::channels_last(MapShape::new(28, 28, 1), indices.len());
     let normalisation = data.normalisation();
-    decouple_datasets::fill_batch(&data.train, &indices, &[], |_| 0, &normalisation, &mut out, &mut labels)
-        .unwrap();
+    let train = &data.train;
+    decouple_datasets::fill_batch(train, &indices, &[], |_| 0, &normalisation, &layout, &mut batch).unwrap();
+    let out = &batch.values;
     let count = out.len() as f64;
     let mean = out.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
     let variance = out.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>() / count;
     assert!(mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-6, "{mean} {variance}");
-    assert_eq!(labels, data.train.labels);
+    assert_eq!(batch.labels, data.train.labels);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use decouple_core_ops::MapShape;
+use decouple_kernels::geometry::MapShape;
 
 /// How far should a convolutional network decouple cross-channel from spatial
 /// correlations? Trains the Inception-to-Xception spectrum under equal budgets

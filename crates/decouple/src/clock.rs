@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use decouple_core_ops::Context;
 use decouple_experiment::{ClockError, Machine, RememberingTimer, StepTimer, Trial};
 use decouple_spectrum::budget::step_time::Comparison;
-use decouple_training::step_time::{THREADS, Timer};
+use decouple_training::{
+    device::backend,
+    step_time::{THREADS, Timer},
+};
 
 use crate::{arguments::Common, environment::cpu, text::short_count};
 
@@ -47,7 +49,7 @@ fn machine() -> Machine {
     Machine {
         decouple: env!("CARGO_PKG_VERSION").to_owned(),
         cpu: cpu(),
-        kernels: Context::best().isa().name().to_owned(),
+        kernels: backend().name().to_owned(),
         threads: THREADS,
     }
 }

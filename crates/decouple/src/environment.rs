@@ -1,8 +1,8 @@
 //! Where a run happens: what it should not depend on, written down in case it
 //! does.
 
-use decouple_core_ops::Context;
 use decouple_experiment::Environment;
+use decouple_training::device::backend;
 
 /// The environment of this process. Threads and data checksum are the sweep's
 /// to fill in.
@@ -16,7 +16,7 @@ pub(crate) fn environment() -> Environment {
         rustc: option_env!("DECOUPLE_RUSTC").map(str::to_owned),
         cpu: cpu_name(&cpuinfo),
         cpu_flags: cpu_flags(&cpuinfo),
-        kernels: Context::best().isa().name().to_owned(),
+        kernels: backend().name().to_owned(),
         threads: 0,
         data_checksum: String::new(),
         command: std::env::args().collect::<Vec<_>>().join(" "),

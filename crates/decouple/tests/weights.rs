@@ -4,12 +4,12 @@
 use std::{fs, path::PathBuf};
 
 use assert_cmd::Command;
-use decouple_core_ops::Context;
+use decouple_kernels::numerics::Numerics as Arithmetic;
 use decouple_spectrum::{
     network::{Family, NetworkSpec, Numerics},
     weights::{Description, names::Naming},
 };
-use decouple_training::{network::Network, weights::save};
+use decouple_training::{device::backend, init, weights::save};
 use image::{Rgb, RgbImage};
 use tempfile::TempDir;
 
@@ -26,9 +26,9 @@ impl Workplace {
         let own = NetworkSpec::of(Family::Resnet18, Numerics::Timm);
         let network = NetworkSpec { width: 0.06, small_stem: true, ..own };
         let description = Description { network, input: [32, 32, 3], classes: 1000 };
-        let context = Context::best();
-        let network = Network::new(description.graph().expect("a network"), 7, &context);
-        save(&network, &workplace.path("timm.safetensors"), Naming::Timm, &description).expect("a file");
+        let graph = description.graph().expect("a network");
+        let network = init::start(&graph, 7, &*backend(), Arithmetic::default()).expect("values that fit");
+        save(&*network, &workplace.path("timm.safetensors"), Naming::Timm, &description).expect("a file");
         // The same without a note of what network it is, as timm writes it.
         let bytes = fs::read(workplace.path("timm.safetensors")).expect("the file");
         fs::write(workplace.path("foreign.safetensors"), without_metadata(&bytes)).expect("a file");

@@ -250,19 +250,19 @@ impl Schedule {
         let rate = match *self {
             Self::Constant { peak, .. } => peak,
             Self::Step { peak, factor, every_epochs, .. } => {
-                peak * factor.powf((epoch / every_epochs).floor())
+                peak * libm::pow(factor, (epoch / every_epochs).floor())
             }
             Self::Exponential { peak, factor, every, staircase, .. } => {
                 let exponent = match every {
                     Every::Epochs(every) => epoch / every,
                     Every::Samples(every) => (step * batch) as f64 / every as f64,
                 };
-                peak * factor.powf(if staircase { exponent.floor() } else { exponent })
+                peak * libm::pow(factor, if staircase { exponent.floor() } else { exponent })
             }
             Self::Cosine { peak, floor, .. } => {
                 let fall_steps = (epochs * steps_per_epoch) as f64 - warmup_steps;
                 let progress = ((step as f64 - warmup_steps) / fall_steps.max(1.0)).clamp(0.0, 1.0);
-                floor + (peak - floor) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+                floor + (peak - floor) * 0.5 * (1.0 + libm::cos(std::f64::consts::PI * progress))
             }
         };
         ramp * rate

@@ -134,6 +134,24 @@ impl BatchLayout {
     }
 }
 
+impl BatchLayout {
+    /// `images` given as (image, row, column, channel), each value in its place, and
+    /// zeros where the layout has none. For whoever has images and no hurry.
+    ///
+    /// # Panics
+    /// If there are more images than the layout has places for.
+    pub fn of(&self, images: &[f32]) -> Vec<f32> {
+        let MapShape { w, c, .. } = self.shape;
+        let mut batch = vec![0.0; self.len];
+        for (image, values) in images.chunks_exact(self.shape.len()).enumerate() {
+            for (index, &value) in values.iter().enumerate() {
+                batch[self.place(image, index / (w * c), index / c % w, index % c)] = value;
+            }
+        }
+        batch
+    }
+}
+
 /// What dropout does to every value of a map (inverted dropout, Srivastava et al.
 /// 2014): it is zero with the given probability and divided by what is left of one
 /// otherwise, as the number of its place in a SplitMix64 stream (Steele, Lea and

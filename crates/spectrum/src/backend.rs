@@ -128,6 +128,17 @@ pub struct Update {
     pub average_share: Option<f32>,
 }
 
+
+impl Update {
+    /// Values that are kept for each trained one: itself, its gradient, what the
+    /// rule remembers, and its average.
+    pub const fn copies(&self) -> usize {
+        let [first, second] = self.rule.start();
+        let remembered = first.is_some() as usize + second.is_some() as usize;
+        2 + remembered + self.average_share.is_some() as usize
+    }
+}
+
 /// Why something was not executed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutionError {

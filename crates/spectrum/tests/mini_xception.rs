@@ -305,21 +305,3 @@ fn a_misspelt_key_is_refused_with_its_line() {
     let error = toml::from_str::<NetworkSpec>("stem = 8\nsegmnets = 3\n").unwrap_err();
     insta::assert_snapshot!(error);
 }
-
-#[test]
-fn training_memory_follows_its_model() {
-    let graph = NetworkSpec::default().graph(FASHION, 10).unwrap();
-    let cost = graph.cost();
-    let fixed = 4 * (5 * cost.parameters + cost.statistics);
-    assert_eq!(graph.training_bytes(0), fixed);
-    // From eight images on, sums of gradients are as many for every batch.
-    let (eight, nine, ten) = (graph.training_bytes(8), graph.training_bytes(9), graph.training_bytes(10));
-    let image = ten - nine;
-    assert_eq!(nine - eight, image);
-    let scratch = eight - 8 * image - fixed;
-    // Eight times the largest layer: the exit's 1x1 convolution from 64 to 128 channels.
-    assert_eq!(scratch, 4 * 8 * 64 * 128);
-    // More than the outputs of all convolutions, less than all outputs twice.
-    let outputs: u64 = graph.nodes.iter().map(|node| node.output.len() as u64).sum();
-    assert!((4 * cost.activations..8 * outputs).contains(&image));
-}

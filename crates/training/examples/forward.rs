@@ -10,9 +10,9 @@
 
 use std::time::Instant;
 
-use decouple_core_ops::{Context, MapShape, Recorder};
-use decouple_spectrum::network::NetworkSpec;
-use decouple_training::network::Network;
+use decouple_kernels::{geometry::MapShape, numerics::Numerics};
+use decouple_spectrum::{backend::Pass, network::NetworkSpec};
+use decouple_training::{device::backend, init};
 
 /// Passes that are measured, after two that are not.
 const PASSES: usize = 15;
@@ -31,16 +31,13 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
     let spec: NetworkSpec =
         serde_json::from_value(serde_json::json!({ "family": family, "numerics": "timm" }))?;
     let input = MapShape::new(side, side, 3);
-    let context = Context::best();
-    let mut network = Network::new(spec.graph(input, 1000)?, 0, &context);
-    let images = vec![0.5; batch * input.len()];
+    let mut network = init::start(&spec.graph(input, 1000)?, 0, &*backend(), Numerics::default())?;
+    let images = network.batch_layout(batch).of(&vec![0.5; batch * input.len()]);
     let mut times = Vec::new();
     for _ in 0..PASSES + 2 {
         let began = Instant::now();
-        let mut recorder = Recorder::inference(&context);
-        let x = recorder.input(input, &images)?;
-        let logits = network.forward(&mut recorder, x, 0)?;
-        times.push(began.elapsed().as_secs_f64() * 1e3 / logits.batch() as f64);
+        network.forward(&images, batch, Pass::Inference)?;
+        times.push(began.elapsed().as_secs_f64() * 1e3 / batch as f64);
     }
     let mut times = times.split_off(2);
     times.sort_by(f64::total_cmp);

@@ -1,18 +1,24 @@
-//! Time of a whole training step against the segment count, and what each
-//! kind of layer takes of it.
+//! Time and memory of a whole training step against the segment count.
 //!
 //! `cargo run --release -p decouple-training --example step [wide] [SEGMENTS...]`,
 //! where `wide` is the network of the benchmarks.
 
 use std::time::Instant;
 
-use decouple_core_ops::{Context, Gradients, MapShape, Recorder};
 use decouple_experiment::TrainingSpec;
+use decouple_kernels::{geometry::MapShape, numerics::Numerics};
 use decouple_spectrum::{
+    backend::Pass,
     network::NetworkSpec,
     segments::{Schedule, Segments},
 };
-use decouple_training::{network::Network, optimizer::OptimizerState};
+use decouple_training::{
+    device::backend,
+    estimate::bytes,
+    init,
+    loss::{Targets, softmax_cross_entropy},
+    optimizer::update,
+};
 
 const BATCH: usize = 64;
 
@@ -38,30 +44,26 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
     };
     let chosen: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let all = [1, 2, 3, 4, 8, 16, 32, 64, 128, 256];
-    println!("segments   MMACs   ms a step   images/s   GMAC/s   pool MiB   estimate MiB");
+    println!("segments   MMACs   ms a step   images/s   GMAC/s   peak MiB   estimate MiB");
     for segments in if chosen.is_empty() { all.to_vec() } else { chosen } {
         let spec = NetworkSpec { segments: Schedule::Uniform(Segments::Count(segments)), ..base.clone() };
         let graph = spec.graph(input, 10)?;
         let macs = graph.cost().macs;
-        let estimate = graph.training_bytes(BATCH);
-        let context = Context::best();
-        let mut network = Network::new(graph, 0, &context);
+        let estimate = bytes(&graph, &TrainingSpec { batch: BATCH, ..TrainingSpec::default() });
+        let mut network = init::start(&graph, 0, &*backend(), Numerics::default())?;
         let training = TrainingSpec::default();
-        let mut optimizer = OptimizerState::new(&training, network.parameters().map(|p| p.values().len()));
         let images: Vec<f32> =
             (0..BATCH * input.len()).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect();
+        let images = network.batch_layout(BATCH).of(&images);
         let labels: Vec<u16> = (0..BATCH).map(|i| (i % 10) as u16).collect();
-        let mut gradients = Gradients::default();
-        let mut times = Vec::new();
-        for _ in 0..12 {
+        let targets = Targets::Labels { labels: &labels, smoothing: 0.0 };
+        let (mut gradient, mut times) = (Vec::new(), Vec::new());
+        for step in 1..=12 {
             let began = Instant::now();
-            let mut recorder = Recorder::training(&context, gradients);
-            let x = recorder.input(input, &images)?;
-            let logits = network.forward(&mut recorder, x, 0)?;
-            let loss = recorder.cross_entropy(&logits, &labels, 0.0)?;
-            gradients = loss.backward(recorder)?;
-            optimizer.step(&mut network, &mut gradients, 0.01);
-            gradients.clear(network.parameters());
+            let logits = network.forward(&images, BATCH, Pass::Training { dropout_seed: 0 })?;
+            softmax_cross_entropy(&logits, 10, targets, &mut gradient)?;
+            network.backward(&gradient)?;
+            network.step(&update(&training, 0.01, step))?;
             times.push(began.elapsed().as_secs_f64());
         }
         times.sort_by(f64::total_cmp);
@@ -72,7 +74,7 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
             secs * 1e3,
             BATCH as f64 / secs,
             3.0 * macs as f64 * BATCH as f64 / secs / 1e9,
-            context.pool.peak_bytes() as f64 / f64::from(1 << 20),
+            network.peak_bytes() as f64 / f64::from(1 << 20),
             estimate as f64 / f64::from(1 << 20),
         );
     }

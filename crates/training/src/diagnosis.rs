@@ -1,22 +1,20 @@
 //! How much a trained network loses when its coupled kernels are forced further
 //! along the spectrum.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use decouple_core_ops::{Context, Gradients, MapShape, OpError, Recorder};
-use decouple_datasets::{BatchError, Dataset, derive_seed, epoch_order, fill_batch};
+use decouple_datasets::{Batch, Dataset, derive_seed, epoch_order, fill_batch};
 use decouple_experiment::Trial;
+use decouple_kernels::numerics::Numerics;
 use decouple_spectrum::{
+    backend::{Backend, Executor, Pass},
     graph::{Op, ParameterId},
+    plan::Plan,
     separability::{Kernel, Projection, segmented, separable, shuffled},
     weights::{Description, error::WeightError, file::WeightFile, names::Naming, read},
 };
 
-use crate::{
-    evaluation::evaluate,
-    network::{Network, NetworkError},
-    trial::TrialError,
-};
+use crate::{device::backend, evaluation::evaluate, trial::TrialError};
 
 /// Batches from which batch norms learn the statistics of a projected network:
 /// with the usual share of 0.1 a batch, 0.1 % of what they held before is left.
@@ -84,24 +82,6 @@ pub enum DiagnosisError {
     },
 }
 
-impl From<NetworkError> for DiagnosisError {
-    fn from(error: NetworkError) -> Self {
-        Self::Trial(error.into())
-    }
-}
-
-impl From<OpError> for DiagnosisError {
-    fn from(error: OpError) -> Self {
-        Self::Trial(error.into())
-    }
-}
-
-impl From<BatchError> for DiagnosisError {
-    fn from(error: BatchError) -> Self {
-        Self::Trial(error.into())
-    }
-}
-
 /// Projects the kernels of `trial`'s network, whose trained weights are in the
 /// file `weights`, on each of `targets`, and scores it on the validation images,
 /// or where there are none on the test images.
@@ -117,11 +97,11 @@ pub fn diagnose(
     if let Some(layer) = trial.layers.iter().find(|layer| layer.segments != 1) {
         return Err(DiagnosisError::Decoupled { layer: layer.name.clone(), segments: layer.segments });
     }
-    let context = Context::best();
+    let backend = backend();
     let stored = stored(trial, weights)?;
-    let mut network = network(trial, &stored, &context);
-    let accuracy = score(trial, &mut network, data, &context)?;
-    let costs = targets.iter().map(|&target| cost(trial, &stored, data, target, &context));
+    let mut network = network(trial, &stored, &*backend)?;
+    let accuracy = score(trial, &mut *network, data)?;
+    let costs = targets.iter().map(|&target| cost(trial, &stored, data, target, &*backend));
     Ok(Diagnosis { accuracy, costs: costs.collect::<Result<_, _>>()? })
 }
 
@@ -143,8 +123,13 @@ pub(crate) fn description(trial: &Trial) -> Description {
     }
 }
 
-fn network(trial: &Trial, stored: &[Vec<f32>], context: &Context) -> Network {
-    Network::with_values(trial.graph.clone(), context, |id| stored[id.0].clone())
+fn network(
+    trial: &Trial,
+    stored: &[Vec<f32>],
+    backend: &dyn Backend,
+) -> Result<Box<dyn Executor>, TrialError> {
+    let plan = Arc::new(Plan::new(trial.graph.clone()));
+    Ok(backend.executor(plan, Numerics::default(), &mut |id| stored[id.0].clone())?)
 }
 
 fn cost(
@@ -152,7 +137,7 @@ fn cost(
     stored: &[Vec<f32>],
     data: &Dataset,
     target: Target,
-    context: &Context,
+    backend: &dyn Backend,
 ) -> Result<Cost, DiagnosisError> {
     let mut values = stored.to_vec();
     let mut layers = Vec::new();
@@ -167,41 +152,27 @@ fn cost(
         layers.push((node.name.clone(), kept, by_chance / SHUFFLES as f64));
         values[*index] = weights;
     }
-    let mut network = network(trial, &values, context);
-    calibrate(trial, &mut network, data, context)?;
-    let accuracy = score(trial, &mut network, data, context)?;
+    let mut network = network(trial, &values, backend)?;
+    calibrate(trial, &mut *network, data)?;
+    let accuracy = score(trial, &mut *network, data)?;
     Ok(Cost { target, layers, accuracy })
 }
 
 /// Shows training images to the network, in training, without a step.
-fn calibrate(
-    trial: &Trial,
-    network: &mut Network,
-    data: &Dataset,
-    context: &Context,
-) -> Result<(), DiagnosisError> {
-    let shape = MapShape::new(data.shape().h, data.shape().w, data.shape().c);
+fn calibrate(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Result<(), TrialError> {
     let normalisation = data.normalisation();
     let order = epoch_order(data.train.len(), derive_seed(trial.seed(), "calibrate", 0, 0));
     let batch = trial.record.training.batch.min(data.train.len()).max(1);
-    let mut labels = Vec::new();
+    let mut images = Batch::default();
     for indices in order.chunks_exact(batch).cycle().take(CALIBRATION_BATCHES) {
-        let mut images = context.pool.take(indices.len() * shape.len());
-        fill_batch(&data.train, indices, &[], |_| 0, &normalisation, &mut images, &mut labels)?;
-        let mut recorder = Recorder::training(context, Gradients::default());
-        let images = recorder.input_buffer(shape, images)?;
-        network.forward(&mut recorder, images, 0)?;
+        let layout = network.batch_layout(batch);
+        fill_batch(&data.train, indices, &[], |_| 0, &normalisation, &layout, &mut images)?;
+        network.forward(&images.values, batch, Pass::Training { dropout_seed: 0 })?;
     }
     Ok(())
 }
 
-fn score(
-    trial: &Trial,
-    network: &mut Network,
-    data: &Dataset,
-    context: &Context,
-) -> Result<f64, DiagnosisError> {
+fn score(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Result<f64, TrialError> {
     let split = if data.validation.is_empty() { &data.test } else { &data.validation };
-    let batch = trial.record.training.batch;
-    Ok(evaluate(network, split, &data.normalisation(), batch, context)?.accuracy)
+    Ok(evaluate(network, split, &data.normalisation(), trial.record.training.batch)?.accuracy)
 }

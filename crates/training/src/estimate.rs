@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use decouple_datasets::{Dataset, ImageShape, Split};
-use decouple_experiment::{Average, Trial};
-use decouple_spectrum::network::NetworkSpec;
+use decouple_experiment::{Average, TrainingSpec, Trial};
+use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::{
+    device::backend,
+    optimizer::update,
     sweep::Workers,
     trial::{Run, TrialError},
 };
@@ -91,6 +93,11 @@ impl Speeds {
     }
 }
 
+/// The most memory that training `graph` takes, in bytes.
+pub fn bytes(graph: &Graph, training: &TrainingSpec) -> u64 {
+    Plan::new(graph.clone()).training_bytes(training.batch, &update(training, 1.0, 1))
+}
+
 /// What the speed of a trial depends on.
 fn key(trial: &Trial) -> (&NetworkSpec, usize) {
     (&trial.record.network, trial.record.training.batch)
@@ -126,7 +133,7 @@ fn rate(trial: &Trial, pools: &[ThreadPool], patience: Duration) -> Result<f64, 
 fn images_per_sec(trial: &Trial, patience: Duration) -> Result<f64, TrialError> {
     let batch = images(trial);
     let data = noise(trial, batch);
-    let mut run = Run::new(trial, &data)?;
+    let mut run = Run::new(trial, &data, &*backend())?;
     let indices: Vec<u32> = (0..batch as u32).collect();
     let began = Instant::now();
     run.train_step(0, &indices)?;

@@ -5,6 +5,7 @@
 use decouple_experiment::{Environment, Ledger, RunWriter, Status, Trial, Tune};
 
 use crate::{
+    device::backend,
     progress::{Event, Progress},
     sweep::{LoadedData, Runner, SweepError, SweepReport, Workers, failed, guarded, share_out},
     trial::{UnderWay, shown_accuracy},
@@ -26,7 +27,8 @@ pub fn run_halving(
     environment: &Environment,
     progress: &Progress,
 ) -> Result<SweepReport, SweepError> {
-    let runner = Runner { ledger, data, environment, progress };
+    let backend = backend();
+    let runner = Runner { ledger, data, backend: &*backend, environment, progress };
     let points: Vec<&[&Trial]> = tries.chunks(tune.settings.len()).collect();
     share_out(workers, points.len(), |point, report| {
         let indices = point * tune.settings.len()..;
@@ -95,7 +97,7 @@ impl Runner<'_> {
         report: &mut SweepReport,
     ) -> Result<Option<Entrant<'a>>, SweepError> {
         let begun = match self.data_of(trial, &writer)? {
-            Some(data) => guarded(|| UnderWay::begin(trial, index, data, self.progress)),
+            Some(data) => guarded(|| UnderWay::begin(trial, index, data, self.backend, self.progress)),
             None => Err(Box::new(failed("its data set was not loaded".to_owned()))),
         };
         match begun {

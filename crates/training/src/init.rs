@@ -1,9 +1,33 @@
 //! Start values of parameters.
 
-use decouple_core_ops::{ConvGeometry, ConvOptions};
+use std::sync::Arc;
+
 use decouple_datasets::seeds::{derive_seed, stream};
-use decouple_spectrum::graph::{Graph, Op, ParameterSpec, Role};
+use decouple_kernels::{
+    geometry::{ConvGeometry, ConvOptions},
+    numerics::Numerics,
+};
+use decouple_spectrum::{
+    backend::{Backend, ExecutionError, Executor},
+    graph::{Graph, Op, ParameterSpec, Role},
+    plan::Plan,
+};
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
+
+/// `graph` on `backend`, with start values drawn from `seed`.
+///
+/// # Errors
+/// [`ExecutionError`] if the device does not take it.
+pub fn start(
+    graph: &Graph,
+    seed: u64,
+    backend: &dyn Backend,
+    numerics: Numerics,
+) -> Result<Box<dyn Executor>, ExecutionError> {
+    let mut values = start_values(graph, seed).into_iter();
+    let plan = Arc::new(Plan::new(graph.clone()));
+    backend.executor(plan, numerics, &mut |_| values.next().unwrap_or_default())
+}
 
 /// Start values of every parameter of `graph`, in its order.
 ///
@@ -14,7 +38,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 /// else is zero. The fan-in of a segmented convolution is that of each segment,
 /// which differs between segments of different size.
 pub fn start_values(graph: &Graph, seed: u64) -> Vec<Vec<f32>> {
-    let mut values: Vec<Vec<f32>> = graph.parameters.iter().map(|spec| start(spec, seed)).collect();
+    let mut values: Vec<Vec<f32>> = graph.parameters.iter().map(|spec| unscaled(spec, seed)).collect();
     for node in &graph.nodes {
         if let Op::Conv { geometry, weights, .. } = &node.op {
             scale_by_fan_in(geometry, &mut values[weights.0]);
@@ -24,7 +48,7 @@ pub fn start_values(graph: &Graph, seed: u64) -> Vec<Vec<f32>> {
 }
 
 /// Start values of one parameter; those of a convolution not yet scaled.
-fn start(spec: &ParameterSpec, seed: u64) -> Vec<f32> {
+fn unscaled(spec: &ParameterSpec, seed: u64) -> Vec<f32> {
     match spec.role {
         Role::ConvWeight => normal(spec, seed, 1.0),
         Role::LinearWeight => normal(spec, seed, (1.0 / spec.fan_in.max(1) as f64).sqrt()),
@@ -47,8 +71,8 @@ fn normal(spec: &ParameterSpec, seed: u64, deviation: f64) -> Vec<f32> {
     let mut values = Vec::with_capacity(spec.len() + 1);
     while values.len() < spec.len() {
         // Box and Muller 1958: two normals from two uniforms, the first not zero.
-        let radius = (-2.0 * (1.0 - uniform(&mut random)).ln()).sqrt();
-        let (sine, cosine) = (std::f64::consts::TAU * uniform(&mut random)).sin_cos();
+        let radius = (-2.0 * libm::log(1.0 - uniform(&mut random))).sqrt();
+        let (sine, cosine) = libm::sincos(std::f64::consts::TAU * uniform(&mut random));
         values.extend([(deviation * radius * cosine) as f32, (deviation * radius * sine) as f32]);
     }
     values.truncate(spec.len());
@@ -62,7 +86,7 @@ fn uniform(random: &mut ChaCha8Rng) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use decouple_core_ops::MapShape;
+    use decouple_kernels::geometry::MapShape;
     use decouple_spectrum::{
         network::NetworkSpec,
         segments::{Schedule, Segments},

@@ -1,22 +1,23 @@
 //! Trains the graph of a trial.
 //!
-//! [`network`] executes a graph through core-ops, [`weights`] loads and stores it, [`optimizer`] changes its
-//! parameters, [`average`] keeps their running average, [`evaluation`] scores
-//! them. [`trial`] is the one training loop, [`sweep`] the one loop over
-//! trials, [`halving`] the one that stops the worse of them; all report to [`progress`] and return what they found.
+//! [`device`] chooses what networks are executed on; the rest knows no more of it
+//! than `decouple_spectrum::backend` says. [`init`] draws a network's start values,
+//! [`weights`] loads and stores them, [`loss`] has losses and their gradients,
+//! [`optimizer`] the numbers of a step, [`evaluation`] scores. [`trial`] is the one
+//! training loop, [`sweep`] the one loop over trials, [`halving`] the one that stops
+//! the worse of them; all report to [`progress`] and return what they found.
 //! [`diagnosis`] asks what coupled kernels lose when they are decoupled after
 //! training. [`estimate`] tells beforehand how long a trial takes, and
 //! [`step_time`] how its steps compare with those of another.
 #![forbid(unsafe_code)]
 
-pub mod average;
+pub mod device;
 pub mod diagnosis;
 pub mod estimate;
 pub mod evaluation;
-mod fusion;
 pub mod halving;
 pub mod init;
-pub mod network;
+pub mod loss;
 pub mod optimizer;
 pub mod progress;
 pub mod step_time;

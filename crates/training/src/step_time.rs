@@ -8,6 +8,7 @@ use decouple_spectrum::budget::step_time::{Comparison, StepTime};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::{
+    device::backend,
     estimate::noise,
     trial::{Run, TrialError},
 };
@@ -93,7 +94,7 @@ struct Stepper<'a> {
 impl<'a> Stepper<'a> {
     fn new(trial: &'a Trial, data: &'a Dataset) -> Result<Self, TrialError> {
         let indices = (0..trial.record.training.batch as u32).collect();
-        Ok(Self { run: Run::new(trial, data)?, indices })
+        Ok(Self { run: Run::new(trial, data, &*backend())?, indices })
     }
 
     /// Seconds of one step.

@@ -13,8 +13,10 @@ use decouple_datasets::{DataSpec, Dataset};
 use decouple_experiment::{
     Claim, Environment, FORMAT, Ledger, LedgerError, Outcome, RunWriter, Status, Trial, timestamp,
 };
+use decouple_spectrum::backend::Backend;
 
 use crate::{
+    device::backend,
     progress::{Event, Progress},
     trial::{TrialError, run_trial},
 };
@@ -108,7 +110,8 @@ pub fn run_sweep(
     environment: &Environment,
     progress: &Progress,
 ) -> Result<SweepReport, SweepError> {
-    let runner = Runner { ledger, data, environment, progress };
+    let backend = backend();
+    let runner = Runner { ledger, data, backend: &*backend, environment, progress };
     share_out(workers, trials.len(), |index, report| runner.one(trials[index], index, report))
 }
 
@@ -117,6 +120,7 @@ pub fn run_sweep(
 pub(crate) struct Runner<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) data: &'a LoadedData,
+    pub(crate) backend: &'a dyn Backend,
     pub(crate) environment: &'a Environment,
     pub(crate) progress: &'a Progress,
 }
@@ -188,7 +192,7 @@ impl Runner<'_> {
     fn one(&self, trial: &Trial, index: usize, report: &mut SweepReport) -> Result<(), SweepError> {
         let Some(mut writer) = self.claim(trial, index, report)? else { return Ok(()) };
         let status = match self.data_of(trial, &writer)? {
-            Some(data) => guarded(|| run_trial(trial, index, data, &mut writer, self.progress))
+            Some(data) => guarded(|| run_trial(trial, index, data, self.backend, &mut writer, self.progress))
                 .unwrap_or_else(|failed| *failed),
             None => failed("its data set was not loaded".to_owned()),
         };

@@ -5,22 +5,26 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use decouple_core_ops::{self as kernels, Context, Gradients, MapShape, Numerics, OpError, Recorder};
-use decouple_datasets::{BatchError, Dataset, Normalisation, derive_seed, epoch_order, fill_batch};
+use decouple_datasets::{Batch, BatchError, Dataset, Normalisation, derive_seed, epoch_order, fill_batch};
 use decouple_experiment::{
     Average, FORMAT, LedgerError, MetricsRow, Outcome, Precision, Record, RunWriter, Scores, Status,
     TimingRow, TrainingSpec, Trial, Winograd, timestamp,
 };
-
-use decouple_spectrum::weights::{error::WeightError, names::Naming, write};
+use decouple_kernels::numerics::{self, Numerics};
+use decouple_spectrum::{
+    backend::{Backend, ExecutionError, Executor, Pass, State},
+    graph::ParameterId,
+    weights::{error::WeightError, names::Naming},
+};
 
 use crate::{
-    average::WeightAverage,
     diagnosis::description,
     evaluation::{count_correct, evaluate},
-    network::{Network, NetworkError},
-    optimizer::OptimizerState,
+    init,
+    loss::{LossError, Targets, softmax_cross_entropy},
+    optimizer::update,
     progress::{Event, Progress},
+    weights::save,
 };
 
 /// The file in a run's folder with its trained weights.
@@ -30,12 +34,12 @@ pub const WEIGHTS_FILE: &str = "weights.safetensors";
 /// error: it ends the run as diverged.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
-    /// The graph could not be executed.
+    /// The network could not be executed.
     #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// An operation refused its arguments.
+    Execution(#[from] ExecutionError),
+    /// The labels do not fit the network.
     #[error(transparent)]
-    Op(#[from] OpError),
+    Loss(#[from] LossError),
     /// A batch could not be filled.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -54,7 +58,7 @@ pub enum TrialError {
 }
 
 /// Trains `trial` on `data` and scores it on the test images, writing a row an
-/// epoch. Works on rayon's current pool; the rows and scores are a function of
+/// epoch. Executed on `backend`, which works on rayon's current pool; the rows and scores are a function of
 /// the trial's record alone.
 ///
 /// An epoch visits the training images in an order drawn from (seed, epoch), in
@@ -68,10 +72,11 @@ pub fn run_trial(
     trial: &Trial,
     index: usize,
     data: &Dataset,
+    backend: &dyn Backend,
     writer: &mut RunWriter,
     progress: &Progress,
 ) -> Result<Status, TrialError> {
-    let mut under_way = UnderWay::begin(trial, index, data, progress)?;
+    let mut under_way = UnderWay::begin(trial, index, data, backend, progress)?;
     if let Some(diverged) = under_way.advance(trial.record.training.epochs as u64, writer, progress)? {
         return Ok(diverged);
     }
@@ -94,9 +99,10 @@ impl<'a> UnderWay<'a> {
         trial: &'a Trial,
         index: usize,
         data: &'a Dataset,
+        backend: &dyn Backend,
         progress: &Progress,
     ) -> Result<Self, TrialError> {
-        let run = Run::new(trial, data)?;
+        let run = Run::new(trial, data, backend)?;
         let steps = trial.record.training.epochs as u64 * run.steps_per_epoch;
         progress.tell(Event::Started { trial: index, steps });
         Ok(Self { trial, index, run, epochs: 0, accuracies: Vec::new() })
@@ -150,15 +156,15 @@ pub(crate) fn shown_accuracy(row: &MetricsRow) -> f64 {
 }
 
 /// A training in progress.
-pub(crate) struct Run<'a> {
+#[derive(Debug)]
+pub struct Run<'a> {
     record: &'a Record,
     data: &'a Dataset,
     normalisation: Normalisation,
-    context: Context,
-    network: Network,
-    optimizer: OptimizerState,
-    average: Option<WeightAverage>,
-    gradients: Option<Gradients>,
+    network: Box<dyn Executor>,
+    images: Batch,
+    /// Of the logits of a step.
+    gradient: Vec<f32>,
     steps_per_epoch: u64,
     batch: usize,
     /// Steps done.
@@ -171,31 +177,44 @@ pub(crate) struct Run<'a> {
     train_secs: f64,
 }
 
+/// All that a training needs to go on, as if nothing had been between.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Position {
+    /// Steps done.
+    pub step: u64,
+    /// Of the epoch so far: the sum of the losses.
+    pub epoch_loss: f64,
+    /// Of the epoch so far: images classified right.
+    pub epoch_correct: u64,
+    /// Whatever is kept of each parameter. Gradients are not: a step makes its own.
+    pub arrays: Vec<(State, ParameterId, Vec<f32>)>,
+}
+
+/// What a [`Position`] keeps of each parameter.
+const KEPT: [State; 4] = [State::Value, State::First, State::Second, State::Average];
+
 impl<'a> Run<'a> {
-    pub(crate) fn new(trial: &'a Trial, data: &'a Dataset) -> Result<Self, TrialError> {
+    /// Before the first step.
+    ///
+    /// # Errors
+    /// [`TrialError`] without an image to train on, or if `backend` does not take
+    /// the network.
+    pub fn new(trial: &'a Trial, data: &'a Dataset, backend: &dyn Backend) -> Result<Self, TrialError> {
         let record = &trial.record;
         let images = data.train.len();
         if images == 0 {
             return Err(TrialError::NoImages { held_out: data.validation.len() });
         }
-        let context = Context::best().with(numerics(&record.training));
-        let mut network = Network::new(trial.graph.clone(), record.seed, &context);
-        let optimizer = OptimizerState::new(&record.training, network.parameters().map(|p| p.values().len()));
-        let average = match record.training.average {
-            Average::None => None,
-            Average::Polyak { decay } => Some(WeightAverage::new(&mut network, decay)),
-        };
+        let network = init::start(&trial.graph, record.seed, backend, numerics(&record.training))?;
         // A batch is never larger than the set, so an epoch has at least one step.
         let batch = record.training.batch.min(images);
         Ok(Self {
             record,
             data,
             normalisation: data.normalisation(),
-            context,
             network,
-            optimizer,
-            average,
-            gradients: Some(Gradients::default()),
+            images: Batch::default(),
+            gradient: Vec::new(),
             steps_per_epoch: (images / batch) as u64,
             batch,
             step: 0,
@@ -206,25 +225,57 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// One pass over the training images. `Some(step)` if the loss stopped being
-    /// finite there.
-    fn train_epoch(
+    /// The network as it is.
+    pub fn network(&self) -> &dyn Executor {
+        &*self.network
+    }
+
+    /// Where the training stands.
+    pub fn position(&self) -> Position {
+        let ids = (0..self.network.plan().graph.parameters.len()).map(ParameterId);
+        let arrays = ids.flat_map(|id| KEPT.map(|what| (what, id, self.network.read(what, id))));
+        Position {
+            step: self.step,
+            epoch_loss: self.epoch_loss,
+            epoch_correct: self.epoch_correct,
+            arrays: arrays.filter(|(_, _, values)| !values.is_empty()).collect(),
+        }
+    }
+
+    /// Goes on from `position`, which is one of the same trial.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] if its arrays are not those of the network.
+    pub fn go_on_from(&mut self, position: &Position) -> Result<(), ExecutionError> {
+        for (what, id, values) in &position.arrays {
+            self.network.write(*what, *id, values)?;
+        }
+        self.step = position.step;
+        (self.epoch_loss, self.epoch_correct) = (position.epoch_loss, position.epoch_correct);
+        Ok(())
+    }
+
+    /// One pass over the training images, or what is left of it. `Some(step)` if the
+    /// loss stopped being finite there.
+    ///
+    /// # Errors
+    /// [`TrialError`].
+    pub fn train_epoch(
         &mut self,
         epoch: u64,
         index: usize,
         progress: &Progress,
     ) -> Result<Option<u64>, TrialError> {
         let order = epoch_order(self.data.train.len(), derive_seed(self.record.seed, "order", epoch, 0));
-        (self.epoch_loss, self.epoch_correct) = (0.0, 0);
+        let earlier = self.step.saturating_sub(epoch * self.steps_per_epoch);
         let began = Instant::now();
-        for (done, indices) in (1u64..).zip(order.chunks_exact(self.batch)) {
+        for (done, indices) in (1u64..).zip(order.chunks_exact(self.batch).skip(earlier as usize)) {
             let loss = self.train_step(epoch, indices)?;
             self.epoch_secs = began.elapsed().as_secs_f64();
             if !loss.is_finite() {
                 self.train_secs += self.epoch_secs;
                 return Ok(Some(self.step));
             }
-            self.epoch_loss += loss;
             let images_per_sec = (done * self.batch as u64) as f64 / self.epoch_secs;
             let (step, epoch) = (self.step, epoch + 1);
             progress.tell(Event::Step { trial: index, step, epoch, loss, images_per_sec });
@@ -234,49 +285,45 @@ impl<'a> Run<'a> {
     }
 
     /// One step on the images with these indices; returns the loss before it.
-    pub(crate) fn train_step(&mut self, epoch: u64, indices: &[u32]) -> Result<f64, TrialError> {
+    ///
+    /// # Errors
+    /// [`TrialError`].
+    pub fn train_step(&mut self, epoch: u64, indices: &[u32]) -> Result<f64, TrialError> {
         let Record { training, data: spec, seed, .. } = self.record;
-        let shape = self.data.shape();
-        let shape = MapShape::new(shape.h, shape.w, shape.c);
-        let mut images = self.context.pool.take(indices.len() * shape.len());
-        let mut labels = Vec::with_capacity(indices.len());
-        let augment_seed = |image: u32| derive_seed(*seed, "augment", epoch, image.into());
-        let (split, normalisation) = (&self.data.train, &self.normalisation);
-        fill_batch(split, indices, &spec.augment, augment_seed, normalisation, &mut images, &mut labels)?;
-
-        let mut recorder = Recorder::training(&self.context, self.gradients.take().unwrap_or_default());
-        let images = recorder.input_buffer(shape, images)?;
-        let dropout_seed = derive_seed(*seed, "dropout", epoch, self.step);
-        let logits = self.network.forward(&mut recorder, images, dropout_seed)?;
-        self.epoch_correct += count_correct(&logits, &labels)?;
-        let loss = recorder.cross_entropy(&logits, &labels, training.label_smoothing as f32)?;
-        drop(logits);
-        let value = f64::from(loss.value());
-        let mut gradients = loss.backward(recorder)?;
-
-        let (steps_per_epoch, batch, epochs) =
-            (self.steps_per_epoch, self.batch as u64, training.epochs as u64);
-        let rate = training.schedule.rate(self.step, steps_per_epoch, batch, epochs);
-        self.step += 1;
-        self.optimizer.step(&mut self.network, &mut gradients, rate);
-        if let Some(average) = &mut self.average {
-            average.update(&mut self.network);
+        if self.step.is_multiple_of(self.steps_per_epoch) {
+            (self.epoch_loss, self.epoch_correct) = (0.0, 0);
         }
-        gradients.clear(self.network.parameters());
-        self.gradients = Some(gradients);
-        Ok(value)
+        let augment_seed = |image: u32| derive_seed(*seed, "augment", epoch, image.into());
+        let layout = self.network.batch_layout(indices.len());
+        let (split, normalisation) = (&self.data.train, &self.normalisation);
+        fill_batch(split, indices, &spec.augment, augment_seed, normalisation, &layout, &mut self.images)?;
+
+        let dropout_seed = derive_seed(*seed, "dropout", epoch, self.step);
+        let pass = Pass::Training { dropout_seed };
+        let logits = self.network.forward(&self.images.values, indices.len(), pass)?;
+        let classes = self.network.plan().graph.output().len();
+        let labels = &self.images.labels;
+        self.epoch_correct += count_correct(&logits, classes, labels);
+        let targets = Targets::Labels { labels, smoothing: training.label_smoothing };
+        let loss = softmax_cross_entropy(&logits, classes, targets, &mut self.gradient)?;
+        self.epoch_loss += loss;
+        self.network.backward(&self.gradient)?;
+
+        let rate = self.rate(self.step);
+        self.step += 1;
+        self.network.step(&update(training, rate, self.step))?;
+        Ok(loss)
+    }
+
+    /// The learning rate of step `step`, counted from 0.
+    fn rate(&self, step: u64) -> f64 {
+        let training = &self.record.training;
+        training.schedule.rate(step, self.steps_per_epoch, self.batch as u64, training.epochs as u64)
     }
 
     /// The rows of the epoch that has just been trained.
     fn rows(&mut self, epoch: u64) -> Result<(MetricsRow, TimingRow), TrialError> {
         let images = self.steps_per_epoch * self.batch as u64;
-        let training = &self.record.training;
-        let rate = training.schedule.rate(
-            self.step - 1,
-            self.steps_per_epoch,
-            self.batch as u64,
-            training.epochs as u64,
-        );
         let validation = &self.data.validation;
         let (raw, averaged) =
             if validation.is_empty() { (None, None) } else { self.score(Images::Validation)? };
@@ -284,7 +331,7 @@ impl<'a> Run<'a> {
             epoch: epoch + 1,
             step: self.step,
             samples: self.step * self.batch as u64,
-            learning_rate: rate,
+            learning_rate: self.rate(self.step - 1),
             train_loss: self.epoch_loss / self.steps_per_epoch as f64,
             train_accuracy: self.epoch_correct as f64 / images as f64,
             validation_loss: raw.as_ref().map(|scores| scores.loss),
@@ -313,26 +360,22 @@ impl<'a> Run<'a> {
             Images::Validation => &self.data.validation,
             Images::Test => &self.data.test,
         };
-        let score = |network: &mut Network| {
-            evaluate(network, split, &self.normalisation, self.record.training.batch, &self.context)
-        };
-        let raw = score(&mut self.network)?;
-        let Some(average) = &mut self.average else { return Ok((Some(raw), None)) };
-        average.swap(&mut self.network);
-        let averaged = score(&mut self.network);
-        average.swap(&mut self.network);
+        let (normalisation, batch) = (&self.normalisation, self.record.training.batch);
+        let raw = evaluate(&mut *self.network, split, normalisation, batch)?;
+        if self.record.training.average == Average::None {
+            return Ok((Some(raw), None));
+        }
+        self.network.exchange_average();
+        let averaged = evaluate(&mut *self.network, split, normalisation, batch);
+        self.network.exchange_average();
         Ok((Some(raw), Some(averaged?)))
     }
 
     /// Writes the weights that the run is judged by: the averaged ones where they
     /// are kept.
     fn keep_weights(&mut self, trial: &Trial, path: &Path) -> Result<(), TrialError> {
-        if let Some(average) = &mut self.average {
-            average.swap(&mut self.network);
-        }
-        let network = &self.network;
-        write(path, Naming::Decouple, &description(trial), |id| network.values(id).into())?;
-        Ok(())
+        self.network.exchange_average();
+        Ok(save(&*self.network, path, Naming::Decouple, &description(trial))?)
     }
 
     fn status(&self, outcome: Outcome) -> Status {
@@ -344,7 +387,7 @@ impl<'a> Run<'a> {
             steps: self.step,
             train_secs: self.train_secs,
             images_per_sec: (self.step * self.batch as u64) as f64 / self.train_secs,
-            peak_bytes: Some(self.context.pool.peak_bytes() as u64),
+            peak_bytes: Some(self.network.peak_bytes()),
             threads: rayon::current_num_threads(),
             finished_at: timestamp(SystemTime::now()),
         }
@@ -354,13 +397,13 @@ impl<'a> Run<'a> {
 /// How exact the kernels have to be, in their words.
 fn numerics(training: &TrainingSpec) -> Numerics {
     let winograd = match training.winograd {
-        Winograd::Off => kernels::Winograd::Off,
-        Winograd::F2 => kernels::Winograd::F2,
-        Winograd::F4 => kernels::Winograd::F4,
+        Winograd::Off => numerics::Winograd::Off,
+        Winograd::F2 => numerics::Winograd::F2,
+        Winograd::F4 => numerics::Winograd::F4,
     };
     let precision = match training.precision {
-        Precision::F32 => kernels::Precision::F32,
-        Precision::Bf16 => kernels::Precision::Bf16,
+        Precision::F32 => numerics::Precision::F32,
+        Precision::Bf16 => numerics::Precision::Bf16,
     };
     Numerics { winograd, precision }
 }

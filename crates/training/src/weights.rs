@@ -1,28 +1,39 @@
 //! Networks from weight files and back.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use decouple_core_ops::Context;
-use decouple_spectrum::weights::{self, Description, error::WeightError, file::WeightFile, names::Naming};
+use decouple_kernels::numerics::Numerics;
+use decouple_spectrum::{
+    backend::{ExecutionError, Executor, State},
+    plan::Plan,
+    weights::{self, Description, error::WeightError, file::WeightFile, names::Naming},
+};
 
-use crate::network::Network;
+use crate::device::backend;
+
+/// Why a file gives no network.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read, or is not of that network.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// The device does not take it.
+    #[error(transparent)]
+    Execution(#[from] ExecutionError),
+}
 
 /// The network `description` with the weights of the file at `path`, which has
 /// the names and layouts of `naming`.
 ///
 /// # Errors
-/// [`WeightError`] when the file cannot be read or is not of that network.
-pub fn load(
-    path: &Path,
-    naming: Naming,
-    description: &Description,
-    context: &Context,
-) -> Result<Network, WeightError> {
+/// [`LoadError`] when the file cannot be read or is not of that network.
+pub fn load(path: &Path, naming: Naming, description: &Description) -> Result<Box<dyn Executor>, LoadError> {
     let graph = description.graph()?;
     let mut values: Vec<Vec<f32>> = vec![Vec::new(); graph.parameters.len()];
     let mut file = WeightFile::open(path)?;
     weights::read(&mut file, naming, description, |id, read| values[id.0] = read)?;
-    Ok(Network::with_values(graph, context, |id| std::mem::take(&mut values[id.0])))
+    let plan = Arc::new(Plan::new(graph));
+    Ok(backend().executor(plan, Numerics::default(), &mut |id| std::mem::take(&mut values[id.0]))?)
 }
 
 /// Writes the weights of `network`, which is that of `description`, to `path`
@@ -32,10 +43,10 @@ pub fn load(
 /// [`WeightError`] when the file cannot be written or `naming` has no names for
 /// the network.
 pub fn save(
-    network: &Network,
+    network: &dyn Executor,
     path: &Path,
     naming: Naming,
     description: &Description,
 ) -> Result<(), WeightError> {
-    weights::write(path, naming, description, |id| network.values(id).into())
+    weights::write(path, naming, description, |id| network.read(State::Value, id).into())
 }

@@ -2,13 +2,21 @@
 
 mod formula;
 
-use decouple_core_ops::{Context, Gradients, MapShape, Recorder};
+use std::sync::Arc;
+
+use decouple_kernels::{geometry::MapShape, numerics::Numerics as Arithmetic};
 use decouple_spectrum::{
+    backend::{Pass, State},
     graph::{Graph, ParameterId},
     network::{Dense, Family, NetworkSpec, Numerics},
     networks::figures,
+    plan::Plan,
 };
-use decouple_training::network::Network;
+use decouple_training::{
+    device::backend,
+    init,
+    loss::{Targets, softmax_cross_entropy},
+};
 use formula::uniform;
 
 fn values(name: &str, count: usize) -> Vec<f32> {
@@ -19,17 +27,17 @@ fn values(name: &str, count: usize) -> Vec<f32> {
 fn train(spec: &NetworkSpec) {
     let input = MapShape::new(32, 32, 3);
     let graph = spec.graph(input, 10).expect("a small network");
-    let context = Context::best();
-    let mut network = Network::new(graph.clone(), 1, &context);
-    let mut recorder = Recorder::training(&context, Gradients::default());
-    let x = recorder.input(input, &values("images", 2 * input.len())).expect("two images");
-    let logits = network.forward(&mut recorder, x, 0).expect("a forward pass");
-    let loss = recorder.cross_entropy(&logits, &[3, 7], 0.0).expect("a loss");
-    assert!(loss.value().is_finite(), "{}", spec.family);
-    let mut gradients = loss.backward(recorder).expect("a backward pass");
+    let mut network = init::start(&graph, 1, &*backend(), Arithmetic::default()).expect("a network");
+    let images = network.batch_layout(2).of(&values("images", 2 * input.len()));
+    let logits = network.forward(&images, 2, Pass::Training { dropout_seed: 0 }).expect("a forward pass");
+    let targets = Targets::Labels { labels: &[3, 7], smoothing: 0.0 };
+    let mut gradient = Vec::new();
+    let loss = softmax_cross_entropy(&logits, 10, targets, &mut gradient).expect("a loss");
+    assert!(loss.is_finite(), "{}", spec.family);
+    network.backward(&gradient).expect("a backward pass");
     for (index, parameter) in graph.parameters.iter().enumerate().filter(|(_, p)| p.role.is_trained()) {
-        let gradient = gradients.of(network.parameter(ParameterId(index))).map(<[f32]>::len);
-        assert_eq!(gradient, Some(parameter.len()), "{}: {}", spec.family, parameter.name);
+        let gradient = network.read(State::Gradient, ParameterId(index));
+        assert_eq!(gradient.len(), parameter.len(), "{}: {}", spec.family, parameter.name);
     }
 }
 
@@ -58,13 +66,13 @@ fn dense_connections_train() {
 /// What the module `graph` makes of one map, with the weights that `weights` gives
 /// its convolutions.
 fn run(graph: Graph, weights: impl Fn(&str) -> Vec<f32>) -> Vec<f32> {
-    let (context, input) = (Context::best(), graph.input());
+    let input = graph.input();
     let names: Vec<String> = graph.parameters.iter().map(|parameter| parameter.name.clone()).collect();
-    let mut network = Network::with_values(graph, &context, |id| weights(&names[id.0]));
-    let mut recorder = Recorder::inference(&context);
-    let x = recorder.input(input, &values("map", input.len())).expect("a map");
-    let y = network.forward(&mut recorder, x, 0).expect("a forward pass");
-    y.values().expect("a map made here").to_vec()
+    let plan = Arc::new(Plan::new(graph));
+    let network = backend().executor(plan, Arithmetic::default(), &mut |id| weights(&names[id.0]));
+    let mut network = network.expect("weights that fit");
+    let map = network.batch_layout(1).of(&values("map", input.len()));
+    network.forward(&map, 1, Pass::Inference).expect("a forward pass")
 }
 
 #[test]

@@ -4,17 +4,20 @@
 
 mod formula;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use decouple_core_ops::{Context, Gradients, Loss, MapShape, Recorder};
 use decouple_experiment::TrainingSpec;
+use decouple_kernels::{geometry::MapShape, numerics::Numerics};
 use decouple_spectrum::{
-    graph::{Graph, Op, ParameterId, ParameterSpec, Role},
+    backend::{Executor, Pass, State},
+    graph::{ParameterId, ParameterSpec, Role},
     network::NetworkSpec,
+    plan::Plan,
 };
 use decouple_training::{
-    network::{Network, NetworkError},
-    optimizer::OptimizerState,
+    device::backend,
+    loss::{Targets, softmax_cross_entropy},
+    optimizer::update,
 };
 use formula::uniform;
 use serde::Deserialize;
@@ -52,10 +55,10 @@ fn ten_steps_follow_pytorch() {
     for case in &fixture.cases {
         let mut run = Run::new(&fixture, case);
         for (step, (&rate, &expected)) in case.rates.iter().zip(&case.losses).enumerate() {
-            let loss = run.train(step, rate).expect("a step");
+            let loss = run.train(step, rate);
             assert_close(loss, expected, expected, &format!("{}: loss of step {step}", case.name));
         }
-        let loss = run.infer(case.rates.len()).expect("inference");
+        let loss = run.loss(case.rates.len(), Pass::Inference).0;
         assert_close(loss, case.inference_loss, case.inference_loss, &format!("{}: inference", case.name));
         for (name, expected) in &case.running_statistics {
             let found = run.running_statistic(name);
@@ -71,12 +74,10 @@ fn assert_close(found: f64, expected: f64, scale: f64, what: &str) {
     assert!((found - expected).abs() <= 1e-4 * scale.abs(), "{what}: {found} against {expected}");
 }
 
-/// A case's network, optimiser and stream of batches.
+/// A case's network and stream of batches.
 struct Run<'a> {
     case: &'a Case,
-    context: Context,
-    network: Network,
-    optimizer: OptimizerState,
+    network: Box<dyn Executor>,
     input: MapShape,
     batch: usize,
     classes: usize,
@@ -89,85 +90,53 @@ impl<'a> Run<'a> {
         let spec: NetworkSpec = serde_json::from_value(typed).expect("a network section");
         let [h, w, c] = fixture.input;
         let input = MapShape::new(h, w, c);
-        let graph = spec.graph(input, fixture.classes).expect("the network fits the images");
-        let context = Context::best();
-        let mut network = Network::new(graph, 0, &context);
-        start(&mut network, case.seed);
-        let lengths: Vec<usize> = network.parameters().map(|p| p.values().len()).collect();
-        let optimizer = OptimizerState::new(&case.training, lengths);
-        Self { case, context, network, optimizer, input, batch: fixture.batch, classes: fixture.classes }
+        let plan = Arc::new(Plan::new(spec.graph(input, fixture.classes).expect("it fits the images")));
+        let mut values = |id| start(plan.graph.parameter(id), case.seed);
+        let network = backend().executor(Arc::clone(&plan), Numerics::default(), &mut values);
+        let network = network.expect("values that fit");
+        Self { case, network, input, batch: fixture.batch, classes: fixture.classes }
     }
 
-    fn train(&mut self, step: usize, rate: f64) -> Result<f64, NetworkError> {
-        let mut recorder = Recorder::training(&self.context, Gradients::default());
-        let loss = self.loss(&mut recorder, step)?;
-        let value = f64::from(loss.value());
-        let mut gradients = loss.backward(recorder)?;
-        self.optimizer.step(&mut self.network, &mut gradients, rate);
-        Ok(value)
+    fn train(&mut self, step: usize, rate: f64) -> f64 {
+        let (loss, gradient) = self.loss(step, Pass::Training { dropout_seed: 0 });
+        self.network.backward(&gradient).expect("a backward pass");
+        let update = update(&self.case.training, rate, step as u64 + 1);
+        self.network.step(&update).expect("a step");
+        loss
     }
 
-    fn infer(&mut self, step: usize) -> Result<f64, NetworkError> {
-        let mut recorder = Recorder::inference(&self.context);
-        Ok(f64::from(self.loss(&mut recorder, step)?.value()))
-    }
-
-    fn loss(&mut self, recorder: &mut Recorder, step: usize) -> Result<Loss, NetworkError> {
+    /// The loss of batch `step`, and the gradient of the logits.
+    fn loss(&mut self, step: usize, pass: Pass) -> (f64, Vec<f32>) {
         let Case { seed, training, .. } = self.case;
         let images = uniform(&format!("{seed} images {step}"), self.batch * self.input.len());
         let images: Vec<f32> = images.map(|u| u as f32).collect();
         let labels = uniform(&format!("{seed} labels {step}"), self.batch);
         let labels: Vec<u16> = labels.map(|u| ((u + 1.0) * (self.classes as f64 / 2.0)) as u16).collect();
-        let x = recorder.input(self.input, &images)?;
-        let logits = self.network.forward(recorder, x, 0)?;
-        Ok(recorder.cross_entropy(&logits, &labels, training.label_smoothing as f32)?)
+        let images = self.network.batch_layout(self.batch).of(&images);
+        let logits = self.network.forward(&images, self.batch, pass).expect("a forward pass");
+        let targets = Targets::Labels { labels: &labels, smoothing: training.label_smoothing };
+        let mut gradient = Vec::new();
+        let loss = softmax_cross_entropy(&logits, self.classes, targets, &mut gradient).expect("a loss");
+        (loss, gradient)
     }
 
     /// First value and root mean square of the running statistic `name`.
-    fn running_statistic(&mut self, name: &str) -> [f64; 2] {
-        let mut digest = None;
-        for_each_named(&mut self.network, |spec, values| {
-            if spec.name == name {
-                let squares: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
-                digest = Some([f64::from(values[0]), (squares / values.len() as f64).sqrt()]);
-            }
-        });
-        digest.expect("a statistic of the network")
+    fn running_statistic(&self, name: &str) -> [f64; 2] {
+        let parameters = &self.network.plan().graph.parameters;
+        let index = parameters.iter().position(|spec| spec.name == name).expect("a statistic");
+        let values = self.network.read(State::Value, ParameterId(index));
+        let squares: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
+        [f64::from(values[0]), (squares / values.len() as f64).sqrt()]
     }
 }
 
-/// Start values of the whole state: weights of variance 2 / fan-in, everything
-/// else around its usual start, so that nothing is special about any of it.
-fn start(network: &mut Network, seed: u64) {
-    for_each_named(network, |spec, values| {
-        let (scale, centre) = match spec.role {
-            Role::ConvWeight | Role::LinearWeight => ((6.0 / spec.fan_in as f64).sqrt(), 0.0),
-            Role::Gamma | Role::RunningVariance => (0.25, 1.0),
-            Role::Bias | Role::Beta | Role::RunningMean => (0.25, 0.0),
-        };
-        let u = uniform(&format!("{seed} {}", spec.name), values.len());
-        values.iter_mut().zip(u).for_each(|(value, u)| *value = (u * scale + centre) as f32);
-    });
-}
-
-/// Calls `visit` with everything that the network's state holds values of.
-fn for_each_named(network: &mut Network, mut visit: impl FnMut(&ParameterSpec, &mut [f32])) {
-    let graph = network.graph().clone();
-    let mut ids = state_order(&graph).into_iter();
-    network.for_each_state(|values| {
-        let id = ids.next().expect("a name for every part of the state");
-        if !values.is_empty() {
-            visit(graph.parameter(id), values);
-        }
-    });
-}
-
-/// What [`Network::for_each_state`] visits: the parameters, among which running
-/// statistics are empty, then the running statistics of every batch norm.
-fn state_order(graph: &Graph) -> Vec<ParameterId> {
-    let statistics = graph.nodes.iter().filter_map(|node| match node.op {
-        Op::BatchNorm { mean, variance, .. } => Some([mean, variance]),
-        _ => None,
-    });
-    (0..graph.parameters.len()).map(ParameterId).chain(statistics.flatten()).collect()
+/// Start values of a parameter or statistic: weights of variance 2 / fan-in,
+/// everything else around its usual start, so that nothing is special about any of it.
+fn start(spec: &ParameterSpec, seed: u64) -> Vec<f32> {
+    let (scale, centre) = match spec.role {
+        Role::ConvWeight | Role::LinearWeight => ((6.0 / spec.fan_in as f64).sqrt(), 0.0),
+        Role::Gamma | Role::RunningVariance => (0.25, 1.0),
+        Role::Bias | Role::Beta | Role::RunningMean => (0.25, 0.0),
+    };
+    uniform(&format!("{seed} {}", spec.name), spec.len()).map(|u| (u * scale + centre) as f32).collect()
 }

@@ -4,15 +4,16 @@
 
 use std::{fs, path::Path};
 
-use decouple_datasets::{Dataset, ImageShape, Split, derive_seed};
+use decouple_datasets::{Dataset, ImageShape, Split, derive_seed, epoch_order};
 use decouple_experiment::{
     Claim, Environment, Ledger, Outcome, Overrides, RunState, Status, Sweep, Trial, parse,
 };
 use decouple_training::{
+    device::backend,
     diagnosis::{DiagnosisError, Target, diagnose},
     progress::{Event, Progress},
     sweep::{LoadedData, SweepReport, Workers, run_sweep},
-    trial::WEIGHTS_FILE,
+    trial::{Position, Run, WEIGHTS_FILE},
 };
 use tempfile::TempDir;
 
@@ -154,6 +155,40 @@ fn runs_repeat_bit_for_bit_on_any_number_of_threads() {
         let files: Vec<_> = files.collect();
         assert_eq!(files[0], files[1], "{} on 1 and 2 threads", trial.point_label());
         assert_eq!(files[0], files[2], "{} on 1 and 3 threads", trial.point_label());
+    }
+}
+
+/// What a run has done after `steps` steps, gone on from `from`.
+fn position(trial: &Trial, data: &Dataset, from: Option<&Position>, steps: u64) -> Position {
+    let mut run = Run::new(trial, data, &*backend()).expect("a run");
+    from.into_iter().for_each(|position| run.go_on_from(position).expect("a position of this trial"));
+    while run.position().step < steps {
+        let (done, each) = (run.position().step, 10);
+        let epoch = done / each;
+        if done % each == 0 && steps >= done + each || from.is_some() {
+            assert_eq!(run.train_epoch(epoch, 0, &Progress::silent()).expect("an epoch"), None);
+        } else {
+            let order = epoch_order(data.train.len(), derive_seed(trial.seed(), "order", epoch, 0));
+            let batch = trial.record.training.batch;
+            let begin = (done % each) as usize * batch;
+            run.train_step(epoch, &order[begin..begin + batch]).expect("a step");
+        }
+    }
+    run.position()
+}
+
+#[test]
+fn a_training_that_goes_on_ends_as_one_that_was_never_stopped() {
+    let adam = r#"training.optimizer={kind="adamw"}"#;
+    for optimizer in ["seed=[2]", adam] {
+        let sweep = sweep(&["training.schedule.peak=0.01", "segments=[3]", optimizer]);
+        let (trial, data) = (&sweep.trials[0], data());
+        let whole = position(trial, &data, None, 20);
+        for stop in [7, 10, 13] {
+            let stopped = position(trial, &data, None, stop);
+            assert_eq!(stopped.step, stop);
+            assert!(position(trial, &data, Some(&stopped), 20) == whole, "{optimizer}, stopped at {stop}");
+        }
     }
 }
 

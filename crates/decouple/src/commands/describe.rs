@@ -1,11 +1,11 @@
 //! `decouple describe`: a network layer by layer.
 
-use decouple_core_ops::MapShape;
 use decouple_datasets::{
     DataSpec, Source,
     image_folder::{Corrupt, ImageFolder},
 };
 use decouple_experiment::{Record, StepTimer, TrainingSpec, Trial};
+use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
     budget::{Quantity, solve, step_time},
     cost::Cost,
@@ -17,6 +17,7 @@ use decouple_spectrum::{
     segments::{Schedule, Segments},
     table::{LayerRow, layer_rows},
 };
+use decouple_training::estimate;
 use serde_json::json;
 
 use super::model;
@@ -174,8 +175,13 @@ fn human(graph: &Graph, width: f64, batch: usize) -> String {
         "{table}\nwidth {width:.4} · decoupling level {:.3} · {} running statistics · about {} to train at batch {batch}\n",
         graph.level(),
         grouped(cost.statistics),
-        bytes(graph.training_bytes(batch)),
+        bytes(training_bytes(graph, batch)),
     )
+}
+
+/// Of a training with the defaults, but for the batch.
+fn training_bytes(graph: &Graph, batch: usize) -> u64 {
+    estimate::bytes(graph, &TrainingSpec { batch, ..TrainingSpec::default() })
 }
 
 fn document(graph: &Graph, width: f64, batch: usize) -> serde_json::Value {
@@ -195,7 +201,7 @@ fn document(graph: &Graph, width: f64, batch: usize) -> serde_json::Value {
         "width": width,
         "level": graph.level(),
         "cost": graph.cost(),
-        "training_bytes": graph.training_bytes(batch),
+        "training_bytes": training_bytes(graph, batch),
         "layers": layers,
     })
 }

@@ -2,14 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use decouple_core_ops::{Context, MapShape, Recorder};
 use decouple_datasets::{Photograph, Skipped};
+use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
+    backend::{Executor, Pass},
     network::{Family, NetworkSpec},
     preprocessing::Preprocessing,
     weights::{Description, error::WeightError, file::WeightFile, names::Naming},
 };
-use decouple_training::{network::Network, weights::load};
+use decouple_training::{
+    loss,
+    weights::{LoadError, load},
+};
 
 use super::section_text;
 use crate::{
@@ -73,8 +77,7 @@ pub(super) fn description(model: &Model, file: &WeightFile, naming: Naming) -> R
 
 /// A network with weights, and what it needs to see a photograph.
 pub(super) struct Classifier {
-    network: Network,
-    context: Context,
+    network: Box<dyn Executor>,
     preprocessing: Preprocessing,
     /// A name for each class.
     pub(super) labels: Vec<String>,
@@ -93,9 +96,11 @@ impl Classifier {
             Failure::new(USAGE, format!("{family} on images of {h}x{w}x{c} has no published way to see photographs: expected a published family and three channels"))
         })?;
         let labels = labels(arguments.labels.as_deref(), description.classes)?;
-        let context = Context::best();
-        let network = load(&arguments.weights, naming, &description, &context)?;
-        Ok(Self { network, context, preprocessing, labels })
+        let network = load(&arguments.weights, naming, &description).map_err(|error| match error {
+            LoadError::Weights(error) => error.into(),
+            LoadError::Execution(error) => Failure::new(IO, error),
+        })?;
+        Ok(Self { network, preprocessing, labels })
     }
 
     /// The network's values of the photograph in a file.
@@ -110,13 +115,11 @@ impl Classifier {
 
     /// The probability of each class for each of the `images`, one after the other.
     pub(super) fn probabilities(&mut self, images: &[f32]) -> Result<Vec<Vec<f64>>, Failure> {
-        let input = self.network.graph().input();
-        let mut recorder = Recorder::inference(&self.context);
-        let refused = |error: String| Failure::new(IO, error);
-        let x = recorder.input(input, images).map_err(|error| refused(error.to_string()))?;
-        let logits = self.network.forward(&mut recorder, x, 0).map_err(|error| refused(error.to_string()))?;
-        let logits = logits.values().map_err(|error| refused(error.to_string()))?;
-        Ok(logits.chunks_exact(self.labels.len()).map(softmax).collect())
+        let count = images.len() / self.network.plan().graph.input().len();
+        let batch = self.network.batch_layout(count).of(images);
+        let logits = self.network.forward(&batch, count, Pass::Inference);
+        let logits = logits.map_err(|error| Failure::new(IO, error))?;
+        Ok(logits.chunks_exact(self.labels.len()).map(loss::probabilities).collect())
     }
 }
 
@@ -127,13 +130,6 @@ pub(super) fn see(preprocessing: &Preprocessing, file: &Path) -> Result<Vec<f32>
     })?;
     let pixels = photograph.central_crop(preprocessing.shorter_side(), preprocessing.size);
     Ok(preprocessing.normalise(&pixels))
-}
-
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
 }
 
 /// The classes of one image, the most probable first; of two that are equally

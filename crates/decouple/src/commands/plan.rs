@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use decouple_datasets::DataSpec;
 use decouple_experiment::{Elsewhere, Ledger, Outcome, RunState, StepTimes, Sweep, Trial};
-use decouple_training::{estimate::Speeds, sweep::Workers};
+use decouple_training::{
+    estimate::{self, Speeds},
+    sweep::Workers,
+};
 use serde_json::json;
 
 use super::{ledger, read, select, tune};
@@ -96,7 +99,7 @@ impl<'a> Row<'a> {
                 Outcome::Failed { .. } => "failed",
             },
         };
-        let bytes = trial.graph.training_bytes(trial.record.training.batch);
+        let bytes = estimate::bytes(&trial.graph, &trial.record.training);
         Ok(Self { trial, secs, secs_per_million, bytes, state })
     }
 

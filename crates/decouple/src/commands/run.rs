@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::mpsc};
 use decouple_datasets::load as load_data;
 use decouple_experiment::{Environment, Ledger, RunState, StepTimes, Sweep, Trial};
 use decouple_training::{
+    device::backend,
     progress::Progress,
     sweep::{LoadedData, SweepError, SweepReport, Workers, run_sweep},
 };
@@ -114,9 +115,10 @@ fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
         plural(points.len(), "point"),
         plural(seeds.len(), "seed"),
     );
-    let kernels = decouple_core_ops::Context::best().isa().name();
+    let backend = backend();
     eprintln!(
-        "kernels   {kernels} · {} of {} · {}",
+        "kernels   {} · {} of {} · {}",
+        backend.name(),
         plural(workers.jobs, "trial"),
         plural(workers.threads, "thread"),
         cpu()

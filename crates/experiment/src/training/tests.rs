@@ -111,7 +111,7 @@ fn decay_counts_epochs_or_samples() {
     assert_eq!(every_samples.rate(10, 999, 64, 1), 0.5);
     assert_eq!(every_samples.rate(5, 999, 64, 1), 0.5f64.sqrt());
     let step = Schedule::Step { peak: 1.0, warmup_epochs: 0.0, factor: 0.1, every_epochs: 2.0 };
-    assert_eq!([19, 20, 39, 40].map(|t| step.rate(t, 10, 64, 6)), [1.0, 0.1, 0.1, 0.1f64.powf(2.0)]);
+    assert_eq!([19, 20, 39, 40].map(|t| step.rate(t, 10, 64, 6)), [1.0, 0.1, 0.1, libm::pow(0.1, 2.0)]);
     let constant = Schedule::Constant { peak: 0.3, warmup_epochs: 0.0 };
     assert_eq!(constant.rate(1_000_000, 10, 64, 6), 0.3);
 }

@@ -4,6 +4,7 @@
 use decouple_kernels::layout::{MapLayout, groups};
 
 use super::{GradientId, Map, MapId, Plan};
+use crate::backend::Update;
 
 /// A place for every map and gradient, in values of one group of images: with
 /// n groups, every place and length is n times as large.
@@ -48,6 +49,16 @@ impl Plan {
     /// Places for a pass forward.
     pub fn inference_arena(&self) -> Arena {
         place(&self.tenants(|map| map.last_read), self.maps.len())
+    }
+
+    /// The most memory that a training on batches of `images` takes, in bytes: the
+    /// arena, and whatever is kept of the parameters for steps such as `update`.
+    pub fn training_bytes(&self, images: usize, update: &Update) -> u64 {
+        let kept = self.graph.parameters.iter().map(|spec| {
+            let statistics = 1 + usize::from(update.average_share.is_some());
+            spec.len() * if spec.role.is_trained() { update.copies() } else { statistics }
+        });
+        self.training_arena().bytes(images) + (size_of::<f32>() * kept.sum::<usize>()) as u64
     }
 
     /// The gradient of a map, where one flows into it.

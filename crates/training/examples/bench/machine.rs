@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use decouple_core_ops::Context;
-use decouple_kernels::peak;
+use decouple_kernels::{isa::Isa, peak};
 use rayon::prelude::*;
 
 use super::worker::{Prepared, Request};
@@ -14,12 +13,12 @@ const DRAM_LEN: usize = 1 << 26;
 const CHUNK: usize = 1 << 16;
 
 /// The rates as facts: there is nothing to repeat.
-pub(crate) fn prepare(context: &Context, request: &Request) -> Prepared {
+pub(crate) fn prepare(request: &Request) -> Prepared {
     let limit = Duration::from_secs_f64(request.seconds);
     let map_len = request.batch * request.side * request.side * request.channels;
     let dram = vec![1.0; DRAM_LEN];
     let facts = [
-        ("macs_per_sec", peak::macs_per_sec(context)),
+        ("macs_per_sec", peak::macs_per_sec(Isa::best())),
         ("map_copy_bytes_per_sec", copy_bytes_per_sec(&vec![1.0; map_len], limit)),
         ("dram_copy_bytes_per_sec", copy_bytes_per_sec(&dram, limit)),
         ("dram_read_bytes_per_sec", read_bytes_per_sec(&dram, limit)),

@@ -1,0 +1,143 @@
+//! A run is a function of its record: the same bytes of rows and weights whatever
+//! instructions and however many threads execute it, for every family.
+
+mod formula;
+
+use std::{fs, sync::Arc};
+
+use decouple_datasets::{Dataset, ImageShape, Split};
+use decouple_experiment::{Claim, Ledger, Overrides, Trial, parse};
+use decouple_spectrum::{backend::Backend, network::Family};
+use decouple_training::{
+    device::backend,
+    progress::Progress,
+    trial::{WEIGHTS_FILE, run_trial},
+};
+use formula::uniform;
+use tempfile::TempDir;
+
+/// Batches of eighteen images are a group of sixteen and a rest.
+const SWEEP: &str = r#"
+[axes]
+seed = [0]
+
+[trial.data]
+validation = 500
+augment = ["pad-crop 2", "flip"]
+
+[trial.training]
+epochs = 1
+batch = 18
+label-smoothing = 0.1
+schedule = { kind = "cosine", peak = 0.1, warmup-epochs = 0.5 }
+average = { kind = "polyak", decay = 0.9 }
+"#;
+
+fn trial(set: &[String]) -> Trial {
+    let overrides = Overrides { set: set.to_vec() };
+    let mut sweep = parse(SWEEP, "same-bits.toml", &overrides).expect("the sweep is right");
+    sweep.trials.remove(0)
+}
+
+/// A small network of each family, and mini-xceptions along the spectrum.
+fn trials() -> Vec<Trial> {
+    let network = |key: &str, value: String| format!("network.{key}={value}");
+    let mut trials = Vec::new();
+    for family in Family::ALL {
+        let mut set =
+            vec![network("family", format!("{:?}", family.to_string())), network("width", "0.06".into())];
+        if family.reads("small-stem") {
+            set.push(network("small-stem", "true".into()));
+        }
+        if family.reads("fully-connected") {
+            set.push(network("fully-connected", "[20]".into()));
+        }
+        if family.reads("dropout") {
+            set.push(network("dropout", "0.3".into()));
+        }
+        trials.push(trial(&set));
+    }
+    for segments in ["1", "3", "\"per-channel\""] {
+        let small = [
+            "stem=5",
+            "entry=[7,8]",
+            "middle=1",
+            "modules=1",
+            "exit=10",
+            "norm=\"both\"",
+            "intermediate=\"elu\"",
+        ];
+        let mut set: Vec<String> = small.map(|pair| format!("network.{pair}")).into();
+        set.push(network("segments", segments.into()));
+        trials.push(trial(&set));
+    }
+    trials
+}
+
+fn noise(name: &str, images: usize) -> Split {
+    let shape = ImageShape { h: 28, w: 28, c: 1 };
+    let bytes = uniform(name, images * shape.len()).map(|value| (127.0 + 127.0 * value) as u8).collect();
+    Split { shape, images: bytes, labels: (0..images).map(|image| (image % 10) as u16).collect() }
+}
+
+fn data() -> Dataset {
+    Dataset {
+        name: "noise".to_owned(),
+        classes: (0..10).map(|class| class.to_string()).collect(),
+        train: noise("train", 40),
+        validation: noise("validation", 19),
+        test: noise("test", 5),
+        mean: vec![0.5],
+        std: vec![0.3],
+        checksum: String::new(),
+        skipped: Vec::new(),
+    }
+}
+
+/// The bytes of a run's rows and weights.
+fn outcome(trial: &Trial, data: &Dataset, backend: &dyn Backend, threads: usize) -> [Vec<u8>; 2] {
+    let folder = TempDir::new().expect("a folder");
+    let ledger = Ledger::open(folder.path());
+    let Claim::Mine(mut writer) = ledger.claim(trial).expect("a new ledger") else { panic!("it is taken") };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+    let run = || run_trial(trial, 0, data, backend, &mut writer, &Progress::silent());
+    pool.install(run).expect("a trial");
+    ["metrics.csv", WEIGHTS_FILE].map(|file| fs::read(ledger.run_dir(trial).join(file)).expect(file))
+}
+
+/// Everything that should give the same bits.
+fn backends() -> Vec<Arc<dyn Backend>> {
+    vec![backend()]
+}
+
+#[test]
+fn rows_and_weights_are_the_same_bytes_on_everything() {
+    let (data, backends) = (data(), backends());
+    for trial in trials() {
+        let expected = outcome(&trial, &data, &*backends[0], 1);
+        assert!(expected.iter().all(|bytes| !bytes.is_empty()));
+        let others = backends.iter().skip(1).map(|backend| (backend, 1));
+        let threads = [2, 3].map(|threads| (&backends[0], threads));
+        for (backend, threads) in others.chain(threads) {
+            let found = outcome(&trial, &data, &**backend, threads);
+            assert!(
+                found == expected,
+                "{} on {threads} threads of {}",
+                trial.record.network.family,
+                backend.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn another_seed_gives_other_bytes() {
+    let data = data();
+    let of = |seed: u64| {
+        let mut trial = trials().remove(0);
+        trial.record.seed = seed;
+        outcome(&trial, &data, &*backend(), 1)
+    };
+    let (one, other) = (of(1), of(2));
+    assert!(one[0] != other[0] && one[1] != other[1]);
+}
