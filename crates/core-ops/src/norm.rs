@@ -26,7 +26,7 @@ pub(crate) struct NormValues<'a> {
 impl NormState {
     /// What readers apply.
     pub(crate) fn affine(&self) -> Affine<'_> {
-        Affine { scale: &self.scale, shift: &self.shift }
+        Affine { mean: &self.mean, scale: &self.scale, shift: &self.shift }
     }
 
     /// The norm with these statistics (Ioffe and Szegedy 2015, algorithm 1).
@@ -38,8 +38,7 @@ impl NormState {
         self.mean = mean.iter().map(|&mean| mean as f32).collect();
         let scale = |channel: usize| gamma.map_or(1.0, |gamma| gamma[channel]) * self.inverse_std[channel];
         self.scale = (0..mean.len()).map(scale).collect();
-        self.shift =
-            (0..mean.len()).map(|channel| beta[channel] - self.mean[channel] * self.scale[channel]).collect();
+        self.shift = beta.to_vec();
     }
 
     /// The norm of a batch, from the sums of `x - centre` and of its square over

@@ -82,8 +82,10 @@ fn measure(isa: Isa, peak: f64, (side, channels, segments, images): (usize, usiz
     let dy = map(&layout, images);
     let ones = vec![1.0; channels];
     let through = ThroughNorm { a: ones.clone(), b: ones.clone(), c: ones.clone() };
-    let reading =
-        Reading { affine: Some(Affine { scale: &ones, shift: &ones }), activation: Some(Activation::Relu) };
+    let reading = Reading {
+        affine: Some(Affine { mean: &ones, scale: &ones, shift: &ones }),
+        activation: Some(Activation::Relu),
+    };
     let mut sums = vec![[[0.0; LANES]; 2]; convs.sums(&layout, images)];
     let scratch = Scratch::default();
     let forward = time(|| {

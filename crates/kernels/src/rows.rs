@@ -15,13 +15,23 @@ use crate::{
 /// Channels whose sums are taken side by side, so that none waits for itself.
 const ABREAST: usize = 4;
 
-/// A batch norm folded into a factor and an addend for each channel.
+/// A batch norm: `scale (x - mean) + shift`, channel by channel. (Folded into one
+/// factor and one addend it would lose digits wherever the mean is large beside
+/// the deviation.)
 #[derive(Clone, Copy, Debug)]
 pub struct Affine<'a> {
+    /// Taken away first.
+    pub mean: &'a [f32],
     /// gamma / sqrt(variance + epsilon).
     pub scale: &'a [f32],
-    /// beta - mean * scale.
+    /// beta.
     pub shift: &'a [f32],
+}
+
+impl Affine<'_> {
+    fn check(&self, layout: &MapLayout) {
+        check_channels(&[self.mean.len(), self.scale.len(), self.shift.len()], layout);
+    }
 }
 
 /// How a map is read: as it is stored, or after a norm and an activation.
@@ -39,9 +49,13 @@ impl Reading<'_> {
         self.affine.is_none() && self.activation.is_none()
     }
 
+    /// Mean, scale and shift of a channel; without a norm those that change nothing.
     #[inline(always)]
-    fn scale(&self, channel: usize) -> (f32, f32) {
-        self.affine.map_or((1.0, 0.0), |affine| (affine.scale[channel], affine.shift[channel]))
+    fn of<S: Simd>(&self, s: S, channel: usize) -> [S::Vector; 3] {
+        let [mean, scale, shift] = self.affine.map_or([0.0, 1.0, 0.0], |affine| {
+            [affine.mean[channel], affine.scale[channel], affine.shift[channel]]
+        });
+        [s.splat(mean), s.splat(scale), s.splat(shift)]
     }
 }
 
@@ -124,7 +138,7 @@ fn check_channels(lists: &[usize], layout: &MapLayout) {
     );
 }
 
-/// `y = a(scale x + shift)`: what a reader sees.
+/// `y = a(scale (x - mean) + shift)`: what a reader sees.
 pub(crate) fn read(
     isa: Isa,
     from: &MapLayout,
@@ -149,15 +163,14 @@ pub(crate) fn read(
         fn each<S: Simd, const ACTIVATION: usize>(self, s: S) {
             let Self(lines, reading, x, y) = self;
             for channel in 0..lines.channels {
-                let (scale, shift) = reading.scale(channel);
-                let (scale, shift) = (s.splat(scale), s.splat(shift));
+                let [mean, scale, shift] = reading.of(s, channel);
                 for column in 0..lines.columns {
                     let place = channel * lines.channel + column * LANES;
                     // SAFETY: `check` has seen that both rows have these channels and columns.
                     unsafe {
                         let mut value = s.load(x.add(channel * lines.channel_read + column * LANES));
                         if reading.affine.is_some() {
-                            value = s.fma(value, scale, shift);
+                            value = s.fma(s.sub(value, mean), scale, shift);
                         }
                         s.store(y.add(place), activate::<S, ACTIVATION>(s, value));
                     }
@@ -170,7 +183,7 @@ pub(crate) fn read(
     check(&[x.len()], from);
     check(&[y.len()], to);
     if let Some(affine) = reading.affine {
-        check_channels(&[affine.scale.len(), affine.shift.len()], to);
+        affine.check(to);
     }
     dispatch(isa, Work(Lines::between(from, to), reading, x.as_ptr(), y.as_mut_ptr()));
 }
@@ -517,7 +530,7 @@ pub(crate) struct Undo<'a> {
     pub sums: Option<(&'a [f32], &'a mut ChannelSums)>,
 }
 
-/// `target = fresh a'(scale x + shift)`, or `+=`, and its sums.
+/// `target = fresh a'(scale (x - mean) + shift)`, or `+=`, and its sums.
 ///
 /// `from` is the layout of the fresh gradient, `layout` that of all others.
 pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_>, target: &mut [f32]) {
@@ -578,8 +591,9 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
         x: *const f32,
         fresh: *const f32,
         target: *mut f32,
-        scale: S::Vector,
-        shift: S::Vector,
+        /// Mean, scale and shift of the norm that it was read through.
+        norm: [S::Vector; 3],
+        /// What sums of products are taken about.
         mean: S::Vector,
     }
     impl<S: Simd> Clone for Of<S> {
@@ -592,14 +606,13 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
     impl<const ACTIVATION: usize, const ADDS: bool> One<'_, ACTIVATION, ADDS> {
         #[inline(always)]
         fn of<S: Simd>(&self, s: S, channel: usize) -> Of<S> {
-            let (scale, shift) = if ACTIVATION > 0 { self.reading.scale(channel) } else { (1.0, 0.0) };
+            let norm = if ACTIVATION > 0 { self.reading.of(s, channel) } else { [s.splat(0.0); 3] };
             let place = channel * self.lines.channel;
             Of {
                 x: self.x.wrapping_add(place),
                 fresh: self.fresh.wrapping_add(channel * self.lines.channel_read),
                 target: self.target.wrapping_add(place),
-                scale: s.splat(scale),
-                shift: s.splat(shift),
+                norm,
                 mean: s.splat(self.mean.get(channel).copied().unwrap_or(0.0)),
             }
         }
@@ -612,8 +625,8 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
             unsafe {
                 let mut value = s.load(of.fresh.add(place));
                 if ACTIVATION > 0 {
-                    // Without a norm the scale is one and the shift zero: the very value.
-                    let seen = s.fma(s.load(of.x.add(place)), of.scale, of.shift);
+                    let [mean, scale, shift] = of.norm;
+                    let seen = s.fma(s.sub(s.load(of.x.add(place)), mean), scale, shift);
                     value = if ACTIVATION == 1 {
                         s.where_positive(seen, value)
                     } else {
@@ -644,7 +657,7 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
         }
     }
     if let Some(affine) = undo.reading.affine {
-        check_channels(&[affine.scale.len(), affine.shift.len()], layout);
+        affine.check(layout);
     }
     if let Some((mean, sums)) = &undo.sums {
         check_channels(&[mean.len(), sums.len()], layout);

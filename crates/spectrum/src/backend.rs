@@ -128,7 +128,6 @@ pub struct Update {
     pub average_share: Option<f32>,
 }
 
-
 impl Update {
     /// Values that are kept for each trained one: itself, its gradient, what the
     /// rule remembers, and its average.

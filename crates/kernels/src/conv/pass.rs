@@ -9,16 +9,18 @@
 
 use std::ops::Range;
 
-use super::tile::{self, Kind, MOST_CHANNELS, MOST_COLUMNS, Start, Tile, TileFn};
+use super::tile::{self, Kind, MOST_CHANNELS, MOST_COLUMNS, Tile, TileFn};
 use crate::{
     geometry::ConvGeometry,
     isa::Isa,
     layout::{LANES, MapLayout},
 };
 
-/// Bytes of inputs that stay in the first-level cache while the tiles of all
-/// output channels read them.
-const CACHED_INPUTS: usize = 24 << 10;
+/// Products that are summed before the sum is added to those before it: each
+/// block of them stays in the first-level cache while the tiles of all output
+/// channels read it, and a sum of blocks is more exact than one of single products.
+/// (How it is summed decides the bits, so this is the same on every machine.)
+const BLOCK: usize = 128;
 
 /// Kernel rows that are listed without memory of their own.
 const FEW_ROWS: usize = 8;
@@ -51,7 +53,7 @@ pub(crate) struct Pass {
     from: MapLayout,
     to: MapLayout,
     phases: Vec<Phase>,
-    /// Input channels whose inputs fit the first-level cache at once.
+    /// Input channels that are summed at once.
     block: usize,
     weights: Vec<f32>,
 }
@@ -163,7 +165,7 @@ impl Pass {
                 (0..o.stride.min(to.shape.w)).for_each(|first| pass.push_back_phase(isa, first))
             }
         }
-        pass.block = pass.block();
+        pass.block = (BLOCK / (o.kernel_h * o.kernel_w)).max(1);
         pass
     }
 
@@ -240,17 +242,6 @@ impl Pass {
             Direction::Back => (inputs, outputs),
         };
         (0..self.geometry.options().groups).map(both).map(in_direction).collect()
-    }
-
-    fn block(&self) -> usize {
-        let o = self.geometry.options();
-        let of = |phase: &Phase| {
-            let columns = phase.columns.iter().map(Range::len).max().unwrap_or(1);
-            (columns.saturating_sub(1) * phase.column + phase.taps.len().saturating_sub(1) * phase.tap + 1)
-                * o.kernel_h
-        };
-        let inputs = self.phases.iter().map(of).max().unwrap_or(1);
-        (CACHED_INPUTS / (inputs * LANES * size_of::<f32>())).max(1)
     }
 
     /// Takes the weights over, in the order in which they are read.
@@ -399,11 +390,7 @@ impl Pass {
                     let weights_of_row = phase.taps.len() * tile.count;
                     let weights_of_channel = self.geometry.options().kernel_h * weights_of_row;
                     let to_column = phase.first + columns.start * phase.step;
-                    let start = match bias {
-                        _ if begin > 0 => Start::Output,
-                        Some(bias) => Start::Bias(bias[tile.output..].as_ptr()),
-                        None => Start::Zero,
-                    };
+                    let bias = bias.filter(|_| begin == 0).map(|bias| bias[tile.output..].as_ptr());
                     // SAFETY: the caller's promise, for rows of these layouts.
                     unsafe {
                         (tile.tiles[index])(&Tile {
@@ -421,7 +408,8 @@ impl Pass {
                             output: output.add(tile.output * self.to.channel() + to_column * LANES),
                             output_column: phase.step * LANES,
                             output_channel: self.to.channel(),
-                            start,
+                            bias,
+                            adds: begin > 0,
                         });
                     }
                 }

@@ -1,8 +1,9 @@
 //! The register tile: P neighbouring columns of Q output channels, summed in
 //! registers over input channels and taps.
 //!
-//! Every output is one sum in one order (input channel, kernel row, kernel
-//! column), whatever the tile, so the choice of tiles changes no bit.
+//! Every output is one sum in one order (block of input channels, input channel,
+//! kernel row, kernel column), whatever the tile, so the choice of tiles changes
+//! no bit.
 
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
@@ -46,19 +47,10 @@ pub(super) struct Tile<'a> {
     pub output_column: usize,
     /// From an output channel to the next.
     pub output_channel: usize,
-    /// What the sums start from.
-    pub start: Start,
-}
-
-/// What the sums of a tile start from.
-#[derive(Clone, Copy)]
-pub(super) enum Start {
-    /// Zero.
-    Zero,
-    /// Q values, one an output channel.
-    Bias(*const f32),
-    /// What is there: the sum over the input channels before.
-    Output,
+    /// What the sums start from, if not from zero: Q values.
+    pub bias: Option<*const f32>,
+    /// Whether the sums are added to what is there.
+    pub adds: bool,
 }
 
 /// How a tile reads its inputs.
@@ -106,17 +98,8 @@ unsafe fn tile<S: Simd, const P: usize, const Q: usize, const SLIDING: bool, con
     // SAFETY: the caller vouches for all memory.
     unsafe {
         let mut sums = [[s.splat(0.0); P]; Q];
-        match t.start {
-            Start::Zero => {}
-            Start::Bias(bias) => {
-                unrolled!(J in [0 1 2 3 4 5 6 7] below Q => { sums[J] = [s.splat(*bias.add(J)); P]; });
-            }
-            Start::Output => {
-                unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
-                    let output = t.output.add(J * t.output_channel);
-                    unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => { sums[J][I] = s.load(output.add(I * t.output_column)); });
-                });
-            }
+        if let Some(bias) = t.bias {
+            unrolled!(J in [0 1 2 3 4 5 6 7] below Q => { sums[J] = [s.splat(*bias.add(J)); P]; });
         }
         for channel in 0..t.channels {
             let weights = t.weights.add(channel * t.weights_of_channel);
@@ -135,7 +118,13 @@ unsafe fn tile<S: Simd, const P: usize, const Q: usize, const SLIDING: bool, con
         }
         unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
             let output = t.output.add(J * t.output_channel);
-            unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => { s.store(output.add(I * t.output_column), sums[J][I]); });
+            unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => {
+                let (place, mut sum) = (output.add(I * t.output_column), sums[J][I]);
+                if t.adds {
+                    sum = s.add(s.load(place), sum);
+                }
+                s.store(place, sum);
+            });
         });
     }
 }

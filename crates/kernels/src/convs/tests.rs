@@ -57,6 +57,7 @@ struct Inputs {
     before: Vec<f32>,
     scale: Vec<f32>,
     shift: Vec<f32>,
+    mean: Vec<f32>,
     centre: Vec<f32>,
     through: ThroughNorm,
 }
@@ -77,6 +78,7 @@ fn inputs(case: &Case) -> Inputs {
         before: of(6, case.images * first.len()),
         scale: of(7, first.c),
         shift: of(8, first.c),
+        mean: of(13, first.c),
         centre: of(9, last.c),
         through: ThroughNorm { a: of(10, last.c), b: of(11, last.c), c: of(12, last.c) },
     }
@@ -91,7 +93,11 @@ fn run(case: &Case, isa: Isa) -> Results {
     convs.pack_forward(&weights);
     convs.pack_back(&weights);
     let reading = Reading {
-        affine: case.reads.0.then_some(Affine { scale: &inputs.scale, shift: &inputs.shift }),
+        affine: case.reads.0.then_some(Affine {
+            mean: &inputs.mean,
+            scale: &inputs.scale,
+            shift: &inputs.shift,
+        }),
         activation: case.reads.1,
     };
     // What lies in lanes without an image is never to be seen.
@@ -164,13 +170,15 @@ fn check_against_reference(case: &Case, found: &Results) {
         .iter()
         .enumerate()
         .map(|(i, &x)| {
-            let (scale, shift) = if case.reads.0 {
-                (inputs.scale[i % channels], inputs.shift[i % channels])
+            let (scale, shift, mean) = if case.reads.0 {
+                (inputs.scale[i % channels], inputs.shift[i % channels], inputs.mean[i % channels])
             } else {
-                (1.0, 0.0)
+                (1.0, 0.0, 0.0)
             };
-            let (value, slope) =
-                reference::activate(case.reads.1, f64::from(x) * f64::from(scale) + f64::from(shift));
+            let (value, slope) = reference::activate(
+                case.reads.1,
+                (f64::from(x) - f64::from(mean)) * f64::from(scale) + f64::from(shift),
+            );
             (value, slope)
         })
         .collect();
