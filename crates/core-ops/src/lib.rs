@@ -1,60 +1,74 @@
-//! The operations of a convolutional network, recorded on dfdx's tape.
+//! The engine: executes a [`Plan`] on this machine's processors.
 //!
-//! dfdx gives the tape, the gradients of parameters, and the loss; what it
-//! lacks on stable Rust (every convolutional operation) is recorded here as an
-//! operation of our own, forward and backward side by side. This is the only
-//! crate that names dfdx: networks, data and training know [`FeatureMap`],
-//! [`Parameter`] and [`Recorder`].
+//! Maps live in one piece of memory, where the plan says; each step is one or two
+//! calls into `decouple-kernels`. On the way back every step is an operation on
+//! dfdx's tape, which runs them in reverse and holds the gradients of the
+//! parameters. This is the only crate that names dfdx, and [`Engine`] is all that
+//! others know of it.
 //!
 //! ```
-//! use decouple_core_ops::{Context, ConvGeometry, ConvOptions, Gradients, MapShape, Parameter, Recorder};
-//!
-//! let geometry = ConvGeometry::new(MapShape::new(4, 4, 2), 2, ConvOptions::spatial(3, 2))?;
-//! let context = Context::best();
-//! let weights = Parameter::new(&context, &vec![0.1; geometry.weight_count()]);
-//! let image = vec![1.0; 32];
-//!
-//! let mut recorder = Recorder::training(&context, Gradients::default());
-//! let x = recorder.input(MapShape::new(4, 4, 2), &image)?;
-//! let y = recorder.conv(&geometry, &x, &weights)?;
-//! let pooled = recorder.global_mean_pool(&y)?;
-//! let loss = recorder.cross_entropy(&pooled, &[1], 0.0)?;
-//! let mut gradients = loss.backward(recorder)?;
-//! assert_eq!(gradients.of(&weights).map(<[f32]>::len), Some(18));
-//! # Ok::<(), decouple_core_ops::OpError>(())
+//! use std::sync::Arc;
+//! use decouple_core_ops::Engine;
+//! use decouple_kernels::{geometry::MapShape, numerics::Numerics};
+//! use decouple_spectrum::{backend::{Backend, Pass}, network::NetworkSpec, plan::Plan};
+//! let plan = Arc::new(Plan::new(NetworkSpec::default().graph(MapShape::new(28, 28, 1), 10)?));
+//! let lengths: Vec<usize> = plan.graph.parameters.iter().map(|parameter| parameter.len()).collect();
+//! let mut network = Engine::best().executor(plan, Numerics::default(), &mut |id| vec![0.1; lengths[id.0]])?;
+//! let batch = vec![0.0; network.batch_layout(2).len];
+//! let logits = network.forward(&batch, 2, Pass::Training { dropout_seed: 0 })?;
+//! assert_eq!(logits.len(), 2 * 10);
+//! network.backward(&[0.1; 20])?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! [`Plan`]: decouple_spectrum::plan::Plan
 #![forbid(unsafe_code)]
 
-mod activation;
-mod conv;
-mod dropout;
-mod error;
-mod feature_map;
-mod fused;
-mod gradient;
-mod join;
-mod linear;
-mod loss;
+mod backward;
+mod executor;
+mod forward;
 mod norm;
-mod parameter;
-mod pool;
-mod recorder;
-#[cfg(test)]
-mod tests;
-mod values;
+mod tape;
 
-pub use decouple_kernels::elementwise::Dropout;
-pub use decouple_kernels::{
-    activation::Activation,
-    buffer::{Buffer, BufferPool},
-    fused::FusedGeometry,
-    geometry::{ConvGeometry, ConvOptions, GeometryError, MapShape, Padding, PoolGeometry},
-    isa::{Context, Isa},
-    numerics::{Numerics, Precision, Winograd},
+use std::sync::Arc;
+
+pub use decouple_kernels::isa::Isa;
+use decouple_kernels::numerics::Numerics;
+use decouple_spectrum::{
+    backend::{Backend, ExecutionError, Executor},
+    graph::ParameterId,
+    plan::Plan,
 };
-pub use error::OpError;
-pub use feature_map::FeatureMap;
-pub use loss::Loss;
-pub use norm::{BatchNorm, RunningStatistics};
-pub use parameter::{Gradients, Parameter};
-pub use recorder::Recorder;
+
+/// Executes plans with the vector instructions of a processor.
+#[derive(Clone, Copy, Debug)]
+pub struct Engine {
+    isa: Isa,
+}
+
+impl Engine {
+    /// With the best instructions that this machine has.
+    pub fn best() -> Self {
+        Self::new(Isa::best())
+    }
+
+    /// With other instructions; the results are the same bits.
+    pub const fn new(isa: Isa) -> Self {
+        Self { isa }
+    }
+}
+
+impl Backend for Engine {
+    fn name(&self) -> &str {
+        self.isa.name()
+    }
+
+    fn executor(
+        &self,
+        plan: Arc<Plan>,
+        _: Numerics,
+        values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
+    ) -> Result<Box<dyn Executor>, ExecutionError> {
+        Ok(Box::new(executor::Network::new(self.isa, plan, values)?))
+    }
+}

@@ -1,89 +1,158 @@
-//! How near the convolutions come to the machine's peak: a table of times and
-//! of multiply-adds per second as a share of a measured loop of them.
+//! How much of the processor's multiply-add peak a module of the spectrum
+//! reaches, forward and back, on one thread: maps and channels of networks that
+//! ablations train.
 //!
-//! `cargo run --release -p decouple-kernels --example roofline [isa [batch height channels]]`,
-//! where `isa` is avx512, avx2 or portable. The number of threads is rayon's
-//! (`RAYON_NUM_THREADS`). Rows F2 and F4 are Winograd's, where it pays, and count
-//! the multiply-adds of the definition: they may exceed the peak.
+//! ```sh
+//! cargo run --release --package decouple-kernels --example roofline
+//! ```
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use decouple_kernels::{
-    conv,
+    activation::Activation,
+    buffer::{Buffer, Scratch},
+    conv::WeightOrder,
+    convs::{Backward, ConvSpec, Convs, Forward, InputGradient},
     geometry::{ConvGeometry, ConvOptions, MapShape},
-    isa::{Context, Isa},
-    numerics::{Numerics, Winograd},
+    isa::Isa,
+    layout::{LANES, MapLayout},
     peak,
+    rows::{Affine, Reading, ThroughNorm},
 };
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let isa = match arguments.next() {
-        None => Isa::best(),
-        Some(name) => Isa::available().find(|isa| isa.name() == name).ok_or("no such instructions here")?,
+/// Side of the map, channels, segments, images.
+const MODULES: [(usize, usize, usize, usize); 21] = [
+    (28, 5, 1, 64),
+    (28, 12, 8, 64),
+    (28, 16, 16, 64),
+    (14, 11, 1, 64),
+    (14, 23, 8, 64),
+    (14, 32, 32, 64),
+    (7, 22, 1, 64),
+    (7, 47, 8, 64),
+    (7, 64, 64, 64),
+    (4, 22, 1, 64),
+    (4, 47, 8, 64),
+    (4, 64, 64, 64),
+    (32, 16, 4, 64),
+    (32, 32, 32, 64),
+    (32, 64, 8, 64),
+    (16, 128, 1, 64),
+    (16, 128, 16, 64),
+    (16, 128, 128, 64),
+    (8, 128, 16, 64),
+    (19, 728, 91, 16),
+    (19, 728, 728, 16),
+];
+
+fn main() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    pool.install(|| {
+        for isa in Isa::available().take(if std::env::args().len() > 1 { 3 } else { 1 }) {
+            let peak = peak::macs_per_sec(isa);
+            println!("{}: {:.1} billion multiply-adds a second", isa.name(), peak / 1e9);
+            println!("map      channels  segments   forward           back");
+            let only = std::env::var("ONLY").ok().and_then(|only| only.parse::<usize>().ok());
+            MODULES
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| only.is_none_or(|only| only == *i))
+                .for_each(|(_, &module)| measure(isa, peak, module));
+        }
+    });
+}
+
+fn measure(isa: Isa, peak: f64, (side, channels, segments, images): (usize, usize, usize, usize)) {
+    let shape = MapShape::new(side, side, channels);
+    let layout = MapLayout::new(shape, 1);
+    let spec = |options| ConvSpec {
+        geometry: ConvGeometry::new(shape, channels, options).expect("a module"),
+        order: WeightOrder::ChannelFirst,
+        activation: None,
     };
-    let numbers = arguments.map(|n| n.parse()).collect::<Result<Vec<usize>, _>>()?;
-    let (batch, side, c) = match numbers[..] {
-        [] => (64, 16, 128),
-        [batch, side, c] => (batch, side, c),
-        _ => return Err("expected batch, height and channels".into()),
-    };
-    let ctx = Context::new(isa).ok_or("no such instructions here")?;
-    let threads = rayon::current_num_threads();
-    let peak = peak::macs_per_sec(&ctx);
+    let specs = [spec(ConvOptions::pointwise()), spec(ConvOptions::spatial(3, segments))];
+    let macs: u64 = specs.iter().map(|spec| spec.geometry.macs()).sum::<u64>() * images as u64;
+    let mut convs = Convs::new(isa, &specs, &[layout; 3], true);
+    let weights = specs.map(|spec| vec![0.1; spec.geometry.weight_count()]);
+    let mut grads = weights.clone();
+    let (mut x, mut middle, mut y, mut dx) =
+        (map(&layout, images), map(&layout, images), map(&layout, images), map(&layout, images));
+    x.iter_mut().enumerate().for_each(|(i, x)| *x *= (i % 7) as f32 - 3.0);
+    let dy = map(&layout, images);
+    let ones = vec![1.0; channels];
+    let through = ThroughNorm { a: ones.clone(), b: ones.clone(), c: ones.clone() };
+    let reading =
+        Reading { affine: Some(Affine { scale: &ones, shift: &ones }), activation: Some(Activation::Relu) };
+    let mut sums = vec![[[0.0; LANES]; 2]; convs.sums(&layout, images)];
+    let scratch = Scratch::default();
+    let forward = time(|| {
+        convs.pack_forward(&[&weights[0], &weights[1]]);
+        let moments = Some((&ones[..], &mut sums[..]));
+        let step = Forward {
+            images,
+            x: &x,
+            reading,
+            biases: [None; 2],
+            middle: Some(&mut middle),
+            y: &mut y,
+            moments,
+        };
+        convs.forward(step, &scratch);
+    });
+    let back = time(|| {
+        convs.pack_back(&[&weights[0], &weights[1]]);
+        let input = InputGradient { target: &mut dx, adds: false, sums: Some((&ones, &mut sums)) };
+        let [first, second] = &mut grads;
+        let weights = vec![&mut first[..], &mut second[..]];
+        let step = Backward {
+            images,
+            x: &x,
+            reading,
+            middle: Some(&middle),
+            gradient: &dy,
+            through: Some((&through, &y)),
+            weights,
+            bias: None,
+            input: Some(input),
+        };
+        convs.backward(step, &scratch);
+    });
+    let share = |passes: f64, secs: f64| 100.0 * passes * macs as f64 / secs / peak;
     println!(
-        "{}, {threads} threads, {:.1} GMAC/s peak; batch {batch} of {side}x{side}x{c}",
-        isa.name(),
-        peak / 1e9
+        "{side:>2}x{side:<2} {channels:>10} {segments:>9}   {:7.2} ms {:3.0} %   {:7.2} ms {:3.0} %   both {:3.0} %",
+        forward * 1e3,
+        share(1.0, forward),
+        back * 1e3,
+        share(2.0, back),
+        share(3.0, forward + back),
     );
-    println!("kernel     c  forward ms    %  input ms    %  weights ms    %");
-    let map = MapShape::new(side, side, c);
-    let widths = std::iter::successors(Some(1), |&width| Some(width * 2)).take_while(|&width| width < c);
-    for width in widths.chain([c]) {
-        let g = ConvGeometry::new(map, c, ConvOptions::spatial(3, c / width))?;
-        row(&ctx, &format!("3x3 {width:8}"), &g, batch)?;
-        for (name, winograd) in [("F2 ", Winograd::F2), ("F4 ", Winograd::F4)] {
-            let ctx = ctx.clone().with(Numerics { winograd, ..Numerics::default() });
-            if matches!(conv::path(&g, batch, &ctx), conv::Path::WinogradF2 | conv::Path::WinogradF4) {
-                row(&ctx, &format!("{name} {width:8}"), &g, batch)?;
+}
+
+/// A map of which the margins are zero.
+fn map(layout: &MapLayout, images: usize) -> Buffer {
+    let mut map = Buffer::zeroed(layout.len(images));
+    let batch = layout.batch(images);
+    for image in 0..images {
+        for (row, column) in
+            (0..layout.shape.h).flat_map(|row| (0..layout.shape.w).map(move |column| (row, column)))
+        {
+            for channel in 0..layout.shape.c {
+                map[batch.place(image, row, column, channel)] = 0.01 * ((image + row + column) % 5) as f32;
             }
         }
     }
-    row(&ctx, &format!("1x1 {c:8}"), &ConvGeometry::new(map, c, ConvOptions::pointwise())?, batch)
+    map
 }
 
-/// Times the three passes of one convolution and prints a line.
-fn row(ctx: &Context, name: &str, g: &ConvGeometry, batch: usize) -> Result<(), Box<dyn std::error::Error>> {
-    let x = vec![0.5; batch * g.input().len()];
-    let weights = vec![0.5; g.weight_count()];
-    let grad_y = vec![0.5; batch * g.output().len()];
-    let (mut y, mut grad_x, mut grad_weights) = (grad_y.clone(), x.clone(), weights.clone());
-    let times = [
-        best_of(|| conv::forward(ctx, g, &x, &weights, &mut y))?,
-        best_of(|| conv::backward_input(ctx, g, &grad_y, &weights, &mut grad_x))?,
-        best_of(|| conv::backward_weights(ctx, g, &x, &grad_y, &mut grad_weights))?,
-    ];
-    // The clock of a shared machine wanders: compare with the peak of the moment.
-    let peak = peak::macs_per_sec(ctx);
-    let macs = batch as f64 * g.macs() as f64;
-    let [forward, input, weights] =
-        times.map(|t| (t.as_secs_f64() * 1e3, 100.0 * macs / t.as_secs_f64() / peak));
-    println!(
-        "{name} {:10.3} {:4.0} {:9.3} {:4.0} {:11.3} {:4.0}",
-        forward.0, forward.1, input.0, input.1, weights.0, weights.1
-    );
-    Ok(())
-}
-
-/// The shortest of the runs that fit into a tenth of a second, at least five.
-fn best_of<E>(mut run: impl FnMut() -> Result<(), E>) -> Result<Duration, E> {
-    run()?;
-    let (begin, mut best, mut runs) = (Instant::now(), Duration::MAX, 0);
-    while runs < 5 || begin.elapsed() < Duration::from_millis(100) {
+/// The lower quartile of repeated runs, in seconds.
+fn time(mut work: impl FnMut()) -> f64 {
+    work();
+    let (began, mut runs) = (Instant::now(), Vec::new());
+    while runs.len() < 7 || began.elapsed().as_secs_f64() < 0.3 {
         let start = Instant::now();
-        run()?;
-        best = best.min(start.elapsed());
-        runs += 1;
+        work();
+        runs.push(start.elapsed().as_secs_f64());
     }
-    Ok(best)
+    runs.sort_by(f64::total_cmp);
+    runs[runs.len() / 4]
 }

@@ -1,38 +1,87 @@
-//! Aligned memory that is used again: the steady state of a training step
-//! takes nothing from the system.
-//!
-//! A fresh page costs more than the arithmetic on it (an 8 MB map: 3 to 4 ms of
-//! page faults against 0.3 ms to write it), so buffers go back to their pool
-//! when they are dropped and come out of it with whatever they held before.
+//! Aligned memory that is used again: the steady state of a training step takes
+//! nothing from the system. A fresh page costs more than the arithmetic on it.
 
 use std::{
-    collections::BTreeMap,
-    ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
+    ops::{Deref, DerefMut, Range},
+    sync::{Mutex, PoisonError},
 };
 
-/// Values in one cache line, the unit of allocation and of AVX-512.
-const LINE: usize = 16;
+use crate::layout::LANES;
 
 /// One cache line of values. Its alignment makes every buffer start on a line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; LINE]);
+struct Line([f32; LANES]);
 
-/// A slice of `f32` that starts on a cache line and returns to its pool when
-/// dropped. Its contents are unspecified (but initialised) until written.
+/// A slice of `f32` that starts on a cache line.
+#[derive(Clone, Default)]
 pub struct Buffer {
     lines: Vec<Line>,
     len: usize,
-    pool: Arc<Shelves>,
+}
+
+impl Buffer {
+    /// `len` zeros.
+    pub fn zeroed(len: usize) -> Self {
+        let lines: Vec<Line> = Vec::with_capacity(len.div_ceil(LANES));
+        unsafe extern "C" {
+            fn madvise(a: *mut u8, n: usize, b: i32) -> i32;
+        }
+        let a = (lines.as_ptr().addr() + 4095) & !4095;
+        unsafe {
+            madvise(std::ptr::with_exposed_provenance_mut(a), lines.capacity() * 64, 14);
+        }
+        let mut lines = lines;
+        lines.resize(len.div_ceil(LANES), Line([0.0; LANES]));
+        Self { lines, len }
+    }
+
+    /// Makes room for `len` values at least; what it holds is lost.
+    pub fn reserve(&mut self, len: usize) {
+        if len > self.len {
+            *self = Self::default();
+            *self = Self::zeroed(len);
+        }
+    }
+}
+
+impl Buffer {
+    /// The ranges `read`, and the ranges `written`, which nothing else may touch.
+    ///
+    /// # Panics
+    /// If a range ends beyond the buffer, or one to be written overlaps another.
+    pub fn parts<const W: usize>(
+        &mut self,
+        read: &[Range<usize>],
+        written: [Range<usize>; W],
+    ) -> (Vec<&[f32]>, [&mut [f32]; W]) {
+        let len = self.len;
+        let overlap = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+        assert!(read.iter().chain(&written).all(|range| range.start <= range.end && range.end <= len));
+        for (index, range) in written.iter().enumerate() {
+            let mut others = read.iter().chain(&written[..index]);
+            assert!(!others.any(|other| overlap(range, other)), "{range:?} is used by another");
+        }
+        let first = self.as_mut_ptr();
+        // SAFETY: all ranges lie within the buffer, and none to be written overlaps
+        // another; the result borrows the buffer.
+        unsafe {
+            (
+                read.iter()
+                    .map(|range| std::slice::from_raw_parts(first.add(range.start), range.len()))
+                    .collect(),
+                written.map(|range| std::slice::from_raw_parts_mut(first.add(range.start), range.len())),
+            )
+        }
+    }
 }
 
 impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: `lines` owns at least `len` initialised values (checked when
-        // the buffer is made), and `Line` is `repr(C)` over `[f32; 16]`.
+        // SAFETY: `lines` owns at least `len` initialised values (so it is made),
+        // and `Line` is `repr(C)` over `[f32; 16]`.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
@@ -44,99 +93,36 @@ impl DerefMut for Buffer {
     }
 }
 
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        self.pool.put(std::mem::take(&mut self.lines));
-    }
-}
-
 impl std::fmt::Debug for Buffer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Buffer of {} values", self.len)
     }
 }
 
-/// Where buffers come from and return to. Clones share one stock.
-#[derive(Clone, Default)]
-pub struct BufferPool {
-    shelves: Arc<Shelves>,
+/// Scratch for as many tasks as run at once.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    free: Mutex<Vec<Buffer>>,
 }
 
-impl BufferPool {
-    /// A buffer of `len` values with unspecified contents. Allocates only when
-    /// no buffer of this size (in cache lines) is on the shelf.
-    pub fn take(&self, len: usize) -> Buffer {
-        let lines = self.shelves.take(len.div_ceil(LINE));
-        assert!(lines.len() * LINE >= len, "a shelf holds buffers of one size");
-        Buffer { lines, len, pool: Arc::clone(&self.shelves) }
+impl Scratch {
+    /// Calls `work` with `len` values of unspecified contents.
+    pub fn with<T>(&self, len: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {
+        let mut buffer = self.lock().pop().unwrap_or_default();
+        buffer.reserve(len);
+        let result = work(&mut buffer[..len]);
+        self.lock().push(buffer);
+        result
     }
 
-    /// A buffer of `len` zeros, for results that are accumulated.
-    pub fn take_zeroed(&self, len: usize) -> Buffer {
-        let mut buffer = self.take(len);
-        buffer.fill(0.0);
-        buffer
+    /// Bytes held for tasks to come.
+    pub fn bytes(&self) -> u64 {
+        self.lock().iter().map(|buffer| (buffer.len * size_of::<f32>()) as u64).sum()
     }
 
-    /// A buffer that holds a copy of `values`.
-    pub fn take_copy(&self, values: &[f32]) -> Buffer {
-        let mut buffer = self.take(values.len());
-        buffer.copy_from_slice(values);
-        buffer
-    }
-
-    /// The most bytes that were ever in use and on the shelves together.
-    pub fn peak_bytes(&self) -> usize {
-        // The stock only grows: what was allocated stays until `clear`.
-        self.shelves.lock().allocated_lines * size_of::<Line>()
-    }
-
-    /// Gives everything on the shelves back to the system. Buffers in use are
-    /// not touched.
-    pub fn clear(&self) {
-        let mut stock = self.shelves.lock();
-        let freed: usize = stock.by_lines.iter().map(|(lines, free)| lines * free.len()).sum();
-        stock.allocated_lines -= freed;
-        stock.by_lines.clear();
-    }
-}
-
-impl std::fmt::Debug for BufferPool {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "BufferPool of {} bytes", self.peak_bytes())
-    }
-}
-
-/// The stock of a pool, one shelf a size.
-#[derive(Default)]
-struct Shelves(Mutex<Stock>);
-
-#[derive(Default)]
-struct Stock {
-    by_lines: BTreeMap<usize, Vec<Vec<Line>>>,
-    allocated_lines: usize,
-}
-
-impl Shelves {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Stock> {
-        // A panic elsewhere leaves the stock consistent: every change is one call.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self, lines: usize) -> Vec<Line> {
-        let mut stock = self.lock();
-        if let Some(found) = stock.by_lines.get_mut(&lines).and_then(Vec::pop) {
-            return found;
-        }
-        stock.allocated_lines += lines;
-        drop(stock);
-        vec![Line([0.0; LINE]); lines]
-    }
-
-    fn put(&self, lines: Vec<Line>) {
-        if !lines.is_empty() {
-            self.lock().by_lines.entry(lines.len()).or_default().push(lines);
-        }
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Buffer>> {
+        // A task that panicked left whole buffers behind, or none.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -145,26 +131,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buffers_are_aligned_and_reused() {
-        let pool = BufferPool::default();
-        let first = pool.take_copy(&[1.0; 100]);
-        let address = first.as_ptr();
-        assert_eq!(address.align_offset(64), 0);
-        drop(first);
-        let again = pool.take(97);
-        assert_eq!((again.as_ptr(), again.len(), again[96]), (address, 97, 1.0));
-        assert_eq!(pool.peak_bytes(), 7 * 64);
-        assert_eq!(&*pool.take_zeroed(2), [0.0, 0.0]);
+    fn buffers_start_on_a_cache_line() {
+        let buffer = Buffer::zeroed(19);
+        assert_eq!(buffer.as_ptr().addr() % 64, 0);
+        assert_eq!(&buffer[..], [0.0; 19]);
     }
 
     #[test]
-    fn clear_forgets_what_is_on_the_shelves_only() {
-        let pool = BufferPool::default();
-        let held = pool.take(16);
-        drop(pool.take(16));
-        assert_eq!(pool.peak_bytes(), 128);
-        pool.clear();
-        drop(held);
-        assert_eq!(pool.peak_bytes(), 64);
+    fn parts_are_disjoint() {
+        let mut buffer = Buffer::zeroed(10);
+        let (read, [c]) = buffer.parts(&[0..2, 1..3], [3..10]);
+        assert_eq!(read, [[0.0; 2]; 2]);
+        c.fill(1.0);
+        assert_eq!(buffer.iter().sum::<f32>(), 7.0);
+        let overlapping = std::panic::catch_unwind(|| {
+            let _ = Buffer::zeroed(10).parts(&[0..4], [3..10]);
+        });
+        assert!(overlapping.is_err());
+    }
+
+    #[test]
+    fn scratch_is_used_again() {
+        let scratch = Scratch::default();
+        let first = scratch.with(100, |values| values.as_ptr().addr());
+        assert_eq!(scratch.with(50, |values| values.as_ptr().addr()), first);
+        assert_eq!(scratch.bytes(), 400);
     }
 }

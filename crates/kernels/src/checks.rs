@@ -1,9 +1,12 @@
-//! What the tests of all kernels share: made-up values, every instruction set
-//! at one and two threads, comparison with f64, and finite differences.
+//! What the tests of all kernels share: made-up values, maps from and to images,
+//! every instruction set at one, two and three threads.
 
 use rayon::ThreadPoolBuilder;
 
-use crate::isa::{Context, Isa};
+use crate::{
+    isa::Isa,
+    layout::{BatchLayout, MapLayout},
+};
 
 /// `len` values in (-1, 1), evenly spread, a function of `seed`.
 pub(crate) fn values(seed: u64, len: usize) -> Vec<f32> {
@@ -15,6 +18,9 @@ pub(crate) fn values(seed: u64, len: usize) -> Vec<f32> {
         state ^= state << 17;
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
+    (0..8).for_each(|_| {
+        next();
+    });
     (0..len).map(|_| next()).collect()
 }
 
@@ -23,52 +29,68 @@ pub(crate) fn double(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
 }
 
-/// Runs `kernel` with every instruction set of this machine on one thread and
-/// on two, asserts that the results are the same bits, and returns them.
-pub(crate) fn on_all<T: PartialEq + std::fmt::Debug + Send>(kernel: impl Fn(&Context) -> T + Sync) -> T {
-    let mut runs = Isa::available().filter_map(Context::new).flat_map(|ctx| {
-        [1, 2].map(|threads| {
+/// Every place of images, (n, h, w, c), and where the layout has it.
+fn places(layout: &MapLayout, images: usize) -> impl Iterator<Item = (usize, usize)> {
+    let (shape, batch) = (layout.shape, layout.batch(images));
+    let plain = BatchLayout::channels_last(shape, images);
+    let pixels =
+        move |image| (0..shape.h).flat_map(move |row| (0..shape.w).map(move |column| (image, row, column)));
+    let all = (0..images)
+        .flat_map(pixels)
+        .flat_map(move |(image, row, column)| (0..shape.c).map(move |c| (image, row, column, c)));
+    all.map(move |(image, row, column, c)| {
+        (plain.place(image, row, column, c), batch.place(image, row, column, c))
+    })
+}
+
+/// Images, (n, h, w, c), as a map; `elsewhere` in lanes without an image.
+pub(crate) fn to_map(layout: &MapLayout, images: usize, values: &[f32], elsewhere: f32) -> Vec<f32> {
+    let mut map = vec![0.0; layout.len(images)];
+    let lanes = images.next_multiple_of(crate::layout::LANES);
+    places(layout, lanes).for_each(|(_, there)| map[there] = elsewhere);
+    places(layout, images).for_each(|(here, there)| map[there] = values[here]);
+    map
+}
+
+/// The images of a map.
+pub(crate) fn from_map(layout: &MapLayout, images: usize, map: &[f32]) -> Vec<f32> {
+    let mut values = vec![0.0; images * layout.shape.len()];
+    places(layout, images).for_each(|(here, there)| values[here] = map[there]);
+    values
+}
+
+/// Asserts that all margins of a map are zero.
+pub(crate) fn assert_margins(what: &str, layout: &MapLayout, images: usize, map: &[f32]) {
+    let mut is_value = vec![false; map.len()];
+    let lanes = images.next_multiple_of(crate::layout::LANES);
+    places(layout, lanes).for_each(|(_, there)| is_value[there] = true);
+    for (place, (&value, is_value)) in map.iter().zip(is_value).enumerate() {
+        assert!(is_value || value == 0.0, "{what}: {value} in the margin at {place}");
+    }
+}
+
+/// Runs `kernel` with every instruction set of this machine on one, two and three
+/// threads, asserts that the results are the same bits, and returns them.
+pub(crate) fn on_all<T: PartialEq + std::fmt::Debug + Send>(kernel: impl Fn(Isa) -> T + Sync) -> T {
+    let mut runs = Isa::available().flat_map(|isa| {
+        [1, 2, 3].map(|threads| {
             let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-            ((ctx.isa(), threads), pool.install(|| kernel(&ctx)))
+            ((isa, threads), pool.install(|| kernel(isa)))
         })
     });
     let (_, first) = runs.next().expect("the portable instruction set");
     for (how, result) in runs {
-        assert_eq!(result, first, "{how:?}");
+        assert!(result == first, "{how:?} gives other bits");
     }
     first
 }
 
 /// Asserts that every value is within `tolerance` of the exact one, relative to
-/// the larger of it and one.
-pub(crate) fn assert_close(what: &str, found: &[f32], exact: &[f64], tolerance: f64) {
+/// `scale`, the size of what was summed.
+pub(crate) fn assert_close(what: &str, found: &[f32], exact: &[f64], scale: f64, tolerance: f64) {
     assert_eq!(found.len(), exact.len(), "{what}: length");
     for (i, (&found, &exact)) in found.iter().zip(exact).enumerate() {
         let error = (f64::from(found) - exact).abs();
-        let allowed = tolerance * exact.abs().max(1.0);
-        assert!(error <= allowed, "{what}[{i}] is {found}, should be {exact}");
+        assert!(error <= tolerance * scale, "{what}[{i}] is {found}, should be {exact}");
     }
-}
-
-/// Asserts that `grad` is the gradient of `loss` at `x`, by central differences.
-pub(crate) fn assert_gradient(what: &str, x: &[f64], grad: &[f64], loss: impl Fn(&[f64]) -> f64) {
-    const STEP: f64 = 1e-4;
-    assert_eq!(x.len(), grad.len(), "{what}: length");
-    for (i, &grad) in grad.iter().enumerate() {
-        let at = |change: f64| {
-            let mut x = x.to_vec();
-            x[i] += change;
-            loss(&x)
-        };
-        let slope = (at(STEP) - at(-STEP)) / (2.0 * STEP);
-        assert!(
-            (slope - grad).abs() <= 1e-6 * grad.abs().max(1.0),
-            "{what}[{i}] is {grad}, should be {slope}"
-        );
-    }
-}
-
-/// `sum(a * b)`: the loss whose gradient with regard to `a` is `b`.
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -1,37 +1,28 @@
-//! Slices in, slices out: the arithmetic of convolutional networks on
-//! channels-last feature maps, at every point between a regular and a
-//! depthwise convolution.
+//! Slices in, slices out: the arithmetic of convolutional networks at every point
+//! between a regular and a depthwise convolution, on maps in which the values of
+//! sixteen images lie side by side ([`layout`]).
 //!
-//! Every function takes a [`Context`](isa::Context) (instructions, scratch), a
-//! validated geometry where there is one, and slices; it works on the threads
-//! of rayon's current pool. **Results do not depend on the number of threads**:
-//! a thread owns the outputs it writes, and sums over images are taken over a
-//! fixed number of parts in a fixed order.
+//! Everything works on the threads of rayon's current pool. **Results are the
+//! same bits on every processor and any number of threads**: a vector has sixteen
+//! values everywhere, every multiply-add is fused, each sum has one order, and
+//! how work is cut into parts depends on shapes alone.
 
 pub mod activation;
 pub mod buffer;
 pub mod conv;
-pub mod elementwise;
-pub mod error;
-pub mod fused;
+pub mod convs;
 pub mod geometry;
 pub mod isa;
 pub mod layout;
-pub mod linear;
-pub mod norm;
+pub mod maps;
 pub mod numerics;
 pub mod peak;
 pub mod pool;
-pub mod reference;
+pub mod rows;
+pub mod update;
 
-mod bf16;
 #[cfg(test)]
 mod checks;
-mod per_isa;
-mod rows;
+#[cfg(test)]
+mod reference;
 mod simd;
-mod transpose;
-
-/// Sums over a batch are taken over this many parts, each in image order, and
-/// the parts are added in order: the same result on any number of threads.
-pub const REDUCTION_PARTS: usize = 8;

@@ -1,103 +1,571 @@
-//! Feature maps seen as rows of channels: how loops over few channels become
-//! long enough for vectors, and how sums over rows are cut into fixed parts.
+//! What is done to single values on the way between convolutions, row by row:
+//! norm and activation as a map is read, statistics as it is written, and the
+//! same on the way back.
+//!
+//! A row is `[channel][column, margin][image]`. Every function writes the margins
+//! of what it writes.
 
-use std::ops::Range;
+use crate::{
+    activation::{Activation, elu},
+    isa::Isa,
+    layout::{LANES, MapLayout},
+    simd::{Kernel, Simd, dispatch},
+};
 
-use crate::{REDUCTION_PARTS, error::ShapeError, geometry::partition};
+/// Channels whose sums are taken side by side, so that none waits for itself.
+const ABREAST: usize = 4;
 
-/// Values that one task of a parallel loop handles: 64 KiB, enough work to pay
-/// for handing it out and little enough to spread evenly.
-pub(crate) const CHUNK: usize = 1 << 14;
-
-/// Steps that are summed in f32 before they join sums in f64: few, so that
-/// rounding stays small; enough that joining them costs little.
-pub(crate) const BLOCK: usize = 64;
-
-/// How many values one step of a loop over channels spans: whole pixels, and
-/// enough of them to fill vectors when a pixel has few channels.
-pub(crate) fn lane_count(channels: usize) -> usize {
-    if channels >= 64 { channels } else { channels * 16 * 16_usize.div_ceil(channels) }
+/// A batch norm folded into a factor and an addend for each channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Affine<'a> {
+    /// gamma / sqrt(variance + epsilon).
+    pub scale: &'a [f32],
+    /// beta - mean * scale.
+    pub shift: &'a [f32],
 }
 
-/// A chunk for a parallel loop whose coefficients span `lanes` values: about
-/// [`CHUNK`] values, a whole number of spans.
-pub(crate) fn chunk_of(lanes: usize) -> usize {
-    lanes * (CHUNK / lanes).max(1)
+/// How a map is read: as it is stored, or after a norm and an activation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading<'a> {
+    /// The norm.
+    pub affine: Option<Affine<'a>>,
+    /// The activation after it.
+    pub activation: Option<Activation>,
 }
 
-/// Fills `lanes` with one pixel's values again and again.
-pub(crate) fn repeat(pixel: &[f32], lanes: &mut [f32]) {
-    for span in lanes.chunks_mut(pixel.len()) {
-        span.copy_from_slice(&pixel[..span.len()]);
+impl Reading<'_> {
+    /// Whether values are read as they are stored.
+    pub fn is_plain(&self) -> bool {
+        self.affine.is_none() && self.activation.is_none()
+    }
+
+    #[inline(always)]
+    fn scale(&self, channel: usize) -> (f32, f32) {
+        self.affine.map_or((1.0, 0.0), |affine| (affine.scale[channel], affine.shift[channel]))
     }
 }
 
-/// How many rows of `channels` values `argument` holds.
-pub(crate) fn row_count(
-    op: &'static str,
-    argument: &'static str,
+/// `a(x)` of a vector.
+#[inline(always)]
+fn activate<S: Simd>(s: S, activation: Option<Activation>, x: S::Vector) -> S::Vector {
+    match activation {
+        None => x,
+        Some(Activation::Relu) => s.where_positive(x, x),
+        Some(Activation::Elu) => s.from_array(s.to_array(x).map(elu)),
+    }
+}
+
+/// `gradient * elu'(x)`.
+#[inline(always)]
+fn elu_back<S: Simd>(s: S, x: S::Vector, gradient: S::Vector) -> S::Vector {
+    let (x, gradient) = (s.to_array(x), s.to_array(gradient));
+    s.from_array(std::array::from_fn(|i| elu_gradient(elu(x[i]), gradient[i])))
+}
+
+#[inline(always)]
+fn elu_gradient(y: f32, gradient: f32) -> f32 {
+    if y > 0.0 { gradient } else { gradient * (y + 1.0) }
+}
+
+/// A row as lines of channels.
+#[derive(Clone, Copy)]
+struct Lines {
     channels: usize,
-    found: usize,
-) -> Result<usize, ShapeError> {
-    if channels == 0 {
-        return Err(ShapeError { op, argument: "channels", expected: 1, found: 0 });
+    /// Vectors of a channel, the margin left out.
+    columns: usize,
+    /// Vectors of the margin.
+    margin: usize,
+    /// Values from a channel to the next.
+    channel: usize,
+    /// The same of what is read, where that has another margin.
+    channel_read: usize,
+}
+
+impl Lines {
+    fn of(layout: &MapLayout) -> Self {
+        Self::between(layout, layout)
     }
-    ShapeError::batch(op, argument, channels, found)
-}
 
-/// The values of part `part` when rows of `channels` values are summed in
-/// [`REDUCTION_PARTS`] parts.
-pub(crate) fn part_values(rows: usize, channels: usize, part: usize) -> Range<usize> {
-    let rows = partition(rows, REDUCTION_PARTS, part);
-    rows.start * channels..rows.end * channels
-}
-
-/// Splits scratch into `count` doubles, for sums over many values, and the rest.
-///
-/// # Panics
-/// If `scratch` does not start at a multiple of eight bytes or is shorter than
-/// `2 * count`: scratch comes from the pool, on a cache line.
-pub(crate) fn split_doubles(scratch: &mut [f32], count: usize) -> (&mut [f64], &mut [f32]) {
-    let (front, rest) = scratch.split_at_mut(2 * count);
-    // SAFETY: every bit pattern is a valid f64, and `align_to_mut` keeps to the slice.
-    let (before, doubles, after) = unsafe { front.align_to_mut::<f64>() };
-    assert!(before.is_empty() && after.is_empty(), "scratch starts at a multiple of eight bytes");
-    (doubles, rest)
-}
-
-/// The first `count` doubles of scratch that [`split_doubles`] has split.
-pub(crate) fn doubles(scratch: &[f32], count: usize) -> &[f64] {
-    // SAFETY: every bit pattern is a valid f64, and `align_to` keeps to the slice.
-    let (before, doubles, after) = unsafe { scratch[..2 * count].align_to::<f64>() };
-    assert!(before.is_empty() && after.is_empty(), "scratch starts at a multiple of eight bytes");
-    doubles
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lanes_are_whole_pixels_and_long() {
-        for channels in 1..300 {
-            let lanes = lane_count(channels);
-            assert_eq!(lanes % channels, 0);
-            assert!((64..=1008).contains(&lanes) || lanes == channels, "{channels}: {lanes}");
-            assert_eq!(chunk_of(lanes) % lanes, 0);
+    /// Rows of the same shape that are read in one layout and written in another.
+    fn between(from: &MapLayout, to: &MapLayout) -> Self {
+        assert_eq!((from.shape.c, from.shape.w), (to.shape.c, to.shape.w), "rows of one shape");
+        Self {
+            channels: to.shape.c,
+            columns: to.shape.w,
+            margin: to.margin,
+            channel: to.channel(),
+            channel_read: from.channel(),
         }
     }
 
-    #[test]
-    fn parts_cover_every_row_once() {
-        let ranges: Vec<_> = (0..REDUCTION_PARTS).map(|part| part_values(19, 3, part)).collect();
-        assert_eq!((ranges[0].clone(), ranges[7].end), (0..9, 57));
-        assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
+    /// Writes the margin after `channel`.
+    ///
+    /// # Safety
+    /// `row` holds such a row.
+    #[inline(always)]
+    unsafe fn clear_margin<S: Simd>(&self, s: S, row: *mut f32, channel: usize) {
+        for column in self.columns..self.columns + self.margin {
+            // SAFETY: the caller's promise.
+            unsafe { s.store(row.add(channel * self.channel + column * LANES), s.splat(0.0)) };
+        }
     }
+}
 
-    #[test]
-    fn repeat_fills_a_last_partial_span() {
-        let mut lanes = [0.0; 5];
-        repeat(&[1.0, 2.0], &mut lanes);
-        assert_eq!(lanes, [1.0, 2.0, 1.0, 2.0, 1.0]);
+/// Checks once that rows are as long as their layouts say; what follows relies on it.
+fn check(rows: &[usize], layout: &MapLayout) {
+    assert!(rows.iter().all(|&len| len == layout.row()), "rows of {rows:?} values for {layout:?}");
+}
+
+fn check_channels(lists: &[usize], layout: &MapLayout) {
+    assert!(
+        lists.iter().all(|&len| len == layout.shape.c),
+        "{lists:?} values for {} channels",
+        layout.shape.c
+    );
+}
+
+/// `y = a(scale x + shift)`: what a reader sees.
+pub(crate) fn read(
+    isa: Isa,
+    from: &MapLayout,
+    to: &MapLayout,
+    reading: Reading<'_>,
+    x: &[f32],
+    y: &mut [f32],
+) {
+    struct Work<'a>(Lines, Reading<'a>, *const f32, *mut f32);
+    impl Kernel for Work<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            match self.1.activation {
+                None => self.each::<S, 0>(s),
+                Some(Activation::Relu) => self.each::<S, 1>(s),
+                Some(Activation::Elu) => self.each::<S, 2>(s),
+            }
+        }
+    }
+    impl Work<'_> {
+        #[inline(always)]
+        fn each<S: Simd, const ACTIVATION: usize>(self, s: S) {
+            let Self(lines, reading, x, y) = self;
+            for channel in 0..lines.channels {
+                let (scale, shift) = reading.scale(channel);
+                let (scale, shift) = (s.splat(scale), s.splat(shift));
+                for column in 0..lines.columns {
+                    let place = channel * lines.channel + column * LANES;
+                    // SAFETY: `check` has seen that both rows have these channels and columns.
+                    unsafe {
+                        let mut value = s.load(x.add(channel * lines.channel_read + column * LANES));
+                        if reading.affine.is_some() {
+                            value = s.fma(value, scale, shift);
+                        }
+                        let activation = [None, Some(Activation::Relu), Some(Activation::Elu)][ACTIVATION];
+                        s.store(y.add(place), activate(s, activation, value));
+                    }
+                }
+                // SAFETY: as above.
+                unsafe { lines.clear_margin(s, y, channel) };
+            }
+        }
+    }
+    check(&[x.len()], from);
+    check(&[y.len()], to);
+    if let Some(affine) = reading.affine {
+        check_channels(&[affine.scale.len(), affine.shift.len()], to);
+    }
+    dispatch(isa, Work(Lines::between(from, to), reading, x.as_ptr(), y.as_mut_ptr()));
+}
+
+/// `y = a(fresh)`, and where statistics are wanted the sums of `y - centre` and of
+/// its square: how a row that a convolution has made goes to memory, in one sweep.
+pub(crate) fn finish(
+    isa: Isa,
+    layout: &MapLayout,
+    activation: Option<Activation>,
+    fresh: &[f32],
+    y: &mut [f32],
+    moments: Option<(&[f32], &mut ChannelSums)>,
+) {
+    struct Work<'a>(Lines, Finish<'a>, Option<&'a mut ChannelSums>);
+    impl Kernel for Work<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Self(lines, finish, sums) = self;
+            if let Some(sums) = sums {
+                abreast(s, lines, sums, &finish);
+            } else {
+                for channel in 0..lines.channels {
+                    for column in 0..lines.columns {
+                        finish.value(s, channel * lines.channel + column * LANES);
+                    }
+                }
+            }
+            for channel in 0..lines.channels {
+                // SAFETY: `check` has seen that the row has these channels.
+                unsafe { lines.clear_margin(s, finish.y, channel) };
+            }
+        }
+    }
+    struct Finish<'a> {
+        activation: Option<Activation>,
+        fresh: *const f32,
+        y: *mut f32,
+        centre: &'a [f32],
+    }
+    impl Finish<'_> {
+        #[inline(always)]
+        fn value<S: Simd>(&self, s: S, place: usize) -> S::Vector {
+            // SAFETY: `check` has seen that both rows have these channels and columns.
+            unsafe {
+                let value = activate(s, self.activation, s.load(self.fresh.add(place)));
+                s.store(self.y.add(place), value);
+                value
+            }
+        }
+    }
+    impl<S: Simd> Terms<S> for Finish<'_> {
+        #[inline(always)]
+        fn at(&self, s: S, channel: usize, place: usize) -> [S::Vector; 2] {
+            [s.sub(self.value(s, place), s.splat(self.centre[channel])); 2]
+        }
+    }
+    check(&[fresh.len(), y.len()], layout);
+    let (centre, sums) = moments.unzip();
+    if let (Some(centre), Some(sums)) = (centre, &sums) {
+        check_channels(&[centre.len(), sums.len()], layout);
+    }
+    let centre = centre.unwrap_or(&[]);
+    let finish = Finish { activation, fresh: fresh.as_ptr(), y: y.as_mut_ptr(), centre };
+    dispatch(isa, Work(Lines::of(layout), finish, sums));
+}
+
+/// `gradient *= a'`, from the output of the activation, and zeros in the margins.
+pub(crate) fn finish_back(
+    isa: Isa,
+    layout: &MapLayout,
+    activation: Option<Activation>,
+    y: &[f32],
+    gradient: &mut [f32],
+) {
+    struct Work(Lines, Option<Activation>, *const f32, *mut f32);
+    impl Kernel for Work {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Self(lines, activation, y, gradient) = self;
+            for channel in 0..lines.channels {
+                if let Some(activation) = activation {
+                    for column in 0..lines.columns {
+                        let place = channel * lines.channel + column * LANES;
+                        // SAFETY: `check` has seen that both rows have these channels and columns.
+                        unsafe {
+                            let (y, value) = (s.load(y.add(place)), s.load(gradient.add(place)));
+                            let value = match activation {
+                                Activation::Relu => s.where_positive(y, value),
+                                Activation::Elu => {
+                                    let (y, value) = (s.to_array(y), s.to_array(value));
+                                    s.from_array(std::array::from_fn(|i| elu_gradient(y[i], value[i])))
+                                }
+                            };
+                            s.store(gradient.add(place), value);
+                        }
+                    }
+                }
+                // SAFETY: as above.
+                unsafe { lines.clear_margin(s, gradient, channel) };
+            }
+        }
+    }
+    check(&[y.len(), gradient.len()], layout);
+    dispatch(isa, Work(Lines::of(layout), activation, y.as_ptr(), gradient.as_mut_ptr()));
+}
+
+/// Two sums a channel, one of sixteen images a lane: `[channel][2][image]`.
+pub type ChannelSums = [[[f32; LANES]; 2]];
+
+/// Adds `x - centre` and its square to the sums of each channel.
+pub(crate) fn add_moments(isa: Isa, layout: &MapLayout, centre: &[f32], x: &[f32], sums: &mut ChannelSums) {
+    struct Work<'a>(Lines, &'a [f32], *const f32, &'a mut ChannelSums);
+    impl Kernel for Work<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Self(lines, centre, x, sums) = self;
+            abreast(s, lines, sums, &Differences(centre, x));
+        }
+    }
+    struct Differences<'a>(&'a [f32], *const f32);
+    impl<S: Simd> Terms<S> for Differences<'_> {
+        #[inline(always)]
+        fn at(&self, s: S, channel: usize, place: usize) -> [S::Vector; 2] {
+            // SAFETY: `check` has seen that the row has these channels and columns.
+            let value = s.sub(unsafe { s.load(self.1.add(place)) }, s.splat(self.0[channel]));
+            [value; 2]
+        }
+    }
+    check(&[x.len()], layout);
+    check_channels(&[centre.len(), sums.len()], layout);
+    dispatch(isa, Work(Lines::of(layout), centre, x.as_ptr(), sums));
+}
+
+/// Adds a gradient, and it times `x - mean`, to the sums of each channel.
+pub(crate) fn add_products(
+    isa: Isa,
+    layout: &MapLayout,
+    mean: &[f32],
+    (dy, x): (&[f32], &[f32]),
+    sums: &mut ChannelSums,
+) {
+    struct Work<'a>(Lines, Products<'a>, &'a mut ChannelSums);
+    impl Kernel for Work<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            abreast(s, self.0, self.2, &self.1);
+        }
+    }
+    struct Products<'a>(&'a [f32], *const f32, *const f32);
+    impl<S: Simd> Terms<S> for Products<'_> {
+        #[inline(always)]
+        fn at(&self, s: S, channel: usize, place: usize) -> [S::Vector; 2] {
+            // SAFETY: `check` has seen that both rows have these channels and columns.
+            unsafe { [s.load(self.1.add(place)), s.sub(s.load(self.2.add(place)), s.splat(self.0[channel]))] }
+        }
+    }
+    check(&[dy.len(), x.len()], layout);
+    check_channels(&[mean.len(), sums.len()], layout);
+    dispatch(isa, Work(Lines::of(layout), Products(mean, dy.as_ptr(), x.as_ptr()), sums));
+}
+
+/// `y += x`, whole rows with their margins.
+pub(crate) fn add(isa: Isa, x: &[f32], y: &mut [f32]) {
+    struct Work<'a>(&'a [f32], &'a mut [f32]);
+    impl Kernel for Work<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) {
+            self.1.iter_mut().zip(self.0).for_each(|(y, x)| *y += x);
+        }
+    }
+    dispatch(isa, Work(x, y));
+}
+
+/// What is summed at each place. (A trait and no closure, since only a method can
+/// be told to be inlined, and so compiled for the instructions in use.)
+trait Terms<S: Simd> {
+    /// `[a, b]` at `place`, which is one of `channel`'s.
+    fn at(&self, s: S, channel: usize, place: usize) -> [S::Vector; 2];
+}
+
+/// Adds, for each channel, `a` and `a * b` to its sums, of what `terms` gives at
+/// each place. Four channels at a time, each in the order of its columns.
+#[inline(always)]
+fn abreast<S: Simd>(s: S, lines: Lines, sums: &mut ChannelSums, terms: &impl Terms<S>) {
+    let mut channel = 0;
+    while channel + ABREAST <= lines.channels {
+        some_abreast::<S, ABREAST>(s, lines, sums, channel, terms);
+        channel += ABREAST;
+    }
+    while channel < lines.channels {
+        some_abreast::<S, 1>(s, lines, sums, channel, terms);
+        channel += 1;
+    }
+}
+
+#[inline(always)]
+fn some_abreast<S: Simd, const N: usize>(
+    s: S,
+    lines: Lines,
+    sums: &mut ChannelSums,
+    first: usize,
+    terms: &impl Terms<S>,
+) {
+    let mut own: [[S::Vector; 2]; N] =
+        std::array::from_fn(|i| [s.from_array(sums[first + i][0]), s.from_array(sums[first + i][1])]);
+    for column in 0..lines.columns {
+        for (i, own) in own.iter_mut().enumerate() {
+            let channel = first + i;
+            let [a, b] = terms.at(s, channel, channel * lines.channel + column * LANES);
+            own[0] = s.add(own[0], a);
+            own[1] = s.fma(a, b, own[1]);
+        }
+    }
+    for (i, own) in own.into_iter().enumerate() {
+        sums[first + i] = own.map(|sum| s.to_array(sum));
+    }
+}
+
+/// The way of a gradient through a batch norm: `dx = a dy + b x + c`, channel by channel.
+#[derive(Clone, Debug, Default)]
+pub struct ThroughNorm {
+    /// gamma / sqrt(variance + epsilon).
+    pub a: Vec<f32>,
+    /// What is taken away for the variance.
+    pub b: Vec<f32>,
+    /// What is taken away for the mean.
+    pub c: Vec<f32>,
+}
+
+/// `dx = a dy + b x + c`, zero beyond the first `images` of the lanes.
+pub(crate) fn through_norm(
+    isa: Isa,
+    layout: &MapLayout,
+    norm: &ThroughNorm,
+    (dy, x): (&[f32], &[f32]),
+    images: usize,
+    dx: &mut [f32],
+) {
+    struct Work<'a>(Lines, &'a ThroughNorm, [*const f32; 2], usize, *mut f32);
+    impl Kernel for Work<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Self(lines, norm, [dy, x], images, dx) = self;
+            // Negative where there is no image.
+            let is_there = s.from_array(std::array::from_fn(|lane| if lane < images { 1.0 } else { -1.0 }));
+            for channel in 0..lines.channels {
+                let [a, b, c] = [&norm.a, &norm.b, &norm.c].map(|values| s.splat(values[channel]));
+                for column in 0..lines.columns {
+                    let place = channel * lines.channel + column * LANES;
+                    // SAFETY: `check` has seen that all rows have these channels and columns.
+                    unsafe {
+                        let (dy, x) = (s.load(dy.add(place)), s.load(x.add(place)));
+                        let value = s.fma(a, dy, s.fma(b, x, c));
+                        s.store(
+                            dx.add(place),
+                            if images < LANES { s.where_positive(is_there, value) } else { value },
+                        );
+                    }
+                }
+                // SAFETY: as above.
+                unsafe { lines.clear_margin(s, dx, channel) };
+            }
+        }
+    }
+    check(&[dy.len(), x.len(), dx.len()], layout);
+    check_channels(&[norm.a.len(), norm.b.len(), norm.c.len()], layout);
+    dispatch(isa, Work(Lines::of(layout), norm, [dy.as_ptr(), x.as_ptr()], images, dx.as_mut_ptr()));
+}
+
+/// What becomes of the gradient of what a reader saw.
+pub(crate) struct Undo<'a> {
+    /// How the map was read.
+    pub reading: Reading<'a>,
+    /// The stored values.
+    pub x: &'a [f32],
+    /// The gradient of what was seen.
+    pub fresh: &'a [f32],
+    /// Whether to add to what other readers have written.
+    pub adds: bool,
+    /// The mean of each channel and the sums of the norm's way back, where the
+    /// gradient is complete: of it, and of it times `x - mean`.
+    pub sums: Option<(&'a [f32], &'a mut ChannelSums)>,
+}
+
+/// `target = fresh a'(scale x + shift)`, or `+=`, and its sums.
+///
+/// `from` is the layout of the fresh gradient, `layout` that of all others.
+pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_>, target: &mut [f32]) {
+    struct Work<'a>(Lines, Undo<'a>, *mut f32);
+    impl Kernel for Work<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            match self.1.reading.activation {
+                None => self.each::<S, 0>(s),
+                Some(Activation::Relu) => self.each::<S, 1>(s),
+                Some(Activation::Elu) => self.each::<S, 2>(s),
+            }
+        }
+    }
+    impl Work<'_> {
+        #[inline(always)]
+        fn each<S: Simd, const ACTIVATION: usize>(self, s: S) {
+            let Self(lines, Undo { reading, x, fresh, adds, sums }, target) = self;
+            let needs_x = ACTIVATION > 0 || sums.is_some();
+            let mean = sums.as_ref().map_or(&[][..], |(mean, _)| mean);
+            let (x, fresh) = (x.as_ptr(), fresh.as_ptr());
+            let ahead = (lines.channel_read as isize).wrapping_sub(lines.channel as isize);
+            let one = One::<ACTIVATION> { reading, x, fresh, ahead, adds, target, needs_x, mean };
+            if let Some((_, sums)) = sums {
+                abreast(s, lines, sums, &one);
+            } else {
+                for channel in 0..lines.channels {
+                    for column in 0..lines.columns {
+                        one.undo(s, channel, channel * lines.channel + column * LANES);
+                    }
+                }
+            }
+            for channel in 0..lines.channels {
+                // SAFETY: `check` has seen that the row has these channels.
+                unsafe { lines.clear_margin(s, target, channel) };
+            }
+        }
+    }
+    /// What is needed at each place; no activation, ReLU or ELU.
+    struct One<'a, const ACTIVATION: usize> {
+        reading: Reading<'a>,
+        x: *const f32,
+        fresh: *const f32,
+        /// How much further apart channels are in `fresh`.
+        ahead: isize,
+        adds: bool,
+        target: *mut f32,
+        needs_x: bool,
+        mean: &'a [f32],
+    }
+    impl<const ACTIVATION: usize> One<'_, ACTIVATION> {
+        /// Writes the value at `place`, and gives it with what is stored there.
+        #[inline(always)]
+        fn undo<S: Simd>(&self, s: S, channel: usize, place: usize) -> (S::Vector, S::Vector) {
+            // SAFETY: `check` has seen that all rows have these channels and columns.
+            unsafe {
+                let mut value = s.load(self.fresh.add(place).offset(channel as isize * self.ahead));
+                let stored = if self.needs_x { s.load(self.x.add(place)) } else { value };
+                if ACTIVATION > 0 {
+                    let (scale, shift) = self.reading.scale(channel);
+                    let seen = match self.reading.affine {
+                        Some(_) => s.fma(stored, s.splat(scale), s.splat(shift)),
+                        None => stored,
+                    };
+                    value = if ACTIVATION == 1 {
+                        s.where_positive(seen, value)
+                    } else {
+                        elu_back(s, seen, value)
+                    };
+                }
+                if self.adds {
+                    value = s.add(value, s.load(self.target.add(place)));
+                }
+                s.store(self.target.add(place), value);
+                (value, stored)
+            }
+        }
+    }
+    impl<S: Simd, const ACTIVATION: usize> Terms<S> for One<'_, ACTIVATION> {
+        #[inline(always)]
+        fn at(&self, s: S, channel: usize, place: usize) -> [S::Vector; 2] {
+            let (value, stored) = self.undo(s, channel, place);
+            [value, s.sub(stored, s.splat(self.mean[channel]))]
+        }
+    }
+    if let Some(affine) = undo.reading.affine {
+        check_channels(&[affine.scale.len(), affine.shift.len()], layout);
+    }
+    if let Some((mean, sums)) = &undo.sums {
+        check_channels(&[mean.len(), sums.len()], layout);
+    }
+    check(&[undo.fresh.len()], from);
+    check(&[target.len()], layout);
+    if undo.reading.activation.is_some() || undo.sums.is_some() {
+        check(&[undo.x.len()], layout);
+    }
+    dispatch(isa, Work(Lines::between(from, layout), undo, target.as_mut_ptr()));
+}
+
+/// Adds up the lanes and parts of the sums of each of `channels`, in f64 and in their order.
+pub fn totals(sums: &ChannelSums, channels: usize, mut total: impl FnMut(usize, [f64; 2])) {
+    for channel in 0..channels {
+        let mut sum = [0.0; 2];
+        for part in sums.chunks_exact(channels) {
+            for (sum, lanes) in sum.iter_mut().zip(&part[channel]) {
+                *sum += lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>();
+            }
+        }
+        total(channel, sum);
     }
 }

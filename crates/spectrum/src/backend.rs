@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+pub use decouple_kernels::update::Rule;
 use decouple_kernels::{layout::BatchLayout, numerics::Numerics};
 
 use crate::{graph::ParameterId, plan::Plan};
@@ -127,69 +128,12 @@ pub struct Update {
     pub average_share: Option<f32>,
 }
 
-/// An optimiser's rule; g is the gradient with its decay.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
-    /// v = m v + g; w -= r v, or with Nesterov's look-ahead w -= r (g + m v).
-    /// Without momentum, w -= r g and nothing is remembered.
-    Sgd {
-        /// r.
-        rate: f32,
-        /// m.
-        momentum: f32,
-        /// Whether it looks ahead.
-        nesterov: bool,
-    },
-    /// s = d s + (1 - d) g^2; v = m v + r g / sqrt(s + e); w -= v (TensorFlow's
-    /// `RMSPropOptimizer`, Hinton 2012). s starts at one. s is [`State::First`].
-    RmspropTensorflow {
-        /// r.
-        rate: f32,
-        /// d.
-        decay: f32,
-        /// m.
-        momentum: f32,
-        /// e.
-        epsilon: f32,
-    },
-    /// s = d s + (1 - d) g^2; v = m v + g / (sqrt(s) + e); w -= r v (PyTorch's
-    /// `RMSprop`). s starts at zero. s is [`State::First`].
-    RmspropPytorch {
-        /// r.
-        rate: f32,
-        /// d.
-        decay: f32,
-        /// m.
-        momentum: f32,
-        /// e.
-        epsilon: f32,
-    },
-    /// m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g^2; w -= r m / (sqrt(s) / c + e)
-    /// (Kingma and Ba 2015, algorithm 1). m is [`State::First`].
-    Adam {
-        /// r, divided by the first moment's bias correction.
-        rate: f32,
-        /// b1.
-        beta1: f32,
-        /// b2.
-        beta2: f32,
-        /// e.
-        epsilon: f32,
-        /// c, the root of the second moment's bias correction.
-        second_correction: f32,
-    },
-}
-
 impl Update {
     /// Values that are kept for each trained one: itself, its gradient, what the
     /// rule remembers, and its average.
-    pub const fn copies(&self) -> usize {
-        let remembered = match self.rule {
-            Rule::Sgd { momentum: 0.0, .. } => 0,
-            Rule::Sgd { .. } => 1,
-            Rule::RmspropTensorflow { .. } | Rule::RmspropPytorch { .. } | Rule::Adam { .. } => 2,
-        };
-        2 + remembered + self.average_share.is_some() as usize
+    pub fn copies(&self) -> usize {
+        let remembered = self.rule.start().iter().flatten().count();
+        2 + remembered + usize::from(self.average_share.is_some())
     }
 }
 

@@ -29,6 +29,7 @@ mod lifetimes;
 mod lower;
 mod memory;
 
+pub use decouple_kernels::conv::WeightOrder;
 use decouple_kernels::geometry::{ConvGeometry, MapShape, PoolGeometry};
 
 use crate::graph::{Activation, Graph, NodeId, ParameterId};
@@ -105,16 +106,6 @@ pub struct Conv {
     pub bias: Option<ParameterId>,
     /// Applied to what it makes: between the two convolutions of a step only.
     pub activation: Option<Activation>,
-}
-
-/// The order of the weights that reach one output channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum WeightOrder {
-    /// (input channel, kernel row, kernel column), as convolutions have it.
-    ChannelFirst,
-    /// (kernel row, kernel column, input channel), as a dense layer over a
-    /// flattened (h, w, c) map has it.
-    ChannelLast,
 }
 
 /// How a step reads a map.

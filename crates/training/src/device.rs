@@ -6,5 +6,5 @@ use decouple_spectrum::backend::Backend;
 
 /// What networks are executed on.
 pub fn backend() -> Arc<dyn Backend> {
-    Arc::new(decouple_reference::Reference)
+    Arc::new(decouple_core_ops::Engine::best())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use decouple_kernels::{isa::Context, peak};
+use decouple_kernels::{isa::Isa, peak};
 use rayon::prelude::*;
 
 use super::worker::{Prepared, Request};
@@ -18,7 +18,7 @@ pub(crate) fn prepare(request: &Request) -> Prepared {
     let map_len = request.batch * request.side * request.side * request.channels;
     let dram = vec![1.0; DRAM_LEN];
     let facts = [
-        ("macs_per_sec", peak::macs_per_sec(&Context::best())),
+        ("macs_per_sec", peak::macs_per_sec(Isa::best())),
         ("map_copy_bytes_per_sec", copy_bytes_per_sec(&vec![1.0; map_len], limit)),
         ("dram_copy_bytes_per_sec", copy_bytes_per_sec(&dram, limit)),
         ("dram_read_bytes_per_sec", read_bytes_per_sec(&dram, limit)),

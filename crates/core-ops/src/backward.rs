@@ -1,0 +1,258 @@
+//! The way back: each step an operation on dfdx's tape.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use decouple_kernels::{
+    convs::{Backward, InputGradient},
+    layout::{DropoutMask, LANES, groups},
+    maps::{self, Source},
+    rows::ChannelSums,
+};
+use decouple_spectrum::{
+    backend::ExecutionError,
+    graph::ParameterId,
+    plan::{MapId, Read, Step, Work},
+};
+use dfdx::tensor::CpuError;
+
+use crate::{
+    executor::Network,
+    forward::{pool, reading, weights},
+    tape::{RunningTape, Slot, put, take},
+};
+
+/// The gradients that a step's way back makes.
+type Made = Vec<(ParameterId, Vec<f32>)>;
+
+impl Network {
+    pub(crate) fn run_backward(
+        &mut self,
+        logits_gradient: &[f32],
+        images: usize,
+        dropout_seed: u64,
+    ) -> Result<(), ExecutionError> {
+        self.put_logits_gradient(logits_gradient, images);
+        self.pack_back();
+        let mut tape = RunningTape::new();
+        let slots: Rc<[Slot]> = self.values.iter().map(|_| tape.slot()).collect();
+        // What is on a tape owns what it works on: the network is lent to it.
+        let lent = Rc::new(RefCell::new(self.lend()));
+        for index in 0..self.plan.steps.len() {
+            let (network, slots) = (Rc::clone(&lent), Rc::clone(&slots));
+            tape.record(move |gradients| {
+                let made = network.borrow_mut().backward_step(index, images, dropout_seed);
+                made.into_iter().try_for_each(|(id, gradient)| put(gradients, &slots[id.0], gradient))
+            });
+        }
+        let result = tape.run();
+        self.return_from(lent);
+        let device = |error: CpuError| ExecutionError::Device(format!("the way back: {error:?}"));
+        let mut gradients = result.map_err(device)?;
+        for (gradient, slot) in self.gradients.iter_mut().zip(slots.iter()) {
+            *gradient = take(&mut gradients, slot).map_err(device)?;
+        }
+        self.note_memory();
+        Ok(())
+    }
+
+    fn return_from(&mut self, lent: Rc<RefCell<Self>>) {
+        // The tape has run or was dropped, and its operations with it.
+        if let Ok(network) = Rc::try_unwrap(lent) {
+            *self = network.into_inner();
+        }
+    }
+
+    fn put_logits_gradient(&mut self, gradient: &[f32], images: usize) {
+        let id = self.plan.logits();
+        let Some(place) = self.plan.gradient_of(id) else { return };
+        let (layout, range) = (self.plan.layout(id).batch(images), self.gradient(place, images));
+        let map = &mut self.maps[range];
+        map.fill(0.0);
+        let shape = layout.shape;
+        let pixels =
+            |image| (0..shape.h).flat_map(move |row| (0..shape.w).map(move |column| (image, row, column)));
+        let places = (0..images).flat_map(pixels);
+        for ((image, row, column), values) in places.zip(gradient.chunks_exact(shape.c)) {
+            for (channel, &value) in values.iter().enumerate() {
+                map[layout.place(image, row, column, channel)] = value;
+            }
+        }
+    }
+
+    fn pack_back(&mut self) {
+        for (step, convs) in self.plan.steps.iter().zip(&mut self.convs) {
+            if let (Work::Convs(specs), Some(convs)) = (&step.work, convs) {
+                convs.pack_back(&weights(&self.values, specs));
+            }
+        }
+    }
+
+    fn backward_step(&mut self, index: usize, images: usize, dropout_seed: u64) -> Made {
+        let plan = Arc::clone(&self.plan);
+        let step = &plan.steps[index];
+        // Nothing before it is trained.
+        if plan.map(step.writes).gradient.is_none() {
+            return Vec::new();
+        }
+        if let Work::Convs(_) = step.work {
+            return self.backward_convs(index, step, images);
+        }
+        let is_own = self.own_gradient(step, images, dropout_seed);
+        let mut made = Vec::new();
+        let mut first = 0;
+        for read in &step.reads {
+            made.extend(self.backward_read(step, read, (first, is_own), images));
+            first += if step.work == Work::Add { 0 } else { plan.map(read.map).shape.c };
+        }
+        made
+    }
+
+    /// Makes the gradient of a step's output in `spare`, where it is not the one that
+    /// its readers have written: before the norm, or before the dropout.
+    fn own_gradient(&mut self, step: &Step, images: usize, dropout_seed: u64) -> bool {
+        let plan = Arc::clone(&self.plan);
+        let (map, layout) = (plan.map(step.writes), plan.layout(step.writes));
+        let Some(gradient) = map.gradient.map(|id| self.gradient(id, images)) else { return false };
+        let y = self.map(step.writes, images, true);
+        if map.norm.is_none() && !matches!(step.work, Work::Dropout(_)) {
+            return false;
+        }
+        self.spare.reserve(layout.len(images));
+        let spare = &mut self.spare[..layout.len(images)];
+        let (read, []) = self.maps.parts(&[gradient, y], []);
+        if map.norm.is_some() {
+            let through = &self.norms[step.writes.0].through;
+            maps::through_norm(self.isa, &layout, images, through, (read[0], read[1]), spare);
+        } else {
+            spare.copy_from_slice(read[0]);
+        }
+        if let Work::Dropout(rate) = step.work {
+            maps::dropout(&layout, images, DropoutMask::new(rate, dropout_seed, step.node.0), spare);
+        }
+        true
+    }
+
+    /// Hands the gradient of a step's output to one map that it read: its channels
+    /// from `first` on, from `spare` or from where readers have written it.
+    fn backward_read(
+        &mut self,
+        step: &Step,
+        read: &Read,
+        (first, is_own): (usize, bool),
+        images: usize,
+    ) -> Made {
+        let plan = Arc::clone(&self.plan);
+        let Some(write) = read.gradient else { return Vec::new() };
+        let (layout, own_layout) = (plan.layout(read.map), plan.layout(step.writes));
+        let norm = plan.map(read.map).norm.as_ref().filter(|_| write.completes);
+        let channels = layout.shape.c;
+        let mut sums = vec![[[0.0; LANES]; 2]; if norm.is_some() { groups(images) * channels } else { 0 }];
+        let x = self.map(read.map, images, true);
+        let id_range = |map: MapId| plan.gradient_of(map).map_or(0..0, |id| self.gradient(id, images));
+        let (dy, target) = (id_range(step.writes), id_range(read.map));
+        let mean = &self.norms[read.map.0].mean;
+        if write.is_shared {
+            let (maps, []) = self.maps.parts(&[x, dy], []);
+            if norm.is_some() {
+                maps::norm_sums(self.isa, &layout, images, mean, (maps[1], maps[0]), &mut sums);
+            }
+        } else {
+            let read_from = if is_own { 0..0 } else { dy };
+            let (maps, [target]) = self.maps.parts(&[x, read_from], [target]);
+            let dy = if is_own { &self.spare[..own_layout.len(images)] } else { maps[1] };
+            let sums = norm.map(|_| (&mean[..], &mut sums[..]));
+            let input = InputGradient { target, adds: write.adds, sums };
+            let source = Source { layout, reading: reading(&plan, &self.norms, read), x: maps[0] };
+            match (&step.work, pool(self.isa, &plan, step)) {
+                (_, Some(pool)) => pool.backward(images, source.reading, source.x, dy, input),
+                (Work::GlobalMeanPool, _) => {
+                    maps::global_mean_backward(self.isa, &source, &own_layout, images, dy, input);
+                }
+                _ => maps::join_backward(self.isa, &own_layout, images, &source, (dy, first), input),
+            }
+        }
+        self.finish_norm(read, &sums, images)
+    }
+
+    fn backward_convs(&mut self, index: usize, step: &Step, images: usize) -> Made {
+        let plan = Arc::clone(&self.plan);
+        let (Work::Convs(specs), Some(convs)) = (&step.work, &self.convs[index]) else { return Vec::new() };
+        let read = &step.reads[0];
+        let layout = plan.layout(read.map);
+        let completes = read.gradient.is_some_and(|write| write.completes);
+        let norm = plan.map(read.map).norm.as_ref().filter(|_| completes);
+        let mut sums = vec![[[0.0; LANES]; 2]; if norm.is_some() { convs.sums(&layout, images) } else { 0 }];
+        let gradient = |map: MapId| plan.gradient_of(map).map_or(0..0, |id| self.gradient(id, images));
+        let middle = step.middle.map_or(0..0, |map| self.map(map, images, true));
+        let ranges = [
+            self.map(read.map, images, true),
+            middle,
+            gradient(step.writes),
+            self.map(step.writes, images, true),
+        ];
+        let target = if read.gradient.is_some() { gradient(read.map) } else { 0..0 };
+        let take = |id: ParameterId| {
+            let mut held = std::mem::take(&mut self.gradients[id.0]);
+            held.resize(self.values[id.0].len(), 0.0);
+            held
+        };
+        let bias = specs.last().and_then(|conv| conv.bias);
+        let ids: Vec<ParameterId> = specs.iter().map(|conv| conv.weights).chain(bias).collect();
+        let mut grads: Vec<Vec<f32>> = ids.iter().copied().map(take).collect();
+        let (maps, [target]) = self.maps.parts(&ranges, [target]);
+        let [x, middle, dy, y] = maps[..] else { return Vec::new() };
+        let (weights, biases) = grads.split_at_mut(specs.len());
+        let mean = &self.norms[read.map.0].mean;
+        let backward = Backward {
+            images,
+            x,
+            reading: reading(&plan, &self.norms, read),
+            middle: step.middle.map(|_| middle),
+            gradient: dy,
+            through: plan.map(step.writes).norm.as_ref().map(|_| (&self.norms[step.writes.0].through, y)),
+            weights: weights.iter_mut().map(|weights| &mut weights[..]).collect(),
+            bias: biases.first_mut().map(|bias| &mut bias[..]),
+            input: read.gradient.map(|write| InputGradient {
+                target,
+                adds: write.adds,
+                sums: norm.map(|_| (&mean[..], &mut sums[..])),
+            }),
+        };
+        convs.backward(backward, &self.scratch);
+        let mut made: Made = ids.into_iter().zip(grads).collect();
+        made.extend(self.finish_norm(read, &sums, images));
+        made
+    }
+
+    /// Where a map's gradient is complete: that of its norm's parameters, and how a
+    /// gradient goes through the norm.
+    fn finish_norm(&mut self, read: &Read, sums: &ChannelSums, images: usize) -> Made {
+        let plan = Arc::clone(&self.plan);
+        let map = plan.map(read.map);
+        let (Some(norm), false) = (&map.norm, sums.is_empty()) else { return Vec::new() };
+        let count = images * map.shape.pixels();
+        let (gamma, beta) = self.norms[read.map.0].backward(sums, count);
+        norm.gamma.map(|id| (id, gamma)).into_iter().chain([(norm.beta, beta)]).collect()
+    }
+
+    /// Everything but the plan, to be given back.
+    fn lend(&mut self) -> Self {
+        Self {
+            isa: self.isa,
+            plan: Arc::clone(&self.plan),
+            convs: std::mem::take(&mut self.convs),
+            values: std::mem::take(&mut self.values),
+            gradients: std::mem::take(&mut self.gradients),
+            memory: std::mem::take(&mut self.memory),
+            average: std::mem::take(&mut self.average),
+            norms: std::mem::take(&mut self.norms),
+            training: Arc::clone(&self.training),
+            inference: Arc::clone(&self.inference),
+            maps: std::mem::take(&mut self.maps),
+            spare: std::mem::take(&mut self.spare),
+            scratch: std::mem::take(&mut self.scratch),
+            open: self.open,
+            peak_bytes: self.peak_bytes,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The way forward.
+
+use std::sync::Arc;
+
+use decouple_kernels::{
+    convs::Forward,
+    isa::Isa,
+    layout::{DropoutMask, LANES, groups},
+    maps::{self, Source},
+    pool::{Pool, Pooling},
+    rows::{ChannelSums, Reading},
+};
+use decouple_spectrum::{
+    backend::{ExecutionError, Pass},
+    graph::ParameterId,
+    plan::{Conv, MapId, Norm, Plan, Read, Step, Work},
+};
+
+use crate::{
+    executor::Network,
+    norm::{NormState, NormValues},
+};
+
+impl Network {
+    pub(crate) fn run_forward(
+        &mut self,
+        batch: &[f32],
+        images: usize,
+        pass: Pass,
+    ) -> Result<Vec<f32>, ExecutionError> {
+        let is_training = matches!(pass, Pass::Training { .. });
+        self.open = None;
+        self.reserve(images, is_training);
+        let input = self.map(MapId(0), images, is_training);
+        self.maps[input].copy_from_slice(batch);
+        self.pack_forward();
+        if !is_training {
+            self.use_running_statistics();
+        }
+        for index in 0..self.plan.steps.len() {
+            self.forward_step(index, images, pass);
+        }
+        if let Pass::Training { dropout_seed } = pass {
+            self.open = Some((images, dropout_seed));
+        }
+        self.note_memory();
+        Ok(self.logits(images, is_training))
+    }
+
+    /// The values of the last map, image by image.
+    fn logits(&self, images: usize, is_training: bool) -> Vec<f32> {
+        let id = self.plan.logits();
+        let (layout, map) =
+            (self.plan.layout(id).batch(images), &self.maps[self.map(id, images, is_training)]);
+        let mut logits = Vec::with_capacity(images * layout.shape.len());
+        for image in 0..images {
+            for (row, column) in
+                (0..layout.shape.h).flat_map(|row| (0..layout.shape.w).map(move |column| (row, column)))
+            {
+                logits.extend(
+                    (0..layout.shape.c).map(|channel| map[layout.place(image, row, column, channel)]),
+                );
+            }
+        }
+        logits
+    }
+
+    fn pack_forward(&mut self) {
+        for (step, convs) in self.plan.steps.iter().zip(&mut self.convs) {
+            if let (Work::Convs(specs), Some(convs)) = (&step.work, convs) {
+                convs.pack_forward(&weights(&self.values, specs));
+            }
+        }
+    }
+
+    /// Inference: every norm from its running statistics.
+    fn use_running_statistics(&mut self) {
+        for (map, state) in self.plan.maps.iter().zip(&mut self.norms) {
+            let Some(norm) = &map.norm else { continue };
+            let double = |id: ParameterId| -> Vec<f64> {
+                self.values[id.0].iter().map(|&value| f64::from(value)).collect()
+            };
+            state.set(norm_values(&self.values, norm), &double(norm.mean), &double(norm.variance));
+        }
+    }
+
+    fn forward_step(&mut self, index: usize, images: usize, pass: Pass) {
+        let is_training = matches!(pass, Pass::Training { .. });
+        let plan = Arc::clone(&self.plan);
+        let step = &plan.steps[index];
+        let layout = plan.layout(step.writes);
+        let norm = plan.map(step.writes).norm.as_ref().filter(|_| is_training);
+        let centre = norm.map(|norm| &self.values[norm.mean.0][..]);
+        let ranges: Vec<_> = step.reads.iter().map(|read| self.map(read.map, images, is_training)).collect();
+        let written = self.map(step.writes, images, is_training);
+        let middle = step.middle.map(|map| self.map(map, images, is_training)).unwrap_or(0..0);
+        let (xs, [middle, y]) = self.maps.parts(&ranges, [middle, written]);
+        let source = |(read, x): (&Read, _)| Source {
+            layout: plan.layout(read.map),
+            reading: reading(&plan, &self.norms, read),
+            x,
+        };
+        let sources: Vec<Source<'_>> = step.reads.iter().zip(xs).map(source).collect();
+        let first = &sources[0];
+        let mut sums = Vec::new();
+        match (&step.work, &self.convs[index]) {
+            (Work::Convs(specs), Some(convs)) => {
+                let bias =
+                    |conv: Option<&Conv>| conv.and_then(|conv| conv.bias).map(|id| &self.values[id.0][..]);
+                if centre.is_some() {
+                    sums = vec![[[0.0; LANES]; 2]; convs.sums(&layout, images)];
+                }
+                let forward = Forward {
+                    images,
+                    x: first.x,
+                    reading: first.reading,
+                    biases: [bias(specs.first()), bias(specs.get(1))],
+                    middle: step.middle.map(|_| middle),
+                    y: &mut *y,
+                    moments: centre.map(|centre| (centre, &mut sums[..])),
+                };
+                convs.forward(forward, &self.scratch);
+            }
+            (Work::MaxPool(_) | Work::MeanPool(..), _) => {
+                pool(self.isa, &plan, step)
+                    .into_iter()
+                    .for_each(|pool| pool.forward(images, first.reading, first.x, y));
+            }
+            (Work::GlobalMeanPool, _) => maps::global_mean(self.isa, first, &layout, images, y),
+            (Work::Add, _) => maps::add(self.isa, &layout, images, &sources, y),
+            (Work::Concat | Work::Dropout(_) | Work::Convs(_), _) => {
+                maps::concat(self.isa, &layout, images, &sources, y);
+            }
+        }
+        if let (Work::Dropout(rate), Pass::Training { dropout_seed }) = (&step.work, pass) {
+            maps::dropout(&layout, images, DropoutMask::new(*rate, dropout_seed, step.node.0), y);
+        }
+        let Some(norm) = norm else { return };
+        if let Some(centre) = centre.filter(|_| sums.is_empty()) {
+            sums = vec![[[0.0; LANES]; 2]; groups(images) * layout.shape.c];
+            maps::moments(self.isa, &layout, images, centre, y, &mut sums);
+        }
+        self.take_norm(step.writes, norm, &mut sums, images);
+    }
+
+    /// The norm of a map from the sums of its batch.
+    fn take_norm(&mut self, map: MapId, norm: &Norm, sums: &mut ChannelSums, images: usize) {
+        // Lanes without an image hold what is none of the batch's.
+        let shape = self.plan.map(map).shape;
+        clear_absent(sums, images, shape.c);
+        let mut running = [norm.mean, norm.variance].map(|id| std::mem::take(&mut self.values[id.0]));
+        let [mean, variance] = &mut running;
+        let values = norm_values(&self.values, norm);
+        self.norms[map.0].set_from_batch(values, sums, images * shape.pixels(), [mean, variance]);
+        for (id, values) in [norm.mean, norm.variance].into_iter().zip(running) {
+            self.values[id.0] = values;
+        }
+    }
+}
+
+/// Zeroes what was summed over lanes without an image, in the last group.
+fn clear_absent(sums: &mut ChannelSums, images: usize, channels: usize) {
+    let present = images - (groups(images) - 1) * LANES;
+    let parts = sums.len() / channels / groups(images);
+    let last = sums.len() - parts * channels;
+    for sum in sums[last..].iter_mut().flatten() {
+        sum[present..].fill(0.0);
+    }
+}
+
+/// How a step reads a map.
+pub(crate) fn reading<'a>(plan: &Plan, norms: &'a [NormState], read: &Read) -> Reading<'a> {
+    let affine = plan.map(read.map).norm.is_some().then(|| norms[read.map.0].affine());
+    Reading { affine, activation: read.activation }
+}
+
+/// The weights of each of `specs`.
+pub(crate) fn weights<'a>(values: &'a [Vec<f32>], specs: &[Conv]) -> Vec<&'a [f32]> {
+    specs.iter().map(|conv| &values[conv.weights.0][..]).collect()
+}
+
+/// The trained values of a norm.
+fn norm_values<'a>(values: &'a [Vec<f32>], norm: &'a Norm) -> NormValues<'a> {
+    NormValues { norm, gamma: norm.gamma.map(|id| &values[id.0][..]), beta: &values[norm.beta.0] }
+}
+
+/// The pooling of a step, if it is one.
+pub(crate) fn pool(isa: Isa, plan: &Plan, step: &Step) -> Option<Pool> {
+    let (geometry, pooling) = match step.work {
+        Work::MaxPool(geometry) => (geometry, Pooling::Max),
+        Work::MeanPool(geometry, include_padding) => (geometry, Pooling::Mean { include_padding }),
+        _ => return None,
+    };
+    let (from, to) = (plan.layout(step.reads[0].map), plan.layout(step.writes));
+    Some(Pool { isa, geometry, pooling, from, to })
+}

@@ -1,0 +1,389 @@
+//! The gradient of weights: a tile of sums over (input channel, output channel,
+//! tap) stays in registers while rows of inputs and of output gradients go by.
+//!
+//! Each sum is a vector, one of sixteen images a lane, that takes rows and
+//! columns in ascending order, whatever the tile; lanes are added at the end.
+
+use std::ops::Range;
+
+use super::pass::{Rows, WeightOrder};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::{
+    geometry::ConvGeometry,
+    isa::Isa,
+    layout::{LANES, MapLayout},
+    simd::{Portable, Simd, sum_lanes, unrolled},
+};
+
+/// Bytes of inputs that stay in the second-level cache while all output
+/// gradients go by.
+const CACHED_INPUTS: usize = 512 << 10;
+
+/// What a tile reads and writes. Distances are in values.
+struct Tile {
+    inputs: Rows,
+    gradients: Rows,
+    /// Output rows.
+    rows: Range<usize>,
+    /// Input row of output row r: `r * row_step + row_offset`.
+    row_step: usize,
+    row_offset: isize,
+    /// From the beginning of an input row to the tile's first value.
+    input: isize,
+    input_channel: usize,
+    input_column: usize,
+    /// From the beginning of a gradient's row to the tile's first value.
+    gradient: isize,
+    gradient_channel: usize,
+    /// Columns that go by: of the output, or of the input where three taps slide.
+    columns: usize,
+    /// The tile's first sum, as number among the weights.
+    first: usize,
+    of_input: usize,
+    of_output: usize,
+    of_tap: usize,
+    of_row: usize,
+    sums: Sums,
+}
+
+/// Where sums come from and go to.
+#[derive(Clone, Copy)]
+pub(crate) struct Sums {
+    /// A vector for each weight.
+    pub vectors: *mut f32,
+    /// Whether nothing has been summed yet: the vectors need not be read.
+    pub is_first: bool,
+    /// Where the sums of all lanes go, a value for each weight, if nothing comes after.
+    pub total: Option<*mut f32>,
+}
+
+/// # Safety
+/// All that the [`Tile`] describes is valid to read and write, nothing else
+/// touches the sums, and the machine has the instructions it is compiled for.
+type TileFn = unsafe fn(&Tile);
+
+/// How a tile takes taps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// One tap: any kernel, stride and dilation.
+    One,
+    /// The three taps of a kernel row at stride 1.
+    Three,
+    /// All taps of a 3x3 kernel at stride 1.
+    Nine,
+}
+
+/// # Safety
+/// As of [`TileFn`].
+#[inline(always)]
+unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const ROWS: usize>(
+    s: S,
+    t: &Tile,
+) {
+    // SAFETY: the caller vouches for all memory.
+    unsafe {
+        let mut sums = [[[[s.splat(0.0); TAPS]; O]; I]; ROWS];
+        if !t.sums.is_first {
+            unrolled!(R in [0 1 2] below ROWS => { unrolled!(A in [0 1 2 3] below I => { unrolled!(B in [0 1 2 3 4 5] below O => {
+                let place = t.first + R * t.of_row + A * t.of_input + B * t.of_output;
+                unrolled!(T in [0 1 2] below TAPS => {
+                    sums[R][A][B][T] = s.load(t.sums.vectors.add((place + T * t.of_tap) * LANES));
+                });
+            }); }); });
+        }
+        for row in t.rows.clone() {
+            let gradients = t.gradients.at(row).offset(t.gradient).cast_const();
+            let mut inputs = [std::ptr::null(); ROWS];
+            unrolled!(R in [0 1 2] below ROWS => {
+                let row = (row * t.row_step + R).wrapping_add_signed(t.row_offset);
+                inputs[R] = t.inputs.at(row).offset(t.input).cast_const();
+            });
+            let mut last = [s.splat(0.0); O];
+            let mut middle = last;
+            let mut first = last;
+            if TAPS == 3 {
+                unrolled!(B in [0 1 2 3 4 5] below O => {
+                    last[B] = s.load(gradients.add(B * t.gradient_channel));
+                    middle[B] = s.load(gradients.add(B * t.gradient_channel + LANES));
+                });
+            }
+            // Of three taps, an input meets the gradient of the output that it is the first tap of last.
+            for column in 0..t.columns {
+                let ahead = if TAPS == 3 { column + 2 } else { column };
+                unrolled!(B in [0 1 2 3 4 5] below O => { first[B] = s.load(gradients.add(B * t.gradient_channel + ahead * LANES)); });
+                unrolled!(R in [0 1 2] below ROWS => { unrolled!(A in [0 1 2 3] below I => {
+                    let input = s.load(inputs[R].add(A * t.input_channel + column * t.input_column));
+                    unrolled!(B in [0 1 2 3 4 5] below O => {
+                        sums[R][A][B][0] = s.fma(input, first[B], sums[R][A][B][0]);
+                        if TAPS == 3 {
+                            sums[R][A][B][1 % TAPS] = s.fma(input, middle[B], sums[R][A][B][1 % TAPS]);
+                            sums[R][A][B][2 % TAPS] = s.fma(input, last[B], sums[R][A][B][2 % TAPS]);
+                        }
+                    });
+                }); });
+                (last, middle) = (middle, first);
+            }
+        }
+        unrolled!(R in [0 1 2] below ROWS => { unrolled!(A in [0 1 2 3] below I => { unrolled!(B in [0 1 2 3 4 5] below O => {
+            let place = t.first + R * t.of_row + A * t.of_input + B * t.of_output;
+            unrolled!(T in [0 1 2] below TAPS => {
+                let (place, sum) = (place + T * t.of_tap, sums[R][A][B][T]);
+                match t.sums.total {
+                    Some(total) => *total.add(place) = sum_lanes(s.to_array(sum)),
+                    None => s.store(t.sums.vectors.add(place * LANES), sum),
+                }
+            });
+        }); }); });
+    }
+}
+
+/// The functions of each tile for one instruction set, and the table of them.
+macro_rules! tiles {
+    ($name:ident, $simd:expr, $(#[$attribute:meta])*
+        one [$($one_i:literal $one_o:literal),*] three [$($three_i:literal $three_o:literal),*] nine [$($nine_i:literal $nine_o:literal),*]) => {
+        fn $name(kind: Kind, inputs: usize, outputs: usize) -> Option<TileFn> {
+            /// # Safety
+            /// As of [`TileFn`].
+            $(#[$attribute])*
+            unsafe fn run<const I: usize, const O: usize, const TAPS: usize, const ROWS: usize>(t: &Tile) {
+                // SAFETY: the caller's promise.
+                unsafe { tile::<_, I, O, TAPS, ROWS>($simd, t) }
+            }
+            match (kind, inputs, outputs) {
+                $((Kind::One, $one_i, $one_o) => Some(run::<$one_i, $one_o, 1, 1>),)*
+                $((Kind::Three, $three_i, $three_o) => Some(run::<$three_i, $three_o, 3, 1>),)*
+                $((Kind::Nine, $nine_i, $nine_o) => Some(run::<$nine_i, $nine_o, 3, 3>),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+tiles!(avx512, Avx512::new(), #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+    one [1 1, 1 2, 1 3, 1 4, 1 5, 1 6, 2 1, 2 2, 2 3, 2 4, 2 5, 2 6, 3 1, 3 2, 3 3, 3 4, 3 5, 3 6, 4 1, 4 2, 4 3, 4 4, 4 5, 4 6]
+    three [1 1, 1 2, 2 1, 2 2, 3 1, 3 2, 4 1, 4 2]
+    nine [1 1, 1 2]);
+#[cfg(target_arch = "x86_64")]
+tiles!(avx2, Avx2::new(), #[target_feature(enable = "avx2,fma")]
+    one [1 1, 1 2, 1 3, 2 1, 2 2] three [1 1] nine []);
+tiles!(portable, Portable, one [1 1, 1 2, 1 3, 2 1, 2 2] three [1 1] nine []);
+
+fn find(isa: Isa, kind: Kind, inputs: usize, outputs: usize) -> Option<TileFn> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if isa.is_avx512() {
+            return avx512(kind, inputs, outputs);
+        }
+        if isa.is_avx2() {
+            return avx2(kind, inputs, outputs);
+        }
+    }
+    let _ = isa;
+    portable(kind, inputs, outputs)
+}
+
+/// The most input and output channels of a tile.
+fn extents(isa: Isa, kind: Kind) -> (usize, usize) {
+    match (isa.is_avx512(), kind) {
+        (true, Kind::One) => (4, 6),
+        (true, Kind::Three) => (4, 2),
+        (true, Kind::Nine) => (1, 2),
+        (false, Kind::One) => (2, 2),
+        (false, _) => (1, 1),
+    }
+}
+
+/// How the gradient of a convolution's weights is summed.
+#[derive(Clone, Debug)]
+pub(crate) struct WeightGradient {
+    geometry: ConvGeometry,
+    order: WeightOrder,
+    input: MapLayout,
+    output: MapLayout,
+    isa: Isa,
+}
+
+impl WeightGradient {
+    pub(crate) fn new(
+        isa: Isa,
+        geometry: ConvGeometry,
+        order: WeightOrder,
+        input: MapLayout,
+        output: MapLayout,
+    ) -> Self {
+        Self { geometry, order, input, output, isa }
+    }
+
+    /// Adds what the output rows `rows` contribute.
+    ///
+    /// # Safety
+    /// `gradients` holds these rows of the output's gradient and `inputs` all rows
+    /// that they read, with their margins; `sums` has a vector for each weight
+    /// that nothing else touches.
+    pub(crate) unsafe fn rows(&self, rows: Range<usize>, inputs: Rows, gradients: Rows, sums: Sums) {
+        let o = self.geometry.options();
+        let is_sliding = (o.kernel_w, o.stride, o.dilation) == (3, 1, 1);
+        let mut first = 0;
+        for group in 0..o.groups {
+            let (from, to) = (self.geometry.group_inputs(group), self.geometry.group_outputs(group));
+            let is_narrow = from.len().min(to.len()) <= 2 && find(self.isa, Kind::Nine, 1, 1).is_some();
+            let kind = match (is_sliding, is_narrow && o.kernel_h == 3) {
+                (false, _) => Kind::One,
+                (true, false) => Kind::Three,
+                (true, true) => Kind::Nine,
+            };
+            let (most_inputs, most_outputs) = extents(self.isa, kind);
+            let block = self.cached_inputs(rows.len()).next_multiple_of(most_inputs);
+            for begin in from.clone().step_by(block) {
+                let block = begin..(begin + block).min(from.end);
+                for outputs in pieces(to.clone(), most_outputs) {
+                    for inputs_of_tile in pieces(block.clone(), most_inputs) {
+                        let corner = Corner {
+                            kind,
+                            inputs: inputs_of_tile.clone(),
+                            outputs: outputs.clone(),
+                            first: first
+                                + self.place(
+                                    from.len(),
+                                    inputs_of_tile.start - from.start,
+                                    outputs.start - to.start,
+                                ),
+                            group_inputs: from.len(),
+                        };
+                        // SAFETY: the caller's promise.
+                        unsafe { self.corner(&corner, &rows, inputs, gradients, sums) };
+                    }
+                }
+            }
+            first += from.len() * to.len() * o.kernel_h * o.kernel_w;
+        }
+    }
+
+    /// Input channels whose rows stay in the second-level cache.
+    fn cached_inputs(&self, rows: usize) -> usize {
+        (CACHED_INPUTS / (rows.max(1) * self.input.channel() * size_of::<f32>())).max(1)
+    }
+
+    /// Number of the first weight from an input to an output channel of a group.
+    fn place(&self, group_inputs: usize, input: usize, output: usize) -> usize {
+        let (of_input, of_output, ..) = self.distances(group_inputs);
+        input * of_input + output * of_output
+    }
+
+    /// Weights from an input channel, output channel, tap and kernel row to the next.
+    fn distances(&self, group_inputs: usize) -> (usize, usize, usize, usize) {
+        let o = self.geometry.options();
+        let of_output = group_inputs * o.kernel_h * o.kernel_w;
+        match self.order {
+            WeightOrder::ChannelFirst => (o.kernel_h * o.kernel_w, of_output, 1, o.kernel_w),
+            WeightOrder::ChannelLast => (1, of_output, group_inputs, group_inputs * o.kernel_w),
+        }
+    }
+
+    /// All taps of some input and output channels.
+    ///
+    /// # Safety
+    /// As of [`Self::rows`].
+    unsafe fn corner(&self, corner: &Corner, rows: &Range<usize>, inputs: Rows, gradients: Rows, sums: Sums) {
+        let o = self.geometry.options();
+        let run = |kind: Kind, ky: usize, kx: usize, rows: Range<usize>, sums: Sums| {
+            let tile = find(self.isa, kind, corner.inputs.len(), corner.outputs.len());
+            let tile = tile.expect("extents are those of tiles");
+            let (of_input, of_output, of_tap, of_row) = self.distances(corner.group_inputs);
+            let left = o.padding.left as isize;
+            // Where three taps slide, inputs go by from column 0, and gradients from that of the last tap.
+            let (input, gradient, columns) = match kind {
+                Kind::One => ((kx * o.dilation) as isize - left, 0, self.output.shape.w),
+                _ => (0, left - 2, self.input.shape.w),
+            };
+            // SAFETY: the caller's promise.
+            unsafe {
+                tile(&Tile {
+                    inputs,
+                    gradients,
+                    rows,
+                    row_step: o.stride,
+                    row_offset: (ky * o.dilation) as isize - o.padding.top as isize,
+                    input: input * LANES as isize + (corner.inputs.start * self.input.channel()) as isize,
+                    input_channel: self.input.channel(),
+                    input_column: o.stride * LANES,
+                    gradient: gradient * LANES as isize
+                        + (corner.outputs.start * self.output.channel()) as isize,
+                    gradient_channel: self.output.channel(),
+                    columns,
+                    first: corner.first + ky * of_row + kx * of_tap,
+                    of_input,
+                    of_output,
+                    of_tap,
+                    of_row,
+                    sums,
+                });
+            }
+        };
+        if corner.kind != Kind::Nine {
+            for ky in 0..o.kernel_h {
+                let valid = self.rows_of(ky, rows);
+                let taps = if corner.kind == Kind::Three { 1 } else { o.kernel_w };
+                (0..taps).for_each(|kx| run(corner.kind, ky, kx, valid.clone(), sums));
+            }
+            return;
+        }
+        // Rows at the edges of the map lack a kernel row, and go by one by one.
+        let valid: [Range<usize>; 3] = std::array::from_fn(|ky| self.rows_of(ky, rows));
+        let inner = valid.iter().map(|rows| rows.start).max().unwrap_or(0)
+            ..valid.iter().map(|rows| rows.end).min().unwrap_or(0);
+        let inner = inner.start..inner.end.max(inner.start);
+        let part = |is_first: bool, is_last: bool| Sums {
+            vectors: sums.vectors,
+            is_first: sums.is_first && is_first,
+            total: sums.total.filter(|_| is_last),
+        };
+        if valid.iter().all(|rows| *rows == inner) {
+            return run(Kind::Nine, 0, 0, inner, sums);
+        }
+        for (ky, valid) in valid.iter().enumerate() {
+            run(Kind::Three, ky, 0, valid.start..inner.start.min(valid.end), part(true, false));
+        }
+        run(Kind::Nine, 0, 0, inner.clone(), part(false, false));
+        for (ky, valid) in valid.iter().enumerate() {
+            run(
+                Kind::Three,
+                ky,
+                0,
+                inner.end.max(inner.start.min(valid.end)).max(valid.start)..valid.end,
+                part(false, true),
+            );
+        }
+    }
+
+    /// Those of the output rows `rows` for which kernel row `ky` lies in the map.
+    fn rows_of(&self, ky: usize, rows: &Range<usize>) -> Range<usize> {
+        let o = self.geometry.options();
+        let tap = ky * o.dilation;
+        let first = o.padding.top.saturating_sub(tap).div_ceil(o.stride).max(rows.start);
+        // The last output row whose input row is below the map's end.
+        let end = (self.input.shape.h + o.padding.top).saturating_sub(tap).div_ceil(o.stride).min(rows.end);
+        first.min(rows.end)..end.max(first.min(rows.end))
+    }
+}
+
+/// The weights between some input and output channels of a group.
+struct Corner {
+    kind: Kind,
+    inputs: Range<usize>,
+    outputs: Range<usize>,
+    /// Number of the first.
+    first: usize,
+    group_inputs: usize,
+}
+
+/// `range` in pieces of at most `most`, as equal as can be.
+fn pieces(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = range.len().div_ceil(most);
+    (0..count).map(move |index| {
+        let piece = crate::geometry::partition(range.len(), count, index);
+        range.start + piece.start..range.start + piece.end
+    })
+}

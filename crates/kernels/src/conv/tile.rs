@@ -1,0 +1,244 @@
+//! The register tile: P neighbouring columns of Q output channels, summed in
+//! registers over input channels and taps.
+//!
+//! Every output is one sum in one order (input channel, kernel row, kernel
+//! column), whatever the tile, so the choice of tiles changes no bit.
+
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::{
+    isa::Isa,
+    layout::LANES,
+    simd::{Portable, Simd, unrolled},
+};
+
+/// The most columns of a tile.
+pub(super) const MOST_COLUMNS: usize = 14;
+/// The most output channels of a tile.
+pub(super) const MOST_CHANNELS: usize = 8;
+
+/// What a tile reads and writes. Distances are in values.
+pub(super) struct Tile<'a> {
+    /// Each kernel row that lies in the map: the input at column 0 of channel 0,
+    /// and the number of the kernel row among the packed weights.
+    pub rows: &'a [(*const f32, usize)],
+    /// From there to the tile's first tap and input channel.
+    pub offset: isize,
+    /// Input channels.
+    pub channels: usize,
+    /// From an input channel to the next.
+    pub channel: usize,
+    /// From an output's first input column to the next output's.
+    pub column: usize,
+    /// From a tap to the next.
+    pub tap: usize,
+    /// Taps of a kernel row.
+    pub taps: usize,
+    /// [input channel][kernel row][tap][Q].
+    pub weights: *const f32,
+    /// Weights of an input channel.
+    pub weights_of_channel: usize,
+    /// Weights of a kernel row of an input channel.
+    pub weights_of_row: usize,
+    /// The tile's first output.
+    pub output: *mut f32,
+    /// From an output column to the next.
+    pub output_column: usize,
+    /// From an output channel to the next.
+    pub output_channel: usize,
+    /// What the sums start from.
+    pub start: Start,
+}
+
+/// What the sums of a tile start from.
+#[derive(Clone, Copy)]
+pub(super) enum Start {
+    /// Zero.
+    Zero,
+    /// Q values, one an output channel.
+    Bias(*const f32),
+    /// What is there: the sum over the input channels before.
+    Output,
+}
+
+/// How a tile reads its inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Every tap by itself: any kernel, stride and dilation.
+    Any,
+    /// Three neighbouring taps at stride 1: each input is loaded once for all three.
+    Sliding,
+    /// As `Any`, each output channel from an input channel of its own.
+    EachAny,
+    /// As `Sliding`, each output channel from an input channel of its own.
+    EachSliding,
+}
+
+/// A compiled tile.
+///
+/// # Safety
+/// All that the [`Tile`] describes is valid to read and write, nothing else
+/// touches the outputs, and the machine has the instructions it is compiled for.
+pub(super) type TileFn = unsafe fn(&Tile<'_>);
+
+/// Whether the sums of a tile fit into the registers, with the inputs of its
+/// columns and a weight.
+pub(super) const fn fits(isa: Isa, kind: Kind, columns: usize, channels: usize) -> bool {
+    let sums = columns * channels;
+    if !isa.is_avx512() {
+        return sums <= 6;
+    }
+    match kind {
+        // One channel's inputs are used once, straight from memory.
+        Kind::Any | Kind::EachAny if channels == 1 => sums <= 30,
+        Kind::Any | Kind::EachAny => sums + columns < 31,
+        Kind::Sliding | Kind::EachSliding => sums + columns + 2 < 32,
+    }
+}
+
+/// # Safety
+/// As of [`TileFn`].
+#[inline(always)]
+unsafe fn tile<S: Simd, const P: usize, const Q: usize, const SLIDING: bool, const EACH: bool>(
+    s: S,
+    t: &Tile<'_>,
+) {
+    // SAFETY: the caller vouches for all memory.
+    unsafe {
+        let mut sums = [[s.splat(0.0); P]; Q];
+        match t.start {
+            Start::Zero => {}
+            Start::Bias(bias) => {
+                unrolled!(J in [0 1 2 3 4 5 6 7] below Q => { sums[J] = [s.splat(*bias.add(J)); P]; });
+            }
+            Start::Output => {
+                unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
+                    let output = t.output.add(J * t.output_channel);
+                    unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => { sums[J][I] = s.load(output.add(I * t.output_column)); });
+                });
+            }
+        }
+        for channel in 0..t.channels {
+            let weights = t.weights.add(channel * t.weights_of_channel);
+            for &(row, kernel_row) in t.rows {
+                let row = row.offset(t.offset).add(channel * t.channel);
+                let weights = weights.add(kernel_row * t.weights_of_row);
+                if SLIDING {
+                    sliding::<S, P, Q, EACH>(s, t, row, weights, &mut sums);
+                } else {
+                    for tap in 0..t.taps {
+                        let (row, weights) = (row.add(tap * t.tap), weights.add(tap * Q));
+                        one_tap::<S, P, Q, EACH>(s, t, row, weights, &mut sums);
+                    }
+                }
+            }
+        }
+        unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
+            let output = t.output.add(J * t.output_channel);
+            unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => { s.store(output.add(I * t.output_column), sums[J][I]); });
+        });
+    }
+}
+
+/// # Safety
+/// As of [`TileFn`].
+#[inline(always)]
+unsafe fn one_tap<S: Simd, const P: usize, const Q: usize, const EACH: bool>(
+    s: S,
+    t: &Tile<'_>,
+    row: *const f32,
+    weights: *const f32,
+    sums: &mut [[S::Vector; P]; Q],
+) {
+    // SAFETY: the caller vouches for all memory.
+    unsafe {
+        let mut inputs = [s.splat(0.0); P];
+        unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
+            if EACH || J == 0 {
+                let row = row.add(J * t.channel);
+                unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => { inputs[I] = s.load(row.add(I * t.column)); });
+            }
+            let weight = s.splat(*weights.add(J));
+            unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => { sums[J][I] = s.fma(inputs[I], weight, sums[J][I]); });
+        });
+    }
+}
+
+/// # Safety
+/// As of [`TileFn`]; three taps at stride 1.
+#[inline(always)]
+unsafe fn sliding<S: Simd, const P: usize, const Q: usize, const EACH: bool>(
+    s: S,
+    t: &Tile<'_>,
+    row: *const f32,
+    weights: *const f32,
+    sums: &mut [[S::Vector; P]; Q],
+) {
+    // SAFETY: the caller vouches for all memory.
+    unsafe {
+        // P inputs and two beyond: an array of a computed length is not to be had.
+        let (mut inputs, mut beyond) = ([s.splat(0.0); P], [s.splat(0.0); 2]);
+        unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
+            if EACH || J == 0 {
+                let row = row.add(J * t.channel);
+                unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => { inputs[I] = s.load(row.add(I * LANES)); });
+                unrolled!(I in [0 1] below 2 => { beyond[I] = s.load(row.add((P + I) * LANES)); });
+            }
+            unrolled!(TAP in [0 1 2] below 3 => {
+                let weight = s.splat(*weights.add(TAP * Q + J));
+                unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => {
+                    let input = if I + TAP < P { inputs[(I + TAP) % P] } else { beyond[(I + TAP).wrapping_sub(P) % 2] };
+                    sums[J][I] = s.fma(input, weight, sums[J][I]);
+                });
+            });
+        });
+    }
+}
+
+/// The functions of each tile for one instruction set, and the table of them.
+macro_rules! tiles {
+    ($name:ident, $simd:expr, $(#[$attribute:meta])* [$(($p:literal: $($q:literal)*))*]) => {
+        fn $name(kind: Kind, columns: usize, channels: usize) -> Option<TileFn> {
+            /// # Safety
+            /// As of [`TileFn`].
+            $(#[$attribute])*
+            unsafe fn run<const P: usize, const Q: usize, const SLIDING: bool, const EACH: bool>(t: &Tile<'_>) {
+                // SAFETY: the caller's promise.
+                unsafe { tile::<_, P, Q, SLIDING, EACH>($simd, t) }
+            }
+            match (columns, channels) {
+                $($(($p, $q) => Some(match kind {
+                    Kind::Any => run::<$p, $q, false, false>,
+                    Kind::Sliding => run::<$p, $q, true, false>,
+                    Kind::EachAny => run::<$p, $q, false, true>,
+                    Kind::EachSliding => run::<$p, $q, true, true>,
+                }),)*)*
+                _ => None,
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+tiles!(avx512, Avx512::new(), #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+    [(1: 1 2 3 4 5 6 7 8) (2: 1 2 3 4 5 6 7 8) (3: 1 2 3 4 5 6 7 8) (4: 1 2 3 4 5 6) (5: 1 2 3 4 5)
+     (6: 1 2 3 4) (7: 1 2 3 4) (8: 1 2 3) (9: 1 2 3) (10: 1 2) (12: 1 2) (14: 1 2)]);
+#[cfg(target_arch = "x86_64")]
+tiles!(avx2, Avx2::new(), #[target_feature(enable = "avx2,fma")]
+    [(1: 1 2 3 4 5 6) (2: 1 2 3) (3: 1 2) (4: 1) (5: 1) (6: 1)]);
+tiles!(portable, Portable, [(1: 1 2 3 4 5 6) (2: 1 2 3) (3: 1 2) (4: 1) (5: 1) (6: 1)]);
+
+/// The tile of `columns` columns and `channels` output channels, if there is one.
+pub(super) fn find(isa: Isa, kind: Kind, columns: usize, channels: usize) -> Option<TileFn> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if isa.is_avx512() {
+            return avx512(kind, columns, channels);
+        }
+        if isa.is_avx2() {
+            return avx2(kind, columns, channels);
+        }
+    }
+    let _ = isa;
+    portable(kind, columns, channels)
+}

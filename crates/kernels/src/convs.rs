@@ -1,0 +1,203 @@
+//! One or two convolutions as one operation, row by row: the norm and activation
+//! before them, an activation between them, and the statistics for the norm after
+//! them, while rows are in the cache.
+//!
+//! Work is cut into parts: some groups of images, and a band of rows where maps
+//! are large. How it is cut depends on the shapes alone, so sums are the same on
+//! any number of threads.
+
+mod backward;
+mod forward;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+pub use backward::{Backward, InputGradient};
+pub use forward::Forward;
+
+use crate::{
+    activation::Activation,
+    conv::{Direction, Pass, WeightGradient, WeightOrder},
+    geometry::{ConvGeometry, partition},
+    isa::Isa,
+    layout::{LANES, MapLayout, groups},
+};
+use schedule::Schedule;
+
+/// Bytes of a group's rows from which on they are cut into bands.
+const BAND: usize = 2 << 20;
+/// Rows of a band at the least.
+const LEAST_ROWS: usize = 12;
+/// Pixels of a map up to which two groups make one part.
+const FEW_PIXELS: usize = 32;
+
+/// A convolution among those of [`Convs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvSpec {
+    /// Shapes.
+    pub geometry: ConvGeometry,
+    /// The order of its weights.
+    pub order: WeightOrder,
+    /// Applied to what it makes.
+    pub activation: Option<Activation>,
+}
+
+/// One or two convolutions, with packed weights.
+#[derive(Clone, Debug)]
+pub struct Convs {
+    isa: Isa,
+    convs: Vec<Conv>,
+    /// Of the input, the map between two convolutions, and the output.
+    layouts: Vec<MapLayout>,
+    bands: Vec<Band>,
+    has_input_gradient: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Conv {
+    spec: ConvSpec,
+    forward: Pass,
+    back: Pass,
+    gradient: WeightGradient,
+}
+
+/// A band of rows: those of each map that it owns, and the order of its work on
+/// the way back.
+#[derive(Clone, Debug)]
+struct Band {
+    rows: Vec<Range<usize>>,
+    schedule: Schedule,
+}
+
+/// Some groups and a band.
+#[derive(Clone, Debug)]
+struct Part {
+    groups: Range<usize>,
+    band: usize,
+}
+
+impl Convs {
+    /// The convolutions `specs` (one or two) between maps of `layouts` (one more).
+    /// `has_input_gradient` says whether the gradient of the input is wanted.
+    ///
+    /// # Panics
+    /// If the layouts do not have the convolutions' shapes, or too small margins.
+    pub fn new(isa: Isa, specs: &[ConvSpec], layouts: &[MapLayout], has_input_gradient: bool) -> Self {
+        assert!(
+            (1..=2).contains(&specs.len()) && layouts.len() == specs.len() + 1,
+            "one or two convolutions"
+        );
+        for (spec, ends) in specs.iter().zip(layouts.windows(2)) {
+            let (input, output) = spec.geometry.margins();
+            assert_eq!((spec.geometry.input(), spec.geometry.output()), (ends[0].shape, ends[1].shape));
+            assert!(ends[0].margin >= input && ends[1].margin >= output, "margins of {spec:?}");
+        }
+        let conv = |(&spec, ends): (&ConvSpec, &[MapLayout])| {
+            let ConvSpec { geometry, order, .. } = spec;
+            let (from, to) = (ends[0], ends[1]);
+            Conv {
+                spec,
+                forward: Pass::new(isa, geometry, order, Direction::Forward, from, to),
+                back: Pass::new(isa, geometry, order, Direction::Back, to, from),
+                gradient: WeightGradient::new(isa, geometry, order, from, to),
+            }
+        };
+        let convs: Vec<Conv> = specs.iter().zip(layouts.windows(2)).map(conv).collect();
+        let mut all = Self { isa, convs, layouts: layouts.to_vec(), bands: Vec::new(), has_input_gradient };
+        let largest = layouts.iter().map(|layout| layout.group() * size_of::<f32>()).max().unwrap_or(0);
+        let least = layouts.iter().map(|layout| layout.shape.h).min().unwrap_or(1) / LEAST_ROWS;
+        let bands = (largest / BAND).clamp(1, least.max(1));
+        for band in 0..bands {
+            let rows: Vec<_> = layouts.iter().map(|layout| partition(layout.shape.h, bands, band)).collect();
+            let schedule = Schedule::new(&all, &rows);
+            all.bands.push(Band { rows, schedule });
+        }
+        all
+    }
+
+    /// Takes over the weights for the way forward, of each convolution.
+    ///
+    /// # Panics
+    /// If there are not as many as the geometries say.
+    pub fn pack_forward(&mut self, weights: &[&[f32]]) {
+        self.check_weights(weights);
+        self.convs.iter_mut().zip(weights).for_each(|(conv, weights)| conv.forward.pack(weights));
+    }
+
+    /// Takes over the weights for the way back.
+    ///
+    /// # Panics
+    /// If there are not as many as the geometries say.
+    pub fn pack_back(&mut self, weights: &[&[f32]]) {
+        self.check_weights(weights);
+        let from = usize::from(!self.has_input_gradient);
+        self.convs.iter_mut().zip(weights).skip(from).for_each(|(conv, weights)| conv.back.pack(weights));
+    }
+
+    /// Values of the sums of moments that [`Forward`] and [`Backward`] take for `images` images.
+    pub fn sums(&self, layout: &MapLayout, images: usize) -> usize {
+        groups(images) * self.bands.len() * layout.shape.c
+    }
+
+    /// Values of scratch for one task, on the way forward and back.
+    pub fn scratch(&self) -> usize {
+        self.forward_scratch().max(self.backward_scratch())
+    }
+
+    /// Parts of `images` images: each has partial sums of all weights' gradients.
+    pub fn part_count(&self, images: usize) -> usize {
+        groups(images).div_ceil(self.groups_per_part()) * self.bands.len()
+    }
+
+    /// Number of weights of all convolutions.
+    pub fn weight_count(&self) -> usize {
+        self.convs.iter().map(|conv| conv.spec.geometry.weight_count()).sum()
+    }
+
+    fn check_weights(&self, weights: &[&[f32]]) {
+        let expected = self.convs.iter().map(|conv| conv.spec.geometry.weight_count());
+        assert!(expected.eq(weights.iter().map(|weights| weights.len())), "weights of each convolution");
+    }
+
+    fn groups_per_part(&self) -> usize {
+        let is_small = self.layouts.iter().all(|layout| layout.shape.pixels() <= FEW_PIXELS);
+        1 + usize::from(is_small)
+    }
+
+    fn parts(&self, images: usize) -> Vec<Part> {
+        let (groups, each) = (groups(images), self.groups_per_part());
+        let of = |first: usize| {
+            (0..self.bands.len()).map(move |band| Part { groups: first..(first + each).min(groups), band })
+        };
+        (0..groups).step_by(each).flat_map(of).collect()
+    }
+
+    /// Images in group `group` of `images`.
+    fn images_of(group: usize, images: usize) -> usize {
+        (images - group * LANES).min(LANES)
+    }
+
+    fn output(&self) -> &MapLayout {
+        &self.layouts[self.convs.len()]
+    }
+}
+
+/// A pointer that tasks share, each of which writes places of its own.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: whoever uses it sees to it that no two tasks touch one place.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// # Safety
+    /// `len` values at `place` are valid, and no other task touches them meanwhile.
+    unsafe fn slice<'a>(self, place: usize, len: usize) -> &'a mut [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(place), len) }
+    }
+}

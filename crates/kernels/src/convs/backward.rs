@@ -1,0 +1,350 @@
+//! The way back: gradients of the weights and of the input.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{
+    Band, Convs, Part, Shared,
+    forward::{map_rows, ring_rows},
+    schedule::Block,
+};
+use crate::{
+    buffer::Scratch,
+    conv::{Rows, Sums},
+    layout::LANES,
+    rows::{self, ChannelSums, Reading, ThroughNorm, Undo},
+};
+
+/// What the way back reads and writes. Maps have the layouts of the [`Convs`].
+#[derive(Debug)]
+pub struct Backward<'a> {
+    /// Images of the batch.
+    pub images: usize,
+    /// The input.
+    pub x: &'a [f32],
+    /// How it was read.
+    pub reading: Reading<'a>,
+    /// Of two convolutions, what the first made.
+    pub middle: Option<&'a [f32]>,
+    /// The gradient of the output, or of the norm after it.
+    pub gradient: &'a [f32],
+    /// That norm's way back, and the output.
+    pub through: Option<(&'a ThroughNorm, &'a [f32])>,
+    /// The gradient of each convolution's weights, overwritten.
+    pub weights: Vec<&'a mut [f32]>,
+    /// The gradient of the last convolution's bias, overwritten.
+    pub bias: Option<&'a mut [f32]>,
+    /// The gradient of the input, where it is wanted.
+    pub input: Option<InputGradient<'a>>,
+}
+
+/// Where the gradient of a map that was read goes.
+#[derive(Debug)]
+pub struct InputGradient<'a> {
+    /// The gradient of the map, or of its norm where it has one.
+    pub target: &'a mut [f32],
+    /// Whether to add to what is there.
+    pub adds: bool,
+    /// Where no other step adds to it: the mean of each channel, and the sums of
+    /// the gradient and of it times `x - mean`, [`Convs::sums`] of them.
+    pub sums: Option<(&'a [f32], &'a mut [[[f32; LANES]; 2]])>,
+}
+
+impl Convs {
+    /// The gradients of weights, bias and input. Lanes beyond the last image must
+    /// be zero in `gradient` where there is no `through`, and are zero in what is
+    /// written. Cost: twice the multiply-adds of the way forward.
+    ///
+    /// # Panics
+    /// If a slice has not the length that the layouts and images give.
+    pub fn backward(&self, backward: Backward<'_>, scratch: &Scratch) {
+        let Backward { images, x, reading, middle, gradient, through, weights, bias, input } = backward;
+        self.check_map(0, images, x.len());
+        self.check_map(self.convs.len(), images, gradient.len());
+        through.iter().for_each(|(_, y)| self.check_map(self.convs.len(), images, y.len()));
+        assert_eq!(middle.is_some(), self.convs.len() == 2, "a map between two convolutions");
+        middle.iter().for_each(|middle| self.check_map(1, images, middle.len()));
+        assert_eq!(input.is_some(), self.has_input_gradient, "a place for the gradient of the input");
+        let expected = self.convs.iter().map(|conv| conv.spec.geometry.weight_count());
+        assert!(expected.eq(weights.iter().map(|weights| weights.len())), "weights of each convolution");
+
+        let mut input = input;
+        if let Some(input) = &mut input {
+            self.check_map(0, images, input.target.len());
+            if let Some((mean, sums)) = &mut input.sums {
+                let channels = self.layouts[0].shape.c;
+                assert_eq!((mean.len(), sums.len()), (channels, self.sums(&self.layouts[0], images)));
+                sums.fill([[0.0; LANES]; 2]);
+            }
+        }
+        let channels = self.output().shape.c;
+        let mut bias_sums =
+            vec![[[0.0; LANES]; 2]; if bias.is_some() { self.sums(self.output(), images) } else { 0 }];
+        let (parts, count) = (self.parts(images), self.weight_count());
+        scratch.with(parts.len() * count, |partial| {
+            let shared = SharedMaps {
+                x: Shared(x.as_ptr().cast_mut()),
+                middle: middle.map(|map| Shared(map.as_ptr().cast_mut())),
+                gradient: Shared(gradient.as_ptr().cast_mut()),
+                y: through.map(|(_, y)| Shared(y.as_ptr().cast_mut())),
+                through: through.map(|(through, _)| through),
+                bias_sums: bias.is_some().then(|| Shared(bias_sums.as_mut_ptr().cast())),
+                adds: input.as_ref().is_some_and(|input| input.adds),
+                mean: input.as_ref().and_then(|input| input.sums.as_ref().map(|(mean, _)| *mean)),
+                sums: input
+                    .as_mut()
+                    .and_then(|input| input.sums.as_mut())
+                    .map(|(_, sums)| Shared(sums.as_mut_ptr().cast())),
+                target: input.as_mut().map(|input| Shared(input.target.as_mut_ptr())),
+                images,
+                reading,
+            };
+            parts.par_iter().zip(partial.par_chunks_mut(count)).for_each(|(part, partial)| {
+                scratch.with(self.backward_scratch(), |scratch| {
+                    Task { convs: self, maps: &shared, part, band: &self.bands[part.band] }
+                        .run(partial, scratch);
+                });
+            });
+            let mut first = 0;
+            for weights in weights {
+                add_parts(partial, count, first, weights);
+                first += weights.len();
+            }
+        });
+        if let Some(bias) = bias {
+            rows::totals(&bias_sums, channels, |channel, [sum, _]| bias[channel] = sum as f32);
+        }
+    }
+
+    pub(super) fn backward_scratch(&self) -> usize {
+        let most = |rows: fn(&super::Schedule, usize) -> usize, map: usize| {
+            self.bands.iter().map(|band| rows(&band.schedule, map)).max().unwrap_or(0)
+        };
+        let ring = |map: usize, rows: usize| self.layouts[map].start() + rows * self.layouts[map].row();
+        let gradients: usize = (1..=self.convs.len())
+            .map(|map| ring(map, most(|schedule, map| schedule.gradient_rows[map], map)))
+            .sum();
+        let inputs = ring(0, most(|schedule, _| schedule.input_rows, 0));
+        // And one row of the input's gradient.
+        gradients + inputs + ring(0, 1) + self.weight_count() * LANES
+    }
+}
+
+/// `weights[i]` is the sum over the parts, in their order.
+fn add_parts(partial: &[f32], count: usize, first: usize, weights: &mut [f32]) {
+    for (index, part) in partial.chunks_exact(count).enumerate() {
+        let part = &part[first..first + weights.len()];
+        if index == 0 {
+            weights.copy_from_slice(part);
+        } else {
+            weights.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+        }
+    }
+}
+
+/// What all tasks share.
+struct SharedMaps<'a> {
+    x: Shared,
+    middle: Option<Shared>,
+    gradient: Shared,
+    y: Option<Shared>,
+    through: Option<&'a ThroughNorm>,
+    bias_sums: Option<Shared>,
+    target: Option<Shared>,
+    adds: bool,
+    mean: Option<&'a [f32]>,
+    sums: Option<Shared>,
+    images: usize,
+    reading: Reading<'a>,
+}
+
+/// One part.
+struct Task<'a> {
+    convs: &'a Convs,
+    maps: &'a SharedMaps<'a>,
+    part: &'a Part,
+    band: &'a Band,
+}
+
+/// The rows of one group that a task works on.
+struct Group<'a> {
+    index: usize,
+    /// The input as it is stored, and as it is read.
+    x: Rows,
+    inputs: Rows,
+    middle: Option<Rows>,
+    /// The gradient of each map: of the output before its norm, in between, of the input.
+    gradients: [Rows; 3],
+    /// A row of the input's gradient.
+    fresh: &'a mut [f32],
+}
+
+impl Task<'_> {
+    fn run(&self, partial: &mut [f32], scratch: &mut [f32]) {
+        let (convs, maps) = (self.convs, self.maps);
+        let last = convs.convs.len();
+        let schedule = &self.band.schedule;
+        let (vectors, mut scratch) = scratch.split_at_mut(convs.weight_count() * LANES);
+        let mut ring = |map: usize, rows: usize| {
+            let layout = &convs.layouts[map];
+            let (ring, rest) =
+                std::mem::take(&mut scratch).split_at_mut(layout.start() + rows * layout.row());
+            scratch = rest;
+            ring
+        };
+        let mut rings: Vec<Rows> = vec![Rows::new(std::ptr::null_mut(), 0, 1); 3];
+        for map in 1..=last {
+            let rows = schedule.gradient_rows[map];
+            rings[map] = ring_rows(ring(map, rows), &convs.layouts[map], rows);
+        }
+        let inputs = ring_rows(ring(0, schedule.input_rows), &convs.layouts[0], schedule.input_rows);
+        let fresh = &mut ring(0, 1)[convs.layouts[0].start()..];
+        let calls = self.part.groups.len() * schedule.blocks.len();
+        let mut call = 0;
+        for index in self.part.groups.clone() {
+            let x = map_rows(maps.x, &convs.layouts[0], index);
+            let mut group = Group {
+                index,
+                x,
+                inputs: if maps.reading.is_plain() { x } else { inputs },
+                middle: maps.middle.map(|map| map_rows(map, &convs.layouts[1], index)),
+                gradients: [rings[0], rings[1], rings[2]],
+                fresh,
+            };
+            let from = map_rows(maps.gradient, convs.output(), index);
+            if maps.through.is_none() {
+                group.gradients[last] = from;
+            }
+            if let Some(target) = maps.target {
+                group.gradients[0] = map_rows(target, &convs.layouts[0], index);
+                if self.part.band == 0 && !maps.adds {
+                    let layout = &convs.layouts[0];
+                    // SAFETY: the first band owns the beginning of a group.
+                    unsafe { target.slice(index * layout.group(), layout.start()) }.fill(0.0);
+                }
+            }
+            for block in &schedule.blocks {
+                let sums = |conv: usize| {
+                    let first: usize =
+                        convs.convs[..conv].iter().map(|conv| conv.spec.geometry.weight_count()).sum();
+                    Sums {
+                        vectors: vectors[first * LANES..].as_ptr().cast_mut(),
+                        is_first: call == 0,
+                        total: (call + 1 == calls).then(|| partial[first..].as_ptr().cast_mut()),
+                    }
+                };
+                let sums = [sums(0), sums(last - 1)];
+                self.block(block, &mut group, from, sums);
+                call += 1;
+            }
+        }
+    }
+
+    fn block(&self, block: &Block, group: &mut Group<'_>, from: Rows, sums: [Sums; 2]) {
+        let (convs, maps) = (self.convs, self.maps);
+        let last = convs.convs.len();
+        if let (Some(through), Some(y)) = (maps.through, maps.y) {
+            let layout = convs.output();
+            let y = map_rows(y, layout, group.index);
+            let images = Convs::images_of(group.index, maps.images);
+            for row in block.gradients[last].clone() {
+                let [dy, y] = [from, y].map(|rows| row_of(rows, row, layout.row()));
+                rows::through_norm(
+                    convs.isa,
+                    layout,
+                    through,
+                    (dy, y),
+                    images,
+                    row_mut(group.gradients[last], row, layout.row()),
+                );
+            }
+        }
+        if let Some(bias_sums) = maps.bias_sums {
+            self.add_bias(block.weights[last - 1].clone(), group, bias_sums);
+        }
+        if let Some(middle) = group.middle {
+            let layout = &convs.layouts[1];
+            // SAFETY: the schedule has made the rows that each of these reads.
+            unsafe {
+                convs.convs[1].gradient.rows(block.weights[1].clone(), middle, group.gradients[2], sums[1]);
+                for row in block.gradients[1].clone() {
+                    convs.convs[1].back.row(row, group.gradients[2], group.gradients[1].at(row), None);
+                    let y = row_of(middle, row, layout.row());
+                    let gradient = row_mut(group.gradients[1], row, layout.row());
+                    rows::finish_back(convs.isa, layout, convs.convs[0].spec.activation, y, gradient);
+                }
+            }
+        }
+        if !maps.reading.is_plain() {
+            let layout = &convs.layouts[0];
+            for row in block.inputs.clone() {
+                let x = row_of(group.x, row, layout.row());
+                rows::read(
+                    convs.isa,
+                    layout,
+                    layout,
+                    maps.reading,
+                    x,
+                    row_mut(group.inputs, row, layout.row()),
+                );
+            }
+        }
+        // SAFETY: the schedule has made the rows that these read.
+        unsafe {
+            convs.convs[0].gradient.rows(block.weights[0].clone(), group.inputs, group.gradients[1], sums[0])
+        };
+        if maps.target.is_some() {
+            self.input_gradient(block.gradients[0].clone(), group);
+        }
+    }
+
+    fn add_bias(&self, rows: Range<usize>, group: &Group<'_>, sums: Shared) {
+        let (layout, last) = (self.convs.output(), self.convs.convs.len());
+        let sums = self.sums(sums, group.index, layout.shape.c);
+        let centre = vec![0.0; layout.shape.c];
+        for row in rows {
+            let gradient = row_of(group.gradients[last], row, layout.row());
+            rows::add_moments(self.convs.isa, layout, &centre, gradient, sums);
+        }
+    }
+
+    fn input_gradient(&self, rows: Range<usize>, group: &mut Group<'_>) {
+        let (convs, maps) = (self.convs, self.maps);
+        let layout = &convs.layouts[0];
+        let mut sums = maps.sums.map(|sums| self.sums(sums, group.index, layout.shape.c));
+        for row in rows {
+            let target = row_mut(group.gradients[0], row, layout.row());
+            // SAFETY: the schedule has made the rows that this one reads; the band owns it.
+            unsafe { convs.convs[0].back.row(row, group.gradients[1], group.fresh.as_mut_ptr(), None) };
+            let undo = Undo {
+                reading: maps.reading,
+                x: row_of(group.x, row, layout.row()),
+                fresh: &group.fresh[..layout.row()],
+                adds: maps.adds,
+                sums: maps.mean.zip(sums.as_deref_mut()),
+            };
+            rows::undo(convs.isa, layout, layout, undo, target);
+        }
+    }
+
+    /// The sums of the task's group and band.
+    fn sums(&self, sums: Shared, group: usize, channels: usize) -> &mut ChannelSums {
+        let len = channels * 2 * LANES;
+        // SAFETY: each group and band has sums of its own.
+        let sums = unsafe { sums.slice((group * self.convs.bands.len() + self.part.band) * len, len) };
+        sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0
+    }
+}
+
+/// Row `row`, which is there.
+fn row_of<'a>(rows: Rows, row: usize, len: usize) -> &'a [f32] {
+    // SAFETY: maps hold all their rows, and rings those that the schedule has made.
+    unsafe { std::slice::from_raw_parts(rows.at(row), len) }
+}
+
+/// Row `row`, which belongs to the task.
+fn row_mut<'a>(rows: Rows, row: usize, len: usize) -> &'a mut [f32] {
+    // SAFETY: as above; no other task writes the row.
+    unsafe { std::slice::from_raw_parts_mut(rows.at(row), len) }
+}

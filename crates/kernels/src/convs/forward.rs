@@ -1,0 +1,251 @@
+//! The way forward, and of its sums a norm's mean and variance.
+
+use rayon::prelude::*;
+
+use super::{Band, Convs, Part, Shared};
+use crate::{
+    buffer::Scratch,
+    conv::Rows,
+    layout::{LANES, MapLayout},
+    rows::{self, Reading},
+};
+
+/// What the way forward reads and writes. Maps have the layouts of the [`Convs`].
+#[derive(Debug)]
+pub struct Forward<'a> {
+    /// Images of the batch.
+    pub images: usize,
+    /// The input.
+    pub x: &'a [f32],
+    /// How it is read.
+    pub reading: Reading<'a>,
+    /// For each convolution, a value an output channel.
+    pub biases: [Option<&'a [f32]>; 2],
+    /// Of two convolutions, what the first makes.
+    pub middle: Option<&'a mut [f32]>,
+    /// The output.
+    pub y: &'a mut [f32],
+    /// Where statistics are wanted: values that are near each channel's mean, and
+    /// the sums of the differences and of their squares, [`Convs::sums`] of them.
+    pub moments: Option<(&'a [f32], &'a mut [[[f32; LANES]; 2]])>,
+}
+
+impl Convs {
+    /// y = second(between(first(activation(norm(x))))), overwriting `middle` and
+    /// `y`, margins included. Cost: the geometries' multiply-adds for each image
+    /// of whole groups; what lies beyond the last image is unspecified.
+    ///
+    /// # Panics
+    /// If a slice has not the length that the layouts and images give.
+    pub fn forward(&self, forward: Forward<'_>, scratch: &Scratch) {
+        let Forward { images, x, reading, biases, middle, y, mut moments } = forward;
+        self.check_map(0, images, x.len());
+        self.check_map(self.convs.len(), images, y.len());
+        assert_eq!(middle.is_some(), self.convs.len() == 2, "a map between two convolutions");
+        if let Some(middle) = &middle {
+            self.check_map(1, images, middle.len());
+        }
+        let channels = self.output().shape.c;
+        if let Some((centre, sums)) = &mut moments {
+            assert_eq!((centre.len(), sums.len()), (channels, self.sums(self.output(), images)));
+            sums.fill([[0.0; LANES]; 2]);
+        }
+        let maps = [
+            Shared(x.as_ptr().cast_mut()),
+            middle.map_or(Shared(std::ptr::null_mut()), |map| Shared(map.as_mut_ptr())),
+            Shared(y.as_mut_ptr()),
+        ];
+        let centre = moments.as_ref().map(|(centre, _)| *centre);
+        let sums = moments.map(|(_, sums)| Shared(sums.as_mut_ptr().cast()));
+        self.parts(images).into_par_iter().for_each(|part| {
+            scratch.with(self.forward_scratch(), |scratch| {
+                for group in part.groups.clone() {
+                    let sums = sums.map(|sums| {
+                        let len = channels * 2 * LANES;
+                        // SAFETY: each group and band has sums of its own.
+                        let sums = unsafe { sums.slice((group * self.bands.len() + part.band) * len, len) };
+                        sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0
+                    });
+                    let task =
+                        Task { convs: self, reading, biases, maps, group, band: &self.bands[part.band] };
+                    task.run(&part, centre.zip(sums), scratch);
+                }
+            });
+        });
+    }
+
+    pub(super) fn check_map(&self, map: usize, images: usize, len: usize) {
+        assert_eq!(len, self.layouts[map].len(images), "values of a map of {:?}", self.layouts[map]);
+    }
+
+    pub(super) fn forward_scratch(&self) -> usize {
+        let input = &self.layouts[0];
+        let rings = input.start() + self.input_ring() * input.row();
+        let halo = self.layouts[1].start() + self.halo() * self.layouts[1].row();
+        let fresh = self.layouts[1..].iter().map(MapLayout::row).max().unwrap_or(0);
+        rings + halo + fresh
+    }
+
+    /// Rows of the input that one row of outputs reads.
+    fn input_ring(&self) -> usize {
+        let o = self.convs[0].spec.geometry.options();
+        ((o.kernel_h - 1) * o.dilation + 1 + o.stride).min(self.layouts[0].shape.h)
+    }
+
+    /// Rows between the convolutions that a band needs and another owns.
+    fn halo(&self) -> usize {
+        match (self.convs.get(1), self.bands.len()) {
+            (None, _) | (_, 1) => 0,
+            (Some(second), _) => {
+                let o = second.spec.geometry.options();
+                2 * ((o.kernel_h - 1) * o.dilation + o.stride)
+            }
+        }
+    }
+}
+
+/// One group and band.
+struct Task<'a> {
+    convs: &'a Convs,
+    reading: Reading<'a>,
+    biases: [Option<&'a [f32]>; 2],
+    maps: [Shared; 3],
+    group: usize,
+    band: &'a Band,
+}
+
+impl Task<'_> {
+    fn run(&self, part: &Part, mut moments: Option<(&[f32], &mut [[[f32; LANES]; 2]])>, scratch: &mut [f32]) {
+        let convs = self.convs;
+        let last = convs.convs.len();
+        let (ring, rest) =
+            scratch.split_at_mut(convs.layouts[0].start() + convs.input_ring() * convs.layouts[0].row());
+        let (halo, fresh) =
+            rest.split_at_mut(convs.layouts[1].start() + convs.halo() * convs.layouts[1].row());
+        let x = map_rows(self.maps[0], &convs.layouts[0], self.group);
+        let mut input = Input { x, task: self, rows: x, done: 0 };
+        if !self.reading.is_plain() {
+            input.rows = ring_rows(ring, &convs.layouts[0], convs.input_ring());
+        }
+        input.done = self.first_input_row();
+        let y_layout = convs.output();
+        let y = map_rows(self.maps[2], y_layout, self.group);
+        let mut middle = (last == 2).then(|| {
+            let layout = &convs.layouts[1];
+            let own = &self.band.rows[1];
+            let rows = map_rows(self.maps[1], layout, self.group);
+            let rows = if convs.bands.len() == 1 {
+                rows
+            } else {
+                rows.within(own.clone(), ring_rows(halo, layout, convs.halo()))
+            };
+            Middle { rows, done: convs.convs[1].forward.reads(self.band.rows[2].clone()).start }
+        });
+        if part.band == 0 {
+            // What stands before the first row of a group is a margin too.
+            let clear = |map: usize, layout: &MapLayout| {
+                // SAFETY: the first band owns the beginning of a group.
+                unsafe { self.maps[map].slice(self.group * layout.group(), layout.start()) }.fill(0.0);
+            };
+            clear(2, y_layout);
+            if last == 2 {
+                clear(1, &convs.layouts[1]);
+            }
+        }
+        for row in self.band.rows[last].clone() {
+            let conv = &convs.convs[last - 1];
+            let read = conv.forward.reads(row..row + 1);
+            let from = match &mut middle {
+                Some(middle) => {
+                    self.make_middle(middle, read.end, &mut input, fresh);
+                    middle.rows
+                }
+                None => {
+                    input.read_until(read.end);
+                    input.rows
+                }
+            };
+            let fresh = &mut fresh[..y_layout.row()];
+            // SAFETY: the rows that this one reads are there; the band owns it.
+            let y = unsafe {
+                conv.forward.row(row, from, fresh.as_mut_ptr(), self.biases[last - 1]);
+                std::slice::from_raw_parts_mut(y.at(row), y_layout.row())
+            };
+            let moments = moments.as_mut().map(|(centre, sums)| (*centre, &mut **sums));
+            rows::finish(convs.isa, y_layout, conv.spec.activation, fresh, y, moments);
+        }
+    }
+
+    /// The first row of the input that the band reads.
+    fn first_input_row(&self) -> usize {
+        let mut rows = self.band.rows[self.convs.convs.len()].clone();
+        for conv in self.convs.convs.iter().rev() {
+            rows = conv.forward.reads(rows);
+        }
+        rows.start
+    }
+
+    /// Makes the rows between the convolutions up to `end`.
+    fn make_middle(&self, middle: &mut Middle, end: usize, input: &mut Input<'_>, fresh: &mut [f32]) {
+        let (conv, layout) = (&self.convs.convs[0], &self.convs.layouts[1]);
+        let fresh = &mut fresh[..layout.row()];
+        for row in middle.done..end {
+            input.read_until(conv.forward.reads(row..row + 1).end);
+            // SAFETY: the rows that this one reads are there; the band owns it or the ring that it stands in.
+            let values = unsafe {
+                conv.forward.row(row, input.rows, fresh.as_mut_ptr(), self.biases[0]);
+                std::slice::from_raw_parts_mut(middle.rows.at(row), layout.row())
+            };
+            rows::finish(self.convs.isa, layout, conv.spec.activation, fresh, values, None);
+        }
+        middle.done = middle.done.max(end);
+    }
+}
+
+/// Rows between the convolutions; those before `done` are made.
+struct Middle {
+    rows: Rows,
+    done: usize,
+}
+
+/// Rows of the input as they are read; those before `done` are there.
+struct Input<'a> {
+    x: Rows,
+    task: &'a Task<'a>,
+    rows: Rows,
+    done: usize,
+}
+
+impl Input<'_> {
+    fn read_until(&mut self, end: usize) {
+        if self.task.reading.is_plain() {
+            return;
+        }
+        let layout = &self.task.convs.layouts[0];
+        for row in self.done..end {
+            // SAFETY: the map holds the row, and the ring belongs to the task.
+            let (x, seen) = unsafe {
+                (
+                    std::slice::from_raw_parts(self.x.at(row), layout.row()),
+                    std::slice::from_raw_parts_mut(self.rows.at(row), layout.row()),
+                )
+            };
+            rows::read(self.task.convs.isa, layout, layout, self.task.reading, x, seen);
+        }
+        self.done = self.done.max(end);
+    }
+}
+
+/// The rows of group `group` of a map.
+pub(super) fn map_rows(map: Shared, layout: &MapLayout, group: usize) -> Rows {
+    let first = map.0.wrapping_add(group * layout.group() + layout.start());
+    Rows::new(first, layout.row(), layout.shape.h)
+}
+
+/// A ring of `capacity` rows, after the margin before its first.
+pub(super) fn ring_rows(ring: &mut [f32], layout: &MapLayout, capacity: usize) -> Rows {
+    let (margin, rows) = ring.split_at_mut(layout.start());
+    margin.fill(0.0);
+    assert!(rows.len() >= capacity * layout.row(), "a ring of {capacity} rows");
+    Rows::new(rows.as_mut_ptr(), layout.row(), capacity)
+}

@@ -1,0 +1,342 @@
+//! What is done to whole maps besides convolution and pooling: sums, joins, means
+//! over all pixels, dropout, and the sums that batch norms need.
+
+use rayon::prelude::*;
+
+use crate::{
+    convs::InputGradient,
+    isa::Isa,
+    layout::{DropoutMask, LANES, MapLayout, groups},
+    rows::{self, ChannelSums, Reading, Undo},
+};
+
+/// The rows of one group of images.
+#[derive(Clone, Copy)]
+pub(crate) struct Group<'a> {
+    layout: MapLayout,
+    rows: &'a [f32],
+}
+
+impl<'a> Group<'a> {
+    /// `group`: its values, the margin before them included.
+    pub(crate) fn new(layout: &MapLayout, group: &'a [f32]) -> Self {
+        Self { layout: *layout, rows: &group[layout.start()..] }
+    }
+
+    pub(crate) fn rows(self) -> impl Iterator<Item = &'a [f32]> {
+        self.rows.chunks_exact(self.layout.row())
+    }
+
+    fn row(self, row: usize) -> &'a [f32] {
+        &self.rows[row * self.layout.row()..][..self.layout.row()]
+    }
+}
+
+/// The rows of a group to be written; the margin before them becomes zero.
+pub(crate) fn group_mut<'a>(layout: &MapLayout, group: &'a mut [f32]) -> &'a mut [f32] {
+    let (margin, rows) = group.split_at_mut(layout.start());
+    margin.fill(0.0);
+    rows
+}
+
+/// The rows of a group as a reader sees them, a few at a time.
+pub(crate) struct Seen<'a> {
+    isa: Isa,
+    layout: MapLayout,
+    reading: Reading<'a>,
+    group: Group<'a>,
+    /// What has been read, and up to which row: nothing where reading is plain.
+    rows: Vec<f32>,
+    done: usize,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn new(isa: Isa, layout: &MapLayout, reading: Reading<'a>, group: &'a [f32]) -> Self {
+        let len = if reading.is_plain() { 0 } else { layout.shape.h * layout.row() };
+        Self {
+            isa,
+            layout: *layout,
+            reading,
+            group: Group::new(layout, group),
+            rows: vec![0.0; len],
+            done: 0,
+        }
+    }
+
+    /// The rows `rows`, which begin no earlier than those of the call before.
+    pub(crate) fn rows(&mut self, rows: std::ops::Range<usize>) -> Vec<&[f32]> {
+        if self.reading.is_plain() {
+            return rows.map(|row| self.group.row(row)).collect();
+        }
+        let len = self.layout.row();
+        for row in self.done..rows.end {
+            let seen = &mut self.rows[row * len..][..len];
+            rows::read(self.isa, &self.layout, &self.layout, self.reading, self.group.row(row), seen);
+        }
+        self.done = self.done.max(rows.end);
+        self.rows[rows.start * len..rows.end * len].chunks_exact(len).collect()
+    }
+}
+
+/// The mean of each channel, and for each group the sums that are its own.
+#[expect(clippy::type_complexity, reason = "one value taken apart")]
+pub(crate) fn split_sums<'a>(
+    sums: Option<(&'a [f32], &'a mut ChannelSums)>,
+    groups: usize,
+    channels: usize,
+) -> (Option<&'a [f32]>, Vec<Option<&'a mut ChannelSums>>) {
+    match sums {
+        None => (None, (0..groups).map(|_| None).collect()),
+        Some((mean, sums)) => {
+            assert_eq!(sums.len(), groups * channels, "sums of each group and channel");
+            sums.fill([[0.0; LANES]; 2]);
+            (Some(mean), sums.chunks_exact_mut(channels).map(Some).collect())
+        }
+    }
+}
+
+/// One map as it is read by another.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Where its values stand.
+    pub layout: MapLayout,
+    /// How they are read.
+    pub reading: Reading<'a>,
+    /// The values.
+    pub x: &'a [f32],
+}
+
+/// y = the sum of `sources`, which all have its shape.
+///
+/// # Panics
+/// If a slice has not the length that its layout gives.
+pub fn add(isa: Isa, layout: &MapLayout, images: usize, sources: &[Source<'_>], y: &mut [f32]) {
+    assert_eq!(y.len(), layout.len(images), "values of a sum");
+    assert!(
+        sources
+            .iter()
+            .all(|source| source.layout.shape == layout.shape && source.x.len() == source.layout.len(images))
+    );
+    y.par_chunks_mut(layout.group()).enumerate().for_each(|(group, y)| {
+        let mut seen = vec![0.0; layout.row()];
+        for (row, y) in group_mut(layout, y).chunks_exact_mut(layout.row()).enumerate() {
+            for (index, source) in sources.iter().enumerate() {
+                let x = group_of(source, group).row(row);
+                if index == 0 {
+                    rows::read(isa, &source.layout, layout, source.reading, x, y);
+                } else {
+                    rows::read(isa, &source.layout, layout, source.reading, x, &mut seen);
+                    rows::add(isa, &seen, y);
+                }
+            }
+        }
+    });
+}
+
+/// y = the channels of all `sources`, one after the other; of one source a copy.
+///
+/// # Panics
+/// If a slice has not the length that its layout gives.
+pub fn concat(isa: Isa, layout: &MapLayout, images: usize, sources: &[Source<'_>], y: &mut [f32]) {
+    assert_eq!(y.len(), layout.len(images), "values of a concatenation");
+    y.par_chunks_mut(layout.group()).enumerate().for_each(|(group, y)| {
+        for (row, mut y) in group_mut(layout, y).chunks_exact_mut(layout.row()).enumerate() {
+            for source in sources {
+                let part = part_of(layout, source.layout.shape.c);
+                let (own, rest) = y.split_at_mut(part.row());
+                rows::read(isa, &source.layout, &part, source.reading, group_of(source, group).row(row), own);
+                y = rest;
+            }
+        }
+    });
+}
+
+/// `layout` of so many of its channels alone.
+fn part_of(layout: &MapLayout, channels: usize) -> MapLayout {
+    let mut part = *layout;
+    part.shape.c = channels;
+    part
+}
+
+fn group_of<'a>(source: &Source<'a>, group: usize) -> Group<'a> {
+    let len = source.layout.group();
+    Group::new(&source.layout, &source.x[group * len..][..len])
+}
+
+/// The gradient of one source of [`add`] or [`concat`] from that of the result:
+/// its channels from `first` on.
+///
+/// # Panics
+/// If a slice has not the length that its layout gives.
+pub fn join_backward(
+    isa: Isa,
+    layout: &MapLayout,
+    images: usize,
+    source: &Source<'_>,
+    (dy, first): (&[f32], usize),
+    input: InputGradient<'_>,
+) {
+    assert_eq!((dy.len(), input.target.len()), (layout.len(images), source.layout.len(images)));
+    let InputGradient { target, adds, sums } = input;
+    let (mean, sums) = split_sums(sums, groups(images), source.layout.shape.c);
+    let part = part_of(layout, source.layout.shape.c);
+    let begin = first * layout.channel();
+    let work = target.par_chunks_mut(source.layout.group()).zip(sums).zip(dy.par_chunks(layout.group()));
+    work.enumerate().for_each(|(group, ((target, mut sums), dy))| {
+        let rows = Group::new(layout, dy).rows().zip(group_of(source, group).rows());
+        let target =
+            if adds { &mut target[source.layout.start()..] } else { group_mut(&source.layout, target) };
+        for ((dy, x), target) in rows.zip(target.chunks_exact_mut(source.layout.row())) {
+            let fresh = &dy[begin..begin + part.row()];
+            let sums = mean.zip(sums.as_deref_mut());
+            let undo = Undo { reading: source.reading, x, fresh, adds, sums };
+            rows::undo(isa, &part, &source.layout, undo, target);
+        }
+    });
+}
+
+/// The gradient of a step's output before its norm: `dx = a dy + b x + c`, zero in
+/// lanes without an image.
+///
+/// # Panics
+/// If a slice has not the length that its layout gives.
+pub fn through_norm(
+    isa: Isa,
+    layout: &MapLayout,
+    images: usize,
+    norm: &rows::ThroughNorm,
+    (dy, x): (&[f32], &[f32]),
+    dx: &mut [f32],
+) {
+    assert!([dy.len(), x.len(), dx.len()] == [layout.len(images); 3], "values of a map and its gradients");
+    let work = dx
+        .par_chunks_mut(layout.group())
+        .zip(dy.par_chunks(layout.group()).zip(x.par_chunks(layout.group())));
+    work.enumerate().for_each(|(group, (dx, (dy, x)))| {
+        let rows = Group::new(layout, dy).rows().zip(Group::new(layout, x).rows());
+        let images = (images - group * LANES).min(LANES);
+        for ((dy, x), dx) in rows.zip(group_mut(layout, dx).chunks_exact_mut(layout.row())) {
+            rows::through_norm(isa, layout, norm, (dy, x), images, dx);
+        }
+    });
+}
+
+/// The sums of `x - centre` and of its square, for each group and channel.
+///
+/// # Panics
+/// If a slice has not the length that its layout gives.
+pub fn moments(
+    isa: Isa,
+    layout: &MapLayout,
+    images: usize,
+    centre: &[f32],
+    x: &[f32],
+    sums: &mut ChannelSums,
+) {
+    assert_eq!(x.len(), layout.len(images), "values of a map");
+    let (_, sums) = split_sums(Some((centre, sums)), groups(images), layout.shape.c);
+    x.par_chunks(layout.group()).zip(sums).for_each(|(x, sums)| {
+        let Some(sums) = sums else { return };
+        Group::new(layout, x).rows().for_each(|x| rows::add_moments(isa, layout, centre, x, sums));
+    });
+}
+
+/// The sums of a gradient and of it times `x - mean`, for each group and channel.
+///
+/// # Panics
+/// If a slice has not the length that its layout gives.
+pub fn norm_sums(
+    isa: Isa,
+    layout: &MapLayout,
+    images: usize,
+    mean: &[f32],
+    (dy, x): (&[f32], &[f32]),
+    sums: &mut ChannelSums,
+) {
+    assert_eq!([dy.len(), x.len()], [layout.len(images); 2], "values of a map and its gradient");
+    let (_, sums) = split_sums(Some((mean, sums)), groups(images), layout.shape.c);
+    dy.par_chunks(layout.group()).zip(x.par_chunks(layout.group())).zip(sums).for_each(|((dy, x), sums)| {
+        let Some(sums) = sums else { return };
+        let rows = Group::new(layout, dy).rows().zip(Group::new(layout, x).rows());
+        rows.for_each(|(dy, x)| rows::add_products(isa, layout, mean, (dy, x), sums));
+    });
+}
+
+/// y = the mean over all pixels of each channel of `source`.
+///
+/// # Panics
+/// If a slice has not the length that its layout gives.
+pub fn global_mean(isa: Isa, source: &Source<'_>, to: &MapLayout, images: usize, y: &mut [f32]) {
+    let from = source.layout;
+    assert_eq!((source.x.len(), y.len()), (from.len(images), to.len(images)), "values of a mean");
+    let zero = vec![0.0; from.shape.c];
+    let pixels = from.shape.pixels() as f32;
+    y.par_chunks_mut(to.group()).zip(source.x.par_chunks(from.group())).for_each(|(y, x)| {
+        let mut sums = vec![[[0.0; LANES]; 2]; from.shape.c];
+        let mut seen = Seen::new(isa, &from, source.reading, x);
+        for row in 0..from.shape.h {
+            rows::add_moments(isa, &from, &zero, seen.rows(row..row + 1)[0], &mut sums);
+        }
+        let y = group_mut(to, y);
+        y.fill(0.0);
+        for (y, [sum, _]) in y.chunks_exact_mut(to.channel()).zip(sums) {
+            y[..LANES].copy_from_slice(&sum.map(|sum| sum / pixels));
+        }
+    });
+}
+
+/// The gradient of the input of [`global_mean`].
+///
+/// # Panics
+/// If a slice has not the length that its layout gives.
+pub fn global_mean_backward(
+    isa: Isa,
+    source: &Source<'_>,
+    to: &MapLayout,
+    images: usize,
+    dy: &[f32],
+    input: InputGradient<'_>,
+) {
+    let from = source.layout;
+    assert_eq!((dy.len(), input.target.len()), (to.len(images), from.len(images)), "values of a mean");
+    let InputGradient { target, adds, sums } = input;
+    let (mean, sums) = split_sums(sums, groups(images), from.shape.c);
+    let pixels = from.shape.pixels() as f32;
+    let work = target.par_chunks_mut(from.group()).zip(sums).zip(dy.par_chunks(to.group()));
+    work.enumerate().for_each(|(group, ((target, mut sums), dy))| {
+        let mut fresh = vec![0.0; from.row()];
+        let means = Group::new(to, dy).row(0).chunks_exact(to.channel());
+        for (fresh, dy) in fresh.chunks_exact_mut(from.channel()).zip(means) {
+            for column in fresh[..from.shape.w * LANES].chunks_exact_mut(LANES) {
+                column.iter_mut().zip(dy).for_each(|(fresh, dy)| *fresh = dy / pixels);
+            }
+        }
+        let target = if adds { &mut target[from.start()..] } else { group_mut(&from, target) };
+        for (target, x) in target.chunks_exact_mut(from.row()).zip(group_of(source, group).rows()) {
+            let sums = mean.zip(sums.as_deref_mut());
+            let undo = Undo { reading: source.reading, x, fresh: &fresh, adds, sums };
+            rows::undo(isa, &from, &from, undo, target);
+        }
+    });
+}
+
+/// `values *= mask`, image by image: the way of dropout, forward and back.
+///
+/// # Panics
+/// If a slice has not the length that its layout gives.
+pub fn dropout(layout: &MapLayout, images: usize, mask: DropoutMask, values: &mut [f32]) {
+    assert_eq!(values.len(), layout.len(images), "values of a map");
+    let (shape, batch) = (layout.shape, layout.batch(images));
+    values.par_chunks_mut(layout.group()).enumerate().for_each(|(group, values)| {
+        for image in 0..(images - group * LANES).min(LANES) {
+            let mut index = (group * LANES + image) * shape.len();
+            for (row, column) in (0..shape.h).flat_map(|row| (0..shape.w).map(move |column| (row, column))) {
+                for channel in 0..shape.c {
+                    let value = &mut values[batch.place(image, row, column, channel)];
+                    *value *= mask.of(index);
+                    index += 1;
+                }
+            }
+        }
+    });
+}
