@@ -113,7 +113,7 @@ impl Network {
         let plan = Arc::clone(&self.plan);
         let (map, layout) = (plan.map(step.writes), plan.layout(step.writes));
         let Some(gradient) = map.gradient.map(|id| self.gradient(id, images)) else { return false };
-        let y = self.map(step.writes, images, true);
+        let y = if map.norm.is_some() { self.map(step.writes, images, true) } else { 0..0 };
         if map.norm.is_none() && !matches!(step.work, Work::Dropout(_)) {
             return false;
         }
@@ -147,7 +147,9 @@ impl Network {
         let norm = plan.map(read.map).norm.as_ref().filter(|_| write.completes);
         let channels = layout.shape.c;
         let mut sums = vec![[[0.0; LANES]; 2]; if norm.is_some() { groups(images) * channels } else { 0 }];
-        let x = self.map(read.map, images, true);
+        // Values that are of no use on the way back are no longer there.
+        let needs_x = read.activation.is_some() || norm.is_some() || matches!(step.work, Work::MaxPool(_));
+        let x = if needs_x { self.map(read.map, images, true) } else { 0..0 };
         let id_range = |map: MapId| plan.gradient_of(map).map_or(0..0, |id| self.gradient(id, images));
         let (dy, target) = (id_range(step.writes), id_range(read.map));
         let mean = &self.norms[read.map.0].mean;
@@ -184,12 +186,8 @@ impl Network {
         let mut sums = vec![[[0.0; LANES]; 2]; if norm.is_some() { convs.sums(&layout, images) } else { 0 }];
         let gradient = |map: MapId| plan.gradient_of(map).map_or(0..0, |id| self.gradient(id, images));
         let middle = step.middle.map_or(0..0, |map| self.map(map, images, true));
-        let ranges = [
-            self.map(read.map, images, true),
-            middle,
-            gradient(step.writes),
-            self.map(step.writes, images, true),
-        ];
+        let y = if plan.map(step.writes).norm.is_some() { self.map(step.writes, images, true) } else { 0..0 };
+        let ranges = [self.map(read.map, images, true), middle, gradient(step.writes), y];
         let target = if read.gradient.is_some() { gradient(read.map) } else { 0..0 };
         let take = |id: ParameterId| {
             let mut held = std::mem::take(&mut self.gradients[id.0]);

@@ -63,6 +63,7 @@ fn main() {
 }
 
 fn measure(isa: Isa, peak: f64, (side, channels, segments, images): (usize, usize, usize, usize)) {
+    let images = std::env::var("IMAGES").ok().and_then(|images| images.parse().ok()).unwrap_or(images);
     let shape = MapShape::new(side, side, channels);
     let layout = MapLayout::new(shape, 1);
     let spec = |options| ConvSpec {

@@ -158,6 +158,12 @@ fn part_of(layout: &MapLayout, channels: usize) -> MapLayout {
     part
 }
 
+/// The stored row of a source whose gradient is written; none where the values
+/// are of no use and no longer there.
+pub(crate) fn stored_row<'a>(source: &Source<'a>, group: usize, row: usize) -> &'a [f32] {
+    if source.x.is_empty() { source.x } else { group_of(source, group).row(row) }
+}
+
 fn group_of<'a>(source: &Source<'a>, group: usize) -> Group<'a> {
     let len = source.layout.group();
     Group::new(&source.layout, &source.x[group * len..][..len])
@@ -183,10 +189,11 @@ pub fn join_backward(
     let begin = first * layout.channel();
     let work = target.par_chunks_mut(source.layout.group()).zip(sums).zip(dy.par_chunks(layout.group()));
     work.enumerate().for_each(|(group, ((target, mut sums), dy))| {
-        let rows = Group::new(layout, dy).rows().zip(group_of(source, group).rows());
         let target =
             if adds { &mut target[source.layout.start()..] } else { group_mut(&source.layout, target) };
-        for ((dy, x), target) in rows.zip(target.chunks_exact_mut(source.layout.row())) {
+        let targets = target.chunks_exact_mut(source.layout.row());
+        for (row, (dy, target)) in Group::new(layout, dy).rows().zip(targets).enumerate() {
+            let x = stored_row(source, group, row);
             let fresh = &dy[begin..begin + part.row()];
             let sums = mean.zip(sums.as_deref_mut());
             let undo = Undo { reading: source.reading, x, fresh, adds, sums };
@@ -312,7 +319,8 @@ pub fn global_mean_backward(
             }
         }
         let target = if adds { &mut target[from.start()..] } else { group_mut(&from, target) };
-        for (target, x) in target.chunks_exact_mut(from.row()).zip(group_of(source, group).rows()) {
+        for (row, target) in target.chunks_exact_mut(from.row()).enumerate() {
+            let x = stored_row(source, group, row);
             let sums = mean.zip(sums.as_deref_mut());
             let undo = Undo { reading: source.reading, x, fresh: &fresh, adds, sums };
             rows::undo(isa, &from, &from, undo, target);

@@ -9,7 +9,7 @@ use crate::{
     geometry::PoolGeometry,
     isa::Isa,
     layout::{LANES, MapLayout, groups},
-    maps::{Group, Seen, group_mut, split_sums},
+    maps::{Group, Seen, Source, group_mut, split_sums, stored_row},
     rows::{self, Reading, Undo},
     simd::{Kernel, Simd, dispatch},
 };
@@ -54,21 +54,15 @@ impl Pool {
         y.par_chunks_mut(self.to.group()).zip(x.par_chunks(self.from.group())).for_each(|(y, x)| {
             let (y, mut seen) = (group_mut(&self.to, y), Seen::new(self.isa, &self.from, reading, x));
             for (row, y) in y.chunks_exact_mut(self.to.row()).enumerate() {
-                let window = window(
-                    row,
-                    self.geometry.stride(),
-                    self.geometry.padding().top,
-                    self.geometry.window(),
-                    self.from.shape.h,
-                );
-                let x = seen.rows(window);
+                let x = seen.rows(self.rows(row));
                 dispatch(self.isa, Forward { pool: self, x: &x, y });
             }
         });
     }
 
     /// The gradient of the input from that of the output: of equal maxima the
-    /// first gets it, row by row.
+    /// first gets it, row by row. `x` may be empty for a mean of values that were
+    /// read without an activation.
     ///
     /// # Panics
     /// As [`Self::forward`].
@@ -80,39 +74,40 @@ impl Pool {
         dy: &[f32],
         input: InputGradient<'_>,
     ) {
-        self.check(images, x.len(), dy.len());
         self.check(images, input.target.len(), dy.len());
+        assert!(x.len() == input.target.len() || x.is_empty(), "values of a map to pool");
         let InputGradient { target, adds, sums } = input;
         let (mean, sums) = split_sums(sums, groups(images), self.from.shape.c);
-        let work = target.par_chunks_mut(self.from.group()).zip(sums);
-        work.zip(x.par_chunks(self.from.group()).zip(dy.par_chunks(self.to.group()))).for_each(
-            |((target, mut sums), (x, dy))| {
-                let mut fresh = vec![0.0; self.from.shape.h * self.from.row()];
-                let mut seen = Seen::new(self.isa, &self.from, reading, x);
-                for (row, dy) in Group::new(&self.to, dy).rows().enumerate() {
-                    let p = self.geometry.padding();
-                    let window =
-                        window(row, self.geometry.stride(), p.top, self.geometry.window(), self.from.shape.h);
-                    let x = seen.rows(window.clone());
-                    let len = self.from.row();
-                    let fresh = &mut fresh[window.start * len..window.end * len];
-                    dispatch(self.isa, Backward { pool: self, x: &x, dy, fresh });
-                }
-                let stored = Group::new(&self.from, x);
-                let target = group_mut(&self.from, target).chunks_exact_mut(self.from.row());
-                for ((fresh, target), x) in fresh.chunks_exact(self.from.row()).zip(target).zip(stored.rows())
-                {
-                    let sums = mean.zip(sums.as_deref_mut());
-                    rows::undo(
-                        self.isa,
-                        &self.from,
-                        &self.from,
-                        Undo { reading, x, fresh, adds, sums },
-                        target,
-                    );
-                }
-            },
-        );
+        let source = Source { layout: self.from, reading, x };
+        let work = target.par_chunks_mut(self.from.group()).zip(sums).zip(dy.par_chunks(self.to.group()));
+        work.enumerate().for_each(|(group, ((target, mut sums), dy))| {
+            let len = self.from.row();
+            let mut fresh = vec![0.0; self.from.shape.h * len];
+            let of_group =
+                if x.is_empty() { x } else { &x[group * self.from.group()..][..self.from.group()] };
+            let mut seen =
+                (self.pooling == Pooling::Max).then(|| Seen::new(self.isa, &self.from, reading, of_group));
+            for (row, dy) in Group::new(&self.to, dy).rows().enumerate() {
+                let rows = self.rows(row);
+                let x = seen.as_mut().map_or_else(Vec::new, |seen| seen.rows(rows.clone()));
+                let fresh = &mut fresh[rows.start * len..rows.end * len];
+                dispatch(self.isa, Backward { pool: self, rows: rows.len(), x: &x, dy, fresh });
+            }
+            let target = if adds { &mut target[self.from.start()..] } else { group_mut(&self.from, target) };
+            for (row, (fresh, target)) in
+                fresh.chunks_exact(len).zip(target.chunks_exact_mut(len)).enumerate()
+            {
+                let x = stored_row(&source, group, row);
+                let sums = mean.zip(sums.as_deref_mut());
+                rows::undo(self.isa, &self.from, &self.from, Undo { reading, x, fresh, adds, sums }, target);
+            }
+        });
+    }
+
+    /// Input rows of the window of output row `row`.
+    fn rows(&self, row: usize) -> Range<usize> {
+        let p = self.geometry.padding();
+        window(row, self.geometry.stride(), p.top, self.geometry.window(), self.from.shape.h)
     }
 
     fn check(&self, images: usize, x: usize, y: usize) {
@@ -191,6 +186,8 @@ fn larger(best: Lane, value: Lane) -> Lane {
 
 struct Backward<'a> {
     pool: &'a Pool,
+    /// Input rows of the window, and of a maximum their values.
+    rows: usize,
     x: &'a [&'a [f32]],
     dy: &'a [f32],
     /// Rows of the input's gradient that the window covers.
@@ -200,13 +197,13 @@ struct Backward<'a> {
 impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Self { pool, x, dy, fresh } = self;
+        let Self { pool, rows, x, dy, fresh } = self;
         let (len, channel_len) = (pool.from.row(), pool.from.channel());
         for channel in 0..pool.to.shape.c {
             for column in 0..pool.to.shape.w {
                 let columns = pool.columns(column);
                 let gradient = at(dy, channel * pool.to.channel() + column * LANES);
-                let taps = (0..x.len()).flat_map(|row| {
+                let taps = (0..rows).flat_map(|row| {
                     columns.clone().map(move |column| (row, channel * channel_len + column * LANES))
                 });
                 match pool.pooling {
@@ -227,7 +224,7 @@ impl Kernel for Backward<'_> {
                         }
                     }
                     Pooling::Mean { include_padding } => {
-                        let count = pool.count(include_padding, x.len(), columns.len());
+                        let count = pool.count(include_padding, rows, columns.len());
                         let share = gradient.map(|gradient| gradient / count);
                         for (row, place) in taps {
                             let fresh = &mut fresh[row * len + place..][..LANES];

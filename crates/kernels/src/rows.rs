@@ -9,7 +9,7 @@ use crate::{
     activation::{Activation, elu},
     isa::Isa,
     layout::{LANES, MapLayout},
-    simd::{Kernel, Simd, dispatch},
+    simd::{Kernel, Simd, dispatch, unrolled},
 };
 
 /// Channels whose sums are taken side by side, so that none waits for itself.
@@ -45,13 +45,13 @@ impl Reading<'_> {
     }
 }
 
-/// `a(x)` of a vector.
+/// `a(x)` of a vector: no activation, ReLU or ELU.
 #[inline(always)]
-fn activate<S: Simd>(s: S, activation: Option<Activation>, x: S::Vector) -> S::Vector {
-    match activation {
-        None => x,
-        Some(Activation::Relu) => s.where_positive(x, x),
-        Some(Activation::Elu) => s.from_array(s.to_array(x).map(elu)),
+fn activate<S: Simd, const ACTIVATION: usize>(s: S, x: S::Vector) -> S::Vector {
+    match ACTIVATION {
+        0 => x,
+        1 => s.where_positive(x, x),
+        _ => s.from_array(s.to_array(x).map(elu)),
     }
 }
 
@@ -159,8 +159,7 @@ pub(crate) fn read(
                         if reading.affine.is_some() {
                             value = s.fma(value, scale, shift);
                         }
-                        let activation = [None, Some(Activation::Relu), Some(Activation::Elu)][ACTIVATION];
-                        s.store(y.add(place), activate(s, activation, value));
+                        s.store(y.add(place), activate::<S, ACTIVATION>(s, value));
                     }
                 }
                 // SAFETY: as above.
@@ -186,18 +185,20 @@ pub(crate) fn finish(
     y: &mut [f32],
     moments: Option<(&[f32], &mut ChannelSums)>,
 ) {
-    struct Work<'a>(Lines, Finish<'a>, Option<&'a mut ChannelSums>);
-    impl Kernel for Work<'_> {
+    struct Work<'a, const ACTIVATION: usize>(Finish<'a, ACTIVATION>, Option<&'a mut ChannelSums>);
+    impl<const ACTIVATION: usize> Kernel for Work<'_, ACTIVATION> {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
-            let Self(lines, finish, sums) = self;
+            let Self(finish, sums) = self;
+            let lines = finish.lines;
             if let Some(sums) = sums {
                 abreast(s, lines, sums, &finish);
             } else {
                 for channel in 0..lines.channels {
-                    for column in 0..lines.columns {
-                        finish.value(s, channel * lines.channel + column * LANES);
-                    }
+                    let (fresh, y) = finish.channel_of(channel);
+                    (0..lines.columns).for_each(|column| {
+                        finish.value(s, fresh, y, column);
+                    });
                 }
             }
             for channel in 0..lines.channels {
@@ -206,27 +207,41 @@ pub(crate) fn finish(
             }
         }
     }
-    struct Finish<'a> {
-        activation: Option<Activation>,
+    struct Finish<'a, const ACTIVATION: usize> {
+        lines: Lines,
         fresh: *const f32,
         y: *mut f32,
         centre: &'a [f32],
     }
-    impl Finish<'_> {
+    impl<const ACTIVATION: usize> Finish<'_, ACTIVATION> {
         #[inline(always)]
-        fn value<S: Simd>(&self, s: S, place: usize) -> S::Vector {
+        fn channel_of(&self, channel: usize) -> (*const f32, *mut f32) {
+            let place = channel * self.lines.channel;
+            (self.fresh.wrapping_add(place), self.y.wrapping_add(place))
+        }
+
+        #[inline(always)]
+        fn value<S: Simd>(&self, s: S, fresh: *const f32, y: *mut f32, column: usize) -> S::Vector {
             // SAFETY: `check` has seen that both rows have these channels and columns.
             unsafe {
-                let value = activate(s, self.activation, s.load(self.fresh.add(place)));
-                s.store(self.y.add(place), value);
+                let value = activate::<S, ACTIVATION>(s, s.load(fresh.add(column * LANES)));
+                s.store(y.add(column * LANES), value);
                 value
             }
         }
     }
-    impl<S: Simd> Terms<S> for Finish<'_> {
+    impl<S: Simd, const ACTIVATION: usize> Terms<S> for Finish<'_, ACTIVATION> {
+        type Channel = (*const f32, *mut f32, S::Vector);
+
         #[inline(always)]
-        fn at(&self, s: S, channel: usize, place: usize) -> [S::Vector; 2] {
-            [s.sub(self.value(s, place), s.splat(self.centre[channel])); 2]
+        fn channel(&self, s: S, channel: usize) -> Self::Channel {
+            let (fresh, y) = self.channel_of(channel);
+            (fresh, y, s.splat(self.centre[channel]))
+        }
+
+        #[inline(always)]
+        fn at(&self, s: S, (fresh, y, centre): Self::Channel, column: usize) -> [S::Vector; 2] {
+            [s.sub(self.value(s, fresh, y, column), centre); 2]
         }
     }
     check(&[fresh.len(), y.len()], layout);
@@ -235,8 +250,28 @@ pub(crate) fn finish(
         check_channels(&[centre.len(), sums.len()], layout);
     }
     let centre = centre.unwrap_or(&[]);
-    let finish = Finish { activation, fresh: fresh.as_ptr(), y: y.as_mut_ptr(), centre };
-    dispatch(isa, Work(Lines::of(layout), finish, sums));
+    let (lines, fresh, y) = (Lines::of(layout), fresh.as_ptr(), y.as_mut_ptr());
+    match activation {
+        None => dispatch(isa, Work(Finish::<0> { lines, fresh, y, centre }, sums)),
+        Some(Activation::Relu) => dispatch(isa, Work(Finish::<1> { lines, fresh, y, centre }, sums)),
+        Some(Activation::Elu) => dispatch(isa, Work(Finish::<2> { lines, fresh, y, centre }, sums)),
+    }
+}
+
+/// Zeros in the margins of a row.
+pub(crate) fn clear_margins(isa: Isa, layout: &MapLayout, row: &mut [f32]) {
+    struct Work(Lines, *mut f32);
+    impl Kernel for Work {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            for channel in 0..self.0.channels {
+                // SAFETY: `check` has seen that the row has these channels.
+                unsafe { self.0.clear_margin(s, self.1, channel) };
+            }
+        }
+    }
+    check(&[row.len()], layout);
+    dispatch(isa, Work(Lines::of(layout), row.as_mut_ptr()));
 }
 
 /// `gradient *= a'`, from the output of the activation, and zeros in the margins.
@@ -289,16 +324,22 @@ pub(crate) fn add_moments(isa: Isa, layout: &MapLayout, centre: &[f32], x: &[f32
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
             let Self(lines, centre, x, sums) = self;
-            abreast(s, lines, sums, &Differences(centre, x));
+            abreast(s, lines, sums, &Differences(lines, centre, x));
         }
     }
-    struct Differences<'a>(&'a [f32], *const f32);
+    struct Differences<'a>(Lines, &'a [f32], *const f32);
     impl<S: Simd> Terms<S> for Differences<'_> {
+        type Channel = (*const f32, S::Vector);
+
         #[inline(always)]
-        fn at(&self, s: S, channel: usize, place: usize) -> [S::Vector; 2] {
+        fn channel(&self, s: S, channel: usize) -> Self::Channel {
+            (self.2.wrapping_add(channel * self.0.channel), s.splat(self.1[channel]))
+        }
+
+        #[inline(always)]
+        fn at(&self, s: S, (x, centre): Self::Channel, column: usize) -> [S::Vector; 2] {
             // SAFETY: `check` has seen that the row has these channels and columns.
-            let value = s.sub(unsafe { s.load(self.1.add(place)) }, s.splat(self.0[channel]));
-            [value; 2]
+            [s.sub(unsafe { s.load(x.add(column * LANES)) }, centre); 2]
         }
     }
     check(&[x.len()], layout);
@@ -321,17 +362,26 @@ pub(crate) fn add_products(
             abreast(s, self.0, self.2, &self.1);
         }
     }
-    struct Products<'a>(&'a [f32], *const f32, *const f32);
+    struct Products<'a>(Lines, &'a [f32], *const f32, *const f32);
     impl<S: Simd> Terms<S> for Products<'_> {
+        type Channel = (*const f32, *const f32, S::Vector);
+
         #[inline(always)]
-        fn at(&self, s: S, channel: usize, place: usize) -> [S::Vector; 2] {
+        fn channel(&self, s: S, channel: usize) -> Self::Channel {
+            let place = channel * self.0.channel;
+            (self.2.wrapping_add(place), self.3.wrapping_add(place), s.splat(self.1[channel]))
+        }
+
+        #[inline(always)]
+        fn at(&self, s: S, (dy, x, mean): Self::Channel, column: usize) -> [S::Vector; 2] {
             // SAFETY: `check` has seen that both rows have these channels and columns.
-            unsafe { [s.load(self.1.add(place)), s.sub(s.load(self.2.add(place)), s.splat(self.0[channel]))] }
+            unsafe { [s.load(dy.add(column * LANES)), s.sub(s.load(x.add(column * LANES)), mean)] }
         }
     }
     check(&[dy.len(), x.len()], layout);
     check_channels(&[mean.len(), sums.len()], layout);
-    dispatch(isa, Work(Lines::of(layout), Products(mean, dy.as_ptr(), x.as_ptr()), sums));
+    let lines = Lines::of(layout);
+    dispatch(isa, Work(lines, Products(lines, mean, dy.as_ptr(), x.as_ptr()), sums));
 }
 
 /// `y += x`, whole rows with their margins.
@@ -349,8 +399,14 @@ pub(crate) fn add(isa: Isa, x: &[f32], y: &mut [f32]) {
 /// What is summed at each place. (A trait and no closure, since only a method can
 /// be told to be inlined, and so compiled for the instructions in use.)
 trait Terms<S: Simd> {
-    /// `[a, b]` at `place`, which is one of `channel`'s.
-    fn at(&self, s: S, channel: usize, place: usize) -> [S::Vector; 2];
+    /// What is needed of a channel.
+    type Channel: Copy;
+
+    /// The same for all places of `channel`.
+    fn channel(&self, s: S, channel: usize) -> Self::Channel;
+
+    /// `[a, b]` at column `column`.
+    fn at(&self, s: S, channel: Self::Channel, column: usize) -> [S::Vector; 2];
 }
 
 /// Adds, for each channel, `a` and `a * b` to its sums, of what `terms` gives at
@@ -359,11 +415,11 @@ trait Terms<S: Simd> {
 fn abreast<S: Simd>(s: S, lines: Lines, sums: &mut ChannelSums, terms: &impl Terms<S>) {
     let mut channel = 0;
     while channel + ABREAST <= lines.channels {
-        some_abreast::<S, ABREAST>(s, lines, sums, channel, terms);
+        some_abreast::<S, ABREAST>(s, lines, &mut sums[channel..channel + ABREAST], channel, terms);
         channel += ABREAST;
     }
     while channel < lines.channels {
-        some_abreast::<S, 1>(s, lines, sums, channel, terms);
+        some_abreast::<S, 1>(s, lines, &mut sums[channel..=channel], channel, terms);
         channel += 1;
     }
 }
@@ -376,18 +432,18 @@ fn some_abreast<S: Simd, const N: usize>(
     first: usize,
     terms: &impl Terms<S>,
 ) {
+    let channels: [_; N] = std::array::from_fn(|i| terms.channel(s, first + i));
     let mut own: [[S::Vector; 2]; N] =
-        std::array::from_fn(|i| [s.from_array(sums[first + i][0]), s.from_array(sums[first + i][1])]);
+        std::array::from_fn(|i| [s.from_array(sums[i][0]), s.from_array(sums[i][1])]);
     for column in 0..lines.columns {
-        for (i, own) in own.iter_mut().enumerate() {
-            let channel = first + i;
-            let [a, b] = terms.at(s, channel, channel * lines.channel + column * LANES);
-            own[0] = s.add(own[0], a);
-            own[1] = s.fma(a, b, own[1]);
-        }
+        unrolled!(I in [0 1 2 3] below N => {
+            let [a, b] = terms.at(s, channels[I], column);
+            own[I][0] = s.add(own[I][0], a);
+            own[I][1] = s.fma(a, b, own[I][1]);
+        });
     }
-    for (i, own) in own.into_iter().enumerate() {
-        sums[first + i] = own.map(|sum| s.to_array(sum));
+    for (sums, own) in sums.iter_mut().zip(own) {
+        *sums = own.map(|sum| s.to_array(sum));
     }
 }
 
@@ -416,8 +472,12 @@ pub(crate) fn through_norm(
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
             let Self(lines, norm, [dy, x], images, dx) = self;
-            // Negative where there is no image.
-            let is_there = s.from_array(std::array::from_fn(|lane| if lane < images { 1.0 } else { -1.0 }));
+            // Negative where there is no image; in a full group there is one everywhere.
+            let is_there = if images < LANES {
+                s.from_array(std::array::from_fn(|lane| if lane < images { 1.0 } else { -1.0 }))
+            } else {
+                s.splat(1.0)
+            };
             for channel in 0..lines.channels {
                 let [a, b, c] = [&norm.a, &norm.b, &norm.c].map(|values| s.splat(values[channel]));
                 for column in 0..lines.columns {
@@ -475,19 +535,26 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
     impl Work<'_> {
         #[inline(always)]
         fn each<S: Simd, const ACTIVATION: usize>(self, s: S) {
-            let Self(lines, Undo { reading, x, fresh, adds, sums }, target) = self;
-            let needs_x = ACTIVATION > 0 || sums.is_some();
+            match self.1.adds {
+                false => self.adding::<S, ACTIVATION, false>(s),
+                true => self.adding::<S, ACTIVATION, true>(s),
+            }
+        }
+
+        #[inline(always)]
+        fn adding<S: Simd, const ACTIVATION: usize, const ADDS: bool>(self, s: S) {
+            let Self(lines, Undo { reading, x, fresh, sums, .. }, target) = self;
             let mean = sums.as_ref().map_or(&[][..], |(mean, _)| mean);
             let (x, fresh) = (x.as_ptr(), fresh.as_ptr());
-            let ahead = (lines.channel_read as isize).wrapping_sub(lines.channel as isize);
-            let one = One::<ACTIVATION> { reading, x, fresh, ahead, adds, target, needs_x, mean };
+            let one = One::<ACTIVATION, ADDS> { lines, reading, x, fresh, target, mean };
             if let Some((_, sums)) = sums {
                 abreast(s, lines, sums, &one);
             } else {
                 for channel in 0..lines.channels {
-                    for column in 0..lines.columns {
-                        one.undo(s, channel, channel * lines.channel + column * LANES);
-                    }
+                    let of = one.of(s, channel);
+                    (0..lines.columns).for_each(|column| {
+                        one.undo(s, of, column);
+                    });
                 }
             }
             for channel in 0..lines.channels {
@@ -497,50 +564,83 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
         }
     }
     /// What is needed at each place; no activation, ReLU or ELU.
-    struct One<'a, const ACTIVATION: usize> {
+    struct One<'a, const ACTIVATION: usize, const ADDS: bool> {
+        lines: Lines,
         reading: Reading<'a>,
         x: *const f32,
         fresh: *const f32,
-        /// How much further apart channels are in `fresh`.
-        ahead: isize,
-        adds: bool,
         target: *mut f32,
-        needs_x: bool,
+        /// Nothing where no sums are taken.
         mean: &'a [f32],
     }
-    impl<const ACTIVATION: usize> One<'_, ACTIVATION> {
-        /// Writes the value at `place`, and gives it with what is stored there.
+    /// Where a channel stands, and its constants.
+    struct Of<S: Simd> {
+        x: *const f32,
+        fresh: *const f32,
+        target: *mut f32,
+        scale: S::Vector,
+        shift: S::Vector,
+        mean: S::Vector,
+    }
+    impl<S: Simd> Clone for Of<S> {
         #[inline(always)]
-        fn undo<S: Simd>(&self, s: S, channel: usize, place: usize) -> (S::Vector, S::Vector) {
+        fn clone(&self) -> Self {
+            *self
+        }
+    }
+    impl<S: Simd> Copy for Of<S> {}
+    impl<const ACTIVATION: usize, const ADDS: bool> One<'_, ACTIVATION, ADDS> {
+        #[inline(always)]
+        fn of<S: Simd>(&self, s: S, channel: usize) -> Of<S> {
+            let (scale, shift) = if ACTIVATION > 0 { self.reading.scale(channel) } else { (1.0, 0.0) };
+            let place = channel * self.lines.channel;
+            Of {
+                x: self.x.wrapping_add(place),
+                fresh: self.fresh.wrapping_add(channel * self.lines.channel_read),
+                target: self.target.wrapping_add(place),
+                scale: s.splat(scale),
+                shift: s.splat(shift),
+                mean: s.splat(self.mean.get(channel).copied().unwrap_or(0.0)),
+            }
+        }
+
+        /// Writes the value at `column`, and gives it.
+        #[inline(always)]
+        fn undo<S: Simd>(&self, s: S, of: Of<S>, column: usize) -> S::Vector {
+            let place = column * LANES;
             // SAFETY: `check` has seen that all rows have these channels and columns.
             unsafe {
-                let mut value = s.load(self.fresh.add(place).offset(channel as isize * self.ahead));
-                let stored = if self.needs_x { s.load(self.x.add(place)) } else { value };
+                let mut value = s.load(of.fresh.add(place));
                 if ACTIVATION > 0 {
-                    let (scale, shift) = self.reading.scale(channel);
-                    let seen = match self.reading.affine {
-                        Some(_) => s.fma(stored, s.splat(scale), s.splat(shift)),
-                        None => stored,
-                    };
+                    // Without a norm the scale is one and the shift zero: the very value.
+                    let seen = s.fma(s.load(of.x.add(place)), of.scale, of.shift);
                     value = if ACTIVATION == 1 {
                         s.where_positive(seen, value)
                     } else {
                         elu_back(s, seen, value)
                     };
                 }
-                if self.adds {
-                    value = s.add(value, s.load(self.target.add(place)));
+                if ADDS {
+                    value = s.add(value, s.load(of.target.add(place)));
                 }
-                s.store(self.target.add(place), value);
-                (value, stored)
+                s.store(of.target.add(place), value);
+                value
             }
         }
     }
-    impl<S: Simd, const ACTIVATION: usize> Terms<S> for One<'_, ACTIVATION> {
+    impl<S: Simd, const ACTIVATION: usize, const ADDS: bool> Terms<S> for One<'_, ACTIVATION, ADDS> {
+        type Channel = Of<S>;
+
         #[inline(always)]
-        fn at(&self, s: S, channel: usize, place: usize) -> [S::Vector; 2] {
-            let (value, stored) = self.undo(s, channel, place);
-            [value, s.sub(stored, s.splat(self.mean[channel]))]
+        fn channel(&self, s: S, channel: usize) -> Of<S> {
+            self.of(s, channel)
+        }
+
+        #[inline(always)]
+        fn at(&self, s: S, of: Of<S>, column: usize) -> [S::Vector; 2] {
+            // SAFETY: `check` has seen that the stored row has these channels and columns.
+            let stored = unsafe { s.load(of.x.add(column * LANES)) };
+            [self.undo(s, of, column), s.sub(stored, of.mean)]
         }
     }
     if let Some(affine) = undo.reading.affine {

@@ -131,9 +131,10 @@ pub struct Update {
 impl Update {
     /// Values that are kept for each trained one: itself, its gradient, what the
     /// rule remembers, and its average.
-    pub fn copies(&self) -> usize {
-        let remembered = self.rule.start().iter().flatten().count();
-        2 + remembered + usize::from(self.average_share.is_some())
+    pub const fn copies(&self) -> usize {
+        let [first, second] = self.rule.start();
+        let remembered = first.is_some() as usize + second.is_some() as usize;
+        2 + remembered + self.average_share.is_some() as usize
     }
 }
 
