@@ -43,7 +43,7 @@ fn change(role: Role, id: ParameterId, states: &mut States, update: &Update) {
     let decays = update.decays_all || matches!(role, Role::ConvWeight | Role::LinearWeight);
     let (l2, shrink) = if decays { (update.l2, update.shrink) } else { (0.0, 1.0) };
     let gradient = states[&(State::Gradient, id)].clone();
-    let start = slots(&update.rule);
+    let start = update.rule.start();
     let mut slot = |what, start: Option<f32>| match start {
         Some(start) => states.remove(&(what, id)).unwrap_or_else(|| vec![start; gradient.len()]),
         None => Vec::new(),
@@ -65,16 +65,6 @@ fn change(role: Role, id: ParameterId, states: &mut States, update: &Update) {
         if !slot.is_empty() {
             states.insert((what, id), slot);
         }
-    }
-}
-
-/// What a rule's memories start at, where it has them.
-fn slots(rule: &Rule) -> [Option<f32>; 2] {
-    match *rule {
-        Rule::Sgd { momentum: 0.0, .. } => [None, None],
-        Rule::Sgd { .. } => [Some(0.0), None],
-        Rule::RmspropTensorflow { .. } => [Some(1.0), Some(0.0)],
-        Rule::RmspropPytorch { .. } | Rule::Adam { .. } => [Some(0.0), Some(0.0)],
     }
 }
 

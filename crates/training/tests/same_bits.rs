@@ -5,6 +5,7 @@ mod formula;
 
 use std::{fs, sync::Arc};
 
+use decouple_core_ops::{Engine, Isa};
 use decouple_datasets::{Dataset, ImageShape, Split};
 use decouple_experiment::{Claim, Ledger, Overrides, Trial, parse};
 use decouple_spectrum::{backend::Backend, network::Family};
@@ -107,7 +108,7 @@ fn outcome(trial: &Trial, data: &Dataset, backend: &dyn Backend, threads: usize)
 
 /// Everything that should give the same bits.
 fn backends() -> Vec<Arc<dyn Backend>> {
-    vec![backend()]
+    Isa::available().map(|isa| Arc::new(Engine::new(isa)) as Arc<dyn Backend>).collect()
 }
 
 #[test]
