@@ -190,6 +190,7 @@ pub(crate) fn read(
 
 /// `y = a(fresh)`, and where statistics are wanted the sums of `y - centre` and of
 /// its square: how a row that a convolution has made goes to memory, in one sweep.
+/// Margins are left to [`clear_margins`].
 pub(crate) fn finish(
     isa: Isa,
     layout: &MapLayout,
@@ -213,10 +214,6 @@ pub(crate) fn finish(
                         finish.value(s, fresh, y, column);
                     });
                 }
-            }
-            for channel in 0..lines.channels {
-                // SAFETY: `check` has seen that the row has these channels.
-                unsafe { lines.clear_margin(s, finish.y, channel) };
             }
         }
     }
@@ -271,20 +268,21 @@ pub(crate) fn finish(
     }
 }
 
-/// Zeros in the margins of a row.
-pub(crate) fn clear_margins(isa: Isa, layout: &MapLayout, row: &mut [f32]) {
-    struct Work(Lines, *mut f32);
+/// Zeros in the margins after the first `channels` of a row.
+pub(crate) fn clear_margins(isa: Isa, layout: &MapLayout, channels: usize, row: &mut [f32]) {
+    struct Work(Lines, usize, *mut f32);
     impl Kernel for Work {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
-            for channel in 0..self.0.channels {
+            for channel in 0..self.1 {
                 // SAFETY: `check` has seen that the row has these channels.
-                unsafe { self.0.clear_margin(s, self.1, channel) };
+                unsafe { self.0.clear_margin(s, self.2, channel) };
             }
         }
     }
     check(&[row.len()], layout);
-    dispatch(isa, Work(Lines::of(layout), row.as_mut_ptr()));
+    assert!(channels <= layout.shape.c, "margins of channels");
+    dispatch(isa, Work(Lines::of(layout), channels, row.as_mut_ptr()));
 }
 
 /// `gradient *= a'`, from the output of the activation, and zeros in the margins.

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     Band, Convs, Part, Shared,
-    forward::{map_rows, ring_rows},
+    forward::{clear_before, map_rows, ring_rows},
     schedule::Block,
 };
 use crate::{
@@ -258,6 +258,7 @@ impl Task<'_> {
                     images,
                     row_mut(group.gradients[last], row, layout.row()),
                 );
+                clear_before(group.gradients[last], row, layout);
             }
         }
         if let Some(bias_sums) = maps.bias_sums {
@@ -273,6 +274,7 @@ impl Task<'_> {
                     let y = row_of(middle, row, layout.row());
                     let gradient = row_mut(group.gradients[1], row, layout.row());
                     rows::finish_back(convs.isa, layout, convs.convs[0].spec.activation, y, gradient);
+                    clear_before(group.gradients[1], row, layout);
                 }
             }
         }
@@ -288,6 +290,7 @@ impl Task<'_> {
                     x,
                     row_mut(group.inputs, row, layout.row()),
                 );
+                clear_before(group.inputs, row, layout);
             }
         }
         // SAFETY: the schedule has made the rows that these read.
