@@ -7,7 +7,7 @@ use crate::{
     buffer::Scratch,
     conv::Rows,
     layout::{LANES, MapLayout, groups},
-    rows::{self, Reading},
+    rows::{self, Reading, SumsAbout},
 };
 
 /// Bytes of a group's map up to which tiles write to memory themselves. They write
@@ -31,7 +31,7 @@ pub struct Forward<'a> {
     pub y: &'a mut [f32],
     /// Where statistics are wanted: values that are near each channel's mean, and
     /// the sums of the differences and of their squares, [`Convs::sums`] of them.
-    pub moments: Option<(&'a [f32], &'a mut [[[f32; LANES]; 2]])>,
+    pub moments: Option<SumsAbout<'a>>,
 }
 
 impl Convs {
@@ -135,7 +135,7 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, part: &Part, mut moments: Option<(&[f32], &mut [[[f32; LANES]; 2]])>, scratch: &mut [f32]) {
+    fn run(&self, part: &Part, mut moments: Option<SumsAbout<'_>>, scratch: &mut [f32]) {
         let convs = self.convs;
         let last = convs.convs.len();
         let (ring, rest) =

@@ -69,7 +69,7 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn from_array(self, a: [f32; LANES]) -> [__m256; 2] {
+    fn of_array(self, a: [f32; LANES]) -> [__m256; 2] {
         // SAFETY: `a` holds sixteen values.
         unsafe { self.load(a.as_ptr()) }
     }

@@ -62,7 +62,7 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn from_array(self, a: [f32; LANES]) -> __m512 {
+    fn of_array(self, a: [f32; LANES]) -> __m512 {
         // SAFETY: the instructions are present and `a` holds sixteen values.
         unsafe { _mm512_loadu_ps(a.as_ptr()) }
     }

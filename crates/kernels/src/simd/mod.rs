@@ -38,7 +38,7 @@ pub(crate) trait Simd: Copy {
     /// The lanes.
     fn to_array(self, a: Self::Vector) -> [f32; LANES];
     /// A vector of these lanes.
-    fn from_array(self, a: [f32; LANES]) -> Self::Vector;
+    fn of_array(self, a: [f32; LANES]) -> Self::Vector;
 
     /// Reads sixteen values.
     ///
@@ -130,7 +130,7 @@ mod tests {
         fn run<S: Simd>(self, s: S) {
             let a: [f32; LANES] = std::array::from_fn(|i| i as f32 - 7.5);
             let b: [f32; LANES] = std::array::from_fn(|i| 1.0 + i as f32 * 0.37);
-            let (x, y) = (s.from_array(a), s.from_array(b));
+            let (x, y) = (s.of_array(a), s.of_array(b));
             let each = |f: &dyn Fn(f32, f32) -> f32| std::array::from_fn::<f32, LANES, _>(|i| f(a[i], b[i]));
             assert_eq!(s.to_array(s.splat(2.5)), [2.5; LANES]);
             assert_eq!(s.to_array(s.add(x, y)), each(&|a, b| a + b));

@@ -44,7 +44,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn from_array(self, a: [f32; LANES]) -> [f32; LANES] {
+    fn of_array(self, a: [f32; LANES]) -> [f32; LANES] {
         a
     }
 
