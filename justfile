@@ -26,9 +26,9 @@ report name="quickstart" *flags:
 test *flags:
     cargo test --release --workspace --locked "$@"
 
-# All tests once more with debug assertions and overflow checks, which the program itself does without.
+# The tests of the crates that memory safety rests on once more, with debug assertions and overflow checks.
 test-debug *flags:
-    cargo test --profile checked --workspace --locked "$@"
+    cargo test --profile checked --locked --package decouple-kernels --package decouple-core-ops --package decouple-spectrum "$@"
 
 # Formatting, clippy and rustdoc, warnings as errors.
 lint:
@@ -44,9 +44,9 @@ deny:
 bench *flags:
     tools/bench/run "$@"
 
-# Measure the kernels alone (criterion).
-bench-kernels *flags:
-    cargo bench --package decouple-kernels --locked --bench kernels "$@"
+# How much of the processor's peak the modules of the spectrum reach, on one thread.
+roofline:
+    cargo run --release --locked --package decouple-kernels --example roofline
 
 # Re-create the fixtures from PyTorch, timm and Keras (pinned, in target/parity) and compare afresh.
 parity:

@@ -168,7 +168,7 @@ fn group_of<'a>(source: &Source<'a>, group: usize) -> Group<'a> {
     Group::new(&source.layout, &source.x[group * len..][..len])
 }
 
-/// The gradient of one source of [`add`] or [`concat`] from that of the result:
+/// The gradient of one source of [`add()`] or [`concat()`] from that of the result:
 /// its channels from `first` on.
 ///
 /// # Panics
