@@ -35,6 +35,10 @@ pub(crate) trait Simd: Copy {
     fn fma(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `b` where `a` is positive or not a number, else zero.
     fn where_positive(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The larger of two; what is not a number wins.
+    fn larger(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `c` where `a` equals `b` or is not a number, and `c` where not.
+    fn part_equal(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> [Self::Vector; 2];
     /// The lanes.
     fn to_array(self, a: Self::Vector) -> [f32; LANES];
     /// A vector of these lanes.
@@ -137,6 +141,17 @@ mod tests {
             assert_eq!(s.to_array(s.sub(x, y)), each(&|a, b| a - b));
             assert_eq!(s.to_array(s.fma(x, y, x)), each(&|a, b| a.mul_add(b, a)));
             assert_eq!(s.to_array(s.where_positive(x, y)), each(&|a, b| if a > 0.0 { b } else { 0.0 }));
+            assert_eq!(s.to_array(s.larger(x, y)), each(&|a, b| if a > b { a } else { b }));
+            let nan = s.splat(f32::NAN);
+            assert!(
+                s.to_array(s.larger(nan, y)).iter().chain(&s.to_array(s.larger(y, nan))).all(|v| v.is_nan())
+            );
+            let mut c = b;
+            c[3] = a[3];
+            let [equal, rest] = s.part_equal(x, s.of_array(c), y).map(|part| s.to_array(part));
+            assert_eq!(equal, std::array::from_fn(|i| if i == 3 { b[3] } else { 0.0 }));
+            assert_eq!(rest, std::array::from_fn(|i| if i == 3 { 0.0 } else { b[i] }));
+            assert_eq!(s.part_equal(nan, y, y).map(|part| s.to_array(part)), [b, [0.0; LANES]]);
             let nan = s.to_array(s.where_positive(s.splat(f32::NAN), y));
             assert_eq!(nan, b, "a value that is not a number lets the gradient pass");
             assert_eq!(s.to_array(s.where_positive(s.splat(-0.0), y)), [0.0; LANES]);
