@@ -51,3 +51,9 @@ parity:
     target/parity/bin/python tools/network-fixtures.py --check
     target/parity/bin/python tools/training-parity.py
     cargo test --release --locked --package decouple-training --test logits --test parity
+
+# Compare exported networks with onnxruntime and PyTorch (pinned, in target/export-check).
+check-export:
+    python3 -m venv target/export-check
+    target/export-check/bin/pip install --quiet numpy==2.4.6 onnxruntime==1.32.0 torch==2.15.0 safetensors==0.8.0
+    cargo test --release --locked --package decouple-export --test frameworks -- --nocapture

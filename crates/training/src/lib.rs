@@ -15,6 +15,7 @@ pub mod estimate;
 pub mod evaluation;
 mod fusion;
 pub mod halving;
+pub mod inference;
 pub mod init;
 pub mod network;
 pub mod optimizer;
