@@ -10,17 +10,17 @@ set positional-arguments := true
 default:
     @just --list
 
-# Train experiments/NAME.toml (what is done stays done) and draw its figures.
-run-ablation name="quickstart" *flags:
-    @shift; {{decouple}} run experiments/{{name}}.toml "$@"
+# Train experiments/NAME.toml, quickstart without a name (what is done stays done) and draw its figures.
+run-ablation *arguments:
+    @case "${1-}" in "" | -*) name=quickstart ;; *) name=$1; shift ;; esac; {{decouple}} run "experiments/$name.toml" "$@"
 
 # List every trial of experiments/NAME.toml: cost, estimated time, whether done.
-plan name="quickstart" *flags:
-    @shift; {{decouple}} plan experiments/{{name}}.toml "$@"
+plan *arguments:
+    @case "${1-}" in "" | -*) name=quickstart ;; *) name=$1; shift ;; esac; {{decouple}} plan "experiments/$name.toml" "$@"
 
 # Rebuild tables and figures of experiments/NAME.toml from its runs.
-report name="quickstart" *flags:
-    @shift; {{decouple}} report experiments/{{name}}.toml "$@"
+report *arguments:
+    @case "${1-}" in "" | -*) name=quickstart ;; *) name=$1; shift ;; esac; {{decouple}} report "experiments/$name.toml" "$@"
 
 # All tests, on the code that users run: what a release build has made is used again.
 test *flags:

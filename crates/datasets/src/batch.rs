@@ -35,8 +35,9 @@ impl Normalisation {
         self.tables.len()
     }
 
-    /// Normalises one (h, w, c) image.
-    fn apply(&self, image: &[u8], out: &mut [f32]) {
+    /// Normalises one (h, w, c) image. Of two slices of different lengths the
+    /// shorter counts.
+    pub fn apply(&self, image: &[u8], out: &mut [f32]) {
         let channels = self.channels();
         for (pixel, out) in image.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
             for ((&byte, out), table) in pixel.iter().zip(out).zip(&self.tables) {

@@ -47,6 +47,7 @@ mod photograph;
 pub mod planted;
 pub mod seeds;
 mod sheet;
+mod sight;
 mod spec;
 
 pub use as_typed::{DataKeyError, DataTable};

@@ -6,24 +6,30 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod difference;
 mod keys;
 mod ledger;
+mod schema;
 mod step_times;
 mod sweep;
+mod template;
 mod training;
 mod trial;
 mod tune;
 
 pub use budget::{BudgetOutcome, Drift, Held};
+pub use difference::{Difference, Reason, Stray, differences, stray_lines};
 pub use keys::{KEYS, Key};
 pub use ledger::{
     Claim, Contents, Elsewhere, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run,
     RunState, RunWriter, Scores, Status, TimingRow, timestamp,
 };
+pub use schema::schema;
 pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
     Axis, Filter, FilterError, Overrides, Sweep, SweepError, load, load_with, parse, parse_with, section,
 };
+pub use template::template;
 pub use training::{
     Average, DecayKind, DecayOn, Every, InvalidKey, Optimizer, Precision, RmspropForm, Schedule,
     TrainingSpec, Winograd,

@@ -20,7 +20,7 @@
 //! let values: Vec<Vec<f32>> = graph.parameters.iter().map(|p| vec![0.5; p.len()]).collect();
 //! let notes = Notes { title: "an example".to_owned(), ..Notes::default() };
 //! let model = onnx(&graph, &values, &notes)?;
-//! let module = pytorch(&graph, &notes)?;
+//! let module = pytorch(&graph, &notes, "weights.safetensors")?;
 //! assert!(model.len() > 4 * 67_000 && module.contains("class Network(nn.Module)"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

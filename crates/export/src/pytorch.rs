@@ -15,12 +15,12 @@ const SEGMENTS: &str = include_str!("pytorch/segments.py");
 const MEAN_POOL: &str = include_str!("pytorch/mean_pool.py");
 
 /// A Python file with a class `Network` that computes `graph` in PyTorch, and a
-/// function `load` that fills it from the safetensors file that a run has
-/// written.
+/// function `load` that fills it from a safetensors file of this program's, called
+/// `weights` in the text.
 ///
 /// # Errors
 /// [`ExportError::Name`] when two layers would have the same name in Python.
-pub fn pytorch(graph: &Graph, notes: &Notes) -> Result<String, ExportError> {
+pub fn pytorch(graph: &Graph, notes: &Notes, weights: &str) -> Result<String, ExportError> {
     let mut names = BTreeSet::new();
     if let Some(node) = graph.nodes.iter().find(|node| !names.insert(identifier(node))) {
         return Err(ExportError::Name { name: identifier(node) });
@@ -47,22 +47,23 @@ pub fn pytorch(graph: &Graph, notes: &Notes) -> Result<String, ExportError> {
     Ok(format!(
         "{head}{helpers}class Network(nn.Module):\n    def __init__(self):\n        super().__init__()\n{layers}\n    \
          def forward(self, {input}):\n{steps}        return {result}\n\n\n{LOADING}",
-        head = head(graph, notes),
+        head = head(graph, notes, weights),
         input = graph.nodes.first().map(identifier).unwrap_or_default(),
     ))
 }
 
 /// Title, imports and what is known of the images.
-fn head(graph: &Graph, notes: &Notes) -> String {
+fn head(graph: &Graph, notes: &Notes, weights: &str) -> String {
     let input = graph.input();
     let numbers = |values: &[f32]| values.iter().map(|v| format!("{v:?}")).collect::<Vec<_>>().join(", ");
     let classes: Vec<String> =
         notes.classes.iter().map(|class| format!("    {},\n", quoted(class))).collect();
     let mut text = format!(
         "\"\"\"{title}.\n\nWritten by decouple {version}. Needs torch and safetensors:\n\n    network = \
-         load(\"weights.safetensors\")\n    logits = network(images)  # (n, {c}, {h}, {w}), \
+         load({weights})\n    logits = network(images)  # (n, {c}, {h}, {w}), \
          normalised\n\"\"\"\nimport torch\nimport torch.nn.functional as F\nfrom safetensors.torch import \
          load_file\nfrom torch import nn\n\n",
+        weights = quoted(weights),
         title = notes.title.replace(['\\', '"'], "'"),
         version = env!("CARGO_PKG_VERSION"),
         c = input.c,

@@ -61,7 +61,7 @@ fn export(case: &Case, folder: &Path) {
     let values = values(&graph);
     let notes = Notes { title: case.name.clone(), ..Notes::default() };
     fs::write(folder.join("model.onnx"), onnx(&graph, &values, &notes).unwrap()).unwrap();
-    fs::write(folder.join("network.py"), pytorch(&graph, &notes).unwrap()).unwrap();
+    fs::write(folder.join("network.py"), pytorch(&graph, &notes, "weights.safetensors").unwrap()).unwrap();
     let MapShape { h, w, c } = case.input;
     let description = Description { network: case.network.clone(), input: [h, w, c], classes: CLASSES };
     let weights = folder.join("weights.safetensors");

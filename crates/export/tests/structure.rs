@@ -180,7 +180,7 @@ fn notes_reach_both_files() {
     let of =
         |key: &str| model.metadata_props.iter().find(|property| property.key == key).unwrap().value.clone();
     assert_eq!((of("pixel_mean"), of("pixel_deviation")), ("127.5".to_owned(), "0.25".to_owned()));
-    let module = pytorch(&graph, &notes).unwrap();
+    let module = pytorch(&graph, &notes, "a.safetensors").unwrap();
     assert!(module.starts_with("\"\"\"one 'quoted' title.\n"), "{module:.80}");
     assert!(module.contains("CLASSES = [\n    \"a \\\"b\\\"\",\n    \"c\\x0ad\",\n]"), "{module:.900}");
 }
@@ -189,7 +189,7 @@ fn notes_reach_both_files() {
 fn python_has_a_layer_for_every_weight() {
     for case in cases() {
         let graph = case.graph();
-        let module = pytorch(&graph, &Notes::default()).unwrap();
+        let module = pytorch(&graph, &Notes::default(), "a.safetensors").unwrap();
         let layers = module.matches("        self.").count();
         let with_weights = graph.nodes.iter().filter(|node| !node.op.parameters().is_empty()).count();
         // The class of uneven segments has two such lines of its own.

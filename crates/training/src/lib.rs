@@ -5,11 +5,12 @@
 //! them. [`trial`] is the one training loop, [`sweep`] the one loop over
 //! trials, [`halving`] the one that stops the worse of them; all report to [`progress`] and return what they found.
 //! [`diagnosis`] asks what coupled kernels lose when they are decoupled after
-//! training. [`estimate`] tells beforehand how long a trial takes, and
+//! training. [`classifier`] names what is in photographs. [`estimate`] tells beforehand how long a trial takes, and
 //! [`step_time`] how its steps compare with those of another.
 #![forbid(unsafe_code)]
 
 pub mod average;
+pub mod classifier;
 pub mod diagnosis;
 pub mod estimate;
 pub mod evaluation;

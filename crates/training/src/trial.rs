@@ -12,10 +12,11 @@ use decouple_experiment::{
     TimingRow, TrainingSpec, Trial, Winograd, timestamp,
 };
 
-use decouple_spectrum::weights::{error::WeightError, names::Naming, write};
+use decouple_spectrum::weights::{error::WeightError, names::Naming, write_noted};
 
 use crate::{
     average::WeightAverage,
+    classifier::images,
     diagnosis::description,
     evaluation::{count_correct, evaluate},
     network::{Network, NetworkError},
@@ -330,8 +331,10 @@ impl<'a> Run<'a> {
         if let Some(average) = &mut self.average {
             average.swap(&mut self.network);
         }
-        let network = &self.network;
-        write(path, Naming::Decouple, &description(trial), |id| network.values(id).into())?;
+        let (network, images) = (&self.network, images(self.data));
+        write_noted(path, Naming::Decouple, &description(trial), Some(&images), |id| {
+            network.values(id).into()
+        })?;
         Ok(())
     }
 

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use decouple_experiment::{Ledger, StepTimes, Sweep};
 use decouple_reporting::analysis::{Analysis, power_plan};
-use decouple_reporting::{analyse, terminal_table, write, write_events, write_index, write_latex};
+use decouple_reporting::{analyse, document, terminal_table, write, write_events, write_index, write_latex};
 
 use super::{ledger, read, tune::settled};
 use crate::{
-    arguments::{Common, Power, Report},
+    arguments::{Common, Format, Power, Report},
     failure::{Failure, NOTHING, SUCCESS, USAGE},
     text::{Table, print},
 };
@@ -18,9 +18,13 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
     let sweep = settled(common, read(&arguments.file, &arguments.set, step_times)?)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
-    let analysis = rebuild_and_show(&sweep, &ledger)?;
+    let analysis = rebuild_and_show(&sweep, &ledger, arguments.format)?;
     if arguments.latex {
-        print(&format!("latex     {}\n", write_latex(&analysis, ledger.root())?.display()))?;
+        let tables = write_latex(&analysis, ledger.root())?;
+        match arguments.format {
+            Format::Human => print(&format!("latex     {}\n", tables.display()))?,
+            Format::Json => eprintln!("{}", tables.display()),
+        }
     }
     Ok(SUCCESS)
 }
@@ -75,8 +79,8 @@ fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> {
 }
 
 /// Rebuilds everything that is made from runs, and prints the table, the
-/// verdict and where the figures and the report are.
-pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger) -> Result<Analysis, Failure> {
+/// verdict and where the figures and the report are, or one JSON document.
+pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger, format: Format) -> Result<Analysis, Failure> {
     let contents = ledger.read()?;
     let analysis = analyse(sweep, &contents);
     let written = write(&analysis, ledger.root())?;
@@ -86,6 +90,10 @@ pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger) -> Result<Analysi
     }
     for problem in &analysis.problems {
         eprintln!("warning: {problem}");
+    }
+    if format == Format::Json {
+        print(&format!("{}\n", document(&analysis)))?;
+        return Ok(analysis);
     }
     let mut text = format!("\n{}\n{}\n", terminal_table(&analysis), analysis.verdict);
     if let Some(headline) = written.figures.first() {
