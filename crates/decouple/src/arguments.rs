@@ -195,6 +195,9 @@ pub(crate) struct Report {
     /// Also write the tables for LaTeX: tables.tex.
     #[arg(long)]
     pub(crate) latex: bool,
+    /// List the experiment in results/index.html, with all others that have a report.
+    #[arg(long)]
+    pub(crate) index: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,

@@ -3,6 +3,21 @@
 //! [`load`] reads an experiment file as a person types it and resolves it into
 //! [`Trial`]s, each complete and named by the hash of its [`Record`]. The
 //! [`Ledger`] knows what has been run. [`KEYS`] lists every key of a file.
+//!
+//! ```
+//! use decouple_experiment::{Ledger, Overrides, RunState, parse};
+//!
+//! let file = "axes.segments = [1, 'per-channel']\naxes.seed = [0, 1]";
+//! let sweep = parse(file, "mine.toml", &Overrides::default())?;
+//! assert_eq!(sweep.trials.len(), 4);
+//! // At equal parameters, the budget's own: the widths differ, the costs do not.
+//! let [first, last] = [&sweep.trials[0], &sweep.trials[3]];
+//! assert!(first.width() < last.width());
+//! assert!(first.cost.parameters.abs_diff(last.cost.parameters) < 1_000);
+//! let ledger = Ledger::open(std::env::temp_dir().join("decouple-no-results-here"));
+//! assert_eq!(ledger.state(first)?, RunState::New);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod budget;

@@ -7,6 +7,16 @@
 //! of rayon's current pool. **Results do not depend on the number of threads**:
 //! a thread owns the outputs it writes, and sums over images are taken over a
 //! fixed number of parts in a fixed order.
+//!
+//! ```
+//! use decouple_kernels::geometry::{ConvGeometry, ConvOptions, MapShape};
+//!
+//! // 3x3 over 8 channels in 3 segments: of 3, 3 and 2 channels.
+//! let geometry = ConvGeometry::new(MapShape::new(32, 32, 8), 8, ConvOptions::spatial(3, 3))?;
+//! assert_eq!(geometry.group_inputs(2), 6..8);
+//! assert_eq!(geometry.weight_count(), (9 + 9 + 4) * 9);
+//! # Ok::<(), decouple_kernels::geometry::GeometryError>(())
+//! ```
 
 pub mod activation;
 pub mod buffer;

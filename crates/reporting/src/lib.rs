@@ -34,4 +34,4 @@ pub use ledger::analyse;
 pub use side_by_side::{Pair, Side, side_by_side};
 pub use table::terminal_table;
 pub use verdict::Verdict;
-pub use written::{ReportError, Written, write, write_events, write_index, write_latex};
+pub use written::{ReportError, Written, update_index, write, write_events, write_index, write_latex};
