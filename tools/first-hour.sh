@@ -28,9 +28,11 @@ decouple="${CARGO_TARGET_DIR:-target}/release/decouple"
 
 step "a question of one's own"
 "$decouple" init mine
-"$decouple" plan mine --set training.epochs=1
-"$decouple" run mine --no-progress --set training.epochs=1 --set seed=0 --set 'segments=[1, 4]'
-"$decouple" report mine --set training.epochs=1 --set seed=0 --set 'segments=[1, 4]' --format json >"$place/mine.json"
+sed -i 's/^segments = .*/segments = [4, "per-channel"]/; s/^seed = .*/seed = [0]/; s/^epochs = .*/epochs = 1/' \
+    experiments/mine.toml
+"$decouple" plan mine
+"$decouple" run mine --no-progress
+"$decouple" report mine --format json >"$place/mine.json"
 "$decouple" compare mine quickstart >/dev/null
 
 step "images of one's own"

@@ -1,67 +1,17 @@
 //! A network that a run has trained, used afterwards: named images, its own test
 //! images, other programs.
 
-use std::{fs, path::PathBuf};
+mod workplace;
 
-use assert_cmd::Command;
+use std::fs;
+
 use image::RgbImage;
-use tempfile::TempDir;
-
-/// One trial of a second or two, with segments that do not divide the channels.
-const ONE: &str = r#"
-[experiment]
-name = "one"
-
-[axes]
-segments = [3]
-
-[trial.network]
-stem = 4
-entry = [7, 8]
-middle = 0
-modules = 1
-exit = 8
-
-[trial.data]
-validation = 9000
-
-[trial.training]
-epochs = 1
-"#;
-
-struct Workplace(TempDir);
-
-impl Workplace {
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Standard output, standard error and exit code.
-    fn run(&self, arguments: &[&str]) -> (String, String, i32) {
-        let mut command = Command::cargo_bin("decouple").expect("the program is built");
-        command.env_remove("DECOUPLE_RESULTS").env_remove("DECOUPLE_DATA");
-        let output = command.current_dir(self.0.path()).args(arguments).output().expect("the program runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        (text(output.stdout), text(output.stderr), output.status.code().expect("it was not killed"))
-    }
-
-    fn succeed(&self, arguments: &[&str]) -> String {
-        let (out, talk, code) = self.run(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {talk}");
-        out
-    }
-
-    fn fail(&self, arguments: &[&str], expected: &str, expected_code: i32) {
-        let (out, talk, code) = self.run(arguments);
-        assert!(talk.contains(expected), "{arguments:?}: {talk}");
-        assert_eq!((code, out.as_str()), (expected_code, ""), "{arguments:?}: {talk}");
-    }
-}
+use workplace::{ONE, Workplace};
 
 #[test]
 fn a_run_s_network_names_scores_and_leaves() {
-    let workplace = Workplace(TempDir::new().expect("a folder"));
-    fs::write(workplace.path("one.toml"), ONE).expect("a file");
+    let workplace = Workplace::new();
+    workplace.write("one.toml", ONE);
     workplace.succeed(&["run", "one.toml"]);
     let runs = fs::read_dir(workplace.path("results/one/runs")).expect("runs");
     let names = runs.map(|entry| entry.expect("a run").file_name().into_string().expect("a name"));

@@ -49,5 +49,5 @@ pub use training::{
     Average, DecayKind, DecayOn, Every, InvalidKey, Optimizer, Precision, RmspropForm, Schedule,
     TrainingSpec, Winograd,
 };
-pub use trial::{FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial};
+pub use trial::{FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial, folder_name};
 pub use tune::{Choice, RECIPE, Setting, Try, Tune, TuneError};

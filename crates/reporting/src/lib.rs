@@ -15,6 +15,7 @@
 
 pub mod analysis;
 mod document;
+mod epochs;
 mod export;
 pub mod figures;
 mod ledger;
@@ -29,6 +30,7 @@ mod written;
 
 pub use analysis::Analysis;
 pub use document::document;
+pub use epochs::epochs_csv;
 pub use export::{runs_csv, summary_csv};
 pub use ledger::analyse;
 pub use side_by_side::{Pair, Side, side_by_side};

@@ -8,6 +8,7 @@ use atomic_write_file::AtomicWriteFile;
 use decouple_experiment::Contents;
 
 use crate::analysis::Analysis;
+use crate::epochs::epochs_csv;
 use crate::export::{runs_csv, summary_csv};
 use crate::figures::{self, RasterError, Setting};
 use crate::report::{Card, html, index, latex, markdown};
@@ -62,6 +63,7 @@ pub fn write(analysis: &Analysis, root: &Path) -> Result<Written, ReportError> {
     fs::create_dir_all(&folder).map_err(|source| ReportError::Io { path: folder.clone(), source })?;
 
     let runs = replace(root.join("runs.csv"), runs_csv(analysis).as_bytes())?;
+    replace(root.join("epochs.csv"), epochs_csv(analysis).as_bytes())?;
     let summary = replace(root.join("summary.csv"), summary_csv(analysis).as_bytes())?;
     let mut figures = Vec::new();
     for figure in figures::all(analysis) {
