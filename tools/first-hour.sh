@@ -67,7 +67,7 @@ classes = 2
 size = [32, 32]
 
 [trial.training]
-epochs = 2
+epochs = 30
 batch = 8
 TOML
 "$decouple" data info photographs.toml --data "$place/data"

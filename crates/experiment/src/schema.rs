@@ -78,13 +78,16 @@ fn object(properties: Map<String, Value>) -> Value {
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
-/// Every key of a trial with a list of its values, as a table of its own or under its
-/// short name.
+/// Every key of a trial with a list of its values: in tables, under its name in quotes
+/// ("network.family"), or under its short name.
 fn axes(tree: &Tree) -> Value {
     let list = |key: &Key| json!({ "type": "array", "minItems": 1, "items": values(key) });
     let sections = ["network", "data", "training"];
     let mut properties: Map<String, Value> =
         sections.iter().map(|name| ((*name).to_owned(), tree.children[name].schema(&list))).collect();
+    for key in KEYS.iter().filter(|key| sections.iter().any(|name| key.path.starts_with(name))) {
+        properties.insert(key.path.to_owned(), with_meaning(list(key), key));
+    }
     for name in SHORT_NAMES {
         if let Some(child) = tree.children["network"].children.get(name) {
             properties.insert(name.to_owned(), child.schema(&list));
@@ -99,6 +102,10 @@ fn described(key: Option<&Key>) -> Value {
 
 fn with_meaning(mut schema: Value, key: &Key) -> Value {
     schema["description"] = json!(key.meaning);
+    let is_list_of_values = schema.get("minItems").is_some();
+    if is_list_of_values {
+        return schema;
+    }
     if let Ok(table) = toml::from_str::<toml::Table>(&format!("value = {}", key.default)) {
         schema["default"] = json!(table["value"]);
     }
