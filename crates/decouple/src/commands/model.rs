@@ -141,6 +141,10 @@ impl Trained {
     fn sight(&self, images: Option<&Images>) -> Result<Sight, Failure> {
         let [h, w, c] = self.description.input;
         if let Some(images) = images {
+            if c != 1 && c != 3 {
+                let message = format!("the network's images have {c} channels: photographs have 1 or 3");
+                return Err(Failure::new(USAGE, message));
+            }
             let data = match &self.run {
                 Some(run) => run.record.data.clone(),
                 None => DataSpec::of_images(self.description.input, self.description.classes),
