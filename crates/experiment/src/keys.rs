@@ -26,6 +26,40 @@ impl Key {
     }
 }
 
+/// What people from elsewhere call some keys.
+const OTHER_NAMES: [(&str, &str); 16] = [
+    ("lr", "training.schedule.peak"),
+    ("learning-rate", "training.schedule.peak"),
+    ("learning_rate", "training.schedule.peak"),
+    ("training.learning-rate", "training.schedule.peak"),
+    ("training.lr", "training.schedule.peak"),
+    ("wd", "training.weight-decay"),
+    ("l2", "training.weight-decay"),
+    ("batch-size", "training.batch"),
+    ("batch_size", "training.batch"),
+    ("ema", "training.average"),
+    ("groups", "segments"),
+    ("cardinality", "segments"),
+    ("activation", "intermediate"),
+    ("kernel-size", "kernel"),
+    ("dataset", "data.set"),
+    ("seeds", "seed"),
+];
+
+/// The name here of what somebody calls `typed`: as axes carry it.
+pub(crate) fn other_name(typed: &str) -> Option<&'static str> {
+    OTHER_NAMES.iter().find(|(other, _)| *other == typed).map(|(_, name)| *name)
+}
+
+/// What the table at `path` may look like, where there is one: its default, and the
+/// words for its kinds.
+pub(crate) fn table_example(path: &str) -> Option<String> {
+    let of = |path: &str| KEYS.iter().find(|key| key.path == path);
+    let (table, kinds) = (of(path)?, of(&format!("{path}.kind"))?);
+    let name = path.rsplit('.').next().unwrap_or(path);
+    Some(format!("write {name} = {}; a kind is one of {}", table.default, kinds.values.replace('`', "")))
+}
+
 /// Names under which an axis and `--set` know some keys of `[trial.network]`.
 pub(crate) const SHORT_NAMES: [&str; 6] = ["segments", "intermediate", "order", "residual", "kernel", "norm"];
 

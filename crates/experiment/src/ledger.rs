@@ -15,6 +15,7 @@
 //! to an experiment, which renames its points, loses no finished run.
 
 mod adopt;
+mod discard;
 mod read;
 mod rows;
 mod write;

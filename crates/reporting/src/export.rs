@@ -102,7 +102,7 @@ fn optional<T: ToString>(value: Option<T>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 
-fn csv_text(header: Vec<&str>, rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(crate) fn csv_text(header: Vec<&str>, rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut write = |cells: Vec<String>| {
         writer.write_record(cells).expect("writing to memory fails only on rows of unequal length");

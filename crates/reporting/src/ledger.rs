@@ -2,26 +2,27 @@
 
 use std::collections::{HashMap, HashSet};
 
-use decouple_experiment::{Contents, Environment, MetricsRow, Outcome, Run, RunId, Scores, Sweep, Trial};
+use decouple_experiment::{
+    Contents, Environment, MetricsRow, Outcome, Run, RunId, Scores, Sweep, Trial, stray_lines,
+};
 
 use crate::analysis::{Analysis, Axis, Costs, Epoch, Fact, RunOutcome, RunRow, Study, summarise};
 
 /// Analyses the runs of a sweep.
 ///
 /// Every trial of the sweep is shown, run or not. A run on disk that belongs to no trial of the sweep is
-/// left out and named among the problems, as is every folder that could not be read.
+/// left out and counted among the problems, one line a reason, as is every folder that could not be read.
 /// Cost: a few milliseconds for a hundred runs; the bootstrap dominates.
 pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
     let runs: HashMap<RunId, &Run> = contents.runs.iter().map(|run| (run.id, run)).collect();
     let rows = sweep.trials.iter().map(|trial| row(trial, runs.get(&trial.id).copied())).collect();
     // Points may share a run: where the recipe as written is the best that was tried.
     let ids: HashSet<RunId> = sweep.trials.iter().map(|trial| trial.id).collect();
-    let (own, foreign): (Vec<&Run>, Vec<&Run>) = contents.runs.iter().partition(|run| ids.contains(&run.id));
+    let own: Vec<&Run> = contents.runs.iter().filter(|run| ids.contains(&run.id)).collect();
     let mut problems = sweep.warnings.clone();
     problems.extend(contents.problems.iter().map(|p| format!("{}: {}", p.path.display(), p.message)));
-    problems.extend(foreign.into_iter().map(|run| {
-        format!("{}: belongs to no trial of this experiment file and is left out", run.dir.display())
-    }));
+    let strays = stray_lines(&sweep.strays(contents));
+    problems.extend(strays.into_iter().map(|line| format!("left out, as no trial of this file: {line}")));
     summarise(study(sweep, &own), rows, problems)
 }
 

@@ -18,6 +18,7 @@ use decouple_spectrum::{
 };
 
 use crate::{
+    classifier::images,
     diagnosis::description,
     evaluation::{count_correct, evaluate},
     init,
@@ -375,7 +376,8 @@ impl<'a> Run<'a> {
     /// are kept.
     fn keep_weights(&mut self, trial: &Trial, path: &Path) -> Result<(), TrialError> {
         self.network.exchange_average();
-        Ok(save(&*self.network, path, Naming::Decouple, &description(trial))?)
+        let images = images(self.data);
+        Ok(save(&*self.network, path, Naming::Decouple, &description(trial), Some(&images))?)
     }
 
     fn status(&self, outcome: Outcome) -> Status {

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use decouple_experiment::{Ledger, StepTimes, Sweep};
 use decouple_reporting::analysis::{Analysis, power_plan};
-use decouple_reporting::{analyse, terminal_table, write, write_events, write_index, write_latex};
+use decouple_reporting::{
+    analyse, document, terminal_table, update_index, write, write_events, write_index, write_latex,
+};
 
 use super::{ledger, read, tune::settled};
 use crate::{
-    arguments::{Common, Power, Report},
+    arguments::{Common, Format, Power, Report},
     failure::{Failure, NOTHING, SUCCESS, USAGE},
     text::{Table, print},
 };
@@ -18,9 +20,16 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
     let sweep = settled(common, read(&arguments.file, &arguments.set, step_times)?)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
-    let analysis = rebuild_and_show(&sweep, &ledger)?;
+    let analysis = rebuild_and_show(&sweep, &ledger, arguments.format)?;
+    if let Some(results) = results_of(&ledger).filter(|_| arguments.index) {
+        write_index(results)?;
+    }
     if arguments.latex {
-        print(&format!("latex     {}\n", write_latex(&analysis, ledger.root())?.display()))?;
+        let tables = write_latex(&analysis, ledger.root())?;
+        match arguments.format {
+            Format::Human => print(&format!("latex     {}\n", tables.display()))?,
+            Format::Json => eprintln!("{}", tables.display()),
+        }
     }
     Ok(SUCCESS)
 }
@@ -74,18 +83,30 @@ fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> {
     Err(Failure::new(NOTHING, message))
 }
 
+/// The folder of all experiments.
+fn results_of(ledger: &Ledger) -> Option<&Path> {
+    ledger.root().parent().filter(|path| *path != Path::new(""))
+}
+
 /// Rebuilds everything that is made from runs, and prints the table, the
-/// verdict and where the figures and the report are.
-pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger) -> Result<Analysis, Failure> {
+/// verdict and where the figures and the report are, or one JSON document.
+pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger, format: Format) -> Result<Analysis, Failure> {
     let contents = ledger.read()?;
     let analysis = analyse(sweep, &contents);
     let written = write(&analysis, ledger.root())?;
     write_events(&contents)?;
-    if let Some(results) = ledger.root().parent().filter(|path| *path != Path::new("")) {
-        write_index(results)?;
+    if let Some(results) = results_of(ledger)
+        && !update_index(results, &sweep.name)?
+    {
+        let file = sweep.path.display();
+        eprintln!("not in {}/index.html: decouple report {file} --index lists it", results.display());
     }
     for problem in &analysis.problems {
         eprintln!("warning: {problem}");
+    }
+    if format == Format::Json {
+        print(&format!("{}\n", document(&analysis)))?;
+        return Ok(analysis);
     }
     let mut text = format!("\n{}\n{}\n", terminal_table(&analysis), analysis.verdict);
     if let Some(headline) = written.figures.first() {

@@ -58,6 +58,16 @@ pub struct Run {
     pub status: Option<Status>,
 }
 
+impl Run {
+    /// The run in the folder `dir`, whichever experiment it belongs to.
+    ///
+    /// # Errors
+    /// When a file of it is missing or cannot be read.
+    pub fn open(dir: &Path) -> Result<Self, LedgerError> {
+        run(dir)
+    }
+}
+
 /// `trial.toml`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

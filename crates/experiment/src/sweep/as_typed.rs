@@ -5,7 +5,7 @@ use super::diagnostic::{Diagnostic, Sources, listed, suggestion};
 use super::document::{self, Leaf, Span, Table, Value};
 use super::{Axis, Overrides, set};
 use crate::Held;
-use crate::keys::{SHORT_NAMES, axis_name, axis_names};
+use crate::keys::{SHORT_NAMES, axis_name, axis_names, other_name};
 
 /// The name of the axis that every experiment has.
 pub(super) const SEED: &str = "seed";
@@ -109,6 +109,11 @@ fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
             }
             "tune" => file.tune = Some(entry.value.clone()),
             "trial" => file.trial = trial_sections(section("trial", &entry.value)?)?.clone(),
+            key @ ("network" | "data" | "training") => {
+                return Err(Diagnostic::new(format!("unknown key `{key}` in the file"))
+                    .at(entry.key_span.clone(), format!("did you mean `[trial.{key}]`?"))
+                    .note("what all trials begin with stands in [trial.network], [trial.data] and [trial.training]"));
+            }
             key => {
                 return Err(unknown_key(
                     key,
@@ -216,6 +221,14 @@ fn quantity(value: &Value, name: &str) -> Result<Option<Held>, Diagnostic> {
     Ok(held)
 }
 
+/// Which axis `name` was probably meant to be.
+fn axis_suggestion(name: &str) -> String {
+    match other_name(name) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => suggestion(name, axis_names().chain([SEED]), "there is no such key"),
+    }
+}
+
 pub(super) fn unknown_axis(name: &str, span: &Span, place: &str) -> Diagnostic {
     let (subject, of_experiment) = if place == set::NAME {
         ("--set", ", or one of [experiment], such as experiment.budget")
@@ -223,12 +236,12 @@ pub(super) fn unknown_axis(name: &str, span: &Span, place: &str) -> Diagnostic {
         ("axes", "")
     };
     let short = SHORT_NAMES.join(", ");
-    Diagnostic::new(format!("unknown key `{name}` in {place}"))
-        .at(span.clone(), suggestion(name, axis_names().chain([SEED]), "there is no such key"))
-        .note(format!(
+    Diagnostic::new(format!("unknown key `{name}` in {place}")).at(span.clone(), axis_suggestion(name)).note(
+        format!(
             "{subject} may name: {short}, {SEED}, or any key of [trial.*] in full, \
              such as training.weight-decay{of_experiment}"
-        ))
+        ),
+    )
 }
 
 fn add_axis(

@@ -55,7 +55,10 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     if keys > 0.0 {
         draw_keys(&mut canvas, &lines, top - 46.0);
     }
+    // What is held equal has next to one value: a panel of it would show rounding.
+    let is_held = |panel: &&Panel| analysis.study.held.as_deref() == Some(panel.0);
     let panels: Vec<(&Panel, Vec<Dot<'_>>)> = (PANELS.iter())
+        .filter(|panel| !is_held(panel))
         .map(|panel| (panel, dots(&lines, panel.1)))
         .filter(|(_, dots)| !dots.is_empty())
         .collect();
