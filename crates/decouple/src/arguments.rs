@@ -151,6 +151,9 @@ pub(crate) struct Run {
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) selection: Selection,
+    /// Lay down the hypotheses, margin and analysis of the file before the first run: lock.json.
+    #[arg(long)]
+    pub(crate) lock: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod declared;
 mod keys;
 mod ledger;
 mod step_times;
@@ -15,7 +16,10 @@ mod trial;
 mod tune;
 
 pub use budget::{BudgetOutcome, Drift, Held};
+pub use declared::{Declared, Lock, LockError, file_hash};
 pub use keys::{KEYS, Key};
+pub use ledger::per_image;
+pub use ledger::per_image::PerImage;
 pub use ledger::{
     Claim, Contents, Elsewhere, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run,
     RunState, RunWriter, Scores, Status, TimingRow, timestamp,

@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
             return Err(TrialError::NoImages { held_out: data.validation.len() });
         }
         let context = Context::best().with(numerics(&record.training));
-        let mut network = Network::new(trial.graph.clone(), record.seed, &context);
+        let mut network = Network::new(trial.graph.clone(), record.weights_seed(), &context);
         let optimizer = OptimizerState::new(&record.training, network.parameters().map(|p| p.values().len()));
         let average = match record.training.average {
             Average::None => None,
@@ -214,7 +214,8 @@ impl<'a> Run<'a> {
         index: usize,
         progress: &Progress,
     ) -> Result<Option<u64>, TrialError> {
-        let order = epoch_order(self.data.train.len(), derive_seed(self.record.seed, "order", epoch, 0));
+        let order =
+            epoch_order(self.data.train.len(), derive_seed(self.record.order_seed(), "order", epoch, 0));
         (self.epoch_loss, self.epoch_correct) = (0.0, 0);
         let began = Instant::now();
         for (done, indices) in (1u64..).zip(order.chunks_exact(self.batch)) {
@@ -235,18 +236,19 @@ impl<'a> Run<'a> {
 
     /// One step on the images with these indices; returns the loss before it.
     pub(crate) fn train_step(&mut self, epoch: u64, indices: &[u32]) -> Result<f64, TrialError> {
-        let Record { training, data: spec, seed, .. } = self.record;
+        let Record { training, data: spec, .. } = self.record;
+        let (order_seed, weights_seed) = (self.record.order_seed(), self.record.weights_seed());
         let shape = self.data.shape();
         let shape = MapShape::new(shape.h, shape.w, shape.c);
         let mut images = self.context.pool.take(indices.len() * shape.len());
         let mut labels = Vec::with_capacity(indices.len());
-        let augment_seed = |image: u32| derive_seed(*seed, "augment", epoch, image.into());
+        let augment_seed = |image: u32| derive_seed(order_seed, "augment", epoch, image.into());
         let (split, normalisation) = (&self.data.train, &self.normalisation);
         fill_batch(split, indices, &spec.augment, augment_seed, normalisation, &mut images, &mut labels)?;
 
         let mut recorder = Recorder::training(&self.context, self.gradients.take().unwrap_or_default());
         let images = recorder.input_buffer(shape, images)?;
-        let dropout_seed = derive_seed(*seed, "dropout", epoch, self.step);
+        let dropout_seed = derive_seed(weights_seed, "dropout", epoch, self.step);
         let logits = self.network.forward(&mut recorder, images, dropout_seed)?;
         self.epoch_correct += count_correct(&logits, &labels)?;
         let loss = recorder.cross_entropy(&logits, &labels, training.label_smoothing as f32)?;

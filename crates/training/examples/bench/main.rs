@@ -74,7 +74,9 @@ fn convolution(context: Context, request: &Request) -> Result<Prepared, Missing>
 fn chain(request: &Request) -> Result<Graph, SpecError> {
     let batch_norm = BatchNormOptions { epsilon: 1e-3, momentum: 0.1, scale: true };
     let module = SpectrumModule {
+        kind: decouple_spectrum::module::ModuleKind::Spectrum,
         out_c: request.channels,
+        inner: None,
         kernel: 3,
         segments: Segments::Count(request.segments),
         order: Order::PointwiseFirst,
