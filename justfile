@@ -30,6 +30,10 @@ test *flags:
 test-debug *flags:
     cargo test --profile checked --workspace --locked "$@"
 
+# Tests that take minutes: those behind the feature `slow` of the crates that have one.
+test-slow *flags:
+    cargo test --release --workspace --locked --features decouple-reporting/slow "$@"
+
 # Formatting, clippy and rustdoc, warnings as errors.
 lint:
     cargo fmt --all --check

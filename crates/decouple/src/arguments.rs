@@ -180,6 +180,9 @@ pub(crate) enum Only {
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) selection: Selection,
+    /// Lay down the hypotheses, margin and analysis of the file before the first run: lock.json.
+    #[arg(long)]
+    pub(crate) lock: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,

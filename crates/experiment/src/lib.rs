@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod declared;
 mod difference;
 mod keys;
 mod ledger;
@@ -33,8 +34,11 @@ mod trial;
 mod tune;
 
 pub use budget::{BudgetOutcome, Drift, Held};
+pub use declared::{Declared, Lock, LockError, file_hash};
 pub use difference::{Difference, Reason, Stray, differences, stray_lines};
 pub use keys::{KEYS, Key};
+pub use ledger::per_image;
+pub use ledger::per_image::PerImage;
 pub use ledger::{
     Claim, Contents, Elsewhere, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run,
     RunState, RunWriter, Scores, Status, TimingRow, timestamp,

@@ -117,10 +117,14 @@ fn values(key: &Key) -> Value {
     let text = key.values;
     let names = quoted_names(text);
     if let Some(items) = text.strip_prefix("a list of ") {
+        let (items, is_also_table) =
+            items.split_once(", or `{").map_or((items, false), |(items, _)| (items, true));
         let items = items.trim_start_matches("two ").trim_start_matches("different ");
         let items = one(&items.replace("numbers", "number").replace("whole number", "a whole number"));
-        return json!({ "type": "array", "items": items });
+        let list = json!({ "type": "array", "items": items });
+        return if is_also_table { json!({ "anyOf": [list, { "type": "object" }] }) } else { list };
     }
+    let is_mixed = text.contains('{') || text.contains("a whole number");
     match text {
         "`true`, `false`" => json!({ "type": "boolean" }),
         _ if text.starts_with("as ") => {
@@ -129,7 +133,7 @@ fn values(key: &Key) -> Value {
             // Of a table that is also a word, the words.
             other.map_or_else(|| json!({}), |other| json!({ "enum": quoted_names(other.values) }))
         }
-        _ if text.contains('{') && !names.is_empty() && !text.starts_with("a table") => mixed(text, &names),
+        _ if is_mixed && !names.is_empty() && !text.starts_with("a table") => mixed(text, &names),
         _ if !names.is_empty() && text.starts_with("`\"") => json!({ "enum": names }),
         _ => one(text),
     }
@@ -138,9 +142,11 @@ fn values(key: &Key) -> Value {
 /// A value that has several forms: names, a number, a table, a list of these.
 fn mixed(text: &str, names: &[&str]) -> Value {
     let mut forms = vec![json!({ "enum": names })];
-    if text.starts_with("a whole number") {
-        forms.push(json!({ "type": "integer", "minimum": 1 }));
-        forms.push(json!({ "type": "object" }));
+    if let Some(place) = text.find("a whole number") {
+        forms.push(one(text[place..].split(',').next().unwrap_or_default()));
+        if text.contains('{') {
+            forms.push(json!({ "type": "object" }));
+        }
     }
     if text.contains("a list of these") {
         let items = json!({ "anyOf": forms.clone() });
@@ -159,7 +165,7 @@ fn one(text: &str) -> Value {
         "integer"
     } else if text.starts_with("a number") || text.starts_with("number") {
         "number"
-    } else if ["a string", "a path", "letters"].iter().any(|start| text.starts_with(start)) {
+    } else if ["a string", "a path", "letters", "sentences"].iter().any(|start| text.starts_with(start)) {
         return json!({ "type": "string" });
     } else if text.starts_with("a table") {
         return json!({ "type": "object" });
@@ -241,5 +247,17 @@ mod tests {
         let segments = of("network.segments");
         assert_eq!(segments["anyOf"][0], json!({ "enum": ["per-channel"] }));
         assert_eq!(segments["anyOf"].as_array().map(Vec::len), Some(4));
+        assert_eq!(segments["anyOf"][1], json!({ "type": "integer", "minimum": 1 }));
+        let widths = json!([{ "enum": ["all"] }, { "type": "integer", "minimum": 1 }]);
+        let either = of("network.channels-per-segment");
+        assert_eq!(either["anyOf"].as_array().map(|forms| json!(forms[..2])), Some(widths.clone()));
+        assert_eq!(either["anyOf"][2], json!({ "type": "array", "items": { "anyOf": widths } }));
+        let seed = json!({ "type": "integer", "minimum": 0 });
+        assert_eq!(of("network.allocation"), json!({ "anyOf": [{ "enum": ["own"] }, seed] }));
+        assert_eq!(of("data.split"), json!({ "anyOf": [{ "enum": ["fixed", "seed"] }, seed] }));
+        let rates = json!({ "type": "array", "items": { "type": "number", "exclusiveMinimum": 0 } });
+        assert_eq!(of("tune.learning-rate"), json!({ "anyOf": [rates, { "type": "object" }] }));
+        let sentences = json!({ "type": "array", "items": { "type": "string" } });
+        assert_eq!(of("experiment.hypotheses"), sentences);
     }
 }

@@ -32,6 +32,16 @@ pub struct Record {
 }
 
 impl Record {
+    /// Seed of the initial weights and of dropout.
+    pub fn weights_seed(&self) -> u64 {
+        self.training.weights_seed.unwrap_or(self.seed)
+    }
+
+    /// Seed of the order of the images and of augmentation.
+    pub fn order_seed(&self) -> u64 {
+        self.training.order_seed.unwrap_or(self.seed)
+    }
+
     /// The name of every run of this record: the BLAKE3 hash of [`FORMAT`] and
     /// the record as compact JSON, of which the first 64 bits are kept.
     pub fn id(&self) -> RunId {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use decouple_experiment::{Ledger, StepTimes, Sweep};
-use decouple_reporting::analysis::{Analysis, power_plan};
+use decouple_reporting::analysis::{Analysis, power_plan, scatter};
 use decouple_reporting::{
     analyse, document, terminal_table, update_index, write, write_events, write_index, write_latex,
 };
@@ -40,9 +40,15 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     let analysis = analyse(&sweep, &ledger.read()?);
-    let Some(residual) = analysis.residual else {
-        let message =
-            "the runs say nothing of their spread: at least two points need two finished seeds each";
+    let Some(scatter) = scatter(&analysis) else {
+        let reasons: Vec<String> = (analysis.points.iter())
+            .filter_map(|point| Some(format!("\n = {}: {}", point.label, point.unsupported?)))
+            .collect();
+        let message = format!(
+            "the runs say nothing of their spread: at least two points need two finished seeds each that differ by \
+             more than one test image{}",
+            reasons.concat()
+        );
         return Err(Failure::new(NOTHING, message));
     };
     let is_sensible = |value: f64| value > 0.0 && value < 100.0;
@@ -52,17 +58,19 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
         return Err(Failure::new(USAGE, message));
     }
     let shares: Vec<f64> = arguments.difference.iter().map(|points| points / 100.0).collect();
-    let mut table = Table::new(0, &["difference, points", "seeds a point"]);
-    for (share, seeds) in power_plan(&analysis, &shares, arguments.power) {
-        let seeds = seeds.map_or("more than a million".to_owned(), |seeds| seeds.to_string());
-        table.push(vec![format!("{}", (share * 1e6).round() / 1e4), seeds]);
+    let mut table = Table::new(0, &["difference, points", "seeds a point", "with the widest point"]);
+    let shown =
+        |seeds: Option<usize>| seeds.map_or("more than a million".to_owned(), |seeds| seeds.to_string());
+    for needed in power_plan(&analysis, &shares, arguments.power) {
+        let difference = (needed.difference * 1e6).round() / 1e4;
+        table.push(vec![difference.to_string(), shown(needed.typical), shown(needed.most)]);
     }
     print(&format!(
-        "{}: a run scatters by {:.2} points about its point and seed ({} degrees of freedom).\nTo tell a true \
-         difference with a chance of {}, all comparisons together at 95 %:\n\n{table}",
+        "{}: a run scatters about its point by {:.2} points at the typical point, by {:.2} at the widest.\nTo tell a \
+         true difference with a chance of {}, all pairs together at 95 %:\n\n{table}",
         sweep.name,
-        100.0 * residual.sd,
-        residual.degrees_of_freedom,
+        100.0 * scatter.typical,
+        100.0 * scatter.most,
         arguments.power,
     ))?;
     Ok(SUCCESS)

@@ -9,7 +9,7 @@ use super::font::text_width;
 use super::headline::{LEFT, TITLE, WIDTH, accuracy_range, head, head_height};
 use super::labels::Labels;
 use super::palette::{Colour, FAINT, INK, ordered};
-use super::series::{SEGMENTS, Series, series};
+use super::series::{Series, series, spectrum_value};
 
 const HEIGHT: f64 = 270.0;
 const GAP: f64 = 26.0;
@@ -161,7 +161,8 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
         canvas.datum(dot.marker, place, 5.0, dot.colour, 1.0, says);
     }
     for dot in &dots {
-        let name = dot.point.value(SEGMENTS).or(dot.point.point.first().map(|(_, value)| value.as_str()));
+        let name =
+            spectrum_value(&dot.point.point).or(dot.point.point.first().map(|(_, value)| value.as_str()));
         if let Some(name) = name {
             labels.write(canvas, name, frame.place(dot.cost, 100.0 * dot.mean));
         }

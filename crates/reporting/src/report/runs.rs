@@ -95,6 +95,7 @@ fn row(analysis: &Analysis, run: &RunRow) -> Markup {
     let axes = analysis.study.axes.iter().map(|axis| match axis.name.as_str() {
         // Sorted along the spectrum, so that "per-channel" is the last.
         "segments" => Cell { text: value(run, "segments"), key: Some(run.level) },
+        name @ "channels-per-segment" => Cell { text: value(run, name), key: Some(1.0 - run.level) },
         name => Cell::words(value(run, name)),
     });
     let words = [Cell::words(run.seed.to_string()), Cell::words(run.outcome.word())];
