@@ -17,7 +17,7 @@ const EDGE: f64 = 8.5;
 /// where `s^2` is chi-squared over its degrees of freedom (J. W. Tukey, 1953; H. Scheffé, "The Analysis of
 /// Variance", section 3.6). The outer integral is taken over `ln s`, so that one degree of freedom, whose
 /// quantiles lie far out, needs no care of its own. `None` for fewer than two means or values that make no
-/// sense. Absolute error below 1e-9; cost: 13,000 evaluations of the normal distribution.
+/// sense. Absolute error below 1e-7; cost: 13,000 evaluations of the normal distribution.
 pub fn range_tail(q: f64, k: usize, degrees_of_freedom: f64) -> Option<f64> {
     if k < 2 || !(degrees_of_freedom > 0.0 && degrees_of_freedom.is_finite() && q.is_finite()) {
         return None;
