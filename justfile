@@ -10,17 +10,17 @@ set positional-arguments := true
 default:
     @just --list
 
-# Train experiments/NAME.toml (what is done stays done) and draw its figures.
-run-ablation name="quickstart" *flags:
-    @shift; {{decouple}} run experiments/{{name}}.toml "$@"
+# Train experiments/NAME.toml, quickstart without a name (what is done stays done) and draw its figures.
+run-ablation *arguments:
+    @case "${1-}" in "" | -*) name=quickstart ;; *) name=$1; shift ;; esac; {{decouple}} run "experiments/$name.toml" "$@"
 
 # List every trial of experiments/NAME.toml: cost, estimated time, whether done.
-plan name="quickstart" *flags:
-    @shift; {{decouple}} plan experiments/{{name}}.toml "$@"
+plan *arguments:
+    @case "${1-}" in "" | -*) name=quickstart ;; *) name=$1; shift ;; esac; {{decouple}} plan "experiments/$name.toml" "$@"
 
 # Rebuild tables and figures of experiments/NAME.toml from its runs.
-report name="quickstart" *flags:
-    @shift; {{decouple}} report experiments/{{name}}.toml "$@"
+report *arguments:
+    @case "${1-}" in "" | -*) name=quickstart ;; *) name=$1; shift ;; esac; {{decouple}} report "experiments/$name.toml" "$@"
 
 # All tests, on the code that users run: what a release build has made is used again.
 test *flags:
@@ -29,6 +29,10 @@ test *flags:
 # The tests of the crates that memory safety rests on once more, with debug assertions and overflow checks.
 test-debug *flags:
     cargo test --profile checked --locked --package decouple-kernels --package decouple-core-ops --package decouple-spectrum "$@"
+
+# Tests that take minutes: those behind the feature `slow` of the crates that have one.
+test-slow *flags:
+    cargo test --release --workspace --locked --features decouple-reporting/slow "$@"
 
 # Formatting, clippy and rustdoc, warnings as errors.
 lint:
@@ -55,3 +59,9 @@ parity:
     target/parity/bin/python tools/network-fixtures.py --check
     target/parity/bin/python tools/training-parity.py
     cargo test --release --locked --package decouple-training --test logits --test parity
+
+# Compare exported networks with onnxruntime and PyTorch (pinned, in target/export-check).
+check-export:
+    python3 -m venv target/export-check
+    target/export-check/bin/pip install --quiet numpy==2.4.6 onnxruntime==1.32.0 torch==2.15.0 safetensors==0.8.0
+    cargo test --release --locked --package decouple-export --test frameworks -- --nocapture

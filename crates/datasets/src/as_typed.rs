@@ -18,6 +18,8 @@ pub struct DataTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     subset: Option<Subset>,
     validation: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split: Option<u64>,
     augment: Vec<Augment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     folder: Option<PathBuf>,
@@ -63,7 +65,7 @@ impl TryFrom<DataTable> for DataSpec {
             SetName::ImageFolder => Source::ImageFolder(typed.image_folder()?),
             SetName::Planted => Source::Planted(typed.planted()?),
         };
-        Ok(Self { source, validation: typed.validation, augment: typed.augment })
+        Ok(Self { source, validation: typed.validation, split: typed.split, augment: typed.augment })
     }
 }
 
@@ -142,8 +144,8 @@ fn check(key: &'static str, allowed: bool, expected: &str) -> Result<(), DataKey
 
 impl From<DataSpec> for DataTable {
     fn from(spec: DataSpec) -> Self {
-        let DataSpec { source, validation, augment } = spec;
-        let table = Self { set: source.set(), validation, augment, ..Self::default() };
+        let DataSpec { source, validation, split, augment } = spec;
+        let table = Self { set: source.set(), validation, split, augment, ..Self::default() };
         match source {
             Source::FashionMnist { subset } => Self { subset: Some(subset), ..table },
             Source::Cifar10 | Source::Cifar100 => table,

@@ -35,6 +35,17 @@ impl Normalisation {
     pub fn channels(&self) -> usize {
         self.tables.len()
     }
+
+    /// Normalises one (h, w, c) image. Of two slices of different lengths the
+    /// shorter counts.
+    pub fn apply(&self, image: &[u8], out: &mut [f32]) {
+        let channels = self.channels().max(1);
+        for (pixel, out) in image.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
+            for ((&byte, out), table) in pixel.iter().zip(out).zip(&self.tables) {
+                *out = table[usize::from(byte)];
+            }
+        }
+    }
 }
 
 /// Images as a network reads them, and their labels. Filled again and again, it

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::Path;
 
 use crate::{
-    Augment, DataError, DataSpec, Normalisation, Skipped, Source, Subset, cifar, fashion_mnist, image_folder,
-    planted,
+    Augment, DataError, DataSpec, Normalisation, Skipped, Source, Subset, cifar, derive_seed, epoch_order,
+    fashion_mnist, image_folder, planted,
 };
 
 /// The shape of one image, stored as (h, w, c): channels last.
@@ -125,8 +125,8 @@ impl Dataset {
 ///
 /// Validation images are the last of each class in the set's order, an equal
 /// number a class (the first classes give one more where the number does not
-/// divide); no seed matters, so all trials share them. All splits keep the set's
-/// order.
+/// divide), so that all trials share them; with [`DataSpec::split`] as many of each class are
+/// drawn from that number's stream. All splits keep the set's order.
 ///
 /// Cost: the embedded subset takes tens of milliseconds and 9.4 MB. No file can
 /// make this reserve much more memory than a sound one needs, whatever its header
@@ -141,7 +141,7 @@ pub fn load(spec: &DataSpec, folder: Option<&Path>) -> Result<Dataset, DataError
     let Read { published, classes, skipped } = read(&spec.source, folder)?;
     let Published { train, test, checksum } = published;
     check_crops(&spec.augment, train.shape)?;
-    let (train, validation) = hold_out(train, spec.validation, &classes)?;
+    let (train, validation) = hold_out(train, spec.validation, spec.split, &classes)?;
     let (mean, std) = moments(&train);
     let name = spec.source.set().to_string();
     Ok(Dataset { name, classes, train, validation, test, mean, std, checksum, skipped })
@@ -219,8 +219,13 @@ fn check_crops(augment: &[Augment], shape: ImageShape) -> Result<(), DataError> 
     Ok(())
 }
 
-/// Parts the last images of each class, `requested` in all, from the others.
-fn hold_out(train: Split, requested: usize, classes: &[String]) -> Result<(Split, Split), DataError> {
+/// Parts images of each class, `requested` in all, from the others: the last ones, or some drawn by `seed`.
+fn hold_out(
+    train: Split,
+    requested: usize,
+    seed: Option<u64>,
+    classes: &[String],
+) -> Result<(Split, Split), DataError> {
     let mut held_out = Split { shape: train.shape, images: Vec::new(), labels: Vec::new() };
     if requested == 0 {
         return Ok((train, held_out));
@@ -236,11 +241,21 @@ fn hold_out(train: Split, requested: usize, classes: &[String]) -> Result<(Split
         }
         to_keep.push(available - from_class);
     }
-    let mut kept = held_out.clone();
-    for (image, &label) in train.images.chunks_exact(train.shape.len()).zip(&train.labels) {
-        let left = &mut to_keep[usize::from(label)];
-        let split = if *left > 0 { &mut kept } else { &mut held_out };
+    // The images of a class in the order in which they are kept: that of the set, or one drawn.
+    let mut order: Vec<u32> = (0..train.len() as u32).collect();
+    if let Some(seed) = seed {
+        order = epoch_order(train.len(), derive_seed(seed, "split", 0, 0));
+    }
+    let mut is_kept = vec![false; train.len()];
+    for image in order {
+        let left = &mut to_keep[usize::from(train.labels[image as usize])];
+        is_kept[image as usize] = *left > 0;
         *left = left.saturating_sub(1);
+    }
+    let mut kept = held_out.clone();
+    let images = train.images.chunks_exact(train.shape.len()).zip(&train.labels);
+    for ((image, &label), is_kept) in images.zip(is_kept) {
+        let split = if is_kept { &mut kept } else { &mut held_out };
         split.images.extend_from_slice(image);
         split.labels.push(label);
     }
@@ -291,7 +306,7 @@ mod tests {
     #[test]
     fn the_last_of_each_class_are_held_out_in_order() {
         let train = numbered(&[0, 1, 1, 0, 2, 1, 0, 2, 2, 0]);
-        let (kept, held_out) = hold_out(train, 5, &names(&["a", "b", "c"])).unwrap();
+        let (kept, held_out) = hold_out(train, 5, None, &names(&["a", "b", "c"])).unwrap();
         // Two of a, two of b, one of c.
         assert_eq!(
             (&held_out.images[..], &held_out.labels[..]),
@@ -301,14 +316,26 @@ mod tests {
     }
 
     #[test]
+    fn a_split_is_drawn_by_its_number() {
+        let labels: Vec<u16> = (0..60).map(|image| image % 3).collect();
+        let split = |seed| hold_out(numbered(&labels), 9, seed, &names(&["a", "b", "c"])).unwrap();
+        let ((kept, held_out), other) = (split(Some(0)), split(Some(1)));
+        assert_eq!((held_out.class_counts(), kept.len()), (vec![3, 3, 3], 51));
+        assert!(held_out.images.is_sorted() && kept.images.is_sorted(), "both keep the set's order");
+        assert_eq!((&kept.images, &held_out.images), (&split(Some(0)).0.images, &split(Some(0)).1.images));
+        assert_ne!(held_out.images, other.1.images);
+        assert_ne!(held_out.images, split(None).1.images);
+    }
+
+    #[test]
     fn a_class_keeps_an_image_to_train_on() {
-        let error = hold_out(numbered(&[0, 0, 0, 1, 1]), 4, &names(&["a", "b"])).unwrap_err();
+        let error = hold_out(numbered(&[0, 0, 0, 1, 1]), 4, None, &names(&["a", "b"])).unwrap_err();
         assert_eq!(
             error.to_string(),
             "validation = 4: this holds out 2 of the 2 training images of class `b`; at least one must stay"
         );
-        assert!(hold_out(numbered(&[0, 0, 0, 1, 1]), usize::MAX, &names(&["a", "b"])).is_err());
-        assert!(hold_out(numbered(&[0, 0]), 2, &names(&["a", "absent"])).is_err());
+        assert!(hold_out(numbered(&[0, 0, 0, 1, 1]), usize::MAX, None, &names(&["a", "b"])).is_err());
+        assert!(hold_out(numbered(&[0, 0]), 2, None, &names(&["a", "absent"])).is_err());
     }
 
     #[test]

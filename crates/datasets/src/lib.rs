@@ -30,6 +30,7 @@
 //!     &layout,
 //!     &mut batch,
 //! )?;
+//! assert_eq!((batch.values.len(), batch.labels.len()), (64 * 28 * 28, 64));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -49,6 +50,7 @@ mod photograph;
 pub mod planted;
 pub mod seeds;
 mod sheet;
+mod sight;
 mod spec;
 
 pub use as_typed::{DataKeyError, DataTable};

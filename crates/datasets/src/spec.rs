@@ -28,6 +28,9 @@ pub struct DataSpec {
     /// Training images held out for validation, spread evenly over the classes.
     /// Default: none.
     pub validation: usize,
+    /// What decides which images are held out: none, and it is the last of each class; a number, and they are drawn
+    /// from its stream. Default: none.
+    pub split: Option<u64>,
     /// What is done at random to each training image, in this order. Default:
     /// nothing.
     pub augment: Vec<Augment>,
@@ -253,7 +256,10 @@ mod tests {
     fn mistakes_keep_their_position() {
         let (at, message) = refused("validation = 10\nvalidaton = 5");
         assert_eq!(at, "validaton");
-        assert!(message.contains("expected one of `set`, `subset`, `validation`, `augment`"), "{message}");
+        assert!(
+            message.contains("expected one of `set`, `subset`, `validation`, `split`, `augment`"),
+            "{message}"
+        );
 
         let (at, message) = refused("set = 'fashion'");
         assert_eq!(at, "'fashion'");

@@ -41,14 +41,30 @@ pub(crate) enum Command {
     Predict(Predict),
     /// Score a network on a folder of photographs, a folder a class.
     Evaluate(Evaluate),
+    /// Write a trained network for other programs: ONNX, or PyTorch with safetensors.
+    Export(Export),
     /// Tell how much of the trained kernels of one segment is kept when they are
     /// projected on more segments and on separable form, and what that costs.
     Diagnose(Diagnose),
     /// Look at a data set: its numbers, or its images.
     #[command(subcommand)]
     Data(Data),
+    /// Write a commented experiment file to start from.
+    Init(Init),
+    /// Set two experiments side by side: the keys in which they differ, and every
+    /// point that they have.
+    Compare(Compare),
+    /// Say which keys of an edited file have left runs on disk without a trial.
+    Diff(Diff),
+    /// Show the runs on disk that belong to no trial of the file, and with --yes
+    /// remove them.
+    Clean(Clean),
+    /// Print a JSON schema of experiment files, for editors.
+    Schema,
     /// Print a completion script for a shell.
     Completions(Completions),
+    /// Print the manual page (roff), or write one for each command into a folder.
+    Manual(Manual),
 }
 
 #[derive(Args, Debug)]
@@ -142,15 +158,31 @@ pub(crate) struct Run {
     /// Train the selected trials again, even if they are done.
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// Train again only those of the selected trials whose run failed or diverged.
+    #[arg(long, value_enum, conflicts_with = "fresh")]
+    pub(crate) only: Option<Only>,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
     /// No bars: a line a finished trial, as off a terminal.
     #[arg(long)]
     pub(crate) no_progress: bool,
+}
+
+/// Which of the selected trials are trained again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Only {
+    /// Those whose run failed or diverged.
+    Failed,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) selection: Selection,
+    /// Lay down the hypotheses, margin and analysis of the file before the first run: lock.json.
+    #[arg(long)]
+    pub(crate) lock: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
@@ -166,6 +198,12 @@ pub(crate) struct Report {
     /// Also write the tables for LaTeX: tables.tex.
     #[arg(long)]
     pub(crate) latex: bool,
+    /// List the experiment in results/index.html, with all others that have a report.
+    #[arg(long)]
+    pub(crate) index: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
 }
 
 #[derive(Args, Debug)]
@@ -289,17 +327,21 @@ pub(crate) enum Names {
     Keras,
 }
 
-/// Weights and the classes that they tell apart.
+/// A trained network: that of a run, or weights from anywhere.
 #[derive(Args, Debug)]
-pub(crate) struct Classifier {
+pub(crate) struct Trained {
+    /// Folder of a finished run, as in results/quickstart/runs/segments=3,seed=0-dd132986:
+    /// its network with its classes and its way to see images.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "from", "family"])]
+    pub(crate) run: Option<PathBuf>,
     /// File of weights (safetensors).
-    #[arg(long, value_name = "FILE")]
-    pub(crate) weights: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "run")]
+    pub(crate) weights: Option<PathBuf>,
     /// Whose names the weights have [default: as they look].
     #[arg(long, value_enum)]
     pub(crate) from: Option<Names>,
-    /// Names of the classes, one a line in the order of the logits [default:
-    /// ImageNet's for 1000 classes].
+    /// Names of the classes, one a line in the order of the logits [default: those
+    /// of the run, or ImageNet's for 1000 classes].
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
     #[command(flatten)]
@@ -309,7 +351,7 @@ pub(crate) struct Classifier {
 #[derive(Args, Debug)]
 pub(crate) struct Predict {
     #[command(flatten)]
-    pub(crate) classifier: Classifier,
+    pub(crate) trained: Trained,
     /// JPEG or PNG files.
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
@@ -324,17 +366,39 @@ pub(crate) struct Predict {
 #[derive(Args, Debug)]
 pub(crate) struct Evaluate {
     #[command(flatten)]
-    pub(crate) classifier: Classifier,
+    pub(crate) trained: Trained,
     /// Folder of class folders, called by the first word of a label, by the whole
     /// label, or, where there is one for each class, by anything in the order of
-    /// the classes.
-    pub(crate) folder: PathBuf,
+    /// the classes [default: the test images of the run's own data set].
+    #[arg(required_unless_present = "run")]
+    pub(crate) folder: Option<PathBuf>,
     /// Images computed together.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) batch: usize,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) trained: Trained,
+    /// What to write [default: as the file's ending says, .onnx or .py].
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Exported>,
+    /// File to write; beside a .py file go the weights that it reads, as .safetensors.
+    #[arg(value_name = "OUT")]
+    pub(crate) target: PathBuf,
+}
+
+/// What a network is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Exported {
+    /// One ONNX file, for onnxruntime and others.
+    Onnx,
+    /// A Python file that rebuilds the network in PyTorch, and its weights.
+    Pytorch,
 }
 
 /// Extents of an image, written as in `28x28x1`.
@@ -351,6 +415,51 @@ impl FromStr for Extents {
             _ => Err("expected height, width and channels, as in 28x28x1".to_owned()),
         }
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Init {
+    /// Name of the experiment; the file is experiments/NAME.toml, or NAME.toml where
+    /// there is no such folder. A file that is there already is left alone.
+    pub(crate) name: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Compare {
+    /// Experiment file.
+    pub(crate) first: PathBuf,
+    /// Experiment file; differences are this one's less the first one's.
+    pub(crate) second: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Diff {
+    /// Experiment file, such as experiments/quickstart.toml.
+    pub(crate) file: PathBuf,
+    /// Change a key of the file, as it was changed for the run.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Clean {
+    /// Experiment file, such as experiments/quickstart.toml.
+    pub(crate) file: PathBuf,
+    /// Change a key of the file, as it was changed for the run.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Remove what is shown.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Manual {
+    /// Folder for the pages decouple.1, decouple-run.1 and so on.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

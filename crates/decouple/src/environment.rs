@@ -35,7 +35,7 @@ pub(crate) fn cores() -> usize {
 
 fn lock_hash() -> String {
     // The lock file that the binary was built with, not one that lies about.
-    let lock = include_bytes!("../../../Cargo.lock");
+    let lock = include_bytes!(concat!(env!("OUT_DIR"), "/Cargo.lock"));
     blake3::hash(lock).to_hex()[..16].to_owned()
 }
 

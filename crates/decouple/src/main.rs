@@ -26,11 +26,18 @@ fn main() -> ExitCode {
         Command::Describe(describe) => commands::describe::run(&arguments.common, describe),
         Command::Weights(weights) => commands::weights::run(weights),
         // On a thread of the pool: to wait beside it costs a wake-up an operation.
-        Command::Predict(predict) => rayon::scope(|_| commands::predict::run(predict)),
-        Command::Evaluate(evaluate) => rayon::scope(|_| commands::evaluate::run(evaluate)),
+        Command::Predict(predict) => rayon::scope(|_| commands::predict::run(&arguments.common, predict)),
+        Command::Evaluate(evaluate) => rayon::scope(|_| commands::evaluate::run(&arguments.common, evaluate)),
+        Command::Export(export) => commands::export::run(&arguments.common, export),
         Command::Diagnose(diagnose) => commands::diagnose::run(&arguments.common, diagnose),
         Command::Data(data) => commands::data::run(&arguments.common, data),
-        Command::Completions(completions) => commands::completions(completions),
+        Command::Init(init) => commands::init::run(init),
+        Command::Compare(compare) => commands::compare::run(&arguments.common, compare),
+        Command::Diff(diff) => commands::strays::diff(&arguments.common, diff),
+        Command::Clean(clean) => commands::strays::clean(&arguments.common, clean),
+        Command::Schema => commands::init::print_schema(),
+        Command::Completions(completions) => commands::manual::completions(completions),
+        Command::Manual(manual) => commands::manual::manual(manual),
     };
     match done {
         Ok(code) => ExitCode::from(code),

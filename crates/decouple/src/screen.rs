@@ -35,6 +35,8 @@ struct Bars {
 struct TrialBar {
     bar: ProgressBar,
     began: Instant,
+    /// Steps that were done before this process began, of a run that goes on.
+    before: Option<u64>,
     /// Of the last epoch.
     accuracy: Option<f64>,
 }
@@ -69,14 +71,14 @@ impl<'a> Screen<'a> {
     fn show(&mut self, event: Event) {
         match event {
             Event::Started { trial, steps } => {
-                let label = label(self.trials[trial]);
+                let label = short_label(self.trials[trial]);
                 if let Some(bars) = &mut self.bars {
                     bars.start(trial, steps, label);
                 }
             }
-            Event::Step { trial, step, epoch, loss, images_per_sec } => {
+            Event::Step { trial, step, epoch, loss, .. } => {
                 if let Some(bars) = &mut self.bars {
-                    bars.step(trial, step, epoch, loss, images_per_sec);
+                    bars.step(trial, step, epoch, loss);
                 }
                 self.show_time_left();
             }
@@ -164,9 +166,17 @@ fn label(trial: &Trial) -> String {
 }
 
 impl TrialBar {
-    /// How much of the trial is done, from 0 to 1.
+    /// How much of the trial this process has done, from 0 to 1.
     fn share(&self) -> f64 {
-        self.bar.position() as f64 / self.bar.length().unwrap_or(1).max(1) as f64
+        let done = self.bar.position().saturating_sub(self.before.unwrap_or(0));
+        done as f64 / self.bar.length().unwrap_or(1).max(1) as f64
+    }
+
+    /// Seconds that the rest takes at the speed so far.
+    fn secs_left(&self, step: u64) -> f64 {
+        let done = step.saturating_sub(self.before.unwrap_or(0)).max(1);
+        let left = self.bar.length().unwrap_or(step).saturating_sub(step);
+        self.began.elapsed().as_secs_f64() / done as f64 * left as f64
     }
 }
 
@@ -174,32 +184,73 @@ impl Bars {
     fn new(trials: usize) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
         let sweep = all.add(ProgressBar::new(trials as u64));
-        sweep.set_style(style("sweep  {bar:16} {pos:>3}/{len} trials  {elapsed} gone  {wide_msg}"));
+        sweep.set_style(style("{bar:6} {pos}/{len} trials  {elapsed} gone  {wide_msg}"));
         sweep.enable_steady_tick(Duration::from_secs(1));
         Self { all, sweep, trials: BTreeMap::new() }
     }
 
     fn start(&mut self, trial: usize, steps: u64, label: String) {
         let bar = self.all.insert_before(&self.sweep, ProgressBar::new(steps));
-        bar.set_style(style("       {bar:16} {prefix}  {wide_msg}"));
+        bar.set_style(style("{bar:6} {prefix} {wide_msg}"));
         bar.set_prefix(label);
-        self.trials.insert(trial, TrialBar { bar, began: Instant::now(), accuracy: None });
+        self.trials.insert(trial, TrialBar { bar, began: Instant::now(), before: None, accuracy: None });
     }
 
-    fn step(&mut self, trial: usize, step: u64, epoch: u64, loss: f64, images_per_sec: f64) {
-        let Some(TrialBar { bar, began, accuracy }) = self.trials.get(&trial) else { return };
-        let steps = bar.length().unwrap_or(step);
-        let left = began.elapsed().as_secs_f64() / step as f64 * (steps - step.min(steps)) as f64;
-        let accuracy = accuracy.map_or(String::new(), |accuracy| format!("  {:.1} %", 100.0 * accuracy));
-        bar.set_message(format!(
-            "epoch {epoch}  loss {loss:.3}{accuracy}  {images_per_sec:.0} images/s  {} left",
-            duration(left)
-        ));
-        bar.set_position(step);
+    fn step(&mut self, trial: usize, step: u64, epoch: u64, loss: f64) {
+        let Some(shown) = self.trials.get_mut(&trial) else { return };
+        shown.before.get_or_insert(step.saturating_sub(1));
+        shown.bar.set_message(message(epoch, loss, shown.accuracy, shown.secs_left(step)));
+        shown.bar.set_position(step);
     }
+}
+
+/// What stands beside a trial's bar; with bar and label at most 80 columns.
+fn message(epoch: u64, loss: f64, accuracy: Option<f64>, secs_left: f64) -> String {
+    let accuracy = accuracy.map_or(String::new(), |accuracy| format!("  accuracy {:.1} %", 100.0 * accuracy));
+    format!("epoch {epoch}  loss {loss:.2}{accuracy}  {} left", duration(secs_left))
+}
+
+/// Columns for the label of a trial beside its bar.
+const LABEL: usize = 22;
+
+/// The trial in so few words that its bar fits a line: values alone, cut where they
+/// are many.
+fn short_label(trial: &Trial) -> String {
+    let values: Vec<&str> = trial.point.iter().map(|(_, value)| value.as_str()).collect();
+    let seed = format!("seed {}", trial.seed());
+    let room = LABEL.saturating_sub(seed.len() + 2);
+    let mut values: String = values.join(", ");
+    if values.chars().count() > room {
+        values = values.chars().take(room.saturating_sub(1)).collect::<String>() + "…";
+    }
+    let text = if values.is_empty() { seed } else { format!("{values}, {seed}") };
+    format!("{text:LABEL$}")
 }
 
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars("━╸ ")
+}
+
+#[cfg(test)]
+mod tests {
+    use decouple_experiment::{Overrides, parse};
+
+    use super::*;
+
+    #[test]
+    fn a_bar_with_its_words_fits_80_columns() {
+        let file = "experiment.budget = 'none'\naxes.segments = [1, 'per-channel']\n\
+                    axes.training.optimizer.kind = ['sgd', 'rmsprop']\naxes.seed = [0, 123456]";
+        let sweep = parse(file, "x.toml", &Overrides::default()).expect("a sweep");
+        let widest = message(999, 12.34, Some(1.0), 99.0).chars().count();
+        for trial in &sweep.trials {
+            let label = short_label(trial);
+            assert_eq!(label.chars().count(), LABEL, "{label}");
+            assert!(6 + 1 + LABEL + 1 + widest <= 80, "{label}: {widest}");
+        }
+        assert_eq!(short_label(&sweep.trials[0]), "1, sgd, seed 0        ");
+        assert_eq!(short_label(sweep.trials.last().expect("trials")), "per-chan…, seed 123456");
+        assert_eq!(message(3, 0.512, Some(0.881), 40.0), "epoch 3  loss 0.51  accuracy 88.1 %  40 s left");
+    }
 }

@@ -28,7 +28,8 @@ impl Workplace {
         let description = Description { network, input: [32, 32, 3], classes: 1000 };
         let graph = description.graph().expect("a network");
         let network = init::start(&graph, 7, &*backend(), Arithmetic::default()).expect("values that fit");
-        save(&*network, &workplace.path("timm.safetensors"), Naming::Timm, &description).expect("a file");
+        save(&*network, &workplace.path("timm.safetensors"), Naming::Timm, &description, None)
+            .expect("a file");
         // The same without a note of what network it is, as timm writes it.
         let bytes = fs::read(workplace.path("timm.safetensors")).expect("the file");
         fs::write(workplace.path("foreign.safetensors"), without_metadata(&bytes)).expect("a file");

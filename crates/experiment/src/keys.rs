@@ -26,8 +26,43 @@ impl Key {
     }
 }
 
+/// What people from elsewhere call some keys.
+const OTHER_NAMES: [(&str, &str); 16] = [
+    ("lr", "training.schedule.peak"),
+    ("learning-rate", "training.schedule.peak"),
+    ("learning_rate", "training.schedule.peak"),
+    ("training.learning-rate", "training.schedule.peak"),
+    ("training.lr", "training.schedule.peak"),
+    ("wd", "training.weight-decay"),
+    ("l2", "training.weight-decay"),
+    ("batch-size", "training.batch"),
+    ("batch_size", "training.batch"),
+    ("ema", "training.average"),
+    ("groups", "segments"),
+    ("cardinality", "segments"),
+    ("activation", "intermediate"),
+    ("kernel-size", "kernel"),
+    ("dataset", "data.set"),
+    ("seeds", "seed"),
+];
+
+/// The name here of what somebody calls `typed`: as axes carry it.
+pub(crate) fn other_name(typed: &str) -> Option<&'static str> {
+    OTHER_NAMES.iter().find(|(other, _)| *other == typed).map(|(_, name)| *name)
+}
+
+/// What the table at `path` may look like, where there is one: its default, and the
+/// words for its kinds.
+pub(crate) fn table_example(path: &str) -> Option<String> {
+    let of = |path: &str| KEYS.iter().find(|key| key.path == path);
+    let (table, kinds) = (of(path)?, of(&format!("{path}.kind"))?);
+    let name = path.rsplit('.').next().unwrap_or(path);
+    Some(format!("write {name} = {}; a kind is one of {}", table.default, kinds.values.replace('`', "")))
+}
+
 /// Names under which an axis and `--set` know some keys of `[trial.network]`.
-pub(crate) const SHORT_NAMES: [&str; 6] = ["segments", "intermediate", "order", "residual", "kernel", "norm"];
+pub(crate) const SHORT_NAMES: [&str; 8] =
+    ["segments", "channels-per-segment", "module", "intermediate", "order", "residual", "kernel", "norm"];
 
 /// The name of a key of `[trial.*]` as axes carry it: short where it has a short
 /// form. `None` if there is no such key.
@@ -94,6 +129,41 @@ pub const KEYS: &[Key] = &[
         "\"reference\"",
     ),
     key(
+        "experiment.budget.pays",
+        "Which channel counts the budget may change: all, or those inside modules while stem and residual stream stay (mini-xception).",
+        "`\"all\"`, `\"inner\"`",
+        "",
+        "\"all\"",
+    ),
+    key(
+        "experiment.budget.least-channels",
+        "The fewest channels that the budget may leave a layer.",
+        "a whole number from 1",
+        "channels",
+        "1",
+    ),
+    key(
+        "experiment.hypotheses",
+        "What is expected: laid down by `decouple plan --lock`.",
+        "a list of sentences",
+        "",
+        "[]",
+    ),
+    key(
+        "experiment.margin",
+        "The difference within which points count as equal: laid down by `decouple plan --lock`, tested in the report.",
+        "a number above 0",
+        "points",
+        "",
+    ),
+    key(
+        "experiment.analysis",
+        "How the runs are to be analysed: laid down by `decouple plan --lock`.",
+        "a string",
+        "",
+        "\"\"",
+    ),
+    key(
         "axes",
         "What is varied: a list of values for each key, every combination of which is trained.",
         "a table of lists",
@@ -116,28 +186,36 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "tune.learning-rate",
-        "Learning rates that every point tries on validation images, before its seeds are run with the best.",
-        "a list of numbers above 0",
+        "Learning rates that every point tries on validation images, before its seeds are run with the best: a list, or a range that `tries` are spread over.",
+        "a list of numbers above 0, or `{ from = ..., to = ... }`",
         "",
         "",
     ),
     key(
         "tune.weight-decay",
         "Weight decays that are tried with each of them; without a list the trial's own.",
-        "a list of numbers from 0",
+        "a list of numbers from 0, or `{ from = ..., to = ... }`",
         "",
         "",
     ),
     key(
         "tune.tries",
-        "How many of the combinations are tried, drawn once for all points; without it all.",
+        "How many of the combinations are tried, drawn once for all points; without it all. Of ranges, how many points of Sobol's sequence.",
         "a whole number from 1",
         "",
         "",
     ),
     key(
+        "tune.finalists",
+        "How many of a point's best tries are run with more seeds before one is chosen.",
+        "a whole number from 1",
+        "",
+        "1",
+    ),
+    key("tune.seeds", "Seeds that a finalist is run with in all.", "a whole number from 1", "", "1"),
+    key(
         "tune.halving",
-        "Whether the worse half of a point's tries is stopped after a quarter of the epochs, and the worse half of the others after a half (successive halving).",
+        "Whether the worse half of a point's tries is stopped after seven eighths of the epochs. Earlier, accuracies say little of how they end.",
         "`true`, `false`",
         "",
         "false",
@@ -163,6 +241,20 @@ pub const KEYS: &[Key] = &[
         "a whole number from 1, `\"per-channel\"`, `{ channels-per-segment = N }`, `{ level = L }` with L from 0 to 1, or a list of these",
         "",
         "\"per-channel\"",
+    ),
+    key(
+        "network.channels-per-segment",
+        "The same by the width of a group, which means the same in every layer; in place of `segments`.",
+        "a whole number from 1, `\"all\"` (one segment), or a list of these",
+        "channels",
+        "",
+    ),
+    key(
+        "network.module",
+        "What modules are made of: a 1x1 and a spatial convolution, or one spatial convolution over segments alone (mini-xception, xception).",
+        "`\"spectrum\"`, `\"plain\"`",
+        "",
+        "\"spectrum\"",
     ),
     key(
         "network.order",
@@ -232,6 +324,27 @@ pub const KEYS: &[Key] = &[
     ),
     key("network.modules", "Modules in a middle block.", "a whole number from 1", "modules", "3"),
     key("network.exit", "Width of the exit flow.", "a whole number from 1", "channels", "128"),
+    key(
+        "network.inner",
+        "Widths between the two convolutions of the modules: of each entry stage, the middle flow and the exit flow, in place of the modules' own (mini-xception).",
+        "a list of whole numbers from 1, one a stage",
+        "channels",
+        "[]",
+    ),
+    key(
+        "network.size",
+        "How much of what the budget holds this point has, in place of as much as the reference.",
+        "a whole number from 1",
+        "",
+        "",
+    ),
+    key(
+        "network.allocation",
+        "Seed of another allocation of width and depth, drawn at random; a budget then finds the width of the whole (mini-xception).",
+        "a whole number from 0, or `\"own\"`",
+        "",
+        "\"own\"",
+    ),
     key(
         "network.small-stem",
         "Whether the stem of a published network keeps the size of the map, for images of about 32 pixels.",
@@ -345,6 +458,13 @@ pub const KEYS: &[Key] = &[
         "a whole number from 0",
         "images",
         "0",
+    ),
+    key(
+        "data.split",
+        "Which images are held out: always the last of each class, some drawn by this number, or some drawn by the seed of each run.",
+        "`\"fixed\"`, `\"seed\"`, a whole number from 0",
+        "",
+        "\"fixed\"",
     ),
     key(
         "data.augment",
@@ -531,5 +651,19 @@ pub const KEYS: &[Key] = &[
         "`\"f32\"`, `\"bf16\"`",
         "",
         "\"f32\"",
+    ),
+    key(
+        "training.weights-seed",
+        "Seed of the initial weights and of dropout; without it the run's.",
+        "a whole number from 0",
+        "",
+        "",
+    ),
+    key(
+        "training.order-seed",
+        "Seed of the order of the images and of augmentation; without it the run's.",
+        "a whole number from 0",
+        "",
+        "",
     ),
 ];

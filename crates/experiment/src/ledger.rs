@@ -3,7 +3,7 @@
 //! ```text
 //! results/<experiment>/
 //!   runs/<point>,seed=<seed>-<id>/
-//!     trial.toml  environment.json  metrics.csv  timing.csv  status.json
+//!     trial.toml  environment.json  metrics.csv  timing.csv  per-image.bin  status.json
 //!   locks/<id>
 //! ```
 //!
@@ -15,6 +15,8 @@
 //! to an experiment, which renames its points, loses no finished run.
 
 mod adopt;
+mod discard;
+pub mod per_image;
 mod read;
 mod rows;
 mod write;
@@ -189,7 +191,14 @@ impl Ledger {
     /// # Errors
     /// When the folder itself cannot be listed. One that does not exist is empty.
     pub fn read(&self) -> Result<Contents, LedgerError> {
-        read::contents(&self.runs_dir())
+        let mut contents = read::contents(&self.runs_dir())?;
+        match crate::declared::read(&self.root) {
+            Ok(lock) => contents.lock = lock,
+            Err(error) => {
+                contents.problems.push(Problem { path: self.root.clone(), message: error.to_string() });
+            }
+        }
+        Ok(contents)
     }
 
     fn runs_dir(&self) -> PathBuf {

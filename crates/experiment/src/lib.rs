@@ -3,30 +3,55 @@
 //! [`load`] reads an experiment file as a person types it and resolves it into
 //! [`Trial`]s, each complete and named by the hash of its [`Record`]. The
 //! [`Ledger`] knows what has been run. [`KEYS`] lists every key of a file.
+//!
+//! ```
+//! use decouple_experiment::{Ledger, Overrides, RunState, parse};
+//!
+//! let file = "axes.segments = [1, 'per-channel']\naxes.seed = [0, 1]";
+//! let sweep = parse(file, "mine.toml", &Overrides::default())?;
+//! assert_eq!(sweep.trials.len(), 4);
+//! // At equal parameters, the budget's own: the widths differ, the costs do not.
+//! let [first, last] = [&sweep.trials[0], &sweep.trials[3]];
+//! assert!(first.width() < last.width());
+//! assert!(first.cost.parameters.abs_diff(last.cost.parameters) < 1_000);
+//! let ledger = Ledger::open(std::env::temp_dir().join("decouple-no-results-here"));
+//! assert_eq!(ledger.state(first)?, RunState::New);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod budget;
+mod declared;
+mod difference;
 mod keys;
 mod ledger;
+mod schema;
 mod step_times;
 mod sweep;
+mod template;
 mod training;
 mod trial;
 mod tune;
 
 pub use budget::{BudgetOutcome, Drift, Held};
+pub use declared::{Declared, Lock, LockError, file_hash};
+pub use difference::{Difference, Reason, Stray, differences, stray_lines};
 pub use keys::{KEYS, Key};
+pub use ledger::per_image;
+pub use ledger::per_image::PerImage;
 pub use ledger::{
     Claim, Contents, Elsewhere, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run,
     RunState, RunWriter, Scores, Status, TimingRow, timestamp,
 };
+pub use schema::schema;
 pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
     Axis, Filter, FilterError, Overrides, Sweep, SweepError, load, load_with, parse, parse_with, section,
 };
+pub use template::template;
 pub use training::{
     Average, DecayKind, DecayOn, Every, InvalidKey, Optimizer, Precision, RmspropForm, Schedule,
     TrainingSpec, Winograd,
 };
-pub use trial::{FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial};
+pub use trial::{FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial, folder_name};
 pub use tune::{Choice, RECIPE, Setting, Try, Tune, TuneError};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Held, StepTimes, Trial, Try, Tune};
+use crate::{Declared, Held, StepTimes, Trial, Try, Tune};
 use as_typed::{SweepFile, TypedAxis};
 use diagnostic::{Diagnostic, Sources};
 use expand::expand;
@@ -13,6 +13,7 @@ mod diagnostic;
 mod document;
 mod expand;
 mod filter;
+mod grouping;
 mod plan;
 mod set;
 mod step_time;
@@ -38,6 +39,8 @@ pub struct Sweep {
     pub reference: Vec<(String, String)>,
     /// What is held equal, if anything.
     pub budget: Option<Held>,
+    /// What is laid down before any run.
+    pub declared: Declared,
     /// What each point tries before its trials are run, if anything.
     pub tune: Option<Tune>,
     /// What has been tried: filled in by [`Sweep::tuned`].
@@ -114,6 +117,8 @@ pub fn parse_with(
     overrides: &Overrides,
     step_times: StepTimes<'_>,
 ) -> Result<Sweep, SweepError> {
+    // Some editors begin a file with a byte order mark; nothing below looks at it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sources = Sources::default();
     let resolved = as_typed::read(text, file_name, overrides, &mut sources).and_then(|file| {
         let name = experiment_name(&file, file_name)?;
@@ -134,6 +139,7 @@ pub fn parse_with(
         axes: file.axes.iter().map(TypedAxis::summary).chain([seeds]).collect(),
         reference: expansion.reference,
         budget: file.budget,
+        declared: file.declared.clone(),
         tune: expansion.tune,
         tries_made: Vec::new(),
         trials: expansion.trials,

@@ -36,6 +36,10 @@ pub struct TrainingSpec {
     pub winograd: Winograd,
     /// What the factors of matrix products are rounded to.
     pub precision: Precision,
+    /// Seed of the initial weights and of dropout, where it is not the run's.
+    pub weights_seed: Option<u64>,
+    /// Seed of the order of the images and of augmentation, where it is not the run's.
+    pub order_seed: Option<u64>,
 }
 
 impl Default for TrainingSpec {
@@ -53,6 +57,8 @@ impl Default for TrainingSpec {
             average: Average::None,
             winograd: Winograd::F2,
             precision: Precision::F32,
+            weights_seed: None,
+            order_seed: None,
         }
     }
 }

@@ -32,6 +32,16 @@ pub struct Record {
 }
 
 impl Record {
+    /// Seed of the initial weights and of dropout.
+    pub fn weights_seed(&self) -> u64 {
+        self.training.weights_seed.unwrap_or(self.seed)
+    }
+
+    /// Seed of the order of the images and of augmentation.
+    pub fn order_seed(&self) -> u64 {
+        self.training.order_seed.unwrap_or(self.seed)
+    }
+
     /// The name of every run of this record: the BLAKE3 hash of [`FORMAT`] and
     /// the record as compact JSON, of which the first 64 bits are kept.
     pub fn id(&self) -> RunId {
@@ -155,15 +165,21 @@ impl Trial {
     /// Safe on every file system: letters, digits and `.,=+_-` of ASCII alone,
     /// at most 200 bytes. The id at the end tells apart what this makes equal.
     pub fn dir_name(&self) -> String {
-        let pairs = self.point.iter().map(|(axis, value)| format!("{axis}={value},"));
-        let name: String = pairs.collect::<String>() + &format!("seed={}", self.record.seed);
-        let safe: String = name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || ".,=+_-".contains(c) { c } else { '-' })
-            .take(200 - 9)
-            .collect();
-        format!("{}-{}", safe.trim_start_matches('.'), self.id.short())
+        folder_name(&self.point, self.record.seed, &self.id.short())
     }
+}
+
+/// Name of the folder of a run at a point of a sweep; `short_id` is
+/// [`RunId::short`].
+pub fn folder_name(point: &[(String, String)], seed: u64, short_id: &str) -> String {
+    let pairs = point.iter().map(|(axis, value)| format!("{axis}={value},"));
+    let name: String = pairs.collect::<String>() + &format!("seed={seed}");
+    let safe: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || ".,=+_-".contains(c) { c } else { '-' })
+        .take(200 - 9)
+        .collect();
+    format!("{}-{short_id}", safe.trim_start_matches('.'))
 }
 
 /// A spatial convolution as resolved.

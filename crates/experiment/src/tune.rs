@@ -8,10 +8,13 @@
 //! of the file and the tuned one, so that a report shows what tuning did.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use decouple_datasets::derive_seed;
 use decouple_datasets::seeds::{stream, uniform_below};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Axis, InvalidKey, Ledger, LedgerError, MetricsRow, Outcome, Run, Sweep, Trial};
 
@@ -22,18 +25,24 @@ pub struct Tune {
     pub settings: Vec<Setting>,
     /// The seed of all tries.
     pub seed: u64,
+    /// How many of a point's best tries are run with more seeds before one of them is chosen.
+    pub finalists: usize,
+    /// Seeds that a finalist is run with in all: `seed` and those after it.
+    pub seeds: u64,
     /// Whether a point's worse tries are stopped early: see [`Tune::rungs`].
     pub halving: bool,
 }
 
 impl Tune {
     /// The epochs after which the worse half of a point's tries is stopped, of `epochs`
-    /// in all; none without halving.
+    /// in all: after seven eighths, and none without halving.
+    ///
+    /// While the learning rate is high, accuracies say little of how they end. Of 12 recorded cells of
+    /// three weight decays a rung after a half would have dropped the best in 8, after three
+    /// quarters in 4, after seven eighths in 1 (`tools/halving-bias.py`).
     pub fn rungs(&self, epochs: u64) -> Vec<u64> {
-        let mut rungs = vec![epochs.div_ceil(4), epochs.div_ceil(2)];
-        rungs.dedup();
-        rungs.retain(|&rung| self.halving && rung < epochs);
-        rungs
+        let rung = (7 * epochs).div_ceil(8);
+        if self.halving && rung < epochs { vec![rung] } else { Vec::new() }
     }
 }
 
@@ -50,11 +59,15 @@ pub struct Setting {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct TuneTable {
-    learning_rate: Vec<f64>,
+    learning_rate: Choices,
     #[serde(default)]
-    weight_decay: Option<Vec<f64>>,
+    weight_decay: Option<Choices>,
     #[serde(default)]
     tries: Option<usize>,
+    #[serde(default)]
+    finalists: Option<usize>,
+    #[serde(default)]
+    seeds: Option<u64>,
     #[serde(default)]
     halving: bool,
     #[serde(default)]
@@ -68,10 +81,29 @@ impl TuneTable {
     /// The settings that are tried. `weight_decay` is the trial's own, which is kept
     /// where no list of others is typed.
     pub(crate) fn resolve(self, weight_decay: f64) -> Result<Tune, InvalidKey> {
-        let decays = self.weight_decay.unwrap_or_else(|| vec![weight_decay]);
-        numbers("learning-rate", &self.learning_rate, |rate| rate > 0.0, "above 0")?;
+        let seed = self.seed.unwrap_or(DEFAULT_SEED);
+        let (finalists, seeds) = (self.finalists.unwrap_or(1), self.seeds.unwrap_or(1));
+        if finalists == 0 || seeds == 0 {
+            let key = if finalists == 0 { "finalists" } else { "seeds" };
+            return Err(InvalidKey::new(key, "must be at least 1"));
+        }
+        let decays = self.weight_decay.unwrap_or_else(|| Choices::List(vec![weight_decay]));
+        let (rates, decays) = match (self.learning_rate, decays) {
+            (Choices::List(rates), Choices::List(decays)) => (rates, decays),
+            (rates, decays) => {
+                let Some(tries) = self.tries.filter(|tries| (1..=10_000).contains(tries)) else {
+                    return Err(InvalidKey::new(
+                        "tries",
+                        "is needed beside a range: a count from 1 to 10000",
+                    ));
+                };
+                let settings = spread_out(&rates, &decays, tries)?;
+                return Ok(Tune { settings, seed, finalists, seeds, halving: self.halving });
+            }
+        };
+        numbers("learning-rate", &rates, |rate| rate > 0.0, "above 0")?;
         numbers("weight-decay", &decays, |decay| decay >= 0.0, "0 or above")?;
-        let every = self.learning_rate.iter().flat_map(|&learning_rate| {
+        let every = rates.iter().flat_map(|&learning_rate| {
             decays.iter().map(move |&weight_decay| Setting { learning_rate, weight_decay })
         });
         let mut settings: Vec<Setting> = every.collect();
@@ -83,12 +115,96 @@ impl TuneTable {
                 format!("must be from 1 to {all}, the number of combinations"),
             ));
         }
-        let seed = self.seed.unwrap_or(DEFAULT_SEED);
         if tries < all {
             draw(&mut settings, tries, seed);
         }
-        Ok(Tune { settings, seed, halving: self.halving })
+        Ok(Tune { settings, seed, finalists, seeds, halving: self.halving })
     }
+}
+
+/// Values to try as typed: a list, or the ends of a range.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Choices {
+    List(Vec<f64>),
+    Range { from: f64, to: f64 },
+}
+
+// Written by hand, since a derived untagged enum loses what is wrong and where.
+impl<'de> Deserialize<'de> for Choices {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Typed;
+        impl<'de> Visitor<'de> for Typed {
+            type Value = Choices;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of numbers or a range { from = ..., to = ... }")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Choices, A::Error> {
+                let mut list = Vec::new();
+                while let Some(value) = seq.next_element()? {
+                    list.push(value);
+                }
+                Ok(Choices::List(list))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Choices, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Range {
+                    from: f64,
+                    to: f64,
+                }
+                let Range { from, to } = Range::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Choices::Range { from, to })
+            }
+        }
+        deserializer.deserialize_any(Typed)
+    }
+}
+
+/// `tries` settings spread evenly over the ranges on a logarithmic scale: the first points of Sobol's sequence in two
+/// dimensions (I. M. Sobol, 1967) but its corner. A list takes the place of a range with as many equal parts.
+fn spread_out(rates: &Choices, decays: &Choices, tries: usize) -> Result<Vec<Setting>, InvalidKey> {
+    let place = |key: &str, choices: &Choices, share: f64| match choices {
+        Choices::List(list) => {
+            numbers(key, list, |value| value >= 0.0, "0 or above")?;
+            Ok(list[((share * list.len() as f64) as usize).min(list.len() - 1)])
+        }
+        Choices::Range { from, to } => {
+            if !(from.is_finite() && to.is_finite() && *from > 0.0 && from < to) {
+                return Err(InvalidKey::new(
+                    key,
+                    "must be a range { from, to } of numbers above 0, the lower first",
+                ));
+            }
+            let value = from * (to / from).powf(share);
+            // Three digits are enough to try, and to read.
+            Ok(format!("{value:.2e}").parse().unwrap_or(value))
+        }
+    };
+    let setting = |index: usize| {
+        let [first, second] = sobol(index as u32 + 1);
+        let learning_rate = place("learning-rate", rates, first)?;
+        Ok(Setting { learning_rate, weight_decay: place("weight-decay", decays, second)? })
+    };
+    (0..tries).map(setting).collect()
+}
+
+/// Point `index` of Sobol's sequence: the bits of its Gray code choose among direction numbers, in the first
+/// dimension a single bit each, in the second those of the polynomial x + 1.
+fn sobol(index: u32) -> [f64; 2] {
+    let gray = index ^ (index >> 1);
+    let (mut point, mut direction) = ([0u32; 2], 1u32 << 31);
+    for bit in 0..32 {
+        if gray >> bit & 1 == 1 {
+            point[0] ^= 1 << (31 - bit);
+            point[1] ^= direction;
+        }
+        direction ^= direction >> 1;
+    }
+    point.map(|bits| f64::from(bits) / 2f64.powi(32))
 }
 
 fn numbers(
@@ -134,7 +250,9 @@ pub struct Choice {
     pub point: String,
     /// The setting that scored best.
     pub setting: Setting,
-    /// Its validation accuracy.
+    /// Its validation log-loss, the mean over its seeds.
+    pub log_loss: f64,
+    /// Its validation accuracy, the mean over its seeds.
     pub accuracy: f64,
     /// Tries of the point that ended in a score.
     pub scored: usize,
@@ -147,12 +265,16 @@ pub struct Try {
     pub point: Vec<(String, String)>,
     /// The recipe.
     pub setting: Setting,
+    /// Its seed.
+    pub seed: u64,
     /// How it ended.
     pub outcome: Outcome,
     /// Epochs that it was trained for.
     pub epochs: u64,
     /// Validation accuracy after the last of them.
     pub accuracy: Option<f64>,
+    /// Validation log-loss after the last of them.
+    pub log_loss: Option<f64>,
     /// Whether its recipe is the point's.
     pub is_chosen: bool,
 }
@@ -201,45 +323,70 @@ impl Sweep {
         self.trials.iter().filter(|trial| seen.insert(trial.point_label())).collect()
     }
 
-    /// The sweep with each trial twice, side by side: by the recipe as it is written
-    /// and by the best that its point has tried, told apart by an axis [`RECIPE`]; and
-    /// what was chosen. The best has the highest validation accuracy after the last
-    /// epoch; of equal ones the first counts.
+    /// The runs of each point's finalists with more seeds, once all tries are over; none where one seed is enough.
     ///
     /// # Errors
-    /// [`TuneError`] while tries are missing, or when all of a point's failed.
+    /// [`TuneError`] while tries are missing.
+    pub fn finals(&self, tries: &Ledger) -> Result<Vec<Trial>, TuneError> {
+        let Some(tune) = &self.tune else { return Ok(Vec::new()) };
+        if tune.seeds < 2 {
+            return Ok(Vec::new());
+        }
+        let contents = tries.read()?;
+        let first = self.tries();
+        let tried = tried(&first, &tune.settings, &contents.runs)?;
+        let mut finals = Vec::new();
+        for trial in self.points() {
+            for setting in finalists(&tried, &trial.point, tune.finalists) {
+                let seeds = tune.seed + 1..tune.seed + tune.seeds;
+                finals.extend(seeds.map(|seed| setting.applied(trial, Some(seed))));
+            }
+        }
+        Ok(finals)
+    }
+
+    /// The sweep with each trial twice, side by side: by the recipe as it is written
+    /// and by the best that its point has tried, told apart by an axis [`RECIPE`]; and
+    /// what was chosen. The best has the lowest validation log-loss after the last
+    /// epoch, among the finalists the lowest mean over their seeds; of equal ones the first counts.
+    ///
+    /// # Errors
+    /// [`TuneError`] while tries or finals are missing, or when all of a point's failed.
     pub fn tuned(&self, tries: &Ledger) -> Result<(Self, Vec<Choice>), TuneError> {
         let Some(tune) = &self.tune else { return Ok((self.clone(), Vec::new())) };
         let contents = tries.read()?;
-        let ended: BTreeMap<_, &Run> =
-            contents.runs.iter().filter(|run| run.status.is_some()).map(|run| (run.id, run)).collect();
-        let all = self.tries();
-        let missing = all.iter().filter(|trial| !ended.contains_key(&trial.id)).count();
-        if missing > 0 {
-            return Err(TuneError::Unfinished { missing, all: all.len() });
-        }
+        let mut all = tried(&self.tries(), &tune.settings, &contents.runs)?;
+        let finals = self.finals(tries)?;
+        let settings: Vec<Setting> = finals.iter().map(Setting::of).collect();
+        all.extend(tried(&finals, &settings, &contents.runs)?);
         let mut choices: BTreeMap<String, Choice> = BTreeMap::new();
-        let mut sweep = self.clone();
-        for (trial, setting) in all.iter().zip(tune.settings.iter().cycle()) {
-            let Some(tried) = ended.get(&trial.id).and_then(|run| Try::of(trial, *setting, run)) else {
-                continue;
+        for trial in self.points() {
+            let candidates = finalists(&all, &trial.point, tune.finalists);
+            let own: Vec<&Try> = all.iter().filter(|tried| tried.point == trial.point).collect();
+            let score = |setting: &Setting| {
+                let runs: Vec<&&Try> = own.iter().filter(|tried| tried.setting == *setting).collect();
+                let losses: Vec<f64> = runs.iter().filter_map(|tried| tried.score()).collect();
+                let accuracies: Vec<f64> = runs.iter().filter_map(|tried| tried.accuracy).collect();
+                // A finalist that diverged with another seed has no score that others could be held to.
+                (losses.len() == runs.len()).then(|| Choice {
+                    point: trial.point_label(),
+                    setting: *setting,
+                    log_loss: losses.iter().sum::<f64>() / losses.len() as f64,
+                    accuracy: accuracies.iter().sum::<f64>() / accuracies.len().max(1) as f64,
+                    scored: own.iter().filter(|tried| tried.score().is_some()).count(),
+                })
             };
-            let accuracy = tried.accuracy.filter(|_| tried.outcome == Outcome::Finished);
-            sweep.tries_made.push(tried);
-            let Some(accuracy) = accuracy else { continue };
-            let point = trial.point_label();
-            let new = Choice { point: point.clone(), setting: *setting, accuracy, scored: 0 };
-            let best = choices.entry(point).or_insert_with(|| new.clone());
-            let scored = best.scored + 1;
-            if accuracy > best.accuracy {
-                *best = new;
+            let lower = |a: Choice, b: Choice| if b.log_loss < a.log_loss { b } else { a };
+            if let Some(best) = candidates.iter().filter_map(score).reduce(lower) {
+                choices.insert(trial.point_label(), best);
             }
-            best.scored = scored;
         }
-        for (tried, trial) in sweep.tries_made.iter_mut().zip(&all) {
-            let choice = choices.get(&trial.point_label());
-            tried.is_chosen = choice.is_some_and(|choice| choice.setting == tried.setting);
+        let mut sweep = self.clone();
+        for tried in &mut all {
+            let label = label(&tried.point);
+            tried.is_chosen = choices.get(&label).is_some_and(|choice| choice.setting == tried.setting);
         }
+        sweep.tries_made = all;
         sweep.trials.clear();
         for trial in &self.trials {
             let point = trial.point_label();
@@ -262,7 +409,49 @@ impl Sweep {
     }
 }
 
+/// A point in words, as [`Trial::point_label`] has it.
+fn label(point: &[(String, String)]) -> String {
+    let pairs: Vec<_> = point.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
+    if pairs.is_empty() { "base".to_owned() } else { pairs.join(", ") }
+}
+
+/// The tries that `trials` are, with their settings over and over; an error while one of them is missing.
+fn tried(trials: &[Trial], settings: &[Setting], runs: &[Run]) -> Result<Vec<Try>, TuneError> {
+    let ended: BTreeMap<_, &Run> =
+        runs.iter().filter(|run| run.status.is_some()).map(|run| (run.id, run)).collect();
+    let found: Vec<Option<Try>> = trials
+        .iter()
+        .zip(settings.iter().cycle())
+        .map(|(trial, setting)| Try::of(trial, *setting, ended.get(&trial.id)?))
+        .collect();
+    let missing = found.iter().filter(|tried| tried.is_none()).count();
+    if missing > 0 {
+        return Err(TuneError::Unfinished { missing, all: trials.len() });
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The settings of a point's best tries by their first seed, the best first.
+fn finalists(tries: &[Try], point: &[(String, String)], most: usize) -> Vec<Setting> {
+    let own = tries.iter().filter(|tried| tried.point == point);
+    let mut settings: Vec<(Setting, f64)> = Vec::new();
+    for (setting, score) in own.filter_map(|tried| Some((tried.setting, tried.score()?))) {
+        if settings.iter().all(|(known, _)| *known != setting) {
+            settings.push((setting, score));
+        }
+    }
+    // Stable: of equals the first stays.
+    settings.sort_by(|a, b| a.1.total_cmp(&b.1));
+    settings.into_iter().take(most).map(|(setting, _)| setting).collect()
+}
+
 impl Setting {
+    /// The recipe of a trial.
+    fn of(trial: &Trial) -> Self {
+        let training = &trial.record.training;
+        Self { learning_rate: training.schedule.peak(), weight_decay: training.weight_decay }
+    }
+
     /// `trial` with this recipe, and another seed where one is given.
     fn applied(&self, trial: &Trial, seed: Option<u64>) -> Trial {
         let mut record = trial.record.clone();
@@ -281,11 +470,18 @@ impl Try {
         Some(Self {
             point: trial.point.clone(),
             setting,
+            seed: trial.seed(),
             outcome: run.status.as_ref()?.outcome.clone(),
             epochs: last.map_or(0, |row| row.epoch),
             accuracy: accuracy.filter(|accuracy| accuracy.is_finite()),
+            log_loss: last.and_then(MetricsRow::validation_log_loss).filter(|loss| loss.is_finite()),
             is_chosen: false,
         })
+    }
+
+    /// What it is judged by: its log-loss, if it was trained to the end.
+    pub fn score(&self) -> Option<f64> {
+        self.log_loss.filter(|_| self.outcome == Outcome::Finished)
     }
 }
 

@@ -40,9 +40,8 @@ fn companions(path: &str) -> &'static str {
         }
         "data.coupling" | "data.images" | "data.noise" | "data.seed" => "trial.data.set = \"planted\"\n",
         "tune.learning-rate" => "trial.data.validation = 1000\n",
-        "tune.weight-decay" | "tune.tries" | "tune.halving" | "tune.seed" => {
-            "trial.data.validation = 1000\ntune.learning-rate = [0.05, 0.1]\n"
-        }
+        "tune.weight-decay" | "tune.tries" | "tune.finalists" | "tune.seeds" | "tune.halving"
+        | "tune.seed" => "trial.data.validation = 1000\ntune.learning-rate = [0.05, 0.1]\n",
         _ => "",
     }
 }
@@ -59,7 +58,11 @@ fn least_value(path: &str) -> Option<&'static str> {
 /// A value of the key that is not its default, where it has more than one.
 fn another_value(path: &str) -> &'static str {
     match path {
-        "experiment.name" | "experiment.question" => "\"another\"",
+        "experiment.name" | "experiment.question" | "experiment.analysis" => "\"another\"",
+        "experiment.hypotheses" => "[\"one\", \"two\"]",
+        "experiment.margin" => "0.5",
+        "experiment.budget.pays" => "\"inner\"",
+        "experiment.budget.least-channels" => "8",
         "experiment.reference" | "experiment.budget" | "axes" => "{}",
         "experiment.budget.hold" => "\"macs\"",
         "experiment.budget.at" => "\"reference\"",
@@ -67,6 +70,7 @@ fn another_value(path: &str) -> &'static str {
         "tune.learning-rate" => "[0.05, 0.2]",
         "tune.weight-decay" => "[0, 1e-4]",
         "tune.tries" => "1",
+        "tune.finalists" | "tune.seeds" => "2",
         "tune.halving" => "true",
         "tune.seed" => "7",
         "zip" => "[{ segments = [1, 3], network.stem = [8, 9] }]",
@@ -77,6 +81,8 @@ fn another_value(path: &str) -> &'static str {
         "network.channels" => "[32, 32, 64, 128, 256]",
         "network.fully-connected" => "[64]",
         "network.segments" => "[1, 3, { level = 0.5 }, { channels-per-segment = 8 }, \"per-channel\"]",
+        "network.channels-per-segment" => "[1, 4, \"all\", 8, 1]",
+        "network.module" => "\"plain\"",
         "network.order" => "\"spatial-first\"",
         "network.intermediate" => "\"elu\"",
         "network.norm" => "\"both\"",
@@ -90,6 +96,9 @@ fn another_value(path: &str) -> &'static str {
         "network.middle" => "0",
         "network.modules" => "1",
         "network.exit" => "32",
+        "network.inner" => "[8, 16, 32, 32, 32]",
+        "network.allocation" => "7",
+        "network.size" => "30000",
         "network.width" => "0.5",
         "network.dropout" => "0.5",
         "data.set" => "\"cifar-10\"",
@@ -105,6 +114,7 @@ fn another_value(path: &str) -> &'static str {
         "data.noise" => "0.5",
         "data.seed" => "7",
         "data.validation" => "1000",
+        "data.split" => "\"seed\"",
         "data.augment" => "[\"pad-crop 2\", \"flip\"]",
         "training.epochs" => "3",
         "training.batch" => "32",
@@ -135,6 +145,7 @@ fn another_value(path: &str) -> &'static str {
         "training.average.decay" => "0.99",
         "training.winograd" => "\"off\"",
         "training.precision" => "\"bf16\"",
+        "training.weights-seed" | "training.order-seed" => "7",
         new => panic!("give `{new}` a value here that is not its default"),
     }
 }
@@ -198,8 +209,11 @@ fn every_key_that_the_parser_knows_is_listed_once() {
     assert_eq!(known_keys(""), ["experiment", "axes", "zip", "tune", "trial"]);
     assert_eq!(known_keys("trial"), ["network", "data", "training"]);
     // [tune] asks for a key and for held-out images before it names what it knows.
-    let tune = ["learning-rate", "weight-decay", "tries", "halving", "seed"].map(|key| format!("tune.{key}"));
+    let tune = ["learning-rate", "weight-decay", "tries", "finalists", "seeds", "halving", "seed"]
+        .map(|key| format!("tune.{key}"));
     known.extend(tune);
+    // These are resolved into others before the network is read.
+    known.extend(["network.channels-per-segment", "network.allocation", "network.size"].map(str::to_owned));
     known.extend(["axes", "axes.seed", "zip"].map(str::to_owned));
     known.sort();
     let mut listed: Vec<&str> = KEYS.iter().map(|key| key.path).collect();

@@ -8,8 +8,12 @@ use std::{
 use decouple_experiment::{Ledger, Overrides, Sweep, load};
 
 fn files() -> Vec<PathBuf> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments");
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let folders = ["/../../experiments", "/../../experiments/study"];
+    let entries = folders.into_iter().flat_map(|folder| {
+        fs::read_dir(format!("{}{folder}", env!("CARGO_MANIFEST_DIR")))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+    });
     let mut files: Vec<PathBuf> =
         entries.filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
     files.sort();
@@ -37,6 +41,21 @@ fn every_file_resolves_without_a_warning_and_is_named_as_its_file() {
         sweep.write_plan(&Ledger::open(folder.path())).unwrap();
         let plan = fs::read_to_string(folder.path().join("plan.csv")).unwrap();
         assert_eq!(plan.lines().count(), 1 + sweep.trials.len());
+    }
+}
+
+/// A stage of the study lays down what it expects and how it is analysed before it is run.
+#[test]
+fn every_stage_of_the_study_can_be_locked() {
+    let stages: Vec<PathBuf> =
+        files().into_iter().filter(|file| file.parent().unwrap().ends_with("study")).collect();
+    assert!(stages.len() >= 8);
+    for stage in stages {
+        let sweep = read(&stage);
+        let folder = tempfile::tempdir().unwrap();
+        sweep
+            .lock(&Ledger::open(folder.path()))
+            .unwrap_or_else(|error| panic!("{}: {error}", stage.display()));
     }
 }
 

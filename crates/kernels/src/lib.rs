@@ -6,6 +6,16 @@
 //! same bits on every processor and any number of threads**: a vector has sixteen
 //! values everywhere, every multiply-add is fused, each sum has one order, and
 //! how work is cut into parts depends on shapes alone.
+//!
+//! ```
+//! use decouple_kernels::geometry::{ConvGeometry, ConvOptions, MapShape};
+//!
+//! // 3x3 over 8 channels in 3 segments: of 3, 3 and 2 channels.
+//! let geometry = ConvGeometry::new(MapShape::new(32, 32, 8), 8, ConvOptions::spatial(3, 3))?;
+//! assert_eq!(geometry.group_inputs(2), 6..8);
+//! assert_eq!(geometry.weight_count(), (9 + 9 + 4) * 9);
+//! # Ok::<(), decouple_kernels::geometry::GeometryError>(())
+//! ```
 
 pub mod activation;
 pub mod buffer;

@@ -46,23 +46,22 @@ fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
 ///
 /// Columns: the axes, `level`, `width`, `parameters`, `macs`, `activations`, `n` (finished seeds),
 /// `diverged`, `failed`, `missing`, `accuracy_mean`, `accuracy_sd`, `accuracy_low` and `accuracy_high` (95 %
-/// interval of the mean), `bca_low` and `bca_high` (the same by bootstrap), `probability_best`, `above_reference`
-/// with `above_reference_low` and `above_reference_high` (this point less the reference over common seeds, this
-/// comparison alone at 95 %), `p_holm` and `correlation` of that comparison, `below_best` with `below_best_low` and `below_best_high` (how far
-/// the best point is above this one over common seeds, all comparisons together at 95 %), `train_secs`,
-/// `images_per_sec`.
+/// interval of the mean), `probability_best`, `above_reference` with `above_reference_low` and
+/// `above_reference_high` (this point less the reference, all pairs together at 95 %), `p_holm` of that comparison,
+/// `equal_within` (margin of two one-sided tests at 5 %), `below_best` with `below_best_low` and `below_best_high`
+/// (how far the best point is above this one, all pairs together at 95 %), `train_secs`, `images_per_sec`.
 pub fn summary_csv(analysis: &Analysis) -> String {
     let mut header: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
     header.extend(["level", "width", "parameters", "macs", "activations"]);
     header.extend(["n", "diverged", "failed", "missing"]);
     header.extend(["accuracy_mean", "accuracy_sd", "accuracy_low", "accuracy_high"]);
-    header.extend(["bca_low", "bca_high", "probability_best"]);
+    header.extend(["probability_best"]);
     header.extend([
         "above_reference",
         "above_reference_low",
         "above_reference_high",
         "p_holm",
-        "correlation",
+        "equal_within",
     ]);
     header.extend(["below_best", "below_best_low", "below_best_high", "train_secs", "images_per_sec"]);
     let rows = (0..analysis.points.len()).map(|index| point_cells(analysis, index));
@@ -83,17 +82,17 @@ fn point_cells(analysis: &Analysis, index: usize) -> Vec<String> {
     cells.extend([point.finished(), point.diverged, point.failed, point.missing].map(|n| n.to_string()));
     cells.extend([point.mean, point.sd].map(optional));
     cells.extend(ends(point.interval));
-    cells.extend(ends(point.bootstrap));
     cells.push(optional(point.probability_best));
     let reference = (analysis.contests.iter())
         .flat_map(|contest| &contest.against_reference)
-        .find(|comparison| comparison.point == index);
-    cells.push(optional(reference.map(|comparison| comparison.difference.mean)));
-    cells.extend(ends(reference.and_then(|comparison| comparison.interval)));
-    cells.push(optional(reference.and_then(|comparison| comparison.p_holm)));
-    cells.push(optional(reference.and_then(|comparison| comparison.difference.correlation)));
-    cells.push(optional(comparison.map(|comparison| comparison.difference.mean)));
-    cells.extend(ends(comparison.and_then(|comparison| comparison.simultaneous)));
+        .find(|row| row.comparison.point == index);
+    let above = reference.map(|row| row.comparison);
+    cells.push(optional(above.map(|above| above.estimate.value)));
+    cells.extend(ends(above.map(|above| above.interval)));
+    cells.push(optional(reference.and_then(|row| row.p_holm)));
+    cells.push(optional(above.and_then(|above| above.equal_within)));
+    cells.push(optional(comparison.map(|comparison| comparison.estimate.value)));
+    cells.extend(ends(comparison.map(|comparison| comparison.interval)));
     cells.extend([point.train_secs, point.images_per_sec].map(optional));
     cells
 }
@@ -102,7 +101,7 @@ fn optional<T: ToString>(value: Option<T>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 
-fn csv_text(header: Vec<&str>, rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(crate) fn csv_text(header: Vec<&str>, rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut write = |cells: Vec<String>| {
         writer.write_record(cells).expect("writing to memory fails only on rows of unequal length");

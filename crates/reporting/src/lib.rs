@@ -14,11 +14,14 @@
 #![forbid(unsafe_code)]
 
 pub mod analysis;
+mod document;
+mod epochs;
 mod export;
 pub mod figures;
 mod ledger;
 mod numbers;
 pub mod report;
+mod side_by_side;
 pub mod statistics;
 mod table;
 pub mod tensorboard;
@@ -26,8 +29,11 @@ mod verdict;
 mod written;
 
 pub use analysis::Analysis;
+pub use document::document;
+pub use epochs::epochs_csv;
 pub use export::{runs_csv, summary_csv};
 pub use ledger::analyse;
+pub use side_by_side::{Pair, Side, side_by_side};
 pub use table::terminal_table;
 pub use verdict::Verdict;
-pub use written::{ReportError, Written, write, write_events, write_index, write_latex};
+pub use written::{ReportError, Written, update_index, write, write_events, write_index, write_latex};

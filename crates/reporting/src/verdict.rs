@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::analysis::{Analysis, Comparison, Contest, Interaction, PointSummary, Study, label};
+use crate::analysis::{Analysis, CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, label};
 use crate::numbers::{count, p_value, percent, points as in_points};
 use crate::statistics::Interval;
 
@@ -28,14 +28,16 @@ pub(crate) fn verdict(analysis: &Analysis) -> Verdict {
     if analysis.contests.is_empty() {
         sentences.push(NOTHING.to_owned());
     }
-    if let Some(sentence) = analysis.interaction.as_ref().and_then(interaction) {
-        let is_shown = analysis.interaction.as_ref().is_some_and(Interaction::is_shown);
+    // At one value of a third axis each is in a table; what is said is of all values together.
+    for found in analysis.interactions.iter().filter(|found| found.given.is_empty()).rev() {
+        let Some(sentence) = interaction(found) else { continue };
         // An interaction makes what is said of single points depend on where one looks, so it goes first;
         // but where contests are told one by one, nobody overlooks it.
-        let is_first = is_shown && analysis.contests.len() == 1;
+        let is_first = found.is_shown() && analysis.contests.len() == 1;
         sentences.insert(if is_first { 0 } else { sentences.len() }, sentence);
     }
     sentences.extend(unmatched(&analysis.study, points));
+    sentences.extend(unsupported(points));
     sentences.extend(losses(points));
     let summary = match answers.as_slice() {
         // One sentence for each kind of images.
@@ -68,15 +70,16 @@ fn answer(contest: &Contest, points: &[PointSummary]) -> Vec<String> {
 
 fn one_point(name: &str, point: &PointSummary) -> String {
     let mean = percent(point.mean.unwrap_or(f64::NAN));
-    match point.interval {
-        Some(interval) => format!(
+    match (point.interval, point.unsupported) {
+        (Some(interval), _) => format!(
             "{}: {mean} % (interval {} to {} over {} seeds).",
             capitalised(name),
             percent(interval.low),
             percent(interval.high),
             point.finished()
         ),
-        None => format!("{}: {mean} % from one seed, which tells nothing of the spread.", capitalised(name)),
+        (None, Some(reason)) => format!("{}: {mean} %; {reason}.", capitalised(name)),
+        (None, None) => format!("{}: {mean} %.", capitalised(name)),
     }
 }
 
@@ -85,15 +88,11 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
     let comparisons = &contest.comparisons;
     let mean = percent(best.mean.unwrap_or(f64::NAN));
     let best_name = contest.name(best);
-    if contest.points.iter().all(|&point| points[point].finished() < 2) {
-        sentences.push(format!(
-            "Highest: {best_name}, {mean} %, from one seed a point, which tells nothing of the spread."
-        ));
-        sentences.push("No point is told apart from another; add seeds.".to_owned());
+    if comparisons.is_empty() {
+        sentences.push(format!("Highest: {best_name}, {mean} %; no difference can be judged."));
         return;
     }
-    let probability =
-        best.probability_best.map_or(String::new(), |p| format!(" (probability {p:.2} over seeds)"));
+    let probability = best.probability_best.map_or(String::new(), |p| format!(" (probability {p:.2})"));
     sentences.push(format!("Best: {best_name}, {mean} %{probability}."));
 
     let name = |comparison: &&Comparison| contest.name(&points[comparison.point]);
@@ -102,34 +101,72 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
     if let Some((closest, rest)) = open.split_first() {
         let rest = listed(rest.iter().map(name).collect());
         sentences.push(format!(
-            "Not told apart from {} ({}){}.",
+            "The difference from {} is not significant ({}){}.",
             name(closest),
             distance(closest),
-            if rest.is_empty() { rest } else { format!(" nor from {rest}") }
+            if rest.is_empty() { rest } else { format!(", nor is that from {rest}") }
         ));
     }
     match (told.split_first(), open.is_empty()) {
         (None, _) => {}
         (Some((closest, [])), true) => {
-            sentences.push(format!("Told apart from {} ({}).", name(closest), distance(closest)));
+            sentences.push(format!("Significantly better than {} ({}).", name(closest), distance(closest)));
         }
         (Some((closest, rest)), true) => sentences.push(format!(
-            "Told apart from all {} others, the closest being {} ({}).",
+            "Significantly better than all {} others, the closest being {} ({}).",
             rest.len() + 1,
             name(closest),
             distance(closest)
         )),
         (Some(_), false) => {
-            sentences.push(format!("Told apart from {}.", listed(told.iter().map(name).collect())));
+            sentences.push(format!("Significantly better than {}.", listed(told.iter().map(name).collect())));
         }
     }
-    if let Some(margin) = contest.flat_within.filter(|_| told.is_empty()) {
-        sentences.push(format!("No two differ by more than {} points (95 %).", in_points_up(margin)));
-    }
+    sentences.extend(equality(&best_name, contest, points, &open, told.is_empty()));
     if let Some((seeds, difference)) = contest.detectable {
         let seeds = count(seeds, "seed");
-        sentences.push(format!("{seeds} can tell differences of {} points.", in_points(difference)));
+        sentences.push(format!(
+            "{} a point can tell differences of {} points.",
+            capitalised(&seeds),
+            in_points(difference)
+        ));
     }
+}
+
+/// What is shown to be equal: all points, where none is told apart; else the reference and the points that the
+/// margin of the experiment holds.
+fn equality(
+    best: &str,
+    contest: &Contest,
+    points: &[PointSummary],
+    open: &[&Comparison],
+    is_flat: bool,
+) -> Option<String> {
+    let name = |point: usize| contest.name(&points[point]);
+    let within: Vec<String> = (contest.against_reference.iter())
+        .filter(|row| row.p_equal.is_some_and(|p| p <= 1.0 - CONFIDENCE))
+        .map(|row| name(row.comparison.point))
+        .collect();
+    if let (Some(reference), false) = (contest.reference, within.is_empty()) {
+        return Some(format!(
+            "Equal to {} within the margin laid down: {} (two one-sided tests, 5 %, Holm).",
+            name(reference),
+            listed(within)
+        ));
+    }
+    if is_flat {
+        let margin = contest.flat_within?;
+        return Some(format!("No two differ by more than {} points (95 %).", in_points_up(margin)));
+    }
+    // The bound of the interval that holds for all pairs, since which point is closest the data chose.
+    let closest = open.first()?;
+    let bound = closest.interval.low.abs().max(closest.interval.high.abs());
+    Some(format!(
+        "{} and {} are equal within {} points (95 %, for all pairs).",
+        capitalised(best),
+        name(closest.point),
+        in_points_up(bound)
+    ))
 }
 
 /// A margin rounded up, so that what is claimed of it stays true.
@@ -160,8 +197,12 @@ fn interaction(interaction: &Interaction) -> Option<String> {
         )
     });
     let verb = if interaction.is_shown() { "depends" } else { "is not shown to depend" };
+    let averaged = match interaction.averaged.as_slice() {
+        [] => String::new(),
+        others => format!(", averaged over {}", listed(others.to_vec())),
+    };
     Some(format!(
-        "The effect of {} {verb} on {} (p {}){contrast}.",
+        "The effect of {} {verb} on {}{averaged} (p {}){contrast}.",
         interaction.effect,
         interaction.along,
         p_value(test.p)
@@ -170,13 +211,30 @@ fn interaction(interaction: &Interaction) -> Option<String> {
 
 /// "difference 0.2 points, interval -0.4 to 0.8"
 fn distance(comparison: &Comparison) -> String {
-    let difference = format!("difference {} points", in_points(comparison.difference.mean));
-    match comparison.simultaneous {
-        Some(interval) => {
-            format!("{difference}, interval {} to {}", in_points(interval.low), in_points(interval.high))
+    let (difference, interval) = (comparison.estimate.value, comparison.interval);
+    format!(
+        "difference {} points, interval {} to {}",
+        in_points(difference),
+        in_points(interval.low),
+        in_points(interval.high)
+    )
+}
+
+/// Why points have no interval: each reason once, with the points that it is true of.
+fn unsupported(points: &[PointSummary]) -> Vec<String> {
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for (point, reason) in points.iter().filter_map(|point| Some((point, point.unsupported?.to_string()))) {
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, names)) => names.push(point.label.clone()),
+            None => reasons.push((reason, vec![point.label.clone()])),
         }
-        None => difference,
     }
+    let all = points.iter().filter(|point| point.finished() > 0).count();
+    let sentence = |(reason, names): (String, Vec<String>)| {
+        let of = if names.len() == all { "any point".to_owned() } else { listed(names) };
+        format!("No interval and no comparison is given of {of}: {reason}.")
+    };
+    if all > 1 { reasons.into_iter().map(sentence).collect() } else { Vec::new() }
 }
 
 /// "a, b and c", shortened to four names.

@@ -8,6 +8,7 @@ use atomic_write_file::AtomicWriteFile;
 use decouple_experiment::Contents;
 
 use crate::analysis::Analysis;
+use crate::epochs::epochs_csv;
 use crate::export::{runs_csv, summary_csv};
 use crate::figures::{self, RasterError, Setting};
 use crate::report::{Card, html, index, latex, markdown};
@@ -62,6 +63,7 @@ pub fn write(analysis: &Analysis, root: &Path) -> Result<Written, ReportError> {
     fs::create_dir_all(&folder).map_err(|source| ReportError::Io { path: folder.clone(), source })?;
 
     let runs = replace(root.join("runs.csv"), runs_csv(analysis).as_bytes())?;
+    replace(root.join("epochs.csv"), epochs_csv(analysis).as_bytes())?;
     let summary = replace(root.join("summary.csv"), summary_csv(analysis).as_bytes())?;
     let mut figures = Vec::new();
     for figure in figures::all(analysis) {
@@ -96,6 +98,28 @@ pub fn write_latex(analysis: &Analysis, root: &Path) -> Result<PathBuf, ReportEr
 /// When the folder cannot be listed or the file cannot be written. A card that cannot be read is said so on
 /// the page.
 pub fn write_index(results: &Path) -> Result<PathBuf, ReportError> {
+    index_of(results, |_| true)
+}
+
+/// Brings `index.html` up to date with the experiment `name` where the index lists it already; one that it
+/// does not list is somebody's own, and the index stays as it is. Where there is no index yet, it is made over
+/// all experiments. Whether the index has the experiment now.
+///
+/// # Errors
+/// As [`write_index`].
+pub fn update_index(results: &Path, name: &str) -> Result<bool, ReportError> {
+    let Ok(before) = fs::read_to_string(results.join("index.html")) else {
+        return write_index(results).map(|_| true);
+    };
+    let is_listed = |name: &str| before.contains(&format!("href=\"{name}/report.html\""));
+    if !is_listed(name) {
+        return Ok(false);
+    }
+    index_of(results, is_listed).map(|_| true)
+}
+
+/// The index over the experiments whose folder's name is wanted.
+fn index_of(results: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf, ReportError> {
     let listed = |source| ReportError::Io { path: results.to_owned(), source };
     let entries = fs::read_dir(results).map_err(listed)?;
     let mut folders =
@@ -105,6 +129,9 @@ pub fn write_index(results: &Path) -> Result<PathBuf, ReportError> {
     for folder in folders {
         let Ok(text) = fs::read_to_string(folder.join(CARD)) else { continue };
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        if !wanted(&name) {
+            continue;
+        }
         match serde_json::from_str::<Card>(&text) {
             // A folder that was renamed is found under its new name.
             Ok(card) => cards.push(Card { name: name.into_owned(), ..card }),
@@ -147,5 +174,34 @@ fn replace(path: PathBuf, bytes: &[u8]) -> Result<PathBuf, ReportError> {
     match written {
         Ok(()) => Ok(path),
         Err(source) => Err(ReportError::Io { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_experiment_that_the_index_does_not_list_leaves_it_alone() {
+        let results = tempfile::tempdir().unwrap();
+        let leave_card = |name: &str, answer: &str| {
+            let folder = results.path().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            let card = serde_json::json!({ "name": name, "question": "", "verdict": [answer], "facts": "" });
+            fs::write(folder.join(CARD), card.to_string()).unwrap();
+        };
+        let index = || fs::read_to_string(results.path().join("index.html")).unwrap();
+        leave_card("published", "before");
+        assert!(update_index(results.path(), "published").unwrap(), "the first makes the index");
+        let before = index();
+        leave_card("mine", "private");
+        assert!(!update_index(results.path(), "mine").unwrap());
+        assert_eq!(index(), before);
+        // One that is listed is brought up to date, and brings no other with it.
+        leave_card("published", "after");
+        assert!(update_index(results.path(), "published").unwrap());
+        assert!(index().contains("after") && !index().contains("private"));
+        write_index(results.path()).unwrap();
+        assert!(index().contains("private"));
     }
 }

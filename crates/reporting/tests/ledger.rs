@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use decouple_experiment::{Ledger, Overrides, Sweep, parse};
+use decouple_experiment::{Ledger, Overrides, Sweep, parse, per_image};
 use decouple_reporting::analysis::RunOutcome;
 use decouple_reporting::{Analysis, analyse, terminal_table, write, write_events, write_index, write_latex};
 
@@ -172,4 +172,24 @@ fn an_index_draws_experiments_that_differ_in_their_budget_together() {
     let index_of_two = index(["parameters", "macs"]);
     assert!(index_of_two.contains(title) && index_of_two.contains("equal macs"));
     assert!(!index(["parameters", "parameters"]).contains(title), "one budget is no comparison");
+}
+
+#[test]
+fn runs_that_kept_their_images_are_compared_on_other_images() {
+    let place = filled();
+    for (index, trial) in place.sweep.trials.iter().enumerate() {
+        let correct: Vec<bool> = (0..2000).map(|image| (image * 7 + index * index) % 10 < 9).collect();
+        let path = place.ledger.run_dir(trial).join(per_image::FILE_NAME);
+        per_image::write(&path, &correct, &[0.5; 2000]).unwrap();
+    }
+    let analysis = place.report();
+    assert!(analysis.problems.is_empty(), "{:?}", analysis.problems);
+    assert_eq!(analysis.contests[0].on_images.len(), 5);
+    assert!(place.text("report.md").contains("## On other images: against per-channel"));
+
+    let path = place.run_dir(0).join(per_image::FILE_NAME);
+    fs::write(&path, "torn").unwrap();
+    let analysis = place.report();
+    assert_eq!(analysis.problems.len(), 1, "{:?}", analysis.problems);
+    assert_eq!(analysis.contests[0].on_images.len(), 4, "the others stay");
 }

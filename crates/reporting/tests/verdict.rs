@@ -1,6 +1,7 @@
 //! What the verdict says, and that it says no more than the runs do.
 
 use decouple_reporting::Analysis;
+use decouple_reporting::analysis::{Study, power_plan, summarise};
 
 mod made_up;
 use made_up::measured;
@@ -62,7 +63,7 @@ fn crossed(effects: [f64; 4], spread: f64) -> Analysis {
 fn an_interaction_is_told_from_effects_that_add_up() {
     // The activation helps at one segment and hurts at one a channel.
     let opposite = crossed([0.0, 0.0, 0.01, -0.02], 0.001);
-    let interaction = opposite.interaction.as_ref().unwrap();
+    let [interaction] = opposite.interactions.as_slice() else { panic!("{:?}", opposite.interactions) };
     assert!(interaction.is_shown());
     let contrast = &interaction.contrasts[0];
     assert_eq!((contrast.from.as_str(), contrast.to.as_str(), contrast.seeds), ("none", "relu", 4));
@@ -71,7 +72,7 @@ fn an_interaction_is_told_from_effects_that_add_up() {
     assert!(opposite.verdict.sentences[0].starts_with("The effect of intermediate depends on segments"));
 
     let additive = crossed([0.0, 0.0, 0.01, 0.01], 0.002);
-    assert!(!additive.interaction.as_ref().unwrap().is_shown());
+    assert!(!additive.interactions[0].is_shown());
     assert!(additive.verdict.to_string().contains("is not shown to depend"), "{}", additive.verdict);
     insta::assert_snapshot!("interaction", format!("{}\n{}", opposite.verdict, additive.verdict));
 }
@@ -90,15 +91,86 @@ fn flat_means_that_no_pair_differs_by_more() {
 }
 
 #[test]
-fn the_reference_comparison_names_what_pairing_bought() {
+fn one_difference_has_one_interval() {
     let analysis = along(&[("1", 0.86), ("4", 0.87), ("per-channel", 0.90)], 0.0002);
-    assert_eq!((analysis.reference, analysis.contests[0].reference), (Some(2), Some(2)));
-    for comparison in &analysis.contests[0].against_reference {
-        assert!(comparison.difference.mean < 0.0);
-        assert!(comparison.difference.correlation.unwrap() > 0.9, "{comparison:?}");
-        assert!(comparison.p_holm.unwrap() < 1e-3);
-        assert!(!comparison.interval.unwrap().contains(0.0));
+    let contest = &analysis.contests[0];
+    assert_eq!((analysis.reference, contest.reference, contest.best), (Some(2), Some(2), Some(2)));
+    for row in &contest.against_reference {
+        let below = contest.comparisons.iter().find(|other| other.point == row.comparison.point).unwrap();
+        assert_eq!(below.estimate.value, -row.comparison.estimate.value);
+        assert_eq!(
+            (below.interval.low, below.interval.high),
+            (-row.comparison.interval.high, -row.comparison.interval.low)
+        );
+        assert!(row.p_holm.unwrap() < 1e-2, "{row:?}");
+        assert_eq!(row.p_equal, None, "no margin was laid down");
     }
+}
+
+#[test]
+fn a_margin_that_was_laid_down_is_tested() {
+    let mut study = along(&[("1", 0.86), ("4", 0.8995), ("per-channel", 0.90)], 0.0004);
+    study.study.margin = Some(0.01);
+    let analysis = summarise(study.study, study.runs, Vec::new());
+    let p: Vec<f64> = analysis.contests[0].against_reference.iter().filter_map(|row| row.p_equal).collect();
+    assert!(p[0] > 0.9 && p[1] < 0.05, "{p:?}");
+    let verdict = analysis.verdict.to_string();
+    assert!(verdict.contains("Equal to per-channel within the margin laid down: 4 segments"), "{verdict}");
+}
+
+/// Runs that all score the same, a single run, few test images: no interval, no probability, and a word why.
+#[test]
+fn what_the_runs_do_not_support_is_not_printed() {
+    let point = |name: &'static str| [("segments", name)];
+    let (one, all) = (point("1"), point("per-channel"));
+    let cases = [
+        measured(&[(&one, &[Some(0.5), Some(0.5)]), (&all, &[Some(0.5), Some(0.5)])]),
+        measured(&[(&one, &[Some(0.5), Some(0.5)]), (&all, &[Some(0.6), Some(0.62)])]),
+        measured(&[(&one, &[Some(0.5)]), (&all, &[Some(0.6), Some(0.62)])]),
+        with_images(measured(&[(&one, &[Some(0.5), Some(0.6)]), (&all, &[Some(0.7), Some(0.8)])]), 18),
+        with_images(measured(&[(&one, &[Some(0.5), Some(0.501)]), (&all, &[Some(0.7), Some(0.8)])]), 1000),
+    ];
+    for case in &cases {
+        assert!(case.points.iter().all(|point| point.probability_best.is_none()), "{:?}", case.points);
+        assert!(case.contests[0].comparisons.is_empty() && case.contests[0].flat_within.is_none());
+        assert!(case.points.iter().any(|point| point.unsupported.is_some()));
+        assert!(power_plan(case, &[0.01], 0.8).is_empty());
+    }
+    let verdicts: Vec<String> = cases.iter().map(|case| case.verdict.sentences.join("\n")).collect();
+    insta::assert_snapshot!("unsupported", verdicts.join("\n\n"));
+}
+
+fn with_images(analysis: Analysis, images: u64) -> Analysis {
+    let study = Study { test_images: Some(images), ..analysis.study };
+    summarise(study, analysis.runs, Vec::new())
+}
+
+#[test]
+fn three_axes_have_every_interaction_of_two() {
+    let mut rows = Vec::new();
+    for segments in ["1", "per-channel"] {
+        for order in ["a", "b"] {
+            for kernel in ["3", "5"] {
+                // The order matters at a kernel of 5 alone.
+                let mean = if (order, kernel) == ("b", "5") { 0.83 } else { 0.80 };
+                let point = [("segments", segments), ("order", order), ("network.kernel", kernel)];
+                rows.push((point, seeds::<4>(mean, 0.001)));
+            }
+        }
+    }
+    let analysis =
+        measured(&rows.iter().map(|(point, row)| (point.as_slice(), row.as_slice())).collect::<Vec<_>>());
+    let (averaged, given): (Vec<_>, Vec<_>) =
+        analysis.interactions.iter().partition(|found| found.given.is_empty());
+    assert_eq!((averaged.len(), given.len()), (3, 6));
+    let shown: Vec<(&str, &str)> = (averaged.iter().filter(|found| found.is_shown()))
+        .map(|found| (found.along.as_str(), found.effect.as_str()))
+        .collect();
+    assert_eq!(shown, [("order", "network.kernel")]);
+    assert!(averaged.iter().all(|found| found.averaged.len() == 1));
+    let given: Vec<_> = given.iter().filter(|found| found.is_shown()).map(|found| &found.given).collect();
+    assert_eq!(given.len(), 2, "{given:?}");
+    assert!(analysis.verdict.to_string().contains("averaged over segments"), "{}", analysis.verdict);
 }
 
 #[test]
@@ -117,6 +189,11 @@ fn points_tested_on_other_images_are_not_compared() {
     let [uncoupled, coupled] = analysis.contests.as_slice() else { panic!("{:?}", analysis.contests) };
     assert_eq!((uncoupled.best, coupled.best), (Some(1), Some(2)));
     assert_eq!((uncoupled.reference, coupled.reference), (Some(1), Some(3)));
-    assert!(analysis.points.iter().all(|point| point.probability_best.is_some_and(|p| p == 0.0 || p == 1.0)));
+    assert!(
+        analysis
+            .points
+            .iter()
+            .all(|point| point.probability_best.is_some_and(|p| !(0.05..=0.95).contains(&p)))
+    );
     insta::assert_snapshot!("contests", analysis.verdict.sentences.join("\n"));
 }

@@ -62,6 +62,32 @@ impl fmt::Display for Quantity {
     }
 }
 
+/// Which channel counts a budget may scale, and how far down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scaling {
+    /// Which of them.
+    pub pays: Pays,
+    /// The fewest channels that any of them may have.
+    pub least: usize,
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Self { pays: Pays::All, least: 1 }
+    }
+}
+
+/// Which channel counts a budget may scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pays {
+    /// All.
+    #[default]
+    All,
+    /// Those inside modules ([`NetworkSpec::inner`]), while stem and residual stream stay.
+    Inner,
+}
+
 /// A network that meets a budget.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Solved {
@@ -96,7 +122,7 @@ impl Solved {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum BudgetError {
     /// Every network of the family costs more.
-    #[error("{}: the narrowest network that the family allows, one channel a layer, has {}",
+    #[error("{}: the narrowest network allowed has {}",
         cannot_meet(.segments, *.hold, *.target), grouped(*.narrowest))]
     TooSmall {
         /// Segments of the network.
@@ -166,10 +192,31 @@ pub fn solve(
     hold: Quantity,
     target: u64,
 ) -> Result<Solved, BudgetError> {
+    solve_scaling(spec, input, classes, hold, target, Scaling::default())
+}
+
+/// As [`solve`], where `scaling` says which channel counts may change. A network whose inner counts pay has its
+/// own width in all others.
+///
+/// # Errors
+/// As [`solve`].
+pub fn solve_scaling(
+    spec: &NetworkSpec,
+    input: MapShape,
+    classes: usize,
+    hold: Quantity,
+    target: u64,
+    scaling: Scaling,
+) -> Result<Solved, BudgetError> {
     spec.validate()?;
-    let search = Search { spec, input, classes, hold, target };
-    let own = search.network(spec.width, &spec.explicit().channels())?;
-    if own.reached == target {
+    let spec = &match scaling.pays {
+        Pays::All => spec.clone(),
+        Pays::Inner => spec.explicit().with_inner(),
+    };
+    let search = Search { spec, input, classes, hold, target, scaling };
+    let own = search.network(spec.width, &search.counts(&spec.explicit()))?;
+    let is_wide = search.counts(&own.spec).iter().all(|&count| count >= scaling.least);
+    if own.reached == target && is_wide {
         return Ok(own);
     }
     let nearest = search.nearest(search.crossing()?)?;
@@ -183,25 +230,46 @@ struct Search<'a> {
     classes: usize,
     hold: Quantity,
     target: u64,
+    scaling: Scaling,
 }
 
 impl Search<'_> {
-    /// The network with `channels`, said to have `width`.
+    /// The channel counts of `spec` that pay.
+    fn counts(&self, spec: &NetworkSpec) -> Vec<usize> {
+        match self.scaling.pays {
+            Pays::All => spec.channels(),
+            Pays::Inner => spec.inner.clone(),
+        }
+    }
+
+    /// The widest of them.
+    fn widest(&self) -> usize {
+        match self.scaling.pays {
+            Pays::All => self.spec.widest(),
+            Pays::Inner => self.spec.inner.iter().copied().fold(1, usize::max),
+        }
+    }
+
+    /// The network with `channels` in those that pay, said to have `width`.
     fn network(&self, width: f64, channels: &[usize]) -> Result<Solved, SpecError> {
-        let spec = self.spec.with_channels(width, channels);
+        let spec = match self.scaling.pays {
+            Pays::All => self.spec.with_channels(width, channels),
+            Pays::Inner => NetworkSpec { inner: channels.to_vec(), ..self.spec.clone() },
+        };
         let cost = spec.graph(self.input, self.classes)?.cost();
         Ok(Solved { spec, width, target: self.target, reached: self.hold.of(&cost), cost })
     }
 
     fn at_step(&self, step: u64) -> Result<Solved, SpecError> {
         let width = step as f64 / WIDTH_STEPS as f64;
-        let channels: Vec<usize> = self.spec.channels().into_iter().map(|c| scaled(c, width)).collect();
+        let one = |count: usize| scaled(count, width).max(self.scaling.least);
+        let channels: Vec<usize> = self.counts(self.spec).into_iter().map(one).collect();
         self.network(width, &channels)
     }
 
     /// The widest step at which no layer has too many channels.
     fn last_step(&self) -> u64 {
-        let widest = self.spec.widest();
+        let widest = self.widest();
         MAX_CHANNELS as u64 * WIDTH_STEPS / widest as u64
     }
 
@@ -240,7 +308,7 @@ impl Search<'_> {
     /// The networks whose widths lie within a quarter of step `crossing` and
     /// whose costs lie nearest to the budget.
     fn around(&self, crossing: u64) -> Result<Vec<Solved>, SpecError> {
-        let widest = self.spec.widest();
+        let widest = self.widest();
         // Four steps for each channel that the widest layer gains.
         let stride = (WIDTH_STEPS / (4 * widest as u64)).max(1) as usize;
         let (first, last) = (crossing - crossing / 4, (crossing + crossing / 4).min(self.last_step()));
@@ -272,7 +340,7 @@ impl Search<'_> {
             starts.iter().map(|start| self.effects(start)).collect::<Result<_, _>>()?;
         for departure in 1..=MAX_DEPARTURE {
             let mut candidates = Vec::new();
-            for moves in moves(self.spec.channels().len(), departure) {
+            for moves in moves(self.counts(self.spec).len(), departure) {
                 for (start, effects) in starts.iter().zip(&effects) {
                     if let Some(effect) = total_effect(effects, &moves) {
                         let foretold = start.reached as f64 + effect;
@@ -295,7 +363,7 @@ impl Search<'_> {
 
     /// What each move of a single layer changes.
     fn effects(&self, start: &Solved) -> Result<Effects, SpecError> {
-        let counts = self.spec.channels().len();
+        let counts = self.counts(self.spec).len();
         let mut effects = vec![[None; MOVES.len()]; counts];
         for (layer, effects) in effects.iter_mut().enumerate() {
             for (effect, by) in effects.iter_mut().zip(MOVES) {
@@ -310,10 +378,12 @@ impl Search<'_> {
 
     /// `start` with each layer's channels moved, unless a count leaves its range.
     fn moved(&self, start: &Solved, moves: &[i8]) -> Result<Option<Solved>, SpecError> {
-        let counts = start.spec.channels();
+        let counts = self.counts(&start.spec);
         let moved = counts.iter().zip(moves).map(|(&count, &by)| count.checked_add_signed(by.into()));
         match moved.collect::<Option<Vec<usize>>>() {
-            Some(counts) if counts.iter().all(|count| (1..=MAX_CHANNELS).contains(count)) => {
+            Some(counts)
+                if counts.iter().all(|count| (self.scaling.least..=MAX_CHANNELS).contains(count)) =>
+            {
                 self.network(start.width, &counts).map(Some)
             }
             _ => Ok(None),

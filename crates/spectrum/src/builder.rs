@@ -159,6 +159,25 @@ impl GraphBuilder {
         Ok(node)
     }
 
+    /// A `kernel` x `kernel` convolution over `segments` segments to `out_c` channels that keeps the map's rows
+    /// and columns, listed in [`Graph::spatial_layers`] with the narrower of its two channel counts.
+    ///
+    /// # Errors
+    /// [`SpecError::Geometry`] when there are more segments than channels.
+    pub fn resized(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        out_c: usize,
+        kernel: usize,
+        segments: usize,
+    ) -> Result<NodeId, SpecError> {
+        let channels = self.shape(input).c.min(out_c);
+        let node = self.push_conv(name, input, out_c, ConvOptions::spatial(kernel, segments), false)?;
+        self.graph.spatial_layers.push(SpatialLayer { node, channels, segments });
+        Ok(node)
+    }
+
     /// Batch normalisation, channel by channel.
     pub fn batch_norm(&mut self, name: &str, input: NodeId, options: BatchNormOptions) -> NodeId {
         let output = self.shape(input);

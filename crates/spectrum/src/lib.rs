@@ -4,6 +4,20 @@
 //! lowers to a [`Graph`](graph::Graph): nodes with shapes and named
 //! parameters. Everything else reads that graph: [`cost`], the
 //! [`budget`] solver, the [`table`] of layers, and the crate that executes it.
+//!
+//! ```
+//! use decouple_kernels::geometry::MapShape;
+//! use decouple_spectrum::{budget::{Quantity, solve}, network::NetworkSpec, segments::Segments};
+//!
+//! // One segment, as wide as has as many parameters as one segment a channel.
+//! let (input, classes) = (MapShape::new(28, 28, 1), 10);
+//! let separable = NetworkSpec::default();
+//! let regular = NetworkSpec { segments: Segments::Count(1).into(), ..separable.clone() };
+//! let target = separable.graph(input, classes)?.cost().parameters;
+//! let solved = solve(&regular, input, classes, Quantity::Parameters, target)?;
+//! assert!(solved.width < 1.0 && solved.spec.graph(input, classes)?.level() == 0.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod backend;

@@ -32,6 +32,19 @@ pub enum Intermediate {
     Elu,
 }
 
+/// What a module is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModuleKind {
+    /// A pointwise and a spatial convolution over segments.
+    #[default]
+    Spectrum,
+    /// One `kernel` x `kernel` convolution from `in` to `out` channels over segments, with nothing before or
+    /// after it: what one segment with a pointwise convolution in front is compared with, since two linear maps
+    /// in a row are no regular convolution.
+    Plain,
+}
+
 /// Where a module normalises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -51,10 +64,19 @@ pub enum NormPlacement {
 /// The segments are those of the channels that the spatial convolution sees.
 /// With S segments that divide its C channels, it has `K * K * C * C / S`
 /// weights.
+///
+/// A [`ModuleKind::Plain`] module is one KxK convolution from `in` to `out` channels over the segments of the
+/// narrower of the two.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SpectrumModule {
+    /// What it is made of.
+    pub kind: ModuleKind,
     /// Channels of the result.
     pub out_c: usize,
+    /// Channels between the two convolutions; `None` for those that their order gives: of the result where the
+    /// pointwise one comes first, else of the input. With others, the spatial convolution changes the number of
+    /// channels, over the segments of the narrower of its two counts.
+    pub inner: Option<usize>,
     /// Rows and columns of the spatial kernel, an odd number.
     pub kernel: usize,
     /// Segments of the spatial convolution.
@@ -78,15 +100,21 @@ impl SpectrumModule {
     /// # Errors
     /// [`SpecError::Geometry`] when `kernel` or `out_c` is zero.
     pub fn lower(&self, b: &mut GraphBuilder, scope: &str, input: NodeId) -> Result<NodeId, SpecError> {
+        if self.kind == ModuleKind::Plain {
+            return b.scope(scope, |b| {
+                let plain = self.spatial(b, input, self.out_c)?;
+                Ok(b.batch_norm("norm", plain, self.batch_norm))
+            });
+        }
         b.scope(scope, |b| {
             let first = match self.order {
-                Order::PointwiseFirst => self.pointwise(b, input)?,
-                Order::SpatialFirst => self.spatial(b, input)?,
+                Order::PointwiseFirst => self.pointwise(b, input, self.inner.unwrap_or(self.out_c))?,
+                Order::SpatialFirst => self.spatial(b, input, self.inner.unwrap_or(b.shape(input).c))?,
             };
             let between = self.between(b, first);
             let second = match self.order {
-                Order::PointwiseFirst => self.spatial(b, between)?,
-                Order::SpatialFirst => self.pointwise(b, between)?,
+                Order::PointwiseFirst => self.spatial(b, between, self.out_c)?,
+                Order::SpatialFirst => self.pointwise(b, between, self.out_c)?,
             };
             let norm = match self.norm {
                 NormPlacement::Module => "norm",
@@ -96,13 +124,14 @@ impl SpectrumModule {
         })
     }
 
-    fn pointwise(&self, b: &mut GraphBuilder, input: NodeId) -> Result<NodeId, SpecError> {
-        b.conv("pointwise", input, self.out_c, ConvOptions::pointwise())
+    fn pointwise(&self, b: &mut GraphBuilder, input: NodeId, out_c: usize) -> Result<NodeId, SpecError> {
+        b.conv("pointwise", input, out_c, ConvOptions::pointwise())
     }
 
-    fn spatial(&self, b: &mut GraphBuilder, input: NodeId) -> Result<NodeId, SpecError> {
-        let segments = self.segments.resolve(b.shape(input).c);
-        b.spatial("spatial", input, self.kernel, segments)
+    /// The convolution over segments, of as many as the narrower side has.
+    fn spatial(&self, b: &mut GraphBuilder, input: NodeId, out_c: usize) -> Result<NodeId, SpecError> {
+        let segments = self.segments.resolve(b.shape(input).c.min(out_c));
+        b.resized("spatial", input, out_c, self.kernel, segments)
     }
 
     /// Norm and activation between the two convolutions.

@@ -1,5 +1,6 @@
 //! A network as typed in a file, before it is lowered to a graph.
 
+mod allocation;
 mod family;
 mod typed;
 mod validate;
@@ -7,7 +8,7 @@ mod validate;
 use crate::builder::BatchNormOptions;
 use crate::error::SpecError;
 use crate::graph::Graph;
-use crate::module::{Intermediate, NormPlacement, Order, SpectrumModule};
+use crate::module::{Intermediate, ModuleKind, NormPlacement, Order, SpectrumModule};
 use crate::networks::{inception_v3, mini_xception, resnet, simple_inception, vgg, xception};
 use crate::segments::{Schedule, Segments};
 use decouple_kernels::geometry::MapShape;
@@ -38,6 +39,8 @@ pub struct NetworkSpec {
     pub numerics: Numerics,
     /// Segments of the spatial convolutions: one value, or one a stage.
     pub segments: Schedule,
+    /// What modules are made of.
+    pub module: ModuleKind,
     /// Whether the pointwise or the spatial convolution comes first.
     pub order: Order,
     /// The activation between the two convolutions.
@@ -70,6 +73,9 @@ pub struct NetworkSpec {
     pub modules: usize,
     /// Channels of the exit flow.
     pub exit: usize,
+    /// Channels between the two convolutions of the modules: of each entry stage, of the middle flow where there is
+    /// one, and of the exit flow. Empty where they are those that the modules give.
+    pub inner: Vec<usize>,
     /// Whether the stem keeps the size of the map, for images of about 32
     /// pixels, instead of dividing it by two to eight.
     pub small_stem: bool,
@@ -93,6 +99,7 @@ impl Default for NetworkSpec {
             family: Family::MiniXception,
             numerics: Numerics::Keras,
             segments: Schedule::default(),
+            module: ModuleKind::Spectrum,
             order: Order::PointwiseFirst,
             intermediate: Intermediate::None,
             norm: NormPlacement::Module,
@@ -107,6 +114,7 @@ impl Default for NetworkSpec {
             middle: 2,
             modules: 3,
             exit: 128,
+            inner: Vec::new(),
             small_stem: false,
             channels: Vec::new(),
             fully_connected: Vec::new(),
@@ -218,7 +226,7 @@ impl NetworkSpec {
         match self.family {
             Family::MiniXception => {
                 let ends = [self.stem, self.exit];
-                [&ends[..1], &self.entry, &ends[1..]].concat()
+                [&ends[..1], &self.entry, &ends[1..], &self.inner].concat()
             }
             Family::InceptionV3 => Vec::new(),
             _ => [&self.channels[..], &self.fully_connected].concat(),
@@ -250,9 +258,10 @@ impl NetworkSpec {
         }
         spec.width = 1.0;
         if self.family == Family::MiniXception {
-            let last = channels.len() - 1;
-            (spec.stem, spec.exit) = (channels[0], channels[last]);
-            spec.entry = channels[1..last].to_vec();
+            let exit = 1 + self.entry.len();
+            (spec.stem, spec.exit) = (channels[0], channels[exit]);
+            spec.entry = channels[1..exit].to_vec();
+            spec.inner = channels[exit + 1..].to_vec();
         } else {
             let (own, fully_connected) = channels.split_at(self.channels.len());
             (spec.channels, spec.fully_connected) = (own.to_vec(), fully_connected.to_vec());
@@ -260,10 +269,23 @@ impl NetworkSpec {
         spec
     }
 
+    /// The network with a channel count for the inside of the modules of each stage, where it has none: that of the
+    /// stream.
+    pub(crate) fn with_inner(mut self) -> Self {
+        if self.family == Family::MiniXception && self.inner.is_empty() {
+            let stream = self.entry.last().copied().unwrap_or(self.stem);
+            let after_entry = usize::from(self.middle > 0) + 1;
+            self.inner = [self.entry.clone(), vec![stream; after_entry]].concat();
+        }
+        self
+    }
+
     /// The module that widens or keeps a map to `out_c` channels in `stage`.
     pub(crate) fn module(&self, stage: usize, out_c: usize) -> SpectrumModule {
         SpectrumModule {
+            kind: self.module,
             out_c,
+            inner: self.inner.get(stage).copied(),
             kernel: self.kernel,
             segments: self.stage_segments(stage),
             order: self.order,

@@ -43,6 +43,7 @@ pub const FORMAT: &str = "1";
 const FORMAT_KEY: &str = "decouple.format";
 const NAMING_KEY: &str = "decouple.names";
 const DESCRIPTION_KEY: &str = "decouple.network";
+const IMAGES_KEY: &str = "decouple.images";
 
 /// The network that weights are for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,11 +94,44 @@ impl Description {
     }
 
     /// The metadata of a file that holds this network under names of `naming`.
-    fn metadata(&self, naming: Naming) -> BTreeMap<String, String> {
+    fn metadata(&self, naming: Naming, images: Option<&Images>) -> BTreeMap<String, String> {
         let description = serde_json::to_string(self).expect("a description has only string keys");
+        let images =
+            images.map(|images| serde_json::to_string(images).expect("images have only string keys"));
         [(FORMAT_KEY, FORMAT), (NAMING_KEY, naming.name()), (DESCRIPTION_KEY, &description)]
+            .into_iter()
+            .chain(images.as_deref().map(|images| (IMAGES_KEY, images)))
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into()
+            .collect()
+    }
+}
+
+/// What a network was trained on, as far as one must know it to use the network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Images {
+    /// Names of the classes, in the order of the logits.
+    pub classes: Vec<String>,
+    /// Subtracted from each channel, bytes scaled to 0..1.
+    pub mean: Vec<f32>,
+    /// What is then divided by; a channel where it is 0 is only shifted.
+    pub std: Vec<f32>,
+}
+
+impl Images {
+    /// What `file` notes of the images, or `None` where it notes nothing: weights
+    /// of published networks, and of runs older than this note.
+    ///
+    /// # Errors
+    /// [`WeightError::Metadata`] when the note cannot be understood.
+    pub fn of<R: Read + Seek>(file: &WeightFile<R>) -> Result<Option<Self>, WeightError> {
+        let Some(text) = file.header().metadata.get(IMAGES_KEY) else { return Ok(None) };
+        serde_json::from_str(text).map(Some).map_err(|error| WeightError::Metadata {
+            path: file.path().to_owned(),
+            key: IMAGES_KEY,
+            found: text.clone(),
+            expected: format!("classes, mean and std as JSON ({error})"),
+        })
     }
 }
 
@@ -138,10 +172,29 @@ pub fn write<'a>(
     path: &Path,
     naming: Naming,
     description: &Description,
+    values: impl FnMut(ParameterId) -> Cow<'a, [f32]>,
+) -> Result<(), WeightError> {
+    write_noted(path, naming, description, None, values)
+}
+
+/// As [`write()`], and notes what `images` the network was trained on, so that
+/// it can be used without its data set.
+///
+/// # Errors
+/// As [`write()`].
+///
+/// # Panics
+/// As [`write()`].
+pub fn write_noted<'a>(
+    path: &Path,
+    naming: Naming,
+    description: &Description,
+    images: Option<&Images>,
     mut values: impl FnMut(ParameterId) -> Cow<'a, [f32]>,
 ) -> Result<(), WeightError> {
     let tensors = names::named_tensors(&description.network, &description.graph()?, naming)?;
-    store(path, naming, description, &tensors, |tensor| Ok(foreign(tensor, values(tensor.parameter))))
+    let metadata = description.metadata(naming, images);
+    store(path, &metadata, &tensors, |tensor| Ok(foreign(tensor, values(tensor.parameter))))
 }
 
 /// Writes the weights of `source`, which has the names of `from`, to `target`
@@ -149,7 +202,7 @@ pub fn write<'a>(
 /// `from` it.
 ///
 /// `description` says what network they are; it may be left out where `source`
-/// notes it.
+/// notes it. What `source` notes of the images stays.
 ///
 /// # Errors
 /// As [`read`] and [`write()`], and [`WeightError::Metadata`] when nothing says
@@ -175,8 +228,9 @@ pub fn convert(
     let sources = names::named_tensors(&description.network, &graph, from)?;
     let targets = names::named_tensors(&description.network, &graph, to)?;
     check(&file, from, &sources)?;
+    let metadata = description.metadata(to, Images::of(&file)?.as_ref());
     let mut sources = sources.iter();
-    store(target, to, &description, &targets, |tensor| {
+    store(target, &metadata, &targets, |tensor| {
         // Both lists stand in the graph's order, one entry a parameter.
         let source = sources.next().filter(|source| source.parameter == tensor.parameter);
         let source = source.expect("both namings name every parameter");
@@ -186,13 +240,12 @@ pub fn convert(
 
 fn store<'a>(
     path: &Path,
-    naming: Naming,
-    description: &Description,
+    metadata: &BTreeMap<String, String>,
     tensors: &[NamedTensor],
     mut values: impl FnMut(&NamedTensor) -> Result<Cow<'a, [f32]>, WeightError>,
 ) -> Result<(), WeightError> {
     let shapes: Vec<_> = tensors.iter().map(|t| (t.name.clone(), t.layout.shape().to_vec())).collect();
-    write_tensors(path, &description.metadata(naming), &shapes, |index| values(&tensors[index]))
+    write_tensors(path, metadata, &shapes, |index| values(&tensors[index]))
 }
 
 fn read_ours<R: Read + Seek>(

@@ -1,9 +1,11 @@
 //! Every point of the spectrum meets every budget, or says what it has.
 
 use decouple_kernels::geometry::MapShape;
-use decouple_spectrum::budget::{BudgetError, Quantity, Solved, TOLERANCE, solve};
-use decouple_spectrum::module::{NormPlacement, Order};
-use decouple_spectrum::network::NetworkSpec;
+use decouple_spectrum::budget::{
+    BudgetError, Pays, Quantity, Scaling, Solved, TOLERANCE, solve, solve_scaling,
+};
+use decouple_spectrum::module::{Intermediate, ModuleKind, NormPlacement, Order};
+use decouple_spectrum::network::{Family, NetworkSpec, Numerics};
 use decouple_spectrum::segments::{Schedule, Segments};
 use proptest::prelude::*;
 
@@ -134,4 +136,78 @@ proptest! {
         let again = solve(&spec, FASHION, 10, Quantity::Parameters, target);
         prop_assert_eq!(format!("{again:?}"), format!("{solved:?}"));
     }
+}
+
+#[test]
+fn inner_channels_pay_alone_where_asked() {
+    let reference = NetworkSpec::default();
+    let target = cost_of(&reference, Quantity::Parameters);
+    let scaling = Scaling { pays: Pays::Inner, least: 4 };
+    for segments in [Segments::Count(1), Segments::Count(4), Segments::PerChannel] {
+        let spec = at(&reference, segments);
+        let solved = solve_scaling(&spec, FASHION, 10, Quantity::Parameters, target, scaling).unwrap();
+        assert!(solved.relative_error().abs() <= TOLERANCE, "{solved:?}");
+        assert_eq!((solved.spec.stem, &solved.spec.entry, solved.spec.exit), (16, &vec![16, 32, 64], 128));
+        assert_eq!(solved.spec.inner.len(), 5);
+        assert!(solved.spec.inner.iter().all(|&count| count >= 4), "{:?}", solved.spec.inner);
+        assert_eq!(solved.cost, solved.spec.graph(FASHION, 10).unwrap().cost());
+    }
+}
+
+#[test]
+fn no_layer_falls_below_the_least_channels() {
+    let reference = NetworkSpec::default();
+    let target = cost_of(&reference, Quantity::Parameters);
+    let spec = at(&reference, Segments::Count(1));
+    let free = solve(&spec, FASHION, 10, Quantity::Parameters, target).unwrap();
+    assert!(free.spec.stem < 8);
+    let scaling = Scaling { pays: Pays::All, least: 8 };
+    let solved = solve_scaling(&spec, FASHION, 10, Quantity::Parameters, target, scaling).unwrap();
+    assert!(solved.relative_error().abs() <= TOLERANCE);
+    assert!(solved.spec.stem >= 8 && solved.spec.entry.iter().all(|&count| count >= 8), "{:?}", solved.spec);
+    let most = Scaling { pays: Pays::All, least: 64 };
+    let error = solve_scaling(&spec, FASHION, 10, Quantity::Parameters, target, most).unwrap_err();
+    assert!(matches!(error, BudgetError::TooSmall { .. }), "{error}");
+}
+
+#[test]
+fn a_plain_module_is_one_convolution() {
+    let spectrum = at(&NetworkSpec::default(), Segments::Count(1));
+    let plain = NetworkSpec { module: ModuleKind::Plain, ..spectrum.clone() };
+    let (with, without) = (spectrum.graph(FASHION, 10).unwrap(), plain.graph(FASHION, 10).unwrap());
+    assert_eq!(with.spatial_layers.len(), without.spatial_layers.len());
+    assert!(with.nodes.iter().any(|node| node.name.ends_with("pointwise")));
+    assert!(!without.nodes.iter().any(|node| node.name.ends_with("pointwise")));
+    // Of a block that keeps its channels, exactly the 1x1 is gone.
+    let weights = |graph: &decouple_spectrum::graph::Graph| -> usize {
+        let of_block = graph.parameters.iter().filter(|p| p.name.starts_with("middle.0.module0"));
+        of_block.map(|p| p.shape.iter().product::<usize>()).sum()
+    };
+    assert_eq!(weights(&with) - weights(&without), 64 * 64);
+    let segmented = at(&plain, Segments::ChannelsPerSegment(4)).graph(FASHION, 10).unwrap();
+    assert!(segmented.spatial_layers.iter().all(|layer| layer.segments == layer.channels.div_ceil(4)));
+    let refused = NetworkSpec { intermediate: Intermediate::Relu, ..plain };
+    assert!(refused.graph(FASHION, 10).unwrap_err().to_string().contains("plain"));
+}
+
+#[test]
+fn an_allocation_is_a_function_of_its_numbers() {
+    let numbers = |start: u32| {
+        let mut k = start;
+        move || {
+            k = k.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f64::from(k >> 8) / f64::from(1u32 << 24)
+        }
+    };
+    let spec = NetworkSpec::default();
+    let drawn: Vec<NetworkSpec> = (0..20).map(|seed| spec.allocated(numbers(seed)).unwrap()).collect();
+    assert_eq!(drawn[3], spec.allocated(numbers(3)).unwrap());
+    assert!(drawn.iter().any(|other| other.middle != spec.middle));
+    let target = cost_of(&spec, Quantity::Parameters);
+    for other in &drawn {
+        assert!(other.stem <= other.entry[0] && other.entry.is_sorted() && other.entry[2] <= other.exit);
+        let met = solve(other, FASHION, 10, Quantity::Parameters, target).unwrap();
+        assert!(met.relative_error().abs() <= TOLERANCE, "{met:?}");
+    }
+    assert_eq!(NetworkSpec::of(Family::Vgg16, Numerics::Keras).allocated(numbers(0)), None);
 }

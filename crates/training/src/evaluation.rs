@@ -17,8 +17,28 @@ pub fn evaluate(
     normalisation: &Normalisation,
     batch: usize,
 ) -> Result<Scores, TrialError> {
+    Ok(answer(network, split, normalisation, batch)?.0)
+}
+
+/// How a network does on each image, in the order of the images.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// Whether the most likely class is the right one.
+    pub(crate) correct: Vec<bool>,
+    /// The log-loss, in nats.
+    pub(crate) losses: Vec<f32>,
+}
+
+/// As [`evaluate`], and how the network does on each image.
+pub(crate) fn answer(
+    network: &mut dyn Executor,
+    split: &Split,
+    normalisation: &Normalisation,
+    batch: usize,
+) -> Result<(Scores, Answers), TrialError> {
     let classes = network.plan().graph.output().len();
     let (mut loss, mut correct, mut in_top5) = (0.0, 0, 0);
+    let mut answers = Answers::default();
     let mut images = Batch::default();
     let indices: Vec<u32> = (0..split.len() as u32).collect();
     for indices in indices.chunks(batch.max(1)) {
@@ -27,19 +47,23 @@ pub fn evaluate(
         let logits = network.forward(&images.values, indices.len(), Pass::Inference)?;
         // Summed image by image in f64, so that the batch does not matter.
         for (row, &label) in logits.chunks_exact(classes).zip(&images.labels) {
-            loss += cross_entropy_of(row, label);
+            let own = cross_entropy_of(row, label);
             let rank = rank(row, label);
+            loss += own;
+            answers.losses.push(own as f32);
+            answers.correct.push(rank == 0);
             correct += u64::from(rank == 0);
             in_top5 += u64::from(rank < 5);
         }
     }
     let n = split.len().max(1) as f64;
-    Ok(Scores {
+    let scores = Scores {
         images: split.len() as u64,
         loss: loss / n,
         accuracy: correct as f64 / n,
         top5_accuracy: (classes > 5).then_some(in_top5 as f64 / n),
-    })
+    };
+    Ok((scores, answers))
 }
 
 /// How many images of a batch have their label as the most likely class.

@@ -7,15 +7,32 @@
 //! training loop, [`sweep`] the one loop over trials, [`halving`] the one that stops
 //! the worse of them; all report to [`progress`] and return what they found.
 //! [`diagnosis`] asks what coupled kernels lose when they are decoupled after
-//! training. [`estimate`] tells beforehand how long a trial takes, and
-//! [`step_time`] how its steps compare with those of another.
+//! training. [`inference`] asks a network for the logits of images, [`classifier`]
+//! names what is in photographs. [`estimate`] tells beforehand how long a trial
+//! takes, and [`step_time`] how its steps compare with those of another.
+//!
+//! `examples/train.rs` trains a network from Rust in thirty lines. A network of
+//! start values already classifies:
+//!
+//! ```
+//! use decouple_kernels::{geometry::MapShape, numerics::Numerics};
+//! use decouple_spectrum::network::NetworkSpec;
+//! use decouple_training::{device::backend, inference::logits, init};
+//!
+//! let graph = NetworkSpec::default().graph(MapShape::new(28, 28, 1), 10)?;
+//! let mut network = init::start(&graph, 0, &*backend(), Numerics::default())?;
+//! assert_eq!(logits(&mut *network, &[0.0; 28 * 28])?.len(), 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
+pub mod classifier;
 pub mod device;
 pub mod diagnosis;
 pub mod estimate;
 pub mod evaluation;
 pub mod halving;
+pub mod inference;
 pub mod init;
 pub mod loss;
 pub mod optimizer;

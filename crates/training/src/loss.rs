@@ -195,6 +195,7 @@ mod tests {
         let expected = -(3f64.exp() / sum).ln();
         assert!((cross_entropy_of(&LOGITS[..3], 1) - expected).abs() < 1e-12);
         assert!(cross_entropy_of(&[1e30, -1e30], 1) > 1e30);
+        assert_eq!(probabilities(&[1e30, -1e30]), [1.0, 0.0]);
         assert!((probabilities(&LOGITS[..3])[2] - 2f64.exp() / sum).abs() < 1e-12);
         let smoothed = Targets::Labels { labels: &[1], smoothing: 0.3 };
         let shares = Targets::Shares(&[0.1, 0.8, 0.1]);

@@ -8,7 +8,7 @@ use std::{
 use decouple_datasets::{Batch, BatchError, Dataset, Normalisation, derive_seed, epoch_order, fill_batch};
 use decouple_experiment::{
     Average, FORMAT, LedgerError, MetricsRow, Outcome, Precision, Record, RunWriter, Scores, Status,
-    TimingRow, TrainingSpec, Trial, Winograd, timestamp,
+    TimingRow, TrainingSpec, Trial, Winograd, per_image, timestamp,
 };
 use decouple_kernels::numerics::{self, Numerics};
 use decouple_spectrum::{
@@ -18,8 +18,9 @@ use decouple_spectrum::{
 };
 
 use crate::{
+    classifier::images,
     diagnosis::description,
-    evaluation::{count_correct, evaluate},
+    evaluation::{Answers, answer, count_correct},
     init,
     loss::{LossError, Targets, softmax_cross_entropy},
     optimizer::update,
@@ -134,10 +135,11 @@ impl<'a> UnderWay<'a> {
         &self.accuracies
     }
 
-    /// Scores the test images and keeps the weights.
+    /// Scores the test images, and keeps how each of them is classified and the weights.
     pub(crate) fn finish(mut self, writer: &RunWriter) -> Result<Status, TrialError> {
-        let status = self.run.test()?;
+        let (status, answers) = self.run.test()?;
         if status.outcome == Outcome::Finished {
+            per_image::write(&writer.dir().join(per_image::FILE_NAME), &answers.correct, &answers.losses)?;
             self.run.keep_weights(self.trial, &writer.dir().join(WEIGHTS_FILE))?;
         }
         Ok(status)
@@ -205,7 +207,7 @@ impl<'a> Run<'a> {
         if images == 0 {
             return Err(TrialError::NoImages { held_out: data.validation.len() });
         }
-        let network = init::start(&trial.graph, record.seed, backend, numerics(&record.training))?;
+        let network = init::start(&trial.graph, record.weights_seed(), backend, numerics(&record.training))?;
         // A batch is never larger than the set, so an epoch has at least one step.
         let batch = record.training.batch.min(images);
         Ok(Self {
@@ -266,7 +268,8 @@ impl<'a> Run<'a> {
         index: usize,
         progress: &Progress,
     ) -> Result<Option<u64>, TrialError> {
-        let order = epoch_order(self.data.train.len(), derive_seed(self.record.seed, "order", epoch, 0));
+        let seed = derive_seed(self.record.order_seed(), "order", epoch, 0);
+        let order = epoch_order(self.data.train.len(), seed);
         let earlier = self.step.saturating_sub(epoch * self.steps_per_epoch);
         let began = Instant::now();
         for (done, indices) in (1u64..).zip(order.chunks_exact(self.batch).skip(earlier as usize)) {
@@ -289,16 +292,17 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`TrialError`].
     pub fn train_step(&mut self, epoch: u64, indices: &[u32]) -> Result<f64, TrialError> {
-        let Record { training, data: spec, seed, .. } = self.record;
+        let Record { training, data: spec, .. } = self.record;
+        let (order_seed, weights_seed) = (self.record.order_seed(), self.record.weights_seed());
         if self.step.is_multiple_of(self.steps_per_epoch) {
             (self.epoch_loss, self.epoch_correct) = (0.0, 0);
         }
-        let augment_seed = |image: u32| derive_seed(*seed, "augment", epoch, image.into());
+        let augment_seed = |image: u32| derive_seed(order_seed, "augment", epoch, image.into());
         let layout = self.network.batch_layout(indices.len());
         let (split, normalisation) = (&self.data.train, &self.normalisation);
         fill_batch(split, indices, &spec.augment, augment_seed, normalisation, &layout, &mut self.images)?;
 
-        let dropout_seed = derive_seed(*seed, "dropout", epoch, self.step);
+        let dropout_seed = derive_seed(weights_seed, "dropout", epoch, self.step);
         let pass = Pass::Training { dropout_seed };
         let logits = self.network.forward(&self.images.values, indices.len(), pass)?;
         let classes = self.network.plan().graph.output().len();
@@ -325,8 +329,12 @@ impl<'a> Run<'a> {
     fn rows(&mut self, epoch: u64) -> Result<(MetricsRow, TimingRow), TrialError> {
         let images = self.steps_per_epoch * self.batch as u64;
         let validation = &self.data.validation;
-        let (raw, averaged) =
-            if validation.is_empty() { (None, None) } else { self.score(Images::Validation)? };
+        let (raw, averaged) = if validation.is_empty() {
+            (None, None)
+        } else {
+            let (raw, averaged, _) = self.score(Images::Validation)?;
+            (raw, averaged)
+        };
         let metrics = MetricsRow {
             epoch: epoch + 1,
             step: self.step,
@@ -345,37 +353,40 @@ impl<'a> Run<'a> {
     }
 
     /// Reads the test set, once.
-    fn test(&mut self) -> Result<Status, TrialError> {
-        let (raw, averaged) = self.score(Images::Test)?;
+    fn test(&mut self) -> Result<(Status, Answers), TrialError> {
+        let (raw, averaged, answers) = self.score(Images::Test)?;
         let finite = [&raw, &averaged].into_iter().flatten().all(|scores| scores.loss.is_finite());
         let outcome = if finite { Outcome::Finished } else { Outcome::Diverged { step: self.step } };
         let mut status = self.status(outcome);
         (status.test, status.averaged_test) = (raw, averaged);
-        Ok(status)
+        Ok((status, answers))
     }
 
-    /// Scores of the raw weights, and of the averaged ones where they are kept.
-    fn score(&mut self, images: Images) -> Result<(Option<Scores>, Option<Scores>), TrialError> {
+    /// Scores of the raw weights, and of the averaged ones where they are kept; and the
+    /// answers of those that the run is judged by, which are the averaged ones if there are any.
+    fn score(&mut self, images: Images) -> Result<(Option<Scores>, Option<Scores>, Answers), TrialError> {
         let split = match images {
             Images::Validation => &self.data.validation,
             Images::Test => &self.data.test,
         };
         let (normalisation, batch) = (&self.normalisation, self.record.training.batch);
-        let raw = evaluate(&mut *self.network, split, normalisation, batch)?;
+        let (raw, answers) = answer(&mut *self.network, split, normalisation, batch)?;
         if self.record.training.average == Average::None {
-            return Ok((Some(raw), None));
+            return Ok((Some(raw), None, answers));
         }
         self.network.exchange_average();
-        let averaged = evaluate(&mut *self.network, split, normalisation, batch);
+        let averaged = answer(&mut *self.network, split, normalisation, batch);
         self.network.exchange_average();
-        Ok((Some(raw), Some(averaged?)))
+        let (averaged, answers) = averaged?;
+        Ok((Some(raw), Some(averaged), answers))
     }
 
     /// Writes the weights that the run is judged by: the averaged ones where they
     /// are kept.
     fn keep_weights(&mut self, trial: &Trial, path: &Path) -> Result<(), TrialError> {
         self.network.exchange_average();
-        Ok(save(&*self.network, path, Naming::Decouple, &description(trial))?)
+        let images = images(self.data);
+        Ok(save(&*self.network, path, Naming::Decouple, &description(trial), Some(&images))?)
     }
 
     fn status(&self, outcome: Outcome) -> Status {

@@ -6,7 +6,7 @@ use decouple_kernels::numerics::Numerics;
 use decouple_spectrum::{
     backend::{ExecutionError, Executor, State},
     plan::Plan,
-    weights::{self, Description, error::WeightError, file::WeightFile, names::Naming},
+    weights::{self, Description, Images, error::WeightError, file::WeightFile, names::Naming},
 };
 
 use crate::device::backend;
@@ -37,7 +37,8 @@ pub fn load(path: &Path, naming: Naming, description: &Description) -> Result<Bo
 }
 
 /// Writes the weights of `network`, which is that of `description`, to `path`
-/// under the names and in the layouts of `naming`.
+/// under the names and in the layouts of `naming`, noting what `images` it was
+/// trained on, where that is known.
 ///
 /// # Errors
 /// [`WeightError`] when the file cannot be written or `naming` has no names for
@@ -47,6 +48,7 @@ pub fn save(
     path: &Path,
     naming: Naming,
     description: &Description,
+    images: Option<&Images>,
 ) -> Result<(), WeightError> {
-    weights::write(path, naming, description, |id| network.read(State::Value, id).into())
+    weights::write_noted(path, naming, description, images, |id| network.read(State::Value, id).into())
 }

@@ -133,6 +133,13 @@ fn every_point_learns_and_leaves_its_rows() {
         let status = run.status.as_ref().expect("every run is over");
         assert!(status.headline().expect("it finished") > 0.5, "{}", run.dir.display());
         assert_eq!(status.test.as_ref().map(|scores| scores.images), Some(70));
+        // Image by image it says the same, of the averaged weights.
+        let images = run.per_image().expect("a sound file").expect("a finished run has one");
+        let correct = (0..images.len()).filter(|&image| images.is_correct(image)).count();
+        let scores = status.averaged_test.as_ref().expect("averages are kept");
+        assert_eq!((images.len(), correct as f64 / 70.0), (70, scores.accuracy));
+        let loss = images.losses().iter().map(|&loss| f64::from(loss)).sum::<f64>() / 70.0;
+        assert!((loss - scores.loss).abs() < 1e-6 * scores.loss, "{loss} {}", scores.loss);
     }
 }
 

@@ -70,7 +70,7 @@ fn show(arguments: &Describe, graph: &Graph, width: f64, title: &str) -> Result<
 }
 
 /// What stands over the picture of a network.
-fn title(spec: &NetworkSpec, width: f64) -> String {
+pub(super) fn title(spec: &NetworkSpec, width: f64) -> String {
     let segments = match &spec.segments {
         Schedule::Uniform(Segments::PerChannel) => "one segment a channel".to_owned(),
         Schedule::Uniform(Segments::Count(1)) => "1 segment".to_owned(),

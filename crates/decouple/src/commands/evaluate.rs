@@ -1,51 +1,80 @@
-//! `decouple evaluate`: a network's accuracy on a folder of photographs.
+//! `decouple evaluate`: a network's accuracy on photographs, or on the test
+//! images of its own data set.
 
 use std::path::{Path, PathBuf};
 
-use decouple_datasets::image_folder::{LabelledFiles, labelled_files};
+use decouple_datasets::{
+    image_folder::{LabelledFiles, labelled_files},
+    load as load_data,
+};
+use decouple_training::{
+    classifier::{Classifier, Hits},
+    evaluation,
+};
 use indicatif::ProgressBar;
-use rayon::prelude::*;
 use serde_json::json;
 
-use super::model::{Classifier, ranked, see};
+use super::model::Trained;
 use crate::{
-    arguments::{Evaluate, Format},
-    failure::{DATA, Failure, NOTHING, SUCCESS},
+    arguments::{Common, Evaluate, Format},
+    failure::{DATA, Failure, IO, NOTHING, SUCCESS, USAGE},
     text::print,
 };
 
-pub(crate) fn run(arguments: &Evaluate) -> Result<u8, Failure> {
-    let mut classifier = Classifier::load(&arguments.classifier)?;
-    let files = files(&arguments.folder, &classifier.labels)?;
-    let (mut first, mut among_five) = (0, 0);
-    let bar = ProgressBar::new(files.len() as u64);
-    let preprocessing = classifier.preprocessing();
-    for batch in files.chunks(arguments.batch.max(1)) {
-        let images: Vec<Vec<f32>> =
-            batch.par_iter().map(|(file, _)| see(&preprocessing, file)).collect::<Result<_, _>>()?;
-        let probabilities = classifier.probabilities(&images.concat())?;
-        for ((_, class), probabilities) in batch.iter().zip(probabilities) {
-            let place = ranked(&probabilities).iter().position(|found| found == class);
-            first += usize::from(place == Some(0));
-            among_five += usize::from(place.is_some_and(|place| place < 5));
-        }
-        bar.inc(batch.len() as u64);
-    }
-    bar.finish_and_clear();
-    let count = files.len();
-    let share = |hits: usize| hits as f64 / count as f64;
+/// Shares of images that are right.
+struct Accuracy {
+    images: usize,
+    top_1: f64,
+    /// `None` where there are no more than five classes.
+    top_5: Option<f64>,
+}
+
+pub(crate) fn run(common: &Common, arguments: &Evaluate) -> Result<u8, Failure> {
+    let trained = Trained::open(&arguments.trained)?;
+    let accuracy = match &arguments.folder {
+        Some(folder) => on_photographs(common, arguments, &trained, folder)?,
+        None => on_own_images(common, arguments, &trained)?,
+    };
+    let Accuracy { images, top_1, top_5 } = accuracy;
     match arguments.format {
-        Format::Human => print(&format!(
-            "top-1  {:.4}  {first} of {count}\ntop-5  {:.4}  {among_five} of {count}\n",
-            share(first),
-            share(among_five)
-        ))?,
-        Format::Json => print(&format!(
-            "{}\n",
-            json!({ "images": count, "top_1": share(first), "top_5": share(among_five) })
-        ))?,
+        Format::Human => {
+            let line = |name, share: f64| {
+                format!("{name}  {share:.4}  {} of {images}\n", (share * images as f64).round())
+            };
+            let top_5 = top_5.map(|share| line("top-5", share)).unwrap_or_default();
+            print(&(line("top-1", top_1) + &top_5))?;
+        }
+        Format::Json => print(&format!("{}\n", json!({ "images": images, "top_1": top_1, "top_5": top_5 })))?,
     }
     Ok(SUCCESS)
+}
+
+fn on_photographs(
+    common: &Common,
+    arguments: &Evaluate,
+    trained: &Trained,
+    folder: &Path,
+) -> Result<Accuracy, Failure> {
+    let (mut classifier, labels) = trained.classifier(common)?;
+    let files = files(folder, &labels)?;
+    let bar = ProgressBar::new(files.len() as u64);
+    let hits = classifier.score(&files, arguments.batch, |done| bar.set_position(done as u64));
+    bar.finish_and_clear();
+    let Hits { images, top_1, top_5 } = hits?;
+    let share = |hits: usize| hits as f64 / images as f64;
+    Ok(Accuracy { images, top_1: share(top_1), top_5: (labels.len() > 5).then_some(share(top_5)) })
+}
+
+/// Scores the test images of the run's data set, as the run itself has done.
+fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Result<Accuracy, Failure> {
+    let Some(run) = &trained.run else {
+        return Err(Failure::new(USAGE, "say which photographs: a folder with a folder for each class"));
+    };
+    let data = load_data(&run.record.data, common.data.as_deref())?;
+    let (Classifier { mut network, .. }, _) = trained.classifier(common)?;
+    let scores = evaluation::evaluate(&mut *network, &data.test, &data.normalisation(), arguments.batch);
+    let scores = scores.map_err(|error| Failure::new(IO, error))?;
+    Ok(Accuracy { images: data.test.len(), top_1: scores.accuracy, top_5: scores.top5_accuracy })
 }
 
 /// Every image file of `folder` with its class among `labels`.

@@ -1,44 +1,50 @@
 //! The verbs, one file each.
 
+pub(crate) mod compare;
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod diagnose;
 pub(crate) mod evaluate;
+pub(crate) mod export;
+pub(crate) mod init;
+pub(crate) mod manual;
 mod model;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod strays;
 pub(crate) mod tune;
 pub(crate) mod weights;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
 use decouple_experiment::{Filter, Ledger, Overrides, StepTimes, Sweep, Trial, load_with};
 
 use crate::{
-    arguments::{Arguments, Common, Completions, Selection},
-    failure::{Failure, NOTHING, SUCCESS, USAGE},
-    text::print,
+    arguments::{Common, Selection},
+    failure::{Failure, NOTHING, USAGE},
 };
-
-/// Prints a completion script.
-pub(crate) fn completions(completions: &Completions) -> Result<u8, Failure> {
-    let mut command = Arguments::command();
-    let mut script = Vec::new();
-    clap_complete::generate(completions.shell, &mut command, "decouple", &mut script);
-    print(&String::from_utf8_lossy(&script))?;
-    Ok(SUCCESS)
-}
 
 /// Reads an experiment file and prints its warnings.
 fn read(file: &Path, set: &[String], step_times: StepTimes<'_>) -> Result<Sweep, Failure> {
-    let sweep = load_with(file, &Overrides { set: set.to_vec() }, step_times)?;
+    let file = experiment_file(file);
+    let sweep = load_with(&file, &Overrides { set: set.to_vec() }, step_times)?;
     for warning in &sweep.warnings {
         eprintln!("{}", warning.trim_end());
     }
     Ok(sweep)
+}
+
+/// The experiment file that is meant: as typed, or where no such file is there and a
+/// bare name was typed, `experiments/NAME.toml`.
+fn experiment_file(typed: &Path) -> PathBuf {
+    if typed.exists() || typed.extension().is_some() {
+        return typed.to_owned();
+    }
+    let named = typed.with_extension("toml");
+    let places = [Path::new("experiments").join(&named), named];
+    places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| typed.to_owned())
 }
 
 /// The trials of `sweep` that the filter leaves.

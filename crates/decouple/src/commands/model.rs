@@ -1,24 +1,26 @@
-//! Networks on the command line, and what is needed to run one on photographs.
+//! Networks on the command line: a family as it was published, a file of
+//! weights, or a run.
 
 use std::path::{Path, PathBuf};
 
-use decouple_datasets::{Photograph, Skipped};
+use decouple_datasets::{DataSpec, load as load_data};
+use decouple_experiment::Run;
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
-    backend::{Executor, Pass},
     network::{Family, NetworkSpec},
     preprocessing::Preprocessing,
-    weights::{Description, error::WeightError, file::WeightFile, names::Naming},
+    weights::{Description, Images, error::WeightError, file::WeightFile, names::Naming},
 };
 use decouple_training::{
-    loss,
+    classifier::{Classifier, Sight, images as images_of},
+    trial::WEIGHTS_FILE,
     weights::{LoadError, load},
 };
 
 use super::section_text;
 use crate::{
-    arguments::{self, Extents, Model, Names},
-    failure::{DATA, Failure, IO, USAGE},
+    arguments::{self, Common, Extents, Model, Names},
+    failure::{DATA, Failure, IO, NOTHING, USAGE},
 };
 
 /// Most bytes of a file of labels.
@@ -75,69 +77,130 @@ pub(super) fn description(model: &Model, file: &WeightFile, naming: Naming) -> R
     Ok(Description { network, input: [input.h, input.w, input.c], classes })
 }
 
-/// A network with weights, and what it needs to see a photograph.
-pub(super) struct Classifier {
-    network: Box<dyn Executor>,
-    preprocessing: Preprocessing,
-    /// A name for each class.
-    pub(super) labels: Vec<String>,
+/// A trained network on disk, of a run or of anybody.
+pub(super) struct Trained {
+    /// Its file of weights.
+    pub(super) weights: PathBuf,
+    /// Whose names that has.
+    pub(super) naming: Naming,
+    /// What network it is.
+    pub(super) description: Description,
+    /// The run, where it is one's.
+    pub(super) run: Option<Run>,
+    /// What the file notes of the images that it was trained on.
+    noted: Option<Images>,
+    /// The file of class names that was asked for.
+    labels: Option<PathBuf>,
 }
 
-impl Classifier {
-    /// Loads what `arguments` ask for.
-    pub(super) fn load(arguments: &arguments::Classifier) -> Result<Self, Failure> {
-        let file = WeightFile::open(&arguments.weights)?;
+impl Trained {
+    /// Finds what `arguments` ask for and reads what it says about itself.
+    pub(super) fn open(arguments: &arguments::Trained) -> Result<Self, Failure> {
+        let run = arguments.run.as_deref().map(run).transpose()?;
+        let weights = match (&run, &arguments.weights) {
+            (Some(run), _) => weights_of(run)?,
+            (None, Some(weights)) => weights.clone(),
+            (None, None) => return Err(Failure::new(USAGE, "say which network: --run or --weights")),
+        };
+        let file = WeightFile::open(&weights)?;
         let naming = arguments.from.map_or_else(|| Naming::of(file.header()), naming);
         let description = description(&arguments.model, &file, naming)?;
-        let [h, w, c] = description.input;
-        let preprocessing = Preprocessing::of(&description.network, [h, w]).filter(|_| c == 3);
-        let preprocessing = preprocessing.ok_or_else(|| {
-            let family = description.network.family;
-            Failure::new(USAGE, format!("{family} on images of {h}x{w}x{c} has no published way to see photographs: expected a published family and three channels"))
-        })?;
-        let labels = labels(arguments.labels.as_deref(), description.classes)?;
-        let network = load(&arguments.weights, naming, &description).map_err(|error| match error {
+        let noted = Images::of(&file)?;
+        Ok(Self { weights, naming, description, run, noted, labels: arguments.labels.clone() })
+    }
+
+    /// What it was trained on: as noted beside its weights, or in a run older than
+    /// this note as the run's data say. `None` for weights from elsewhere.
+    pub(super) fn images(&self, common: &Common) -> Result<Option<Images>, Failure> {
+        match (&self.noted, &self.run) {
+            (Some(noted), _) => Ok(Some(noted.clone())),
+            (None, Some(run)) => Ok(Some(images_of(&load_data(&run.record.data, common.data.as_deref())?))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Names of the classes: those of a file, those it was trained on, or
+    /// ImageNet's.
+    pub(super) fn labels(&self, images: Option<&Images>) -> Result<Vec<String>, Failure> {
+        match images {
+            Some(images) if self.labels.is_none() => Ok(images.classes.clone()),
+            _ => labels(self.labels.as_deref(), self.description.classes),
+        }
+    }
+
+    /// The network with its weights, and the names of its classes.
+    pub(super) fn classifier(&self, common: &Common) -> Result<(Classifier, Vec<String>), Failure> {
+        let images = self.images(common)?;
+        let labels = self.labels(images.as_ref())?;
+        let sight = self.sight(images.as_ref())?;
+        let network = load(&self.weights, self.naming, &self.description).map_err(|error| match error {
             LoadError::Weights(error) => error.into(),
             LoadError::Execution(error) => Failure::new(IO, error),
         })?;
-        Ok(Self { network, preprocessing, labels })
+        Ok((Classifier { network, sight }, labels))
     }
 
-    /// The network's values of the photograph in a file.
-    pub(super) fn see(&self, file: &Path) -> Result<Vec<f32>, Failure> {
-        see(&self.preprocessing, file)
-    }
-
-    /// How photographs are seen, to be used from several threads.
-    pub(super) fn preprocessing(&self) -> Preprocessing {
-        self.preprocessing
-    }
-
-    /// The probability of each class for each of the `images`, one after the other.
-    pub(super) fn probabilities(&mut self, images: &[f32]) -> Result<Vec<Vec<f64>>, Failure> {
-        let count = images.len() / self.network.plan().graph.input().len();
-        let batch = self.network.batch_layout(count).of(images);
-        let logits = self.network.forward(&batch, count, Pass::Inference);
-        let logits = logits.map_err(|error| Failure::new(IO, error))?;
-        Ok(logits.chunks_exact(self.labels.len()).map(loss::probabilities).collect())
+    fn sight(&self, images: Option<&Images>) -> Result<Sight, Failure> {
+        let [h, w, c] = self.description.input;
+        if let Some(images) = images {
+            if c != 1 && c != 3 {
+                let message = format!("the network's images have {c} channels: photographs have 1 or 3");
+                return Err(Failure::new(USAGE, message));
+            }
+            let data = match &self.run {
+                Some(run) => run.record.data.clone(),
+                None => DataSpec::of_images(self.description.input, self.description.classes),
+            };
+            return Ok(Sight::trained(data, images));
+        }
+        let network = &self.description.network;
+        let preprocessing = Preprocessing::of(network, [h, w]).filter(|_| c == 3);
+        let preprocessing = preprocessing.ok_or_else(|| {
+            let family = network.family;
+            Failure::new(USAGE, format!("{family} on images of {h}x{w}x{c} has no published way to see photographs: expected a published family and three channels"))
+        })?;
+        Ok(Sight::Published(preprocessing))
     }
 }
 
-/// The network's values of the photograph in `file`.
-pub(super) fn see(preprocessing: &Preprocessing, file: &Path) -> Result<Vec<f32>, Failure> {
-    let photograph = Photograph::open(file).map_err(|Skipped { file, reason }| {
-        Failure::new(DATA, format!("{}: expected a sound JPEG or PNG file ({reason})", file.display()))
-    })?;
-    let pixels = photograph.central_crop(preprocessing.shorter_side(), preprocessing.size);
-    Ok(preprocessing.normalise(&pixels))
+/// The run in `folder`.
+fn run(folder: &Path) -> Result<Run, Failure> {
+    if folder.join("trial.toml").is_file() {
+        return Ok(Run::open(folder)?);
+    }
+    let folder_text = folder.display();
+    let runs = std::fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
+    let mut runs: Vec<PathBuf> = runs.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    runs.sort();
+    let message = match runs.first() {
+        Some(first) => format!(
+            "{folder_text} holds the {} runs of an experiment: expected the folder of one of them, such as {}",
+            runs.len(),
+            first.display()
+        ),
+        None => {
+            format!("{folder_text}: no trial.toml: expected the folder of a run, as in results/NAME/runs/...")
+        }
+    };
+    Err(Failure::new(NOTHING, message))
 }
 
-/// The classes of one image, the most probable first; of two that are equally
-/// probable, the first.
-pub(super) fn ranked(probabilities: &[f64]) -> Vec<usize> {
-    let mut classes: Vec<usize> = (0..probabilities.len()).collect();
-    classes.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-    classes
+/// The file with the weights of `run`.
+fn weights_of(run: &Run) -> Result<PathBuf, Failure> {
+    let weights = run.dir.join(WEIGHTS_FILE);
+    if weights.is_file() {
+        return Ok(weights);
+    }
+    let folder = run.dir.display();
+    let message = if run.status.is_some() {
+        format!(
+            "{folder}: no {WEIGHTS_FILE}: a run that has finished keeps its weights beside its rows; those of \
+             published results are left out, and `decouple run ... --fresh` trains them again"
+        )
+    } else {
+        format!("{folder}: the run has not finished: `decouple run` goes on with it")
+    };
+    Err(Failure::new(NOTHING, message))
 }
 
 /// Names of `classes` classes: the lines of a file, or ImageNet's.
@@ -171,4 +234,15 @@ pub(super) fn plain_name(label: &str) -> &str {
         word.len() == 9 && word.starts_with('n') && word.bytes().skip(1).all(|byte| byte.is_ascii_digit())
     };
     label.split_once(' ').filter(|(first, _)| is_id(first)).map_or(label, |(_, name)| name)
+}
+
+impl From<decouple_training::classifier::ClassifierError> for Failure {
+    fn from(error: decouple_training::classifier::ClassifierError) -> Self {
+        use decouple_training::classifier::ClassifierError;
+        let code = match error {
+            ClassifierError::Image(_) => DATA,
+            ClassifierError::Network(_) => IO,
+        };
+        Self::new(code, error)
+    }
 }

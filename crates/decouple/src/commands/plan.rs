@@ -15,7 +15,7 @@ use crate::{
     arguments::{Common, Format, Plan},
     clock::Clock,
     environment::cores,
-    failure::{Failure, IO, SUCCESS},
+    failure::{Failure, IO, SUCCESS, USAGE},
     text::{Table, bytes, duration, print, short_count},
 };
 
@@ -35,6 +35,10 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     };
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
+    if arguments.lock {
+        let path = sweep.lock(&ledger).map_err(|error| Failure::new(USAGE, error))?;
+        return print(&format!("locked    {}\n", path.display())).map(|()| SUCCESS);
+    }
     let workers = Workers::share(cores(), trials.len(), None);
     let speeds = Speeds::measure(&trials, workers, PATIENCE).map_err(|error| Failure::new(IO, error))?;
     let elsewhere = ledger.elsewhere();

@@ -1,25 +1,24 @@
 //! `decouple predict`: what is in photographs.
 
+use decouple_training::classifier::ranked;
 use serde_json::json;
 
-use super::model::{Classifier, plain_name, ranked};
+use super::model::{Trained, plain_name};
 use crate::{
-    arguments::{Format, Predict},
+    arguments::{Common, Format, Predict},
     failure::{Failure, SUCCESS},
     text::print,
 };
 
-pub(crate) fn run(arguments: &Predict) -> Result<u8, Failure> {
-    let mut classifier = Classifier::load(&arguments.classifier)?;
+pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<u8, Failure> {
+    let (mut classifier, labels) = Trained::open(&arguments.trained)?.classifier(common)?;
     for file in &arguments.images {
-        let image = classifier.see(file)?;
-        let probabilities = classifier.probabilities(&image)?.remove(0);
+        let probabilities = classifier.classify(&[file])?.remove(0);
         let best: Vec<(usize, f64)> = ranked(&probabilities)
             .into_iter()
             .take(arguments.top)
             .map(|class| (class, probabilities[class]))
             .collect();
-        let labels = &classifier.labels;
         match arguments.format {
             Format::Human => {
                 let mut text = format!("{}\n", file.display());

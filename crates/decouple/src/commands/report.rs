@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use decouple_experiment::{Ledger, StepTimes, Sweep};
-use decouple_reporting::analysis::{Analysis, power_plan};
-use decouple_reporting::{analyse, terminal_table, write, write_events, write_index, write_latex};
+use decouple_reporting::analysis::{Analysis, power_plan, scatter};
+use decouple_reporting::{
+    analyse, document, terminal_table, update_index, write, write_events, write_index, write_latex,
+};
 
 use super::{ledger, read, tune::settled};
 use crate::{
-    arguments::{Common, Power, Report},
+    arguments::{Common, Format, Power, Report},
     failure::{Failure, NOTHING, SUCCESS, USAGE},
     text::{Table, print},
 };
@@ -18,9 +20,16 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
     let sweep = settled(common, read(&arguments.file, &arguments.set, step_times)?)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
-    let analysis = rebuild_and_show(&sweep, &ledger)?;
+    let analysis = rebuild_and_show(&sweep, &ledger, arguments.format)?;
+    if let Some(results) = results_of(&ledger).filter(|_| arguments.index) {
+        write_index(results)?;
+    }
     if arguments.latex {
-        print(&format!("latex     {}\n", write_latex(&analysis, ledger.root())?.display()))?;
+        let tables = write_latex(&analysis, ledger.root())?;
+        match arguments.format {
+            Format::Human => print(&format!("latex     {}\n", tables.display()))?,
+            Format::Json => eprintln!("{}", tables.display()),
+        }
     }
     Ok(SUCCESS)
 }
@@ -31,9 +40,15 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     let analysis = analyse(&sweep, &ledger.read()?);
-    let Some(residual) = analysis.residual else {
-        let message =
-            "the runs say nothing of their spread: at least two points need two finished seeds each";
+    let Some(scatter) = scatter(&analysis) else {
+        let reasons: Vec<String> = (analysis.points.iter())
+            .filter_map(|point| Some(format!("\n = {}: {}", point.label, point.unsupported?)))
+            .collect();
+        let message = format!(
+            "the runs say nothing of their spread: at least two points need two finished seeds each that differ by \
+             more than one test image{}",
+            reasons.concat()
+        );
         return Err(Failure::new(NOTHING, message));
     };
     let is_sensible = |value: f64| value > 0.0 && value < 100.0;
@@ -43,17 +58,19 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
         return Err(Failure::new(USAGE, message));
     }
     let shares: Vec<f64> = arguments.difference.iter().map(|points| points / 100.0).collect();
-    let mut table = Table::new(0, &["difference, points", "seeds a point"]);
-    for (share, seeds) in power_plan(&analysis, &shares, arguments.power) {
-        let seeds = seeds.map_or("more than a million".to_owned(), |seeds| seeds.to_string());
-        table.push(vec![format!("{}", (share * 1e6).round() / 1e4), seeds]);
+    let mut table = Table::new(0, &["difference, points", "seeds a point", "with the widest point"]);
+    let shown =
+        |seeds: Option<usize>| seeds.map_or("more than a million".to_owned(), |seeds| seeds.to_string());
+    for needed in power_plan(&analysis, &shares, arguments.power) {
+        let difference = (needed.difference * 1e6).round() / 1e4;
+        table.push(vec![difference.to_string(), shown(needed.typical), shown(needed.most)]);
     }
     print(&format!(
-        "{}: a run scatters by {:.2} points about its point and seed ({} degrees of freedom).\nTo tell a true \
-         difference with a chance of {}, all comparisons together at 95 %:\n\n{table}",
+        "{}: a run scatters about its point by {:.2} points at the typical point, by {:.2} at the widest.\nTo tell a \
+         true difference with a chance of {}, all pairs together at 95 %:\n\n{table}",
         sweep.name,
-        100.0 * residual.sd,
-        residual.degrees_of_freedom,
+        100.0 * scatter.typical,
+        100.0 * scatter.most,
         arguments.power,
     ))?;
     Ok(SUCCESS)
@@ -74,18 +91,30 @@ fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> {
     Err(Failure::new(NOTHING, message))
 }
 
+/// The folder of all experiments.
+fn results_of(ledger: &Ledger) -> Option<&Path> {
+    ledger.root().parent().filter(|path| *path != Path::new(""))
+}
+
 /// Rebuilds everything that is made from runs, and prints the table, the
-/// verdict and where the figures and the report are.
-pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger) -> Result<Analysis, Failure> {
+/// verdict and where the figures and the report are, or one JSON document.
+pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger, format: Format) -> Result<Analysis, Failure> {
     let contents = ledger.read()?;
     let analysis = analyse(sweep, &contents);
     let written = write(&analysis, ledger.root())?;
     write_events(&contents)?;
-    if let Some(results) = ledger.root().parent().filter(|path| *path != Path::new("")) {
-        write_index(results)?;
+    if let Some(results) = results_of(ledger)
+        && !update_index(results, &sweep.name)?
+    {
+        let file = sweep.path.display();
+        eprintln!("not in {}/index.html: decouple report {file} --index lists it", results.display());
     }
     for problem in &analysis.problems {
         eprintln!("warning: {problem}");
+    }
+    if format == Format::Json {
+        print(&format!("{}\n", document(&analysis)))?;
+        return Ok(analysis);
     }
     let mut text = format!("\n{}\n{}\n", terminal_table(&analysis), analysis.verdict);
     if let Some(headline) = written.figures.first() {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::mpsc};
 
 use decouple_datasets::load as load_data;
-use decouple_experiment::{Environment, Ledger, RunState, StepTimes, Sweep, Trial};
+use decouple_experiment::{Environment, Ledger, Outcome, RunState, StepTimes, Sweep, Trial};
 use decouple_training::{
     device::backend,
     progress::Progress,
@@ -12,10 +12,10 @@ use decouple_training::{
 
 use super::{ledger, read, report, select, tune::settle};
 use crate::{
-    arguments::{Common, Run},
+    arguments::{Common, Only, Run},
     clock::Clock,
     environment::{cores, cpu, environment},
-    failure::{Failure, LOCKED, RUN_FAILED, SUCCESS},
+    failure::{Failure, LOCKED, NOTHING, RUN_FAILED, SUCCESS},
     screen::Screen,
     text::grouped,
 };
@@ -27,6 +27,10 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let sweep = settle(common, arguments, sweep)?;
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
+    let trials = match arguments.only {
+        None => trials,
+        Some(Only::Failed) => failed(trials, &ledger)?,
+    };
     let cores = arguments.threads.map_or_else(cores, usize::from);
     let workers = Workers::share(cores, trials.len(), arguments.jobs.map(usize::from));
     let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
@@ -55,7 +59,7 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
         }
     }
     sweep.write_plan(&ledger)?;
-    if arguments.fresh {
+    if arguments.fresh || arguments.only.is_some() {
         for trial in &trials {
             ledger.reset(trial)?;
         }
@@ -65,7 +69,7 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let done = watched(&trials, !arguments.no_progress, |environment, progress| {
         run_sweep(&trials, &ledger, &data, workers, environment, progress)
     })?;
-    report::rebuild_and_show(&sweep, &ledger)?;
+    report::rebuild_and_show(&sweep, &ledger, arguments.format)?;
     // What another process had taken may be over by now.
     let running = trials.iter().filter(|trial| matches!(ledger.state(trial), Ok(RunState::Running))).count();
     if running > 0 {
@@ -79,6 +83,25 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     } else {
         SUCCESS
     })
+}
+
+/// Those of `trials` whose run failed or diverged.
+fn failed<'a>(trials: Vec<&'a Trial>, ledger: &Ledger) -> Result<Vec<&'a Trial>, Failure> {
+    let mut failed = Vec::new();
+    for trial in trials {
+        if let RunState::Done(status) = ledger.state(trial)?
+            && matches!(status.outcome, Outcome::Failed { .. } | Outcome::Diverged { .. })
+        {
+            failed.push(trial);
+        }
+    }
+    if failed.is_empty() {
+        return Err(Failure::new(
+            NOTHING,
+            format!("no run failed or diverged in {}", ledger.root().display()),
+        ));
+    }
+    Ok(failed)
 }
 
 /// Takes over what other experiments have finished of these trials, and says so.

@@ -38,6 +38,17 @@ pub(crate) fn settle(common: &Common, arguments: &Run, sweep: Sweep) -> Result<S
             }
         })?;
     }
+    let finals = sweep.finals(&ledger)?;
+    if let Err(TuneError::Unfinished { missing, .. }) = sweep.tuned(&ledger) {
+        let finals: Vec<&Trial> = finals.iter().collect();
+        eprintln!("tuning    {missing} runs of the best tries with more seeds");
+        let cores = arguments.threads.map_or_else(cores, usize::from);
+        let workers = Workers::share(cores, finals.len(), arguments.jobs.map(usize::from));
+        let data = LoadedData::load(&finals, |spec| load_data(spec, common.data.as_deref()))?;
+        watched(&finals, !arguments.no_progress, |environment, progress| {
+            run_sweep(&finals, &ledger, &data, workers, environment, progress)
+        })?;
+    }
     let (sweep, choices) = sweep.tuned(&ledger)?;
     eprintln!("{}", chosen(&choices));
     Ok(sweep)
@@ -50,13 +61,15 @@ pub(crate) fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
 }
 
 fn chosen(choices: &[Choice]) -> Table {
-    let header = ["chosen at", "learning rate", "weight decay", "validation accuracy", "tries scored"];
+    let header =
+        ["chosen at", "learning rate", "weight decay", "log-loss", "validation accuracy", "tries scored"];
     let mut table = Table::new(1, &header);
-    for Choice { point, setting, accuracy, scored } in choices {
+    for Choice { point, setting, log_loss, accuracy, scored } in choices {
         table.push(vec![
             point.clone(),
             setting.learning_rate.to_string(),
             setting.weight_decay.to_string(),
+            format!("{log_loss:.4}"),
             format!("{:.2} %", 100.0 * accuracy),
             scored.to_string(),
         ]);

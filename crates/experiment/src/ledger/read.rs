@@ -8,8 +8,9 @@ use decouple_spectrum::cost::Cost;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::per_image::{self, PerImage};
 use super::{Environment, LedgerError, MetricsRow, Status, TimingRow};
-use crate::{BudgetOutcome, FORMAT, LayerRecord, Record, RunId, Trial};
+use crate::{BudgetOutcome, FORMAT, LayerRecord, Lock, Record, RunId, Trial};
 
 /// All that a ledger holds.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Contents {
     pub runs: Vec<Run>,
     /// What could not be read.
     pub problems: Vec<Problem>,
+    /// What was locked before the runs.
+    pub lock: Option<Lock>,
 }
 
 /// Something in the ledger that is not a whole run.
@@ -56,6 +59,24 @@ pub struct Run {
     pub timing: Vec<TimingRow>,
     /// How it ended; `None` while it is being trained, or after it was cut off.
     pub status: Option<Status>,
+}
+
+impl Run {
+    /// The run in the folder `dir`, whichever experiment it belongs to.
+    ///
+    /// # Errors
+    /// When a file of it is missing or cannot be read.
+    pub fn open(dir: &Path) -> Result<Self, LedgerError> {
+        run(dir)
+    }
+
+    /// How it does on each test image; `None` of a run that kept no such file. Read when asked for.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn per_image(&self) -> Result<Option<PerImage>, LedgerError> {
+        per_image::read(&self.dir.join(per_image::FILE_NAME))
+    }
 }
 
 /// `trial.toml`.

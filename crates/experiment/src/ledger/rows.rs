@@ -36,6 +36,11 @@ impl MetricsRow {
     pub fn validation(&self) -> Option<f64> {
         self.averaged_validation_accuracy.or(self.validation_accuracy)
     }
+
+    /// The log-loss on held-out images that stands for the epoch, of the same weights.
+    pub fn validation_log_loss(&self) -> Option<f64> {
+        self.averaged_validation_loss.or(self.validation_loss)
+    }
 }
 
 /// A row of `timing.csv`, one an epoch.

@@ -322,7 +322,7 @@ fn a_trial_that_another_experiment_has_finished_is_taken_over_whole() {
     assert!(ledger.adopt(&trial, source).unwrap());
     drop(held);
 
-    let Contents { runs, problems } = ledger.read().unwrap();
+    let Contents { runs, problems, .. } = ledger.read().unwrap();
     assert!(problems.is_empty(), "{problems:?}");
     let [run] = runs.as_slice() else { panic!("one run was taken over: {runs:?}") };
     assert_eq!(run.point, trial.point, "the point keeps the name that it has here");

@@ -2,10 +2,11 @@
 //! resolved into trials.
 
 use super::diagnostic::{Diagnostic, Sources, listed, suggestion};
-use super::document::{self, Leaf, Span, Table, Value};
+use super::document::{self, Data, Leaf, Span, Table, Value};
 use super::{Axis, Overrides, set};
-use crate::Held;
-use crate::keys::{SHORT_NAMES, axis_name, axis_names};
+use crate::keys::{SHORT_NAMES, axis_name, axis_names, other_name};
+use crate::{Declared, Held};
+use decouple_spectrum::budget::{Pays, Scaling};
 
 /// The name of the axis that every experiment has.
 pub(super) const SEED: &str = "seed";
@@ -17,6 +18,10 @@ pub(super) struct SweepFile {
     pub(super) question: Option<String>,
     pub(super) reference: Vec<Coordinate>,
     pub(super) budget: Option<Held>,
+    /// Which channel counts the budget may change.
+    pub(super) scaling: Scaling,
+    /// What is laid down before any run.
+    pub(super) declared: Declared,
     /// In file order, without the seed.
     pub(super) axes: Vec<TypedAxis>,
     /// Values of the seed axis, if it was typed.
@@ -80,6 +85,8 @@ fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
         question: None,
         reference: Vec::new(),
         budget: Some(Held::Parameters),
+        scaling: Scaling::default(),
+        declared: Declared::default(),
         axes: Vec::new(),
         seeds: None,
         tune: None,
@@ -109,6 +116,11 @@ fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
             }
             "tune" => file.tune = Some(entry.value.clone()),
             "trial" => file.trial = trial_sections(section("trial", &entry.value)?)?.clone(),
+            key @ ("network" | "data" | "training") => {
+                return Err(Diagnostic::new(format!("unknown key `{key}` in the file"))
+                    .at(entry.key_span.clone(), format!("did you mean `[trial.{key}]`?"))
+                    .note("what all trials begin with stands in [trial.network], [trial.data] and [trial.training]"));
+            }
             key => {
                 return Err(unknown_key(
                     key,
@@ -150,7 +162,8 @@ fn unknown_key(key: &str, span: &Span, place: &str, known: &[&str]) -> Diagnosti
         .note(format!("keys of {place}: {}", listed(known.iter().copied())))
 }
 
-const EXPERIMENT_KEYS: [&str; 4] = ["name", "question", "reference", "budget"];
+const EXPERIMENT_KEYS: [&str; 7] =
+    ["name", "question", "reference", "budget", "hypotheses", "margin", "analysis"];
 
 pub(super) fn experiment_key(
     file: &mut SweepFile,
@@ -165,7 +178,12 @@ pub(super) fn experiment_key(
     match key {
         "name" => file.name = Some((text()?, value.span.clone())),
         "question" => file.question = Some(text()?),
-        "budget" => file.budget = budget(value)?,
+        "analysis" => file.declared.analysis = text()?,
+        "hypotheses" => file.declared.hypotheses = sentences(value)?,
+        "margin" => file.declared.margin = Some(margin(value)?),
+        "budget" => budget(file, value)?,
+        "budget.pays" => file.scaling.pays = pays(value)?,
+        "budget.least-channels" => file.scaling.least = least_channels(value)?,
         "reference" => {
             let leaves = section("experiment.reference", value)?.leaves(false);
             file.reference = leaves.into_iter().map(coordinate).collect::<Result<_, _>>()?;
@@ -184,27 +202,71 @@ fn coordinate(leaf: Leaf<'_>) -> Result<Coordinate, Diagnostic> {
     }
 }
 
-fn budget(value: &Value) -> Result<Option<Held>, Diagnostic> {
-    let Some(table) = value.as_table() else { return quantity(value, "experiment.budget") };
+fn sentences(value: &Value) -> Result<Vec<String>, Diagnostic> {
+    let refused = |value: &Value| wrong_type("experiment.hypotheses", value, "a list of sentences");
+    let list = value.as_array().ok_or_else(|| refused(value))?;
+    list.iter().map(|each| each.as_str().map(str::to_owned).ok_or_else(|| refused(each))).collect()
+}
+
+/// Typed in points, kept as a share.
+fn margin(value: &Value) -> Result<f64, Diagnostic> {
+    let points = match value.data {
+        Data::Integer(points) => points as f64,
+        Data::Float(points) => points,
+        _ => f64::NAN,
+    };
+    if points > 0.0 && points < 100.0 {
+        return Ok(points / 100.0);
+    }
+    Err(wrong_type("experiment.margin", value, "points of accuracy above 0 and below 100, such as 0.5"))
+}
+
+fn pays(value: &Value) -> Result<Pays, Diagnostic> {
+    match value.as_str() {
+        Some("all") => Ok(Pays::All),
+        Some("inner") => Ok(Pays::Inner),
+        _ => Err(wrong_type("experiment.budget.pays", value, "\"all\" or \"inner\"")),
+    }
+}
+
+fn least_channels(value: &Value) -> Result<usize, Diagnostic> {
+    match value.data {
+        Data::Integer(least) if (1..=8192).contains(&least) => Ok(least as usize),
+        _ => Err(wrong_type("experiment.budget.least-channels", value, "a whole number from 1 to 8192")),
+    }
+}
+
+fn budget(file: &mut SweepFile, value: &Value) -> Result<(), Diagnostic> {
+    let Some(table) = value.as_table() else {
+        file.budget = quantity(value, "experiment.budget")?;
+        return Ok(());
+    };
     let mut hold = Some(Held::Parameters);
+    file.scaling = Scaling::default();
     for entry in &table.entries {
         match entry.key.as_str() {
             "hold" => hold = quantity(&entry.value, "experiment.budget.hold")?,
+            "pays" => file.scaling.pays = pays(&entry.value)?,
+            "least-channels" => file.scaling.least = least_channels(&entry.value)?,
             "at" if entry.value.as_str() == Some("reference") => {}
             "at" => {
                 return Err(Diagnostic::new("unknown value of `experiment.budget.at`")
                     .at(entry.value.span.clone(), "expected \"reference\""));
             }
-            key => return Err(unknown_key(key, &entry.key_span, "`experiment.budget`", &["hold", "at"])),
+            key => {
+                let known = ["hold", "at", "pays", "least-channels"];
+                return Err(unknown_key(key, &entry.key_span, "`experiment.budget`", &known));
+            }
         }
     }
-    Ok(hold)
+    file.budget = hold;
+    Ok(())
 }
 
 fn quantity(value: &Value, name: &str) -> Result<Option<Held>, Diagnostic> {
     const NONE: &str = "none";
     let Some(typed) = value.as_str() else {
-        return Err(wrong_type(name, value, "the name of a quantity, or a table { hold = ..., at = ... }"));
+        return Err(wrong_type(name, value, "the name of a quantity, or a table { hold = ..., pays = ... }"));
     };
     let held = Held::ALL.into_iter().find(|held| held.name() == typed);
     if held.is_none() && typed != NONE {
@@ -216,6 +278,14 @@ fn quantity(value: &Value, name: &str) -> Result<Option<Held>, Diagnostic> {
     Ok(held)
 }
 
+/// Which axis `name` was probably meant to be.
+fn axis_suggestion(name: &str) -> String {
+    match other_name(name) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => suggestion(name, axis_names().chain([SEED]), "there is no such key"),
+    }
+}
+
 pub(super) fn unknown_axis(name: &str, span: &Span, place: &str) -> Diagnostic {
     let (subject, of_experiment) = if place == set::NAME {
         ("--set", ", or one of [experiment], such as experiment.budget")
@@ -223,12 +293,12 @@ pub(super) fn unknown_axis(name: &str, span: &Span, place: &str) -> Diagnostic {
         ("axes", "")
     };
     let short = SHORT_NAMES.join(", ");
-    Diagnostic::new(format!("unknown key `{name}` in {place}"))
-        .at(span.clone(), suggestion(name, axis_names().chain([SEED]), "there is no such key"))
-        .note(format!(
+    Diagnostic::new(format!("unknown key `{name}` in {place}")).at(span.clone(), axis_suggestion(name)).note(
+        format!(
             "{subject} may name: {short}, {SEED}, or any key of [trial.*] in full, \
              such as training.weight-decay{of_experiment}"
-        ))
+        ),
+    )
 }
 
 fn add_axis(

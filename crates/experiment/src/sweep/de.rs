@@ -9,6 +9,7 @@ use serde::forward_to_deserialize_any;
 
 use super::diagnostic::{Diagnostic, listed, suggestion};
 use super::document::{Data, Entry, Span, Value};
+use crate::keys::{full_name, other_name, table_example};
 
 /// Reads a section; `name` is what its keys are called after.
 pub(super) fn read<T: de::DeserializeOwned>(name: &str, value: &Value) -> Result<T, Diagnostic> {
@@ -66,7 +67,14 @@ impl Error {
                     [section] => format!("[trial.{section}]"),
                     _ => format!("`{name}`"),
                 };
-                let label = suggestion(&key, known.iter().copied(), "there is no such key");
+                // As the section calls it: `schedule.peak` in [trial.training].
+                let other = other_name(&key)
+                    .map(full_name)
+                    .and_then(|other| Some(other.strip_prefix(&format!("{name}."))?.to_owned()));
+                let label = match other {
+                    Some(other) => format!("did you mean `{other}`?"),
+                    None => suggestion(&key, known.iter().copied(), "there is no such key"),
+                };
                 let note = format!("keys of {table}: {}", listed(known.iter().copied()));
                 (Diagnostic::new(format!("unknown key `{key}` in {table}")).note(note), label)
             }
@@ -75,10 +83,15 @@ impl Error {
                 let note = format!("`{name}` may be: {}", listed(known.iter().copied()));
                 (Diagnostic::new(format!("unknown value `{typed}` of `{name}`")).note(note), label)
             }
-            Kind::Unexpected { expected, found } => (
-                Diagnostic::new(format!("wrong type of `{name}`")),
-                format!("expected {expected}, found {found}"),
-            ),
+            Kind::Unexpected { expected, found } => {
+                let diagnostic = Diagnostic::new(format!("wrong type of `{name}`"));
+                let example = table_example(&name).filter(|_| expected == "a table");
+                let diagnostic = match example {
+                    Some(example) => diagnostic.note(example),
+                    None => diagnostic,
+                };
+                (diagnostic, format!("expected {expected}, found {found}"))
+            }
             Kind::Custom(message) => (Diagnostic::new(format!("impossible value of `{name}`")), message),
         };
         match span {

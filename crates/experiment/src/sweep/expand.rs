@@ -3,18 +3,21 @@
 
 use std::collections::HashMap;
 
-use decouple_datasets::{DataSpec, DataTable};
+use decouple_datasets::seeds::{stream, uniform_below};
+use decouple_datasets::{DataSpec, DataTable, derive_seed};
 use decouple_kernels::geometry::MapShape;
-use decouple_spectrum::budget::{BudgetError, Quantity, solve};
+use decouple_spectrum::budget::{BudgetError, Pays, Quantity, Scaling, solve_scaling};
 use decouple_spectrum::error::SpecError;
 use decouple_spectrum::graph::Graph;
+use decouple_spectrum::module::ModuleKind;
 use decouple_spectrum::network::{Family, NetworkSpec};
 use decouple_spectrum::segments::{Schedule as SegmentSchedule, Segments};
 
 use super::as_typed::{Coordinate, SEED, SweepFile, TypedAxis};
 use super::de;
 use super::diagnostic::{Diagnostic, listed, suggestion};
-use super::document::{Data, Table, Value};
+use super::document::{Data, Span, Table, Value};
+use super::grouping;
 use super::step_time;
 use crate::keys::full_name;
 use crate::training::as_typed::Training;
@@ -45,6 +48,9 @@ pub(super) fn expand(
     let points =
         points(&file.axes).iter().map(|choice| Point::resolve(file, choice)).collect::<Result<_, _>>()?;
     let points = distinct(points, &reference, &mut warnings)?;
+    if file.scaling.pays == Pays::Inner {
+        check_inner(file, &points)?;
+    }
     let points = match file.budget {
         None => points,
         Some(hold) => {
@@ -52,7 +58,7 @@ pub(super) fn expand(
             match hold.counted() {
                 Some(quantity) => points
                     .into_iter()
-                    .map(|point| point.meet(hold, quantity, &own))
+                    .map(|point| point.meet(hold, quantity, file.scaling, &own))
                     .collect::<Result<_, _>>()?,
                 None => step_time::fit(points, &own, name, step_times, &mut warnings)?,
             }
@@ -64,6 +70,24 @@ pub(super) fn expand(
     let reference =
         file.axes.iter().zip(&reference).map(|(axis, &index)| (axis.name.clone(), axis.values[index].text()));
     Ok(Expansion { reference: reference.collect(), seeds, trials, tune, warnings })
+}
+
+/// Refuses a budget that inner channels alone pay where there are none, or where nothing can be counted.
+fn check_inner(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnostic> {
+    let has_inner = |point: &Point<'_>| {
+        point.network.family == Family::MiniXception && point.network.module == ModuleKind::Spectrum
+    };
+    let reason = match file.budget {
+        None => "no budget is held",
+        Some(Held::StepTime) => "a step time is met by the width of the whole network",
+        Some(_) if !points.iter().all(has_inner) => {
+            "only networks of the family mini-xception, of two convolutions a module, list inner channels"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(Diagnostic::new("`experiment.budget.pays = \"inner\"` means nothing here")
+        .note(reason)
+        .note("leave `pays` out, or hold parameters, macs or activations"))
 }
 
 /// The `[tune]` section, if it can mean something here.
@@ -87,6 +111,13 @@ fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnost
     let tune = typed.resolve(first.training.weight_decay);
     tune.map(Some)
         .map_err(|error| refused(&format!("`{}` {}", error.key, error.message), "see docs/experiments.md"))
+}
+
+/// Images that tries are judged by where none are asked for: 5,000, of which a tenth of the training set has as many,
+/// else that tenth; none where the set is not known yet.
+fn validation_to_tune_by(data: &DataSpec) -> usize {
+    const ENOUGH: usize = 5_000;
+    data.train_images(None).map_or(0, |images| ENOUGH.min(images / 10))
 }
 
 fn seeds(axis: Option<&TypedAxis>) -> Result<Vec<u64>, Diagnostic> {
@@ -121,9 +152,10 @@ fn reference(file: &SweepFile) -> Result<Choice, Diagnostic> {
     follow_zips(file, choice)
 }
 
-/// `per-channel` where an axis has it, the paper's own point; else the first value.
+/// `per-channel`, or one channel a segment, where an axis has it: the paper's own point; else the first value.
 fn default_reference(axis: &TypedAxis) -> usize {
-    axis.position("per-channel").unwrap_or(0)
+    let own = if axis.name == grouping::KEY { "1" } else { "per-channel" };
+    axis.position(own).unwrap_or(0)
 }
 
 /// Axes walked together stand at one row: the first that has all values that are named
@@ -186,7 +218,11 @@ pub(super) struct Point<'a> {
     pub(super) choice: Choice,
     pub(super) axes: &'a [TypedAxis],
     pub(super) network: NetworkSpec,
+    /// How much of the held quantity it has, where it is not as much as the reference.
+    pub(super) size: Option<u64>,
     pub(super) data: DataSpec,
+    /// Whether the images held out are drawn by the seed of the run.
+    pub(super) splits_by_seed: bool,
     pub(super) training: TrainingSpec,
     pub(super) graph: Graph,
     pub(super) budget: Option<BudgetOutcome>,
@@ -200,24 +236,46 @@ impl<'a> Point<'a> {
             trial.set(&full_name(&axis.name), &axis.key_span, axis.values[index].clone());
         }
         leave_to_others(file, &mut trial);
-        let network: NetworkSpec = section(&trial, "network")?;
+        grouping::resolve(&mut trial)?;
+        let allocation = take_allocation(&mut trial)?;
+        let splits_by_seed = take_split(&mut trial);
+        let size = take_size(file, &mut trial)?;
+        let mut network: NetworkSpec = section(&trial, "network")?;
+        if let Some((seed, span)) = allocation {
+            network = allocated(&network, seed).ok_or_else(|| {
+                Diagnostic::new("`network.allocation` needs a network whose depth can change")
+                    .at(span, format!("the depth of {} is fixed", network.family))
+                    .note("only the family mini-xception has one")
+            })?;
+        }
         let typed: DataTable = section(&trial, "data")?;
-        let data = DataSpec::try_from(typed)
+        let mut data = DataSpec::try_from(typed)
             .map_err(|error| invalid(&trial, &format!("data.{}", error.key), &error.message))?;
+        let is_typed = trial.nearest_entry("data.validation").is_some_and(|entry| entry.key == "validation");
+        if file.tune.is_some() && !is_typed {
+            data.validation = validation_to_tune_by(&data);
+        }
         let typed: Training = section(&trial, "training")?;
         let training = TrainingSpec::try_from(typed)
             .map_err(|error| invalid(&trial, &format!("training.{}", error.key), &error.message))?;
         let (input, classes) = image_shape(&data);
         let graph = network.graph(input, classes).map_err(|error| refused(&trial, &error))?;
-        Ok(Self { choice: choice.to_vec(), axes: &file.axes, network, data, training, graph, budget: None })
+        let (choice, axes) = (choice.to_vec(), &file.axes[..]);
+        Ok(Self { choice, axes, network, size, data, splits_by_seed, training, graph, budget: None })
     }
 
     /// The point at the width that meets the budget.
-    fn meet(mut self, hold: Held, quantity: Quantity, reference: &Self) -> Result<Self, Diagnostic> {
+    fn meet(
+        mut self,
+        hold: Held,
+        quantity: Quantity,
+        scaling: Scaling,
+        reference: &Self,
+    ) -> Result<Self, Diagnostic> {
         let (input, classes) = image_shape(&self.data);
         let reference = reference.graph.cost();
-        let target = quantity.of(&reference);
-        let solved = solve(&self.network, input, classes, quantity, target)
+        let target = self.size.unwrap_or(quantity.of(&reference));
+        let solved = solve_scaling(&self.network, input, classes, quantity, target, scaling)
             .map_err(|error| self.over_budget(&error))?;
         self.graph = self.network_graph(&solved.spec).map_err(|error| self.over_budget(&error.into()))?;
         self.network = solved.spec;
@@ -250,7 +308,7 @@ impl<'a> Point<'a> {
         let blamed = self
             .axes
             .iter()
-            .position(|axis| axis.name == "segments")
+            .position(|axis| axis.name == "segments" || axis.name == grouping::KEY)
             .or((!self.axes.is_empty()).then_some(0));
         let diagnostic = Diagnostic::new(title).note(reason);
         let Some(index) = blamed else {
@@ -275,12 +333,11 @@ impl<'a> Point<'a> {
     }
 
     pub(super) fn trial(&self, seed: u64) -> Trial {
-        let record = Record {
-            seed,
-            network: self.network.clone(),
-            data: self.data.clone(),
-            training: self.training.clone(),
-        };
+        let mut data = self.data.clone();
+        if self.splits_by_seed {
+            data.split = Some(seed);
+        }
+        let record = Record { seed, network: self.network.clone(), data, training: self.training.clone() };
         Trial::new(self.coordinates(), record, self.graph.clone(), self.budget.clone())
     }
 
@@ -288,7 +345,8 @@ impl<'a> Point<'a> {
     fn identity(&self) -> String {
         let network = NetworkSpec { segments: SegmentSchedule::default(), ..self.network.clone() };
         let segments: Vec<_> = self.graph.spatial_layers.iter().map(|layer| layer.segments).collect();
-        format!("{network:?} {segments:?} {:?} {:?}", self.data, self.training)
+        let Self { size, data, splits_by_seed, training, .. } = self;
+        format!("{network:?} {segments:?} {size:?} {data:?} {splits_by_seed} {training:?}")
     }
 
     /// Whether some layer has fewer channels than the segments ask for.
@@ -350,6 +408,56 @@ fn distinct<'a>(
         }
     }
     Ok(kept)
+}
+
+/// `data.split` where it is a word: `"seed"` draws the images held out by the seed of each run, `"fixed"` is what
+/// leaving it out means.
+fn take_split(trial: &mut Table) -> bool {
+    let Some(data) = trial.table_mut("data") else { return false };
+    let word = data.get("split").and_then(|entry| entry.value.as_str().map(str::to_owned));
+    if matches!(word.as_deref(), Some("seed" | "fixed")) {
+        data.retain(|key| key != "split");
+    }
+    word.as_deref() == Some("seed")
+}
+
+/// `network.allocation`: the seed of another allocation of width and depth. Records hold the counts themselves.
+fn take_allocation(trial: &mut Table) -> Result<Option<(u64, Span)>, Diagnostic> {
+    let Some(network) = trial.table_mut("network") else { return Ok(None) };
+    let Some(entry) = network.get("allocation") else { return Ok(None) };
+    let (value, span) = (entry.value.clone(), entry.value.span.clone());
+    network.retain(|key| key != "allocation");
+    if value.as_str() == Some("own") {
+        return Ok(None);
+    }
+    Ok(Some((de::read("network.allocation", &value)?, span)))
+}
+
+/// `network.size`: how much of what the budget holds.
+fn take_size(file: &SweepFile, trial: &mut Table) -> Result<Option<u64>, Diagnostic> {
+    let Some(network) = trial.table_mut("network") else { return Ok(None) };
+    let Some(entry) = network.get("size") else { return Ok(None) };
+    let value = entry.value.clone();
+    network.retain(|key| key != "size");
+    if file.budget.and_then(Held::counted).is_none() {
+        return Err(Diagnostic::new("`network.size` needs a budget that is counted")
+            .at(value.span, "how much of what?")
+            .note("hold parameters, macs or activations in [experiment]"));
+    }
+    let size: u64 = de::read("network.size", &value)?;
+    if size == 0 {
+        return Err(
+            Diagnostic::new("impossible value of `network.size`").at(value.span, "must be at least 1")
+        );
+    }
+    Ok(Some(size))
+}
+
+/// The network with the allocation that `seed` draws.
+fn allocated(network: &NetworkSpec, seed: u64) -> Option<NetworkSpec> {
+    const PARTS: u32 = 1 << 24;
+    let mut random = stream(derive_seed(seed, "allocation", 0, 0));
+    network.allocated(|| f64::from(uniform_below(&mut random, PARTS)) / f64::from(PARTS))
 }
 
 /// Where the family is varied, a key of `[trial.network]` need not be read by all of

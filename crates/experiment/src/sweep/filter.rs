@@ -134,9 +134,9 @@ impl Condition {
     }
 }
 
-/// A number, or the segment count that stands above all numbers.
+/// A number, or the segment count or group width that stands above all numbers.
 fn number(text: &str) -> Option<f64> {
-    if text == "per-channel" {
+    if text == "per-channel" || text == "all" {
         Some(f64::INFINITY)
     } else {
         text.parse().ok().filter(|number: &f64| !number.is_nan())

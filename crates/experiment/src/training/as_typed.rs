@@ -44,6 +44,10 @@ pub(crate) struct Training {
     average: Option<AverageTable>,
     winograd: Option<Winograd>,
     precision: Option<Precision>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights_seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_seed: Option<u64>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -191,6 +195,8 @@ impl TryFrom<Training> for TrainingSpec {
             average: resolve_average(typed.average.unwrap_or_default())?,
             winograd: typed.winograd.unwrap_or(default.winograd),
             precision: typed.precision.unwrap_or(default.precision),
+            weights_seed: typed.weights_seed,
+            order_seed: typed.order_seed,
         };
         spec.validate()?;
         Ok(spec)
@@ -372,6 +378,8 @@ impl From<TrainingSpec> for Training {
             }),
             winograd: Some(spec.winograd),
             precision: Some(spec.precision),
+            weights_seed: spec.weights_seed,
+            order_seed: spec.order_seed,
         }
     }
 }

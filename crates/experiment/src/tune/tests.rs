@@ -29,7 +29,7 @@ fn end(ledger: &Ledger, trial: &Trial, accuracy: Option<f64>) {
         learning_rate: 0.1,
         train_loss: 1.0,
         train_accuracy: 0.5,
-        validation_loss: Some(1.0),
+        validation_loss: accuracy.map(|accuracy| 1.0 - accuracy),
         validation_accuracy: accuracy,
         averaged_validation_loss: None,
         averaged_validation_accuracy: None,
@@ -77,7 +77,7 @@ fn fewer_tries_are_drawn_once_for_all() {
 }
 
 #[test]
-fn the_best_validation_accuracy_of_each_point_is_chosen() {
+fn the_lowest_validation_log_loss_of_each_point_is_chosen() {
     let sweep = sweep(SWEEP).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let ledger = sweep.tune_ledger(&Ledger::open(folder.path()));
@@ -107,14 +107,68 @@ fn the_best_validation_accuracy_of_each_point_is_chosen() {
 }
 
 #[test]
-fn halving_stops_tries_after_a_quarter_and_a_half_of_the_epochs() {
-    let tune = |halving| Tune { settings: Vec::new(), seed: 0, halving };
-    assert_eq!(tune(true).rungs(8), [2, 4]);
-    assert_eq!(tune(true).rungs(10), [3, 5]);
-    assert_eq!(tune(true).rungs(2), [1]);
+fn halving_stops_tries_late() {
+    let tune = |halving| Tune { settings: Vec::new(), seed: 0, finalists: 1, seeds: 1, halving };
+    assert_eq!(tune(true).rungs(8), [7]);
+    assert_eq!(tune(true).rungs(32), [28]);
+    assert_eq!(tune(true).rungs(2), [0; 0]);
     assert_eq!(tune(true).rungs(1), [0; 0]);
     assert_eq!(tune(false).rungs(8), [0; 0]);
     assert!(sweep(&SWEEP.replace("[tune]", "[tune]\nhalving = true")).unwrap().tune.unwrap().halving);
+}
+
+/// The best by the first seed is worse than the second best by both seeds together.
+#[test]
+fn finalists_are_run_with_more_seeds() {
+    let sweep = sweep(&SWEEP.replace("[tune]", "[tune]\nfinalists = 2\nseeds = 2")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = sweep.tune_ledger(&Ledger::open(folder.path()));
+    assert!(sweep.finals(&ledger).is_err(), "the tries come first");
+    for (index, trial) in sweep.tries().iter().enumerate() {
+        end(&ledger, trial, Some([0.5, 0.7, 0.6, 0.1][index % 4]));
+    }
+    let finals = sweep.finals(&ledger).unwrap();
+    let of = |trial: &Trial| (trial.seed(), trial.record.training.schedule.peak());
+    assert_eq!(finals.iter().map(of).collect::<Vec<_>>(), [(1001, 0.05), (1001, 0.1)].repeat(2));
+    assert!(matches!(sweep.tuned(&ledger), Err(TuneError::Unfinished { missing: 4, all: 4 })));
+    for (index, trial) in finals.iter().enumerate() {
+        end(&ledger, trial, Some([0.3, 0.6][index % 2]));
+    }
+    let (tuned, choices) = sweep.tuned(&ledger).unwrap();
+    assert!(choices.iter().all(|choice| choice.setting.learning_rate == 0.1 && choice.scored == 6));
+    assert!((choices[0].log_loss - 0.4).abs() < 1e-12, "{choices:?}");
+    assert_eq!(tuned.tries_made.iter().filter(|tried| tried.is_chosen).count(), 2 * 2);
+}
+
+#[test]
+fn ranges_are_spread_over_evenly() {
+    let text = SWEEP
+        .replace("[0.05, 0.1]", "{ from = 0.02, to = 0.5 }")
+        .replace("[0.0, 1e-4]", "{ from = 1e-5, to = 1e-2 }");
+    let settings = sweep(&text.replace("[tune]", "[tune]\ntries = 15")).unwrap().tune.unwrap().settings;
+    assert_eq!(settings.len(), 15);
+    // Of the first sixteen points of the sequence, the corner left out, each sixteenth of a range holds one.
+    let place =
+        |value: f64, from: f64, to: f64| (16.0 * (value / from).ln() / (to / from).ln()).round() as usize;
+    let mut rates: Vec<usize> = settings.iter().map(|s| place(s.learning_rate, 0.02, 0.5)).collect();
+    let mut decays: Vec<usize> = settings.iter().map(|s| place(s.weight_decay, 1e-5, 1e-2)).collect();
+    rates.sort_unstable();
+    decays.sort_unstable();
+    assert_eq!((rates, decays), ((1..16).collect(), (1..16).collect()));
+    assert!(sweep(&text).unwrap_err().contains("`tries` is needed beside a range"));
+    let turned = text.replace("from = 0.02, to = 0.5", "from = 0.5, to = 0.02");
+    assert!(sweep(&turned.replace("[tune]", "[tune]\ntries = 3")).unwrap_err().contains("the lower first"));
+}
+
+#[test]
+fn tries_are_judged_by_enough_images() {
+    let of = |set: &str| {
+        let text = SWEEP.replace("validation = 1000", set);
+        sweep(&text).unwrap().trials[0].record.data.validation
+    };
+    assert_eq!(of("set = \"cifar-10\""), 5000);
+    assert_eq!(of(""), 1000, "a tenth of the embedded subset");
+    assert_eq!(of("validation = 700"), 700);
 }
 
 #[test]

@@ -1,115 +1,118 @@
-//! Points against each other: all against the best, all against the reference, and how flat the curve is.
+//! Points against each other: all pairs, the best against each, each against the reference.
 
 use super::CONFIDENCE;
-use crate::statistics::{
-    Interval, PairedDifference, Residual, Table, difference_p, equivalence_margin, holm, mean,
-    paired_difference,
-};
+use crate::statistics::{Estimate, Interval, PairDifference, Sample, all_pairs, holm};
 
-/// The best point less another one.
-#[derive(Clone, Debug, PartialEq)]
+/// One point less another one.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
     /// Index of the other point.
     pub point: usize,
-    /// The paired comparison of these two alone.
-    pub difference: PairedDifference,
-    /// Interval of the difference from the spread pooled over all points, wide enough that all comparisons
-    /// of the sweep hold together at [`CONFIDENCE`] (Bonferroni).
-    pub simultaneous: Option<Interval>,
+    /// The difference, with the spread of these two points.
+    pub estimate: Estimate,
+    /// The interval of this difference, wherever it is quoted: those of all pairs hold together at
+    /// [`CONFIDENCE`] ([`all_pairs`]).
+    pub interval: Interval,
+    /// P-value of no difference, corrected for all pairs.
+    pub p: f64,
+    /// The margin within which these two points alone are shown to be equal (two one-sided tests at 5 %).
+    pub equal_within: Option<f64>,
 }
 
 impl Comparison {
-    /// Whether the other point is certainly worse. The points that are not hold the truly best one with at
-    /// least [`CONFIDENCE`], although the best of the data was chosen by the same data (J. C. Hsu,
-    /// "Simultaneous confidence intervals for all distances from the best", Annals of Statistics 9, 1981).
+    fn of(pair: &PairDifference, from: usize) -> Option<Self> {
+        let is_turned = pair.b == from;
+        let point = match (pair.a == from, is_turned) {
+            (true, _) => pair.b,
+            (_, true) => pair.a,
+            _ => return None,
+        };
+        let turn = |value: f64| if is_turned { -value } else { value };
+        let ends = [turn(pair.interval.low), turn(pair.interval.high)];
+        Some(Self {
+            point,
+            estimate: Estimate { value: turn(pair.estimate.value), ..pair.estimate },
+            interval: Interval { low: ends[0].min(ends[1]), high: ends[0].max(ends[1]) },
+            p: pair.p,
+            equal_within: pair.estimate.equivalence_margin(CONFIDENCE),
+        })
+    }
+
+    /// Whether the two points certainly differ: the interval holds no zero.
     pub fn told_apart(&self) -> bool {
-        self.simultaneous.is_some_and(|interval| interval.low > 0.0)
+        !self.interval.contains(0.0)
     }
 }
 
-/// Confidence of each of `comparisons` intervals that together hold at [`CONFIDENCE`].
-pub(super) fn corrected_confidence(comparisons: usize) -> f64 {
-    1.0 - (1.0 - CONFIDENCE) / comparisons.max(1) as f64
+/// All pairs of a contest, by the indices of their points.
+pub(super) struct Pairs(Vec<PairDifference>);
+
+impl Pairs {
+    /// Compares the points that have a sample.
+    pub(super) fn of(samples: &[Option<Sample>]) -> Self {
+        Self(all_pairs(samples, CONFIDENCE))
+    }
+
+    /// `best` less every other point, the closest first.
+    pub(super) fn below(&self, best: usize) -> Vec<Comparison> {
+        let mut comparisons: Vec<Comparison> =
+            self.0.iter().filter_map(|pair| Comparison::of(pair, best)).collect();
+        comparisons.sort_by(|a, b| a.estimate.value.total_cmp(&b.estimate.value));
+        comparisons
+    }
+
+    /// Every other point less `reference`, in the points' order. `margin`: within which a point counts as
+    /// equal, where one was laid down.
+    pub(super) fn against(&self, reference: usize, margin: Option<f64>) -> Vec<ReferenceComparison> {
+        let turned = self.0.iter().filter_map(|pair| Comparison::of(pair, reference)).map(turned);
+        let comparisons: Vec<Comparison> = turned.collect();
+        let p = |of: &dyn Fn(&Estimate) -> Option<f64>| -> Vec<Option<f64>> {
+            let each: Option<Vec<f64>> =
+                comparisons.iter().map(|comparison| of(&comparison.estimate)).collect();
+            each.map_or(vec![None; comparisons.len()], |each| holm(&each).into_iter().map(Some).collect())
+        };
+        let differs = p(&Estimate::cautious_p);
+        let equals = p(&|estimate| estimate.equivalence_p(margin?));
+        let rows = comparisons.iter().zip(differs).zip(equals);
+        let mut rows: Vec<ReferenceComparison> = rows
+            .map(|((comparison, p_holm), p_equal)| ReferenceComparison {
+                comparison: *comparison,
+                p_holm,
+                p_equal,
+            })
+            .collect();
+        rows.sort_by_key(|row| row.comparison.point);
+        rows
+    }
+
+    /// The margin within which all points are shown to be equal: no two differ by more, at [`CONFIDENCE`].
+    ///
+    /// Each pair alone must pass its two one-sided tests; then all do together without any correction, since a
+    /// claim about all is wrong only where the claim about one is (R. L. Berger, Technometrics 24, 1982).
+    pub(super) fn flat_within(&self) -> Option<f64> {
+        let margins: Option<Vec<f64>> =
+            self.0.iter().map(|pair| pair.estimate.equivalence_margin(CONFIDENCE)).collect();
+        margins?.into_iter().reduce(f64::max)
+    }
 }
 
-/// Compares `best` with every other point that shares a finished seed with it, the closest first.
-pub(super) fn compare_with(best: usize, table: &Table, residual: Option<Residual>) -> Vec<Comparison> {
-    let differences: Vec<(usize, PairedDifference)> = (0..table.len())
-        .filter(|&point| point != best)
-        .filter_map(|point| Some((point, paired_difference(&table[best], &table[point], CONFIDENCE)?)))
-        .collect();
-    let confidence = corrected_confidence(differences.len());
-    let mut comparisons: Vec<Comparison> = differences
-        .into_iter()
-        .map(|(point, difference)| Comparison {
-            point,
-            simultaneous: residual
-                .and_then(|residual| residual.interval(difference.mean, difference.pairs, confidence)),
-            difference,
-        })
-        .collect();
-    comparisons.sort_by(|a, b| a.difference.mean.total_cmp(&b.difference.mean));
-    comparisons
+fn turned(comparison: Comparison) -> Comparison {
+    let Interval { low, high } = comparison.interval;
+    Comparison {
+        estimate: Estimate { value: -comparison.estimate.value, ..comparison.estimate },
+        interval: Interval { low: -high, high: -low },
+        ..comparison
+    }
 }
 
 /// A point less the reference.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReferenceComparison {
-    /// Index of the point.
-    pub point: usize,
-    /// The paired comparison of these two alone, with the correlation that pairing bought.
-    pub difference: PairedDifference,
-    /// Interval of this difference at [`CONFIDENCE`], from the spread pooled over all points; not corrected.
-    pub interval: Option<Interval>,
-    /// P-value of a difference as large, from the same spread, corrected for all comparisons with the
-    /// reference (Holm).
+    /// The difference.
+    pub comparison: Comparison,
+    /// P-value of no difference, each comparison with its own spread, corrected for all comparisons with the
+    /// reference (Holm). These are fewer than all pairs, so it may be below 5 % where the interval holds zero.
     pub p_holm: Option<f64>,
-}
-
-/// Every other point that shares a finished seed with `reference`, less it, in the points' order.
-pub(super) fn against_reference(
-    reference: usize,
-    table: &Table,
-    residual: Option<Residual>,
-) -> Vec<ReferenceComparison> {
-    let mut comparisons: Vec<ReferenceComparison> = (0..table.len())
-        .filter(|&point| point != reference)
-        .filter_map(|point| {
-            let difference = paired_difference(&table[point], &table[reference], CONFIDENCE)?;
-            let (shift, pairs) = (difference.mean, difference.pairs);
-            let interval = residual.and_then(|residual| residual.interval(shift, pairs, CONFIDENCE));
-            Some(ReferenceComparison { point, difference, interval, p_holm: None })
-        })
-        .collect();
-    let p_values: Option<Vec<f64>> = comparisons
-        .iter()
-        .map(|comparison| {
-            let residual = residual?;
-            let error = residual.standard_error(&[1.0, -1.0], comparison.difference.pairs);
-            difference_p(comparison.difference.mean, error, residual.degrees_of_freedom)
-        })
-        .collect();
-    for (comparison, p) in comparisons.iter_mut().zip(holm(&p_values.unwrap_or_default())) {
-        comparison.p_holm = Some(p);
-    }
-    comparisons
-}
-
-/// The margin within which all points are shown to be equivalent: no two differ by more, at [`CONFIDENCE`].
-///
-/// Each pair alone must pass its two one-sided tests; then all do together without any correction, since a
-/// claim about all is wrong only where the claim about one is (R. L. Berger, Technometrics 24, 1982).
-pub(super) fn flat_within(table: &Table, residual: Option<Residual>) -> Option<f64> {
-    let (residual, rows) = (residual?, table.iter().filter(|row| row.iter().any(Option::is_some)));
-    let rows: Vec<&Vec<Option<f64>>> = rows.collect();
-    let mut widest: Option<f64> = None;
-    for (k, a) in rows.iter().enumerate() {
-        for b in &rows[k + 1..] {
-            let both: Vec<f64> = a.iter().zip(*b).filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
-            let error = residual.standard_error(&[1.0, -1.0], both.len());
-            let margin = equivalence_margin(mean(&both)?, error, residual.degrees_of_freedom, CONFIDENCE)?;
-            widest = Some(widest.map_or(margin, |widest| widest.max(margin)));
-        }
-    }
-    widest
+    /// P-value of a difference beyond the margin that was laid down, corrected likewise; `None` without one.
+    pub p_equal: Option<f64>,
 }

@@ -1,17 +1,23 @@
-//! Points that may be compared: those tested on the same images.
+//! Points that may be compared: those of one size, trained as long, tested on the same images.
 
-use super::comparison::{
-    Comparison, ReferenceComparison, against_reference, compare_with, corrected_confidence, flat_within,
-};
+use super::comparison::{Comparison, Pairs, ReferenceComparison};
+use super::images::ImageComparison;
 use super::summary::PointSummary;
-use super::{Coordinates, Study, label};
-use crate::statistics::{Table, additive_residual, detectable_difference, probability_best};
+use super::{CONFIDENCE, Coordinates, Study, label};
+use crate::statistics::{Sample, detectable_difference, pair_confidence, probability_best};
 
 /// Axes of the data that leave the test images as they are.
 const SAME_IMAGES: [&str; 2] = ["data.augment", "data.validation"];
 
-/// Points tested on the same images. A study has one contest, unless an axis of the data (how strongly a
-/// planted class is coupled, say) gives them different ones: then accuracies of two contests compare nothing.
+/// Draws behind P(best): two digits of it are sure.
+const DRAWS: usize = 20_000;
+
+/// The chance with which a difference that "can be told" is told.
+pub(super) const POWER: f64 = 0.8;
+
+/// Points tested on the same images, of one size and length of training. A study has one contest, unless an axis of
+/// the data (how strongly a planted class is coupled, say) gives them different images: then accuracies of two
+/// contests compare nothing; or unless it varies size or length, whose points are no rivals.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contest {
     /// What its points share and those of others do not, such as `data.coupling = 0`; empty where all points
@@ -21,15 +27,18 @@ pub struct Contest {
     pub reference: Option<usize>,
     /// Index of the point with the highest mean.
     pub best: Option<usize>,
-    /// The best against each other point, the closest first.
+    /// The best less each other point that can be compared with it, the closest first.
     pub comparisons: Vec<Comparison>,
     /// Every other point less the reference.
     pub against_reference: Vec<ReferenceComparison>,
-    /// No two points differ by more than this, at [`CONFIDENCE`](super::CONFIDENCE); `None` where nothing is
-    /// known of the spread.
+    /// No two points differ by more than this, at [`CONFIDENCE`]; `None` where nothing is known of the spread.
     pub flat_within: Option<f64>,
-    /// The smallest true difference that this many seeds tell with 80 % power: (seeds, difference).
+    /// The smallest true difference of two points of typical spread that this many seeds tell with 80 % power,
+    /// all pairs together: (seeds, difference).
     pub detectable: Option<(usize, f64)>,
+    /// Every other point against the reference over seeds and images, where the runs kept which images they get
+    /// right.
+    pub on_images: Vec<ImageComparison>,
     /// Indices of the points.
     pub points: Vec<usize>,
 }
@@ -43,8 +52,8 @@ impl Contest {
 }
 
 /// The contests of a study, in the order in which they first occur, and for each point how probably it is the
-/// best of its contest. `table` has a row a point.
-pub(super) fn contests(study: &Study, points: &mut [PointSummary], table: &Table) -> Vec<Contest> {
+/// best of its contest.
+pub(super) fn contests(study: &Study, points: &mut [PointSummary]) -> Vec<Contest> {
     let mut groups: Vec<(Coordinates, Vec<usize>)> = Vec::new();
     for (index, point) in points.iter().enumerate() {
         let shared = shared(point);
@@ -53,7 +62,7 @@ pub(super) fn contests(study: &Study, points: &mut [PointSummary], table: &Table
             None => groups.push((shared, vec![index])),
         }
     }
-    groups.into_iter().map(|(shared, members)| contest(study, shared, members, points, table)).collect()
+    groups.into_iter().map(|(shared, members)| contest(study, shared, members, points)).collect()
 }
 
 /// Whether an axis decides which images a point is tested on.
@@ -61,27 +70,21 @@ pub(super) fn changes_images(axis: &str) -> bool {
     axis.starts_with("data.") && !SAME_IMAGES.contains(&axis)
 }
 
-/// The coordinates of a point on such axes.
-fn shared(point: &PointSummary) -> Coordinates {
-    point.point.iter().filter(|(axis, _)| changes_images(axis)).cloned().collect()
+/// Whether an axis parts the points: those of other sizes, or trained longer, are no rivals.
+fn parts(axis: &str) -> bool {
+    changes_images(axis) || axis == "network.size" || axis == "training.epochs"
 }
 
-fn contest(
-    study: &Study,
-    shared: Coordinates,
-    members: Vec<usize>,
-    points: &mut [PointSummary],
-    table: &Table,
-) -> Contest {
-    // Rows of other contests are empty, so that places in the table stay those of the points.
-    let table: Vec<Vec<Option<f64>>> = (table.iter().enumerate())
-        .map(|(index, row)| if members.contains(&index) { row.clone() } else { vec![None; row.len()] })
-        .collect();
-    if let Some(probabilities) = probability_best(&table) {
-        for &index in &members {
-            points[index].probability_best = Some(probabilities[index]);
-        }
-    }
+/// The coordinates of a point on such axes.
+fn shared(point: &PointSummary) -> Coordinates {
+    point.point.iter().filter(|(axis, _)| parts(axis)).cloned().collect()
+}
+
+fn contest(study: &Study, shared: Coordinates, members: Vec<usize>, points: &mut [PointSummary]) -> Contest {
+    // Places of points of other contests are empty, so that indices stay those of the points.
+    let samples: Vec<Option<Sample>> =
+        (0..points.len()).map(|index| points[index].sample.filter(|_| members.contains(&index))).collect();
+    give_probabilities(&members, points);
     let best = (members.iter().copied())
         .filter(|&index| points[index].mean.is_some())
         // The first of equals, so that the answer does not depend on how a maximum is searched.
@@ -91,21 +94,45 @@ fn contest(
         own.clone().count() > 0 && own.clone().all(|coordinate| study.reference.contains(coordinate))
     };
     let reference = members.iter().copied().find(is_reference).or_else(|| members.last().copied());
-    let residual = additive_residual(&table);
-    let comparisons = best.map_or(Vec::new(), |best| compare_with(best, &table, residual));
-    let pairs = comparisons.iter().map(|comparison| comparison.difference.pairs).max();
-    let detectable = pairs.zip(residual).and_then(|(pairs, residual)| {
-        let confidence = corrected_confidence(comparisons.len());
-        Some((pairs, detectable_difference(residual, pairs, confidence)?))
-    });
+    let pairs = Pairs::of(&samples);
+    let known: Vec<Sample> = samples.iter().copied().flatten().collect();
     Contest {
-        against_reference: reference.map_or(Vec::new(), |point| against_reference(point, &table, residual)),
-        flat_within: flat_within(&table, residual),
+        against_reference: reference.map_or(Vec::new(), |point| pairs.against(point, study.margin)),
+        flat_within: pairs.flat_within(),
+        comparisons: best.map_or(Vec::new(), |best| pairs.below(best)),
+        detectable: detectable(&known),
         shared,
         reference,
         best,
-        comparisons,
-        detectable,
+        on_images: Vec::new(),
         points: members,
     }
+}
+
+/// Fills in P(best), where every point of the contest that has a run supports it.
+fn give_probabilities(members: &[usize], points: &mut [PointSummary]) {
+    let running: Vec<usize> = members.iter().copied().filter(|&index| points[index].finished() > 0).collect();
+    let samples: Option<Vec<Sample>> = running.iter().map(|&index| points[index].sample).collect();
+    let probabilities = samples.and_then(|samples| probability_best(&samples, DRAWS));
+    for (&index, probability) in running.iter().zip(probabilities.unwrap_or_default()) {
+        // To four digits: more would be those of the draws.
+        points[index].probability_best = Some((1e4 * probability).round() / 1e4);
+    }
+}
+
+fn detectable(samples: &[Sample]) -> Option<(usize, f64)> {
+    let seeds = samples.iter().map(|sample| sample.n).max()?;
+    let typical = typical_sd(samples)?;
+    let confidence = pair_confidence(CONFIDENCE, samples.len())?;
+    Some((seeds, detectable_difference([typical, typical], seeds, confidence, POWER)?))
+}
+
+/// The median standard deviation of a run.
+pub(super) fn typical_sd(samples: &[Sample]) -> Option<f64> {
+    let mut sds: Vec<f64> = samples.iter().map(Sample::sd).collect();
+    sds.sort_by(f64::total_cmp);
+    let middle = sds.len() / 2;
+    let even = sds.len().is_multiple_of(2) && middle > 0;
+    let upper = *sds.get(middle)?;
+    Some(if even { (sds[middle - 1] + upper) / 2.0 } else { upper })
 }

@@ -1,17 +1,19 @@
-//! Whether the effect of one axis depends on the other, where a study crosses two.
+//! Whether the effect of one axis depends on another, where a study crosses two or more.
 
-use super::{CONFIDENCE, PointSummary, Study, contest::changes_images};
-use crate::statistics::{
-    InteractionTest, Interval, Residual, Table, difference_p, holm, interaction_test, mean, t_quantile,
-};
+use super::{CONFIDENCE, Coordinates, PointSummary, Study, contest::changes_images};
+use crate::statistics::{Estimate, InteractionTest, Interval, Sample, holm, interaction_test};
 
-/// The interaction of the two axes of a study.
+/// The interaction of two axes of a study.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interaction {
     /// The axis whose effect is asked for at the ends of the other: `intermediate`.
     pub effect: String,
-    /// The other one: what is varied of the data, else `segments`.
+    /// The other one: what is varied of the data, else the axis of the spectrum.
     pub along: String,
+    /// What the third axis stands at, where there is one and the question is asked at one value of it.
+    pub given: Coordinates,
+    /// The other axes, whose values are averaged over.
+    pub averaged: Vec<String>,
     /// The test of any interaction at all.
     pub test: Option<InteractionTest>,
     /// One difference of differences for each value of `effect` but its base.
@@ -26,7 +28,7 @@ impl Interaction {
 }
 
 /// By how much more a change helps at one end than at the other: `(y(high, to) - y(high, from)) - (y(low, to)
-/// - y(low, from))`, over the seeds that all four points finished.
+/// - y(low, from))`, each cell with its own spread.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contrast {
     /// Value that is changed.
@@ -41,9 +43,10 @@ pub struct Contrast {
     pub at_low: f64,
     /// Effect of the change at `high`.
     pub at_high: f64,
-    /// Common seeds.
+    /// The fewest runs of a cell in it.
     pub seeds: usize,
-    /// Interval of `at_high - at_low` at [`CONFIDENCE`], from the spread pooled over all points.
+    /// Interval of `at_high - at_low` at [`CONFIDENCE`], of this contrast alone; `None` where a cell does not
+    /// tell its spread.
     pub interval: Option<Interval>,
     /// P-value, corrected for all contrasts (Holm).
     pub p_holm: Option<f64>,
@@ -56,85 +59,136 @@ impl Contrast {
     }
 }
 
-/// The interaction of a study with two crossed axes of at least two values each; `None` for any other.
-pub(super) fn interaction(
-    study: &Study,
-    points: &[PointSummary],
-    table: &Table,
-    residual: Option<Residual>,
-) -> Option<Interaction> {
-    let [first, second] = study.axes.as_slice() else { return None };
-    // What segments do is asked for at the ends of the data, all else at the ends of the segments.
-    let comes_second = second.name == "segments" && !changes_images(&first.name);
-    let (along, effect) =
-        if comes_second || changes_images(&second.name) { (second, first) } else { (first, second) };
-    let along_values = values(points, &along.name, true);
-    let effect_values = values(points, &effect.name, false);
-    let find = |a: &str, b: &str| {
-        points.iter().position(|p| p.value(&along.name) == Some(a) && p.value(&effect.name) == Some(b))
-    };
-    let cells: Option<Vec<Vec<usize>>> =
-        along_values.iter().map(|a| effect_values.iter().map(|b| find(a, b)).collect()).collect();
-    let cells = cells.filter(|cells| cells.len() > 1 && cells[0].len() > 1)?;
+/// The interactions of a study: of its two axes; of any two of more, averaged over the others; and of any two of
+/// three at each value of the third.
+pub(super) fn interactions(study: &Study, points: &[PointSummary]) -> Vec<Interaction> {
+    let names: Vec<&str> = study.axes.iter().map(|axis| axis.name.as_str()).collect();
+    let pairs = (0..names.len()).flat_map(|i| (i + 1..names.len()).map(move |j| (i, j)));
+    let mut found: Vec<Interaction> = Vec::new();
+    let mut given: Vec<Interaction> = Vec::new();
+    for (i, j) in pairs {
+        let all: Vec<&PointSummary> = points.iter().collect();
+        found.extend(interaction(study, names[i], names[j], &all, Vec::new()));
+        let [_, _, _] = names.as_slice() else { continue };
+        let third = names[3 - i - j];
+        for value in values(&all, third) {
+            let there: Vec<&PointSummary> =
+                points.iter().filter(|point| point.value(third) == Some(value.as_str())).collect();
+            given.extend(interaction(study, names[i], names[j], &there, vec![(third.to_owned(), value)]));
+        }
+    }
+    found.extend(given);
+    found
+}
 
-    let base = study.reference.iter().find(|(axis, _)| *axis == effect.name).map(|(_, value)| value.as_str());
-    let base = base.and_then(|base| effect_values.iter().position(|value| *value == base)).unwrap_or(0);
+/// The interaction of two axes over `points`, averaged over whatever else they vary in; `None` unless both have
+/// at least two values and every combination has its points.
+fn interaction(
+    study: &Study,
+    first: &str,
+    second: &str,
+    points: &[&PointSummary],
+    given: Coordinates,
+) -> Option<Interaction> {
+    // What the spectrum does is asked for at the ends of the data, all else at the ends of the spectrum.
+    let is_spectrum = |name: &str| super::spectrum_axis(study).is_some_and(|axis| axis.name == name);
+    let comes_second = is_spectrum(second) && !changes_images(first);
+    let (along, effect) =
+        if comes_second || changes_images(second) { (second, first) } else { (first, second) };
+    let mut along_values = values(points, along);
+    if is_spectrum(along) {
+        let level = |value: &String| {
+            points.iter().find(|point| point.value(along) == Some(value)).map_or(0.0, |point| point.level)
+        };
+        along_values.sort_by(|a, b| level(a).total_cmp(&level(b)));
+    }
+    let effect_values = values(points, effect);
+    let cell = |a: &str, b: &str| -> Vec<&PointSummary> {
+        let is_in = |point: &&&PointSummary| point.value(along) == Some(a) && point.value(effect) == Some(b);
+        points.iter().filter(is_in).copied().collect()
+    };
+    let cells: Vec<Vec<Vec<&PointSummary>>> =
+        along_values.iter().map(|a| effect_values.iter().map(|b| cell(a, b)).collect()).collect();
+    let size = cells.first()?.first()?.len();
+    let is_full = size > 0 && cells.iter().flatten().all(|cell| cell.len() == size);
+    if cells.len() < 2 || cells[0].len() < 2 || !is_full {
+        return None;
+    }
+    let base = study.reference.iter().find(|(axis, _)| axis == effect).map(|(_, value)| value.as_str());
+    let base = base.and_then(|base| effect_values.iter().position(|value| value == base)).unwrap_or(0);
     let (low, high) = (&cells[0], &cells[cells.len() - 1]);
-    let mut contrasts: Vec<Contrast> = (0..effect_values.len())
+    let mut contrasts: Vec<(Contrast, Option<Estimate>)> = (0..effect_values.len())
         .filter(|&value| value != base)
         .filter_map(|value| {
-            let effects = |ends: &[usize]| (table[ends[value]].iter()).zip(&table[ends[base]]);
-            let both = effects(low).zip(effects(high));
-            let (at_low, at_high): (Vec<f64>, Vec<f64>) =
-                both.filter_map(|((a, b), (c, d))| Some(((*a)? - (*b)?, (*c)? - (*d)?))).unzip();
-            Some(Contrast {
-                from: effect_values[base].to_owned(),
-                to: effect_values[value].to_owned(),
-                low: along_values.first()?.to_string(),
-                high: along_values.last()?.to_string(),
-                at_low: mean(&at_low)?,
-                at_high: mean(&at_high)?,
-                seeds: at_low.len(),
+            let change = |ends: &[Vec<&PointSummary>]| Some(mean(&ends[value])? - mean(&ends[base])?);
+            let signed = [(1.0, &high[value]), (-1.0, &high[base]), (-1.0, &low[value]), (1.0, &low[base])];
+            let runs = signed.iter().flat_map(|(_, cell)| cell.iter().map(|point| point.finished()));
+            let contrast = Contrast {
+                from: effect_values[base].clone(),
+                to: effect_values[value].clone(),
+                low: along_values.first()?.clone(),
+                high: along_values.last()?.clone(),
+                at_low: change(low)?,
+                at_high: change(high)?,
+                seeds: runs.min()?,
                 interval: None,
                 p_holm: None,
-            })
+            };
+            let terms: Option<Vec<Vec<(f64, Sample)>>> =
+                signed.iter().map(|(sign, cell)| terms(cell, *sign)).collect();
+            Some((contrast, terms.and_then(|terms| Estimate::of(&terms.concat()))))
         })
         .collect();
-    doubt(&mut contrasts, residual);
-    let rows = cells.iter().map(|row| row.iter().map(|&point| table[point].clone()).collect());
+    doubt(&mut contrasts);
+    let estimates: Vec<Vec<Option<Estimate>>> =
+        cells.iter().map(|row| row.iter().map(|cell| Estimate::of(&terms(cell, 1.0)?)).collect()).collect();
+    let is_other =
+        |name: &&str| ![first, second].contains(name) && given.iter().all(|(axis, _)| axis != name);
     Some(Interaction {
-        effect: effect.name.clone(),
-        along: along.name.clone(),
-        test: interaction_test(&rows.collect::<Vec<_>>()),
-        contrasts,
+        effect: effect.to_owned(),
+        along: along.to_owned(),
+        averaged: study
+            .axes
+            .iter()
+            .map(|axis| axis.name.as_str())
+            .filter(is_other)
+            .map(str::to_owned)
+            .collect(),
+        given,
+        test: interaction_test(&estimates),
+        contrasts: contrasts.into_iter().map(|(contrast, _)| contrast).collect(),
     })
 }
 
-/// Fills in intervals and p-values.
-fn doubt(contrasts: &mut [Contrast], residual: Option<Residual>) {
-    let Some(residual) = residual else { return };
-    let df = residual.degrees_of_freedom;
-    let error = |contrast: &Contrast| residual.standard_error(&[1.0, -1.0, -1.0, 1.0], contrast.seeds);
-    let p: Option<Vec<f64>> =
-        contrasts.iter().map(|contrast| difference_p(contrast.estimate(), error(contrast), df)).collect();
-    for (contrast, p) in contrasts.iter_mut().zip(holm(&p.unwrap_or_default())) {
+/// The samples of a cell with the weights of their mean; `None` where one of its points tells no spread.
+fn terms(cell: &[&PointSummary], sign: f64) -> Option<Vec<(f64, Sample)>> {
+    cell.iter().map(|point| Some((sign / cell.len() as f64, point.sample?))).collect()
+}
+
+/// Mean over the points of a cell; `None` where one has no run.
+fn mean(cell: &[&PointSummary]) -> Option<f64> {
+    let sum: Option<f64> = cell.iter().map(|point| point.mean).sum();
+    Some(sum? / cell.len() as f64)
+}
+
+/// Fills in intervals and p-values, where every contrast has an estimate.
+fn doubt(contrasts: &mut [(Contrast, Option<Estimate>)]) {
+    let p: Option<Vec<f64>> = contrasts.iter().map(|(_, estimate)| estimate.as_ref()?.p()).collect();
+    for ((contrast, _), p) in contrasts.iter_mut().zip(holm(&p.unwrap_or_default())) {
         contrast.p_holm = Some(p);
-        contrast.interval =
-            t_quantile(CONFIDENCE, df).map(|t| Interval::around(contrast.estimate(), t * error(contrast)));
+    }
+    for (contrast, estimate) in contrasts {
+        contrast.interval = estimate.and_then(|estimate| estimate.interval(CONFIDENCE));
     }
 }
 
-/// The values that points take on an axis, each once: by decoupling level, or in the points' order.
-fn values<'a>(points: &'a [PointSummary], axis: &str, by_level: bool) -> Vec<&'a str> {
-    let mut values: Vec<(&str, f64)> = Vec::new();
-    for point in points {
-        if let Some(value) = point.value(axis).filter(|value| values.iter().all(|(known, _)| known != value))
-        {
-            values.push((value, point.level));
+/// The values that points take on an axis, each once, in the points' order.
+fn values(points: &[&PointSummary], axis: &str) -> Vec<String> {
+    let mut values: Vec<String> = Vec::new();
+    for value in points.iter().filter_map(|point| point.value(axis)) {
+        if values.iter().all(|known| known != value) {
+            values.push(value.to_owned());
         }
     }
-    if by_level && axis == "segments" {
-        values.sort_by(|a, b| a.1.total_cmp(&b.1));
-    }
-    values.into_iter().map(|(value, _)| value).collect()
+    values
 }

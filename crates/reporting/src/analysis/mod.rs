@@ -2,30 +2,35 @@
 
 mod comparison;
 mod contest;
+mod curve;
+mod images;
 mod interaction;
 mod power;
 mod study;
 mod summary;
+mod support;
 
 pub use comparison::{Comparison, ReferenceComparison};
 pub use contest::Contest;
+pub use curve::{WidthCurve, WidthLine, WidthScaling};
+pub use images::ImageComparison;
 pub use interaction::{Contrast, Interaction};
-pub use power::power_plan;
+pub use power::{Scatter, SeedsNeeded, power_plan, scatter};
 pub use study::*;
 pub use summary::*;
+pub use support::{FEWEST_IMAGES, Unsupported};
 
 use contest::contests;
-use interaction::interaction;
+use interaction::interactions;
 use summary::summarise_point;
 
-use crate::statistics::{Residual, additive_residual};
 use crate::verdict::{self, Verdict};
 
 /// Confidence of every interval, and of all comparisons of a sweep taken together.
 pub const CONFIDENCE: f64 = 0.95;
 
 /// Everything that is shown of a sweep.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Analysis {
     /// What was asked.
     pub study: Study,
@@ -35,10 +40,12 @@ pub struct Analysis {
     pub reference: Option<usize>,
     /// The points in groups that may be compared: all in one, unless the study varies the data.
     pub contests: Vec<Contest>,
-    /// Whether the effects of two crossed axes add up.
-    pub interaction: Option<Interaction>,
-    /// Spread of one run about its point and seed, pooled over all points.
-    pub residual: Option<Residual>,
+    /// Whether the effects of crossed axes add up.
+    pub interactions: Vec<Interaction>,
+    /// Smooth curves over the group width.
+    pub curves: Vec<WidthCurve>,
+    /// Laws of error against size, by group width.
+    pub scalings: Vec<WidthScaling>,
     /// All runs.
     pub runs: Vec<RunRow>,
     /// The answer in words.
@@ -57,37 +64,28 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
     }
     let groups: Vec<Vec<&RunRow>> =
         coordinates.iter().map(|point| runs.iter().filter(|run| run.point == **point).collect()).collect();
-    let mut points: Vec<PointSummary> = groups.iter().map(|group| summarise_point(group)).collect();
+    let mut points: Vec<PointSummary> =
+        groups.iter().map(|group| summarise_point(group, study.test_images)).collect();
 
     if !study.times_compare() {
         points.iter_mut().for_each(|point| point.steps = None);
     }
-    let table = accuracy_table(&groups);
     let reference = (points.iter().position(|point| point.point == study.reference))
         .or_else(|| points.len().checked_sub(1));
-    let residual = additive_residual(&table);
+    let mut contests = contests(&study, &mut points);
+    contests.iter_mut().for_each(|contest| contest.on_images = images::compare(contest, &groups));
     let mut analysis = Analysis {
-        contests: contests(&study, &mut points, &table),
-        interaction: interaction(&study, &points, &table, residual),
+        contests,
+        interactions: interactions(&study, &points),
+        curves: curve::curves(&study, &points),
+        scalings: curve::scalings(&study, &points),
         study,
         points,
         reference,
-        residual,
         runs,
         verdict: Verdict::default(),
         problems,
     };
     analysis.verdict = verdict::verdict(&analysis);
     analysis
-}
-
-/// Accuracy by point and seed, with a column for every seed that occurs.
-fn accuracy_table(groups: &[Vec<&RunRow>]) -> Vec<Vec<Option<f64>>> {
-    let mut seeds: Vec<u64> = groups.iter().flatten().map(|run| run.seed).collect();
-    seeds.sort_unstable();
-    seeds.dedup();
-    let accuracy = |group: &[&RunRow], seed: u64| {
-        group.iter().filter(|run| run.seed == seed).find_map(|run| run.accuracy())
-    };
-    groups.iter().map(|group| seeds.iter().map(|&seed| accuracy(group, seed)).collect()).collect()
 }

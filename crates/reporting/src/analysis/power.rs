@@ -1,19 +1,56 @@
 //! How many seeds a study like this one needs.
 
-use super::Analysis;
-use super::comparison::corrected_confidence;
-use crate::statistics::seeds_needed;
+use super::contest::typical_sd;
+use super::{Analysis, CONFIDENCE};
+use crate::statistics::{Sample, pair_confidence, seeds_needed};
 
-/// For each true difference (a share: 0.01 is one point), the fewest seeds a point that tell it from zero
-/// with a chance of `chance`, all comparisons with the best point together at
-/// [`CONFIDENCE`](super::CONFIDENCE), if runs scatter as they do in `analysis`.
-///
-/// `None` beside a difference that no number of seeds up to a million tells; nothing at all where the runs
-/// say nothing of their spread.
-pub fn power_plan(analysis: &Analysis, differences: &[f64], chance: f64) -> Vec<(f64, Option<usize>)> {
-    let Some(residual) = analysis.residual else { return Vec::new() };
-    let points = analysis.points.iter().filter(|point| point.finished() > 0).count();
-    let confidence = corrected_confidence(points.saturating_sub(1));
-    let seeds = |difference: f64| seeds_needed(residual.sd, points, difference, confidence, chance);
-    differences.iter().map(|&difference| (difference, seeds(difference))).collect()
+/// How the points of a study scatter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scatter {
+    /// Standard deviation of a run of the point that scatters least.
+    pub least: f64,
+    /// The median over the points.
+    pub typical: f64,
+    /// That of the point that scatters most.
+    pub most: f64,
+    /// Points that tell their spread.
+    pub points: usize,
+}
+
+/// How runs scatter about their point; `None` where fewer than two points tell it.
+pub fn scatter(analysis: &Analysis) -> Option<Scatter> {
+    let samples: Vec<Sample> = analysis.points.iter().filter_map(|point| point.sample).collect();
+    let sds = || samples.iter().map(Sample::sd);
+    (samples.len() > 1).then_some(())?;
+    Some(Scatter {
+        least: sds().reduce(f64::min)?,
+        typical: typical_sd(&samples)?,
+        most: sds().reduce(f64::max)?,
+        points: samples.len(),
+    })
+}
+
+/// The fewest seeds a point that tell a true difference.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SeedsNeeded {
+    /// The true difference (a share: 0.01 is one point).
+    pub difference: f64,
+    /// For two points of typical spread; `None` if a million are too few.
+    pub typical: Option<usize>,
+    /// For the point that scatters most and a typical one.
+    pub most: Option<usize>,
+}
+
+/// For each true difference, the fewest seeds a point that tell it from zero with a chance of `chance`, all pairs
+/// of points together at [`CONFIDENCE`], if runs scatter as they do in `analysis`; nothing where they do not tell.
+pub fn power_plan(analysis: &Analysis, differences: &[f64], chance: f64) -> Vec<SeedsNeeded> {
+    let Some(scatter) = scatter(analysis) else { return Vec::new() };
+    let Some(confidence) = pair_confidence(CONFIDENCE, scatter.points) else { return Vec::new() };
+    let seeds = |sds, difference| seeds_needed(sds, difference, confidence, chance);
+    let needed = |&difference: &f64| SeedsNeeded {
+        difference,
+        typical: seeds([scatter.typical, scatter.typical], difference),
+        most: seeds([scatter.typical, scatter.most], difference),
+    };
+    differences.iter().map(needed).collect()
 }

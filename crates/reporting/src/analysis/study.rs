@@ -25,8 +25,10 @@ pub struct Study {
     pub data: String,
     /// Epochs of training, where all trials have equally many.
     pub epochs: Option<usize>,
-    /// Test images that an accuracy is counted over, where known.
+    /// Test images that an accuracy is counted over, where known and the same for all runs.
     pub test_images: Option<u64>,
+    /// The margin (a share) within which points count as equal, where the experiment lays one down.
+    pub margin: Option<f64>,
     /// What each point has tried before its seeds were run by the best of it.
     pub tries: Vec<Try>,
     /// Name of the experiment file.
@@ -35,6 +37,14 @@ pub struct Study {
     pub text: String,
     /// Where the runs happened: everything in which they may differ without meaning to.
     pub environment: Vec<Fact>,
+}
+
+/// The axes along which a network is decoupled, the finest first.
+pub(crate) const SPECTRUM: [&str; 2] = ["channels-per-segment", "segments"];
+
+/// The axis along which the study decouples, if it varies one.
+pub(crate) fn spectrum_axis(study: &Study) -> Option<&Axis> {
+    study.axes.iter().find(|axis| SPECTRUM.contains(&axis.name.as_str()))
 }
 
 /// "equal parameters", or "equal width" where no budget was held.
@@ -166,6 +176,8 @@ pub struct RunRow {
     pub outcome: RunOutcome,
     /// Decoupling level of its network, 0 to 1.
     pub level: f64,
+    /// Channels a segment, the geometric mean over the layers, where they are known.
+    pub group_width: Option<f64>,
     /// Width that the budget chose.
     pub width: Option<f64>,
     /// Cost of its network.
@@ -184,6 +196,8 @@ pub struct RunRow {
     pub peak_bytes: Option<u64>,
     /// A row an epoch.
     pub epochs: Vec<Epoch>,
+    /// Which test images it classifies right, where it kept that.
+    pub correct: Option<Vec<bool>>,
 }
 
 impl RunRow {
@@ -203,6 +217,9 @@ pub fn label(point: &[(String, String)]) -> String {
             ("segments", "1") => "1 segment".to_owned(),
             ("segments", count) if count.parse::<u64>().is_ok() => format!("{count} segments"),
             ("segments", other) => other.to_owned(),
+            ("channels-per-segment", "all") => "all channels in one segment".to_owned(),
+            ("channels-per-segment", "1") => "1 channel a segment".to_owned(),
+            ("channels-per-segment", count) => format!("{count} channels a segment"),
             _ => format!("{axis} = {value}"),
         })
         .collect();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::CONFIDENCE;
 use super::study::{Coordinates, Costs, Epoch, RunRow, label};
-use crate::statistics::{Interval, bca_interval, mean, sd, t_interval};
+use super::support::{Unsupported, sample};
+use crate::statistics::{Interval, Sample, mean, sd, t_interval};
 
 /// Mean and extremes over seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +54,8 @@ pub struct PointSummary {
     pub label: String,
     /// Decoupling level, 0 to 1.
     pub level: f64,
+    /// Channels a segment, the geometric mean over the layers, where they are known.
+    pub group_width: Option<f64>,
     /// Width that the budget chose.
     pub width: Option<f64>,
     /// Cost of the network.
@@ -69,11 +72,14 @@ pub struct PointSummary {
     pub mean: Option<f64>,
     /// Standard deviation over seeds; `None` for fewer than two.
     pub sd: Option<f64>,
-    /// Student's interval of the mean at [`CONFIDENCE`]; `None` for fewer than two seeds.
+    /// What comparisons read: `None` where the runs do not tell how they scatter.
+    pub sample: Option<Sample>,
+    /// Why there is no sample, where a run is finished.
+    pub unsupported: Option<Unsupported>,
+    /// Student's interval of the mean at [`CONFIDENCE`]; `None` without a sample.
     pub interval: Option<Interval>,
-    /// Bootstrap interval of the mean ([`bca_interval`]) at [`CONFIDENCE`]; too narrow for few seeds.
-    pub bootstrap: Option<Interval>,
-    /// Probability to be the best, by bootstrap over seeds.
+    /// Probability to be the best ([`probability_best`](crate::statistics::probability_best)); `None` unless
+    /// all points of the contest that have a run tell how they scatter.
     pub probability_best: Option<f64>,
     /// Mean seconds of training.
     pub train_secs: Option<f64>,
@@ -102,7 +108,7 @@ impl PointSummary {
     }
 }
 
-pub(super) fn summarise_point(group: &[&RunRow]) -> PointSummary {
+pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSummary {
     let first = group[0];
     let finished: Vec<&RunRow> = group.iter().copied().filter(|run| run.accuracy().is_some()).collect();
     let accuracies: Vec<(u64, f64)> =
@@ -112,10 +118,12 @@ pub(super) fn summarise_point(group: &[&RunRow]) -> PointSummary {
     let mean_of = |value: fn(&RunRow) -> Option<f64>| {
         mean(&finished.iter().filter_map(|run| value(run)).collect::<Vec<_>>())
     };
+    let sample = sample(&values, images);
     PointSummary {
         point: first.point.clone(),
         label: label(&first.point),
         level: first.level,
+        group_width: first.group_width,
         width: first.width,
         costs: first.costs,
         diverged: count("diverged"),
@@ -123,8 +131,9 @@ pub(super) fn summarise_point(group: &[&RunRow]) -> PointSummary {
         missing: count("missing") + count("unfinished"),
         mean: mean(&values),
         sd: sd(&values),
-        interval: t_interval(&values, CONFIDENCE),
-        bootstrap: bca_interval(&values, CONFIDENCE),
+        interval: sample.ok().and_then(|_| t_interval(&values, CONFIDENCE)),
+        unsupported: sample.err().filter(|_| !values.is_empty()),
+        sample: sample.ok(),
         probability_best: None,
         train_secs: mean_of(|run| run.train_secs),
         steps: mean_of(|run| run.steps.map(|steps| steps as f64)),

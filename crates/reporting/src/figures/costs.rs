@@ -41,7 +41,8 @@ pub(super) fn draw(canvas: &mut Canvas, frame: Frame, analysis: &Analysis, lines
     let (_, high) = padded(values.chain([1.0]), 0.2, 0.05);
     let frame = Frame { y: (0.0, high), ..frame };
     let digits = decimals(frame.y, 4);
-    let title = format!("cost, relative to {}", reference.label);
+    let of_line = if lines.len() > 1 { format!(" of {}", line.label) } else { String::new() };
+    let title = format!("cost{of_line}, relative to {}", reference.label);
     canvas.text(title, (frame.left, frame.top - 18.0), Style::new(LABEL, Anchor::Start).bold());
     frame.draw_rows(canvas, 4, |value| format!("{value:.digits$}"));
     let ends: Vec<f64> = curves.iter().map(|(_, curve)| frame.down(curve[curve.len() - 1].1)).collect();

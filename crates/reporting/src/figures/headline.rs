@@ -1,4 +1,4 @@
-//! Accuracy against decoupling level: every seed a dot, the mean a line, its interval a band, and under it
+//! Accuracy along the spectrum, by channels a segment: every seed a dot, the mean a line, its interval a band, and under it
 //! what the points cost.
 
 use crate::analysis::{Analysis, PointSummary, equal};
@@ -7,9 +7,10 @@ use crate::numbers::{count, percent};
 use super::axis::{Frame, LABEL, TICK, decimals, padded, spread, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::costs;
+use super::curve::short;
 use super::font::{shortened, text_width};
 use super::palette::{FAINT, GRID};
-use super::series::{SEGMENTS, Series, is_spectrum, other_values, series};
+use super::series::{Series, is_by_width, is_spectrum, other_values, place, series, spectrum_value};
 
 /// All figures are this wide: at 600 pixels their smallest letters are still 10 high.
 pub(super) const WIDTH: f64 = 780.0;
@@ -104,10 +105,17 @@ pub(super) fn head(canvas: &mut Canvas, title: &[String], subtitle: &[String]) {
 /// The range of the x axis, with room for marks at its ends.
 fn across(analysis: &Analysis, lines: usize) -> (f64, f64) {
     let room = if lines > 1 { 0.07 } else { 0.04 };
-    if is_spectrum(analysis) {
-        (-room, 1.0 + room)
+    if !is_spectrum(analysis) {
+        return (-0.6, analysis.points.len().max(1) as f64 - 0.4);
+    }
+    let places = || (0..analysis.points.len()).map(|index| place(analysis, index));
+    let (low, high) = (places().fold(f64::INFINITY, f64::min), places().fold(f64::NEG_INFINITY, f64::max));
+    let length = high - low;
+    // One place alone stands in the middle.
+    if length > 0.0 {
+        (low - room * length, high + room * length)
     } else {
-        (-0.6, analysis.points.len().max(1) as f64 - 0.4)
+        (low.min(0.0) - 1.0, high.max(0.0) + 1.0)
     }
 }
 
@@ -115,7 +123,7 @@ fn across(analysis: &Analysis, lines: usize) -> (f64, f64) {
 fn is_ordered(analysis: &Analysis) -> bool {
     let numeric = |values: &[String]| values.iter().all(|value| value.parse::<f64>().is_ok());
     match analysis.study.axes.as_slice() {
-        [axis] if axis.name != SEGMENTS => numeric(&axis.values),
+        [axis] if !is_spectrum(analysis) => numeric(&axis.values),
         _ => is_spectrum(analysis),
     }
 }
@@ -206,11 +214,16 @@ fn direct_labels(canvas: &mut Canvas, frame: &Frame, lines: &[Series<'_>]) {
 fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
     let mut names: Vec<(f64, String)> = Vec::new();
     for (index, point) in analysis.points.iter().enumerate() {
-        let (x, name) = match (point.value(SEGMENTS), point.point.as_slice()) {
-            (Some(segments), _) => (frame.across(point.level), segments.to_owned()),
-            (None, [(_, value)]) => (frame.across(index as f64), value.clone()),
-            (None, _) => (frame.across(index as f64), other_values(point)),
+        let is_segments = point.value("segments").is_some() && is_by_width(analysis);
+        let name = match (spectrum_value(&point.point), point.point.as_slice()) {
+            (Some(value), _) => match point.group_width.filter(|_| is_segments) {
+                Some(width) => format!("{value} ({})", short(width)),
+                None => value.to_owned(),
+            },
+            (None, [(_, value)]) => value.clone(),
+            (None, _) => other_values(point),
         };
+        let x = frame.across(place(analysis, index));
         let is_known = names.iter().any(|(place, known)| *known == name && (place - x).abs() < 12.0);
         if !is_known {
             names.push((x, name));
@@ -221,7 +234,13 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
     let middle = (frame.left + frame.right) / 2.0;
     let below = frame.bottom + 42.0 + second;
     let name = match analysis.study.axes.as_slice() {
-        _ if is_spectrum(analysis) => "segments, placed by decoupling level: 0 regular, 1 per channel",
+        _ if is_spectrum(analysis) && !is_by_width(analysis) => {
+            "segments, placed by decoupling level: 0 regular, 1 per channel"
+        }
+        axes if axes.iter().any(|axis| axis.name == "segments") => {
+            "segments (channels a segment: the mean over layers, on a logarithmic scale)"
+        }
+        _ if is_spectrum(analysis) => "channels a segment (the mean over layers, on a logarithmic scale)",
         [axis] => axis.name.as_str(),
         _ => return frame.bottom + 26.0 + second,
     };
@@ -233,8 +252,9 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
 /// at one a channel.
 fn paper(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) {
     let levels = |names: &[&str]| -> Option<(f64, f64)> {
-        let points = analysis.points.iter().filter(|p| p.value(SEGMENTS).is_some_and(|s| names.contains(&s)));
-        let level = points.map(|point| point.level);
+        let points = analysis.points.iter().enumerate();
+        let points = points.filter(|(_, point)| point.value("segments").is_some_and(|s| names.contains(&s)));
+        let level = points.map(|(index, _)| place(analysis, index));
         level.fold(None, |range, level| match range {
             None => Some((level, level)),
             Some((low, high)) => Some((f64::min(low, level), f64::max(high, level))),

@@ -7,6 +7,7 @@
 mod axis;
 mod canvas;
 mod costs;
+pub(crate) mod curve;
 pub(crate) mod font;
 mod headline;
 mod labels;
@@ -47,6 +48,12 @@ pub fn all(analysis: &Analysis) -> Vec<Figure> {
         caption: "Test accuracy of every seed, the mean and its 95 % interval; below, what the points cost.",
         canvas: headline(analysis),
     }];
+    figures.extend(curve::draw(analysis).map(|canvas| Figure {
+        name: "group-width",
+        caption: "A smooth curve over the logarithm of channels a segment with its 95 % band; below, the 95 % \
+                  interval of the best width.",
+        canvas,
+    }));
     figures.extend(pareto::draw(analysis).map(|canvas| Figure {
         name: "pareto",
         caption: "Test accuracy against what a network costs. Points on the stepped line are beaten by none \

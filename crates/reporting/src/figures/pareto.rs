@@ -9,7 +9,7 @@ use super::font::text_width;
 use super::headline::{LEFT, TITLE, WIDTH, accuracy_range, head, head_height};
 use super::labels::Labels;
 use super::palette::{Colour, FAINT, INK, ordered};
-use super::series::{SEGMENTS, Series, series};
+use super::series::{Series, series, spectrum_value};
 
 const HEIGHT: f64 = 270.0;
 const GAP: f64 = 26.0;
@@ -55,7 +55,10 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     if keys > 0.0 {
         draw_keys(&mut canvas, &lines, top - 46.0);
     }
+    // What is held equal has next to one value: a panel of it would show rounding.
+    let is_held = |panel: &&Panel| analysis.study.held.as_deref() == Some(panel.0);
     let panels: Vec<(&Panel, Vec<Dot<'_>>)> = (PANELS.iter())
+        .filter(|panel| !is_held(panel))
         .map(|panel| (panel, dots(&lines, panel.1)))
         .filter(|(_, dots)| !dots.is_empty())
         .collect();
@@ -158,7 +161,8 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
         canvas.datum(dot.marker, place, 5.0, dot.colour, 1.0, says);
     }
     for dot in &dots {
-        let name = dot.point.value(SEGMENTS).or(dot.point.point.first().map(|(_, value)| value.as_str()));
+        let name =
+            spectrum_value(&dot.point.point).or(dot.point.point.first().map(|(_, value)| value.as_str()));
         if let Some(name) = name {
             labels.write(canvas, name, frame.place(dot.cost, 100.0 * dot.mean));
         }

@@ -9,7 +9,7 @@ use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::{shortened, text_width};
 use super::headline::{LEFT, MARGIN, TITLE, WIDTH, head, head_height};
 use super::palette::{Colour, FAINT, INK, category, ordered};
-use super::series::{SEGMENTS, is_spectrum, series};
+use super::series::{is_spectrum, series, spectrum_value};
 
 const HEIGHT: f64 = 260.0;
 /// Room above a panel for its name, and below it for two axes.
@@ -113,9 +113,10 @@ fn panels(analysis: &Analysis) -> Vec<Panel<'_>> {
 }
 
 fn profiles<'a>(points: &[&'a PointSummary], along_spectrum: bool) -> Vec<Profile<'a>> {
-    let label = |point: &PointSummary| match point.value(SEGMENTS) {
-        Some("1") if along_spectrum => "1 segment".to_owned(),
-        Some(segments) if along_spectrum => segments.to_owned(),
+    let label = |point: &PointSummary| match (point.value("segments"), spectrum_value(&point.point)) {
+        (Some("1"), _) if along_spectrum => "1 segment".to_owned(),
+        (Some(segments), _) if along_spectrum => segments.to_owned(),
+        (None, Some(width)) if along_spectrum => format!("g = {width}"),
         _ => point.label.clone(),
     };
     let profile = |(k, point): (usize, &&'a PointSummary)| Profile {

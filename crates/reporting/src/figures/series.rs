@@ -1,14 +1,11 @@
 //! Points of an analysis as lines of a figure.
 
-use crate::analysis::{Analysis, PointSummary};
+use crate::analysis::{Analysis, PointSummary, SPECTRUM, spectrum_axis};
 
 use super::canvas::Marker;
 use super::palette::{Colour, category};
 
-/// The axis whose values stand on the x axis where a study varies it.
-pub(super) const SEGMENTS: &str = "segments";
-
-/// One line: the points that differ in their segments alone.
+/// One line: the points that differ along the spectrum alone.
 pub(super) struct Series<'a> {
     /// Values of the other axes; empty where there is no other axis.
     pub(super) label: String,
@@ -22,9 +19,31 @@ pub(super) struct Series<'a> {
     pub(super) points: Vec<(f64, &'a PointSummary)>,
 }
 
-/// Whether the study varies the segments: then x is the decoupling level, else the points stand side by side.
+/// Whether the study varies the spectrum: then x is the logarithm of channels a segment, else the points stand side
+/// by side.
 pub(super) fn is_spectrum(analysis: &Analysis) -> bool {
-    analysis.study.axes.iter().any(|axis| axis.name == SEGMENTS)
+    spectrum_axis(&analysis.study).is_some()
+}
+
+/// Whether all points know their channels a segment; the decoupling level takes their place where one does not.
+pub(super) fn is_by_width(analysis: &Analysis) -> bool {
+    analysis.points.iter().all(|point| point.group_width.is_some())
+}
+
+/// The place of point `index` on the x axis.
+pub(super) fn place(analysis: &Analysis, index: usize) -> f64 {
+    let point = &analysis.points[index];
+    match point.group_width.filter(|_| is_by_width(analysis)) {
+        _ if !is_spectrum(analysis) => index as f64,
+        Some(width) => width.log2(),
+        None => point.level,
+    }
+}
+
+/// A point's value along the spectrum, of whichever axis names it.
+pub(super) fn spectrum_value(point: &[(String, String)]) -> Option<&str> {
+    let of = |name: &str| point.iter().find(|(axis, _)| axis == name).map(|(_, value)| value.as_str());
+    SPECTRUM.iter().find_map(|name| of(name))
 }
 
 /// The lines of `analysis`, in the order in which their first points occur.
@@ -33,7 +52,7 @@ pub(super) fn series(analysis: &Analysis) -> Vec<Series<'_>> {
     let mut lines: Vec<Series<'_>> = Vec::new();
     for (index, point) in analysis.points.iter().enumerate() {
         let label = if spectrum { other_values(point) } else { String::new() };
-        let place = if spectrum { point.level } else { index as f64 };
+        let place = place(analysis, index);
         match lines.iter_mut().find(|line| line.label == label) {
             Some(line) => line.points.push((place, point)),
             None => {
@@ -57,14 +76,14 @@ pub(super) fn series(analysis: &Analysis) -> Vec<Series<'_>> {
     lines
 }
 
-/// The values of a point on all axes but the segments: `relu, spatial-first`.
+/// The values of a point on all axes but those of the spectrum: `relu, spatial-first`.
 pub(super) fn other_values(point: &PointSummary) -> String {
     other_values_of(&point.point)
 }
 
 /// As [`other_values`], of coordinates.
 pub(super) fn other_values_of(point: &[(String, String)]) -> String {
-    let others = point.iter().filter(|(axis, _)| axis != SEGMENTS);
+    let others = point.iter().filter(|(axis, _)| !SPECTRUM.contains(&axis.as_str()));
     let words = others.map(|(axis, value)| {
         // A bare number or switch says nothing without its key.
         let is_bare = value.parse::<f64>().is_ok() || ["true", "false", "none"].contains(&value.as_str());

@@ -31,6 +31,7 @@ fn analysis(
                     seed,
                     outcome: accuracy.map_or(RunOutcome::Diverged { step: 3 }, |_| RunOutcome::Finished),
                     level,
+                    group_width: Some(2f64.powi(segments.len() as i32 - i as i32)),
                     width: Some(1.0),
                     costs: Costs { parameters: 1000 + i as u64, macs: 5000, activations: 300 },
                     raw_accuracy: accuracy,
@@ -48,6 +49,7 @@ fn analysis(
                             validation_accuracy: None,
                         })
                         .collect(),
+                    correct: None,
                 });
             }
         }

@@ -8,7 +8,7 @@ use super::axis::{Frame, LABEL, decimals, padded, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::headline::{LEFT, MARGIN, TITLE, WIDTH, head, head_height};
 use super::palette::{Colour, FAINT, category};
-use super::series::{SEGMENTS, other_values_of};
+use super::series::{other_values_of, spectrum_value};
 
 const HEIGHT: f64 = 260.0;
 
@@ -38,11 +38,14 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let digits = decimals(frame.y, 6);
     frame.draw_rows(&mut canvas, 6, |value| format!("{value:.digits$}"));
     frame.name_rows(&mut canvas, "validation accuracy (%)");
-    let each = tries.len() / points.len();
-    for (k, tried) in tries.iter().enumerate() {
-        let place = points.iter().position(|known| *known == tried.point).unwrap_or(0) as f64;
+    let mut drawn = vec![0; points.len()];
+    for tried in tries {
+        let point = points.iter().position(|known| *known == tried.point).unwrap_or(0);
+        let each = tries.iter().filter(|other| other.point == tried.point).count();
+        let (place, k) = (point as f64, drawn[point]);
+        drawn[point] += 1;
         // The tries of a point side by side, in the order of the settings.
-        let aside = 0.6 * ((k % each) as f64 + 0.5) / each as f64 - 0.3;
+        let aside = 0.6 * (k as f64 + 0.5) / each as f64 - 0.3;
         draw_try(&mut canvas, &frame, place + aside, tried);
     }
     name_points(&mut canvas, &frame, &points);
@@ -84,7 +87,7 @@ fn draw_try(canvas: &mut Canvas, frame: &Frame, place: f64, tried: &Try) {
 
 fn name_points(canvas: &mut Canvas, frame: &Frame, points: &[&[(String, String)]]) {
     let name = |point: &[(String, String)]| {
-        let segments = point.iter().filter(|(axis, _)| axis == SEGMENTS).map(|(_, value)| value.clone());
+        let segments = spectrum_value(point).map(str::to_owned).into_iter();
         let names: Vec<String> =
             segments.chain([other_values_of(point)]).filter(|name| !name.is_empty()).collect();
         names.join(", ")
@@ -92,8 +95,8 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, points: &[&[(String, String)]
     let names: Vec<(f64, String)> =
         points.iter().enumerate().map(|(k, point)| (frame.across(k as f64), name(point))).collect();
     frame.name_columns(canvas, &names);
-    if points.iter().all(|point| point.iter().any(|(axis, _)| axis == SEGMENTS)) {
+    if points.iter().all(|point| spectrum_value(point).is_some()) {
         let middle = (frame.left + frame.right) / 2.0;
-        canvas.text("segments", (middle, frame.bottom + 58.0), Style::new(LABEL, Anchor::Middle));
+        canvas.text("the spectrum", (middle, frame.bottom + 58.0), Style::new(LABEL, Anchor::Middle));
     }
 }

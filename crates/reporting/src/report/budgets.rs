@@ -92,6 +92,7 @@ fn together(curves: &[&Curve]) -> Analysis {
         seed: run.seed,
         outcome: RunOutcome::Finished,
         level: run.level,
+        group_width: None,
         width: None,
         costs: run.costs,
         raw_accuracy: Some(run.accuracy),
@@ -101,6 +102,7 @@ fn together(curves: &[&Curve]) -> Analysis {
         images_per_sec: None,
         peak_bytes: None,
         epochs: Vec::new(),
+        correct: None,
     };
     let runs: Vec<RunRow> =
         curves.iter().flat_map(|curve| curve.runs.iter().map(|run| row(curve, run))).collect();

@@ -9,6 +9,15 @@ use crate::analysis::{Analysis, RunOutcome, RunRow, label};
 use crate::figures::{self, Figure, Setting};
 use crate::numbers::{count, duration};
 
+/// The parts of the page, by their ids.
+const CONTENTS: [(&str, &str); 5] = [
+    ("tables", "Tables"),
+    ("cost", "Cost"),
+    ("failures", "Failures"),
+    ("runs", "Runs"),
+    ("origin", "How it was made"),
+];
+
 /// The report as one HTML page that loads nothing. The same analysis gives the same bytes.
 pub fn html(analysis: &Analysis) -> String {
     let study = &analysis.study;
@@ -20,14 +29,17 @@ pub fn html(analysis: &Analysis) -> String {
             h1 { (if study.question.is_empty() { &study.name } else { &study.question }) }
             (verdict(analysis))
             p class="facts" { (super::page::facts(analysis)) }
+            nav class="facts" {
+                @for (place, name) in CONTENTS { a href=(format!("#{place}")) { (name) } " " }
+            }
         }
         main {
             @if let Some(figure) = &headline { (drawing(figure)) }
-            @for part in tables::all(analysis) { section { (table(&part)) } }
+            div id="tables" { @for part in tables::all(analysis) { section { (table(&part)) } } }
             @for figure in figures { section { (drawing(&figure)) } }
             (costs(analysis))
             (trouble(analysis))
-            section {
+            section id="runs" {
                 h2 { "Runs" }
                 p { "A row a run, finished or not; also in " code { "runs.csv" } ", at full precision." }
                 (runs(analysis))
@@ -67,7 +79,7 @@ fn costs(analysis: &Analysis) -> Markup {
     let peak = analysis.runs.iter().filter_map(|run| run.peak_bytes).max();
     let trained = analysis.runs.iter().filter(|run| run.train_secs.is_some()).count();
     html! {
-        section {
+        section id="cost" {
             h2 { "Cost" }
             p {
                 (count(trained, "run")) " trained for " (duration(secs)) " in all, evaluation not counted"
@@ -84,7 +96,7 @@ fn trouble(analysis: &Analysis) -> Markup {
         .filter(|run| !matches!(run.outcome, RunOutcome::Finished | RunOutcome::Missing))
         .collect();
     html! {
-        section {
+        section id="failures" {
             h2 { "Failures" }
             @if lost.is_empty() && analysis.problems.is_empty() {
                 p { "None: every run that was started is finished and could be read." }
@@ -106,7 +118,7 @@ fn trouble(analysis: &Analysis) -> Markup {
 fn origin(analysis: &Analysis) -> Markup {
     let study = &analysis.study;
     html! {
-        section {
+        section id="origin" {
             h2 { "How it was made" }
             dl {
                 @for fact in &study.environment {

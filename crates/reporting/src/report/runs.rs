@@ -1,5 +1,6 @@
 //! The table of runs, which the page's script filters and sorts.
 
+use decouple_experiment::folder_name;
 use maud::{Markup, html};
 
 use crate::analysis::{Analysis, RunOutcome, RunRow};
@@ -82,11 +83,19 @@ fn value(run: &RunRow, axis: &str) -> String {
     run.point.iter().find(|(name, _)| name == axis).map_or(String::new(), |(_, value)| value.clone())
 }
 
+/// Where the run's own files are, seen from the report. Signs of an address stand in
+/// no folder's name but for the `+` and `=` of values.
+fn folder(run: &RunRow) -> String {
+    let short_id = run.id.get(..8).unwrap_or(&run.id);
+    format!("runs/{}/", folder_name(&run.point, run.seed, short_id).replace('+', "%2B"))
+}
+
 fn row(analysis: &Analysis, run: &RunRow) -> Markup {
     let percent = |share: Option<f64>| Cell::number(share, |share| format!("{:.2}", 100.0 * share));
     let axes = analysis.study.axes.iter().map(|axis| match axis.name.as_str() {
         // Sorted along the spectrum, so that "per-channel" is the last.
         "segments" => Cell { text: value(run, "segments"), key: Some(run.level) },
+        name @ "channels-per-segment" => Cell { text: value(run, name), key: Some(1.0 - run.level) },
         name => Cell::words(value(run, name)),
     });
     let words = [Cell::words(run.seed.to_string()), Cell::words(run.outcome.word())];
@@ -106,7 +115,11 @@ fn row(analysis: &Analysis, run: &RunRow) -> Markup {
         tr class=[is_lost.then_some("lost")] {
             @for cell in axes.chain(words) { td data-key=[cell.key] { (cell.text) } }
             @for cell in numbers { td class="number" data-key=[cell.key] { (cell.text) } }
-            td { code { (run.id) } }
+            td {
+                @if run.outcome == RunOutcome::Missing { code { (run.id) } } @else {
+                    a href=(folder(run)) { code { (run.id) } }
+                }
+            }
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use decouple_experiment::Outcome;
 
-use crate::analysis::{Analysis, Contest, PointSummary, label, power_plan};
+use crate::analysis::{Analysis, Contest, Interaction, PointSummary, label, power_plan, scatter};
+use crate::figures::curve::short;
 use crate::numbers::{p_value, percent, points as in_points, seconds, short_count, signed_points};
-use crate::statistics::Interval;
+use crate::statistics::{Interval, OnOtherImages, expected_best, quadratic_surface};
 
 /// A table of a report.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,11 +37,14 @@ impl Table {
 /// Every table of a report that has a row.
 pub(super) fn all(analysis: &Analysis) -> Vec<Table> {
     let against = analysis.contests.iter().map(|contest| against_reference(contest, &analysis.points));
-    let tables = std::iter::once(summary(analysis)).chain(against).chain([
-        interaction(analysis),
-        tries(analysis),
-        power(analysis),
-    ]);
+    let images = analysis.contests.iter().map(|contest| on_images(contest, &analysis.points));
+    let interactions = analysis.interactions.iter().map(interaction);
+    let tables = std::iter::once(summary(analysis))
+        .chain(against)
+        .chain(images)
+        .chain([best_width(analysis), scaling(analysis)])
+        .chain(interactions)
+        .chain([surfaces(analysis), tries(analysis), power(analysis)]);
     tables.flatten().filter(|table| !table.rows.is_empty()).collect()
 }
 
@@ -67,12 +71,12 @@ fn summary(analysis: &Analysis) -> Option<Table> {
     let mut table = Table::new(
         "The points",
         format!(
-            "Accuracy in percent: the mean over seeds, Student's 95 % interval of it, and the bootstrap's (BCa), \
-             which few seeds make too narrow. P(best): the share of resamples of the seeds in which a point is \
-             the best.{times}"
+            "Accuracy in percent: the mean over seeds and Student's 95 % interval of it. P(best): the probability \
+             that a point is the best, from the posterior of a model in which means and spreads are shrunk as far \
+             as the runs say.{times}"
         ),
         &words,
-        &["width", "parameters", "MACs", "step ms", "seeds", "accuracy", "95 %", "BCa 95 %", "P(best)"],
+        &["width", "parameters", "MACs", "step ms", "seeds", "accuracy", "95 %", "P(best)"],
     );
     table.rows = analysis.points.iter().map(|point| summary_row(analysis, point)).collect();
     table.highlights = analysis.contests.iter().filter_map(|contest| contest.best).collect();
@@ -98,7 +102,6 @@ fn summary_row(analysis: &Analysis, point: &PointSummary) -> Vec<String> {
         seeds,
         or_absent(point.mean, |mean| format!("{:.2}", 100.0 * mean)),
         or_absent(point.interval, |interval| range(interval, percent)),
-        or_absent(point.bootstrap, |interval| range(interval, percent)),
         or_absent(point.probability_best, |p| format!("{p:.2}")),
     ]);
     cells
@@ -109,24 +112,128 @@ fn against_reference(contest: &Contest, points: &[PointSummary]) -> Option<Table
     let reference = &points[contest.reference?];
     let mut table = Table::new(
         &format!("Against {}", reference.label),
-        "Paired by seed; the interval is of this difference alone, with the spread pooled over all points; p is \
-         corrected for all comparisons of this table (Holm). Correlation: how much of a seed's luck two points \
-         share, which pairing takes out of their difference.",
+        "The interval is that of all pairs of points together (95 %; the wider of Tukey and Kramer's and Games and \
+         Howell's), the same wherever a difference is quoted. p: each difference with its own spread, corrected for \
+         the comparisons of this table alone (Holm), which are fewer. Equal within: the margin that two one-sided \
+         tests at 5 % show for the pair.",
         &["point"],
-        &["seeds", "difference, points", "95 %", "p (Holm)", "correlation"],
+        &["seeds", "difference, points", "95 %", "p (Holm)", "equal within"],
     );
+    let is_laid_down = contest.against_reference.iter().any(|row| row.p_equal.is_some());
+    if is_laid_down {
+        table.columns.push(("p (equal, Holm)".to_owned(), true));
+    }
     table.rows = contest
         .against_reference
         .iter()
-        .map(|comparison| {
-            let difference = &comparison.difference;
+        .map(|row| {
+            let comparison = &row.comparison;
+            let point = &points[comparison.point];
+            let p = |p: Option<f64>| or_absent(p, |p| p_value(p).trim_start_matches("= ").to_owned());
+            let mut cells = vec![
+                contest.name(point),
+                point.finished().to_string(),
+                signed_points(comparison.estimate.value),
+                range(comparison.interval, in_points),
+                p(row.p_holm),
+                or_absent(comparison.equal_within, in_points),
+            ];
+            cells.extend(is_laid_down.then(|| p(row.p_equal)));
+            cells
+        })
+        .collect();
+    Some(table)
+}
+
+/// Every point of a contest against its reference, as it would be on other test images.
+fn on_images(contest: &Contest, points: &[PointSummary]) -> Option<Table> {
+    let reference = &points[contest.reference?];
+    let mut table = Table::new(
+        &format!("On other images: against {}", reference.label),
+        "The test images are a sample, too. Errors: the standard error of the difference over seeds alone and over \
+         images alone; the interval (95 %, this difference alone) is over both. Same: p of the claim that the two \
+         points do alike on every single image (all splits of their runs).",
+        &["point"],
+        &["difference, points", "error, seeds", "error, images", "95 % over both", "same, p"],
+    );
+    table.rows = contest
+        .on_images
+        .iter()
+        .map(|row| {
+            let of = |value: fn(&OnOtherImages) -> f64| {
+                or_absent(row.difference.as_ref(), |found| format!("{:.2}", 100.0 * value(found)))
+            };
             vec![
-                contest.name(&points[comparison.point]),
-                difference.pairs.to_string(),
-                signed_points(difference.mean),
-                or_absent(comparison.interval, |interval| range(interval, in_points)),
-                or_absent(comparison.p_holm, |p| p_value(p).trim_start_matches("= ").to_owned()),
-                or_absent(difference.correlation, |r| format!("{r:.2}")),
+                contest.name(&points[row.point]),
+                or_absent(row.difference, |found| signed_points(found.difference)),
+                of(|found| found.seeds_error),
+                of(|found| found.images_error),
+                or_absent(row.difference, |found| range(found.interval, in_points)),
+                or_absent(row.p_same, |p| p_value(p).trim_start_matches("= ").to_owned()),
+            ]
+        })
+        .collect();
+    Some(table)
+}
+
+/// Where the smooth curves over the group width are highest, and what moves that.
+fn best_width(analysis: &Analysis) -> Option<Table> {
+    let shifts: Vec<String> = (analysis.curves.iter())
+        .flat_map(|curve| curve.shifts.iter().map(move |shift| (curve, shift)))
+        .map(|(curve, (axis, shift, interval))| {
+            let of = if curve.shared.is_empty() { String::new() } else { format!(" ({})", label(&curve.shared)) };
+            format!(
+                " From the least to the largest {axis}{of} it moves by {shift:.1} doublings, 95 % interval {:.1} to {:.1}.",
+                interval.low, interval.high
+            )
+        })
+        .collect();
+    let mut table = Table::new(
+        "The best width of a group",
+        format!(
+            "A smooth curve over the logarithm of channels a segment (the geometric mean over the layers), each point with \
+             its own spread; the best width is that of the curve, the interval holds 95 % of the curves that the runs \
+             allow. At an end: the share of them that are highest at the least or largest width tried, beyond which the \
+             best may lie.{}",
+            shifts.concat()
+        ),
+        &["curve"],
+        &["points", "best width", "95 %", "at an end"],
+    );
+    for curve in &analysis.curves {
+        table.rows.extend(curve.lines.iter().map(|line| {
+            let coordinates = [&line.at[..], &curve.shared].concat();
+            let width = |log: f64| short(log.exp());
+            vec![
+                if coordinates.is_empty() { "all points".to_owned() } else { label(&coordinates) },
+                line.points.len().to_string(),
+                width(line.highest),
+                or_absent(line.best, |best| range(best.interval, |log| short(log.exp()))),
+                or_absent(line.best, |best| format!("{:.2}", best.at_an_end)),
+            ]
+        }));
+    }
+    Some(table)
+}
+
+/// How the error falls with size.
+fn scaling(analysis: &Analysis) -> Option<Table> {
+    let mut table = Table::new(
+        "Error against size",
+        "error = floor + a (parameters)^-exponent, fitted to each group width; the intervals (95 %) are of laws fitted to \
+         means drawn about those of the runs.",
+        &["width of a group"],
+        &["floor, %", "95 %", "exponent", "95 %"],
+    );
+    table.rows = (analysis.scalings.iter())
+        .map(|scaling| {
+            let law = &scaling.law;
+            vec![
+                scaling.width.clone(),
+                percent(law.floor),
+                range(law.floor_interval, percent),
+                format!("{:.2}", law.exponent),
+                range(law.exponent_interval, |value| format!("{value:.2}")),
             ]
         })
         .collect();
@@ -134,11 +241,10 @@ fn against_reference(contest: &Contest, points: &[PointSummary]) -> Option<Table
 }
 
 /// Differences of differences, where two axes are crossed.
-fn interaction(analysis: &Analysis) -> Option<Table> {
-    let interaction = analysis.interaction.as_ref()?;
+fn interaction(interaction: &Interaction) -> Option<Table> {
     let test = interaction.test.map_or(String::new(), |test| {
         format!(
-            "Test of any interaction: F({}, {}) = {:.2}, p {}. ",
+            "Test of any interaction, each cell with its own spread: F({:.1}, {:.1}) = {:.2}, p {}. ",
             test.numerator_df,
             test.denominator_df,
             test.f,
@@ -148,7 +254,7 @@ fn interaction(analysis: &Analysis) -> Option<Table> {
     let (effect, along) = (&interaction.effect, &interaction.along);
     let first = interaction.contrasts.first()?;
     let mut table = Table::new(
-        &format!("Interaction of {along} and {effect}"),
+        &format!("Interaction of {along} and {effect}{}", circumstances(interaction)),
         format!(
             "{test}Each row: by how many points accuracy changes with {effect}, at the two ends of {along}, and \
              the difference of these changes with its 95 % interval; p is corrected for all rows (Holm)."
@@ -181,14 +287,69 @@ fn interaction(analysis: &Analysis) -> Option<Table> {
     Some(table)
 }
 
+/// ", given kernel = 3"; ", averaged over kernel"; nothing where there is no other axis.
+fn circumstances(interaction: &Interaction) -> String {
+    let given = interaction.given.iter().map(|(axis, value)| format!(", given {axis} = {value}"));
+    let averaged = match interaction.averaged.as_slice() {
+        [] => String::new(),
+        others => format!(", averaged over {}", others.join(" and ")),
+    };
+    given.collect::<String>() + &averaged
+}
+
+/// The surface that each point's tries draw over the recipe, and how good the best of so many tries is to be expected.
+fn surfaces(analysis: &Analysis) -> Option<Table> {
+    const BUDGETS: [usize; 4] = [1, 2, 4, 8];
+    let mut table = Table::new(
+        "What the tries say of the recipe",
+        "A quadratic surface of validation log-loss over the logarithms of learning rate and weight decay, fitted to each \
+         point's tries: its optimum, and a warning where that lies at an edge of what was tried, or the surface has no \
+         lowest point. Best of n: the log-loss to be expected of the best of n of the tries (J. Dodge et al., 2019).",
+        &["point", "optimum"],
+        &["learning rate", "weight decay", "best of 1", "best of 2", "best of 4", "best of 8"],
+    );
+    let mut points: Vec<&[(String, String)]> = Vec::new();
+    for tried in &analysis.study.tries {
+        if !points.contains(&tried.point.as_slice()) {
+            points.push(&tried.point);
+        }
+    }
+    for point in points {
+        let own = analysis.study.tries.iter().filter(|tried| tried.point == point);
+        let scored: Vec<([f64; 2], f64)> = own
+            .filter_map(|tried| {
+                let setting = tried.setting;
+                Some(([setting.learning_rate.ln(), setting.weight_decay.ln()], tried.score()?))
+            })
+            .filter(|(place, _)| place.iter().all(|log| log.is_finite()))
+            .collect();
+        let losses: Vec<f64> = scored.iter().map(|(_, loss)| *loss).collect();
+        let surface = quadratic_surface(&scored);
+        let said = match &surface {
+            None => "too few tries for a surface",
+            Some(surface) if !surface.has_lowest => "no lowest point: widen the ranges",
+            Some(surface) if surface.is_at_edge => "at an edge of what was tried: widen the ranges",
+            Some(_) => "inside",
+        };
+        let optimum =
+            |k: usize| or_absent(surface.as_ref(), |surface| format!("{:.2e}", surface.optimum[k].exp()));
+        let mut cells = vec![label(point), said.to_owned(), optimum(0), optimum(1)];
+        cells.extend(
+            BUDGETS.map(|tries| or_absent(expected_best(&losses, tries), |loss| format!("{loss:.4}"))),
+        );
+        table.rows.push(cells);
+    }
+    Some(table)
+}
+
 /// The tries that chose the tuned recipes.
 fn tries(analysis: &Analysis) -> Option<Table> {
     let mut table = Table::new(
         "Tries",
-        "What chose each point's tuned recipe, on validation images and with a seed of its own. A try that was \
-         stopped stands where it stood then.",
+        "What chose each point's tuned recipe, by log-loss on validation images. A try that was stopped stands where \
+         it stood then.",
         &["point", "ended"],
-        &["learning rate", "weight decay", "epochs", "validation accuracy"],
+        &["seed", "learning rate", "weight decay", "epochs", "validation log-loss", "validation accuracy"],
     );
     table.rows = (analysis.study.tries.iter())
         .map(|tried| {
@@ -201,9 +362,11 @@ fn tries(analysis: &Analysis) -> Option<Table> {
             vec![
                 label(&tried.point),
                 ended,
+                tried.seed.to_string(),
                 tried.setting.learning_rate.to_string(),
                 tried.setting.weight_decay.to_string(),
                 tried.epochs.to_string(),
+                or_absent(tried.log_loss, |loss| format!("{loss:.4}")),
                 or_absent(tried.accuracy, |share| format!("{:.2}", 100.0 * share)),
             ]
         })
@@ -214,23 +377,23 @@ fn tries(analysis: &Analysis) -> Option<Table> {
 
 /// How many seeds would tell how much.
 fn power(analysis: &Analysis) -> Option<Table> {
-    let residual = analysis.residual?;
+    let scatter = scatter(analysis)?;
+    let sds = [scatter.least, scatter.typical, scatter.most].map(|sd| format!("{:.2}", 100.0 * sd));
     let mut table = Table::new(
         "Seeds needed",
         format!(
-            "To tell a true difference of two points with a chance of 80 %, all comparisons together at 95 %, if \
-             runs scatter as they did here: by {:.2} points about their point and seed.",
-            100.0 * residual.sd
+            "To tell a true difference of two points with a chance of 80 %, all pairs together at 95 %, if runs scatter \
+             about their point as they did here: by {} to {} points, {} at the typical point.",
+            sds[0], sds[2], sds[1]
         ),
         &[],
-        &["true difference, points", "seeds a point"],
+        &["true difference, points", "seeds, typical points", "seeds, with the point that scatters most"],
     );
     let plan = power_plan(analysis, &[0.001, 0.002, 0.005, 0.01, 0.02], 0.8);
+    let seeds = |seeds: Option<usize>| or_absent(seeds, |seeds| seeds.to_string());
     table.rows = plan
         .into_iter()
-        .map(|(difference, seeds)| {
-            vec![in_points(difference), or_absent(seeds, |seeds: usize| seeds.to_string())]
-        })
+        .map(|needed| vec![in_points(needed.difference), seeds(needed.typical), seeds(needed.most)])
         .collect();
     Some(table)
 }

@@ -1,32 +1,40 @@
 //! Means, intervals and comparisons of a few seeds: every formula in one place.
 //!
-//! Two facts shape what is here. Seeds are few (3 to 20), so every quantile is Student's, never the normal
-//! one. And a seed fixes initial weights, data order and augmentation alike for every point of a sweep, so
-//! the seeds are *blocks* and points are compared within them: a sweep is a randomised complete block
-//! design (D. C. Montgomery, "Design and Analysis of Experiments", chapter 4).
+//! Three facts shape what is here. Seeds are few (2 to 20), so every quantile is Student's, never the normal
+//! one. Points of one study may differ in their spread by factors, so nothing is pooled unless it is also
+//! checked without pooling. And what a seed does to one network it hardly does to another (their shapes differ,
+//! so their initial weights do), so runs count as independent.
 //!
-//! A [`Table`] is what most functions take: one row a point, one column a seed, `None` where that run has
-//! not finished. Every value is checked against scipy or numpy by `tests/statistics.rs`, whose fixture is
-//! printed by `tools/statistics-fixtures.py`.
+//! A [`Sample`] is what most functions take: how many runs of a point are finished, their mean and variance.
+//! Formulas are checked against scipy, scikit-learn and numpy by `tests/statistics.rs`, whose fixture is printed
+//! by `tools/statistics-fixtures.py`; the promises of intervals and probabilities are checked by simulation
+//! (`tests/simulation.rs`, run by `just test-slow`).
 
-mod blocks;
-mod bootstrap;
+mod best;
+mod estimate;
+mod images;
 mod interaction;
-mod paired;
+mod matrix;
+mod pairs;
 mod power;
+mod random;
+mod range;
+mod scaling;
+mod smooth;
+mod surface;
 
-pub use blocks::{Residual, additive_residual};
-pub use bootstrap::{bca_interval, probability_best};
+pub use best::probability_best;
+pub use estimate::{Estimate, holm};
+pub use images::{Correctness, OnOtherImages, on_other_images, same_image_by_image};
 pub use interaction::{InteractionTest, interaction_test};
-pub use paired::{
-    PairedDifference, difference_p, equivalence_margin, equivalence_p, holm, paired_difference,
-};
+pub use pairs::{PairDifference, all_pairs, pair_confidence};
 pub use power::{detectable_difference, power, seeds_needed};
+pub use range::{range_quantile, range_tail};
+pub use scaling::{ScalingLaw, scaling_law};
+pub use smooth::{BestPlace, Observation, SmoothCurve};
+pub use surface::{QuadraticSurface, expected_best, quadratic_surface};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
-
-/// Values by point (row) and seed (column); `None` where a run gave no value. All rows are equally long.
-pub type Table = [Vec<Option<f64>>];
 
 /// A range that holds the true value with a stated confidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,6 +62,47 @@ impl Interval {
     }
 }
 
+/// What the runs of a point say together: at least two of them, not all equal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// Runs.
+    pub n: usize,
+    /// Their mean.
+    pub mean: f64,
+    /// Their variance, `sum (x - mean)^2 / (n - 1)`, above zero.
+    pub variance: f64,
+}
+
+impl Sample {
+    /// The sample of `values`; `None` for fewer than two, or without any spread: neither tells how runs scatter.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let spread = sd(values).filter(|spread| *spread > 0.0 && spread.is_finite())?;
+        Some(Self { n: values.len(), mean: mean(values)?, variance: spread * spread })
+    }
+
+    /// Standard deviation of one run.
+    pub fn sd(&self) -> f64 {
+        self.variance.sqrt()
+    }
+
+    /// Variance of the mean.
+    pub fn squared_error(&self) -> f64 {
+        self.variance / self.n as f64
+    }
+
+    /// Degrees of freedom of the variance, `n - 1`.
+    pub fn degrees_of_freedom(&self) -> f64 {
+        (self.n - 1) as f64
+    }
+}
+
+/// Variance of one run pooled over `samples`, and its degrees of freedom; `None` of none.
+pub fn pooled_variance(samples: &[Sample]) -> Option<(f64, f64)> {
+    let freedom: f64 = samples.iter().map(Sample::degrees_of_freedom).sum();
+    let squares: f64 = samples.iter().map(|sample| sample.degrees_of_freedom() * sample.variance).sum();
+    (freedom > 0.0).then(|| (squares / freedom, freedom))
+}
+
 /// Arithmetic mean; `None` of nothing.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
@@ -67,8 +116,8 @@ pub fn sd(values: &[f64]) -> Option<f64> {
 }
 
 /// The quantile of Student's t with `degrees_of_freedom` that leaves `(1 - confidence) / 2` above it.
-pub fn t_quantile(confidence: f64, degrees_of_freedom: usize) -> Option<f64> {
-    let student = StudentsT::new(0.0, 1.0, degrees_of_freedom as f64).ok()?;
+pub fn t_quantile(confidence: f64, degrees_of_freedom: f64) -> Option<f64> {
+    let student = StudentsT::new(0.0, 1.0, degrees_of_freedom).ok()?;
     (0.0 < confidence && confidence < 1.0).then(|| student.inverse_cdf(0.5 + confidence / 2.0))
 }
 
@@ -81,6 +130,6 @@ pub fn t_quantile(confidence: f64, degrees_of_freedom: usize) -> Option<f64> {
 /// ```
 pub fn t_interval(values: &[f64], confidence: f64) -> Option<Interval> {
     let spread = sd(values)?;
-    let t = t_quantile(confidence, values.len() - 1)?;
+    let t = t_quantile(confidence, (values.len() - 1) as f64)?;
     Some(Interval::around(mean(values)?, t * spread / (values.len() as f64).sqrt()))
 }

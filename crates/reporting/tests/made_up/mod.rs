@@ -77,6 +77,7 @@ fn run_row(point: Vec<(String, String)>, level: f64, other: f64, seed: u64) -> R
         seed,
         outcome: if is_lost { RunOutcome::Diverged { step: 412 } } else { RunOutcome::Finished },
         level,
+        group_width: Some(100f64.powf(1.0 - level)),
         width: Some(0.35 + 0.65 * level),
         costs: Costs {
             parameters: (102_000.0 + 300.0 * (level * 7.0).sin()) as u64,
@@ -90,6 +91,7 @@ fn run_row(point: Vec<(String, String)>, level: f64, other: f64, seed: u64) -> R
         images_per_sec: Some(108_000.0 / (20.0 + 14.0 * level + noise(2.0))),
         peak_bytes: Some(200 << 20),
         epochs: epochs.collect(),
+        correct: None,
     }
 }
 

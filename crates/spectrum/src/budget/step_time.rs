@@ -6,7 +6,7 @@ use std::fmt;
 use decouple_kernels::geometry::MapShape;
 use serde::{Deserialize, Serialize};
 
-use super::{Quantity, Search, Solved};
+use super::{Quantity, Scaling, Search, Solved};
 use crate::error::SpecError;
 use crate::network::NetworkSpec;
 
@@ -150,7 +150,14 @@ pub fn solve<E>(
     mut compare: impl FnMut(&NetworkSpec) -> Result<Comparison, E>,
 ) -> Result<Nearest, StepTimeError<E>> {
     spec.validate()?;
-    let search = Search { spec, input, classes, hold: Quantity::Macs, target: reference_macs };
+    let search = Search {
+        spec,
+        input,
+        classes,
+        hold: Quantity::Macs,
+        target: reference_macs,
+        scaling: Scaling::default(),
+    };
     let mut tried: Vec<Tried> = Vec::new();
     let mut next = Some(search.crossing()?);
     while let Some(step) = next {

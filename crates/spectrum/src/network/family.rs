@@ -75,11 +75,11 @@ impl Family {
     /// Whether networks of the family differ by the value of `key`.
     pub fn reads(self, key: &str) -> bool {
         let is_sized =
-            |key: &str| ["stem", "stem-kernel", "entry", "middle", "modules", "exit"].contains(&key);
+            |key: &str| ["stem", "stem-kernel", "entry", "middle", "modules", "exit", "inner"].contains(&key);
         match key {
             "family" | "width" | "dropout" => true,
             "segments" => !matches!(self, Self::InceptionV3 | Self::Vgg16 | Self::Resnet18),
-            "residual" | "dense" => matches!(self, Self::MiniXception | Self::Xception),
+            "residual" | "dense" | "module" => matches!(self, Self::MiniXception | Self::Xception),
             "channels" => !matches!(self, Self::MiniXception | Self::InceptionV3),
             "fully-connected" => matches!(self, Self::Xception | Self::InceptionV3 | Self::SimpleInception),
             "numerics" => !matches!(self, Self::MiniXception | Self::Vgg16),

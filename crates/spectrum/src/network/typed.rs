@@ -4,12 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Dense, Family, NetworkSpec, Numerics};
-use crate::module::{Intermediate, NormPlacement, Order};
+use crate::module::{Intermediate, ModuleKind, NormPlacement, Order};
 use crate::segments::Schedule;
 
 /// [`NetworkSpec`] in files. Records hold every key that the family reads, in
 /// this order; ids of runs are hashes of it. `dense` came later than the first
-/// records and stands there only where it is not `none`, so that their ids hold.
+/// records and stands there only where it is not `none`, so that their ids hold; so did `module` and `inner`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct Typed {
@@ -18,6 +18,8 @@ pub(super) struct Typed {
     numerics: Option<Numerics>,
     #[serde(skip_serializing_if = "Option::is_none")]
     segments: Option<Schedule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<ModuleKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Order>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +49,8 @@ pub(super) struct Typed {
     #[serde(skip_serializing_if = "Option::is_none")]
     exit: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    inner: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     small_stem: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     channels: Option<Vec<usize>>,
@@ -65,6 +69,7 @@ impl From<Typed> for NetworkSpec {
             family: own.family,
             numerics: own.numerics,
             segments: typed.segments.unwrap_or(own.segments),
+            module: typed.module.unwrap_or(own.module),
             order: typed.order.unwrap_or(own.order),
             intermediate: typed.intermediate.unwrap_or(own.intermediate),
             norm: typed.norm.unwrap_or(own.norm),
@@ -79,6 +84,7 @@ impl From<Typed> for NetworkSpec {
             middle: typed.middle.unwrap_or(own.middle),
             modules: typed.modules.unwrap_or(own.modules),
             exit: typed.exit.unwrap_or(own.exit),
+            inner: typed.inner.unwrap_or(own.inner),
             small_stem: typed.small_stem.unwrap_or(own.small_stem),
             channels: typed.channels.unwrap_or(own.channels),
             fully_connected: typed.fully_connected.unwrap_or(own.fully_connected),
@@ -96,6 +102,7 @@ impl From<NetworkSpec> for Typed {
             family,
             numerics: reads("numerics").then_some(spec.numerics),
             segments: reads("segments").then_some(spec.segments),
+            module: (spec.module != ModuleKind::Spectrum).then_some(spec.module),
             order: reads("order").then_some(spec.order),
             intermediate: reads("intermediate").then_some(spec.intermediate),
             norm: reads("norm").then_some(spec.norm),
@@ -110,6 +117,7 @@ impl From<NetworkSpec> for Typed {
             middle: reads("middle").then_some(spec.middle),
             modules: reads("modules").then_some(spec.modules),
             exit: reads("exit").then_some(spec.exit),
+            inner: (!spec.inner.is_empty()).then_some(spec.inner),
             small_stem: reads("small-stem").then_some(spec.small_stem),
             channels: reads("channels").then_some(spec.channels),
             fully_connected: reads("fully-connected").then_some(spec.fully_connected),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Family, MAX_CHANNELS, NetworkSpec, scaled};
 use crate::error::SpecError;
+use crate::module::ModuleKind;
 use crate::segments::Schedule;
 
 /// The most stages, blocks or modules that one key may ask for.
@@ -21,6 +22,7 @@ impl NetworkSpec {
         self.validate_unread()?;
         check("kernel", self.kernel, [3, 5, 7].contains(&self.kernel), "3, 5 or 7")?;
         check("stem-kernel", self.stem_kernel, [1, 3].contains(&self.stem_kernel), "1 or 3")?;
+        self.validate_module()?;
         self.validate_sizes()?;
         self.validate_segments()?;
         let (epsilon, momentum, dropout) = (self.norm_epsilon, self.norm_momentum, self.dropout);
@@ -33,6 +35,7 @@ impl NetworkSpec {
     fn validate_unread(&self) -> Result<(), SpecError> {
         let own = Self::of(self.family, self.numerics);
         self.unread("segments", &self.segments, &own.segments)?;
+        self.unread("module", &self.module, &own.module)?;
         self.unread("order", &self.order, &own.order)?;
         self.unread("intermediate", &self.intermediate, &own.intermediate)?;
         self.unread("norm", &self.norm, &own.norm)?;
@@ -47,6 +50,7 @@ impl NetworkSpec {
         self.unread("middle", &self.middle, &own.middle)?;
         self.unread("modules", &self.modules, &own.modules)?;
         self.unread("exit", &self.exit, &own.exit)?;
+        self.unread("inner", &self.inner, &own.inner)?;
         self.unread("small-stem", &self.small_stem, &own.small_stem)?;
         self.unread("channels", &self.channels, &own.channels)?;
         self.unread("fully-connected", &self.fully_connected, &own.fully_connected)
@@ -70,6 +74,19 @@ impl NetworkSpec {
         Err(SpecError::Key { key, found, expected })
     }
 
+    /// A module of one convolution has nothing before, between or after two.
+    fn validate_module(&self) -> Result<(), SpecError> {
+        if self.module == ModuleKind::Spectrum {
+            return Ok(());
+        }
+        let own = Self::default();
+        check("inner", "inner channels", self.inner.is_empty(), "left out where `module = \"plain\"`")?;
+        let alone = "left out where `module = \"plain\"`: there is one convolution";
+        check("intermediate", "an activation", self.intermediate == own.intermediate, alone)?;
+        check("norm", "two norms", self.norm == own.norm, alone)?;
+        check("order", "an order of two", self.order == Self::of(self.family, self.numerics).order, alone)
+    }
+
     fn validate_sizes(&self) -> Result<(), SpecError> {
         let depth = format!("a count up to {MAX_DEPTH}");
         check("entry", format!("{} stages", self.entry.len()), self.entry.len() <= MAX_DEPTH, &depth)?;
@@ -90,6 +107,10 @@ impl NetworkSpec {
         };
         one("stem", self.stem)?;
         one("exit", self.exit)?;
+        let (listed, blocks) = (self.inner.len(), self.stages());
+        let expected_inner = format!("left out, or {blocks} counts: one a block");
+        check("inner", format!("{listed} counts"), listed == 0 || listed == blocks, &expected_inner)?;
+        self.inner.iter().try_for_each(|&channels| one("inner", channels))?;
         self.entry.iter().try_for_each(|&channels| one("entry", channels))?;
         self.channels.iter().try_for_each(|&channels| one("channels", channels))?;
         self.fully_connected.iter().try_for_each(|&channels| one("fully-connected", channels))?;

@@ -69,7 +69,9 @@ const NORM: BatchNormOptions = BatchNormOptions { epsilon: 1e-3, momentum: 0.1, 
 /// mean of each channel as logits.
 fn chain(request: &Request) -> Result<Graph, SpecError> {
     let module = SpectrumModule {
+        kind: decouple_spectrum::module::ModuleKind::Spectrum,
         out_c: request.channels,
+        inner: None,
         kernel: 3,
         segments: Segments::Count(request.segments),
         order: Order::PointwiseFirst,

@@ -1,0 +1,98 @@
+//! `decouple compare`: two experiments side by side.
+
+use std::path::Path;
+
+use decouple_experiment::{Difference, StepTimes, Sweep, differences};
+use decouple_reporting::{Analysis, Pair, Side, analyse, side_by_side};
+use serde_json::json;
+
+use super::{ledger, read, tune::settled};
+use crate::{
+    arguments::{Common, Compare, Format},
+    failure::{Failure, SUCCESS},
+    text::{Table, print, short_count},
+};
+
+pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
+    let (first, first_found) = found(common, &arguments.first)?;
+    let (second, second_found) = found(common, &arguments.second)?;
+    let keys = recipes(&first, &second);
+    let pairs = side_by_side(&first_found, &second_found);
+    match arguments.format {
+        Format::Human => print(&human([&first.name, &second.name], &keys, &pairs))?,
+        Format::Json => print(&format!("{}\n", document([&first.name, &second.name], &keys, &pairs)))?,
+    }
+    Ok(SUCCESS)
+}
+
+/// An experiment and what its runs on disk say.
+fn found(common: &Common, file: &Path) -> Result<(Sweep, Analysis), Failure> {
+    let sweep = settled(common, read(file, &[], StepTimes::Runs(&common.results))?)?;
+    let analysis = analyse(&sweep, &ledger(common, &sweep).read()?);
+    Ok((sweep, analysis))
+}
+
+/// The keys in which the first trials of both differ, apart from what either varies.
+fn recipes(first: &Sweep, second: &Sweep) -> Vec<Difference> {
+    let (Some(a), Some(b)) = (first.trials.first(), second.trials.first()) else { return Vec::new() };
+    let varied = |key: &str| {
+        let axes = first.axes.iter().chain(&second.axes);
+        axes.map(|axis| axis.name.as_str()).any(|axis| key == axis || key.ends_with(&format!(".{axis}")))
+    };
+    differences(&a.record, &b.record).into_iter().filter(|difference| !varied(&difference.key)).collect()
+}
+
+fn human(names: [&str; 2], keys: &[Difference], pairs: &[Pair]) -> String {
+    let mut text = String::new();
+    if !keys.is_empty() {
+        let mut table = Table::new(3, &["key", names[0], names[1]]);
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        for key in keys {
+            table.push(vec![key.key.clone(), value(&key.first), value(&key.second)]);
+        }
+        text += &format!("{table}\n");
+    }
+    let header = ["point", names[0], "params", names[1], "params", "difference", "95 % interval"];
+    let mut table = Table::new(1, &header);
+    for pair in pairs {
+        let mut row = vec![pair.label.clone()];
+        row.extend([pair.first, pair.second].into_iter().flat_map(cells));
+        row.push(pair.difference.map_or("-".to_owned(), |share| format!("{:+.2}", 100.0 * share)));
+        let interval = |low: f64, high: f64| format!("{:+.2} to {:+.2}", 100.0 * low, 100.0 * high);
+        row.push(pair.interval.map_or("-".to_owned(), |i| interval(i.low, i.high)));
+        table.push(row);
+    }
+    text + &format!(
+        "{table}\ntest accuracy in %, mean over seeds (how many); the difference is {} less {}, in points, \
+         each at 95 % by itself\n",
+        names[1], names[0]
+    )
+}
+
+fn cells(side: Option<Side>) -> [String; 2] {
+    let Some(side) = side else { return ["-".to_owned(), "-".to_owned()] };
+    let mean = side.mean.map_or("-".to_owned(), |mean| format!("{:.2} ({})", 100.0 * mean, side.seeds));
+    [mean, short_count(side.parameters)]
+}
+
+fn document(names: [&str; 2], keys: &[Difference], pairs: &[Pair]) -> serde_json::Value {
+    let side = |side: Option<Side>| {
+        side.map(|Side { seeds, mean, sd, parameters }| {
+            json!({ "seeds": seeds, "accuracy_mean": mean, "accuracy_sd": sd, "parameters": parameters })
+        })
+    };
+    let pair = |pair: &Pair| {
+        json!({
+            "point": pair.label,
+            "first": side(pair.first),
+            "second": side(pair.second),
+            "difference": pair.difference,
+            "interval": pair.interval.map(|interval| [interval.low, interval.high]),
+        })
+    };
+    json!({
+        "experiments": names,
+        "keys": keys.iter().map(|d| json!({ "key": d.key, "first": d.first, "second": d.second })).collect::<Vec<_>>(),
+        "points": pairs.iter().map(pair).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,113 @@
+//! `decouple export`: trained networks for other programs.
+
+use std::{io::Write, path::Path};
+
+use atomic_write_file::AtomicWriteFile;
+use decouple_export::{ExportError, Notes, onnx, pytorch};
+use decouple_spectrum::{
+    graph::Graph,
+    weights::{Images, convert, file::WeightFile, names::Naming, read},
+};
+
+use super::{describe::title, model::Trained};
+use crate::{
+    arguments::{Common, Export, Exported},
+    failure::{Failure, IO, SUCCESS, USAGE},
+    text::grouped,
+};
+
+pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
+    let format = format(arguments)?;
+    let trained = Trained::open(&arguments.trained)?;
+    let graph = trained.description.graph()?;
+    let notes = notes(common, &trained)?;
+    let target = &arguments.target;
+    match format {
+        Exported::Onnx => write(target, &onnx(&graph, &values(&trained, &graph)?, &notes)?)?,
+        Exported::Pytorch => {
+            let weights = target.with_extension("safetensors");
+            let name = weights.file_name().unwrap_or_default().to_string_lossy();
+            let module = pytorch(&graph, &notes, &name)?;
+            convert(
+                &trained.weights,
+                trained.naming,
+                Some(&trained.description),
+                &weights,
+                Naming::Decouple,
+            )?;
+            write(target, module.as_bytes())?;
+            eprintln!("{}: its weights", weights.display());
+        }
+    }
+    let (input, classes) = (graph.input(), graph.output().len());
+    let count: usize = graph.parameters.iter().map(|parameter| parameter.len()).sum();
+    eprintln!(
+        "{}: {} values; images as (n, {}, {}, {}), normalised, to logits as (n, {classes})",
+        target.display(),
+        grouped(count as u64),
+        input.c,
+        input.h,
+        input.w,
+    );
+    Ok(SUCCESS)
+}
+
+/// The format that is asked for, or else the one that the file's ending stands for.
+fn format(arguments: &Export) -> Result<Exported, Failure> {
+    let ending = arguments.target.extension().and_then(|ending| ending.to_str());
+    match (arguments.format, ending) {
+        (Some(Exported::Pytorch), Some("py")) | (None, Some("py")) => Ok(Exported::Pytorch),
+        (Some(Exported::Pytorch), _) => {
+            let message = "--format pytorch writes a Python module: expected a file that ends in .py";
+            Err(Failure::new(USAGE, format!("{}: {message}", arguments.target.display())))
+        }
+        (Some(Exported::Onnx), _) | (None, Some("onnx")) => Ok(Exported::Onnx),
+        (None, _) => {
+            let message = "say what to write: a file that ends in .onnx or .py, or --format";
+            Err(Failure::new(USAGE, format!("{}: {message}", arguments.target.display())))
+        }
+    }
+}
+
+/// What the files say besides the network.
+fn notes(common: &Common, trained: &Trained) -> Result<Notes, Failure> {
+    let network = title(&trained.description.network, trained.description.network.width);
+    let run = trained.run.as_ref().map(|run| format!(", trained as {}", run.dir.display()));
+    let title = network + &run.unwrap_or_default();
+    let images = match trained.images(common) {
+        Ok(images) => images,
+        // The network itself does not need them.
+        Err(failure) => {
+            eprintln!("warning: mean, deviation and classes are left out: {}", failure.message());
+            None
+        }
+    };
+    let classes = trained.labels(images.as_ref())?;
+    let Images { mean, std, .. } = images.unwrap_or_default();
+    let in_pixels = |values: Vec<f32>| values.into_iter().map(|value| value * 255.0).collect();
+    let std = std.into_iter().map(|std| if std == 0.0 { 1.0 } else { std }).collect();
+    Ok(Notes { title, classes, mean: in_pixels(mean), deviation: in_pixels(std) })
+}
+
+/// The values of every parameter and running statistic.
+fn values(trained: &Trained, graph: &Graph) -> Result<Vec<Vec<f32>>, Failure> {
+    let mut values = vec![Vec::new(); graph.parameters.len()];
+    let mut file = WeightFile::open(&trained.weights)?;
+    read(&mut file, trained.naming, &trained.description, |id, of| values[id.0] = of)?;
+    Ok(values)
+}
+
+/// Writes a file whole: what was there before stays until it is.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let written = AtomicWriteFile::open(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.commit()
+    });
+    written.map_err(|error| Failure::new(IO, format!("cannot write {}: {error}", path.display())))
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        Self::new(USAGE, error)
+    }
+}

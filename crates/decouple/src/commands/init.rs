@@ -1,0 +1,45 @@
+//! `decouple init`: a commented experiment file, and `decouple schema`: what
+//! editors check it by.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Write},
+    path::PathBuf,
+};
+
+use decouple_experiment::{Overrides, parse, schema, template};
+
+use crate::{
+    arguments::Init,
+    failure::{Failure, IO, SUCCESS, USAGE},
+    text::print,
+};
+
+pub(crate) fn run(arguments: &Init) -> Result<u8, Failure> {
+    let name = arguments.name.trim_end_matches(".toml");
+    let text = template(name);
+    // A name that cannot be a folder's is refused as it would be in the file.
+    parse(&text, &format!("{name}.toml"), &Overrides::default())?;
+    let folder = PathBuf::from("experiments");
+    let path = if folder.is_dir() { folder } else { PathBuf::new() }.join(format!("{name}.toml"));
+    let written = File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+    match written {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(Failure::new(
+                USAGE,
+                format!("{} is there already and stays as it is", path.display()),
+            ));
+        }
+        Err(error) => return Err(Failure::new(IO, format!("cannot write {}: {error}", path.display()))),
+    }
+    eprintln!("next: edit it, then decouple plan {}", path.display());
+    print(&format!("{}\n", path.display()))?;
+    Ok(SUCCESS)
+}
+
+/// Prints the JSON schema of experiment files.
+pub(crate) fn print_schema() -> Result<u8, Failure> {
+    print(&format!("{:#}\n", schema()))?;
+    Ok(SUCCESS)
+}

@@ -1,0 +1,56 @@
+//! `decouple diff` and `decouple clean`: runs that belong to no trial of an edited
+//! file.
+
+use decouple_experiment::{StepTimes, Stray, stray_lines};
+
+use super::{ledger, read, tune::settled};
+use crate::{
+    arguments::{Clean, Common, Diff},
+    failure::{Failure, SUCCESS},
+    text::print,
+};
+
+/// Prints a line for each reason why runs belong to no trial.
+pub(crate) fn diff(common: &Common, arguments: &Diff) -> Result<u8, Failure> {
+    let sweep = settled(common, read(&arguments.file, &arguments.set, StepTimes::Runs(&common.results))?)?;
+    let ledger = ledger(common, &sweep);
+    let contents = ledger.read()?;
+    let strays = sweep.strays(&contents);
+    if strays.is_empty() {
+        let count = contents.runs.len();
+        eprintln!(
+            "{}: all {count} runs belong to a trial of {}",
+            ledger.root().display(),
+            sweep.path.display()
+        );
+    }
+    print(&lines(&strays))?;
+    Ok(SUCCESS)
+}
+
+/// Shows the runs that belong to no trial, and removes them where that is asked for.
+pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
+    let sweep = settled(common, read(&arguments.file, &arguments.set, StepTimes::Runs(&common.results))?)?;
+    let ledger = ledger(common, &sweep);
+    let contents = ledger.read()?;
+    let strays = sweep.strays(&contents);
+    let folders: String = strays.iter().map(|stray| format!("{}\n", stray.run.dir.display())).collect();
+    print(&format!("{}{folders}", lines(&strays)))?;
+    if strays.is_empty() {
+        eprintln!("nothing to remove in {}", ledger.root().display());
+        return Ok(SUCCESS);
+    }
+    if !arguments.yes {
+        eprintln!("nothing is removed yet: decouple clean {} --yes removes these", sweep.path.display());
+        return Ok(SUCCESS);
+    }
+    for stray in &strays {
+        ledger.discard(stray.run)?;
+    }
+    eprintln!("removed {} of {} runs", strays.len(), contents.runs.len());
+    Ok(SUCCESS)
+}
+
+fn lines(strays: &[Stray<'_>]) -> String {
+    stray_lines(strays).into_iter().map(|line| line + "\n").collect()
+}

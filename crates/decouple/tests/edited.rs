@@ -1,0 +1,91 @@
+//! An experiment from its first line to its last run: begun from a template, edited,
+//! compared, cleaned up.
+
+mod workplace;
+
+use std::fs;
+
+use workplace::{ONE, Workplace};
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_template_is_planned_by_its_name() {
+    let workplace = Workplace::new();
+    fs::create_dir(workplace.path("experiments")).expect("a folder");
+    assert_eq!(workplace.succeed(&["init", "mine"]), "experiments/mine.toml\n");
+    let plan = json(&workplace.succeed(&["plan", "mine", "--format", "json"]));
+    assert_eq!(plan.as_array().map(Vec::len), Some(9));
+    workplace.fail(&["init", "mine"], "is there already and stays as it is", 2);
+    workplace.fail(&["init", "../mine"], "cannot name an experiment", 2);
+    workplace.fail(&["plan", "yours"], "cannot read yours", 2);
+    let schema = json(&workplace.succeed(&["schema"]));
+    assert_eq!(schema["properties"]["trial"]["properties"]["network"]["properties"]["kernel"]["enum"][1], 5);
+}
+
+#[test]
+fn runs_of_an_edited_file_are_explained_and_removed_on_request() {
+    let workplace = Workplace::new();
+    workplace.write("one.toml", ONE);
+    let report = json(&workplace.succeed(&["run", "one.toml", "--format", "json"]));
+    assert_eq!(
+        (&report["runs"][0]["outcome"], &report["points"][0]["finished"]),
+        (&"finished".into(), &1.into())
+    );
+    assert_eq!(json(&workplace.succeed(&["report", "one.toml", "--format", "json"])), report);
+    let epochs = fs::read_to_string(workplace.path("results/one/epochs.csv")).expect("a table");
+    assert!(epochs.starts_with("id,segments,seed,outcome,epoch,step,train_loss,"), "{epochs}");
+    assert!(epochs.lines().count() == 2 && epochs.contains(",3,0,finished,1,15,"), "{epochs}");
+    let (out, talk, _) = workplace.run(&["diff", "one.toml"]);
+    assert!(out.is_empty() && talk.contains("all 1 runs belong to a trial"), "{talk}");
+
+    let edited = ["--set", "training.epochs=2"];
+    let line = "1 run with training.epochs = 1, now 2\n";
+    assert_eq!(workplace.succeed(&[&["diff", "one.toml"], &edited[..]].concat()), line);
+    // The same line, once, among the warnings of a report.
+    workplace.write("two.toml", &ONE.replace("epochs = 1", "epochs = 2").replace("\"one\"", "\"two\""));
+    let compared = workplace.succeed(&["compare", "one.toml", "two.toml"]);
+    assert!(compared.contains("training.epochs  1    2\n"), "{compared}");
+    let compared = json(&workplace.succeed(&["compare", "one.toml", "two.toml", "--format", "json"]));
+    assert_eq!(
+        (&compared["keys"][0]["second"], &compared["points"][0]["first"]["seeds"]),
+        (&"2".into(), &1.into())
+    );
+
+    let shown = workplace.succeed(&[&["clean", "one.toml"], &edited[..]].concat());
+    let folder = shown.strip_prefix(line).expect("the reason").trim_end().to_owned();
+    assert!(workplace.path(&folder).is_dir(), "{shown}");
+    assert_eq!(workplace.succeed(&["clean", "one.toml", "--yes"]), "", "it belongs to the file as it is");
+    assert!(workplace.path(&folder).is_dir());
+    workplace.succeed(&[&["clean", "one.toml", "--yes"], &edited[..]].concat());
+    assert!(!workplace.path(&folder).exists());
+}
+
+#[test]
+fn only_what_failed_is_trained_again() {
+    let workplace = Workplace::new();
+    workplace.write("one.toml", ONE);
+    let diverging = ["--set", "training.schedule.peak=1e30", "--set", "training.schedule.warmup-epochs=0"];
+    let run = |more: &[&str]| workplace.run(&[&["run", "one.toml"], &diverging[..], more].concat());
+    let (_, talk, code) = run(&[]);
+    assert!(code == 1 && talk.contains("diverged"), "{talk}");
+    let (_, talk, code) = run(&[]);
+    assert!(code == 1 && talk.contains("1 of 1 trials were done before"), "{talk}");
+    let (_, talk, code) = run(&["--only", "failed"]);
+    assert!(code == 1 && talk.contains("diverged") && !talk.contains("done before"), "{talk}");
+    workplace.fail(&["run", "one.toml", "--only", "failed"], "no run failed or diverged", 4);
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command() {
+    let workplace = Workplace::new();
+    let page = workplace.succeed(&["manual"]);
+    assert!(page.contains(".TH decouple 1") && page.contains("export"), "{page:.300}");
+    workplace.succeed(&["manual", "pages"]);
+    for name in ["decouple", "decouple-run", "decouple-weights-convert"] {
+        let page = fs::read_to_string(workplace.path(&format!("pages/{name}.1"))).expect(name);
+        assert!(page.contains(&format!(".TH {name} 1")), "{page:.300}");
+    }
+}

@@ -1,0 +1,63 @@
+//! A network that a run has trained, used afterwards: named images, its own test
+//! images, other programs.
+
+mod workplace;
+
+use std::fs;
+
+use image::RgbImage;
+use workplace::{ONE, Workplace};
+
+#[test]
+fn a_run_s_network_names_scores_and_leaves() {
+    let workplace = Workplace::new();
+    workplace.write("one.toml", ONE);
+    workplace.succeed(&["run", "one.toml"]);
+    let runs = fs::read_dir(workplace.path("results/one/runs")).expect("runs");
+    let names = runs.map(|entry| entry.expect("a run").file_name().into_string().expect("a name"));
+    let run = names.map(|name| format!("results/one/runs/{name}")).next().expect("a run");
+    let weights = format!("{run}/weights.safetensors");
+
+    // Its own test images, to the accuracy that the run has noted.
+    let status = fs::read_to_string(workplace.path(&run).join("status.json")).expect("a status");
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    let scored = workplace.succeed(&["evaluate", "--run", &run, "--format", "json"]);
+    let scored: serde_json::Value = serde_json::from_str(&scored).expect("JSON");
+    assert_eq!(scored["top_1"], status["test"]["accuracy"]);
+    assert_eq!(scored["images"], 2000);
+
+    // A photograph of another size and in colour, and folders called after classes.
+    let photograph = RgbImage::from_fn(90, 60, |x, y| image::Rgb([(2 * x) as u8, (3 * y) as u8, 90]));
+    for folder in ["Bag", "Sneaker"] {
+        fs::create_dir_all(workplace.path("photographs").join(folder)).expect("a folder");
+        let path = workplace.path("photographs").join(folder).join("one.png");
+        photograph.save(path).expect("a photograph");
+    }
+    let named = workplace.succeed(&["predict", "--run", &run, "photographs/Bag/one.png", "--top", "10"]);
+    assert!(named.contains(" %  Ankle boot\n") && named.lines().count() == 11, "{named}");
+    // The weights alone know the classes and the normalisation as well.
+    let alone =
+        workplace.succeed(&["predict", "--weights", &weights, "photographs/Bag/one.png", "--top", "10"]);
+    assert_eq!(alone, named);
+    let scored = workplace.succeed(&["evaluate", "--run", &run, "photographs"]);
+    assert!(scored.contains("of 2\n") && scored.starts_with("top-1  "), "{scored}");
+
+    workplace.succeed(&["export", "--run", &run, "model.onnx"]);
+    workplace.succeed(&["export", "--run", &run, "--format", "pytorch", "net.py"]);
+    let model = fs::read(workplace.path("model.onnx")).expect("a model");
+    assert!(model.windows(11).any(|bytes| bytes == b"Ankle boot\x12" || bytes == b"\nAnkle boot"));
+    let module = fs::read_to_string(workplace.path("net.py")).expect("a module");
+    assert!(module.contains("Segments([") && module.contains("load(\"net.safetensors\")"), "{module}");
+    // Weights of ours come out as they went in.
+    assert!(
+        fs::read(workplace.path("net.safetensors")).unwrap() == fs::read(workplace.path(&weights)).unwrap()
+    );
+
+    workplace.fail(&["predict", "--run", "results/one", "x.png"], "the folder of one of them, such as", 4);
+    workplace.fail(&["predict", "--run", "nowhere", "x.png"], "no trial.toml", 4);
+    workplace.fail(&["export", "--run", &run, "model.txt"], "ends in .onnx or .py", 2);
+    workplace.fail(&["export", "--run", &run, "--format", "pytorch", "model"], "ends in .py", 2);
+    workplace.fail(&["evaluate", "--weights", &weights], "required", 2);
+    fs::remove_file(workplace.path(&weights)).expect("it is there");
+    workplace.fail(&["export", "--run", &run, "other.onnx"], "no weights.safetensors", 4);
+}

@@ -1,0 +1,176 @@
+//! Which test images a run gets right, kept beside it: `per-image.bin`.
+//!
+//! ```text
+//! 8 bytes   "perimg" and the version as two digits: "perimg01"
+//! 8 bytes   number of images n, little-endian
+//! ceil(n/8) one bit an image, the lowest bit of a byte first: 1 where the run is right
+//! 4 n       log-loss of each image, f32, little-endian
+//! 8 bytes   the first 8 bytes of the BLAKE3 hash of all before
+//! ```
+//!
+//! The images stand in the order of the test set. Two runs of one data checksum can be compared image by image.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::{LedgerError, replace};
+
+/// The name of the file in a run's folder.
+pub const FILE_NAME: &str = "per-image.bin";
+
+const MAGIC: &[u8; 8] = b"perimg01";
+const CHECKSUM: usize = 8;
+
+/// How a run does on each test image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PerImage {
+    count: usize,
+    bits: Vec<u8>,
+    losses: Vec<f32>,
+}
+
+impl PerImage {
+    /// Of images in the order of the test set; both slices are equally long.
+    pub fn new(correct: &[bool], losses: &[f32]) -> Option<Self> {
+        let byte = |eight: &[bool]| {
+            eight.iter().enumerate().fold(0, |byte, (place, right)| byte | u8::from(*right) << place)
+        };
+        let bits = correct.chunks(8).map(byte).collect();
+        (correct.len() == losses.len()).then(|| Self { count: correct.len(), bits, losses: losses.to_vec() })
+    }
+
+    /// Test images.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether image `index` is classified right; `false` beyond the last.
+    pub fn is_correct(&self, index: usize) -> bool {
+        index < self.count && self.bits[index / 8] >> (index % 8) & 1 == 1
+    }
+
+    /// Log-loss of each image, in nats.
+    pub fn losses(&self) -> &[f32] {
+        &self.losses
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend((self.count as u64).to_le_bytes());
+        bytes.extend(&self.bits);
+        self.losses.iter().for_each(|loss| bytes.extend(loss.to_le_bytes()));
+        let hash = blake3::hash(&bytes);
+        bytes.extend(&hash.as_bytes()[..CHECKSUM]);
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let head = MAGIC.len() + 8;
+        if !bytes.starts_with(b"perimg") || bytes.len() < head + CHECKSUM {
+            return Err("expected a file of per-image results, which begins with `perimg01`".to_owned());
+        }
+        if !bytes.starts_with(MAGIC) {
+            let version = String::from_utf8_lossy(&bytes[6..8]);
+            return Err(format!("per-image results of version {version}: this program reads version 01"));
+        }
+        let (body, checksum) = bytes.split_at(bytes.len() - CHECKSUM);
+        let count = u64::from_le_bytes(body[MAGIC.len()..head].try_into().unwrap_or_default());
+        let size =
+            |count: u64| count.div_ceil(8).checked_add(count.checked_mul(4)?)?.checked_add(head as u64);
+        if size(count) != Some(body.len() as u64) {
+            return Err(format!("says {count} images, which do not fit its {} bytes", bytes.len()));
+        }
+        if blake3::hash(body).as_bytes()[..CHECKSUM] != *checksum {
+            return Err("its checksum does not match: the file is damaged".to_owned());
+        }
+        let count = count as usize;
+        let (bits, losses) = body[head..].split_at(count.div_ceil(8));
+        let loss = |four: &[u8]| f32::from_le_bytes(four.try_into().unwrap_or_default());
+        Ok(Self { count, bits: bits.to_vec(), losses: losses.chunks_exact(4).map(loss).collect() })
+    }
+}
+
+/// Writes the file at `path`, replaced by rename: for each test image whether the run is right, and its log-loss.
+///
+/// # Errors
+/// [`LedgerError::Io`] when it cannot be written, and when the slices are not equally long.
+pub fn write(path: &Path, correct: &[bool], losses: &[f32]) -> Result<(), LedgerError> {
+    let Some(results) = PerImage::new(correct, losses) else {
+        let message = format!("{} results and {} losses of one test set", correct.len(), losses.len());
+        return Err(LedgerError::io("write", path)(io::Error::new(io::ErrorKind::InvalidInput, message)));
+    };
+    replace(path, &results.bytes())
+}
+
+/// Reads the file at `path`; `None` where there is none, as in runs of older versions.
+///
+/// # Errors
+/// When it cannot be read, or is damaged or of another version.
+pub fn read(path: &Path) -> Result<Option<PerImage>, LedgerError> {
+    match fs::read(path) {
+        Ok(bytes) => {
+            PerImage::parse(&bytes).map(Some).map_err(|message| LedgerError::malformed(path, message))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(LedgerError::io("read", path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(images: usize) -> (Vec<bool>, Vec<f32>) {
+        let correct = (0..images).map(|k| k * 7 % 3 == 0).collect();
+        (correct, (0..images).map(|k| 0.25 * k as f32).collect())
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        assert_eq!(read(&path).unwrap(), None);
+        for images in [0, 1, 7, 8, 9, 1000] {
+            let (correct, losses) = made(images);
+            write(&path, &correct, &losses).unwrap();
+            let found = read(&path).unwrap().unwrap();
+            assert_eq!((found.len(), found.losses()), (images, losses.as_slice()));
+            assert!(correct.iter().enumerate().all(|(k, right)| found.is_correct(k) == *right));
+            assert!(!found.is_correct(images), "beyond the last");
+            assert_eq!(fs::metadata(&path).unwrap().len() as usize, 24 + images.div_ceil(8) + 4 * images);
+        }
+    }
+
+    #[test]
+    fn a_torn_file_is_refused_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let (correct, losses) = made(100);
+        assert!(write(&path, &correct[1..], &losses).is_err());
+        write(&path, &correct, &losses).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let mut turned = whole.clone();
+        turned[40] ^= 1;
+        let mut newer = whole.clone();
+        newer[7] = b'2';
+        let mut huge = whole.clone();
+        huge[8..16].fill(0xff);
+        for (bytes, expected) in [
+            (&whole[..200], "do not fit"),
+            (b"", "begins with"),
+            (&turned, "checksum"),
+            (&newer, "version 02"),
+            (&huge, "do not fit"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains(FILE_NAME) && error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The file that `decouple init` writes: an experiment that runs as it is, with
+//! every other key beside it as a comment.
+
+use crate::KEYS;
+
+/// Keys that the active part sets already.
+const SET: [&str; 7] = [
+    "experiment.budget",
+    "experiment.reference",
+    "axes",
+    "axes.seed",
+    "network.segments",
+    "training.epochs",
+    "data.validation",
+];
+
+/// An experiment file called `name`, with comments.
+///
+/// ```
+/// use decouple_experiment::{Overrides, parse, template};
+/// let sweep = parse(&template("mine"), "mine.toml", &Overrides::default())?;
+/// assert_eq!((sweep.name.as_str(), sweep.trials.len()), ("mine", 9));
+/// # Ok::<(), decouple_experiment::SweepError>(())
+/// ```
+pub fn template(name: &str) -> String {
+    let mut text = format!(
+        r#"#:schema decouple.schema.json
+# What do you ask? The first paragraph of this comment is the title of the figures.
+#
+# decouple plan {name}.toml      lists every trial, its cost and its time
+# decouple run {name}.toml       trains them; what is done stays done
+# decouple report {name}.toml    draws the figures again
+# Every key and what it may hold: docs/experiments.md. A schema for editors:
+# decouple schema > decouple.schema.json
+
+[experiment]
+name = "{name}"
+# What every point has as much of as the reference has, by fitting its width:
+# "parameters", "macs", "activations", "step-time" or "none".
+budget = "parameters"
+reference = {{ segments = "per-channel" }}
+
+# Every combination of these is trained. Any key of [trial.*] may stand here, such
+# as training.weight-decay = [1e-4, 1e-3].
+[axes]
+segments = [1, 4, "per-channel"]
+seed = [0, 1, 2]
+
+[trial.data]
+set = "fashion-mnist"
+# Images held out of training, to follow the training by and to tune with.
+validation = 1000
+
+[trial.training]
+epochs = 3
+
+# Below, every other key with its default, to be uncommented in its section.
+"#
+    );
+    let mut section = "";
+    for key in KEYS.iter().filter(|key| !SET.contains(&key.path)) {
+        let Some((in_section, name)) = key.path.split_once('.') else { continue };
+        // Keys of a table that has a line of its own.
+        if name.contains('.') || !["network", "data", "training"].contains(&in_section) {
+            continue;
+        }
+        if in_section != section {
+            section = in_section;
+            text += &format!("\n# [trial.{section}]\n");
+        }
+        let default = if key.default.is_empty() { "..." } else { key.default };
+        text += &format!("# {name} = {default}  # {}\n", key.meaning);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Overrides, parse};
+
+    #[test]
+    fn the_commented_defaults_are_what_leaving_them_out_means() {
+        let text = template("mine");
+        let own = parse(&text, "mine.toml", &Overrides::default()).unwrap();
+        assert_eq!(own.warnings, [] as [String; 0]);
+        let set = |section: &str, line: &str| format!("{section}.{}", line.trim_start_matches("# "));
+        let mut section = "";
+        let mut tried = 0;
+        for line in text.lines().filter(|line| line.starts_with("# ")) {
+            if let Some(header) = line.strip_prefix("# [trial.") {
+                section = header.trim_end_matches(']');
+            } else if !section.is_empty() && !line.contains("= ...") {
+                let argument = set(section, line.split("  # ").next().unwrap());
+                // Keys of other families and sets are refused here, as they should be.
+                let overrides = Overrides { set: vec![argument.clone()] };
+                if let Ok(sweep) = parse(&text, "mine.toml", &overrides) {
+                    let ids = |sweep: &crate::Sweep| sweep.trials.iter().map(|t| t.id).collect::<Vec<_>>();
+                    assert_eq!(ids(&sweep), ids(&own), "{argument}");
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried > 25, "{tried}");
+    }
+}

@@ -1,0 +1,177 @@
+//! The smooth curve over the logarithm of the group width: where it is highest, and whether that moves with the size
+//! of the network and the length of training.
+
+use super::{Coordinates, PointSummary, Study, spectrum_axis};
+use crate::statistics::{
+    BestPlace, Interval, Observation, Sample, ScalingLaw, SmoothCurve, pooled_variance, scaling_law,
+};
+
+/// Axes that a curve may change its shape with, on a logarithmic scale.
+const SHAPES: [&str; 2] = ["network.size", "training.epochs"];
+
+/// One curve for everything that differs in nothing but group width, size and length.
+#[derive(Clone, Debug)]
+pub struct WidthCurve {
+    /// What its points share on all other axes.
+    pub shared: Coordinates,
+    /// The axes that its shape changes with, of [`network.size`, `training.epochs`].
+    pub shapes: Vec<String>,
+    /// The fitted curve, over the natural logarithm of channels a segment.
+    pub curve: SmoothCurve,
+    /// One line of it for each size and length.
+    pub lines: Vec<WidthLine>,
+    /// By how much the logarithm (base 2) of the best width moves from the least to the largest value of each shape
+    /// axis, the others at their mean.
+    pub shifts: Vec<(String, f64, Interval)>,
+}
+
+/// The curve at one size and length.
+#[derive(Clone, Debug)]
+pub struct WidthLine {
+    /// Its size and length, as typed.
+    pub at: Coordinates,
+    /// The same as the curve takes them: natural logarithms.
+    pub shape: Vec<f64>,
+    /// Indices of its points.
+    pub points: Vec<usize>,
+    /// The best width, as a natural logarithm.
+    pub best: Option<BestPlace>,
+    /// The best width of the curve itself, as a natural logarithm.
+    pub highest: f64,
+}
+
+/// A law of error against size at one group width.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WidthScaling {
+    /// The value on the axis of the spectrum.
+    pub width: String,
+    /// The law.
+    pub law: ScalingLaw,
+}
+
+/// The curves of a study that varies the spectrum, one for each combination of its other axes.
+pub(super) fn curves(study: &Study, points: &[PointSummary]) -> Vec<WidthCurve> {
+    let Some(spectrum) = spectrum_axis(study) else { return Vec::new() };
+    let mut groups: Vec<(Coordinates, Vec<usize>)> = Vec::new();
+    for (index, point) in points.iter().enumerate() {
+        let is_shared =
+            |(axis, _): &&(String, String)| *axis != spectrum.name && !SHAPES.contains(&axis.as_str());
+        let shared: Coordinates = point.point.iter().filter(is_shared).cloned().collect();
+        match groups.iter_mut().find(|(known, _)| *known == shared) {
+            Some((_, members)) => members.push(index),
+            None => groups.push((shared, vec![index])),
+        }
+    }
+    groups.into_iter().filter_map(|(shared, members)| curve(shared, &members, points)).collect()
+}
+
+fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Option<WidthCurve> {
+    let known: Vec<usize> = members
+        .iter()
+        .copied()
+        .filter(|&index| points[index].sample.is_some() && points[index].group_width.is_some())
+        .collect();
+    let samples: Vec<Sample> = known.iter().filter_map(|&index| points[index].sample).collect();
+    let (pooled, freedom) = pooled_variance(&samples)?;
+    let number = |index: usize, axis: &str| points[index].value(axis)?.parse::<f64>().ok().map(f64::ln);
+    let varies = |axis: &&str| {
+        let mut values: Vec<f64> = known.iter().filter_map(|&index| number(index, axis)).collect();
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        values.len() > 1
+    };
+    let shapes: Vec<&str> = SHAPES.iter().copied().filter(varies).collect();
+    let shape =
+        |index: usize| -> Option<Vec<f64>> { shapes.iter().map(|axis| number(index, axis)).collect() };
+    let observations: Option<Vec<Observation>> = known
+        .iter()
+        .zip(&samples)
+        .map(|(&index, sample)| {
+            Some(Observation {
+                x: points[index].group_width?.ln(),
+                shape: shape(index)?,
+                y: sample.mean,
+                squared_error: shrunk(sample, pooled) / sample.n as f64,
+            })
+        })
+        .collect();
+    let observations = observations?;
+    let fitted = SmoothCurve::fit(&observations, freedom)?;
+    let mut lines: Vec<WidthLine> = Vec::new();
+    for (&index, observation) in known.iter().zip(&observations) {
+        match lines.iter_mut().find(|line| line.shape == observation.shape) {
+            Some(line) => line.points.push(index),
+            None => lines.push(WidthLine {
+                at: shapes
+                    .iter()
+                    .filter_map(|axis| Some(((*axis).to_owned(), points[index].value(axis)?.to_owned())))
+                    .collect(),
+                best: fitted.best(&observation.shape),
+                highest: highest(&fitted, &observation.shape),
+                shape: observation.shape.clone(),
+                points: vec![index],
+            }),
+        }
+    }
+    let shifts = (0..shapes.len()).filter_map(|k| shift(&fitted, &shapes, &observations, k)).collect();
+    let shapes = shapes.into_iter().map(str::to_owned).collect();
+    Some(WidthCurve { shared, shapes, curve: fitted, lines, shifts })
+}
+
+/// The variance of a run of a point, drawn towards that of all points as if those were four runs more: the own one of
+/// few seeds is too uncertain for a weight.
+fn shrunk(sample: &Sample, pooled: f64) -> f64 {
+    const PRIOR: f64 = 4.0;
+    let freedom = sample.degrees_of_freedom();
+    (freedom * sample.variance + PRIOR * pooled) / (freedom + PRIOR)
+}
+
+fn highest(curve: &SmoothCurve, shape: &[f64]) -> f64 {
+    let grid = curve.grid();
+    let better = |a: f64, b: f64| if curve.mean(b, shape) > curve.mean(a, shape) { b } else { a };
+    grid.iter().copied().reduce(better).unwrap_or(f64::NAN)
+}
+
+/// How far the best width moves from one end of a shape axis to the other, in doublings.
+fn shift(
+    curve: &SmoothCurve,
+    shapes: &[&str],
+    observations: &[Observation],
+    k: usize,
+) -> Option<(String, f64, Interval)> {
+    let n = observations.len() as f64;
+    let values = |j: usize| observations.iter().map(move |observation| observation.shape[j]);
+    let middle: Vec<f64> = (0..shapes.len()).map(|j| values(j).sum::<f64>() / n).collect();
+    let end = |pick: fn(f64, f64) -> f64| -> Option<Vec<f64>> {
+        let mut shape = middle.clone();
+        shape[k] = values(k).reduce(pick)?;
+        Some(shape)
+    };
+    let (shift, interval) = curve.shift(&end(f64::min)?, &end(f64::max)?)?;
+    let doublings = std::f64::consts::LN_2;
+    let interval = Interval { low: interval.low / doublings, high: interval.high / doublings };
+    Some((shapes[k].to_owned(), shift / doublings, interval))
+}
+
+/// Laws of error against size, one for each group width, of a study over sizes and widths alone.
+pub(super) fn scalings(study: &Study, points: &[PointSummary]) -> Vec<WidthScaling> {
+    let Some(spectrum) = spectrum_axis(study) else { return Vec::new() };
+    let is_alone = study.axes.len() == 2 && study.axes.iter().any(|axis| axis.name == SHAPES[0]);
+    let mut widths: Vec<&str> = Vec::new();
+    for value in points.iter().filter_map(|point| point.value(&spectrum.name)).filter(|_| is_alone) {
+        if !widths.contains(&value) {
+            widths.push(value);
+        }
+    }
+    let law = |width: &str| {
+        let own = points.iter().filter(|point| point.value(&spectrum.name) == Some(width));
+        let errors: Vec<(f64, Sample)> = own
+            .filter_map(|point| {
+                let sample = point.sample?;
+                Some((point.costs.parameters as f64, Sample { mean: 1.0 - sample.mean, ..sample }))
+            })
+            .collect();
+        Some(WidthScaling { width: width.to_owned(), law: scaling_law(&errors)? })
+    };
+    widths.into_iter().filter_map(law).collect()
+}

@@ -1,0 +1,39 @@
+//! Points against the reference over seeds and test images, where runs kept which images they get right.
+
+use super::study::RunRow;
+use super::{CONFIDENCE, Contest};
+use crate::statistics::{OnOtherImages, on_other_images, same_image_by_image};
+
+/// A point against the reference, image by image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ImageComparison {
+    /// Index of the point.
+    pub point: usize,
+    /// The difference as it would be on other seeds and other images.
+    pub difference: Option<OnOtherImages>,
+    /// P-value of the claim that both do alike on every image.
+    pub p_same: Option<f64>,
+}
+
+/// Every other point of a contest less its reference; `groups` are the runs of each point.
+pub(super) fn compare(contest: &Contest, groups: &[Vec<&RunRow>]) -> Vec<ImageComparison> {
+    let Some(reference) = contest.reference else { return Vec::new() };
+    let Some(base) = correctness(&groups[reference]) else { return Vec::new() };
+    let others = contest.points.iter().copied().filter(|point| *point != reference);
+    let compared = |point: usize| {
+        let own = correctness(&groups[point])?;
+        Some(ImageComparison {
+            point,
+            difference: on_other_images(&own, &base, CONFIDENCE),
+            p_same: same_image_by_image(&own, &base),
+        })
+    };
+    others.filter_map(compared).collect()
+}
+
+/// A row a finished run; `None` where one kept none, or none is finished.
+fn correctness(group: &[&RunRow]) -> Option<Vec<Vec<bool>>> {
+    let finished = group.iter().filter(|run| run.accuracy().is_some());
+    let rows: Vec<Vec<bool>> = finished.map(|run| run.correct.clone()).collect::<Option<_>>()?;
+    (!rows.is_empty()).then_some(rows)
+}

@@ -1,0 +1,64 @@
+//! Whether the runs of a point tell how they scatter, and if not, why.
+
+use std::fmt;
+
+use crate::numbers::count;
+use crate::statistics::Sample;
+
+/// Test images below which an accuracy says too little for any interval: one more right of fewer than these
+/// moves it by more than a point.
+pub const FEWEST_IMAGES: u64 = 100;
+
+/// Why a point has no interval and takes part in no comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsupported {
+    /// One run.
+    OneSeed,
+    /// Several runs that differ by no more than one test image.
+    NoSpread {
+        /// Runs.
+        runs: usize,
+    },
+    /// Too few test images.
+    FewImages {
+        /// Test images.
+        images: u64,
+    },
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneSeed => f.write_str("one seed tells nothing of the spread"),
+            Self::NoSpread { runs } => write!(
+                f,
+                "{} that differ by no more than one test image tell nothing of the spread",
+                count(*runs, "run")
+            ),
+            Self::FewImages { images } => write!(
+                f,
+                "{} are too few: one more that is right moves an accuracy by {:.1} points",
+                count(*images as usize, "test image"),
+                100.0 / *images as f64
+            ),
+        }
+    }
+}
+
+/// The sample of accuracies counted over `images` test images, where they support one.
+pub(super) fn sample(accuracies: &[f64], images: Option<u64>) -> Result<Sample, Unsupported> {
+    if let Some(images) = images.filter(|images| *images < FEWEST_IMAGES) {
+        return Err(Unsupported::FewImages { images: images.max(1) });
+    }
+    if accuracies.len() < 2 {
+        return Err(Unsupported::OneSeed);
+    }
+    let highest = accuracies.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let lowest = accuracies.iter().copied().fold(f64::INFINITY, f64::min);
+    let step = images.map_or(0.0, |images| 1.0 / images as f64);
+    let no_spread = Unsupported::NoSpread { runs: accuracies.len() };
+    if highest - lowest <= step * (1.0 + 1e-9) {
+        return Err(no_spread);
+    }
+    Sample::of(accuracies).ok_or(no_spread)
+}

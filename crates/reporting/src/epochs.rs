@@ -1,0 +1,37 @@
+//! `epochs.csv`: all learning curves in one tidy table, for people who analyse
+//! elsewhere.
+
+use crate::analysis::{Analysis, Epoch, RunRow};
+use crate::export::csv_text;
+
+/// A row an epoch of every run, in the sweep's order.
+///
+/// Columns: `id`, the axes, `seed`, `outcome`, `epoch`, `step`, `train_loss`, `train_accuracy`,
+/// `validation_accuracy` (empty where no images were held out). Accuracies are shares from 0 to 1.
+pub fn epochs_csv(analysis: &Analysis) -> String {
+    let axes: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
+    let mut header = vec!["id"];
+    header.extend(&axes);
+    header.extend([
+        "seed",
+        "outcome",
+        "epoch",
+        "step",
+        "train_loss",
+        "train_accuracy",
+        "validation_accuracy",
+    ]);
+    let rows = analysis.runs.iter().flat_map(|run| run.epochs.iter().map(|epoch| cells(&axes, run, epoch)));
+    csv_text(header, rows)
+}
+
+fn cells(axes: &[&str], run: &RunRow, epoch: &Epoch) -> Vec<String> {
+    let value = |axis: &&str| run.point.iter().find(|(name, _)| name == axis).map(|(_, value)| value.clone());
+    let mut cells = vec![run.id.clone()];
+    cells.extend(axes.iter().map(|axis| value(axis).unwrap_or_default()));
+    cells.extend([run.seed.to_string(), run.outcome.word().to_owned()]);
+    cells.extend([epoch.epoch.to_string(), epoch.step.to_string()]);
+    cells.extend([epoch.train_loss, epoch.train_accuracy].map(|value| value.to_string()));
+    cells.push(epoch.validation_accuracy.map_or(String::new(), |value| value.to_string()));
+    cells
+}

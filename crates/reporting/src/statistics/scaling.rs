@@ -1,0 +1,111 @@
+//! How an error falls with size: `error = c + a P^-alpha`.
+
+use super::random::Draws;
+use super::{Interval, Sample};
+
+/// A fitted law.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScalingLaw {
+    /// What is left at any size.
+    pub floor: f64,
+    /// The error above the floor at the smallest size.
+    pub above: f64,
+    /// How fast it falls.
+    pub exponent: f64,
+    /// 95 % interval of the exponent, from resampled means.
+    pub exponent_interval: Interval,
+    /// 95 % interval of the floor.
+    pub floor_interval: Interval,
+}
+
+/// Resampled laws behind an interval.
+const RESAMPLES: usize = 400;
+/// Exponents that are looked at.
+const EXPONENTS: (f64, f64) = (0.02, 3.0);
+
+/// Fits `error = floor + above (P / P_least)^-exponent` by weighted least squares to samples of errors at sizes `P`.
+///
+/// For an exponent the other two are linear, and neither may be negative; the exponent is found by search. The
+/// intervals are those of laws fitted to means drawn from Student's t about the observed ones, each with its own
+/// spread. `None` for fewer than four different sizes, which three numbers would fit without telling anything.
+pub fn scaling_law(points: &[(f64, Sample)]) -> Option<ScalingLaw> {
+    let mut sizes: Vec<f64> = points.iter().map(|(size, _)| *size).collect();
+    sizes.sort_by(f64::total_cmp);
+    sizes.dedup();
+    if sizes.len() < 4 || sizes[0] <= 0.0 {
+        return None;
+    }
+    let place = |size: f64| size / sizes[0];
+    let data: Vec<(f64, f64, f64)> = points
+        .iter()
+        .map(|(size, sample)| (place(*size), sample.mean, 1.0 / sample.squared_error()))
+        .collect();
+    let (floor, above, exponent) = least_squares(&data);
+    let mut random = Draws::new(3);
+    let mut drawn: Vec<(f64, f64)> = (0..RESAMPLES)
+        .map(|_| {
+            let mut moved = data.clone();
+            for ((_, y, _), (_, sample)) in moved.iter_mut().zip(points) {
+                let freedom = sample.degrees_of_freedom();
+                let t = random.normal() / (random.chi_squared(freedom) / freedom).sqrt();
+                *y += t * sample.squared_error().sqrt();
+            }
+            let (floor, _, exponent) = least_squares(&moved);
+            (floor, exponent)
+        })
+        .collect();
+    let mut interval = |of: fn(&(f64, f64)) -> f64| {
+        drawn.sort_by(|a, b| of(a).total_cmp(&of(b)));
+        let at = |share: f64| of(&drawn[((RESAMPLES - 1) as f64 * share).round() as usize]);
+        Interval { low: at(0.025), high: at(0.975) }
+    };
+    let floor_interval = interval(|law| law.0);
+    let exponent_interval = interval(|law| law.1);
+    Some(ScalingLaw { floor, above, exponent, exponent_interval, floor_interval })
+}
+
+/// `(floor, above, exponent)` of the least weighted squares.
+fn least_squares(data: &[(f64, f64, f64)]) -> (f64, f64, f64) {
+    let at = |exponent: f64| linear(data, exponent).2;
+    let steps = 60;
+    let ratio = (EXPONENTS.1 / EXPONENTS.0).ln() / steps as f64;
+    let place = |i: f64| EXPONENTS.0 * (ratio * i).exp();
+    let start = (0..=steps).min_by(|a, b| at(place(f64::from(*a))).total_cmp(&at(place(f64::from(*b)))));
+    let start = f64::from(start.unwrap_or(0));
+    let golden = (5f64.sqrt() - 1.0) / 2.0;
+    let (mut low, mut high) = ((start - 1.0).max(0.0), (start + 1.0).min(f64::from(steps)));
+    while high - low > 1e-7 {
+        let (left, right) = (high - golden * (high - low), low + golden * (high - low));
+        if at(place(left)) < at(place(right)) { high = right } else { low = left }
+    }
+    let exponent = place((low + high) / 2.0);
+    let (floor, above, _) = linear(data, exponent);
+    (floor, above, exponent)
+}
+
+/// `(floor, above, squares)` at an exponent, neither of the first two below zero.
+fn linear(data: &[(f64, f64, f64)], exponent: f64) -> (f64, f64, f64) {
+    let (mut w, mut wx, mut wxx, mut wy, mut wxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    for (size, y, weight) in data {
+        let x = size.powf(-exponent);
+        w += weight;
+        wx += weight * x;
+        wxx += weight * x * x;
+        wy += weight * y;
+        wxy += weight * x * y;
+    }
+    let determinant = w * wxx - wx * wx;
+    let mut floor = (wxx * wy - wx * wxy) / determinant;
+    let mut above = (w * wxy - wx * wy) / determinant;
+    if floor < 0.0 || !floor.is_finite() {
+        (floor, above) = (0.0, wxy / wxx);
+    }
+    if above < 0.0 {
+        (floor, above) = (wy / w, 0.0);
+    }
+    let squares = data
+        .iter()
+        .map(|(size, y, weight)| weight * (y - floor - above * size.powf(-exponent)).powi(2))
+        .sum();
+    (floor, above, squares)
+}
