@@ -2,7 +2,7 @@
 //! does.
 
 use decouple_core_ops::Context;
-use decouple_experiment::Environment;
+use decouple_experiment::{Environment, NUMERICS_VERSION};
 
 /// The environment of this process. Threads and data checksum are the sweep's
 /// to fill in.
@@ -19,6 +19,7 @@ pub(crate) fn environment() -> Environment {
         kernels: Context::best().isa().name().to_owned(),
         threads: 0,
         data_checksum: String::new(),
+        numerics_version: NUMERICS_VERSION,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     }
 }

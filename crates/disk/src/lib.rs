@@ -32,7 +32,7 @@ use std::{
 
 pub use faults::{Fault, FaultKind};
 pub use kind::open_regular;
-pub use output::write_output;
+pub use output::{Target, write_output};
 
 use faults::Faults;
 

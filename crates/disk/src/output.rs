@@ -3,10 +3,53 @@
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::Disk;
+
+/// Where a whole file goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// To a path that a person has named: [`write_output`].
+    Named(&'a Path),
+    /// To a file of results: [`Disk::replace_with`].
+    On(&'a Disk, &'a Path),
+}
+
+impl<'a> Target<'a> {
+    /// The path.
+    pub fn path(&self) -> &'a Path {
+        let (Self::Named(path) | Self::On(_, path)) = self;
+        path
+    }
+
+    /// Writes what `write` writes.
+    ///
+    /// # Errors
+    /// When the system refuses, and those of `write`.
+    pub fn write<E: From<io::Error>>(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Named(path) => write_output(path, write),
+            Self::On(disk, path) => disk.replace_with(path, write),
+        }
+    }
+}
+
+impl<'a> From<&'a Path> for Target<'a> {
+    fn from(path: &'a Path) -> Self {
+        Self::Named(path)
+    }
+}
+
+impl<'a> From<&'a PathBuf> for Target<'a> {
+    fn from(path: &'a PathBuf) -> Self {
+        Self::Named(path)
+    }
+}
 
 /// Writes to `path` what `write` writes. A regular file is replaced as a whole or not at all, behind a link
 /// too; into a pipe or a device the bytes go as they are, and it stays what it is.

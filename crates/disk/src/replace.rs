@@ -97,8 +97,9 @@ impl Disk {
 /// (`.status.json.a1B2c3`).
 fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let is_earlier = name.strip_prefix('.').and_then(|name| name.rsplit_once('.')).is_some_and(|(of, random)| {
-        of.contains('.') && random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    });
+    let is_earlier =
+        name.strip_prefix('.').and_then(|name| name.rsplit_once('.')).is_some_and(|(of, random)| {
+            of.contains('.') && random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
     is_earlier || (name.starts_with(PREFIX) && name.ends_with(SUFFIX))
 }

@@ -18,6 +18,7 @@ mod set;
 mod step_time;
 
 pub use filter::{Filter, FilterError};
+pub use plan::inert_cell;
 
 /// An experiment: its trials and what they ask.
 #[derive(Clone, Debug)]

@@ -20,6 +20,11 @@ impl WeightAverage {
         Self { decay, updates: 0, values }
     }
 
+    /// All that it remembers: the updates made and the values. For checkpoints.
+    pub(crate) fn memory(&mut self) -> (&mut u64, &mut [Vec<f32>]) {
+        (&mut self.updates, &mut self.values)
+    }
+
     /// Follows the network by one step: average = d average + (1 - d) value,
     /// with d = min(decay, (1 + t) / (10 + t)) after t updates, as TensorFlow's
     /// `ExponentialMovingAverage` with `num_updates`: without it a short run is

@@ -41,6 +41,11 @@ impl OptimizerState {
         }
     }
 
+    /// All that it remembers: the steps taken and the buffers, in the order of the parameters. For checkpoints.
+    pub(crate) fn memory(&mut self) -> (&mut u64, impl Iterator<Item = &mut Vec<f32>>) {
+        (&mut self.steps, self.slots.iter_mut().flatten())
+    }
+
     /// Updates every trained parameter of `network` that has a gradient, at
     /// learning rate `rate`.
     pub fn step(&mut self, network: &mut Network, gradients: &mut Gradients, rate: f64) {

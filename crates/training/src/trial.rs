@@ -1,23 +1,23 @@
 //! The training loop.
 
-use std::{
-    path::Path,
-    time::{Instant, SystemTime},
-};
+use std::time::{Instant, SystemTime};
 
 use decouple_core_ops::{self as kernels, Context, Gradients, MapShape, Numerics, OpError, Recorder};
 use decouple_datasets::{BatchError, Dataset, Normalisation, derive_seed, epoch_order, fill_batch};
 use decouple_experiment::{
-    Average, FORMAT, LedgerError, MetricsRow, Outcome, Precision, Record, RunWriter, Scores, Status,
-    TimingRow, TrainingSpec, Trial, Winograd, timestamp,
+    Average, FORMAT, LedgerError, MetricsRow, NUMERICS_VERSION, Outcome, Precision, Record, RunWriter,
+    Scores, Status, TimingRow, TrainingSpec, Trial, Winograd, timestamp,
 };
 
+use decouple_disk::Target;
 use decouple_spectrum::weights::{error::WeightError, names::Naming, write};
 
 use crate::{
     average::WeightAverage,
+    checkpoint::{self, Array, Owner, Position, State},
     diagnosis::description,
     evaluation::{count_correct, evaluate},
+    keeper::{Between, Keeper, Pace, Stop, save},
     network::{Network, NetworkError},
     optimizer::OptimizerState,
     progress::{Event, Progress},
@@ -45,6 +45,12 @@ pub enum TrialError {
     /// The trained weights could not be written.
     #[error(transparent)]
     Weights(#[from] WeightError),
+    /// It was asked to stop, and can go on from a checkpoint. No end of a trial.
+    #[error("stopped after step {step}, to go on from there")]
+    Interrupted {
+        /// Steps done.
+        step: u64,
+    },
     /// Fewer training images than one.
     #[error("no training image is left after holding out {held_out} for validation")]
     NoImages {
@@ -62,17 +68,20 @@ pub enum TrialError {
 /// order and augmentation do not depend on the network, so every point of a
 /// sweep sees the same batches at the same seed.
 ///
+/// A run that was cut off goes on from its newest sound checkpoint, to the same end as if it had not been.
+///
 /// # Errors
-/// [`TrialError`]; whatever happens, rows that were written stay.
+/// [`TrialError`]; whatever happens, rows and checkpoints that were written stay.
 pub fn run_trial(
     trial: &Trial,
     index: usize,
     data: &Dataset,
     writer: &mut RunWriter,
+    stop: &Stop,
     progress: &Progress,
 ) -> Result<Status, TrialError> {
-    let mut under_way = UnderWay::begin(trial, index, data, progress)?;
-    if let Some(diverged) = under_way.advance(trial.record.training.epochs as u64, writer, progress)? {
+    let mut under_way = UnderWay::begin(trial, index, data, writer, progress)?;
+    if let Some(diverged) = under_way.advance(trial.record.training.epochs as u64, writer, stop, progress)? {
         return Ok(diverged);
     }
     under_way.finish(writer)
@@ -87,19 +96,39 @@ pub(crate) struct UnderWay<'a> {
     epochs: u64,
     /// After each of them, on validation images where some are held out.
     accuracies: Vec<f64>,
+    owner: Owner,
+    pace: Pace,
 }
 
 impl<'a> UnderWay<'a> {
+    /// Begins, or goes on from the newest sound checkpoint in the writer's folder.
     pub(crate) fn begin(
         trial: &'a Trial,
         index: usize,
         data: &'a Dataset,
+        writer: &mut RunWriter,
         progress: &Progress,
     ) -> Result<Self, TrialError> {
-        let run = Run::new(trial, data)?;
+        let mut run = Run::new(trial, data)?;
         let steps = trial.record.training.epochs as u64 * run.steps_per_epoch;
         progress.tell(Event::Started { trial: index, steps });
-        Ok(Self { trial, index, run, epochs: 0, accuracies: Vec::new() })
+        let owner = Owner { run: trial.id, data: data.checksum.clone(), numerics: NUMERICS_VERSION };
+        let mut accuracies = Vec::new();
+        let mut epochs = 0;
+        if let Some(found) = newest_checkpoint(writer, &owner, index, progress)? {
+            if run.restore(&found.state) {
+                let [metrics, timing] = &found.tables;
+                accuracies = writer.restore([metrics, timing])?.iter().map(shown_accuracy).collect();
+                epochs = found.state.position.epochs;
+                progress.tell(Event::Resumed { trial: index, step: found.state.position.step });
+            } else {
+                // Nothing was changed.
+                let message = "its checkpoint is not of this network; it starts afresh".to_owned();
+                progress.tell(Event::Warned { trial: index, message });
+            }
+        }
+        let pace = Pace::new(run.state(0).arrays.iter().map(|array| 4 * array.values.len()).sum());
+        Ok(Self { trial, index, run, epochs, accuracies, owner, pace })
     }
 
     /// Trains until `epochs` are done, a row each. The status, if it diverged.
@@ -107,11 +136,18 @@ impl<'a> UnderWay<'a> {
         &mut self,
         epochs: u64,
         writer: &mut RunWriter,
+        stop: &Stop,
         progress: &Progress,
     ) -> Result<Option<Status>, TrialError> {
         while self.epochs < epochs {
-            if let Some(step) = self.run.train_epoch(self.epochs, self.index, progress)? {
-                return Ok(Some(self.run.status(Outcome::Diverged { step })));
+            let mut warn = |message| progress.tell(Event::Warned { trial: self.index, message });
+            let keeper = Keeper { writer, pace: &mut self.pace, owner: &self.owner, stop, warn: &mut warn };
+            match self.run.train_epoch(self.epochs, self.index, keeper, progress)? {
+                EpochEnd::Whole => {}
+                EpochEnd::Diverged { step } => {
+                    return Ok(Some(self.run.status(Outcome::Diverged { step })));
+                }
+                EpochEnd::Stopped { step } => return Err(TrialError::Interrupted { step }),
             }
             let (metrics, timing) = self.run.rows(self.epochs)?;
             let accuracy = shown_accuracy(&metrics);
@@ -123,16 +159,32 @@ impl<'a> UnderWay<'a> {
         Ok(None)
     }
 
+    /// Steps done.
+    pub(crate) fn step(&self) -> u64 {
+        self.run.step
+    }
+
     /// The accuracies after each epoch so far.
     pub(crate) fn accuracies(&self) -> &[f64] {
         &self.accuracies
+    }
+
+    /// Saves it where it is.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn save(&mut self, writer: &RunWriter) -> Result<(), LedgerError> {
+        let path = writer.dir().to_owned();
+        let action = "save a checkpoint in";
+        let saved = save(writer, &self.owner, self.run.state(self.epochs));
+        saved.map_err(|source| LedgerError::Io { action, path, source })
     }
 
     /// Scores the test images and keeps the weights.
     pub(crate) fn finish(mut self, writer: &RunWriter) -> Result<Status, TrialError> {
         let status = self.run.test()?;
         if status.outcome == Outcome::Finished {
-            self.run.keep_weights(self.trial, &writer.dir().join(WEIGHTS_FILE))?;
+            self.run.keep_weights(self.trial, writer)?;
         }
         Ok(status)
     }
@@ -141,6 +193,23 @@ impl<'a> UnderWay<'a> {
     pub(crate) fn stop(self) -> Status {
         self.run.status(Outcome::Stopped { epoch: self.epochs })
     }
+}
+
+/// The newest sound checkpoint of a run; those that are not sound are told.
+fn newest_checkpoint(
+    writer: &RunWriter,
+    owner: &Owner,
+    index: usize,
+    progress: &Progress,
+) -> Result<Option<checkpoint::Checkpoint>, LedgerError> {
+    let path = writer.dir().to_owned();
+    let found = checkpoint::newest(writer.disk(), writer.dir(), owner);
+    let (found, warnings) =
+        found.map_err(|source| LedgerError::Io { action: "read the checkpoints in", path, source })?;
+    for message in warnings {
+        progress.tell(Event::Warned { trial: index, message });
+    }
+    Ok(found)
 }
 
 /// What a run is shown and ranked by: its accuracy on held-out images where there are
@@ -206,31 +275,106 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// One pass over the training images. `Some(step)` if the loss stopped being
-    /// finite there.
+    /// One pass over the training images, or what is left of it after a checkpoint.
     fn train_epoch(
         &mut self,
         epoch: u64,
         index: usize,
+        mut keeper: Keeper<'_>,
         progress: &Progress,
-    ) -> Result<Option<u64>, TrialError> {
+    ) -> Result<EpochEnd, TrialError> {
         let order = epoch_order(self.data.train.len(), derive_seed(self.record.seed, "order", epoch, 0));
-        (self.epoch_loss, self.epoch_correct) = (0.0, 0);
-        let began = Instant::now();
-        for (done, indices) in (1u64..).zip(order.chunks_exact(self.batch)) {
+        let before = self.step - epoch * self.steps_per_epoch;
+        if before == 0 {
+            (self.epoch_loss, self.epoch_correct, self.epoch_secs) = (0.0, 0, 0.0);
+        }
+        let (mut began, secs_before) = (Instant::now(), self.epoch_secs);
+        for (done, indices) in (1u64..).zip(order.chunks_exact(self.batch)).skip(before as usize) {
             let loss = self.train_step(epoch, indices)?;
-            self.epoch_secs = began.elapsed().as_secs_f64();
+            self.epoch_secs = secs_before + began.elapsed().as_secs_f64();
             if !loss.is_finite() {
                 self.train_secs += self.epoch_secs;
-                return Ok(Some(self.step));
+                return Ok(EpochEnd::Diverged { step: self.step });
             }
             self.epoch_loss += loss;
             let images_per_sec = (done * self.batch as u64) as f64 / self.epoch_secs;
             let (step, epoch) = (self.step, epoch + 1);
             progress.tell(Event::Step { trial: index, step, epoch, loss, images_per_sec });
+            let saving = Instant::now();
+            if keeper.between_steps(|| self.state(epoch - 1))? == Between::Stop {
+                return Ok(EpochEnd::Stopped { step });
+            }
+            // The clock of training stands still while a checkpoint is written.
+            began += saving.elapsed();
         }
         self.train_secs += self.epoch_secs;
-        Ok(None)
+        Ok(EpochEnd::Whole)
+    }
+
+    /// All that is needed to go on from here, with the rows of `epochs` written.
+    fn state(&mut self, epochs: u64) -> State {
+        let mut arrays = Vec::new();
+        let (optimizer_steps, average_updates) =
+            self.for_each_array(|name, values| arrays.push(Array { name, values: values.to_vec() }));
+        let (optimizer_steps, average_updates) = (*optimizer_steps, average_updates.map_or(0, |n| *n));
+        let position = Position {
+            epochs,
+            step: self.step,
+            epoch_loss: self.epoch_loss,
+            epoch_correct: self.epoch_correct,
+            epoch_secs: self.epoch_secs,
+            train_secs: self.train_secs,
+            optimizer_steps,
+            average_updates,
+        };
+        State { position, arrays }
+    }
+
+    /// Goes to where `state` was taken. Whether it is a state of this network, optimiser and average; if it is
+    /// not, nothing is changed.
+    fn restore(&mut self, state: &State) -> bool {
+        let mut wanted = Vec::new();
+        self.for_each_array(|name, values| wanted.push((name, values.len())));
+        let found = state.arrays.iter().map(|array| (array.name.as_str(), array.values.len()));
+        let position = &state.position;
+        let in_epoch = position.step.checked_sub(position.epochs * self.steps_per_epoch);
+        if !found.eq(wanted.iter().map(|(name, length)| (name.as_str(), *length)))
+            || in_epoch.is_none_or(|steps| steps > self.steps_per_epoch)
+        {
+            return false;
+        }
+        let mut arrays = state.arrays.iter();
+        let (optimizer_steps, average_updates) = self.for_each_array(|_, values| {
+            if let Some(array) = arrays.next() {
+                values.copy_from_slice(&array.values);
+            }
+        });
+        *optimizer_steps = position.optimizer_steps;
+        if let Some(updates) = average_updates {
+            *updates = position.average_updates;
+        }
+        (self.step, self.epoch_loss, self.epoch_correct) =
+            (position.step, position.epoch_loss, position.epoch_correct);
+        (self.epoch_secs, self.train_secs) = (position.epoch_secs, position.train_secs);
+        true
+    }
+
+    /// Calls `visit` with every array of the training in a fixed order; returns the counters of the optimiser
+    /// and the average. The one place that knows what a training consists of.
+    fn for_each_array(&mut self, mut visit: impl FnMut(String, &mut [f32])) -> (&mut u64, Option<&mut u64>) {
+        let mut count = 0;
+        self.network.for_each_state(|values| {
+            visit(format!("network.{count}"), values);
+            count += 1;
+        });
+        let (steps, slots) = self.optimizer.memory();
+        slots.enumerate().for_each(|(k, values)| visit(format!("optimizer.{}.{}", k / 2, k % 2), values));
+        let updates = self.average.as_mut().map(|average| {
+            let (updates, arrays) = average.memory();
+            arrays.iter_mut().enumerate().for_each(|(k, values)| visit(format!("average.{k}"), values));
+            updates
+        });
+        (steps, updates)
     }
 
     /// One step on the images with these indices; returns the loss before it.
@@ -326,12 +470,14 @@ impl<'a> Run<'a> {
 
     /// Writes the weights that the run is judged by: the averaged ones where they
     /// are kept.
-    fn keep_weights(&mut self, trial: &Trial, path: &Path) -> Result<(), TrialError> {
+    fn keep_weights(&mut self, trial: &Trial, writer: &RunWriter) -> Result<(), TrialError> {
         if let Some(average) = &mut self.average {
             average.swap(&mut self.network);
         }
         let network = &self.network;
-        write(path, Naming::Decouple, &description(trial), |id| network.values(id).into())?;
+        let path = writer.dir().join(WEIGHTS_FILE);
+        let target = Target::On(writer.disk(), &path);
+        write(target, Naming::Decouple, &description(trial), |id| network.values(id).into())?;
         Ok(())
     }
 
@@ -349,6 +495,19 @@ impl<'a> Run<'a> {
             finished_at: timestamp(SystemTime::now()),
         }
     }
+}
+
+/// How a pass over the training images ended.
+enum EpochEnd {
+    Whole,
+    /// The loss stopped being finite at this step.
+    Diverged {
+        step: u64,
+    },
+    /// It was asked to stop, and was saved after this step.
+    Stopped {
+        step: u64,
+    },
 }
 
 /// How exact the kernels have to be, in their words.
@@ -371,3 +530,6 @@ enum Images {
     Validation,
     Test,
 }
+
+#[cfg(test)]
+mod tests;

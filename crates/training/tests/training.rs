@@ -6,12 +6,13 @@ use std::{fs, path::Path};
 
 use decouple_datasets::{Dataset, ImageShape, Split, derive_seed};
 use decouple_experiment::{
-    Claim, Environment, Ledger, Outcome, Overrides, RunState, Status, Sweep, Trial, parse,
+    Claim, Environment, Identity, Ledger, NUMERICS_VERSION, Outcome, Overrides, RunState, Status, Sweep,
+    Trial, parse,
 };
 use decouple_training::{
     diagnosis::{DiagnosisError, Target, diagnose},
     progress::{Event, Progress},
-    sweep::{LoadedData, SweepReport, Workers, run_sweep},
+    sweep::{Conduct, LoadedData, SweepReport, Workers, run_sweep},
     trial::WEIGHTS_FILE,
 };
 use tempfile::TempDir;
@@ -91,6 +92,7 @@ fn environment() -> Environment {
         kernels: String::new(),
         threads: 0,
         data_checksum: String::new(),
+        numerics_version: NUMERICS_VERSION,
         command: String::new(),
     }
 }
@@ -98,7 +100,9 @@ fn environment() -> Environment {
 fn run(trials: &[&Trial], root: &Path, workers: Workers) -> SweepReport {
     let loaded = LoadedData::load(trials, |_| Ok::<_, std::convert::Infallible>(data())).expect("infallible");
     let ledger = Ledger::open(root);
-    run_sweep(trials, &ledger, &loaded, workers, &environment(), &Progress::silent()).expect("the sweep runs")
+    let conduct = Conduct::default();
+    run_sweep(trials, &ledger, &loaded, workers, &environment(), &Progress::silent(), &conduct)
+        .expect("the sweep runs")
 }
 
 fn status(ledger: &Ledger, trial: &Trial) -> Status {
@@ -165,7 +169,7 @@ fn finished_trials_are_not_trained_again() {
     assert_eq!(run(&trials[..2], folder.path(), ONE).finished, 2);
     // One more is cut off after its claim.
     let ledger = Ledger::open(folder.path());
-    assert!(matches!(ledger.claim(trials[2]), Ok(Claim::Mine(_))));
+    assert!(matches!(ledger.claim(trials[2], &Identity::of_any_data()), Ok(Claim::Mine(_))));
     assert_eq!(ledger.state(trials[2]).expect("readable"), RunState::Partial);
     let report = run(&trials, folder.path(), ONE);
     assert_eq!((report.finished, report.earlier), (4, 2));
@@ -212,7 +216,9 @@ fn a_diverged_or_failed_trial_does_not_stop_the_sweep() {
     let ledger = Ledger::open(folder.path());
     let (sender, events) = std::sync::mpsc::channel();
     let progress = Progress::new(sender);
-    let report = run_sweep(&trials, &ledger, &loaded, ONE, &environment(), &progress).expect("it goes on");
+    let conduct = Conduct::default();
+    let report = run_sweep(&trials, &ledger, &loaded, ONE, &environment(), &progress, &conduct);
+    let report = report.expect("it goes on");
     assert_eq!((report.diverged, report.failed, report.finished), (1, 1, 1));
     drop(progress);
 
