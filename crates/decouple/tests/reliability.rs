@@ -253,7 +253,7 @@ fn one_damaged_run_is_named_once_with_the_command_that_mends_it() {
             }
             assert_eq!(code, 3, "{command} with {file}: {talk}");
             assert_eq!(talk.matches(file).count(), 1, "{command} with {file}: {talk}");
-            let mend = format!("decouple run small.toml --fresh --filter id={id}");
+            let mend = format!("decouple run small.toml --set training.epochs=1 --fresh --filter id={id}");
             assert!(talk.contains(&mend), "{command} with {file}: {talk}");
             assert!(out.contains("per-channel"), "the others are shown: {out}");
         }
@@ -317,7 +317,7 @@ fn other_images_under_the_same_name_are_another_run() {
         let (_, talk, code) = run(more);
         assert_eq!(code, 3, "{talk}");
         assert!(talk.contains("trained on other images") && talk.contains("data checksum"), "{talk}");
-        assert!(talk.contains("decouple run small.toml --fresh"), "{talk}");
+        assert!(talk.contains("decouple run small.toml --set training.epochs=1"), "{talk}");
         assert_eq!(results(&workplace), kept);
     }
     // One of the two would stand beside the other.

@@ -32,7 +32,10 @@ pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
     let own: Vec<&Run> = own.into_iter().filter(|run| !odd.contains_key(&run.id)).collect();
     let mut problems = sweep.warnings.clone();
     problems.extend(
-        contents.problems.iter().map(|problem| format!("{problem}\n= {}", problem.advice(&sweep.path))),
+        contents
+            .problems
+            .iter()
+            .map(|problem| format!("{problem}\n= {}", problem.advice(&sweep.command("run")))),
     );
     // Each of a long list is in the table of runs.
     problems.extend(odd_words(&odd, sweep));
@@ -55,10 +58,10 @@ fn odd_words(odd: &HashMap<RunId, String>, sweep: &Sweep) -> Option<String> {
     let first = sweep.trials.iter().find_map(|trial| odd.get(&trial.id))?;
     let (runs, are) = if odd.len() == 1 { ("run", "is") } else { ("runs", "are") };
     Some(format!(
-        "{} {runs} {are} left out of every mean: {first}\n= to replace {}: decouple run {} --fresh",
+        "{} {runs} {are} left out of every mean: {first}\n= to replace {}: {} --fresh",
         odd.len(),
         if odd.len() == 1 { "it" } else { "them" },
-        sweep.path.display()
+        sweep.command("run")
     ))
 }
 

@@ -53,6 +53,8 @@ pub(crate) struct Pace {
     last: Instant,
     spent_secs: f64,
     expected_secs: f64,
+    /// Whether one that could not be written was told.
+    has_warned: bool,
 }
 
 impl Pace {
@@ -60,7 +62,7 @@ impl Pace {
     pub(crate) fn new(bytes: usize) -> Self {
         let now = Instant::now();
         let expected_secs = FIRST_SECS + bytes as f64 / FIRST_BYTES_PER_SEC;
-        Self { began: now, last: now, spent_secs: 0.0, expected_secs }
+        Self { began: now, last: now, spent_secs: 0.0, expected_secs, has_warned: false }
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -113,7 +115,9 @@ impl Keeper<'_> {
         match saved {
             Err(source) if stops => Err(LedgerError::Io { action: "save a checkpoint in", path, source }),
             Err(error) => {
-                (self.warn)(format!("no checkpoint could be saved: {error}; training goes on"));
+                if !std::mem::replace(&mut self.pace.has_warned, true) {
+                    (self.warn)(format!("no checkpoint could be saved: {error}; training goes on"));
+                }
                 Ok(Between::GoOn)
             }
             Ok(()) if stops => Ok(Between::Stop),

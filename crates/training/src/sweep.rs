@@ -181,19 +181,29 @@ pub(crate) fn share_out(
     let worker = || -> Result<SweepReport, SweepError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(workers.threads).build()?;
         let mut report = SweepReport::default();
-        while runner.goes_on() {
-            let new = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < pieces);
-            let index = match new {
-                Some(index) => index,
-                None if !runner.conduct.waits => break,
-                None => {
-                    let Some(index) = held().pop_front() else { break };
-                    wait(runner);
-                    index
-                }
-            };
+        let mut try_one = |index| {
             if pool.install(|| work(index, &mut report)) == Piece::Taken {
                 held().push_back(index);
+            }
+        };
+        while runner.goes_on() {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index < pieces {
+                try_one(index);
+                continue;
+            }
+            let round = held().len();
+            if round == 0 || !runner.conduct.waits {
+                break;
+            }
+            wait(runner);
+            // Once each: however many there are, none waits longer than the others.
+            for _ in 0..round {
+                if !runner.goes_on() {
+                    break;
+                }
+                let Some(index) = held().pop_front() else { break };
+                try_one(index);
             }
         }
         Ok(report)

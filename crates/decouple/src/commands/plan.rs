@@ -48,7 +48,7 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     }
     let problems: Vec<&Problem> = rows.iter().filter_map(|row| row.problem.as_ref()).collect();
     for problem in &problems {
-        say!("warning: {problem}\n   = {}", problem.advice(&sweep.path));
+        say!("warning: {problem}\n   = {}", problem.advice(&sweep.command("run")));
     }
     Ok(if problems.is_empty() { SUCCESS } else { DATA })
 }

@@ -85,10 +85,10 @@ pub(super) fn stopped(done: &SweepReport, stop: &Stop, sweep: &Sweep, trials: us
     let reason = stop.reason().filter(|_| done.left() > 0)?;
     let left = done.left();
     say!(
-        "stopped: {} of {} done, {left} to go; those under way are saved, and `decouple run {}` goes on",
+        "stopped: {} of {} done, {left} to go; those under way are saved, and `{}` goes on",
         trials - left,
         plural(trials, "trial"),
-        sweep.path.display()
+        sweep.command("run")
     );
     Some(signals::code(reason))
 }
@@ -136,10 +136,8 @@ pub(super) fn refuse_mixing(
     if found.len() > 4 {
         message += &format!("\n   = and {} more", found.len() - 4);
     }
-    let file = sweep.path.display();
-    message += &format!(
-        "\n   = to replace them: decouple run {file} --fresh; each stays until its successor is done"
-    );
+    let again = sweep.command("run");
+    message += &format!("\n   = to replace them: {again} --fresh; each stays until its successor is done");
     message += "\n   = to keep them: another folder, as in --results other-results";
     Err(Failure::new(DATA, message))
 }

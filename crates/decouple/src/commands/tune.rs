@@ -72,7 +72,7 @@ pub(crate) fn settle(
 /// `message`, and what is wrong with runs in `ledger`.
 fn with_problems(mut message: String, sweep: &Sweep, ledger: &Ledger) -> String {
     for problem in ledger.read().map(|contents| contents.problems).unwrap_or_default() {
-        message += &format!("\n   = {problem}; {}", problem.advice(&sweep.path));
+        message += &format!("\n   = {problem}; {}", problem.advice(&sweep.command("run")));
     }
     message
 }

@@ -36,7 +36,7 @@ pub(crate) fn run(common: &Common, arguments: &Verify) -> Result<u8, Failure> {
     }
     print(&summary(&all))?;
     for problem in &all.problems {
-        say!("error: {problem}\n   = {}", problem.advice(&experiment_file(&problem.path)));
+        say!("error: {problem}\n   = {}", problem.advice("decouple run FILE"));
     }
     let sound = if all.problems.is_empty() { SUCCESS } else { DATA };
     let Some(id) = &arguments.rerun else { return Ok(sound) };
@@ -89,12 +89,6 @@ fn ledgers(folder: &Path) -> Result<Vec<Ledger>, Failure> {
     roots.sort();
     roots.dedup();
     Ok(roots.into_iter().map(Ledger::open).collect())
-}
-
-/// The copy of the experiment file that lies beside a run: `results/NAME/experiment.toml`.
-fn experiment_file(run: &Path) -> PathBuf {
-    let folders = run.ancestors().skip(1).map(|folder| folder.join("experiment.toml"));
-    folders.into_iter().find(|file| file.is_file()).unwrap_or_else(|| PathBuf::from("FILE"))
 }
 
 /// Trains `run` again and compares what it leaves with each of `copies`.

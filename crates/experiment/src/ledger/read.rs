@@ -63,9 +63,9 @@ impl std::fmt::Display for Problem {
 }
 
 impl Problem {
-    /// The remedy in words, for the experiment file `file`.
-    pub fn advice(&self, file: &Path) -> String {
-        let again = |id: &str| format!("decouple run {} --fresh --filter id={id}", file.display());
+    /// The remedy in words, where `run` is the command that trains the experiment.
+    pub fn advice(&self, run: &str) -> String {
+        let again = |id: &str| format!("{run} --fresh --filter id={id}");
         match &self.remedy {
             Remedy::TrainAgain { id } => format!("`{}` trains it again", again(id)),
             Remedy::RemoveOne { id } => {

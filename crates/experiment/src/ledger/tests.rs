@@ -303,7 +303,7 @@ fn what_cannot_be_read_is_told_and_hides_nothing() {
         let claim = ledger.claim(damaged, &here()).unwrap();
         let Claim::Damaged(problem) = claim else { panic!("{claim:?}") };
         assert_eq!(ledger.state(damaged).unwrap(), RunState::Damaged(problem.clone()));
-        let advice = problem.advice(Path::new("question.toml"));
+        let advice = problem.advice("decouple run question.toml");
         let command = format!("decouple run question.toml --fresh --filter id={}", damaged.id.short());
         assert!(advice.contains(&command), "{advice}");
         // The command that mends it.

@@ -4,6 +4,7 @@ use decouple_datasets::{DataSpec, load};
 use decouple_experiment::{Overrides, parse};
 
 use super::*;
+use crate::checkpoint::State;
 
 const EXPERIMENT: &str = r#"
 [axes]
