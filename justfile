@@ -29,6 +29,14 @@ test *flags:
 # All tests once more with debug assertions and overflow checks, which the program itself does without.
 test-debug *flags:
     cargo test --profile checked --workspace --locked "$@"
+# As `test` for what the machine may do to a sweep, with 50 kills at random moments: prints its figures.
+test-slow kills="50":
+    DECOUPLE_KILLS={{kills}} cargo test --release --locked --package decouple --test reliability -- --nocapture --test-threads 1
+    cargo test --release --locked --package decouple-disk --package decouple-experiment --lib
+    cargo test --release --locked --package decouple-training --lib --test resume -- --nocapture
+
+# The same with 500 kills: an hour on a quiet machine.
+torture: (test-slow "500")
 
 # Formatting, clippy and rustdoc, warnings as errors.
 lint:

@@ -17,12 +17,14 @@ mod tune;
 pub use budget::{BudgetOutcome, Drift, Held};
 pub use keys::{KEYS, Key};
 pub use ledger::{
-    Claim, Contents, Elsewhere, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run,
-    RunState, RunWriter, Scores, Status, TimingRow, timestamp,
+    CHECKPOINT_PREFIX, Claim, Contents, Difference, Elsewhere, Environment, Identity, Ledger, LedgerError,
+    MetricsRow, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan, Scores, Status,
+    TimingRow, timestamp,
 };
 pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
-    Axis, Filter, FilterError, Overrides, Sweep, SweepError, load, load_with, parse, parse_with, section,
+    Axis, Filter, FilterError, Overrides, Sweep, SweepError, inert_cell, load, load_with, parse, parse_with,
+    section,
 };
 pub use training::{
     Average, DecayKind, DecayOn, Every, InvalidKey, Optimizer, Precision, RmspropForm, Schedule,

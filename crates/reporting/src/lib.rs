@@ -16,6 +16,7 @@
 pub mod analysis;
 mod export;
 pub mod figures;
+mod identity;
 mod ledger;
 mod numbers;
 pub mod report;

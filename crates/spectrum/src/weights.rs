@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, ParameterId};
 use crate::network::NetworkSpec;
+use decouple_disk::Target;
 use error::{Mismatches, WeightError};
 use file::{WeightFile, write_tensors};
 pub use inspection::inspect;
@@ -126,7 +127,7 @@ pub fn read<R: Read + Seek>(
     Ok(())
 }
 
-/// Writes `description`'s network to `path` under the names and in the layouts
+/// Writes `description`'s network to `target` under the names and in the layouts
 /// of `naming`; `values` gives those of a parameter in our layout.
 ///
 /// # Errors
@@ -134,14 +135,16 @@ pub fn read<R: Read + Seek>(
 ///
 /// # Panics
 /// When `values` gives another number of values than the parameter has.
-pub fn write<'a>(
-    path: &Path,
+pub fn write<'a, 'p>(
+    target: impl Into<Target<'p>>,
     naming: Naming,
     description: &Description,
     mut values: impl FnMut(ParameterId) -> Cow<'a, [f32]>,
 ) -> Result<(), WeightError> {
     let tensors = names::named_tensors(&description.network, &description.graph()?, naming)?;
-    store(path, naming, description, &tensors, |tensor| Ok(foreign(tensor, values(tensor.parameter))))
+    store(target.into(), naming, description, &tensors, |tensor| {
+        Ok(foreign(tensor, values(tensor.parameter)))
+    })
 }
 
 /// Writes the weights of `source`, which has the names of `from`, to `target`
@@ -176,7 +179,7 @@ pub fn convert(
     let targets = names::named_tensors(&description.network, &graph, to)?;
     check(&file, from, &sources)?;
     let mut sources = sources.iter();
-    store(target, to, &description, &targets, |tensor| {
+    store(target.into(), to, &description, &targets, |tensor| {
         // Both lists stand in the graph's order, one entry a parameter.
         let source = sources.next().filter(|source| source.parameter == tensor.parameter);
         let source = source.expect("both namings name every parameter");
@@ -185,14 +188,14 @@ pub fn convert(
 }
 
 fn store<'a>(
-    path: &Path,
+    target: Target<'_>,
     naming: Naming,
     description: &Description,
     tensors: &[NamedTensor],
     mut values: impl FnMut(&NamedTensor) -> Result<Cow<'a, [f32]>, WeightError>,
 ) -> Result<(), WeightError> {
     let shapes: Vec<_> = tensors.iter().map(|t| (t.name.clone(), t.layout.shape().to_vec())).collect();
-    write_tensors(path, &description.metadata(naming), &shapes, |index| values(&tensors[index]))
+    write_tensors(target, &description.metadata(naming), &shapes, |index| values(&tensors[index]))
 }
 
 fn read_ours<R: Read + Seek>(

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use decouple_disk::Target;
 use decouple_kernels::numerics::Numerics;
 use decouple_spectrum::{
     backend::{ExecutionError, Executor, State},
@@ -36,17 +37,17 @@ pub fn load(path: &Path, naming: Naming, description: &Description) -> Result<Bo
     Ok(backend().executor(plan, Numerics::default(), &mut |id| std::mem::take(&mut values[id.0]))?)
 }
 
-/// Writes the weights of `network`, which is that of `description`, to `path`
+/// Writes the weights of `network`, which is that of `description`, to `target`
 /// under the names and in the layouts of `naming`.
 ///
 /// # Errors
 /// [`WeightError`] when the file cannot be written or `naming` has no names for
 /// the network.
-pub fn save(
+pub fn save<'p>(
     network: &dyn Executor,
-    path: &Path,
+    target: impl Into<Target<'p>>,
     naming: Naming,
     description: &Description,
 ) -> Result<(), WeightError> {
-    weights::write(path, naming, description, |id| network.read(State::Value, id).into())
+    weights::write(target, naming, description, |id| network.read(State::Value, id).into())
 }

@@ -10,6 +10,7 @@ pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod tune;
+pub(crate) mod verify;
 pub(crate) mod weights;
 
 use std::path::Path;
@@ -36,7 +37,7 @@ pub(crate) fn completions(completions: &Completions) -> Result<u8, Failure> {
 fn read(file: &Path, set: &[String], step_times: StepTimes<'_>) -> Result<Sweep, Failure> {
     let sweep = load_with(file, &Overrides { set: set.to_vec() }, step_times)?;
     for warning in &sweep.warnings {
-        eprintln!("{}", warning.trim_end());
+        say!("{}", warning.trim_end());
     }
     Ok(sweep)
 }

@@ -9,7 +9,7 @@ use decouple_reporting::{analyse, terminal_table, write, write_events, write_ind
 use super::{ledger, read, tune::settled};
 use crate::{
     arguments::{Common, Power, Report},
-    failure::{Failure, NOTHING, SUCCESS, USAGE},
+    failure::{DATA, Failure, NOTHING, SUCCESS, USAGE},
     text::{Table, print},
 };
 
@@ -18,11 +18,13 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
     let sweep = settled(common, read(&arguments.file, &arguments.set, step_times)?)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
+    ledger.sweep()?;
     let analysis = rebuild_and_show(&sweep, &ledger)?;
     if arguments.latex {
         print(&format!("latex     {}\n", write_latex(&analysis, ledger.root())?.display()))?;
     }
-    Ok(SUCCESS)
+    let is_unusable = analysis.runs.iter().any(|run| run.outcome.is_unusable());
+    Ok(if is_unusable { DATA } else { SUCCESS })
 }
 
 /// Prints how many seeds tell how large a difference, judged by the runs on disk.
@@ -68,7 +70,7 @@ fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> {
     let what = if contents.runs.is_empty() { "there is no run" } else { "there is no run of these trials" };
     let mut message = format!("{what} in {}", ledger.root().display());
     for problem in &contents.problems {
-        message += &format!("\n   = {}: {}", problem.path.display(), problem.message);
+        message += &format!("\n   = {problem}");
     }
     message += &format!("\n   = train first: decouple run {}", sweep.path.display());
     Err(Failure::new(NOTHING, message))
@@ -77,7 +79,7 @@ fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> {
 /// Rebuilds everything that is made from runs, and prints the table, the
 /// verdict and where the figures and the report are.
 pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger) -> Result<Analysis, Failure> {
-    let contents = ledger.read()?;
+    let contents = ledger.verify()?;
     let analysis = analyse(sweep, &contents);
     let written = write(&analysis, ledger.root())?;
     write_events(&contents)?;
@@ -85,7 +87,7 @@ pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger) -> Result<Analysi
         write_index(results)?;
     }
     for problem in &analysis.problems {
-        eprintln!("warning: {problem}");
+        say!("warning: {problem}");
     }
     let mut text = format!("\n{}\n{}\n", terminal_table(&analysis), analysis.verdict);
     if let Some(headline) = written.figures.first() {

@@ -63,7 +63,7 @@ pub struct PointSummary {
     pub diverged: usize,
     /// Runs that failed.
     pub failed: usize,
-    /// Runs not yet done.
+    /// Runs not yet done, or done and not usable.
     pub missing: usize,
     /// Mean test accuracy, 0 to 1.
     pub mean: Option<f64>,
@@ -120,7 +120,7 @@ pub(super) fn summarise_point(group: &[&RunRow]) -> PointSummary {
         costs: first.costs,
         diverged: count("diverged"),
         failed: count("failed"),
-        missing: count("missing") + count("unfinished"),
+        missing: count("missing") + count("unfinished") + count("unusable"),
         mean: mean(&values),
         sd: sd(&values),
         interval: t_interval(&values, CONFIDENCE),
