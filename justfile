@@ -30,9 +30,16 @@ test *flags:
 test-debug *flags:
     cargo test --profile checked --locked --package decouple-kernels --package decouple-core-ops --package decouple-spectrum "$@"
 
-# Tests that take minutes: those behind the feature `slow` of the crates that have one.
-test-slow *flags:
-    cargo test --release --workspace --locked --features decouple-reporting/slow "$@"
+# Tests that take minutes: simulations of the statistics, and what the machine may do to a sweep, with 50 kills at
+# random moments. They print their figures.
+test-slow kills="50":
+    cargo test --release --locked --package decouple-reporting --features decouple-reporting/slow
+    DECOUPLE_KILLS={{kills}} cargo test --release --locked --package decouple --test reliability -- --nocapture --test-threads 1
+    cargo test --release --locked --package decouple-disk --package decouple-experiment --lib
+    cargo test --release --locked --package decouple-training --lib --test resume -- --nocapture
+
+# The same with 500 kills: an hour on a quiet machine.
+torture: (test-slow "500")
 
 # Formatting, clippy and rustdoc, warnings as errors.
 lint:

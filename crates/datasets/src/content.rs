@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use decouple_disk::open_regular;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::{DataError, Place, SetName};
@@ -22,7 +23,7 @@ pub(crate) struct Source<R> {
 /// Opens the file `name` of `set` in `folder`, or else `name.gz`.
 pub(crate) fn open(set: SetName, folder: &Path, name: &'static str) -> Result<Source<File>, DataError> {
     for file in [folder.join(name), folder.join(format!("{name}.gz"))] {
-        match File::open(&file) {
+        match open_regular(&file) {
             Ok(input) => return Ok(Source { file, input }),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(source) => {

@@ -1,9 +1,9 @@
 //! One JPEG or PNG file, decoded within limits, scaled and cut out.
 
-use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
+use decouple_disk::open_regular;
 use image::imageops::{FilterType, crop_imm, resize};
 use image::{DynamicImage, ImageReader, Limits, RgbImage};
 
@@ -65,11 +65,13 @@ impl Photograph {
 /// The image in the file at `path`.
 pub(crate) fn decode(path: &Path) -> Result<DynamicImage, Skipped> {
     let unusable = |reason: String| Skipped { file: path.to_owned(), reason };
-    let length = fs::metadata(path).map_err(|error| unusable(error.to_string()))?.len();
+    let mut file = open_regular(path).map_err(|error| unusable(error.to_string()))?;
+    let length = file.metadata().map_err(|error| unusable(error.to_string()))?.len();
     if length > MOST_FILE_BYTES {
         return Err(unusable(format!("{length} bytes long, and at most {MOST_FILE_BYTES} are accepted")));
     }
-    let bytes = fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| unusable(error.to_string()))?;
     if is_cut_jpeg(&bytes) {
         return Err(unusable("the JPEG data end without an end-of-image marker".to_owned()));
     }

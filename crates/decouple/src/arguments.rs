@@ -18,13 +18,15 @@ pub(crate) struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 a run failed or diverged; 2 usage or experiment file; 3 data missing or corrupt; \
-4 nothing matched; 5 runs in the hands of another process; 74 files could not be read or written.";
+Exit codes: 0 done, and nothing is left; 1 a run failed or diverged; 2 usage or experiment file; 3 data or the \
+files of a run missing, corrupt or others than they were; 4 nothing matched; 5 runs in the hands of another \
+process; 74 files could not be read or written, or the disk is full; 75 stopped after a checkpoint, run again; \
+130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Train what an experiment file asks for. Finished trials are not trained
-    /// again; one that was cut off starts afresh.
+    /// again; one that was cut off goes on from its last checkpoint.
     Run(Run),
     /// List every trial without training: id, cost, estimated time, whether done.
     Plan(Plan),
@@ -61,10 +63,22 @@ pub(crate) enum Command {
     Clean(Clean),
     /// Print a JSON schema of experiment files, for editors.
     Schema,
+    /// Read every run of a results folder again and compare it with its checksums.
+    Verify(Verify),
     /// Print a completion script for a shell.
     Completions(Completions),
     /// Print the manual page (roff), or write one for each command into a folder.
     Manual(Manual),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// A folder of results, or of one experiment [default: that of --results].
+    pub(crate) folder: Option<PathBuf>,
+    /// Also train this run again, in a folder for the time being, and compare what
+    /// it leaves byte for byte.
+    #[arg(long, value_name = "ID")]
+    pub(crate) rerun: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -155,7 +169,8 @@ pub(crate) struct Run {
     /// Cores to use in all (all if left out).
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<std::num::NonZeroUsize>,
-    /// Train the selected trials again, even if they are done.
+    /// Train the selected trials again, even if they are done. The old runs stay
+    /// until the new ones are.
     #[arg(long)]
     pub(crate) fresh: bool,
     /// Train again only those of the selected trials whose run failed or diverged.
@@ -164,6 +179,10 @@ pub(crate) struct Run {
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
+    /// Leave trials that another process is training, instead of waiting for them
+    /// to take them over if it dies.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
     /// No bars: a line a finished trial, as off a terminal.
     #[arg(long)]
     pub(crate) no_progress: bool,

@@ -35,7 +35,7 @@ impl StepTimer for Clock {
                 let measuring = Measuring { timer: Timer::new()?, has_begun: false };
                 let (timer, word) = RememberingTimer::open(&self.path, machine(), measuring)?;
                 if let Some(word) = word {
-                    eprintln!("warning: {word}");
+                    say!("warning: {word}");
                 }
                 none.insert(timer)
             }
@@ -64,11 +64,11 @@ impl StepTimer for Measuring {
     fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<Comparison, ClockError> {
         if !self.has_begun {
             self.has_begun = true;
-            eprintln!("measuring step times beside the reference's, a second or more a network");
+            say!("measuring step times beside the reference's, a second or more a network");
         }
         let comparison = self.timer.compare(trial, reference)?;
         let parameters = short_count(trial.cost.parameters);
-        eprintln!("  {}, {parameters} parameters: {comparison}", trial.point_label());
+        say!("  {}, {parameters} parameters: {comparison}", trial.point_label());
         Ok(comparison)
     }
 }

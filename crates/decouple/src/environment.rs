@@ -1,7 +1,7 @@
 //! Where a run happens: what it should not depend on, written down in case it
 //! does.
 
-use decouple_experiment::Environment;
+use decouple_experiment::{Environment, NUMERICS_VERSION};
 use decouple_training::device::backend;
 
 /// The environment of this process. Threads and data checksum are the sweep's
@@ -19,6 +19,7 @@ pub(crate) fn environment() -> Environment {
         kernels: backend().name().to_owned(),
         threads: 0,
         data_checksum: String::new(),
+        numerics_version: NUMERICS_VERSION,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     }
 }

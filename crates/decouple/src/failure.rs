@@ -14,14 +14,18 @@ pub(crate) const SUCCESS: u8 = 0;
 pub(crate) const RUN_FAILED: u8 = 1;
 /// Wrong usage, or an experiment file that is refused. clap uses it too.
 pub(crate) const USAGE: u8 = 2;
-/// Data that is missing or corrupt.
+/// Data, or the files of a run, that are missing, corrupt or others than they were.
 pub(crate) const DATA: u8 = 3;
 /// A filter that matches no trial, or no run to report.
 pub(crate) const NOTHING: u8 = 4;
 /// Runs in the hands of another process.
 pub(crate) const LOCKED: u8 = 5;
-/// The file system refused.
+/// The file system refused, or has no room.
 pub(crate) const IO: u8 = 74;
+/// Asked to stop by a signal, after a checkpoint: to be run again.
+pub(crate) const STOPPED: u8 = 75;
+/// Ctrl-C.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Why a command stopped: a complete message, and the exit code that stands
 /// for its kind.
@@ -47,7 +51,7 @@ impl Failure {
     /// Prints the message, with `error:` before it unless it brings its own.
     pub(crate) fn print(&self) {
         let prefix = if self.message.starts_with("error") { "" } else { "error: " };
-        eprintln!("{prefix}{}", self.message.trim_end());
+        say!("{prefix}{}", self.message.trim_end());
     }
 }
 
@@ -77,7 +81,7 @@ impl From<BudgetError> for Failure {
 
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
-        let code = if matches!(error, LedgerError::Locked { .. }) { LOCKED } else { IO };
+        let code = if matches!(error, LedgerError::Io { .. }) { IO } else { DATA };
         Self::new(code, error)
     }
 }

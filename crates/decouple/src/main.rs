@@ -1,6 +1,11 @@
 //! `decouple`: how far should a convolutional network decouple cross-channel
 //! from spatial correlations?
 #![forbid(unsafe_code)]
+// `say!` and `print` instead: a reader that has gone away ends no work, and nothing from outside is executed.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod text;
 
 mod arguments;
 mod clock;
@@ -8,7 +13,7 @@ mod commands;
 mod environment;
 mod failure;
 mod screen;
-mod text;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -17,7 +22,10 @@ use clap::Parser;
 use arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refused(&error),
+    };
     let done = match &arguments.command {
         Command::Run(run) => commands::run::run(&arguments.common, run),
         Command::Plan(plan) => commands::plan::run(&arguments.common, plan),
@@ -38,6 +46,7 @@ fn main() -> ExitCode {
         Command::Schema => commands::init::print_schema(),
         Command::Completions(completions) => commands::manual::completions(completions),
         Command::Manual(manual) => commands::manual::manual(manual),
+        Command::Verify(verify) => commands::verify::run(&arguments.common, verify),
     };
     match done {
         Ok(code) => ExitCode::from(code),
@@ -46,4 +55,16 @@ fn main() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// What clap says of arguments that it refuses, or of a wish for help.
+fn refused(error: &clap::Error) -> ExitCode {
+    let plain = error.render().to_string();
+    if text::shown(&plain) == plain {
+        // In colour where the terminal has some; one that has gone away is no reason to panic.
+        let _ = error.print();
+    } else {
+        say!("{}", plain.trim_end());
+    }
+    ExitCode::from(error.exit_code() as u8)
 }

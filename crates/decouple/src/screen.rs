@@ -2,17 +2,17 @@
 //! elsewhere.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::IsTerminal,
     sync::mpsc::Receiver,
     time::{Duration, Instant},
 };
 
 use decouple_experiment::{Outcome, Status, Trial};
-use decouple_training::progress::Event;
+use decouple_training::progress::{Event, Left};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::text::duration;
+use crate::text::{duration, shown};
 
 /// Shows events until there are no more.
 pub(crate) struct Screen<'a> {
@@ -22,7 +22,10 @@ pub(crate) struct Screen<'a> {
     /// Trials that are over, and those among them that were over before.
     over: usize,
     earlier: usize,
-    taken: usize,
+    /// Trials that another runner had when they were looked at.
+    taken: BTreeSet<usize>,
+    /// Trials that were tried here and are still to be done.
+    left: usize,
 }
 
 /// The bars of a terminal: the sweep's, and one for each trial in progress.
@@ -48,7 +51,7 @@ impl<'a> Screen<'a> {
         let able =
             std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let bars = (wanted && able).then(|| Bars::new(trials.len()));
-        Self { trials, bars, began: Instant::now(), over: 0, earlier: 0, taken: 0 }
+        Self { trials, bars, began: Instant::now(), over: 0, earlier: 0, taken: BTreeSet::new(), left: 0 }
     }
 
     /// Shows `events` until every sender is gone.
@@ -60,7 +63,7 @@ impl<'a> Screen<'a> {
             bars.sweep.finish_and_clear();
         }
         if self.earlier > 0 {
-            eprintln!(
+            say!(
                 "{} of {} trials were done before and were not trained again",
                 self.earlier,
                 self.trials.len()
@@ -96,8 +99,22 @@ impl<'a> Screen<'a> {
                 self.advance(trial);
             }
             Event::Taken { trial } => {
-                self.over += 1;
-                self.taken += 1;
+                if self.taken.insert(trial) {
+                    self.line(&format!("{} is being trained by another process", label(self.trials[trial])));
+                }
+            }
+            Event::Resumed { trial, step } => {
+                self.line(&format!(
+                    "{} goes on from its checkpoint at step {step}",
+                    label(self.trials[trial])
+                ));
+            }
+            Event::Warned { trial, message } => {
+                self.line(&format!("warning: {}: {message}", label(self.trials[trial])));
+            }
+            Event::Left { trial, why } => {
+                self.left += 1;
+                self.tell_left(trial, &why);
                 self.advance(trial);
             }
         }
@@ -130,10 +147,31 @@ impl<'a> Screen<'a> {
                 self.trials[trial].id.short(),
             ),
         };
+        self.line(&line);
+    }
+
+    /// Why a trial is still to be done. Damaged runs are named once, by the report.
+    fn tell_left(&self, trial: usize, why: &Left) {
+        let name = format!("trial {} ({})", self.trials[trial].id.short(), label(self.trials[trial]));
+        match why {
+            Left::Interrupted { .. } | Left::Damaged(_) => {}
+            Left::Fault { message } => self.line(&format!(
+                "error: {name}: {message}\n   = nothing is recorded: it is still to be done; make room or mend \
+                 the disk, and run again"
+            )),
+            Left::Bug { message } => self.line(&format!(
+                "error: {name}: a bug of decouple: {message}\n   = nothing is recorded: it is still to be done"
+            )),
+            Left::Differs(difference) => self.line(&format!("error: {name}: {difference}")),
+        }
+    }
+
+    /// One line, or some, above the bars if there are any.
+    fn line(&self, line: &str) {
         match &self.bars {
             // A terminal that has gone away is no reason to stop.
-            Some(bars) => drop(bars.all.println(line)),
-            None => eprintln!("{line}"),
+            Some(bars) => drop(bars.all.println(shown(line))),
+            None => say!("{line}"),
         }
     }
 
@@ -142,7 +180,7 @@ impl<'a> Screen<'a> {
         if let Some(done) = bars.trials.remove(&trial) {
             done.bar.finish_and_clear();
         }
-        bars.sweep.set_position(self.over as u64);
+        bars.sweep.set_position((self.over + self.left) as u64);
         self.show_time_left();
     }
 
@@ -151,8 +189,8 @@ impl<'a> Screen<'a> {
     fn show_time_left(&self) {
         let Some(bars) = &self.bars else { return };
         let in_progress: f64 = bars.trials.values().map(TrialBar::share).sum();
-        let trained = (self.over - self.earlier - self.taken) as f64 + in_progress;
-        let left = (self.trials.len() - self.over) as f64 - in_progress;
+        let trained = (self.over - self.earlier) as f64 + in_progress;
+        let left = (self.trials.len() - self.over - self.left) as f64 - in_progress;
         if trained > 0.0 {
             let each = self.began.elapsed().as_secs_f64() / trained;
             bars.sweep.set_message(format!("about {} left", duration(each * left)));
@@ -192,7 +230,7 @@ impl Bars {
     fn start(&mut self, trial: usize, steps: u64, label: String) {
         let bar = self.all.insert_before(&self.sweep, ProgressBar::new(steps));
         bar.set_style(style("{bar:6} {prefix} {wide_msg}"));
-        bar.set_prefix(label);
+        bar.set_prefix(shown(&label).into_owned());
         self.trials.insert(trial, TrialBar { bar, began: Instant::now(), before: None, accuracy: None });
     }
 

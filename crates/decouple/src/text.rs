@@ -1,6 +1,10 @@
-//! Text for people: numbers, tables, and the way to standard output.
+//! Text for people: numbers, tables, and the way to standard output and standard error.
 
-use std::io::{ErrorKind, Write};
+use std::{
+    borrow::Cow,
+    fmt::Arguments,
+    io::{ErrorKind, Write},
+};
 
 use crate::failure::{Failure, IO};
 
@@ -8,12 +12,46 @@ use crate::failure::{Failure, IO};
 /// error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(shown(text).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(IO, format!("cannot write to standard output: {error}")))
         }
         _ => Ok(()),
     }
+}
+
+/// As `eprintln!`, but a reader of standard error that has gone away does not end the work that the message is
+/// about, and control characters are shown.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::text::tell(format_args!($($words)*)) };
+}
+
+pub(crate) fn tell(words: Arguments<'_>) {
+    let line = format!("{words}\n");
+    // Nobody is left to be told of an error.
+    let _ = std::io::stderr().lock().write_all(shown(&line).as_bytes());
+}
+
+/// Text in which letters that a terminal would obey (escape sequences, changes of direction) are written out, as
+/// in `\u001b`, which is what they are in JSON too. What comes from outside (keys, values, names of files and
+/// tensors) reaches a terminal only through this.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    let is_obeyed = |letter: char| {
+        (letter.is_control() && letter != '\n' && letter != '\t')
+            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.chars().any(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let written = |letter: char| {
+        if is_obeyed(letter) { format!("\\u{:04x}", u32::from(letter)) } else { letter.to_string() }
+    };
+    Cow::Owned(text.chars().map(written).collect())
+}
+
+/// `1 run`, `2 runs`.
+pub(crate) fn plural(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
 /// `102400` as `102.4k`, `11800000` as `11.8M`.
@@ -106,6 +144,16 @@ impl std::fmt::Display for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        assert_eq!(shown("plain\ttext\n, ±1"), "plain\ttext\n, ±1");
+        assert_eq!(shown("\u{1b}[31mred\u{7}\r"), "\\u001b[31mred\\u0007\\u000d");
+        assert_eq!(shown("\u{9b}2J \u{202e}txt"), "\\u009b2J \\u202etxt");
+        let json = serde_json::to_string("\u{7f}\u{9b}\u{202e}").expect("text");
+        let back: String = serde_json::from_str(&shown(&json)).expect("still JSON");
+        assert_eq!(back, "\u{7f}\u{9b}\u{202e}");
+    }
 
     #[test]
     fn numbers_for_people() {

@@ -4,92 +4,14 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command as Process, Stdio},
     time::{Duration, Instant},
 };
 
-use assert_cmd::Command;
-use tempfile::TempDir;
+mod workplace;
 
-/// Two points, two seeds, a second or two each.
-const TINY: &str = r#"# Does the smallest sweep run?
-
-[experiment]
-name = "tiny"
-budget = "parameters"
-
-[axes]
-segments = [1, "per-channel"]
-seed = [0, 1]
-
-[trial.network]
-stem = 4
-entry = [6, 8]
-middle = 1
-modules = 1
-exit = 8
-
-[trial.data]
-validation = 9000
-augment = ["flip"]
-
-[trial.training]
-epochs = 2
-schedule = { kind = "cosine", peak = 0.1, warmup-epochs = 0.5 }
-average = { kind = "polyak", decay = 0.99 }
-"#;
-
-/// A folder with `tiny.toml` in it.
-struct Workplace(TempDir);
-
-impl Workplace {
-    fn new() -> Self {
-        let workplace = Self(TempDir::new().expect("a folder"));
-        workplace.write("tiny.toml", TINY);
-        workplace
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("a file can be written");
-    }
-
-    fn decouple(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("decouple").expect("the program is built");
-        command.current_dir(self.0.path()).args(arguments);
-        command.env_remove("DECOUPLE_RESULTS").env_remove("DECOUPLE_DATA");
-        command
-    }
-
-    /// Standard output, standard error and exit code.
-    fn run(&self, arguments: &[&str]) -> (String, String, i32) {
-        let output = self.decouple(arguments).output().expect("the program runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        (text(output.stdout), text(output.stderr), output.status.code().expect("it was not killed"))
-    }
-
-    /// Path and content of every file under `folder` that has `ending`.
-    fn files(&self, folder: &str, ending: &str) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut files = BTreeMap::new();
-        collect(&self.path(folder), ending, &mut files);
-        files
-    }
-}
-
-fn collect(folder: &Path, ending: &str, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            collect(&path, ending, files);
-        } else if path.to_string_lossy().ends_with(ending) {
-            files.insert(path.clone(), fs::read(&path).expect("a file can be read"));
-        }
-    }
-}
+use workplace::{TINY, Workplace};
 
 #[test]
 fn run_trains_reports_and_never_trains_again() {
@@ -233,7 +155,7 @@ fn plan_lists_every_trial_and_what_is_done() {
 fn a_killed_run_goes_on_where_it_was() {
     let (cut, whole) = (Workplace::new(), Workplace::new());
     let mut child = Process::new(assert_cmd::cargo::cargo_bin("decouple"))
-        .current_dir(cut.0.path())
+        .current_dir(cut.path(""))
         .args(["run", "tiny.toml", "--jobs", "1", "--set", "training.epochs=4"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -259,7 +181,7 @@ fn a_killed_run_goes_on_where_it_was() {
         let files = workplace.files("results/tiny/runs", "metrics.csv");
         files
             .into_iter()
-            .map(|(path, rows)| (path.strip_prefix(workplace.0.path()).expect("inside").into(), rows))
+            .map(|(path, rows)| (path.strip_prefix(workplace.path("")).expect("inside").into(), rows))
             .collect()
     };
     assert_eq!(rows(&cut).len(), 4);
@@ -271,7 +193,7 @@ fn two_processes_share_one_folder() {
     let workplace = Workplace::new();
     let start = || {
         Process::new(assert_cmd::cargo::cargo_bin("decouple"))
-            .current_dir(workplace.0.path())
+            .current_dir(workplace.path(""))
             .args(["run", "tiny.toml", "--jobs", "1"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -341,7 +263,7 @@ fn a_foreign_or_torn_run_is_told_and_the_rest_shown() {
     fs::write(workplace.path("results/tiny/runs/stray/trial.toml"), "format = [")
         .expect("a file can be written");
     let (table, talk, code) = workplace.run(&["report", "tiny.toml", "--set", "training.epochs=1"]);
-    assert_eq!(code, 0, "{talk}");
+    assert_eq!(code, 3, "something is left: {talk}");
     assert!(talk.contains("99"), "{talk}");
     assert!(talk.contains("stray"), "{talk}");
     assert!(table.contains("per-channel"), "{table}");

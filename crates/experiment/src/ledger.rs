@@ -3,7 +3,10 @@
 //! ```text
 //! results/<experiment>/
 //!   runs/<point>,seed=<seed>-<id>/
-//!     trial.toml  environment.json  metrics.csv  timing.csv  per-image.bin  status.json
+//!     trial.toml  environment.json  metrics.csv  timing.csv  per-image.bin
+//!     weights.safetensors  checksums.txt  status.json
+//!     checkpoint-<step>          while it is trained
+//!   successors/  replaced/       while a run is trained again
 //!   locks/<id>
 //! ```
 //!
@@ -11,28 +14,42 @@
 //! rename. A runner holds an exclusive lock on `locks/<id>` while it trains; the
 //! system drops the lock when the process ends, however it ends. Lock files are
 //! never deleted: a deleted one could still be locked by whoever had it open.
-//! A run's folder is found by the id at the end of its name, so adding an axis
-//! to an experiment, which renames its points, loses no finished run.
+//! Only results are recorded: a trial that a full disk or another fault of the
+//! machine stops is still to be done.
 
 mod adopt;
 mod discard;
 pub mod per_image;
+mod checksums;
+mod folders;
+mod identity;
 mod read;
 mod rows;
+mod successor;
 mod write;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use decouple_disk::Disk;
+
 pub use adopt::Elsewhere;
-pub use read::{Contents, Problem, Run};
+pub use folders::Scan;
+pub use identity::{Difference, Identity, NUMERICS_VERSION};
+pub use read::{Contents, Problem, Remedy, Run};
 pub use rows::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};
 pub use write::RunWriter;
 pub(crate) use write::{replace, replace_json};
 
+use checksums::Depth;
+use folders::Place;
+
 use crate::{RunId, Trial};
+
+/// How the names of checkpoints in a run's folder begin. What is in them is the trainer's matter.
+pub const CHECKPOINT_PREFIX: &str = "checkpoint-";
 
 /// The runs of one experiment: the folder `results/<experiment>`.
 ///
@@ -40,6 +57,7 @@ use crate::{RunId, Trial};
 #[derive(Clone, Debug)]
 pub struct Ledger {
     root: PathBuf,
+    disk: Disk,
 }
 
 /// What is known of a trial.
@@ -47,12 +65,14 @@ pub struct Ledger {
 pub enum RunState {
     /// Never started.
     New,
-    /// Started, but its runner is gone. It starts afresh.
+    /// Started, but its runner is gone. It goes on from its last checkpoint.
     Partial,
     /// A runner holds its lock.
     Running,
-    /// Over: finished, diverged or failed.
+    /// Over: finished, diverged, stopped or failed.
     Done(Box<Status>),
+    /// Its files are not what they should be, so nothing can be said of it.
+    Damaged(Problem),
 }
 
 /// The answer to [`Ledger::claim`].
@@ -64,6 +84,10 @@ pub enum Claim {
     Taken,
     /// It is already over.
     Done(Box<Status>),
+    /// It is over, but for other data or by other numerics.
+    Differs(Box<Difference>),
+    /// Its files are damaged; they stay as they are.
+    Damaged(Problem),
 }
 
 /// Why the ledger could not be read or written.
@@ -95,12 +119,6 @@ pub enum LedgerError {
         /// Its format.
         found: u64,
     },
-    /// The run is being trained.
-    #[error("run {id} is being trained by another runner; its files stay as they are")]
-    Locked {
-        /// The run.
-        id: RunId,
-    },
 }
 
 impl LedgerError {
@@ -116,9 +134,17 @@ impl LedgerError {
 }
 
 impl Ledger {
-    /// The ledger in `root`, which need not exist yet.
+    /// The ledger in `root`, which need not exist yet. Nothing is written outside the folder above it.
     pub fn open(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        let root = root.into();
+        let disk = Disk::within(root.parent().map(Path::to_owned).unwrap_or_default());
+        Self { root, disk }
+    }
+
+    /// The same ledger on a disk whose steps may fail.
+    #[must_use]
+    pub fn on(self, disk: Disk) -> Self {
+        Self { disk, ..self }
     }
 
     /// The folder: `results/<experiment>`.
@@ -126,55 +152,101 @@ impl Ledger {
         &self.root
     }
 
+    /// The disk that it lies on.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     /// The folder of a trial's run: where it is, or where it would be made.
     pub fn run_dir(&self, trial: &Trial) -> PathBuf {
-        let named = self.runs_dir().join(trial.dir_name());
-        if named.exists() { named } else { self.find(trial.id).unwrap_or(named) }
+        let found = self.scan().ok().and_then(|scan| scan.dir(trial.id));
+        found.unwrap_or_else(|| self.runs_dir().join(trial.dir_name()))
     }
 
-    /// What is known of a trial. Creates nothing.
+    /// What is known of a trial. Creates nothing. For many trials, ask one [`scan`](Self::scan).
     ///
     /// # Errors
-    /// When its status cannot be read.
+    /// When the folders cannot be listed or a lock not looked at.
     pub fn state(&self, trial: &Trial) -> Result<RunState, LedgerError> {
-        let dir = self.run_dir(trial);
-        if let Some(status) = read::status(&dir)? {
-            return Ok(RunState::Done(Box::new(status)));
-        }
-        if self.is_locked(trial.id)? {
-            return Ok(RunState::Running);
-        }
-        Ok(if dir.exists() { RunState::Partial } else { RunState::New })
+        self.scan()?.state(trial)
     }
 
-    /// Takes a trial for the caller, unless it is done or taken. What a run that
-    /// was cut off left behind is removed: the run starts afresh.
+    /// Takes a trial for the caller, unless it is done or taken. Of a run that was cut off the checkpoints are
+    /// kept; all else begins afresh.
     ///
     /// # Errors
-    /// When files cannot be created, or a status is there but cannot be read.
-    pub fn claim(&self, trial: &Trial) -> Result<Claim, LedgerError> {
-        if let Some(status) = read::status(&self.run_dir(trial))? {
-            return Ok(Claim::Done(Box::new(status)));
+    /// When files cannot be read or created.
+    pub fn claim(&self, trial: &Trial, identity: &Identity) -> Result<Claim, LedgerError> {
+        if let Some(settled) = self.settled(trial, identity)? {
+            return Ok(settled);
         }
         let Some(lock) = self.lock(trial.id)? else { return Ok(Claim::Taken) };
+        self.settle(trial.id)?;
         // Its last owner may have finished between the first look and the lock.
-        let dir = self.run_dir(trial);
-        if let Some(status) = read::status(&dir)? {
-            return Ok(Claim::Done(Box::new(status)));
+        if let Some(settled) = self.settled(trial, identity)? {
+            return Ok(settled);
         }
-        remove(&dir)?;
-        RunWriter::create(self.runs_dir().join(trial.dir_name()), trial, lock).map(Box::new).map(Claim::Mine)
+        let dir = self.runs_dir().join(trial.dir_name());
+        if let Some(found) = self.scan()?.dir(trial.id).filter(|found| *found != dir) {
+            // Its point had another name when it was cut off.
+            self.disk.rename(&found, &dir).map_err(LedgerError::io("rename", &found))?;
+        }
+        RunWriter::create(self, dir, trial, lock, false).map(Box::new).map(Claim::Mine)
     }
 
-    /// Forgets the run of a trial, so that it is trained again.
+    /// The answer to a claim of a trial that is not to be trained.
+    fn settled(&self, trial: &Trial, identity: &Identity) -> Result<Option<Claim>, LedgerError> {
+        let dir = match self.scan()?.place(trial.id) {
+            Place::Absent => return Ok(None),
+            Place::Wrong(problem) => return Ok(Some(Claim::Damaged(problem))),
+            Place::At(dir) => dir,
+        };
+        let damaged = |error: &LedgerError| Ok(Some(Claim::Damaged(Problem::of_run(dir.clone(), error))));
+        let status = match read::checked_status(&self.disk, &dir) {
+            Ok(Some(status)) => status,
+            Ok(None) => return Ok(None),
+            Err(error) => return damaged(&error),
+        };
+        Ok(Some(match read::identity(&self.disk, &dir) {
+            Err(error) => return damaged(&error),
+            Ok(found) => match found.and_then(|found| identity.difference(dir, &found)) {
+                Some(difference) if difference.data.is_some() => Claim::Differs(Box::new(difference)),
+                // A result of other numerics is a result; who mixes it with others is told so.
+                _ => Claim::Done(Box::new(status)),
+            },
+        }))
+    }
+
+    /// In what runs that are over, or have checkpoints, are other runs than those that `identity` gives for
+    /// each trial.
     ///
     /// # Errors
-    /// [`LedgerError::Locked`] while it is being trained.
-    pub fn reset(&self, trial: &Trial) -> Result<(), LedgerError> {
-        match self.lock(trial.id)? {
-            Some(_lock) => remove(&self.run_dir(trial)),
-            None => Err(LedgerError::Locked { id: trial.id }),
+    /// When the folders cannot be listed.
+    pub fn differences<'t>(
+        &self,
+        trials: impl IntoIterator<Item = (&'t Trial, Identity)>,
+    ) -> Result<Vec<(&'t Trial, Difference)>, LedgerError> {
+        let scan = self.scan()?;
+        let mut differences = Vec::new();
+        for (trial, identity) in trials {
+            let Some(dir) = scan.dir(trial.id) else { continue };
+            let counts = dir.join("status.json").exists()
+                || self
+                    .disk
+                    .list(&dir)
+                    .is_ok_and(|paths| paths.iter().any(|path| write::is_checkpoint(path)));
+            // What cannot be read is named elsewhere.
+            let found = read::identity(&self.disk, &dir).ok().flatten().filter(|_| counts);
+            let difference = found.and_then(|found| identity.difference(dir, &found));
+            differences.extend(difference.map(|difference| (trial, difference)));
         }
+        Ok(differences)
+    }
+
+    /// In what the run in `dir` is another one than `identity` says; `None` if its environment cannot be read.
+    pub fn difference(&self, dir: &Path, identity: &Identity) -> Option<Option<Difference>> {
+        let found = read::identity(&self.disk, dir).ok()?;
+        Some(found.and_then(|found| identity.difference(dir.to_owned(), &found)))
     }
 
     /// The run of a trial as it stands on disk.
@@ -182,23 +254,50 @@ impl Ledger {
     /// # Errors
     /// When it is not there or cannot be read.
     pub fn run(&self, trial: &Trial) -> Result<Run, LedgerError> {
-        read::run(&self.run_dir(trial))
+        read::run(&self.disk, &self.run_dir(trial), Depth::Small)
     }
 
     /// Everything on disk, whether or not a sweep still names it, sorted by
-    /// folder. What cannot be read becomes a [`Problem`] and hides nothing else.
+    /// folder. What cannot be read becomes a [`Problem`] and hides nothing else. Weights are not looked at.
     ///
     /// # Errors
     /// When the folder itself cannot be listed. One that does not exist is empty.
     pub fn read(&self) -> Result<Contents, LedgerError> {
-        let mut contents = read::contents(&self.runs_dir())?;
+        self.contents(Depth::Small)
+    }
+
+    /// As [`read`](Self::read), with the weights of every run compared with their checksums.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn verify(&self) -> Result<Contents, LedgerError> {
+        self.contents(Depth::All)
+    }
+
+    fn contents(&self, depth: Depth) -> Result<Contents, LedgerError> {
+        let mut contents = read::contents(self, depth)?;
         match crate::declared::read(&self.root) {
             Ok(lock) => contents.lock = lock,
             Err(error) => {
-                contents.problems.push(Problem { path: self.root.clone(), message: error.to_string() });
+                let (path, message) = (self.root.clone(), error.to_string());
+                contents.problems.push(Problem { path, message, remedy: Remedy::Remove });
             }
         }
         Ok(contents)
+    }
+
+    /// Removes the temporary files that killed writers have left outside the folders of runs.
+    ///
+    /// # Errors
+    /// When a folder cannot be listed or a file not removed.
+    pub fn sweep(&self) -> Result<(), LedgerError> {
+        let above = self.root.parent().filter(|above| *above != Path::new(""));
+        for folder in
+            [Some(self.root.as_path()), Some(&self.root.join("figures")), above].into_iter().flatten()
+        {
+            self.disk.sweep(folder).map_err(LedgerError::io("clean", folder))?;
+        }
+        Ok(())
     }
 
     fn runs_dir(&self) -> PathBuf {
@@ -209,28 +308,12 @@ impl Ledger {
         self.root.join("locks").join(id.to_string())
     }
 
-    /// The folder whose name ends in `id`, if the record in it agrees.
-    fn find(&self, id: RunId) -> Option<PathBuf> {
-        let suffix = format!("-{}", id.short());
-        let entries = fs::read_dir(self.runs_dir()).ok()?;
-        entries
-            .filter_map(Result::ok)
-            .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.ends_with(&suffix)))
-            .map(|entry| entry.path())
-            .find(|dir| read::id(dir).is_some_and(|found| found == id))
-    }
-
     /// The exclusive lock of a run, or `None` while someone else has it.
     fn lock(&self, id: RunId) -> Result<Option<File>, LedgerError> {
         let path = self.lock_path(id);
         let parent = self.root.join("locks");
-        fs::create_dir_all(&parent).map_err(LedgerError::io("create", &parent))?;
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(LedgerError::io("open", &path))?;
+        self.disk.create_dir_all(&parent).map_err(LedgerError::io("create", &parent))?;
+        let file = self.disk.open_lock(&path).map_err(LedgerError::io("open", &path))?;
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
             Err(TryLockError::WouldBlock) => {}
@@ -246,9 +329,13 @@ impl Ledger {
         }
     }
 
+    fn remove(&self, dir: &Path) -> Result<(), LedgerError> {
+        self.disk.remove_dir_all(dir).map_err(LedgerError::io("remove", dir))
+    }
+
     fn is_locked(&self, id: RunId) -> Result<bool, LedgerError> {
         let path = self.lock_path(id);
-        let file = match File::open(&path) {
+        let file = match self.disk.open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(LedgerError::io("open", &path)(error)),
@@ -259,13 +346,6 @@ impl Ledger {
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(source)) => Err(LedgerError::io("lock", &path)(source)),
         }
-    }
-}
-
-fn remove(dir: &Path) -> Result<(), LedgerError> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LedgerError::io("remove", dir)(error)),
-        _ => Ok(()),
     }
 }
 

@@ -40,13 +40,15 @@ pub use keys::{KEYS, Key};
 pub use ledger::per_image;
 pub use ledger::per_image::PerImage;
 pub use ledger::{
-    Claim, Contents, Elsewhere, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run,
-    RunState, RunWriter, Scores, Status, TimingRow, timestamp,
+    CHECKPOINT_PREFIX, Claim, Contents, Difference, Elsewhere, Environment, Identity, Ledger, LedgerError,
+    MetricsRow, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan, Scores, Status,
+    TimingRow, timestamp,
 };
 pub use schema::schema;
 pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
-    Axis, Filter, FilterError, Overrides, Sweep, SweepError, load, load_with, parse, parse_with, section,
+    Axis, Filter, FilterError, Overrides, Sweep, SweepError, inert_cell, load, load_with, parse, parse_with,
+    section,
 };
 pub use template::template;
 pub use training::{

@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeMap,
     error::Error,
-    fs::{self, File},
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
 
+use decouple_disk::Disk;
 use decouple_spectrum::{budget::step_time::Comparison, network::NetworkSpec};
 use serde::{Deserialize, Serialize};
 
@@ -117,16 +118,21 @@ impl<T: StepTimer> RememberingTimer<T> {
             machines.len() - 1
         });
         machines[place].comparisons.insert(key, comparison);
-        replace_json(&self.path, &self.remembered)
+        replace_json(&self.disk(), &self.path, &self.remembered)
+    }
+
+    /// The folder of results is all that is written to.
+    fn disk(&self) -> Disk {
+        Disk::within(self.path.parent().map(Path::to_owned).unwrap_or_default())
     }
 
     /// Waits until no other process measures, and reads what it found.
     fn take_lock(&mut self) -> Result<(), LedgerError> {
         if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder).map_err(LedgerError::io("create", folder))?;
+            self.disk().create_dir_all(folder).map_err(LedgerError::io("create", folder))?;
         }
         let path = self.path.with_extension("lock");
-        let lock = File::create(&path).map_err(LedgerError::io("create", &path))?;
+        let lock = self.disk().open_lock(&path).map_err(LedgerError::io("open", &path))?;
         lock.lock().map_err(LedgerError::io("lock", &path))?;
         self.lock = Some(lock);
         self.remembered = read(&self.path)?.0;
@@ -152,7 +158,7 @@ impl<T: StepTimer> StepTimer for RememberingTimer<T> {
 /// The file at `path`; nothing, and a word, where it is torn or of another format.
 fn read(path: &Path) -> Result<(Remembered, Option<String>), LedgerError> {
     let nothing = Remembered { format: FORMAT, machines: Vec::new() };
-    let text = match fs::read_to_string(path) {
+    let text = match Disk::default().read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((nothing, None)),
         Err(error) => return Err(LedgerError::io("read", path)(error)),

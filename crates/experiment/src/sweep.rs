@@ -19,6 +19,7 @@ mod set;
 mod step_time;
 
 pub use filter::{Filter, FilterError};
+pub use plan::inert_cell;
 
 /// An experiment: its trials and what they ask.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Sweep {
     pub path: PathBuf,
     /// The file's text, as read.
     pub text: String,
+    /// The keys that were changed on the command line, as `key=value`.
+    pub set: Vec<String>,
     /// What it varies, in the file's order; the seed is the last.
     pub axes: Vec<Axis>,
     /// Axis name and value of the point that budgets and differences refer to,
@@ -49,6 +52,24 @@ pub struct Sweep {
     pub trials: Vec<Trial>,
     /// Complete messages about what is allowed but probably not meant.
     pub warnings: Vec<String>,
+}
+
+impl Sweep {
+    /// The command that does `verb` to this experiment, to be typed or pasted into a shell.
+    pub fn command(&self, verb: &str) -> String {
+        let set = self.set.iter().map(|pair| format!(" --set {}", quoted(pair)));
+        format!("decouple {verb} {}{}", quoted(&self.path.display().to_string()), set.collect::<String>())
+    }
+}
+
+/// A word for a shell: between quotes if anything in it could mean something.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "._-/=,:+@".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// Something that a sweep varies.
@@ -136,6 +157,7 @@ pub fn parse_with(
         question: file.question.clone().unwrap_or_else(|| header_question(text)),
         path: file_name.into(),
         text: text.to_owned(),
+        set: overrides.set.clone(),
         axes: file.axes.iter().map(TypedAxis::summary).chain([seeds]).collect(),
         reference: expansion.reference,
         budget: file.budget,

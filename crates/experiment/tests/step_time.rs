@@ -147,7 +147,10 @@ fn a_report_finds_the_widths_in_the_runs_alone() {
     let measured = read(StepTimes::Timer(&mut Fake::new()));
     let ledger = Ledger::open(folder.path().join("timed"));
     for trial in &measured.trials {
-        assert!(matches!(ledger.claim(trial).unwrap(), Claim::Mine(_)));
+        assert!(matches!(
+            ledger.claim(trial, &decouple_experiment::Identity::of_any_data()).unwrap(),
+            Claim::Mine(_)
+        ));
     }
     let found = read(StepTimes::Runs(folder.path()));
     assert_eq!(ids(&found), ids(&measured));

@@ -3,12 +3,14 @@
 //! Floats are written by their shortest text that reads back to the same bits. An empty cell is a value that
 //! does not exist. Accuracies and their differences are shares from 0 to 1.
 
+use decouple_experiment::inert_cell;
+
 use crate::analysis::{Analysis, PointSummary, RunOutcome, RunRow};
 use crate::statistics::Interval;
 
 /// `runs.csv`: a row a run, in the sweep's order.
 ///
-/// Columns: `id`, the axes, `seed`, `outcome` (finished, diverged, failed, unfinished, missing), `detail` (step or
+/// Columns: `id`, the axes, `seed`, `outcome` (finished, diverged, stopped, failed, unfinished, missing, unusable), `detail` (step or
 /// message), `accuracy` (of the averaged weights where kept), `raw_accuracy`, `averaged_accuracy`, `level`,
 /// `width`, `parameters`, `macs`, `activations`, `steps`, `train_secs`, `images_per_sec`, `peak_bytes`.
 pub fn runs_csv(analysis: &Analysis) -> String {
@@ -30,7 +32,7 @@ fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
     cells.push(match &run.outcome {
         RunOutcome::Diverged { step } => format!("step {step}"),
         RunOutcome::Stopped { epoch } => format!("epoch {epoch}"),
-        RunOutcome::Failed { message } => message.clone(),
+        RunOutcome::Failed { message } | RunOutcome::Unusable { message } => message.clone(),
         RunOutcome::Unfinished { epochs } => format!("epoch {epochs}"),
         RunOutcome::Finished | RunOutcome::Missing => String::new(),
     });
@@ -104,6 +106,7 @@ fn optional<T: ToString>(value: Option<T>) -> String {
 pub(crate) fn csv_text(header: Vec<&str>, rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut write = |cells: Vec<String>| {
+        let cells = cells.into_iter().map(inert_cell);
         writer.write_record(cells).expect("writing to memory fails only on rows of unequal length");
     };
     write(header.into_iter().map(str::to_owned).collect());

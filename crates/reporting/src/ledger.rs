@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use decouple_experiment::{
-    Contents, Environment, Lock, MetricsRow, Outcome, Run, RunId, Scores, Sweep, Trial, file_hash,
+    Contents, Environment, Lock, MetricsRow, Outcome, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash,
     stray_lines,
 };
 
 use crate::analysis::{Analysis, Axis, Costs, Epoch, Fact, RunOutcome, RunRow, Study, summarise};
+use crate::identity::{numerics_fact, odd_ones};
 
 /// Analyses the runs of a sweep.
 ///
@@ -19,15 +20,57 @@ pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
     // Points may share a run: where the recipe as written is the best that was tried.
     let ids: HashSet<RunId> = sweep.trials.iter().map(|trial| trial.id).collect();
     let own: Vec<&Run> = contents.runs.iter().filter(|run| ids.contains(&run.id)).collect();
+    let odd = odd_ones(&own);
+    let damaged = |trial: &Trial| contents.problems.iter().find(|problem| is_of(problem, trial));
     let mut problems = sweep.warnings.clone();
-    problems.extend(contents.problems.iter().map(|p| format!("{}: {}", p.path.display(), p.message)));
+    problems.extend(
+        contents
+            .problems
+            .iter()
+            .map(|problem| format!("{problem}\n= {}", problem.advice(&sweep.command("run")))),
+    );
+    // Each of a long list is in the table of runs.
+    problems.extend(odd_words(&odd, sweep));
     let strays = stray_lines(&sweep.strays(contents));
     problems.extend(strays.into_iter().map(|line| format!("left out, as no trial of this file: {line}")));
-    let rows =
-        sweep.trials.iter().map(|trial| row(trial, runs.get(&trial.id).copied(), &mut problems)).collect();
+    let mut rows = Vec::new();
+    for trial in &sweep.trials {
+        rows.push(match (odd.get(&trial.id), runs.get(&trial.id), damaged(trial)) {
+            (None, Some(run), _) => row(trial, Some(run), &mut problems),
+            (Some(why), _, _) => unusable(trial, why.clone()),
+            (None, None, Some(problem)) => unusable(trial, problem.to_string()),
+            (None, None, None) => row(trial, None, &mut problems),
+        });
+    }
+    let own: Vec<&Run> = own.into_iter().filter(|run| !odd.contains_key(&run.id)).collect();
     let mut study = study(sweep, &own);
     study.environment.extend(plan(sweep, contents.lock.as_ref(), &own));
     summarise(study, rows, problems)
+}
+
+/// Whether a problem is with the run of a trial.
+fn is_of(problem: &Problem, trial: &Trial) -> bool {
+    match &problem.remedy {
+        Remedy::TrainAgain { id } | Remedy::RemoveOne { id } => *id == trial.id.short(),
+        Remedy::Remove => false,
+    }
+}
+
+/// What is said of runs that do not belong beside the others.
+fn odd_words(odd: &HashMap<RunId, String>, sweep: &Sweep) -> Option<String> {
+    let first = sweep.trials.iter().find_map(|trial| odd.get(&trial.id))?;
+    let (runs, are) = if odd.len() == 1 { ("run", "is") } else { ("runs", "are") };
+    Some(format!(
+        "{} {runs} {are} left out of every mean: {first}\n= to replace {}: {} --fresh",
+        odd.len(),
+        if odd.len() == 1 { "it" } else { "them" },
+        sweep.command("run")
+    ))
+}
+
+/// The row of a trial whose run cannot be used.
+fn unusable(trial: &Trial, message: String) -> RunRow {
+    RunRow { outcome: RunOutcome::Unusable { message }, ..row(trial, None, &mut Vec::new()) }
 }
 
 fn study(sweep: &Sweep, runs: &[&Run]) -> Study {
@@ -109,6 +152,7 @@ fn environment<'a>(runs: impl Iterator<Item = &'a Environment>) -> Vec<Fact> {
             ("compiler", run.rustc.clone()),
             ("processor", Some(run.cpu.clone())),
             ("kernels", Some(run.kernels.clone())),
+            ("numerics", Some(numerics_fact(run.numerics_version))),
             ("threads a run", Some(run.threads.to_string())),
             ("data checksum", Some(run.data_checksum.clone())),
         ];

@@ -18,6 +18,7 @@ mod document;
 mod epochs;
 mod export;
 pub mod figures;
+mod identity;
 mod ledger;
 mod numbers;
 pub mod report;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use atomic_write_file::AtomicWriteFile;
+use decouple_disk::Disk;
 use decouple_experiment::Contents;
 
 use crate::analysis::Analysis;
@@ -60,24 +60,25 @@ pub enum ReportError {
 /// The first file that cannot be written, or figure that cannot be drawn; earlier ones stay.
 pub fn write(analysis: &Analysis, root: &Path) -> Result<Written, ReportError> {
     let folder = root.join("figures");
-    fs::create_dir_all(&folder).map_err(|source| ReportError::Io { path: folder.clone(), source })?;
+    let disk = &Disk::within(root.parent().unwrap_or(root));
+    disk.create_dir_all(&folder).map_err(|source| ReportError::Io { path: folder.clone(), source })?;
 
-    let runs = replace(root.join("runs.csv"), runs_csv(analysis).as_bytes())?;
-    replace(root.join("epochs.csv"), epochs_csv(analysis).as_bytes())?;
-    let summary = replace(root.join("summary.csv"), summary_csv(analysis).as_bytes())?;
+    let runs = replace(disk, root.join("runs.csv"), runs_csv(analysis).as_bytes())?;
+    replace(disk, root.join("epochs.csv"), epochs_csv(analysis).as_bytes())?;
+    let summary = replace(disk, root.join("summary.csv"), summary_csv(analysis).as_bytes())?;
     let mut figures = Vec::new();
     for figure in figures::all(analysis) {
         let path = folder.join(format!("{}.svg", figure.name));
-        figures.push(replace(path, figure.canvas.svg(Setting::File).as_bytes())?);
+        figures.push(replace(disk, path, figure.canvas.svg(Setting::File).as_bytes())?);
         let path = folder.join(format!("{}.png", figure.name));
         let png = figure.canvas.png().map_err(|source| ReportError::Draw { path: path.clone(), source })?;
-        figures.push(replace(path, &png)?);
+        figures.push(replace(disk, path, &png)?);
     }
-    let report = replace(root.join("report.html"), html(analysis).as_bytes())?;
-    let markdown = replace(root.join("report.md"), markdown(analysis).as_bytes())?;
+    let report = replace(disk, root.join("report.html"), html(analysis).as_bytes())?;
+    let markdown = replace(disk, root.join("report.md"), markdown(analysis).as_bytes())?;
     let mut card = serde_json::to_vec_pretty(&Card::of(analysis)).expect("a card has only string keys");
     card.push(b'\n');
-    replace(root.join(CARD), &card)?;
+    replace(disk, root.join(CARD), &card)?;
     Ok(Written { report, markdown, runs, summary, figures })
 }
 
@@ -89,7 +90,7 @@ const CARD: &str = "card.json";
 /// # Errors
 /// When the file cannot be written.
 pub fn write_latex(analysis: &Analysis, root: &Path) -> Result<PathBuf, ReportError> {
-    replace(root.join("tables.tex"), latex(analysis).as_bytes())
+    replace(&Disk::within(root.parent().unwrap_or(root)), root.join("tables.tex"), latex(analysis).as_bytes())
 }
 
 /// Writes `index.html` over all experiments that have a report in the folder `results`; returns the file.
@@ -127,7 +128,7 @@ fn index_of(results: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf, Re
     folders.sort();
     let (mut cards, mut problems) = (Vec::new(), Vec::new());
     for folder in folders {
-        let Ok(text) = fs::read_to_string(folder.join(CARD)) else { continue };
+        let Ok(text) = Disk::default().read_to_string(&folder.join(CARD)) else { continue };
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         if !wanted(&name) {
             continue;
@@ -140,7 +141,7 @@ fn index_of(results: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf, Re
             )),
         }
     }
-    replace(results.join("index.html"), index(&cards, &problems).as_bytes())
+    replace(&Disk::within(results), results.join("index.html"), index(&cards, &problems).as_bytes())
 }
 
 /// Writes a TensorBoard event file beside every run that is over and has a row; returns how many there are.
@@ -151,10 +152,13 @@ pub fn write_events(contents: &Contents) -> Result<usize, ReportError> {
     let mut files = 0;
     for run in contents.runs.iter().filter(|run| run.status.is_some()) {
         if let Some(events) = tensorboard::event_file(run) {
+            // The folder of results is three above: results/<experiment>/runs/<run>.
+            let disk = Disk::within(run.dir.ancestors().nth(3).unwrap_or(&run.dir));
             let path = run.dir.join(tensorboard::FILE_NAME);
             // Not worth the wait for the disk, a thousand times: one that is torn is rebuilt with the report.
-            if !fs::read(&path).is_ok_and(|before| before == events) {
-                fs::write(&path, &events).map_err(|source| ReportError::Io { path, source })?;
+            if !disk.read(&path).is_ok_and(|before| before == events) {
+                let written = disk.create(&path).and_then(|mut file| file.write_all(&events));
+                written.map_err(|source| ReportError::Io { path, source })?;
             }
             files += 1;
         }
@@ -163,15 +167,11 @@ pub fn write_events(contents: &Contents) -> Result<usize, ReportError> {
 }
 
 /// Replaces a file by rename after fsync, unless it holds these bytes already.
-fn replace(path: PathBuf, bytes: &[u8]) -> Result<PathBuf, ReportError> {
-    if fs::read(&path).is_ok_and(|before| before == bytes) {
+fn replace(disk: &Disk, path: PathBuf, bytes: &[u8]) -> Result<PathBuf, ReportError> {
+    if disk.read(&path).is_ok_and(|before| before == bytes) {
         return Ok(path);
     }
-    let written = AtomicWriteFile::open(&path).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.commit()
-    });
-    match written {
+    match disk.replace(&path, bytes) {
         Ok(()) => Ok(path),
         Err(source) => Err(ReportError::Io { path, source }),
     }

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::{Graph, ParameterId};
 use crate::network::NetworkSpec;
+use decouple_disk::Target;
 use error::{Mismatches, WeightError};
 use file::{WeightFile, write_tensors};
 pub use inspection::inspect;
@@ -160,7 +161,7 @@ pub fn read<R: Read + Seek>(
     Ok(())
 }
 
-/// Writes `description`'s network to `path` under the names and in the layouts
+/// Writes `description`'s network to `target` under the names and in the layouts
 /// of `naming`; `values` gives those of a parameter in our layout.
 ///
 /// # Errors
@@ -168,13 +169,13 @@ pub fn read<R: Read + Seek>(
 ///
 /// # Panics
 /// When `values` gives another number of values than the parameter has.
-pub fn write<'a>(
-    path: &Path,
+pub fn write<'a, 'p>(
+    target: impl Into<Target<'p>>,
     naming: Naming,
     description: &Description,
     values: impl FnMut(ParameterId) -> Cow<'a, [f32]>,
 ) -> Result<(), WeightError> {
-    write_noted(path, naming, description, None, values)
+    write_noted(target, naming, description, None, values)
 }
 
 /// As [`write()`], and notes what `images` the network was trained on, so that
@@ -185,8 +186,8 @@ pub fn write<'a>(
 ///
 /// # Panics
 /// As [`write()`].
-pub fn write_noted<'a>(
-    path: &Path,
+pub fn write_noted<'a, 'p>(
+    target: impl Into<Target<'p>>,
     naming: Naming,
     description: &Description,
     images: Option<&Images>,
@@ -194,7 +195,7 @@ pub fn write_noted<'a>(
 ) -> Result<(), WeightError> {
     let tensors = names::named_tensors(&description.network, &description.graph()?, naming)?;
     let metadata = description.metadata(naming, images);
-    store(path, &metadata, &tensors, |tensor| Ok(foreign(tensor, values(tensor.parameter))))
+    store(target.into(), &metadata, &tensors, |tensor| Ok(foreign(tensor, values(tensor.parameter))))
 }
 
 /// Writes the weights of `source`, which has the names of `from`, to `target`
@@ -230,7 +231,7 @@ pub fn convert(
     check(&file, from, &sources)?;
     let metadata = description.metadata(to, Images::of(&file)?.as_ref());
     let mut sources = sources.iter();
-    store(target, &metadata, &targets, |tensor| {
+    store(target.into(), &metadata, &targets, |tensor| {
         // Both lists stand in the graph's order, one entry a parameter.
         let source = sources.next().filter(|source| source.parameter == tensor.parameter);
         let source = source.expect("both namings name every parameter");
@@ -239,13 +240,13 @@ pub fn convert(
 }
 
 fn store<'a>(
-    path: &Path,
+    target: Target<'_>,
     metadata: &BTreeMap<String, String>,
     tensors: &[NamedTensor],
     mut values: impl FnMut(&NamedTensor) -> Result<Cow<'a, [f32]>, WeightError>,
 ) -> Result<(), WeightError> {
     let shapes: Vec<_> = tensors.iter().map(|t| (t.name.clone(), t.layout.shape().to_vec())).collect();
-    write_tensors(path, metadata, &shapes, |index| values(&tensors[index]))
+    write_tensors(target, metadata, &shapes, |index| values(&tensors[index]))
 }
 
 fn read_ours<R: Read + Seek>(

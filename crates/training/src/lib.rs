@@ -6,6 +6,8 @@
 //! [`optimizer`] the numbers of a step, [`evaluation`] scores. [`trial`] is the one
 //! training loop, [`sweep`] the one loop over trials, [`halving`] the one that stops
 //! the worse of them; all report to [`progress`] and return what they found.
+//! [`checkpoint`] is what a run goes on from after it was cut off, and [`keeper`]
+//! decides when one is written.
 //! [`diagnosis`] asks what coupled kernels lose when they are decoupled after
 //! training. [`inference`] asks a network for the logits of images, [`classifier`]
 //! names what is in photographs. [`estimate`] tells beforehand how long a trial
@@ -26,14 +28,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
 pub mod classifier;
 pub mod device;
 pub mod diagnosis;
 pub mod estimate;
 pub mod evaluation;
+mod faults;
 pub mod halving;
 pub mod inference;
 pub mod init;
+pub mod keeper;
 pub mod loss;
 pub mod optimizer;
 pub mod progress;

@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::Sender;
 
-use decouple_experiment::Status;
+use decouple_experiment::{Difference, Problem, Status};
 
 /// Something happened to a trial. `trial` is its index in the sweep's list.
 #[derive(Clone, Debug)]
@@ -51,6 +51,51 @@ pub enum Event {
         /// Index in the sweep's list.
         trial: usize,
     },
+    /// It goes on from a checkpoint.
+    Resumed {
+        /// Index in the sweep's list.
+        trial: usize,
+        /// Steps done.
+        step: u64,
+    },
+    /// Something is amiss that does not end it.
+    Warned {
+        /// Index in the sweep's list.
+        trial: usize,
+        /// What.
+        message: String,
+    },
+    /// It is not over and not going on: it is still to be done.
+    Left {
+        /// Index in the sweep's list.
+        trial: usize,
+        /// Why.
+        why: Left,
+    },
+}
+
+/// Why a trial is still to be done after it was tried.
+#[derive(Clone, Debug)]
+pub enum Left {
+    /// It was asked to stop, and goes on from a checkpoint.
+    Interrupted {
+        /// Steps done.
+        step: u64,
+    },
+    /// The machine failed: a full disk, a broken one, a lost mount.
+    Fault {
+        /// What the system said.
+        message: String,
+    },
+    /// A bug of this program.
+    Bug {
+        /// What it said.
+        message: String,
+    },
+    /// There is a run of it whose files are damaged.
+    Damaged(Problem),
+    /// There is a run of it on other data.
+    Differs(Box<Difference>),
 }
 
 /// Where events go. A listener that has gone away does not stop the training.

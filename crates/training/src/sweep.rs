@@ -1,24 +1,26 @@
 //! The loop over trials: several at a time, each exactly once.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::SystemTime,
+    time::Duration,
 };
 
 use decouple_datasets::{DataSpec, Dataset};
 use decouple_experiment::{
-    Claim, Environment, FORMAT, Ledger, LedgerError, Outcome, RunWriter, Status, Trial, timestamp,
+    Claim, Environment, Identity, Ledger, LedgerError, Outcome, RunState, RunWriter, Status, Trial,
 };
 use decouple_spectrum::backend::Backend;
 
 use crate::{
     device::backend,
-    progress::{Event, Progress},
-    trial::{TrialError, run_trial},
+    faults::{Ended, Troubles, guarded, refused},
+    keeper::Stop,
+    progress::{Event, Left, Progress},
+    trial::run_trial,
 };
 
 /// How a sweep uses the machine. Results do not depend on it.
@@ -65,6 +67,17 @@ impl LoadedData {
     }
 }
 
+/// How a sweep goes about its trials, besides the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Conduct {
+    /// When to stop before the end.
+    pub stop: Stop,
+    /// Whether to train what is done again; the old run stays until the new one is over.
+    pub fresh: bool,
+    /// Whether to wait for trials that another runner has, to take them over if it dies.
+    pub waits: bool,
+}
+
 /// What became of the trials of a sweep, in this call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepReport {
@@ -74,7 +87,7 @@ pub struct SweepReport {
     pub diverged: usize,
     /// Stopped, since others were ahead.
     pub stopped: usize,
-    /// Could not be carried out.
+    /// Refused: their network or their data cannot be trained.
     pub failed: usize,
     /// Had ended before.
     pub earlier: usize,
@@ -82,6 +95,14 @@ pub struct SweepReport {
     pub earlier_lost: usize,
     /// In the hands of another runner.
     pub taken: usize,
+    /// Still to be done, since files could not be read or written.
+    pub faults: usize,
+    /// Still to be done, since this program has a bug.
+    pub bugs: usize,
+    /// Left alone, since the files of their runs are damaged or of other data.
+    pub unusable: usize,
+    /// Still to be done, since the sweep was asked to stop. Those that it had begun have a checkpoint.
+    pub interrupted: usize,
 }
 
 /// Why a sweep stopped before its end.
@@ -97,10 +118,12 @@ pub enum SweepError {
 
 /// Trains every trial that is not over yet. Trials are claimed one by one
 /// through the ledger's locks, so any number of sweeps may work on one folder.
-/// A trial that diverges or fails is recorded as such, and the sweep goes on.
+/// A trial that diverges or is refused is recorded as such, and the sweep goes on. What the machine does to a
+/// trial is no result: it is counted, told, and left to be done. When the disk is full, or several trials in a
+/// row meet faults, no further trial is begun.
 ///
 /// # Errors
-/// [`SweepError`] if the ledger cannot be read or written; trials that are done
+/// [`SweepError`] if the ledger cannot be listed; trials that are done
 /// stay done.
 pub fn run_sweep(
     trials: &[&Trial],
@@ -109,10 +132,19 @@ pub fn run_sweep(
     workers: Workers,
     environment: &Environment,
     progress: &Progress,
+    conduct: &Conduct,
 ) -> Result<SweepReport, SweepError> {
-    let backend = backend();
-    let runner = Runner { ledger, data, backend: &*backend, environment, progress };
-    share_out(workers, trials.len(), |index, report| runner.one(trials[index], index, report))
+    let (backend, troubles) = (backend(), Troubles::default());
+    let runner =
+        Runner { ledger, data, backend: &*backend, environment, progress, conduct, troubles: &troubles };
+    let to_do = runner.without_done(trials)?;
+    let mut report = share_out(workers, to_do.1.len(), &runner, |place, report| {
+        let index = to_do.1[place];
+        runner.one(trials[index], index, report)
+    })?;
+    report = report.plus(to_do.0);
+    report.interrupted += trials.len() - report.all();
+    Ok(report)
 }
 
 /// What all trials of a sweep are run with.
@@ -123,25 +155,62 @@ pub(crate) struct Runner<'a> {
     pub(crate) backend: &'a dyn Backend,
     pub(crate) environment: &'a Environment,
     pub(crate) progress: &'a Progress,
+    pub(crate) conduct: &'a Conduct,
+    pub(crate) troubles: &'a Troubles,
 }
 
-/// Does `work` for each of `pieces`, on the workers' threads.
+/// What became of a piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// There is nothing more to do about it here.
+    Over,
+    /// Another runner has it.
+    Taken,
+}
+
+/// How often a piece that another runner has is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Does `work` for each of `pieces`, on the workers' threads. Those that others have are looked at again until
+/// they are over, if the conduct says so.
 pub(crate) fn share_out(
     workers: Workers,
     pieces: usize,
-    work: impl Fn(usize, &mut SweepReport) -> Result<(), SweepError> + Sync,
+    runner: &Runner<'_>,
+    work: impl Fn(usize, &mut SweepReport) -> Piece + Sync,
 ) -> Result<SweepReport, SweepError> {
     let next = AtomicUsize::new(0);
+    let taken = Mutex::new(VecDeque::new());
+    let held = || taken.lock().unwrap_or_else(PoisonError::into_inner);
     let worker = || -> Result<SweepReport, SweepError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(workers.threads).build()?;
         let mut report = SweepReport::default();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= pieces {
-                return Ok(report);
+        let mut try_one = |index| {
+            if pool.install(|| work(index, &mut report)) == Piece::Taken {
+                held().push_back(index);
             }
-            pool.install(|| work(index, &mut report))?;
+        };
+        while runner.goes_on() {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index < pieces {
+                try_one(index);
+                continue;
+            }
+            let round = held().len();
+            if round == 0 || !runner.conduct.waits {
+                break;
+            }
+            wait(runner);
+            // Once each: however many there are, none waits longer than the others.
+            for _ in 0..round {
+                if !runner.goes_on() {
+                    break;
+                }
+                let Some(index) = held().pop_front() else { break };
+                try_one(index);
+            }
         }
+        Ok(report)
     };
     std::thread::scope(|scope| {
         let handles: Vec<_> = (0..workers.jobs).map(|_| scope.spawn(worker)).collect();
@@ -154,9 +223,31 @@ pub(crate) fn share_out(
         }
         Ok(total)
     })
+    .map(|total| SweepReport { taken: held().len(), ..total })
+}
+
+/// Waits a moment, unless the sweep is asked to stop.
+fn wait(runner: &Runner<'_>) {
+    const GLANCE: Duration = Duration::from_millis(50);
+    let mut waited = Duration::ZERO;
+    while waited < LOOK_AGAIN && runner.goes_on() {
+        std::thread::sleep(GLANCE);
+        waited += GLANCE;
+    }
 }
 
 impl SweepReport {
+    /// Trials that are counted.
+    pub(crate) fn all(&self) -> usize {
+        let ended = self.finished + self.diverged + self.stopped + self.failed + self.earlier;
+        ended + self.taken + self.faults + self.bugs + self.unusable + self.interrupted
+    }
+
+    /// Trials that are still to be done.
+    pub fn left(&self) -> usize {
+        self.taken + self.faults + self.bugs + self.unusable + self.interrupted
+    }
+
     /// Counts a run that has just ended.
     pub(crate) fn count(&mut self, status: &Status) {
         match status.outcome {
@@ -174,7 +265,7 @@ impl SweepReport {
         self.earlier_lost += usize::from(is_lost);
     }
 
-    fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             finished: self.finished + other.finished,
             diverged: self.diverged + other.diverged,
@@ -183,45 +274,105 @@ impl SweepReport {
             earlier: self.earlier + other.earlier,
             earlier_lost: self.earlier_lost + other.earlier_lost,
             taken: self.taken + other.taken,
+            faults: self.faults + other.faults,
+            bugs: self.bugs + other.bugs,
+            unusable: self.unusable + other.unusable,
+            interrupted: self.interrupted + other.interrupted,
         }
     }
 }
 
-impl Runner<'_> {
-    /// One trial, from the claim to its status.
-    fn one(&self, trial: &Trial, index: usize, report: &mut SweepReport) -> Result<(), SweepError> {
-        let Some(mut writer) = self.claim(trial, index, report)? else { return Ok(()) };
-        let status = match self.data_of(trial, &writer)? {
-            Some(data) => guarded(|| run_trial(trial, index, data, self.backend, &mut writer, self.progress))
-                .unwrap_or_else(|failed| *failed),
-            None => failed("its data set was not loaded".to_owned()),
-        };
-        self.end(index, writer, status, report)
+impl<'a> Runner<'a> {
+    /// Whether further trials are begun.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.conduct.stop.reason().is_none() && !self.troubles.are_general()
     }
 
-    /// Takes a trial, unless it is done or taken, which is counted and told.
-    pub(crate) fn claim(
-        &self,
-        trial: &Trial,
-        index: usize,
-        report: &mut SweepReport,
-    ) -> Result<Option<RunWriter>, SweepError> {
-        match self.ledger.claim(trial)? {
-            Claim::Mine(writer) => return Ok(Some(*writer)),
-            Claim::Taken => {
-                report.taken += 1;
-                self.progress.tell(Event::Taken { trial: index });
-            }
-            Claim::Done(status) => {
-                report.count_earlier(&status);
-                self.progress.tell(Event::Ended { trial: index, status, earlier: true });
+    /// Counts and tells the trials that are over, by one look at the folders; the places of the others.
+    fn without_done(&self, trials: &[&Trial]) -> Result<(SweepReport, Vec<usize>), SweepError> {
+        let mut report = SweepReport::default();
+        if self.conduct.fresh {
+            return Ok((report, (0..trials.len()).collect()));
+        }
+        let scan = self.ledger.scan()?;
+        let mut to_do = Vec::new();
+        for (index, trial) in trials.iter().enumerate() {
+            match scan.state(trial) {
+                // What differs in its data is found by the claim.
+                Ok(RunState::Done(status)) if !self.differs(&scan.dir(trial.id), trial) => {
+                    self.tell_earlier(index, status, &mut report);
+                }
+                _ => to_do.push(index),
             }
         }
-        Ok(None)
+        Ok((report, to_do))
+    }
+
+    /// One trial, from the claim to its status.
+    fn one(&self, trial: &Trial, index: usize, report: &mut SweepReport) -> Piece {
+        let mut writer = match self.claim(trial) {
+            Ok(Claim::Mine(writer)) => writer,
+            Ok(Claim::Taken) => {
+                self.progress.tell(Event::Taken { trial: index });
+                return Piece::Taken;
+            }
+            Ok(Claim::Done(status)) => {
+                self.tell_earlier(index, status, report);
+                return Piece::Over;
+            }
+            Ok(Claim::Damaged(problem)) => return self.unusable(index, Left::Damaged(problem), report),
+            Ok(Claim::Differs(found)) => return self.unusable(index, Left::Differs(found), report),
+            Err(error) => return self.left(index, &Ended::of(&error), report),
+        };
+        let trained = guarded(|| match self.data_of(trial, &writer)? {
+            Some(data) => {
+                let stop = &self.conduct.stop;
+                run_trial(trial, index, data, self.backend, &mut writer, stop, self.progress)
+            }
+            None => Ok(refused("its data set was not loaded".to_owned())),
+        });
+        match trained {
+            Ok(status) => self.end(index, *writer, status, report),
+            Err(ended) => self.ended(index, *writer, ended, report),
+        }
+    }
+
+    /// Takes a trial, unless it is done or taken.
+    pub(crate) fn claim(&self, trial: &Trial) -> Result<Claim, LedgerError> {
+        if self.conduct.fresh {
+            return self.ledger.claim_fresh(trial);
+        }
+        self.ledger.claim(trial, &self.identity(trial))
+    }
+
+    /// What a run of this trial is trained on and by here.
+    fn identity(&self, trial: &Trial) -> Identity {
+        self.data.of(trial).map_or_else(Identity::of_any_data, |data| Identity::of_data(&data.checksum))
+    }
+
+    fn differs(&self, dir: &Option<std::path::PathBuf>, trial: &Trial) -> bool {
+        let Some(dir) = dir else { return false };
+        let found = self.ledger.difference(dir, &self.identity(trial));
+        found.is_none_or(|found| found.is_some_and(|found| found.data.is_some()))
+    }
+
+    pub(crate) fn tell_earlier(&self, index: usize, status: Box<Status>, report: &mut SweepReport) {
+        report.count_earlier(&status);
+        self.progress.tell(Event::Ended { trial: index, status, earlier: true });
+    }
+
+    pub(crate) fn unusable(&self, index: usize, why: Left, report: &mut SweepReport) -> Piece {
+        report.unusable += 1;
+        self.progress.tell(Event::Left { trial: index, why });
+        Piece::Over
     }
 
     /// The data of a trial, after its environment has been written down.
-    pub(crate) fn data_of(&self, trial: &Trial, writer: &RunWriter) -> Result<Option<&Dataset>, SweepError> {
+    pub(crate) fn data_of(
+        &self,
+        trial: &Trial,
+        writer: &RunWriter,
+    ) -> Result<Option<&'a Dataset>, LedgerError> {
         let Some(data) = self.data.of(trial) else { return Ok(None) };
         let data_checksum = data.checksum.clone();
         let threads = rayon::current_num_threads();
@@ -236,41 +387,52 @@ impl Runner<'_> {
         writer: RunWriter,
         status: Status,
         report: &mut SweepReport,
-    ) -> Result<(), SweepError> {
-        report.count(&status);
-        writer.finish(&status)?;
-        self.progress.tell(Event::Ended { trial: index, status: Box::new(status), earlier: false });
-        Ok(())
-    }
-}
-
-/// Does a part of a trial so that neither an error nor a bug in it stops the others.
-/// Either of them becomes the status of a trial that failed.
-pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, TrialError>) -> Result<T, Box<Status>> {
-    // Nothing of a trial outlives it but its files, so a panic leaves nothing torn.
-    let message = match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(done)) => return Ok(done),
-        Ok(Err(error)) => error.to_string(),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            format!("bug: {}", text.unwrap_or_else(|| "panic without a message".to_owned()))
+    ) -> Piece {
+        match writer.finish(&status) {
+            Ok(()) => {
+                self.troubles.end();
+                report.count(&status);
+                self.progress.tell(Event::Ended { trial: index, status: Box::new(status), earlier: false });
+                Piece::Over
+            }
+            Err(error) => self.left(index, &Ended::of(&error), report),
         }
-    };
-    Err(Box::new(failed(message)))
-}
+    }
 
-pub(crate) fn failed(message: String) -> Status {
-    Status {
-        format: FORMAT,
-        outcome: Outcome::Failed { message },
-        test: None,
-        averaged_test: None,
-        steps: 0,
-        train_secs: 0.0,
-        images_per_sec: 0.0,
-        peak_bytes: None,
-        threads: rayon::current_num_threads(),
-        finished_at: timestamp(SystemTime::now()),
+    /// A trial that did not come to its end in the usual way.
+    pub(crate) fn ended(
+        &self,
+        index: usize,
+        writer: RunWriter,
+        ended: Ended,
+        report: &mut SweepReport,
+    ) -> Piece {
+        match ended {
+            Ended::Refused(status) => self.end(index, writer, *status, report),
+            ended => self.left(index, &ended, report),
+        }
+    }
+
+    /// A trial that is still to be done.
+    pub(crate) fn left(&self, index: usize, ended: &Ended, report: &mut SweepReport) -> Piece {
+        let why = match ended {
+            Ended::Interrupted { step } => {
+                report.interrupted += 1;
+                Left::Interrupted { step: *step }
+            }
+            Ended::Bug(message) => {
+                report.bugs += 1;
+                Left::Bug { message: message.clone() }
+            }
+            Ended::Fault { message, is_general } => {
+                report.faults += 1;
+                self.troubles.note(*is_general);
+                Left::Fault { message: message.clone() }
+            }
+            // A refusal is written down before it comes here.
+            Ended::Refused(_) => return Piece::Over,
+        };
+        self.progress.tell(Event::Left { trial: index, why });
+        Piece::Over
     }
 }

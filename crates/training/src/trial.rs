@@ -1,31 +1,30 @@
 //! The training loop.
 
-use std::{
-    path::Path,
-    time::{Instant, SystemTime},
-};
+use std::time::{Instant, SystemTime};
 
 use decouple_datasets::{Batch, BatchError, Dataset, Normalisation, derive_seed, epoch_order, fill_batch};
+use decouple_disk::Target;
 use decouple_experiment::{
-    Average, FORMAT, LedgerError, MetricsRow, Outcome, Precision, Record, RunWriter, Scores, Status,
-    TimingRow, TrainingSpec, Trial, Winograd, per_image, timestamp,
+    Average, FORMAT, LedgerError, MetricsRow, NUMERICS_VERSION, Outcome, Precision, Record, RunWriter,
+    Scores, Status, TimingRow, TrainingSpec, Trial, Winograd, per_image, timestamp,
 };
 use decouple_kernels::numerics::{self, Numerics};
 use decouple_spectrum::{
-    backend::{Backend, ExecutionError, Executor, Pass, State},
-    graph::ParameterId,
+    backend::{Backend, ExecutionError, Executor, Pass},
     weights::{error::WeightError, names::Naming},
 };
 
 use crate::{
+    checkpoint::{self, Owner},
     classifier::images,
     diagnosis::description,
     evaluation::{Answers, answer, count_correct},
     init,
+    keeper::{Between, Keeper, Pace, Stop, save},
     loss::{LossError, Targets, softmax_cross_entropy},
     optimizer::update,
     progress::{Event, Progress},
-    weights::save,
+    weights,
 };
 
 /// The file in a run's folder with its trained weights.
@@ -50,6 +49,12 @@ pub enum TrialError {
     /// The trained weights could not be written.
     #[error(transparent)]
     Weights(#[from] WeightError),
+    /// It was asked to stop, and can go on from a checkpoint. No end of a trial.
+    #[error("stopped after step {step}, to go on from there")]
+    Interrupted {
+        /// Steps done.
+        step: u64,
+    },
     /// Fewer training images than one.
     #[error("no training image is left after holding out {held_out} for validation")]
     NoImages {
@@ -67,18 +72,21 @@ pub enum TrialError {
 /// order and augmentation do not depend on the network, so every point of a
 /// sweep sees the same batches at the same seed.
 ///
+/// A run that was cut off goes on from its newest sound checkpoint, to the same end as if it had not been.
+///
 /// # Errors
-/// [`TrialError`]; whatever happens, rows that were written stay.
+/// [`TrialError`]; whatever happens, rows and checkpoints that were written stay.
 pub fn run_trial(
     trial: &Trial,
     index: usize,
     data: &Dataset,
     backend: &dyn Backend,
     writer: &mut RunWriter,
+    stop: &Stop,
     progress: &Progress,
 ) -> Result<Status, TrialError> {
-    let mut under_way = UnderWay::begin(trial, index, data, backend, progress)?;
-    if let Some(diverged) = under_way.advance(trial.record.training.epochs as u64, writer, progress)? {
+    let mut under_way = UnderWay::begin(trial, index, data, backend, writer, progress)?;
+    if let Some(diverged) = under_way.advance(trial.record.training.epochs as u64, writer, stop, progress)? {
         return Ok(diverged);
     }
     under_way.finish(writer)
@@ -93,20 +101,40 @@ pub(crate) struct UnderWay<'a> {
     epochs: u64,
     /// After each of them, on validation images where some are held out.
     accuracies: Vec<f64>,
+    owner: Owner,
+    pace: Pace,
 }
 
 impl<'a> UnderWay<'a> {
+    /// Begins, or goes on from the newest sound checkpoint in the writer's folder.
     pub(crate) fn begin(
         trial: &'a Trial,
         index: usize,
         data: &'a Dataset,
         backend: &dyn Backend,
+        writer: &mut RunWriter,
         progress: &Progress,
     ) -> Result<Self, TrialError> {
-        let run = Run::new(trial, data, backend)?;
+        let mut run = Run::new(trial, data, backend)?;
         let steps = trial.record.training.epochs as u64 * run.steps_per_epoch;
         progress.tell(Event::Started { trial: index, steps });
-        Ok(Self { trial, index, run, epochs: 0, accuracies: Vec::new() })
+        let owner = Owner { run: trial.id, data: data.checksum.clone(), numerics: NUMERICS_VERSION };
+        let mut accuracies = Vec::new();
+        let mut epochs = 0;
+        if let Some(found) = newest_checkpoint(writer, &owner, index, progress)? {
+            if run.restore(&found.state)? {
+                let [metrics, timing] = &found.tables;
+                accuracies = writer.restore([metrics, timing])?.iter().map(shown_accuracy).collect();
+                epochs = found.state.position.epochs;
+                progress.tell(Event::Resumed { trial: index, step: found.state.position.step });
+            } else {
+                // Nothing was changed.
+                let message = "its checkpoint is not of this network; it starts afresh".to_owned();
+                progress.tell(Event::Warned { trial: index, message });
+            }
+        }
+        let pace = Pace::new(run.state(0).arrays.iter().map(|array| 4 * array.values.len()).sum());
+        Ok(Self { trial, index, run, epochs, accuracies, owner, pace })
     }
 
     /// Trains until `epochs` are done, a row each. The status, if it diverged.
@@ -114,11 +142,18 @@ impl<'a> UnderWay<'a> {
         &mut self,
         epochs: u64,
         writer: &mut RunWriter,
+        stop: &Stop,
         progress: &Progress,
     ) -> Result<Option<Status>, TrialError> {
         while self.epochs < epochs {
-            if let Some(step) = self.run.train_epoch(self.epochs, self.index, progress)? {
-                return Ok(Some(self.run.status(Outcome::Diverged { step })));
+            let mut warn = |message| progress.tell(Event::Warned { trial: self.index, message });
+            let keeper = Keeper { writer, pace: &mut self.pace, owner: &self.owner, stop, warn: &mut warn };
+            match self.run.train_epoch(self.epochs, self.index, keeper, progress)? {
+                EpochEnd::Whole => {}
+                EpochEnd::Diverged { step } => {
+                    return Ok(Some(self.run.status(Outcome::Diverged { step })));
+                }
+                EpochEnd::Stopped { step } => return Err(TrialError::Interrupted { step }),
             }
             let (metrics, timing) = self.run.rows(self.epochs)?;
             let accuracy = shown_accuracy(&metrics);
@@ -130,17 +165,34 @@ impl<'a> UnderWay<'a> {
         Ok(None)
     }
 
+    /// Steps done.
+    pub(crate) fn step(&self) -> u64 {
+        self.run.step
+    }
+
     /// The accuracies after each epoch so far.
     pub(crate) fn accuracies(&self) -> &[f64] {
         &self.accuracies
+    }
+
+    /// Saves it where it is.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn save(&mut self, writer: &RunWriter) -> Result<(), LedgerError> {
+        let path = writer.dir().to_owned();
+        let action = "save a checkpoint in";
+        let saved = save(writer, &self.owner, self.run.state(self.epochs));
+        saved.map_err(|source| LedgerError::Io { action, path, source })
     }
 
     /// Scores the test images, and keeps how each of them is classified and the weights.
     pub(crate) fn finish(mut self, writer: &RunWriter) -> Result<Status, TrialError> {
         let (status, answers) = self.run.test()?;
         if status.outcome == Outcome::Finished {
-            per_image::write(&writer.dir().join(per_image::FILE_NAME), &answers.correct, &answers.losses)?;
-            self.run.keep_weights(self.trial, &writer.dir().join(WEIGHTS_FILE))?;
+            let path = writer.dir().join(per_image::FILE_NAME);
+            per_image::write(writer.disk(), &path, &answers.correct, &answers.losses)?;
+            self.run.keep_weights(self.trial, writer)?;
         }
         Ok(status)
     }
@@ -149,6 +201,23 @@ impl<'a> UnderWay<'a> {
     pub(crate) fn stop(self) -> Status {
         self.run.status(Outcome::Stopped { epoch: self.epochs })
     }
+}
+
+/// The newest sound checkpoint of a run; those that are not sound are told.
+fn newest_checkpoint(
+    writer: &RunWriter,
+    owner: &Owner,
+    index: usize,
+    progress: &Progress,
+) -> Result<Option<checkpoint::Checkpoint>, LedgerError> {
+    let path = writer.dir().to_owned();
+    let found = checkpoint::newest(writer.disk(), writer.dir(), owner);
+    let (found, warnings) =
+        found.map_err(|source| LedgerError::Io { action: "read the checkpoints in", path, source })?;
+    for message in warnings {
+        progress.tell(Event::Warned { trial: index, message });
+    }
+    Ok(found)
 }
 
 /// What a run is shown and ranked by: its accuracy on held-out images where there are
@@ -178,22 +247,6 @@ pub struct Run<'a> {
     /// Seconds of training over all epochs.
     train_secs: f64,
 }
-
-/// All that a training needs to go on, as if nothing had been between.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Position {
-    /// Steps done.
-    pub step: u64,
-    /// Of the epoch so far: the sum of the losses.
-    pub epoch_loss: f64,
-    /// Of the epoch so far: images classified right.
-    pub epoch_correct: u64,
-    /// Whatever is kept of each parameter. Gradients are not: a step makes its own.
-    pub arrays: Vec<(State, ParameterId, Vec<f32>)>,
-}
-
-/// What a [`Position`] keeps of each parameter.
-const KEPT: [State; 4] = [State::Value, State::First, State::Second, State::Average];
 
 impl<'a> Run<'a> {
     /// Before the first step.
@@ -227,64 +280,40 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The network as it is.
-    pub fn network(&self) -> &dyn Executor {
-        &*self.network
-    }
-
-    /// Where the training stands.
-    pub fn position(&self) -> Position {
-        let ids = (0..self.network.plan().graph.parameters.len()).map(ParameterId);
-        let arrays = ids.flat_map(|id| KEPT.map(|what| (what, id, self.network.read(what, id))));
-        Position {
-            step: self.step,
-            epoch_loss: self.epoch_loss,
-            epoch_correct: self.epoch_correct,
-            arrays: arrays.filter(|(_, _, values)| !values.is_empty()).collect(),
-        }
-    }
-
-    /// Goes on from `position`, which is one of the same trial.
-    ///
-    /// # Errors
-    /// [`ExecutionError`] if its arrays are not those of the network.
-    pub fn go_on_from(&mut self, position: &Position) -> Result<(), ExecutionError> {
-        for (what, id, values) in &position.arrays {
-            self.network.write(*what, *id, values)?;
-        }
-        self.step = position.step;
-        (self.epoch_loss, self.epoch_correct) = (position.epoch_loss, position.epoch_correct);
-        Ok(())
-    }
-
-    /// One pass over the training images, or what is left of it. `Some(step)` if the
-    /// loss stopped being finite there.
-    ///
-    /// # Errors
-    /// [`TrialError`].
-    pub fn train_epoch(
+    /// One pass over the training images, or what is left of it after a checkpoint.
+    fn train_epoch(
         &mut self,
         epoch: u64,
         index: usize,
+        mut keeper: Keeper<'_>,
         progress: &Progress,
-    ) -> Result<Option<u64>, TrialError> {
+    ) -> Result<EpochEnd, TrialError> {
         let seed = derive_seed(self.record.order_seed(), "order", epoch, 0);
         let order = epoch_order(self.data.train.len(), seed);
-        let earlier = self.step.saturating_sub(epoch * self.steps_per_epoch);
-        let began = Instant::now();
-        for (done, indices) in (1u64..).zip(order.chunks_exact(self.batch).skip(earlier as usize)) {
+        let before = self.step - epoch * self.steps_per_epoch;
+        if before == 0 {
+            self.epoch_secs = 0.0;
+        }
+        let (mut began, secs_before) = (Instant::now(), self.epoch_secs);
+        for (done, indices) in (1u64..).zip(order.chunks_exact(self.batch)).skip(before as usize) {
             let loss = self.train_step(epoch, indices)?;
-            self.epoch_secs = began.elapsed().as_secs_f64();
+            self.epoch_secs = secs_before + began.elapsed().as_secs_f64();
             if !loss.is_finite() {
                 self.train_secs += self.epoch_secs;
-                return Ok(Some(self.step));
+                return Ok(EpochEnd::Diverged { step: self.step });
             }
             let images_per_sec = (done * self.batch as u64) as f64 / self.epoch_secs;
             let (step, epoch) = (self.step, epoch + 1);
             progress.tell(Event::Step { trial: index, step, epoch, loss, images_per_sec });
+            let saving = Instant::now();
+            if keeper.between_steps(|| self.state(epoch - 1))? == Between::Stop {
+                return Ok(EpochEnd::Stopped { step });
+            }
+            // The clock of training stands still while a checkpoint is written.
+            began += saving.elapsed();
         }
         self.train_secs += self.epoch_secs;
-        Ok(None)
+        Ok(EpochEnd::Whole)
     }
 
     /// One step on the images with these indices; returns the loss before it.
@@ -383,10 +412,11 @@ impl<'a> Run<'a> {
 
     /// Writes the weights that the run is judged by: the averaged ones where they
     /// are kept.
-    fn keep_weights(&mut self, trial: &Trial, path: &Path) -> Result<(), TrialError> {
+    fn keep_weights(&mut self, trial: &Trial, writer: &RunWriter) -> Result<(), TrialError> {
         self.network.exchange_average();
-        let images = images(self.data);
-        Ok(save(&*self.network, path, Naming::Decouple, &description(trial), Some(&images))?)
+        let path = writer.dir().join(WEIGHTS_FILE);
+        let (target, images) = (Target::On(writer.disk(), &path), images(self.data));
+        Ok(weights::save(&*self.network, target, Naming::Decouple, &description(trial), Some(&images))?)
     }
 
     fn status(&self, outcome: Outcome) -> Status {
@@ -403,6 +433,19 @@ impl<'a> Run<'a> {
             finished_at: timestamp(SystemTime::now()),
         }
     }
+}
+
+/// How a pass over the training images ended.
+enum EpochEnd {
+    Whole,
+    /// The loss stopped being finite at this step.
+    Diverged {
+        step: u64,
+    },
+    /// It was asked to stop, and was saved after this step.
+    Stopped {
+        step: u64,
+    },
 }
 
 /// How exact the kernels have to be, in their words.
@@ -425,3 +468,7 @@ enum Images {
     Validation,
     Test,
 }
+
+mod state;
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use decouple_disk::Target;
 use decouple_kernels::numerics::Numerics;
 use decouple_spectrum::{
     backend::{ExecutionError, Executor, State},
@@ -36,19 +37,19 @@ pub fn load(path: &Path, naming: Naming, description: &Description) -> Result<Bo
     Ok(backend().executor(plan, Numerics::default(), &mut |id| std::mem::take(&mut values[id.0]))?)
 }
 
-/// Writes the weights of `network`, which is that of `description`, to `path`
+/// Writes the weights of `network`, which is that of `description`, to `target`
 /// under the names and in the layouts of `naming`, noting what `images` it was
 /// trained on, where that is known.
 ///
 /// # Errors
 /// [`WeightError`] when the file cannot be written or `naming` has no names for
 /// the network.
-pub fn save(
+pub fn save<'p>(
     network: &dyn Executor,
-    path: &Path,
+    target: impl Into<Target<'p>>,
     naming: Naming,
     description: &Description,
     images: Option<&Images>,
 ) -> Result<(), WeightError> {
-    weights::write_noted(path, naming, description, images, |id| network.read(State::Value, id).into())
+    weights::write_noted(target, naming, description, images, |id| network.read(State::Value, id).into())
 }

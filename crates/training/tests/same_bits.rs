@@ -7,10 +7,11 @@ use std::{fs, sync::Arc};
 
 use decouple_core_ops::{Engine, Isa};
 use decouple_datasets::{Dataset, ImageShape, Split};
-use decouple_experiment::{Claim, Ledger, Overrides, Trial, parse};
+use decouple_experiment::{Claim, Identity, Ledger, Overrides, Trial, parse};
 use decouple_spectrum::{backend::Backend, network::Family};
 use decouple_training::{
     device::backend,
+    keeper::Stop,
     progress::Progress,
     trial::{WEIGHTS_FILE, run_trial},
 };
@@ -99,9 +100,11 @@ fn data() -> Dataset {
 fn outcome(trial: &Trial, data: &Dataset, backend: &dyn Backend, threads: usize) -> [Vec<u8>; 2] {
     let folder = TempDir::new().expect("a folder");
     let ledger = Ledger::open(folder.path());
-    let Claim::Mine(mut writer) = ledger.claim(trial).expect("a new ledger") else { panic!("it is taken") };
+    let Claim::Mine(mut writer) = ledger.claim(trial, &Identity::of_any_data()).expect("a new ledger") else {
+        panic!("it is taken")
+    };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-    let run = || run_trial(trial, 0, data, backend, &mut writer, &Progress::silent());
+    let run = || run_trial(trial, 0, data, backend, &mut writer, &Stop::default(), &Progress::silent());
     pool.install(run).expect("a trial");
     ["metrics.csv", WEIGHTS_FILE].map(|file| fs::read(ledger.run_dir(trial).join(file)).expect(file))
 }

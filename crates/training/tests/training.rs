@@ -4,16 +4,16 @@
 
 use std::{fs, path::Path};
 
-use decouple_datasets::{Dataset, ImageShape, Split, derive_seed, epoch_order};
+use decouple_datasets::{Dataset, ImageShape, Split, derive_seed};
 use decouple_experiment::{
-    Claim, Environment, Ledger, Outcome, Overrides, RunState, Status, Sweep, Trial, parse,
+    Claim, Environment, Identity, Ledger, NUMERICS_VERSION, Outcome, Overrides, RunState, Status, Sweep,
+    Trial, parse,
 };
 use decouple_training::{
-    device::backend,
     diagnosis::{DiagnosisError, Target, diagnose},
     progress::{Event, Progress},
-    sweep::{LoadedData, SweepReport, Workers, run_sweep},
-    trial::{Position, Run, WEIGHTS_FILE},
+    sweep::{Conduct, LoadedData, SweepReport, Workers, run_sweep},
+    trial::WEIGHTS_FILE,
 };
 use tempfile::TempDir;
 
@@ -92,6 +92,7 @@ fn environment() -> Environment {
         kernels: String::new(),
         threads: 0,
         data_checksum: String::new(),
+        numerics_version: NUMERICS_VERSION,
         command: String::new(),
     }
 }
@@ -99,7 +100,9 @@ fn environment() -> Environment {
 fn run(trials: &[&Trial], root: &Path, workers: Workers) -> SweepReport {
     let loaded = LoadedData::load(trials, |_| Ok::<_, std::convert::Infallible>(data())).expect("infallible");
     let ledger = Ledger::open(root);
-    run_sweep(trials, &ledger, &loaded, workers, &environment(), &Progress::silent()).expect("the sweep runs")
+    let conduct = Conduct::default();
+    run_sweep(trials, &ledger, &loaded, workers, &environment(), &Progress::silent(), &conduct)
+        .expect("the sweep runs")
 }
 
 fn status(ledger: &Ledger, trial: &Trial) -> Status {
@@ -165,40 +168,6 @@ fn runs_repeat_bit_for_bit_on_any_number_of_threads() {
     }
 }
 
-/// What a run has done after `steps` steps, gone on from `from`.
-fn position(trial: &Trial, data: &Dataset, from: Option<&Position>, steps: u64) -> Position {
-    let mut run = Run::new(trial, data, &*backend()).expect("a run");
-    from.into_iter().for_each(|position| run.go_on_from(position).expect("a position of this trial"));
-    while run.position().step < steps {
-        let (done, each) = (run.position().step, 10);
-        let epoch = done / each;
-        if done % each == 0 && steps >= done + each || from.is_some() {
-            assert_eq!(run.train_epoch(epoch, 0, &Progress::silent()).expect("an epoch"), None);
-        } else {
-            let order = epoch_order(data.train.len(), derive_seed(trial.seed(), "order", epoch, 0));
-            let batch = trial.record.training.batch;
-            let begin = (done % each) as usize * batch;
-            run.train_step(epoch, &order[begin..begin + batch]).expect("a step");
-        }
-    }
-    run.position()
-}
-
-#[test]
-fn a_training_that_goes_on_ends_as_one_that_was_never_stopped() {
-    let adam = r#"training.optimizer={kind="adamw"}"#;
-    for optimizer in ["seed=[2]", adam] {
-        let sweep = sweep(&["training.schedule.peak=0.01", "segments=[3]", optimizer]);
-        let (trial, data) = (&sweep.trials[0], data());
-        let whole = position(trial, &data, None, 20);
-        for stop in [7, 10, 13] {
-            let stopped = position(trial, &data, None, stop);
-            assert_eq!(stopped.step, stop);
-            assert!(position(trial, &data, Some(&stopped), 20) == whole, "{optimizer}, stopped at {stop}");
-        }
-    }
-}
-
 #[test]
 fn finished_trials_are_not_trained_again() {
     let sweep = sweep(&["training.epochs=1"]);
@@ -207,7 +176,7 @@ fn finished_trials_are_not_trained_again() {
     assert_eq!(run(&trials[..2], folder.path(), ONE).finished, 2);
     // One more is cut off after its claim.
     let ledger = Ledger::open(folder.path());
-    assert!(matches!(ledger.claim(trials[2]), Ok(Claim::Mine(_))));
+    assert!(matches!(ledger.claim(trials[2], &Identity::of_any_data()), Ok(Claim::Mine(_))));
     assert_eq!(ledger.state(trials[2]).expect("readable"), RunState::Partial);
     let report = run(&trials, folder.path(), ONE);
     assert_eq!((report.finished, report.earlier), (4, 2));
@@ -254,7 +223,9 @@ fn a_diverged_or_failed_trial_does_not_stop_the_sweep() {
     let ledger = Ledger::open(folder.path());
     let (sender, events) = std::sync::mpsc::channel();
     let progress = Progress::new(sender);
-    let report = run_sweep(&trials, &ledger, &loaded, ONE, &environment(), &progress).expect("it goes on");
+    let conduct = Conduct::default();
+    let report = run_sweep(&trials, &ledger, &loaded, ONE, &environment(), &progress, &conduct);
+    let report = report.expect("it goes on");
     assert_eq!((report.diverged, report.failed, report.finished), (1, 1, 1));
     drop(progress);
 

@@ -136,9 +136,9 @@ fn timed(
     let nearest = step_time::solve(spec, images.input, images.classes, beside.cost.macs, compare)
         .map_err(|error| Failure::new(USAGE, error))?;
     let comparison = nearest.comparison;
-    eprintln!("a training step takes {comparison}");
+    say!("a training step takes {comparison}");
     if comparison.is_uncertain() {
-        eprintln!("warning: the machine is busy: a width found now is uncertain");
+        say!("warning: the machine is busy: a width found now is uncertain");
     }
     if comparison.meets_budget() {
         return Ok((nearest.spec, nearest.width));

@@ -15,6 +15,7 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod strays;
 pub(crate) mod tune;
+pub(crate) mod verify;
 pub(crate) mod weights;
 
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ fn read(file: &Path, set: &[String], step_times: StepTimes<'_>) -> Result<Sweep,
     let file = experiment_file(file);
     let sweep = load_with(&file, &Overrides { set: set.to_vec() }, step_times)?;
     for warning in &sweep.warnings {
-        eprintln!("{}", warning.trim_end());
+        say!("{}", warning.trim_end());
     }
     Ok(sweep)
 }

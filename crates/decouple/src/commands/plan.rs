@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use decouple_datasets::DataSpec;
-use decouple_experiment::{Elsewhere, Ledger, Outcome, RunState, StepTimes, Sweep, Trial};
+use decouple_experiment::{Elsewhere, Identity, Outcome, Problem, RunState, Scan, StepTimes, Sweep, Trial};
 use decouple_training::{
     estimate::{self, Speeds},
     sweep::Workers,
@@ -15,7 +15,7 @@ use crate::{
     arguments::{Common, Format, Plan},
     clock::Clock,
     environment::cores,
-    failure::{Failure, IO, SUCCESS, USAGE},
+    failure::{DATA, Failure, IO, SUCCESS, USAGE},
     text::{Table, bytes, duration, print, short_count},
 };
 
@@ -29,7 +29,7 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     let sweep = match tune::settled(common, sweep.clone()) {
         Ok(tuned) => tuned,
         Err(failure) => {
-            eprintln!("recipes as written: {}", failure.message());
+            say!("recipes as written: {}", failure.message());
             sweep
         }
     };
@@ -42,17 +42,22 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     let workers = Workers::share(cores(), trials.len(), None);
     let speeds = Speeds::measure(&trials, workers, PATIENCE).map_err(|error| Failure::new(IO, error))?;
     let elsewhere = ledger.elsewhere();
+    let scan = ledger.scan()?;
     let mut images = TrainImages::default();
     let row = |&trial| {
         let secs = images.of(trial, common).map(|images| speeds.secs(trial, images));
-        Row::new(trial, secs, speeds.secs(trial, 1_000_000), &ledger, &elsewhere)
+        Row::new(trial, secs, speeds.secs(trial, 1_000_000), &scan, &elsewhere)
     };
     let rows = trials.iter().map(row).collect::<Result<Vec<_>, _>>()?;
     match arguments.format {
         Format::Human => print(&human(&sweep, &trials, &rows))?,
         Format::Json => print(&format!("{}\n", json!(rows.iter().map(Row::json).collect::<Vec<_>>())))?,
     }
-    Ok(SUCCESS)
+    let problems: Vec<&Problem> = rows.iter().filter_map(|row| row.problem.as_ref()).collect();
+    for problem in &problems {
+        say!("warning: {problem}\n   = {}", problem.advice(&sweep.command("run")));
+    }
+    Ok(if problems.is_empty() { SUCCESS } else { DATA })
 }
 
 /// Training images of each data set that was asked for; those of a folder are
@@ -81,6 +86,8 @@ struct Row<'a> {
     secs_per_million: f64,
     bytes: u64,
     state: &'static str,
+    /// What is wrong with its run.
+    problem: Option<Problem>,
 }
 
 impl<'a> Row<'a> {
@@ -88,14 +95,20 @@ impl<'a> Row<'a> {
         trial: &'a Trial,
         secs: Option<f64>,
         secs_per_million: f64,
-        ledger: &Ledger,
+        scan: &Scan<'_>,
         elsewhere: &Elsewhere,
     ) -> Result<Self, Failure> {
-        let state = match ledger.state(trial)? {
-            RunState::New if elsewhere.find(trial).is_some() => "elsewhere",
+        let mut problem = None;
+        let state = match scan.state(trial)? {
+            // The images are not read for a plan.
+            RunState::New if elsewhere.find(trial, &Identity::of_any_data()).is_some() => "elsewhere",
             RunState::New => "new",
             RunState::Partial => "cut off",
             RunState::Running => "running",
+            RunState::Damaged(found) => {
+                problem = Some(found);
+                "damaged"
+            }
             RunState::Done(status) => match status.outcome {
                 Outcome::Finished => "done",
                 Outcome::Diverged { .. } => "diverged",
@@ -104,7 +117,7 @@ impl<'a> Row<'a> {
             },
         };
         let bytes = estimate::bytes(&trial.graph, &trial.record.training);
-        Ok(Self { trial, secs, secs_per_million, bytes, state })
+        Ok(Self { trial, secs, secs_per_million, bytes, state, problem })
     }
 
     fn is_to_do(&self) -> bool {

@@ -11,7 +11,7 @@ use decouple_reporting::{
 use super::{ledger, read, tune::settled};
 use crate::{
     arguments::{Common, Format, Power, Report},
-    failure::{Failure, NOTHING, SUCCESS, USAGE},
+    failure::{DATA, Failure, NOTHING, SUCCESS, USAGE},
     text::{Table, print},
 };
 
@@ -20,6 +20,7 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
     let sweep = settled(common, read(&arguments.file, &arguments.set, step_times)?)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
+    ledger.sweep()?;
     let analysis = rebuild_and_show(&sweep, &ledger, arguments.format)?;
     if let Some(results) = results_of(&ledger).filter(|_| arguments.index) {
         write_index(results)?;
@@ -31,7 +32,8 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
             Format::Json => eprintln!("{}", tables.display()),
         }
     }
-    Ok(SUCCESS)
+    let is_unusable = analysis.runs.iter().any(|run| run.outcome.is_unusable());
+    Ok(if is_unusable { DATA } else { SUCCESS })
 }
 
 /// Prints how many seeds tell how large a difference, judged by the runs on disk.
@@ -85,7 +87,7 @@ fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> {
     let what = if contents.runs.is_empty() { "there is no run" } else { "there is no run of these trials" };
     let mut message = format!("{what} in {}", ledger.root().display());
     for problem in &contents.problems {
-        message += &format!("\n   = {}: {}", problem.path.display(), problem.message);
+        message += &format!("\n   = {problem}");
     }
     message += &format!("\n   = train first: decouple run {}", sweep.path.display());
     Err(Failure::new(NOTHING, message))
@@ -99,7 +101,7 @@ fn results_of(ledger: &Ledger) -> Option<&Path> {
 /// Rebuilds everything that is made from runs, and prints the table, the
 /// verdict and where the figures and the report are, or one JSON document.
 pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger, format: Format) -> Result<Analysis, Failure> {
-    let contents = ledger.read()?;
+    let contents = ledger.verify()?;
     let analysis = analyse(sweep, &contents);
     let written = write(&analysis, ledger.root())?;
     write_events(&contents)?;
@@ -110,7 +112,7 @@ pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger, format: Format) -
         eprintln!("not in {}/index.html: decouple report {file} --index lists it", results.display());
     }
     for problem in &analysis.problems {
-        eprintln!("warning: {problem}");
+        say!("warning: {problem}");
     }
     if format == Format::Json {
         print(&format!("{}\n", document(&analysis)))?;

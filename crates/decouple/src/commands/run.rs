@@ -1,13 +1,17 @@
 //! `decouple run`: train what is not trained yet, then report.
 
-use std::{path::PathBuf, sync::mpsc};
+use std::{collections::BTreeMap, path::PathBuf, sync::mpsc};
 
-use decouple_datasets::load as load_data;
-use decouple_experiment::{Environment, Ledger, Outcome, RunState, StepTimes, Sweep, Trial};
+use decouple_datasets::{Dataset, load as load_data};
+use decouple_experiment::{
+    Difference, Environment, Identity, Ledger, LedgerError, NUMERICS_VERSION, Outcome, RunState, StepTimes,
+    Sweep, Trial,
+};
 use decouple_training::{
     device::backend,
+    keeper::Stop,
     progress::Progress,
-    sweep::{LoadedData, SweepError, SweepReport, Workers, run_sweep},
+    sweep::{Conduct, LoadedData, SweepError, SweepReport, Workers, run_sweep},
 };
 
 use super::{ledger, read, report, select, tune::settle};
@@ -15,16 +19,19 @@ use crate::{
     arguments::{Common, Only, Run},
     clock::Clock,
     environment::{cores, cpu, environment},
-    failure::{Failure, LOCKED, NOTHING, RUN_FAILED, SUCCESS},
+    failure::{DATA, Failure, INTERRUPTED, IO, LOCKED, NOTHING, RUN_FAILED, SUCCESS},
     screen::Screen,
-    text::grouped,
+    signals,
+    text::{grouped, plural},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
+    let stop = signals::watch()?;
+    let conduct = Conduct { stop, fresh: arguments.fresh, waits: !arguments.no_wait };
     let mut clock = Clock::new(common);
     let step_times = StepTimes::Timer(&mut clock);
     let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
-    let sweep = settle(common, arguments, sweep)?;
+    let sweep = settle(common, arguments, &conduct, sweep)?;
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
     let trials = match arguments.only {
@@ -36,49 +43,43 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
     introduce(&sweep, &trials, workers);
     if let Some(data) = trials.first().and_then(|trial| data.of(trial)) {
-        let held_out = match data.validation.len() {
-            0 => String::new(),
-            n => format!(", {} held out", grouped(n as u64)),
-        };
-        eprintln!(
-            "data      {}: {} train{held_out}, {} test, {}, {} classes",
-            data.name,
-            grouped(data.train.len() as u64),
-            grouped(data.test.len() as u64),
-            data.shape(),
-            data.classes.len()
-        );
-        if let Some(first) = data.skipped.first() {
-            let (count, files) = (data.skipped.len(), if data.skipped.len() == 1 { "file" } else { "files" });
-            eprintln!(
-                "warning: {count} {files} left out, such as {}: {}",
-                first.file.display(),
-                first.reason
-            );
-            eprintln!("   = decouple data info {} lists them", sweep.path.display());
-        }
+        introduce_data(&sweep, data);
     }
+    let all: Vec<&Trial> = sweep.trials.iter().collect();
+    refuse_mixing(&sweep, &all, &trials, &ledger, &data, arguments.fresh || arguments.only.is_some())?;
     sweep.write_plan(&ledger)?;
-    if arguments.fresh || arguments.only.is_some() {
-        for trial in &trials {
-            ledger.reset(trial)?;
-        }
-    } else {
-        adopt(&trials, &ledger)?;
+    let fresh = arguments.fresh || arguments.only.is_some();
+    ledger.sweep()?;
+    if !fresh {
+        adopt(&trials, &ledger, &data)?;
     }
     let done = watched(&trials, !arguments.no_progress, |environment, progress| {
-        run_sweep(&trials, &ledger, &data, workers, environment, progress)
+        run_sweep(&trials, &ledger, &data, workers, environment, progress, &conduct)
     })?;
-    report::rebuild_and_show(&sweep, &ledger, arguments.format)?;
-    // What another process had taken may be over by now.
-    let running = trials.iter().filter(|trial| matches!(ledger.state(trial), Ok(RunState::Running))).count();
-    if running > 0 {
-        let trials = if running == 1 { "trial is" } else { "trials are" };
-        eprintln!("{running} {trials} in the hands of another process; run again when it is done");
+    if let Some(code) = stopped(&done, &conduct.stop, &sweep, trials.len()) {
+        // A scheduler that has asked to stop does not wait for figures.
+        if code == INTERRUPTED {
+            report::rebuild_and_show(&sweep, &ledger, arguments.format)?;
+        }
+        return Ok(code);
     }
-    Ok(if done.diverged + done.failed + done.earlier_lost > 0 {
+    let shown = report::rebuild_and_show(&sweep, &ledger, arguments.format);
+    if done.faults > 0 {
+        return Ok(IO);
+    }
+    let analysis = shown?;
+    if done.taken > 0 {
+        let are = if done.taken == 1 { "is" } else { "are" };
+        let trials = plural(done.taken, "trial");
+        say!("{trials} {are} in the hands of another process; run again when it is done");
+    }
+    let own = |id: &str| trials.iter().any(|trial| trial.id.to_string() == id);
+    let is_unusable = analysis.runs.iter().any(|run| run.outcome.is_unusable() && own(&run.id));
+    Ok(if done.unusable > 0 || is_unusable {
+        DATA
+    } else if done.diverged + done.failed + done.earlier_lost + done.bugs > 0 {
         RUN_FAILED
-    } else if running > 0 {
+    } else if done.taken > 0 {
         LOCKED
     } else {
         SUCCESS
@@ -104,22 +105,103 @@ fn failed<'a>(trials: Vec<&'a Trial>, ledger: &Ledger) -> Result<Vec<&'a Trial>,
     Ok(failed)
 }
 
+/// Says what is done and how to go on, if a signal has stopped the sweep; the exit code for it.
+pub(super) fn stopped(done: &SweepReport, stop: &Stop, sweep: &Sweep, trials: usize) -> Option<u8> {
+    let reason = stop.reason().filter(|_| done.left() > 0)?;
+    let left = done.left();
+    say!(
+        "stopped: {} of {} done, {left} to go; those under way are saved, and `{}` goes on",
+        trials - left,
+        plural(trials, "trial"),
+        sweep.command("run")
+    );
+    Some(signals::code(reason))
+}
+
+/// Refuses to train, or to take for done, what would stand in one report with runs of other data or of another
+/// engine. `all` trials are those of the report, `selected` those that are trained.
+pub(super) fn refuse_mixing(
+    sweep: &Sweep,
+    all: &[&Trial],
+    selected: &[&Trial],
+    ledger: &Ledger,
+    data: &LoadedData,
+    fresh: bool,
+) -> Result<(), Failure> {
+    let is_selected = |trial: &Trial| selected.iter().any(|one| one.id == trial.id);
+    // Those that are trained again are replaced.
+    let kept = all.iter().copied().filter(|trial| !(fresh && is_selected(trial)));
+    let differences = ledger.differences(kept.map(|trial| (trial, identity(data, trial))))?;
+    let is_to_train = || -> Result<bool, LedgerError> {
+        let scan = ledger.scan()?;
+        for trial in selected {
+            if fresh || !matches!(scan.state(trial)?, RunState::Done(_)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    let of_data: Vec<&Difference> =
+        differences.iter().map(|(_, found)| found).filter(|found| found.data.is_some()).collect();
+    let (kind, found) = if !of_data.is_empty() {
+        ("trained on other images", of_data)
+    } else if !differences.is_empty() && is_to_train()? {
+        ("computed by another version of the engine", differences.iter().map(|(_, found)| found).collect())
+    } else {
+        return Ok(());
+    };
+    let were = if found.len() == 1 { "was" } else { "were" };
+    let mut message = format!(
+        "{} of this experiment {were} {kind}: not counted as done, and not mixed with others",
+        plural(found.len(), "run")
+    );
+    for difference in found.iter().take(4) {
+        message += &format!("\n   = {difference}");
+    }
+    if found.len() > 4 {
+        message += &format!("\n   = and {} more", found.len() - 4);
+    }
+    let again = sweep.command("run");
+    message += &format!("\n   = to replace them: {again} --fresh; each stays until its successor is done");
+    message += "\n   = to keep them: another folder, as in --results other-results";
+    Err(Failure::new(DATA, message))
+}
+
+/// What a run of `trial` is trained on and by here.
+fn identity(data: &LoadedData, trial: &Trial) -> Identity {
+    data.of(trial).map_or_else(Identity::of_any_data, |data| Identity::of_data(&data.checksum))
+}
+
 /// Takes over what other experiments have finished of these trials, and says so.
-fn adopt(trials: &[&Trial], ledger: &Ledger) -> Result<(), Failure> {
+fn adopt(trials: &[&Trial], ledger: &Ledger, data: &LoadedData) -> Result<(), Failure> {
     let elsewhere = ledger.elsewhere();
-    let mut runs_of = std::collections::BTreeMap::<PathBuf, usize>::new();
+    let (mut runs_of, mut others) = (BTreeMap::<PathBuf, usize>::new(), Vec::new());
+    let scan = ledger.scan()?;
     for trial in trials {
-        if ledger.state(trial)? == RunState::New
-            && let Some(run) = elsewhere.find(trial)
-            && ledger.adopt(trial, run)?
-            && let Some(experiment) = run.ancestors().nth(2)
-        {
-            *runs_of.entry(experiment.to_owned()).or_default() += 1;
+        if scan.state(trial)? != RunState::New {
+            continue;
+        }
+        let identity = identity(data, trial);
+        let Some(run) = elsewhere.find(trial, &identity) else {
+            others.extend(elsewhere.others(trial, &identity));
+            continue;
+        };
+        match ledger.adopt(trial, run, &identity) {
+            Ok(true) => {
+                let experiment = run.ancestors().nth(2).unwrap_or(run);
+                *runs_of.entry(experiment.to_owned()).or_default() += 1;
+            }
+            Ok(false) => {}
+            // Of a source that is damaged nothing is taken; the trial is trained here.
+            Err(error) if !matches!(error, LedgerError::Io { .. }) => say!("warning: not taken: {error}"),
+            Err(error) => return Err(error.into()),
         }
     }
     for (experiment, count) in runs_of {
-        let runs = if count == 1 { "run" } else { "runs" };
-        eprintln!("taken     {count} {runs} of the same trials from {}", experiment.display());
+        say!("taken     {} of the same trials from {}", plural(count, "run"), experiment.display());
+    }
+    if let Some(first) = others.first() {
+        say!("not taken {} of the same trials elsewhere, such as {first}", plural(others.len(), "run"));
     }
     Ok(())
 }
@@ -129,8 +211,7 @@ fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
     let points: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.point_label()).collect();
     let seeds: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.seed()).collect();
     let budget = sweep.budget.map_or("no budget".to_owned(), |quantity| format!("equal {quantity}"));
-    let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-    eprintln!(
+    say!(
         "decouple {} · {} · {} ({}, {}), {budget}",
         env!("CARGO_PKG_VERSION"),
         sweep.path.display(),
@@ -139,13 +220,34 @@ fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
         plural(seeds.len(), "seed"),
     );
     let backend = backend();
-    eprintln!(
-        "kernels   {} · {} of {} · {}",
+    say!(
+        "kernels   {}, numerics {NUMERICS_VERSION} · {} of {} · {}",
         backend.name(),
         plural(workers.jobs, "trial"),
         plural(workers.threads, "thread"),
         cpu()
     );
+}
+
+/// Says what it is about to happen to.
+fn introduce_data(sweep: &Sweep, data: &Dataset) {
+    let held_out = match data.validation.len() {
+        0 => String::new(),
+        n => format!(", {} held out", grouped(n as u64)),
+    };
+    say!(
+        "data      {}: {} train{held_out}, {} test, {}, {} classes",
+        data.name,
+        grouped(data.train.len() as u64),
+        grouped(data.test.len() as u64),
+        data.shape(),
+        data.classes.len()
+    );
+    if let Some(first) = data.skipped.first() {
+        let files = plural(data.skipped.len(), "file");
+        say!("warning: {files} left out, such as {}: {}", first.file.display(), first.reason);
+        say!("   = decouple data info {} lists them", sweep.path.display());
+    }
 }
 
 /// Trains `trials` with `how`, which gets the environment and the way to tell how far it is, and shows that.
@@ -161,7 +263,7 @@ pub(super) fn watched(
         let done = how(&environment, &Progress::new(sender));
         // The sender is gone now, so the screen comes to its end.
         if screen.join().is_err() {
-            eprintln!("warning: the progress display broke; the runs are not affected");
+            say!("warning: the progress display broke; the runs are not affected");
         }
         Ok(done?)
     })

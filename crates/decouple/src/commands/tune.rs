@@ -4,39 +4,65 @@ use decouple_datasets::load as load_data;
 use decouple_experiment::{Choice, Ledger, Sweep, Trial, TuneError};
 use decouple_training::{
     halving::run_halving,
-    sweep::{LoadedData, Workers, run_sweep},
+    sweep::{Conduct, LoadedData, Workers, run_sweep},
 };
 
-use super::{ledger, run::watched};
+use super::{
+    ledger,
+    run::{refuse_mixing, stopped, watched},
+};
 use crate::{
     arguments::{Common, Run},
     environment::cores,
-    failure::{Failure, NOTHING, RUN_FAILED},
+    failure::{DATA, Failure, IO, LOCKED, NOTHING, RUN_FAILED},
     text::Table,
 };
 
 /// `sweep` with its tuned recipes, running the tries that are missing. Without a
 /// `[tune]` section as it is.
-pub(crate) fn settle(common: &Common, arguments: &Run, sweep: Sweep) -> Result<Sweep, Failure> {
+pub(crate) fn settle(
+    common: &Common,
+    arguments: &Run,
+    conduct: &Conduct,
+    sweep: Sweep,
+) -> Result<Sweep, Failure> {
     let Some(tune) = &sweep.tune else { return Ok(sweep) };
     let tries = sweep.tries();
     let tries: Vec<&Trial> = tries.iter().collect();
     let ledger = sweep.tune_ledger(&ledger(common, &sweep));
-    if arguments.fresh {
-        tries.iter().try_for_each(|trial| ledger.reset(trial))?;
-    }
-    if let Err(TuneError::Unfinished { missing, all }) = sweep.tuned(&ledger) {
-        eprintln!("tuning    {missing} of {all} tries to run, judged on validation images");
+    let missing = match sweep.tuned(&ledger) {
+        Err(TuneError::Unfinished { missing, .. }) if !arguments.fresh => missing,
+        _ if arguments.fresh => tries.len(),
+        _ => 0,
+    };
+    if missing > 0 {
+        say!("tuning    {missing} of {} tries to run, judged on validation images", tries.len());
         let cores = arguments.threads.map_or_else(cores, usize::from);
         let workers = Workers::share(cores, tries.len(), arguments.jobs.map(usize::from));
         let data = LoadedData::load(&tries, |spec| load_data(spec, common.data.as_deref()))?;
-        watched(&tries, !arguments.no_progress, |environment, progress| {
+        refuse_mixing(&sweep, &tries, &tries, &ledger, &data, arguments.fresh)?;
+        let done = watched(&tries, !arguments.no_progress, |environment, progress| {
             if tune.halving {
-                run_halving(&tries, tune, &ledger, &data, workers, environment, progress)
+                run_halving(&tries, tune, &ledger, &data, workers, environment, progress, conduct)
             } else {
-                run_sweep(&tries, &ledger, &data, workers, environment, progress)
+                run_sweep(&tries, &ledger, &data, workers, environment, progress, conduct)
             }
         })?;
+        if let Some(code) = stopped(&done, &conduct.stop, &sweep, tries.len()) {
+            return Err(Failure::new(code, "the recipes are not chosen yet"));
+        }
+        if done.left() > 0 {
+            let message =
+                format!("{} of the tries that choose the recipes are still to be done", done.left());
+            let code = if done.faults > 0 {
+                IO
+            } else if done.unusable > 0 {
+                DATA
+            } else {
+                LOCKED
+            };
+            return Err(Failure::new(code, with_problems(message, &sweep, &ledger)));
+        }
     }
     let finals = sweep.finals(&ledger)?;
     if let Err(TuneError::Unfinished { missing, .. }) = sweep.tuned(&ledger) {
@@ -50,8 +76,16 @@ pub(crate) fn settle(common: &Common, arguments: &Run, sweep: Sweep) -> Result<S
         })?;
     }
     let (sweep, choices) = sweep.tuned(&ledger)?;
-    eprintln!("{}", chosen(&choices));
+    say!("{}", chosen(&choices));
     Ok(sweep)
+}
+
+/// `message`, and what is wrong with runs in `ledger`.
+fn with_problems(mut message: String, sweep: &Sweep, ledger: &Ledger) -> String {
+    for problem in ledger.read().map(|contents| contents.problems).unwrap_or_default() {
+        message += &format!("\n   = {problem}; {}", problem.advice(&sweep.command("run")));
+    }
+    message
 }
 
 /// `sweep` with its tuned recipes, whose tries must have been run.

@@ -32,7 +32,7 @@ fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
     let description = description(&conversion.model, &file, from)?;
     convert(source, from, Some(&description), target, to)?;
     let values: usize = description.graph()?.parameters.iter().map(|parameter| parameter.len()).sum();
-    eprintln!(
+    say!(
         "{}: {} values of {} with the names of {to}",
         target.display(),
         grouped(values as u64),

@@ -1,32 +1,52 @@
 //! Runs that other experiments beside this one have already finished.
 //!
-//! A run's id is the hash of everything it depends on, so two experiments that ask
-//! for one trial (the reference point of most of them, say) ask for the same numbers.
-//! The second takes a copy; what the file says of its own point and budget stays its own.
+//! A run's id is the hash of its record, so two experiments that ask for one trial (the reference point of most
+//! of them, say) on the same data by the same numerics ask for the same numbers. The second takes a copy, byte
+//! for byte; only what the record's file says of its own point and budget stays its own.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Claim, Ledger, LedgerError, Outcome, read};
+use decouple_disk::Disk;
+
+use super::checksums::{self, Depth};
+use super::{Claim, Difference, Identity, Ledger, LedgerError, Outcome, read};
 use crate::Trial;
 
 /// The runs of the other experiments of a results folder, as their folders' names tell.
 #[derive(Clone, Debug, Default)]
 pub struct Elsewhere {
+    disk: Disk,
     /// By the short id at the end of the name, the first experiment by name first.
     runs: HashMap<String, Vec<PathBuf>>,
 }
 
 impl Elsewhere {
-    /// The finished run of the same trial, if there is one.
-    pub fn find(&self, trial: &Trial) -> Option<&Path> {
-        let is_same = |dir: &&PathBuf| {
-            let status = read::status(dir).ok().flatten();
+    /// The finished run of the same trial, data and numerics, if there is one.
+    pub fn find(&self, trial: &Trial, identity: &Identity) -> Option<&Path> {
+        self.finished(trial).find(|dir| self.difference(dir, identity).is_none())
+    }
+
+    /// Finished runs of the same record that are other runs all the same, for other data or numerics.
+    pub fn others(&self, trial: &Trial, identity: &Identity) -> Vec<Difference> {
+        self.finished(trial).filter_map(|dir| self.difference(dir, identity)).collect()
+    }
+
+    fn finished(&self, trial: &Trial) -> impl Iterator<Item = &Path> {
+        let id = trial.id;
+        let is_same = move |dir: &&PathBuf| {
+            let status = read::checked_status(&self.disk, dir).ok().flatten();
             status.is_some_and(|status| status.outcome == Outcome::Finished)
-                && read::id(dir) == Some(trial.id)
+                && matches!(read::id(&self.disk, dir), Ok(Some(found)) if found == id)
         };
-        self.runs.get(&trial.id.short())?.iter().find(is_same).map(PathBuf::as_path)
+        self.runs.get(&id.short()).into_iter().flatten().filter(is_same).map(PathBuf::as_path)
+    }
+
+    fn difference(&self, dir: &Path, identity: &Identity) -> Option<Difference> {
+        let found = read::identity(&self.disk, dir).ok().flatten();
+        // A run that does not tell its data is no run to take over.
+        let unknown = Identity { data: Some("unknown".to_owned()), numerics: 0 };
+        identity.difference(dir.to_owned(), &found.unwrap_or(unknown))
     }
 }
 
@@ -34,7 +54,8 @@ impl Ledger {
     /// The runs of the experiments beside this one. What cannot be listed counts as
     /// nothing.
     pub fn elsewhere(&self) -> Elsewhere {
-        let mut found = Elsewhere::default();
+        let mut found = Elsewhere { disk: self.disk.clone(), runs: HashMap::new() };
+        let listed = |folder: &Path| self.disk.list(folder).unwrap_or_default();
         let others = self.root.parent().map_or(Vec::new(), listed);
         for other in others.into_iter().filter(|other| other.file_name() != self.root.file_name()) {
             for run in listed(&Self::open(other).runs_dir()) {
@@ -52,31 +73,24 @@ impl Ledger {
     /// weights. Whether it did.
     ///
     /// # Errors
-    /// When files cannot be read or written.
-    pub fn adopt(&self, trial: &Trial, source: &Path) -> Result<bool, LedgerError> {
-        let Claim::Mine(writer) = self.claim(trial)? else { return Ok(false) };
-        let Some(status) = read::status(source)? else { return Ok(false) };
-        copy_files(source, writer.dir())?;
-        writer.finish(&status)?;
+    /// When files cannot be read or written, or the source is not what its checksums say. Then the trial is
+    /// still to be done here.
+    pub fn adopt(&self, trial: &Trial, source: &Path, identity: &Identity) -> Result<bool, LedgerError> {
+        checksums::check(&self.disk, source, Depth::All)?;
+        let status_path = source.join("status.json");
+        let status = self.disk.read(&status_path).map_err(LedgerError::io("read", &status_path))?;
+        let Claim::Mine(writer) = self.claim(trial, identity)? else { return Ok(false) };
+        for path in self.disk.list(source).map_err(LedgerError::io("list", source))? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if checksums::is_covered(&name) && name != "trial.toml" && name != "status.json" && path.is_file()
+            {
+                let bytes = self.disk.read(&path).map_err(LedgerError::io("read", &path))?;
+                let target = writer.dir().join(&name);
+                self.disk.replace(&target, &bytes).map_err(LedgerError::io("write", &target))?;
+            }
+        }
+        let expected = checksums::list(&self.disk, source)?;
+        writer.finish_with(&status, expected.as_ref())?;
         Ok(true)
     }
-}
-
-/// The paths in a folder, sorted.
-fn listed(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.sort();
-    paths
-}
-
-/// Copies all files but the record and the status, which the writer writes.
-fn copy_files(source: &Path, target: &Path) -> Result<(), LedgerError> {
-    for path in listed(source) {
-        let Some(name) = path.file_name() else { continue };
-        if path.is_file() && name != "trial.toml" && name != "status.json" {
-            fs::copy(&path, target.join(name)).map_err(LedgerError::io("copy", &path))?;
-        }
-    }
-    Ok(())
 }

@@ -10,11 +10,12 @@
 //!
 //! The images stand in the order of the test set. Two runs of one data checksum can be compared image by image.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{LedgerError, replace};
+use decouple_disk::Disk;
+
+use super::LedgerError;
 
 /// The name of the file in a run's folder.
 pub const FILE_NAME: &str = "per-image.bin";
@@ -100,12 +101,12 @@ impl PerImage {
 ///
 /// # Errors
 /// [`LedgerError::Io`] when it cannot be written, and when the slices are not equally long.
-pub fn write(path: &Path, correct: &[bool], losses: &[f32]) -> Result<(), LedgerError> {
+pub fn write(disk: &Disk, path: &Path, correct: &[bool], losses: &[f32]) -> Result<(), LedgerError> {
     let Some(results) = PerImage::new(correct, losses) else {
         let message = format!("{} results and {} losses of one test set", correct.len(), losses.len());
         return Err(LedgerError::io("write", path)(io::Error::new(io::ErrorKind::InvalidInput, message)));
     };
-    replace(path, &results.bytes())
+    disk.replace(path, &results.bytes()).map_err(LedgerError::io("write", path))
 }
 
 /// Reads the file at `path`; `None` where there is none, as in runs of older versions.
@@ -113,7 +114,7 @@ pub fn write(path: &Path, correct: &[bool], losses: &[f32]) -> Result<(), Ledger
 /// # Errors
 /// When it cannot be read, or is damaged or of another version.
 pub fn read(path: &Path) -> Result<Option<PerImage>, LedgerError> {
-    match fs::read(path) {
+    match Disk::default().read(path) {
         Ok(bytes) => {
             PerImage::parse(&bytes).map(Some).map_err(|message| LedgerError::malformed(path, message))
         }
@@ -138,12 +139,12 @@ mod tests {
         assert_eq!(read(&path).unwrap(), None);
         for images in [0, 1, 7, 8, 9, 1000] {
             let (correct, losses) = made(images);
-            write(&path, &correct, &losses).unwrap();
+            write(&Disk::default(), &path, &correct, &losses).unwrap();
             let found = read(&path).unwrap().unwrap();
             assert_eq!((found.len(), found.losses()), (images, losses.as_slice()));
             assert!(correct.iter().enumerate().all(|(k, right)| found.is_correct(k) == *right));
             assert!(!found.is_correct(images), "beyond the last");
-            assert_eq!(fs::metadata(&path).unwrap().len() as usize, 24 + images.div_ceil(8) + 4 * images);
+            assert_eq!(std::fs::metadata(&path).unwrap().len() as usize, 24 + images.div_ceil(8) + 4 * images);
         }
     }
 
@@ -152,9 +153,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE_NAME);
         let (correct, losses) = made(100);
-        assert!(write(&path, &correct[1..], &losses).is_err());
-        write(&path, &correct, &losses).unwrap();
-        let whole = fs::read(&path).unwrap();
+        assert!(write(&Disk::default(), &path, &correct[1..], &losses).is_err());
+        write(&Disk::default(), &path, &correct, &losses).unwrap();
+        let whole = std::fs::read(&path).unwrap();
         let mut turned = whole.clone();
         turned[40] ^= 1;
         let mut newer = whole.clone();
@@ -168,7 +169,7 @@ mod tests {
             (&newer, "version 02"),
             (&huge, "do not fit"),
         ] {
-            fs::write(&path, bytes).unwrap();
+            std::fs::write(&Disk::default(), &path, bytes).unwrap();
             let error = read(&path).unwrap_err().to_string();
             assert!(error.contains(FILE_NAME) && error.contains(expected), "{error}");
         }

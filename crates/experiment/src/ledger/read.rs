@@ -1,15 +1,17 @@
 //! Reading runs back, whole or not.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use decouple_disk::Disk;
 use decouple_spectrum::cost::Cost;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::checksums::{self, Depth};
 use super::per_image::{self, PerImage};
-use super::{Environment, LedgerError, MetricsRow, Status, TimingRow};
+use super::{Environment, Identity, Ledger, LedgerError, MetricsRow, Status, TimingRow, folders::short_id};
 use crate::{BudgetOutcome, FORMAT, LayerRecord, Lock, Record, RunId, Trial};
 
 /// All that a ledger holds.
@@ -30,6 +32,51 @@ pub struct Problem {
     pub path: PathBuf,
     /// What is wrong with it.
     pub message: String,
+    /// What can be done.
+    pub remedy: Remedy,
+}
+
+/// What mends a [`Problem`]. Ids are the eight digits that a filter takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// To train the run again, which replaces its folder.
+    TrainAgain {
+        /// Of the run.
+        id: String,
+    },
+    /// To remove one of the run's two folders, or to train it again.
+    RemoveOne {
+        /// Of the run.
+        id: String,
+    },
+    /// To remove what is of no use.
+    Remove,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = self.path.display().to_string();
+        // A message about a file of the folder names it.
+        if self.message.contains(&path) {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{path}: {}", self.message)
+        }
+    }
+}
+
+impl Problem {
+    /// The remedy in words, where `run` is the command that trains the experiment.
+    pub fn advice(&self, run: &str) -> String {
+        let again = |id: &str| format!("{run} --fresh --filter id={id}");
+        match &self.remedy {
+            Remedy::TrainAgain { id } => format!("`{}` trains it again", again(id)),
+            Remedy::RemoveOne { id } => {
+                format!("remove one of the two, or train it again in the place of both: `{}`", again(id))
+            }
+            Remedy::Remove => format!("no run needs {}: move it away", self.path.display()),
+        }
+    }
 }
 
 /// A run as it stands on disk.
@@ -59,6 +106,16 @@ pub struct Run {
     pub timing: Vec<TimingRow>,
     /// How it ended; `None` while it is being trained, or after it was cut off.
     pub status: Option<Status>,
+    /// Whether checksums vouch for its files. Runs of earlier versions have none.
+    pub has_checksums: bool,
+}
+
+impl Run {
+    /// What it was trained on and by.
+    pub fn identity(&self) -> Identity {
+        let unknown = Identity { data: None, numerics: 0 };
+        self.environment.as_ref().map_or(unknown, Identity::of_run)
+    }
 }
 
 impl Run {
@@ -67,7 +124,7 @@ impl Run {
     /// # Errors
     /// When a file of it is missing or cannot be read.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
-        run(dir)
+        run(&Disk::default(), dir, Depth::Small)
     }
 
     /// How it does on each test image; `None` of a run that kept no such file. Read when asked for.
@@ -132,35 +189,68 @@ fn check_format(path: &Path, found: u64) -> Result<(), LedgerError> {
     }
 }
 
-fn read_text(path: &Path) -> Result<Option<String>, LedgerError> {
-    match fs::read_to_string(path) {
+/// The text of a file; `None` where it is not there.
+pub(super) fn text(disk: &Disk, path: &Path) -> Result<Option<String>, LedgerError> {
+    match disk.read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(LedgerError::malformed(path, error)),
         Err(error) => Err(LedgerError::io("read", path)(error)),
     }
 }
 
 /// The status of the run in `dir`, if it is over.
-pub(super) fn status(dir: &Path) -> Result<Option<Status>, LedgerError> {
+fn status(disk: &Disk, dir: &Path) -> Result<Option<Status>, LedgerError> {
     let path = dir.join("status.json");
-    let Some(text) = read_text(&path)? else { return Ok(None) };
+    let Some(text) = text(disk, &path)? else { return Ok(None) };
     let malformed = |error| LedgerError::malformed(&path, error);
     let FormatOnly { format } = serde_json::from_str(&text).map_err(malformed)?;
     check_format(&path, format)?;
-    serde_json::from_str(&text).map(Some).map_err(malformed)
+    let status: Status = serde_json::from_str(&text).map_err(malformed)?;
+    Ok(Some(status).filter(|status| !status.outcome.is_no_result()))
 }
 
-/// The id in the record of the run in `dir`, if there is one.
-pub(super) fn id(dir: &Path) -> Option<RunId> {
-    trial_file(&dir.join("trial.toml")).ok().map(|file| file.id)
+/// The status of the run in `dir`, if it is over, after its small files were compared with their checksums.
+pub(super) fn checked_status(disk: &Disk, dir: &Path) -> Result<Option<Status>, LedgerError> {
+    let status = status(disk, dir)?;
+    if status.is_some() {
+        checksums::check(disk, dir, Depth::Small)?;
+    }
+    Ok(status)
 }
 
-fn trial_file(path: &Path) -> Result<TrialFile, LedgerError> {
-    let text = read_text(path)?.ok_or_else(|| LedgerError::malformed(path, "the run has no record"))?;
+/// The id of the run in `dir`; `None` where a run was only just begun and has no record yet.
+///
+/// Where checksums vouch for the record, which is for [`checked_status`] to see, only the line with the id is
+/// read: ten thousand records take a while.
+pub(super) fn id(disk: &Disk, dir: &Path) -> Result<Option<RunId>, LedgerError> {
+    let path = dir.join("trial.toml");
+    if !dir.is_dir() {
+        return Err(LedgerError::malformed(dir, "it is no folder"));
+    }
+    let Some(text) = text(disk, &path)? else {
+        let is_over = dir.join("status.json").exists();
+        return if is_over { Err(LedgerError::malformed(&path, "the run has no record")) } else { Ok(None) };
+    };
+    if dir.join(checksums::FILE).exists() {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("id = \"")?.strip_suffix('"'));
+        if let Some(id) = lines.map(str::parse).next().and_then(Result::ok) {
+            return Ok(Some(id));
+        }
+    }
+    trial_file(&path, &text).map(|file| Some(file.id))
+}
+
+/// What the run in `dir` is trained on and by, where it says so.
+pub(super) fn identity(disk: &Disk, dir: &Path) -> Result<Option<Identity>, LedgerError> {
+    Ok(environment(disk, &dir.join("environment.json"))?.as_ref().map(Identity::of_run))
+}
+
+fn trial_file(path: &Path, text: &str) -> Result<TrialFile, LedgerError> {
     let malformed = |error: toml::de::Error| LedgerError::malformed(path, error);
-    let FormatOnly { format } = toml::from_str(&text).map_err(malformed)?;
+    let FormatOnly { format } = toml::from_str(text).map_err(malformed)?;
     check_format(path, format)?;
-    let file: TrialFile = toml::from_str(&text).map_err(malformed)?;
+    let file: TrialFile = toml::from_str(text).map_err(malformed)?;
     let hash = file.record.id();
     if hash == file.id {
         Ok(file)
@@ -171,62 +261,70 @@ fn trial_file(path: &Path) -> Result<TrialFile, LedgerError> {
     }
 }
 
-/// Everything under `runs`.
-pub(super) fn contents(runs: &Path) -> Result<Contents, LedgerError> {
+/// Everything that the ledger holds, read as deep as asked.
+pub(super) fn contents(ledger: &Ledger, depth: Depth) -> Result<Contents, LedgerError> {
     let mut contents = Contents::default();
-    let entries = match fs::read_dir(runs) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(contents),
-        Err(error) => return Err(LedgerError::io("list", runs)(error)),
-    };
-    let mut dirs = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(LedgerError::io("list", runs))?;
-    dirs.sort();
-    for dir in dirs {
-        if !dir.is_dir() {
-            contents.problems.push(Problem { path: dir, message: "is no run's folder".to_owned() });
-            continue;
-        }
-        match run(&dir) {
+    for dir in ledger.folders()? {
+        match run(&ledger.disk, &dir, depth) {
             Ok(run) => contents.runs.push(run),
-            Err(error) => contents.problems.push(Problem { path: dir, message: error.to_string() }),
+            Err(error) => contents.problems.push(Problem::of_run(dir, &error)),
         }
     }
+    // Of two folders of one run neither counts: nothing tells which one should.
+    let mut dirs: BTreeMap<RunId, Vec<PathBuf>> = BTreeMap::new();
+    contents.runs.iter().for_each(|run| dirs.entry(run.id).or_default().push(run.dir.clone()));
+    dirs.retain(|_, dirs| dirs.len() > 1);
+    contents.runs.retain(|run| !dirs.contains_key(&run.id));
+    contents.problems.extend(dirs.iter().map(|(id, dirs)| Problem::twins(&dirs[0], &dirs[1], *id)));
     Ok(contents)
 }
 
 /// The run in `dir`.
-pub(super) fn run(dir: &Path) -> Result<Run, LedgerError> {
-    let file = trial_file(&dir.join("trial.toml"))?;
-    let status = status(dir)?;
+pub(super) fn run(disk: &Disk, dir: &Path, depth: Depth) -> Result<Run, LedgerError> {
+    if !dir.is_dir() {
+        return Err(LedgerError::malformed(dir, "is no run's folder"));
+    }
+    let path = dir.join("trial.toml");
+    let record = text(disk, &path)?.ok_or_else(|| LedgerError::malformed(&path, "the run has no record"))?;
+    let file = trial_file(&path, &record)?;
+    if short_id(dir) != Some(&file.id.short()) {
+        let message = format!(
+            "it holds run {}, which is looked for in folders that end in -{}",
+            file.id,
+            file.id.short()
+        );
+        return Err(LedgerError::malformed(dir, message));
+    }
+    let status = status(disk, dir)?;
     let is_over = status.is_some();
+    let has_checksums = is_over && checksums::check(disk, dir, depth)?;
     Ok(Run {
         dir: dir.to_owned(),
         id: file.id,
-        point: file.point.into_iter().map(|c| (c.axis, c.value)).collect(),
+        point: file.point.into_iter().map(|coordinate| (coordinate.axis, coordinate.value)).collect(),
         record: file.record,
         cost: file.cost,
         level: file.level,
         budget: file.budget,
         layers: file.layers,
-        environment: environment(&dir.join("environment.json"))?,
-        metrics: rows(&dir.join("metrics.csv"), is_over)?,
-        timing: rows(&dir.join("timing.csv"), is_over)?,
+        environment: environment(disk, &dir.join("environment.json"))?,
+        metrics: rows(disk, &dir.join("metrics.csv"), is_over)?,
+        timing: rows(disk, &dir.join("timing.csv"), is_over)?,
         status,
+        has_checksums,
     })
 }
 
-fn environment(path: &Path) -> Result<Option<Environment>, LedgerError> {
-    let Some(text) = read_text(path)? else { return Ok(None) };
+/// `environment.json`; `None` where it is not there.
+pub(super) fn environment(disk: &Disk, path: &Path) -> Result<Option<Environment>, LedgerError> {
+    let Some(text) = text(disk, path)? else { return Ok(None) };
     serde_json::from_str(&text).map(Some).map_err(|error| LedgerError::malformed(path, error))
 }
 
 /// The rows of a table. A run that was cut off may end in the middle of a row,
 /// which is dropped; in a run that is over this cannot be, and is an error.
-fn rows<T: DeserializeOwned>(path: &Path, is_over: bool) -> Result<Vec<T>, LedgerError> {
-    let text = read_text(path)?.unwrap_or_default();
+fn rows<T: DeserializeOwned>(disk: &Disk, path: &Path, is_over: bool) -> Result<Vec<T>, LedgerError> {
+    let text = text(disk, path)?.unwrap_or_default();
     let whole = text.rfind('\n').map_or(0, |end| end + 1);
     if is_over && whole < text.len() {
         return Err(LedgerError::malformed(path, "ends in the middle of a row"));

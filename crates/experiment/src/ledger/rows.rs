@@ -98,6 +98,21 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Whether an earlier version has recorded a fault of the machine, or a bug of its own, as the end of the
+    /// trial. Neither is a result, so the trial is still to be done.
+    pub(super) fn is_no_result(&self) -> bool {
+        // How the standard library ends what the system says, and what it says of a write that takes nothing.
+        let signs = ["(os error ", "failed to write whole buffer", "cannot start threads"];
+        match self {
+            Self::Failed { message } => {
+                message.starts_with("bug: ") || signs.iter().any(|sign| message.contains(sign))
+            }
+            Self::Finished | Self::Diverged { .. } | Self::Stopped { .. } => false,
+        }
+    }
+}
+
 /// `status.json`: written once, when a run is over.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -159,6 +174,9 @@ pub struct Environment {
     pub threads: usize,
     /// Checksum of the images.
     pub data_checksum: String,
+    /// [`NUMERICS_VERSION`](crate::NUMERICS_VERSION) of the program; 0 of one that did not tell.
+    #[serde(default)]
+    pub numerics_version: u32,
     /// The command as typed.
     pub command: String,
 }

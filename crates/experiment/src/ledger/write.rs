@@ -1,21 +1,26 @@
 //! Writing a run: rows as they are known, the status last.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use atomic_write_file::AtomicWriteFile;
+use decouple_disk::{Disk, Growing};
 use serde::Serialize;
 
+use super::checksums::{self, Checksums};
 use super::read::TrialFile;
-use super::{Environment, LedgerError, MetricsRow, Status, TimingRow};
-use crate::Trial;
+use super::{CHECKPOINT_PREFIX, Environment, Ledger, LedgerError, MetricsRow, Status, TimingRow};
+use crate::{RunId, Trial};
 
 /// The only writer of a run. Holds its lock; dropped without
 /// [`finish`](Self::finish), it leaves a run that counts as cut off.
 #[derive(Debug)]
 pub struct RunWriter {
+    ledger: Ledger,
+    id: RunId,
     dir: PathBuf,
+    /// Whether it replaces a run that is there.
+    is_successor: bool,
     metrics: RowFile,
     timing: RowFile,
     /// Released by the system when the file is closed.
@@ -23,15 +28,34 @@ pub struct RunWriter {
 }
 
 impl RunWriter {
-    /// Makes the folder with the trial's record and no rows.
-    pub(super) fn create(dir: PathBuf, trial: &Trial, lock: File) -> Result<Self, LedgerError> {
-        fs::create_dir_all(&dir).map_err(LedgerError::io("create", &dir))?;
+    /// Makes the folder with the trial's record and no rows. Of what is there only checkpoints stay.
+    pub(super) fn create(
+        ledger: &Ledger,
+        dir: PathBuf,
+        trial: &Trial,
+        lock: File,
+        is_successor: bool,
+    ) -> Result<Self, LedgerError> {
+        let disk = &ledger.disk;
+        disk.create_dir_all(&dir).map_err(LedgerError::io("create", &dir))?;
+        disk.sweep(&dir).map_err(LedgerError::io("clean", &dir))?;
+        // The status first: without it the run counts as cut off, whatever else is left of it.
+        let status = dir.join("status.json");
+        disk.remove_file(&status).map_err(LedgerError::io("remove", &status))?;
+        for path in disk.list(&dir).map_err(LedgerError::io("list", &dir))? {
+            if !is_checkpoint(&path) {
+                disk.remove_file(&path).map_err(LedgerError::io("remove", &path))?;
+            }
+        }
         let text = toml::to_string(&TrialFile::of(trial)).map_err(|e| LedgerError::malformed(&dir, e))?;
-        replace(&dir.join("trial.toml"), text.as_bytes())?;
+        replace(disk, &dir.join("trial.toml"), text.as_bytes())?;
         Ok(Self {
-            metrics: RowFile::create(dir.join("metrics.csv"))?,
-            timing: RowFile::create(dir.join("timing.csv"))?,
+            metrics: RowFile::create(disk, dir.join("metrics.csv"))?,
+            timing: RowFile::create(disk, dir.join("timing.csv"))?,
+            ledger: ledger.clone(),
+            id: trial.id,
             dir,
+            is_successor,
             _lock: lock,
         })
     }
@@ -41,12 +65,17 @@ impl RunWriter {
         &self.dir
     }
 
+    /// The disk that the run's files are written to.
+    pub fn disk(&self) -> &Disk {
+        &self.ledger.disk
+    }
+
     /// Writes `environment.json`.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write_environment(&self, environment: &Environment) -> Result<(), LedgerError> {
-        replace_json(&self.dir.join("environment.json"), environment)
+        replace_json(&self.ledger.disk, &self.dir.join("environment.json"), environment)
     }
 
     /// Appends one row to each table, and hands both to the system before it returns.
@@ -58,53 +87,111 @@ impl RunWriter {
         self.timing.append(timing)
     }
 
-    /// Ends the run: the rows reach the disk, then the status, then the lock goes.
+    /// The texts of `metrics.csv` and `timing.csv` so far.
+    pub fn tables(&self) -> [&str; 2] {
+        [&self.metrics.text, &self.timing.text]
+    }
+
+    /// Puts the tables back to these texts of [`tables`](Self::tables), to go on from there; returns the rows
+    /// of metrics.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or the text is no table.
+    pub fn restore(&mut self, [metrics, timing]: [&str; 2]) -> Result<Vec<MetricsRow>, LedgerError> {
+        self.metrics.restore(&self.ledger.disk, metrics)?;
+        self.timing.restore(&self.ledger.disk, timing)?;
+        csv::Reader::from_reader(metrics.as_bytes())
+            .deserialize()
+            .collect::<Result<_, _>>()
+            .map_err(|error| LedgerError::malformed(&self.metrics.path, error))
+    }
+
+    /// Ends the run: the rows reach the disk, then checksums and status, then the lock goes. What
+    /// [`Ledger::claim_fresh`] began takes the place of the old run.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn finish(self, status: &Status) -> Result<(), LedgerError> {
+        let bytes = json(&self.dir.join("status.json"), status)?;
+        self.finish_with(&bytes, None)
+    }
+
+    /// As [`finish`](Self::finish), with the bytes of a status. What `expected` lists was copied, and must be
+    /// on disk as it was.
+    pub(super) fn finish_with(self, status: &[u8], expected: Option<&Checksums>) -> Result<(), LedgerError> {
         self.metrics.sync()?;
         self.timing.sync()?;
-        replace_json(&self.dir.join("status.json"), status)
+        let disk = &self.ledger.disk;
+        let sums = checksums::of_folder(disk, &self.dir, status)?;
+        for (name, sum) in &sums {
+            if name != "trial.toml" && expected.is_some_and(|expected| expected.get(name) != Some(sum)) {
+                let message = "the copy is not what its source's checksums say";
+                return Err(LedgerError::malformed(&self.dir.join(name), message));
+            }
+        }
+        checksums::write(disk, &self.dir, &sums)?;
+        replace(disk, &self.dir.join("status.json"), status)?;
+        for path in disk.list(&self.dir).map_err(LedgerError::io("list", &self.dir))? {
+            if is_checkpoint(&path) {
+                disk.remove_file(&path).map_err(LedgerError::io("remove", &path))?;
+            }
+        }
+        if self.is_successor { self.ledger.succeed(&self.dir, self.id) } else { Ok(()) }
     }
+}
+
+pub(super) fn is_checkpoint(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(CHECKPOINT_PREFIX))
 }
 
 /// A CSV file that grows by whole rows.
 #[derive(Debug)]
 struct RowFile {
     path: PathBuf,
-    writer: csv::Writer<File>,
+    file: Growing,
+    /// All that was written.
+    text: String,
 }
 
 impl RowFile {
-    fn create(path: PathBuf) -> Result<Self, LedgerError> {
-        let file = File::create(&path).map_err(LedgerError::io("create", &path))?;
-        Ok(Self { path, writer: csv::Writer::from_writer(file) })
+    fn create(disk: &Disk, path: PathBuf) -> Result<Self, LedgerError> {
+        let file = disk.create(&path).map_err(LedgerError::io("create", &path))?;
+        Ok(Self { path, file, text: String::new() })
+    }
+
+    fn restore(&mut self, disk: &Disk, text: &str) -> Result<(), LedgerError> {
+        replace(disk, &self.path, text.as_bytes())?;
+        self.file = disk.append(&self.path).map_err(LedgerError::io("open", &self.path))?;
+        self.text = text.to_owned();
+        Ok(())
     }
 
     fn append(&mut self, row: &impl Serialize) -> Result<(), LedgerError> {
-        self.writer.serialize(row).map_err(|error| LedgerError::malformed(&self.path, error))?;
-        self.writer.flush().map_err(LedgerError::io("write", &self.path))
+        let mut writer = csv::WriterBuilder::new().has_headers(self.text.is_empty()).from_writer(Vec::new());
+        writer.serialize(row).map_err(|error| LedgerError::malformed(&self.path, error))?;
+        let bytes = writer.into_inner().map_err(|error| LedgerError::malformed(&self.path, error))?;
+        self.file.write_all(&bytes).map_err(LedgerError::io("write", &self.path))?;
+        self.text += &String::from_utf8_lossy(&bytes);
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), LedgerError> {
-        self.writer.get_ref().sync_all().map_err(LedgerError::io("write", &self.path))
+        self.file.sync().map_err(LedgerError::io("write", &self.path))
     }
 }
 
 /// As [`replace`], for a JSON document.
-pub(crate) fn replace_json(path: &Path, value: &impl Serialize) -> Result<(), LedgerError> {
+pub(crate) fn replace_json(disk: &Disk, path: &Path, value: &impl Serialize) -> Result<(), LedgerError> {
+    replace(disk, path, &json(path, value)?)
+}
+
+fn json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, LedgerError> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| LedgerError::malformed(path, error))?;
     text.push(b'\n');
-    replace(path, &text)
+    Ok(text)
 }
 
 /// Replaces a file by rename, after its bytes and before its name have reached the disk.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
-    let write = || {
-        let mut file = AtomicWriteFile::open(path)?;
-        file.write_all(bytes)?;
-        file.commit()
-    };
-    write().map_err(LedgerError::io("write", path))
+pub(crate) fn replace(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
+    disk.replace(path, bytes).map_err(LedgerError::io("write", path))
 }

@@ -1,7 +1,5 @@
 //! What a sweep writes down before anything runs.
 
-use std::fs;
-
 use super::Sweep;
 use crate::{Ledger, LedgerError, ledger::replace};
 
@@ -13,9 +11,9 @@ impl Sweep {
     /// [`LedgerError`] when a file cannot be written.
     pub fn write_plan(&self, ledger: &Ledger) -> Result<(), LedgerError> {
         let root = ledger.root();
-        fs::create_dir_all(root).map_err(LedgerError::io("create", root))?;
-        replace(&root.join("experiment.toml"), self.text.as_bytes())?;
-        replace(&root.join("plan.csv"), &self.plan_csv())
+        ledger.disk().create_dir_all(root).map_err(LedgerError::io("create", root))?;
+        replace(ledger.disk(), &root.join("experiment.toml"), self.text.as_bytes())?;
+        replace(ledger.disk(), &root.join("plan.csv"), &self.plan_csv())
     }
 
     /// The plan as CSV.
@@ -49,8 +47,29 @@ impl Sweep {
         let mut writer = csv::Writer::from_writer(Vec::new());
         for row in rows {
             // Writing equal rows to memory cannot fail.
-            let _ = writer.write_record(row);
+            let _ = writer.write_record(row.into_iter().map(inert_cell));
         }
         writer.into_inner().unwrap_or_default()
+    }
+}
+
+/// A cell of CSV that no spreadsheet takes for a formula: words that begin as one get an apostrophe before them.
+pub fn inert_cell(text: String) -> String {
+    let begins_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if begins_formula && text.parse::<f64>().is_err() { format!("'{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inert_cell;
+
+    #[test]
+    fn formulas_are_words_and_numbers_stay() {
+        for formula in ["=1+1", "+cmd|' /C calc'!A0", "-x", "@SUM(A1)", "\t=1"] {
+            assert_eq!(inert_cell(formula.to_owned()), format!("'{formula}"));
+        }
+        for plain in ["-0.5", "+1e-3", "per-channel", "", "a=b", "-inf"] {
+            assert_eq!(inert_cell(plain.to_owned()), plain);
+        }
     }
 }

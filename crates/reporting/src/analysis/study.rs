@@ -106,6 +106,12 @@ pub enum RunOutcome {
     },
     /// It was not started.
     Missing,
+    /// There is a run of it, whose files are damaged, or which is of other data or another engine than those
+    /// beside it.
+    Unusable {
+        /// Why.
+        message: String,
+    },
 }
 
 impl RunOutcome {
@@ -118,7 +124,13 @@ impl RunOutcome {
             Self::Failed { .. } => "failed",
             Self::Unfinished { .. } => "unfinished",
             Self::Missing => "missing",
+            Self::Unusable { .. } => "unusable",
         }
+    }
+
+    /// Whether something is there that cannot be used.
+    pub fn is_unusable(&self) -> bool {
+        matches!(self, Self::Unusable { .. })
     }
 
     /// What became of the run, in words that follow its name.
@@ -132,6 +144,7 @@ impl RunOutcome {
                 format!("unfinished after {}: still running, or cut off", count(*epochs as usize, "epoch"))
             }
             Self::Missing => "not started".to_owned(),
+            Self::Unusable { message } => format!("not used: {message}"),
         }
     }
 }

@@ -66,7 +66,7 @@ pub struct PointSummary {
     pub diverged: usize,
     /// Runs that failed.
     pub failed: usize,
-    /// Runs not yet done.
+    /// Runs not yet done, or done and not usable.
     pub missing: usize,
     /// Mean test accuracy, 0 to 1.
     pub mean: Option<f64>,
@@ -128,7 +128,7 @@ pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSu
         costs: first.costs,
         diverged: count("diverged"),
         failed: count("failed"),
-        missing: count("missing") + count("unfinished"),
+        missing: count("missing") + count("unfinished") + count("unusable"),
         mean: mean(&values),
         sd: sd(&values),
         interval: sample.ok().and_then(|_| t_interval(&values, CONFIDENCE)),

@@ -61,10 +61,10 @@ pub fn index(cards: &[Card], problems: &[String]) -> String {
                 figure { div class="scroll" { (PreEscaped(headline(&analysis).svg(Setting::Page))) } }
             }
             @for card in cards {
-                @let report = format!("{}/report.html", card.name);
+                @let report = format!("{}/report.html", folder(&card.name));
                 article class="card" {
                     a href=(report) {
-                        img src=(format!("{}/figures/accuracy-vs-decoupling.svg", card.name))
+                        img src=(format!("{}/figures/accuracy-vs-decoupling.svg", folder(&card.name)))
                             alt=(format!("Accuracy against decoupling level, {}", card.name)) loading="lazy";
                     }
                     div {
@@ -83,4 +83,32 @@ pub fn index(cards: &[Card], problems: &[String]) -> String {
     };
     page("decouple: all experiments", "Every experiment, its question and its answer.", STYLE, body)
         .into_string()
+}
+
+/// The name of a folder in an address, where a colon would make a scheme of what stands before it.
+fn folder(name: &str) -> String {
+    let mut address = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            address.push(byte.into());
+        } else {
+            address += &format!("%{byte:02X}");
+        }
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_never_an_address_of_its_own() {
+        let name = "javascript:alert(1)<b>".to_owned();
+        let card =
+            Card { name, question: String::new(), verdict: Vec::new(), facts: String::new(), curve: None };
+        let page = index(&[card], &[]);
+        assert!(page.contains("href=\"javascript%3Aalert%281%29%3Cb%3E/report.html\""), "{page}");
+        assert!(!page.contains("javascript:alert(1)/") && !page.contains("<b>"), "{page}");
+    }
 }

@@ -19,7 +19,8 @@ pub fn markdown(analysis: &Analysis) -> String {
     }
     let _ = writeln!(text, "\n{}\n", escaped(&facts(analysis)));
     let figures = figures::all(analysis);
-    let image = |figure: &figures::Figure| format!("![{}](figures/{}.svg)\n\n", figure.caption, figure.name);
+    let image =
+        |figure: &figures::Figure| format!("![{}](figures/{}.svg)\n\n", escaped(figure.caption), figure.name);
     text.extend(figures.first().map(image));
     tables::all(analysis).iter().for_each(|part| text += &table(part));
     text.extend(figures.iter().skip(1).map(image));
@@ -33,8 +34,12 @@ pub fn markdown(analysis: &Analysis) -> String {
     }
     text += "## How it was made\n\n";
     for fact in &study.environment {
-        let mark = if fact.name == "command" { "`" } else { "" };
-        let values: Vec<String> = fact.values.iter().map(|value| format!("{mark}{value}{mark}")).collect();
+        let shown = |value: &String| match fact.name.as_str() {
+            // Between backticks nothing means anything but a backtick and the end of the line.
+            "command" => format!("`{}`", value.replace('`', "'").replace(char::is_control, " ")),
+            _ => escaped(value),
+        };
+        let values: Vec<String> = fact.values.iter().map(shown).collect();
         let _ = writeln!(text, "- {}: {}", fact.name, values.join("; "));
     }
     text += "\nEvery run is in [runs.csv](runs.csv), every point in [summary.csv](summary.csv).\n";
@@ -50,20 +55,40 @@ fn table(table: &Table) -> String {
     );
     for (k, row) in table.rows.iter().enumerate() {
         let mark = if table.highlights.contains(&k) { "**" } else { "" };
-        text += &line(row.iter().map(|cell| format!("{mark}{}{mark}", escaped(cell))).collect());
+        text += &line(
+            row.iter().map(|cell| format!("{mark}{}{mark}", escaped(cell).replace('\n', " "))).collect(),
+        );
     }
     text.push('\n');
     text
 }
 
-/// Text in which no letter means anything to Markdown.
+/// Text in which no letter means anything to Markdown, to HTML inside it, or to a terminal that shows it.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
-        if "\\`*_[]<>|#".contains(letter) {
+        if letter.is_control() && letter != '\n' {
+            let _ = write!(safe, "\\\\u{:04x}", u32::from(letter));
+            continue;
+        }
+        if "\\`*_[]<>|#&~".contains(letter) {
             safe.push('\\');
         }
         safe.push(letter);
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_name_is_live() {
+        let text = escaped("<script>x</script> [a](javascript:b) ![c](d) &lt; `e` \u{1b}[31m");
+        assert_eq!(
+            text,
+            "\\<script\\>x\\</script\\> \\[a\\](javascript:b) !\\[c\\](d) \\&lt; \\`e\\` \\\\u001b\\[31m"
+        );
+    }
 }

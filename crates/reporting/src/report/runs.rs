@@ -110,7 +110,8 @@ fn row(analysis: &Analysis, run: &RunRow) -> Markup {
         Cell::number(run.images_per_sec, seconds),
         Cell::number(run.peak_bytes.map(|bytes| bytes as f64), |bytes| format!("{:.0}", bytes / 1048576.0)),
     ];
-    let is_lost = matches!(run.outcome, RunOutcome::Diverged { .. } | RunOutcome::Failed { .. });
+    let is_lost = matches!(run.outcome, RunOutcome::Diverged { .. } | RunOutcome::Failed { .. })
+        || run.outcome.is_unusable();
     html! {
         tr class=[is_lost.then_some("lost")] {
             @for cell in axes.chain(words) { td data-key=[cell.key] { (cell.text) } }

@@ -4,7 +4,8 @@
 use std::time::UNIX_EPOCH;
 
 use decouple_experiment::{
-    Claim, Environment, Ledger, MetricsRow, Outcome, Scores, Status, Sweep, TimingRow, Trial, timestamp,
+    Claim, Environment, Identity, Ledger, MetricsRow, NUMERICS_VERSION, Outcome, Scores, Status, Sweep,
+    TimingRow, Trial, timestamp,
 };
 use decouple_reporting::Analysis;
 use decouple_reporting::analysis::{Axis, Costs, Epoch, RunOutcome, RunRow, Study, summarise};
@@ -128,7 +129,9 @@ fn level(segments: &str) -> f64 {
 /// Finishes every trial of a sweep with made-up rows, without training anything.
 pub(crate) fn fill(ledger: &Ledger, sweep: &Sweep) {
     for trial in &sweep.trials {
-        let Ok(Claim::Mine(mut writer)) = ledger.claim(trial) else { panic!("{} is not free", trial.id) };
+        let Ok(Claim::Mine(mut writer)) = ledger.claim(trial, &Identity::of_any_data()) else {
+            panic!("{} is not free", trial.id)
+        };
         writer.write_environment(&environment()).unwrap();
         let epochs = trial.record.training.epochs as u64;
         let accuracy = 0.9 - 0.05 * (trial.level - 0.7).powi(2) + 0.003 * noise(trial, 0);
@@ -177,6 +180,7 @@ fn environment() -> Environment {
         kernels: "portable".to_owned(),
         threads: 1,
         data_checksum: "made up".to_owned(),
+        numerics_version: NUMERICS_VERSION,
         command: "/somewhere/bin/decouple run made-up.toml".to_owned(),
     }
 }

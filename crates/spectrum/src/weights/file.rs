@@ -8,10 +8,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use atomic_write_file::AtomicWriteFile;
+use decouple_disk::{Target, open_regular};
 use serde_json::{Map, Value, json};
 
 use super::error::{FileProblem, WeightError};
@@ -48,7 +48,7 @@ impl WeightFile {
     /// # Errors
     /// [`WeightError::Io`] and [`WeightError::File`].
     pub fn open(path: &Path) -> Result<Self, WeightError> {
-        let source = File::open(path).map_err(|source| io_error(path, source))?;
+        let source = open_regular(path).map_err(|source| io_error(path, source))?;
         Self::new(source, path)
     }
 }
@@ -149,37 +149,53 @@ fn half(bits: u16) -> f32 {
     f32::from_bits(sign | magnitude)
 }
 
-/// Writes `tensors` (name and shape) with `metadata` to `path` as f32, in the
+/// Writes `tensors` (name and shape) with `metadata` to `target` as f32, in the
 /// order given: equal arguments give equal bytes. `values` is asked for one
 /// tensor at a time, by its index. A file that was there before stays until the
-/// new one is complete.
+/// new one is complete; a pipe or a device stays what it is.
 ///
 /// # Errors
 /// [`WeightError::Io`], and those of `values`.
 ///
 /// # Panics
 /// When `values` gives another number of values than the shape has.
-pub fn write_tensors<'a>(
-    path: &Path,
+pub fn write_tensors<'a, 'p>(
+    target: impl Into<Target<'p>>,
     metadata: &BTreeMap<String, String>,
     tensors: &[(String, Vec<usize>)],
     mut values: impl FnMut(usize) -> Result<Cow<'a, [f32]>, WeightError>,
 ) -> Result<(), WeightError> {
-    let io = |source| io_error(path, source);
-    let mut file = BufWriter::new(AtomicWriteFile::open(path).map_err(io)?);
-    let header = header_text(metadata, tensors);
-    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(io)?;
-    file.write_all(header.as_bytes()).map_err(io)?;
-    for (index, (name, shape)) in tensors.iter().enumerate() {
-        let values = values(index)?;
-        assert_eq!(values.len(), shape.iter().product::<usize>(), "{name}: not a value for each place");
-        for chunk in values.chunks(CHUNK) {
-            let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
-            file.write_all(&bytes).map_err(io)?;
+    let target = target.into();
+    let written = target.write(|out| {
+        let header = header_text(metadata, tensors);
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(header.as_bytes())?;
+        for (index, (name, shape)) in tensors.iter().enumerate() {
+            let values = values(index).map_err(Stopped::Values)?;
+            assert_eq!(values.len(), shape.iter().product::<usize>(), "{name}: not a value for each place");
+            for chunk in values.chunks(CHUNK) {
+                let bytes: Vec<u8> = chunk.iter().flat_map(|value| value.to_le_bytes()).collect();
+                out.write_all(&bytes)?;
+            }
         }
+        Ok(())
+    });
+    written.map_err(|stopped| match stopped {
+        Stopped::System(source) => io_error(target.path(), source),
+        Stopped::Values(error) => error,
+    })
+}
+
+/// What ended the writing of a file.
+enum Stopped {
+    System(io::Error),
+    Values(WeightError),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
     }
-    let file = file.into_inner().map_err(|error| io(error.into_error()))?;
-    file.commit().map_err(io)
 }
 
 /// The header, with spaces at its end so that the values begin at a multiple

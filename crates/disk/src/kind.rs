@@ -1,0 +1,53 @@
+//! What stands at a path: regular files are read and replaced, and nothing else is.
+
+use std::{
+    fs::{self, File, FileType},
+    io,
+    path::Path,
+};
+
+/// Opens a regular file for reading. A link may lead to it. A pipe or a device, which could keep the reader
+/// waiting or never end, is refused without being opened.
+///
+/// # Errors
+/// When it is not there, is no regular file or cannot be opened.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    refuse_others(fs::metadata(path)?.file_type(), "read")?;
+    let file = File::open(path)?;
+    // Again, of what was opened: the name may have got another meaning in between.
+    refuse_others(file.metadata()?.file_type(), "read")?;
+    Ok(file)
+}
+
+/// Refuses to replace what is there and no regular file; a link is none.
+pub(crate) fn may_replace(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(found) => refuse_others(found.file_type(), "replaced"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn refuse_others(found: FileType, what: &str) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    let message = format!("it is {}; only regular files are {what}", name(found));
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}
+
+fn name(found: FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    if found.is_dir() {
+        "a folder"
+    } else if found.is_symlink() {
+        "a symbolic link"
+    } else if found.is_fifo() {
+        "a pipe"
+    } else if found.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}

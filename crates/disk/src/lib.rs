@@ -1,0 +1,236 @@
+//! Files: regular ones are read, whole ones are written.
+//!
+//! [`Disk`] is the one way by which results reach the disk. A file is replaced by a temporary one beside it,
+//! fsync, rename and fsync of the folder; what is no regular file is never replaced, and nothing is written
+//! through a link that leads out of the folder that the disk is confined to. Every step can be made to fail
+//! ([`Disk::failing`]), so that tests can show what a full or a broken disk does.
+//!
+//! ```
+//! use decouple_disk::Disk;
+//! # fn main() -> std::io::Result<()> {
+//! # let folder = tempfile::tempdir()?;
+//! let disk = Disk::within(folder.path());
+//! let path = folder.path().join("status.json");
+//! disk.replace(&path, b"{}")?;
+//! assert_eq!(disk.read(&path)?, b"{}");
+//! # Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+
+mod confined;
+mod faults;
+mod kind;
+mod output;
+mod replace;
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub use faults::{Fault, FaultKind};
+pub use kind::open_regular;
+pub use output::{Target, write_output};
+
+use faults::Faults;
+
+/// Where files are written, and whether its steps fail. Cheap to clone; clones count their steps together.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    /// Nothing is written outside this folder.
+    root: Option<PathBuf>,
+    faults: Option<Arc<Faults>>,
+}
+
+impl Disk {
+    /// A disk that writes below `root` only, which need not exist yet.
+    pub fn within(root: impl Into<PathBuf>) -> Self {
+        Self { root: Some(root.into()), faults: None }
+    }
+
+    /// The same disk, on which one step fails, or every step from one on: for tests.
+    #[must_use]
+    pub fn failing(self, fault: Fault) -> Self {
+        Self { faults: Some(Arc::new(Faults::new(fault))), ..self }
+    }
+
+    /// Steps that a disk made by [`failing`](Self::failing) has counted.
+    pub fn steps(&self) -> u64 {
+        self.faults.as_ref().map_or(0, |faults| faults.steps())
+    }
+
+    /// Opens a regular file for reading.
+    ///
+    /// # Errors
+    /// When it is not there, is no regular file or cannot be opened.
+    pub fn open(&self, path: &Path) -> io::Result<File> {
+        self.step()?;
+        open_regular(path)
+    }
+
+    /// The bytes of a regular file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when it cannot be read.
+    pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut file = self.open(path)?;
+        self.step()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The text of a regular file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and when it is no UTF-8.
+    pub fn read_to_string(&self, path: &Path) -> io::Result<String> {
+        let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
+        String::from_utf8(self.read(path)?).map_err(not_text)
+    }
+
+    /// Makes a folder and those above it.
+    ///
+    /// # Errors
+    /// When it cannot be made, or would lie outside.
+    pub fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.may_write(path)?;
+        self.step()?;
+        fs::create_dir_all(path)
+    }
+
+    /// Opens a file that any number of processes may lock; makes it where it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is no regular file or lies outside.
+    pub fn open_lock(&self, path: &Path) -> io::Result<File> {
+        self.may_write(path)?;
+        self.step()?;
+        File::options().create(true).truncate(false).write(true).open(path)
+    }
+
+    /// Makes an empty file that is to grow, in the place of the one that was there.
+    ///
+    /// # Errors
+    /// When it cannot be made, is there and no regular file, or lies outside.
+    pub fn create(&self, path: &Path) -> io::Result<Growing> {
+        self.may_write(path)?;
+        self.step()?;
+        Ok(Growing { file: File::create(path)?, disk: self.clone() })
+    }
+
+    /// Opens a file to be written to at its end.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and when it is not there.
+    pub fn append(&self, path: &Path) -> io::Result<Growing> {
+        self.may_write(path)?;
+        self.step()?;
+        Ok(Growing { file: File::options().append(true).open(path)?, disk: self.clone() })
+    }
+
+    /// Renames a file or folder, and makes the new name last.
+    ///
+    /// # Errors
+    /// When the system refuses, or either lies outside.
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.confine(from)?;
+        self.confine(to)?;
+        self.step()?;
+        fs::rename(from, to)?;
+        self.sync_folder(to)
+    }
+
+    /// Removes a folder with all that is in it. One that is not there is no error.
+    ///
+    /// # Errors
+    /// When the system refuses, or it lies outside.
+    pub fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.confine(path)?;
+        self.step()?;
+        absent_is_fine(fs::remove_dir_all(path))
+    }
+
+    /// Removes a file. One that is not there is no error.
+    ///
+    /// # Errors
+    /// When the system refuses, or it lies outside.
+    pub fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.confine(path)?;
+        self.step()?;
+        absent_is_fine(fs::remove_file(path))
+    }
+
+    /// The paths in a folder, sorted. One that is not there is empty.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        self.step()?;
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut paths =
+            entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Makes the names in the folder of `path` last.
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    }
+
+    /// Counts a step, which may be the one that fails.
+    fn step(&self) -> io::Result<()> {
+        self.faults.as_ref().map_or(Ok(()), |faults| faults.step())
+    }
+}
+
+fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct Growing {
+    file: File,
+    disk: Disk,
+}
+
+impl Growing {
+    /// Brings what was written to the disk.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn sync(&self) -> io::Result<()> {
+        self.disk.step()?;
+        self.file.sync_all()
+    }
+}
+
+impl Write for Growing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(faults) = &self.disk.faults {
+            let allowed = faults.write(bytes.len())?;
+            return self.file.write(&bytes[..allowed]);
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;

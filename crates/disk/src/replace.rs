@@ -1,0 +1,105 @@
+//! Replacing a file as a whole, and what a writer that was killed leaves behind.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use crate::{Disk, Growing};
+
+/// How the names of temporary files begin and end.
+const PREFIX: &str = ".decouple-";
+const SUFFIX: &str = ".tmp";
+
+impl Disk {
+    /// Replaces a file by rename, after its bytes and before its name have reached the disk.
+    ///
+    /// # Errors
+    /// When a step fails: the old file stays as it was. What is no regular file is not replaced.
+    pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.replace_with(path, |out| out.write_all(bytes))
+    }
+
+    /// As [`replace`](Self::replace), with what `write` writes.
+    ///
+    /// # Errors
+    /// As [`replace`](Self::replace), and those of `write`.
+    pub fn replace_with<E: From<io::Error>>(
+        &self,
+        path: &Path,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.may_write(path)?;
+        let (temporary, file) = self.temporary(path)?;
+        let written = self.fill(file, write).and_then(|()| {
+            self.step()?;
+            Ok(fs::rename(&temporary, path)?)
+        });
+        if written.is_err() {
+            // The first error is the one to tell; the file is swept later if it stays.
+            let _ = fs::remove_file(&temporary);
+            return written;
+        }
+        Ok(self.sync_folder(path)?)
+    }
+
+    fn fill<E: From<io::Error>>(
+        &self,
+        file: File,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut out = BufWriter::with_capacity(1 << 16, Growing { file, disk: self.clone() });
+        write(&mut out)?;
+        let growing = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(growing.sync()?)
+    }
+
+    /// A new file beside `path`, locked, so that a sweep can tell that it is in use.
+    pub(crate) fn temporary(&self, path: &Path) -> io::Result<(PathBuf, File)> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            self.step()?;
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let temporary = path.with_file_name(format!("{PREFIX}{}-{count}{SUFFIX}", std::process::id()));
+            let file = match File::options().write(true).create_new(true).open(&temporary) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                file => file?,
+            };
+            // A sweep may have come between the two steps; then there is another name to try. A file
+            // system without locks refuses, and a sweep on it finds nothing that it may remove.
+            if !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) && temporary.exists() {
+                return Ok((temporary, file));
+            }
+        }
+    }
+
+    /// Removes from `folder` the temporary files of writers that are gone.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed or a file not removed.
+    pub fn sweep(&self, folder: &Path) -> io::Result<()> {
+        for path in self.list(folder)? {
+            if is_temporary(&path) && path.symlink_metadata().is_ok_and(|found| found.is_file()) {
+                let is_free = File::open(&path).is_ok_and(|file| file.try_lock().is_ok() && path.exists());
+                // Those of an earlier version were not locked, and hold no lock.
+                if is_free {
+                    self.remove_file(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether this program made the file for a moment, in this version or an earlier one
+/// (`.status.json.a1B2c3`).
+fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_earlier =
+        name.strip_prefix('.').and_then(|name| name.rsplit_once('.')).is_some_and(|(of, random)| {
+            of.contains('.') && random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+    is_earlier || (name.starts_with(PREFIX) && name.ends_with(SUFFIX))
+}

@@ -1,0 +1,130 @@
+//! `checksums.txt`: the files of a run that is over, each with its BLAKE3, as `b3sum` writes and checks them.
+//!
+//! It is written just before the status, so that a run that is over has it. Runs of numerics version 0 have none.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use decouple_disk::Disk;
+
+use super::{LedgerError, read};
+
+/// Its name.
+pub(super) const FILE: &str = "checksums.txt";
+
+/// The file that may be absent: weights are large, and results are kept without them.
+const WEIGHTS: &str = "weights.safetensors";
+
+/// The small files, of which every run that is over has the last four.
+const SMALL: [&str; 6] =
+    ["environment.json", "metrics.csv", "per-image.bin", "status.json", "timing.csv", "trial.toml"];
+
+/// How much of a run is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// What is small: a few kilobytes.
+    Small,
+    /// The weights too.
+    All,
+}
+
+/// The checksum of each file, by name.
+pub(super) type Checksums = BTreeMap<String, String>;
+
+pub(super) fn of_bytes(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+/// Whether a file of a run's folder is covered: not what is rebuilt, is there for a moment, or is the list.
+pub(super) fn is_covered(name: &str) -> bool {
+    !name.starts_with('.')
+        && !name.starts_with(super::CHECKPOINT_PREFIX)
+        && !name.starts_with("events.out")
+        && name != FILE
+}
+
+/// The checksums of all files in `dir`, and of a status that is not there yet.
+pub(super) fn of_folder(disk: &Disk, dir: &Path, status: &[u8]) -> Result<Checksums, LedgerError> {
+    let mut sums = Checksums::new();
+    for path in disk.list(dir).map_err(LedgerError::io("list", dir))? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if is_covered(&name) && path.is_file() {
+            let bytes = disk.read(&path).map_err(LedgerError::io("read", &path))?;
+            sums.insert(name, of_bytes(&bytes));
+        }
+    }
+    sums.insert("status.json".to_owned(), of_bytes(status));
+    Ok(sums)
+}
+
+/// Writes the list into `dir`.
+pub(super) fn write(disk: &Disk, dir: &Path, sums: &Checksums) -> Result<(), LedgerError> {
+    // The status last: without its line the list is cut short.
+    let is_status = |name: &&String| *name == "status.json";
+    let names = sums.keys().filter(|name| !is_status(name)).chain(sums.keys().filter(is_status));
+    let text: String = names.map(|name| format!("{}  {name}\n", sums[name])).collect();
+    let path = dir.join(FILE);
+    disk.replace(&path, text.as_bytes()).map_err(LedgerError::io("write", &path))
+}
+
+/// The list in `dir`; `None` where a run of an earlier version has none.
+pub(super) fn list(disk: &Disk, dir: &Path) -> Result<Option<Checksums>, LedgerError> {
+    let path = dir.join(FILE);
+    let Some(text) = read::text(disk, &path)? else {
+        let environment = read::environment(disk, &dir.join("environment.json"))?;
+        if environment.is_some_and(|environment| environment.numerics_version > 0) {
+            return Err(LedgerError::malformed(
+                &path,
+                "it is missing, and nothing tells whether the run is whole",
+            ));
+        }
+        return Ok(None);
+    };
+    parse(&text).map(Some).map_err(|message| LedgerError::malformed(&path, message))
+}
+
+fn parse(text: &str) -> Result<Checksums, String> {
+    let mut sums = Checksums::new();
+    for line in text.split_inclusive('\n') {
+        let parts = line.strip_suffix('\n').and_then(|line| line.split_once("  "));
+        let Some((sum, name)) = parts.filter(|(sum, _)| sum.len() == 64) else {
+            return Err(format!("{line:?} is no line of checksum and name"));
+        };
+        sums.insert(name.to_owned(), sum.to_owned());
+    }
+    match SMALL[1..].iter().find(|name| !sums.contains_key(**name)) {
+        Some(name) => Err(format!("it has no line for {name}")),
+        None => Ok(sums),
+    }
+}
+
+/// Compares the files in `dir` with its list. Whether it has one.
+pub(super) fn check(disk: &Disk, dir: &Path, depth: Depth) -> Result<bool, LedgerError> {
+    let Some(sums) = list(disk, dir)? else { return Ok(false) };
+    for (name, expected) in &sums {
+        if depth == Depth::Small && !SMALL.contains(&name.as_str()) {
+            continue;
+        }
+        let path = dir.join(name);
+        let is_plain_name = Path::new(name).file_name().is_some_and(|file| file.to_str() == Some(name));
+        if !is_plain_name {
+            return Err(LedgerError::malformed(
+                &dir.join(FILE),
+                format!("{name:?} is no file of this folder"),
+            ));
+        }
+        let bytes = match disk.read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && name == WEIGHTS => continue,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(LedgerError::malformed(&path, format!("it is missing; {FILE} lists it")));
+            }
+            Err(error) => return Err(LedgerError::io("read", &path)(error)),
+        };
+        if of_bytes(&bytes) != *expected {
+            let message = format!("its bytes are not those that the run wrote: {FILE} has another checksum");
+            return Err(LedgerError::malformed(&path, message));
+        }
+    }
+    Ok(true)
+}

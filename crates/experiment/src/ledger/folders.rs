@@ -1,0 +1,130 @@
+//! Where runs lie. A run's folder is found by the id at the end of its name, so adding an axis to an
+//! experiment, which renames its points, loses no finished run.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::{Ledger, LedgerError, Problem, Remedy, RunState, read};
+use crate::{RunId, Trial};
+
+/// The folders of runs as they were listed at one moment: to ask for many trials.
+#[derive(Clone, Debug)]
+pub struct Scan<'a> {
+    ledger: &'a Ledger,
+    /// By the short id at the end of the name.
+    folders: HashMap<String, Vec<PathBuf>>,
+}
+
+/// Where a run is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Absent,
+    At(PathBuf),
+    /// It cannot be said, or its record cannot be read.
+    Wrong(Problem),
+}
+
+impl Ledger {
+    /// Lists the folders of runs.
+    ///
+    /// # Errors
+    /// When they cannot be listed. A ledger that does not exist is empty.
+    pub fn scan(&self) -> Result<Scan<'_>, LedgerError> {
+        let mut folders: HashMap<String, Vec<PathBuf>> = HashMap::new();
+        for dir in self.folders()? {
+            if let Some(id) = short_id(&dir) {
+                folders.entry(id.to_owned()).or_default().push(dir);
+            }
+        }
+        Ok(Scan { ledger: self, folders })
+    }
+
+    /// The folders of runs, with those that were set aside for a successor that did not come.
+    pub(super) fn folders(&self) -> Result<Vec<PathBuf>, LedgerError> {
+        let list = |folder: &Path| self.disk.list(folder).map_err(LedgerError::io("list", folder));
+        let mut dirs = list(&self.runs_dir())?;
+        for aside in list(&self.replaced_dir())? {
+            if !dirs.iter().any(|dir| short_id(dir) == short_id(&aside)) {
+                dirs.push(aside);
+            }
+        }
+        Ok(dirs)
+    }
+}
+
+impl Scan<'_> {
+    /// What is known of a trial. Creates nothing.
+    ///
+    /// # Errors
+    /// When its lock cannot be looked at.
+    pub fn state(&self, trial: &Trial) -> Result<RunState, LedgerError> {
+        let dir = match self.place(trial.id) {
+            Place::Wrong(problem) => return Ok(RunState::Damaged(problem)),
+            Place::At(dir) => Some(dir),
+            Place::Absent => None,
+        };
+        match dir.as_ref().map(|dir| read::checked_status(&self.ledger.disk, dir)) {
+            Some(Ok(Some(status))) => return Ok(RunState::Done(Box::new(status))),
+            Some(Err(error)) => {
+                return Ok(RunState::Damaged(Problem::of_run(dir.unwrap_or_default(), &error)));
+            }
+            Some(Ok(None)) | None => {}
+        }
+        if self.ledger.is_locked(trial.id)? {
+            return Ok(RunState::Running);
+        }
+        Ok(if dir.is_some() { RunState::Partial } else { RunState::New })
+    }
+
+    /// The folder of a run, where one can be told.
+    pub fn dir(&self, id: RunId) -> Option<PathBuf> {
+        match self.place(id) {
+            Place::At(dir) => Some(dir),
+            Place::Absent | Place::Wrong(_) => None,
+        }
+    }
+
+    /// The one folder of a run. Two of them are a problem, for nothing tells which one counts.
+    pub(super) fn place(&self, id: RunId) -> Place {
+        let (mut own, mut damage) = (Vec::new(), None);
+        for dir in self.folders.get(&id.short()).into_iter().flatten() {
+            match read::id(&self.ledger.disk, dir) {
+                Ok(Some(found)) if found != id => {}
+                Ok(_) => own.push(dir),
+                Err(error) => {
+                    own.push(dir);
+                    damage = Some(error);
+                }
+            }
+        }
+        match (own.as_slice(), damage) {
+            ([], _) => Place::Absent,
+            ([dir], None) => Place::At(dir.to_path_buf()),
+            ([dir], Some(error)) => Place::Wrong(Problem::of_run(dir.to_path_buf(), &error)),
+            ([first, second, ..], _) => Place::Wrong(Problem::twins(first, second, id)),
+        }
+    }
+}
+
+impl Problem {
+    /// A run's folder in which something is wrong.
+    pub(super) fn of_run(dir: PathBuf, error: &LedgerError) -> Self {
+        let remedy = short_id(&dir).map_or(Remedy::Remove, |id| Remedy::TrainAgain { id: id.to_owned() });
+        Self { path: dir, message: error.to_string(), remedy }
+    }
+
+    pub(super) fn twins(first: &Path, second: &Path, id: RunId) -> Self {
+        let name = |dir: &Path| dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self {
+            path: first.to_owned(),
+            message: format!("two folders are of run {id}: {} and {}", name(first), name(second)),
+            remedy: Remedy::RemoveOne { id: id.short() },
+        }
+    }
+}
+
+/// The eight digits at the end of the name of a run's folder.
+pub(super) fn short_id(dir: &Path) -> Option<&str> {
+    let (_, id) = dir.file_name()?.to_str()?.rsplit_once('-')?;
+    (id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+}

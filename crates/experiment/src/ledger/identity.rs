@@ -1,0 +1,80 @@
+//! What makes two runs the same run: the record, the content of the data and the engine's numerics.
+//!
+//! The record is compared by its id. The other two stand in `environment.json`, which every run writes
+//! before its first step.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::Environment;
+
+/// Version of the engine's arithmetic. It is raised by every change after which a run may give other bytes;
+/// a run that does not tell its version is of version 0.
+pub const NUMERICS_VERSION: u32 = 1;
+
+/// What a run depends on besides its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Checksum of the images and labels that it is trained on. `None` where nobody has looked at them yet,
+    /// which agrees with any.
+    pub data: Option<String>,
+    /// [`NUMERICS_VERSION`] of the program that trains it.
+    pub numerics: u32,
+}
+
+impl Identity {
+    /// A run by this program on data of this checksum.
+    pub fn of_data(checksum: &str) -> Self {
+        Self { data: Some(checksum.to_owned()), numerics: NUMERICS_VERSION }
+    }
+
+    /// A run by this program on data that has not been read.
+    pub fn of_any_data() -> Self {
+        Self { data: None, numerics: NUMERICS_VERSION }
+    }
+
+    /// What a run has written down of itself.
+    pub fn of_run(environment: &Environment) -> Self {
+        Self { data: Some(environment.data_checksum.clone()), numerics: environment.numerics_version }
+    }
+
+    /// In what the run in `dir`, which is `found`, is another one than this.
+    pub fn difference(&self, dir: PathBuf, found: &Self) -> Option<Difference> {
+        let data = match (&self.data, &found.data) {
+            (Some(here), Some(there)) if here != there => Some((there.clone(), here.clone())),
+            _ => None,
+        };
+        let numerics = (self.numerics != found.numerics).then_some((found.numerics, self.numerics));
+        (data.is_some() || numerics.is_some()).then_some(Difference { dir, data, numerics })
+    }
+}
+
+/// A run of the same record that is another run all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The folder of the run that was found.
+    pub dir: PathBuf,
+    /// Checksum of its data, and of the data now.
+    pub data: Option<(String, String)>,
+    /// Its numerics version, and that of this program.
+    pub numerics: Option<(u32, u32)>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.dir.display())?;
+        if let Some((found, here)) = &self.data {
+            write!(f, "trained on other images (data checksum {}, here {})", short(found), short(here))?;
+        }
+        if let Some((found, here)) = self.numerics {
+            let and = if self.data.is_some() { ", and " } else { "" };
+            write!(f, "{and}computed by numerics version {found}, this program's is {here}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The first digits of a checksum, which tell two apart for people.
+fn short(checksum: &str) -> &str {
+    checksum.get(..16).unwrap_or(checksum)
+}

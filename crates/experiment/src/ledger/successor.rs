@@ -1,0 +1,98 @@
+//! `--fresh`: a run that is trained again beside the old one, which it replaces when it is finished.
+//!
+//! The successor grows in `successors/`. Under the run's lock the old folder is then set aside in `replaced/`,
+//! the successor takes its place, and the old one is removed. Whoever holds the lock next ends what a
+//! kill between these steps has left.
+
+use std::path::{Path, PathBuf};
+
+use super::{Claim, Ledger, LedgerError, RunWriter, folders::short_id, read};
+use crate::{RunId, Trial};
+
+impl Ledger {
+    /// Takes a trial for the caller even if it is done: it is trained beside the old run, which stays until the
+    /// new one is over. A successor that was cut off goes on.
+    ///
+    /// # Errors
+    /// When files cannot be created.
+    pub fn claim_fresh(&self, trial: &Trial) -> Result<Claim, LedgerError> {
+        let Some(lock) = self.lock(trial.id)? else { return Ok(Claim::Taken) };
+        self.settle(trial.id)?;
+        let dir = self.successors_dir().join(trial.dir_name());
+        RunWriter::create(self, dir, trial, lock, true).map(Box::new).map(Claim::Mine)
+    }
+
+    pub(super) fn successors_dir(&self) -> PathBuf {
+        self.root.join("successors")
+    }
+
+    pub(super) fn replaced_dir(&self) -> PathBuf {
+        self.root.join("replaced")
+    }
+
+    /// Puts a finished successor in the place of every folder of its run. The caller holds the lock.
+    pub(super) fn succeed(&self, successor: &Path, id: RunId) -> Result<(), LedgerError> {
+        let name = successor.file_name().unwrap_or_default();
+        let aside = self.replaced_dir();
+        self.disk.create_dir_all(&aside).map_err(LedgerError::io("create", &aside))?;
+        let runs = self.runs_dir();
+        self.disk.create_dir_all(&runs).map_err(LedgerError::io("create", &runs))?;
+        let rename =
+            |from: &Path, to: &Path| self.disk.rename(from, to).map_err(LedgerError::io("rename", from));
+        let mut replaced = self.of_run(&aside, id)?;
+        for (place, old) in self.of_run(&runs, id)?.into_iter().enumerate() {
+            let to = aside.join(format!("{place}.{}", old.file_name().unwrap_or_default().to_string_lossy()));
+            self.remove(&to)?;
+            rename(&old, &to)?;
+            replaced.push(to);
+        }
+        rename(successor, &runs.join(name))?;
+        replaced.iter().try_for_each(|old| self.remove(old))?;
+        self.remove_empty();
+        Ok(())
+    }
+
+    /// Ends what a kill has left half done of a replacement, and removes the temporary files of dead writers.
+    /// The caller holds the lock.
+    pub(super) fn settle(&self, id: RunId) -> Result<(), LedgerError> {
+        for successor in self.of_run(&self.successors_dir(), id)? {
+            if matches!(read::checked_status(&self.disk, &successor), Ok(Some(_))) {
+                self.succeed(&successor, id)?;
+            }
+        }
+        let runs = self.of_run(&self.runs_dir(), id)?;
+        for (place, aside) in self.of_run(&self.replaced_dir(), id)?.into_iter().enumerate() {
+            let name = aside.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if runs.is_empty() && place == 0 {
+                let back = self.runs_dir().join(name.split_once('.').map_or(name.as_str(), |(_, name)| name));
+                self.disk.rename(&aside, &back).map_err(LedgerError::io("rename", &aside))?;
+            } else {
+                self.remove(&aside)?;
+            }
+        }
+        self.remove_empty();
+        for dir in self.of_run(&self.runs_dir(), id)? {
+            self.disk.sweep(&dir).map_err(LedgerError::io("clean", &dir))?;
+        }
+        Ok(())
+    }
+
+    /// The folders of a run in `parent`.
+    fn of_run(&self, parent: &Path, id: RunId) -> Result<Vec<PathBuf>, LedgerError> {
+        let mut dirs = self.disk.list(parent).map_err(LedgerError::io("list", parent))?;
+        // A folder of another run whose id begins alike is not of this one.
+        dirs.retain(|dir| {
+            short_id(dir) == Some(&id.short())
+                && !matches!(read::id(&self.disk, dir), Ok(Some(found)) if found != id)
+        });
+        Ok(dirs)
+    }
+
+    /// Removes the two folders of a replacement, unless they still hold something.
+    fn remove_empty(&self) {
+        for folder in [self.successors_dir(), self.replaced_dir()] {
+            // It is there for tidiness only; a folder that is in use is not empty.
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Runs that may not be averaged together: of one record and other images, or of another engine.
+
+use std::collections::HashMap;
+
+use decouple_experiment::{NUMERICS_VERSION, Run, RunId};
+
+/// The runs that do not belong beside the most of them, each with the reason.
+///
+/// All runs of a report are of one numerics version, and those of one data set of one checksum. Most runs
+/// decide; of equal numbers the newer engine and the later runs.
+pub(crate) fn odd_ones(runs: &[&Run]) -> HashMap<RunId, String> {
+    let over: Vec<&Run> = runs.iter().copied().filter(|run| run.status.is_some()).collect();
+    let mut odd = HashMap::new();
+    let numerics = |run: &Run| run.identity().numerics;
+    let Some(usual) = most(over.iter().map(|run| (numerics(run), u64::from(numerics(run)).to_string())))
+    else {
+        return odd;
+    };
+    let (same, others): (Vec<&Run>, Vec<&Run>) = over.into_iter().partition(|run| numerics(run) == usual);
+    for run in others {
+        let why = format!("computed by numerics version {}, the others by version {usual}", numerics(run));
+        odd.insert(run.id, why);
+    }
+    let mut of_set: Vec<(&decouple_experiment::Record, Vec<&Run>)> = Vec::new();
+    for run in same {
+        match of_set.iter_mut().find(|(record, _)| record.data == run.record.data) {
+            Some((_, runs)) => runs.push(run),
+            None => of_set.push((&run.record, vec![run])),
+        }
+    }
+    for (_, runs) in of_set {
+        let data = |run: &Run| run.identity().data.unwrap_or_default();
+        let Some(usual) = most(runs.iter().map(|run| (data(run), finished_at(run)))) else { continue };
+        for run in runs.into_iter().filter(|run| data(run) != usual) {
+            let why = format!(
+                "trained on other images than the others (data checksum {:.16}, theirs {usual:.16})",
+                data(run)
+            );
+            odd.insert(run.id, why);
+        }
+    }
+    odd
+}
+
+fn finished_at(run: &Run) -> String {
+    run.status.as_ref().map_or(String::new(), |status| status.finished_at.clone())
+}
+
+/// The value that most have; of equally frequent ones that with the largest weight, then the largest.
+fn most<T: Ord + Clone>(values: impl Iterator<Item = (T, String)>) -> Option<T> {
+    let mut counts: Vec<(T, usize, String)> = Vec::new();
+    for (value, weight) in values {
+        match counts.iter_mut().find(|(known, _, _)| *known == value) {
+            Some((_, count, heaviest)) => {
+                *count += 1;
+                *heaviest = weight.max(heaviest.clone());
+            }
+            None => counts.push((value, 1, weight)),
+        }
+    }
+    counts.into_iter().max_by(|a, b| (a.1, &a.2, &a.0).cmp(&(b.1, &b.2, &b.0))).map(|(value, _, _)| value)
+}
+
+/// What a report says of the engine that computed its runs.
+pub(crate) fn numerics_fact(version: u32) -> String {
+    if version == NUMERICS_VERSION {
+        format!("version {version}")
+    } else {
+        format!(
+            "version {version}, while this program computes by version {NUMERICS_VERSION}: train again to compare with new runs"
+        )
+    }
+}

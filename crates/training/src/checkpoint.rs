@@ -1,0 +1,311 @@
+//! Checkpoints: what a run needs to go on as if it had never stopped.
+//!
+//! A file is `checkpoint-<step>` in the run's folder:
+//!
+//! ```text
+//! magic     8 bytes, "dcpl-ck1"
+//! length    8 bytes, of the header, little-endian
+//! header    JSON: whose it is, the position, the tables so far, names and lengths of the arrays
+//! arrays    f32, little-endian, one after the other
+//! checksum  32 bytes, BLAKE3 of all before
+//! ```
+//!
+//! Randomness is derived from the position (seed, epoch, step, image), so no generator is kept. The tables
+//! (`metrics.csv`, `timing.csv`) are in it, so that a run goes on with exactly the rows of its position.
+
+use std::{io, path::Path};
+
+use decouple_disk::Disk;
+use decouple_experiment::{CHECKPOINT_PREFIX, RunId};
+use serde::{Deserialize, Serialize};
+
+const MAGIC: &[u8; 8] = b"dcpl-ck1";
+const CHECKSUM_BYTES: usize = 32;
+
+/// Checkpoints of a run that are kept. The older one is for the case that the newer is damaged.
+const KEPT: usize = 2;
+
+/// Values of a network or an optimiser, under a name that tells them apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Such as `first.3`.
+    pub name: String,
+    /// The values.
+    pub values: Vec<f32>,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Epochs whose rows are written.
+    pub epochs: u64,
+    /// Steps done, over all epochs: the optimiser and the averaged weights count the same.
+    pub step: u64,
+    /// Of the epoch so far: sum of losses.
+    pub epoch_loss: f64,
+    /// Of the epoch so far: images classified right.
+    pub epoch_correct: u64,
+    /// Of the epoch so far: seconds of training.
+    pub epoch_secs: f64,
+    /// Seconds of training in the epochs before.
+    pub train_secs: f64,
+}
+
+/// The state of a training: plain values and where it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// How far it is.
+    pub position: Position,
+    /// Weights, running statistics, optimiser, averages.
+    pub arrays: Vec<Array>,
+}
+
+/// Whose checkpoint it is. All of it must agree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    /// The run: the hash of its record.
+    pub run: RunId,
+    /// Checksum of its data.
+    pub data: String,
+    /// Version of the engine's arithmetic.
+    pub numerics: u32,
+}
+
+/// A checkpoint as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Whose it is.
+    pub owner: Owner,
+    /// `metrics.csv` and `timing.csv` so far.
+    pub tables: [String; 2],
+    /// The training.
+    pub state: State,
+}
+
+/// The header of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    owner: Owner,
+    position: Position,
+    metrics: String,
+    timing: String,
+    arrays: Vec<(String, usize)>,
+}
+
+impl Checkpoint {
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let header = Header {
+            owner: self.owner.clone(),
+            position: self.state.position.clone(),
+            metrics: self.tables[0].clone(),
+            timing: self.tables[1].clone(),
+            arrays: self.state.arrays.iter().map(|array| (array.name.clone(), array.values.len())).collect(),
+        };
+        let header = serde_json::to_vec(&header).expect("a header has only string keys");
+        let values: usize = self.state.arrays.iter().map(|array| array.values.len()).sum();
+        let mut bytes = Vec::with_capacity(16 + header.len() + 4 * values + CHECKSUM_BYTES);
+        bytes.extend(MAGIC);
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(header);
+        for array in &self.state.arrays {
+            array.values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        }
+        let checksum = blake3::hash(&bytes);
+        bytes.extend(checksum.as_bytes());
+        bytes
+    }
+
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    /// Why it is not sound, in words that follow its name.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let content = bytes.len().checked_sub(CHECKSUM_BYTES).filter(|length| *length >= 16);
+        let (content, checksum) = bytes.split_at(content.ok_or_else(|| "it is cut short".to_owned())?);
+        if blake3::hash(content).as_bytes()[..] != *checksum {
+            return Err("its checksum is not that of its bytes".to_owned());
+        }
+        // From here on the bytes are those that some version of this program has written.
+        let (magic, rest) = content.split_at(8);
+        if magic != MAGIC {
+            return Err("another version has written it".to_owned());
+        }
+        let (length, rest) = rest.split_at(8);
+        let length = u64::from_le_bytes(length.try_into().map_err(|_| "it is cut short".to_owned())?);
+        let (header, mut values) =
+            rest.split_at_checked(length as usize).ok_or_else(|| "it is cut short".to_owned())?;
+        let header: Header = serde_json::from_slice(header).map_err(|error| error.to_string())?;
+        let mut arrays = Vec::new();
+        for (name, length) in header.arrays {
+            let (own, rest) = length
+                .checked_mul(4)
+                .and_then(|bytes| values.split_at_checked(bytes))
+                .ok_or_else(|| "it is cut short".to_owned())?;
+            let floats = own.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect();
+            arrays.push(Array { name, values: floats });
+            values = rest;
+        }
+        let state = State { position: header.position, arrays };
+        Ok(Self { owner: header.owner, tables: [header.metrics, header.timing], state })
+    }
+
+    /// Writes it into `dir`, and removes all but the last two.
+    ///
+    /// # Errors
+    /// When the disk refuses; those that were there before stay.
+    pub fn write(&self, disk: &Disk, dir: &Path) -> io::Result<()> {
+        let name = format!("{CHECKPOINT_PREFIX}{:010}", self.state.position.step);
+        disk.replace(&dir.join(name), &self.to_bytes())?;
+        let paths = files(disk, dir)?;
+        paths.iter().rev().skip(KEPT).try_for_each(|path| disk.remove_file(path))
+    }
+}
+
+/// The newest sound checkpoint of `owner` in `dir`, and a sentence about each newer one that is not. Those are
+/// removed, for they would be taken for the newest again.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn newest(disk: &Disk, dir: &Path, owner: &Owner) -> io::Result<(Option<Checkpoint>, Vec<String>)> {
+    let mut warnings = Vec::new();
+    for path in files(disk, dir)?.iter().rev() {
+        let read = disk.read(path).map_err(|error| error.to_string());
+        let sound = read.and_then(|bytes| Checkpoint::from_bytes(&bytes)).and_then(|found| {
+            let same = found.owner == *owner;
+            if same { Ok(found) } else { Err(other(&found.owner, owner)) }
+        });
+        match sound {
+            Ok(found) => return Ok((Some(found), warnings)),
+            Err(why) => {
+                warnings.push(format!("{}: it is not used: {why}", path.display()));
+                disk.remove_file(path)?;
+            }
+        }
+    }
+    Ok((None, warnings))
+}
+
+/// In what a checkpoint is another run's.
+fn other(found: &Owner, here: &Owner) -> String {
+    if found.run != here.run {
+        format!("it is of run {}", found.run)
+    } else if found.data != here.data {
+        format!("it was trained on other images (data checksum {:.16}, here {:.16})", found.data, here.data)
+    } else {
+        format!("it is of numerics version {}, this program's is {}", found.numerics, here.numerics)
+    }
+}
+
+/// The checkpoints in `dir`, the newest last.
+fn files(disk: &Disk, dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+    let mut paths = disk.list(dir)?;
+    paths.retain(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(CHECKPOINT_PREFIX))
+    });
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner() -> Owner {
+        Owner { run: "0123456789abcdef".parse().expect("an id"), data: "images".to_owned(), numerics: 1 }
+    }
+
+    fn checkpoint(step: u64) -> Checkpoint {
+        let position =
+            Position { epochs: 1, step, epoch_loss: 0.1 + 0.2, epoch_correct: 7, ..Position::default() };
+        let values = vec![1.5, -0.0, f32::MIN_POSITIVE, f32::NAN];
+        let arrays = vec![
+            Array { name: "value.0".to_owned(), values },
+            Array { name: "first.0".to_owned(), values: Vec::new() },
+        ];
+        let tables = ["epoch\n1\n".to_owned(), String::new()];
+        Checkpoint { owner: owner(), tables, state: State { position, arrays } }
+    }
+
+    #[test]
+    fn it_comes_back_bit_for_bit() {
+        let bytes = checkpoint(9).to_bytes();
+        let back = Checkpoint::from_bytes(&bytes).expect("it is sound");
+        assert_eq!(back.to_bytes(), bytes);
+        assert_eq!(back.state.position.epoch_loss.to_bits(), (0.1f64 + 0.2).to_bits());
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let whole = checkpoint(9).to_bytes();
+        for place in 0..whole.len() {
+            for bit in 0..8 {
+                let mut bytes = whole.clone();
+                bytes[place] ^= 1 << bit;
+                assert!(Checkpoint::from_bytes(&bytes).is_err(), "bit {bit} of byte {place}");
+            }
+            assert!(Checkpoint::from_bytes(&whole[..place]).is_err(), "cut at {place}");
+        }
+        let longer = [whole.as_slice(), b"x"].concat();
+        assert!(Checkpoint::from_bytes(&longer).is_err());
+    }
+
+    #[test]
+    fn the_newest_sound_one_is_used_and_two_are_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (disk, dir) = (Disk::within(folder.path()), folder.path());
+        for step in [3, 20, 100] {
+            checkpoint(step).write(&disk, dir).expect("it is written");
+        }
+        let names = || files(&disk, dir).expect("they are listed");
+        assert_eq!(names().len(), 2);
+        let (found, warnings) = newest(&disk, dir, &owner()).expect("they are read");
+        assert_eq!((found.map(|found| found.state.position.step), warnings.len()), (Some(100), 0));
+
+        // Whatever the clock says: one that went backwards gives the newer file the earlier time.
+        let newer = std::fs::File::options().write(true).open(&names()[1]).expect("it is there");
+        newer.set_modified(std::time::UNIX_EPOCH).expect("a time can be set");
+        let (found, _) = newest(&disk, dir, &owner()).expect("they are read");
+        assert_eq!(found.map(|found| found.state.position.step), Some(100));
+
+        std::fs::write(&names()[1], "torn").expect("it is written");
+        let (found, warnings) = newest(&disk, dir, &owner()).expect("they are read");
+        assert_eq!(found.map(|found| found.state.position.step), Some(20));
+        assert!(
+            warnings[0].contains("checkpoint-0000000100: it is not used: it is cut short"),
+            "{warnings:?}"
+        );
+        assert_eq!(names().len(), 1);
+
+        let other = Owner { data: "other images".to_owned(), ..owner() };
+        let (found, warnings) = newest(&disk, dir, &other).expect("they are read");
+        assert!(
+            found.is_none() && warnings[0].contains("data checksum images, here other images"),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
+    fn whatever_step_of_writing_fails_the_one_before_stands() {
+        use decouple_disk::{Fault, FaultKind};
+        for kind in [FaultKind::Broken, FaultKind::Full, FaultKind::ShortWrite] {
+            for step in 1.. {
+                let folder = tempfile::tempdir().expect("a folder");
+                let disk = Disk::within(folder.path());
+                checkpoint(3).write(&disk, folder.path()).expect("it is written");
+                let failing = disk.clone().failing(Fault { step, kind, lasts: true });
+                let written = checkpoint(4).write(&failing, folder.path());
+                let (found, warnings) = newest(&disk, folder.path(), &owner()).expect("they are read");
+                let found = found.map(|found| found.state.position.step);
+                assert!(found == Some(3) || found == Some(4), "{found:?}");
+                assert!(warnings.is_empty(), "{warnings:?}");
+                if written.is_ok() {
+                    assert!(step > 5, "writing takes more steps than {step}");
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A run that is restored goes on bit for bit, from any step.
+
+use decouple_datasets::{DataSpec, load};
+use decouple_experiment::{Overrides, parse};
+
+use super::*;
+use crate::{checkpoint::State, device::backend};
+
+const EXPERIMENT: &str = r#"
+[axes]
+seed = [3]
+
+[trial.network]
+segments = 2
+stem = 4
+entry = [6]
+middle = 1
+modules = 1
+exit = 8
+dropout = 0.2
+
+[trial.data]
+set = "planted"
+images = 96
+validation = 32
+augment = ["pad-crop 2"]
+
+[trial.training]
+epochs = 2
+batch = 16
+average = { kind = "polyak", decay = 0.9 }
+"#;
+
+fn trial(optimizer: &str) -> Trial {
+    let set = vec![format!("training.optimizer={optimizer}")];
+    let mut sweep = parse(EXPERIMENT, "test.toml", &Overrides { set }).expect("the sweep is right");
+    sweep.trials.remove(0)
+}
+
+fn data(spec: &DataSpec) -> Dataset {
+    load(spec, None).expect("planted data are made")
+}
+
+fn begin<'a>(trial: &'a Trial, data: &'a Dataset) -> Run<'a> {
+    Run::new(trial, data, &*backend()).expect("it can be trained")
+}
+
+/// Trains `steps` steps from where `run` is; all of one epoch.
+fn train(run: &mut Run<'_>, steps: u64) {
+    for _ in 0..steps {
+        let epoch = run.step / run.steps_per_epoch;
+        let order = epoch_order(run.data.train.len(), derive_seed(run.record.seed, "order", epoch, 0));
+        let place = (run.step % run.steps_per_epoch) as usize * run.batch;
+        run.train_step(epoch, &order[place..place + run.batch]).expect("a step can be taken");
+    }
+}
+
+/// Bits, in which numbers that are none are equal too.
+fn bits(state: &State) -> Vec<u32> {
+    state.arrays.iter().flat_map(|array| &array.values).map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn a_state_that_is_put_back_goes_on_bit_for_bit() {
+    for optimizer in [
+        "{ kind = \"sgd\", momentum = 0.9 }",
+        "{ kind = \"sgd\", momentum = 0.0 }",
+        "{ kind = \"rmsprop\" }",
+        "{ kind = \"adamw\" }",
+    ] {
+        let trial = trial(optimizer);
+        let data = data(&trial.record.data);
+        let mut whole = begin(&trial, &data);
+        let steps = 2 * whole.steps_per_epoch;
+        let mut states = vec![whole.state(0)];
+        for _ in 0..steps {
+            train(&mut whole, 1);
+            states.push(whole.state(whole.step / whole.steps_per_epoch));
+        }
+        let end = states.last().expect("a state");
+        for state in &states {
+            let mut resumed = begin(&trial, &data);
+            assert!(resumed.restore(state).expect("the device takes it"));
+            train(&mut resumed, steps - state.position.step);
+            let found = resumed.state(end.position.epochs);
+            assert_eq!(bits(&found), bits(end), "{optimizer} from step {}", state.position.step);
+            assert_eq!(found.position.epoch_loss.to_bits(), end.position.epoch_loss.to_bits());
+        }
+    }
+}
+
+#[test]
+fn a_state_of_another_network_is_not_taken() {
+    let (one, other) = (trial("{ kind = \"sgd\" }"), trial("{ kind = \"adamw\" }"));
+    let data = data(&one.record.data);
+    let mut run = begin(&one, &data);
+    train(&mut run, 1);
+    let state = run.state(0);
+    let mut run = begin(&other, &data);
+    train(&mut run, 1);
+    let before = run.state(0);
+    assert!(!run.restore(&state).expect("the device is not asked"));
+    let mut late = before.clone();
+    late.position.step = run.steps_per_epoch + 1;
+    assert!(!run.restore(&late).expect("the device is not asked"), "a step that its epochs do not have");
+    let mut early = before.clone();
+    early.position.step = 0;
+    assert!(!run.restore(&early).expect("the device is not asked"), "no step, yet an optimiser's memory");
+    assert_eq!(bits(&run.state(0)), bits(&before));
+}
