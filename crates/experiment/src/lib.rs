@@ -40,8 +40,8 @@ pub use keys::{KEYS, Key};
 pub use ledger::per_image;
 pub use ledger::per_image::PerImage;
 pub use ledger::{
-    CHECKPOINT_PREFIX, Claim, Contents, Difference, Elsewhere, Environment, Identity, Ledger, LedgerError,
-    MetricsRow, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan, Scores, Status,
+    CHECKPOINT_PREFIX, Claim, Contents, Elsewhere, Environment, Identity, Ledger, LedgerError, MetricsRow,
+    Mismatch, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan, Scores, Status,
     TimingRow, timestamp,
 };
 pub use schema::schema;

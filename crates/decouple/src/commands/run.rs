@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::mpsc};
 
 use decouple_datasets::{Dataset, load as load_data};
 use decouple_experiment::{
-    Difference, Environment, Identity, Ledger, LedgerError, NUMERICS_VERSION, Outcome, RunState, StepTimes,
+    Environment, Identity, Ledger, LedgerError, Mismatch, NUMERICS_VERSION, Outcome, RunState, StepTimes,
     Sweep, Trial,
 };
 use decouple_training::{
@@ -141,7 +141,7 @@ pub(super) fn refuse_mixing(
         }
         Ok(false)
     };
-    let of_data: Vec<&Difference> =
+    let of_data: Vec<&Mismatch> =
         differences.iter().map(|(_, found)| found).filter(|found| found.data.is_some()).collect();
     let (kind, found) = if !of_data.is_empty() {
         ("trained on other images", of_data)

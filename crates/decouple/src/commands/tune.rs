@@ -1,7 +1,7 @@
 //! `[tune]`: run each point's tries, and give its trials the best recipe.
 
 use decouple_datasets::load as load_data;
-use decouple_experiment::{Choice, Ledger, Sweep, Trial, TuneError};
+use decouple_experiment::{Choice, Ledger, Sweep, Trial, Tune, TuneError};
 use decouple_training::{
     halving::run_halving,
     sweep::{Conduct, LoadedData, Workers, run_sweep},
@@ -37,47 +37,57 @@ pub(crate) fn settle(
     };
     if missing > 0 {
         say!("tuning    {missing} of {} tries to run, judged on validation images", tries.len());
-        let cores = arguments.threads.map_or_else(cores, usize::from);
-        let workers = Workers::share(cores, tries.len(), arguments.jobs.map(usize::from));
-        let data = LoadedData::load(&tries, |spec| load_data(spec, common.data.as_deref()))?;
-        refuse_mixing(&sweep, &tries, &tries, &ledger, &data, arguments.fresh)?;
-        let done = watched(&tries, !arguments.no_progress, |environment, progress| {
-            if tune.halving {
-                run_halving(&tries, tune, &ledger, &data, workers, environment, progress, conduct)
-            } else {
-                run_sweep(&tries, &ledger, &data, workers, environment, progress, conduct)
-            }
-        })?;
-        if let Some(code) = stopped(&done, &conduct.stop, &sweep, tries.len()) {
-            return Err(Failure::new(code, "the recipes are not chosen yet"));
-        }
-        if done.left() > 0 {
-            let message =
-                format!("{} of the tries that choose the recipes are still to be done", done.left());
-            let code = if done.faults > 0 {
-                IO
-            } else if done.unusable > 0 {
-                DATA
-            } else {
-                LOCKED
-            };
-            return Err(Failure::new(code, with_problems(message, &sweep, &ledger)));
-        }
+        let halving = tune.halving.then_some(tune);
+        train(&Stage { common, arguments, conduct, sweep: &sweep, ledger: &ledger, halving }, &tries)?;
     }
     let finals = sweep.finals(&ledger)?;
     if let Err(TuneError::Unfinished { missing, .. }) = sweep.tuned(&ledger) {
         let finals: Vec<&Trial> = finals.iter().collect();
-        eprintln!("tuning    {missing} runs of the best tries with more seeds");
-        let cores = arguments.threads.map_or_else(cores, usize::from);
-        let workers = Workers::share(cores, finals.len(), arguments.jobs.map(usize::from));
-        let data = LoadedData::load(&finals, |spec| load_data(spec, common.data.as_deref()))?;
-        watched(&finals, !arguments.no_progress, |environment, progress| {
-            run_sweep(&finals, &ledger, &data, workers, environment, progress)
-        })?;
+        say!("tuning    {missing} runs of the best tries with more seeds");
+        train(&Stage { common, arguments, conduct, sweep: &sweep, ledger: &ledger, halving: None }, &finals)?;
     }
     let (sweep, choices) = sweep.tuned(&ledger)?;
     say!("{}", chosen(&choices));
     Ok(sweep)
+}
+
+/// How runs that choose the recipes are trained.
+struct Stage<'a> {
+    common: &'a Common,
+    arguments: &'a Run,
+    conduct: &'a Conduct,
+    sweep: &'a Sweep,
+    ledger: &'a Ledger,
+    /// Whose worse tries are stopped early, if any are.
+    halving: Option<&'a Tune>,
+}
+
+/// Trains what is missing of `tries`; an error if any is left.
+fn train(stage: &Stage<'_>, tries: &[&Trial]) -> Result<(), Failure> {
+    let Stage { common, arguments, conduct, sweep, ledger, halving } = *stage;
+    let cores = arguments.threads.map_or_else(cores, usize::from);
+    let workers = Workers::share(cores, tries.len(), arguments.jobs.map(usize::from));
+    let data = LoadedData::load(tries, |spec| load_data(spec, common.data.as_deref()))?;
+    refuse_mixing(sweep, tries, tries, ledger, &data, arguments.fresh)?;
+    let done = watched(tries, !arguments.no_progress, |environment, progress| match halving {
+        Some(tune) => run_halving(tries, tune, ledger, &data, workers, environment, progress, conduct),
+        None => run_sweep(tries, ledger, &data, workers, environment, progress, conduct),
+    })?;
+    if let Some(code) = stopped(&done, &conduct.stop, sweep, tries.len()) {
+        return Err(Failure::new(code, "the recipes are not chosen yet"));
+    }
+    if done.left() == 0 {
+        return Ok(());
+    }
+    let message = format!("{} of the tries that choose the recipes are still to be done", done.left());
+    let code = if done.faults > 0 {
+        IO
+    } else if done.unusable > 0 {
+        DATA
+    } else {
+        LOCKED
+    };
+    Err(Failure::new(code, with_problems(message, sweep, ledger)))
 }
 
 /// `message`, and what is wrong with runs in `ledger`.
