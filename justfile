@@ -26,9 +26,9 @@ report *arguments:
 test *flags:
     cargo test --release --workspace --locked "$@"
 
-# All tests once more with debug assertions and overflow checks, which the program itself does without.
+# The tests of the crates that memory safety rests on once more, with debug assertions and overflow checks.
 test-debug *flags:
-    cargo test --profile checked --workspace --locked "$@"
+    cargo test --profile checked --locked --package decouple-kernels --package decouple-core-ops --package decouple-spectrum "$@"
 
 # Tests that take minutes: those behind the feature `slow` of the crates that have one.
 test-slow *flags:
@@ -48,9 +48,9 @@ deny:
 bench *flags:
     tools/bench/run "$@"
 
-# Measure the kernels alone (criterion).
-bench-kernels *flags:
-    cargo bench --package decouple-kernels --locked --bench kernels "$@"
+# How much of the processor's peak the modules of the spectrum reach, on one thread.
+roofline:
+    cargo run --release --locked --package decouple-kernels --example roofline
 
 # Re-create the fixtures from PyTorch, timm and Keras (pinned, in target/parity) and compare afresh.
 parity:

@@ -3,7 +3,7 @@
 //! [`load`] turns a [`DataSpec`] into a [`Dataset`]: training, validation and
 //! test images as bytes, with their labels. [`epoch_order`] says in which order
 //! an epoch visits them, [`fill_batch`] augments and normalises some of them
-//! into a [`Batch`]. Nothing here keeps state between calls: every
+//! into a [`Batch`], in the layout of whatever executes it. Nothing here keeps state between calls: every
 //! random choice is a function of a seed from [`derive_seed`], so a run that is
 //! resumed needs only its position, and every trial of a sweep at one seed sees
 //! the same images in the same order.
@@ -18,7 +18,8 @@
 //! let (seed, epoch) = (0, 3);
 //! let order = epoch_order(data.train.len(), derive_seed(seed, "order", epoch, 0));
 //! let indices = &order[..64];
-//! let layout = BatchLayout::channels_last(MapShape::new(28, 28, 1), indices.len());
+//! let shape = data.shape();
+//! let layout = BatchLayout::channels_last(MapShape::new(shape.h, shape.w, shape.c), indices.len());
 //! let mut batch = Batch::default();
 //! fill_batch(
 //!     &data.train,
