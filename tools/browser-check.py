@@ -2,8 +2,8 @@
 """Opens reports in a real browser and fails on what a reader would stumble over.
 
     apt-get install chromium
-    tools/browser-check.py results/quickstart/report.html results/index.html
-    tools/browser-check.py --screenshots /tmp/shots results/quickstart/report.html
+    tools/browser-check.py results/order/report.html results/index.html
+    tools/browser-check.py --screenshots /tmp/shots results/order/report.html
 
 Each page is opened at 390 and at 1440 pixels, light and dark. It fails on: a script error, anything that the page
 tries to load, horizontal scrolling of the page, and a table of runs that does not filter or sort.
