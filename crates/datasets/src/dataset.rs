@@ -95,6 +95,9 @@ pub struct Dataset {
     /// Files that were left out because they are no sound images. Only an image
     /// folder can have some, and only if asked to go on without them.
     pub skipped: Vec<Skipped>,
+    /// Words on what was met while reading and left no other trace: folders and files
+    /// that are not used, images that were turned.
+    pub notes: Vec<String>,
 }
 
 impl Dataset {
@@ -119,9 +122,10 @@ impl Dataset {
 /// * CIFAR-10 and CIFAR-100: the files of their published binary archives, in the
 ///   archive's own folder or not, plain or with `.gz`;
 /// * an image folder: [`ImageFolder::folder`](crate::image_folder::ImageFolder),
-///   in which `train` and `test` (or `val`) hold a folder a class each, or which
-///   holds these itself. Files end in `.jpg`, `.jpeg` or `.png`; how the camera
-///   was held (EXIF) is not looked at.
+///   in which `train` and one of `test`, `val`, `valid` and `validation` hold a
+///   folder a class each, or which holds these itself. Images may lie at any depth
+///   of a class folder; labels are the folders' natural order, or that of
+///   [`class_list`](crate::image_folder::ImageFolder::class_list).
 ///
 /// Validation images are the last of each class in the set's order, an equal
 /// number a class (the first classes give one more where the number does not
@@ -138,13 +142,13 @@ impl Dataset {
 /// the published one; folders are not the classes asked for; more validation images than a class has; a crop that pads
 /// by the image's extent or more.
 pub fn load(spec: &DataSpec, folder: Option<&Path>) -> Result<Dataset, DataError> {
-    let Read { published, classes, skipped } = read(&spec.source, folder)?;
+    let Read { published, classes, skipped, notes } = read(&spec.source, folder)?;
     let Published { train, test, checksum } = published;
     check_crops(&spec.augment, train.shape)?;
     let (train, validation) = hold_out(train, spec.validation, &classes)?;
     let (mean, std) = moments(&train);
     let name = spec.source.set().to_string();
-    Ok(Dataset { name, classes, train, validation, test, mean, std, checksum, skipped })
+    Ok(Dataset { name, classes, train, validation, test, mean, std, checksum, skipped, notes })
 }
 
 /// What a set's reader returns.
@@ -152,6 +156,7 @@ struct Read {
     published: Published,
     classes: Vec<String>,
     skipped: Vec<Skipped>,
+    notes: Vec<String>,
 }
 
 fn read(source: &Source, folder: Option<&Path>) -> Result<Read, DataError> {
@@ -159,6 +164,7 @@ fn read(source: &Source, folder: Option<&Path>) -> Result<Read, DataError> {
         published,
         classes: classes.iter().map(|&class| class.to_owned()).collect(),
         skipped: Vec::new(),
+        notes: Vec::new(),
     };
     Ok(match source {
         Source::FashionMnist { subset: Subset::Embedded } => {
@@ -170,13 +176,15 @@ fn read(source: &Source, folder: Option<&Path>) -> Result<Read, DataError> {
         Source::Cifar10 => named(cifar::read(&cifar::CIFAR_10, folder)?, cifar::CIFAR_10.classes),
         Source::Cifar100 => named(cifar::read(&cifar::CIFAR_100, folder)?, cifar::CIFAR_100.classes),
         Source::ImageFolder(spec) => {
-            let image_folder::Decoded { published, classes, skipped } = image_folder::read(spec, folder)?;
-            Read { published, classes, skipped }
+            let image_folder::Decoded { published, classes, skipped, notes } =
+                image_folder::read(spec, folder)?;
+            Read { published, classes, skipped, notes }
         }
         Source::Planted(planted) => Read {
             published: planted::generate(planted),
             classes: (0..planted::CLASSES).map(|class| class.to_string()).collect(),
             skipped: Vec::new(),
+            notes: Vec::new(),
         },
     })
 }

@@ -127,6 +127,7 @@ mod tests {
             std: vec![1.0; c],
             checksum: String::new(),
             skipped: Vec::new(),
+            notes: Vec::new(),
         }
     }
 

@@ -46,7 +46,7 @@ pub enum Source {
     Cifar10,
     /// As [`Self::Cifar10`], in a hundred classes.
     Cifar100,
-    /// A folder of JPEG and PNG files, a class a folder.
+    /// A folder of JPEG, PNG and WebP files, a class a folder.
     ImageFolder(ImageFolder),
     /// Generated images whose class is planted in them.
     Planted(Planted),
@@ -87,7 +87,7 @@ impl DataSpec {
         match &self.source {
             Source::FashionMnist { .. } => ImageShape { h: 28, w: 28, c: 1 },
             Source::Cifar10 | Source::Cifar100 => cifar::SHAPE,
-            Source::ImageFolder(folder) => folder.shape(),
+            Source::ImageFolder(folder) => folder.reading.shape(),
             Source::Planted(_) => planted::SHAPE,
         }
     }
@@ -155,7 +155,9 @@ impl SetName {
             }
             Self::Cifar10 => "the set is the six files of `cifar-10-binary.tar.gz` by A. Krizhevsky",
             Self::Cifar100 => "the set is the two files of `cifar-100-binary.tar.gz` by A. Krizhevsky",
-            Self::ImageFolder => "the set is a folder with a folder of JPEG or PNG files for each class",
+            Self::ImageFolder => {
+                "the set is a folder with a folder of JPEG, PNG or WebP files for each class"
+            }
             Self::Planted => "the set is made by the program",
         }
     }
@@ -280,8 +282,8 @@ mod tests {
             ("set = 'planted'\ncoupling = 1.5", "`coupling` must be from 0 to 1"),
             ("set = 'planted'\nnoise = nan", "`noise` must be from 0 to 1"),
             ("set = 'planted'\nclasses = 4", "`classes` is not a key of the set `planted`"),
-            ("set = 'image-folder'\nclasses = 3", "`size` is needed for an image folder: [rows, columns]"),
-            ("set = 'image-folder'\nsize = [8, 8]", "`classes` is needed for an image folder"),
+            ("set = 'image-folder'\nclasses = 3", "`size` is needed for images in files: [rows, columns]"),
+            ("set = 'image-folder'\nsize = [8, 8]", "`classes` is needed for images in files: their number"),
             ("set = 'image-folder'\nclasses = 3\nsize = [8, 0]", "`size` must be two numbers from 1 to 1024"),
             ("set = 'image-folder'\nclasses = 3\nsize = [8, 8]\nchannels = 4", "`channels` must be 1 (grey)"),
             ("set = 'image-folder'\nclasses = 3\nsize = [8, 8]\ntest-share = 1.0", "`test-share` must be"),

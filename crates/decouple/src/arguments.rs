@@ -4,6 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use decouple_core_ops::MapShape;
+use decouple_datasets::Looking;
 
 /// How far should a convolutional network decouple cross-channel from spatial
 /// correlations? Trains the Inception-to-Xception spectrum under equal budgets
@@ -306,11 +307,36 @@ pub(crate) struct Classifier {
     pub(crate) model: Model,
 }
 
+/// How photographs are looked at.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Photographs {
+    /// What to do about a file that is no sound image.
+    #[arg(long, value_enum, default_value_t = Corrupt::Refuse)]
+    pub(crate) corrupt: Corrupt,
+    /// Leave photographs as stored, whatever they note on how the camera was held.
+    #[arg(long)]
+    pub(crate) as_stored: bool,
+    /// Most pixels of an image.
+    #[arg(long, value_name = "N", default_value_t = Looking::default().most_pixels)]
+    pub(crate) most_pixels: u64,
+}
+
+/// What is done about a file that is no sound image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Corrupt {
+    /// Stop and name it.
+    Refuse,
+    /// Leave it out, and list it.
+    Skip,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) classifier: Classifier,
-    /// JPEG or PNG files.
+    #[command(flatten)]
+    pub(crate) photographs: Photographs,
+    /// JPEG, PNG or WebP files.
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
     /// How many classes to name.
@@ -325,9 +351,10 @@ pub(crate) struct Predict {
 pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) classifier: Classifier,
+    #[command(flatten)]
+    pub(crate) photographs: Photographs,
     /// Folder of class folders, called by the first word of a label, by the whole
-    /// label, or, where there is one for each class, by anything in the order of
-    /// the classes.
+    /// label or, for a network without labels, by the numbers of the classes from 0.
     pub(crate) folder: PathBuf,
     /// Images computed together.
     #[arg(long, default_value_t = 8, value_name = "N")]

@@ -4,15 +4,13 @@ use decouple_datasets::{DataSpec, Dataset, contact_sheet, load};
 use decouple_experiment::{StepTimes, section};
 use serde_json::json;
 
+use super::model::{left_out, left_out_list};
 use super::read;
 use crate::{
     arguments::{Common, Data, DataChoice, DataInfo, DataShow, Format},
     failure::{Failure, IO, SUCCESS, USAGE},
     text::{Table, bytes, grouped, print},
 };
-
-/// Files left out that are listed by name.
-const LISTED: usize = 20;
 
 pub(crate) fn run(common: &Common, data: &Data) -> Result<u8, Failure> {
     match data {
@@ -69,16 +67,11 @@ fn human(spec: &DataSpec, data: &Dataset) -> Result<String, Failure> {
         classes.push(row);
     }
     text += &classes.to_string();
-    if !data.skipped.is_empty() {
-        let files = if data.skipped.len() == 1 { "file" } else { "files" };
-        text += &format!("\n{} {files} left out\n", data.skipped.len());
-        for skipped in data.skipped.iter().take(LISTED) {
-            text += &format!("  {}: {}\n", skipped.file.display(), skipped.reason);
-        }
-        if data.skipped.len() > LISTED {
-            text += &format!("  and {} more: --format json lists all\n", data.skipped.len() - LISTED);
-        }
+    if !data.notes.is_empty() || !data.skipped.is_empty() {
+        text.push('\n');
     }
+    text.extend(data.notes.iter().map(|note| format!("{note}\n")));
+    text += &left_out(&data.skipped);
     Ok(text)
 }
 
@@ -86,10 +79,6 @@ fn document(spec: &DataSpec, data: &Dataset) -> serde_json::Value {
     let shape = data.shape();
     let split =
         |split: &decouple_datasets::Split| json!({ "images": split.len(), "classes": split.class_counts() });
-    let skipped = data
-        .skipped
-        .iter()
-        .map(|file| json!({ "file": file.file.display().to_string(), "reason": file.reason }));
     json!({
         "data": spec,
         "shape": [shape.h, shape.w, shape.c],
@@ -100,7 +89,8 @@ fn document(spec: &DataSpec, data: &Dataset) -> serde_json::Value {
         "train": split(&data.train),
         "validation": split(&data.validation),
         "test": split(&data.test),
-        "skipped": skipped.collect::<Vec<_>>(),
+        "skipped": left_out_list(&data.skipped),
+        "notes": data.notes,
     })
 }
 

@@ -1,10 +1,7 @@
 //! `decouple describe`: a network layer by layer.
 
 use decouple_core_ops::MapShape;
-use decouple_datasets::{
-    DataSpec, Source,
-    image_folder::{Corrupt, ImageFolder},
-};
+use decouple_datasets::{DataSpec, Reading, Source, image_folder::ImageFolder};
 use decouple_experiment::{Record, StepTimer, TrainingSpec, Trial};
 use decouple_spectrum::{
     budget::{Quantity, solve, step_time},
@@ -106,10 +103,9 @@ impl Images {
         let folder = ImageFolder {
             folder: "noise".into(),
             classes: self.classes,
-            size: [h, w],
-            channels: c,
+            class_list: None,
             test_share: 0.5,
-            corrupt: Corrupt::Refuse,
+            reading: Reading { channels: c, ..Reading::of_size([h, w]) },
         };
         let record = Record {
             network: network.explicit(),

@@ -43,6 +43,9 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
             data.shape(),
             data.classes.len()
         );
+        for note in &data.notes {
+            eprintln!("          {note}");
+        }
         if let Some(first) = data.skipped.first() {
             let (count, files) = (data.skipped.len(), if data.skipped.len() == 1 { "file" } else { "files" });
             eprintln!(
