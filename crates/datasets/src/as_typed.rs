@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image_folder::ImageFolder;
 use crate::planted::Planted;
+use crate::stream::Shards;
 use crate::{Augment, Corrupt, DataSpec, Filter, Fit, Looking, Reading, SetName, Source, Subset};
 
 /// The `data` table as typed. The resolved record is written in the same form,
@@ -44,6 +45,10 @@ pub struct DataTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<Filter>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multi_label: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     coupling: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     images: Option<usize>,
@@ -73,6 +78,7 @@ impl TryFrom<DataTable> for DataSpec {
             SetName::Cifar10 => Source::Cifar10,
             SetName::Cifar100 => Source::Cifar100,
             SetName::ImageFolder => Source::ImageFolder(typed.image_folder()?),
+            SetName::Shards => Source::Shards(typed.shards()?),
             SetName::Planted => Source::Planted(typed.planted()?),
         };
         Ok(Self { source, validation: typed.validation, augment: typed.augment })
@@ -82,9 +88,9 @@ impl TryFrom<DataTable> for DataSpec {
 impl DataTable {
     /// Refuses the first key that was typed although the set lacks it.
     fn refuse_foreign_keys(&self) -> Result<(), DataKeyError> {
-        use SetName::{FashionMnist, ImageFolder, Planted};
-        let photographs: &[SetName] = &[ImageFolder];
-        let keys: [(&'static str, bool, &[SetName]); 17] = [
+        use SetName::{FashionMnist, ImageFolder, Planted, Shards};
+        let photographs: &[SetName] = &[ImageFolder, Shards];
+        let keys: [(&'static str, bool, &[SetName]); 19] = [
             ("subset", self.subset.is_some(), &[FashionMnist]),
             ("folder", self.folder.is_some(), photographs),
             ("classes", self.classes.is_some(), photographs),
@@ -98,8 +104,10 @@ impl DataTable {
             ("fit", self.fit.is_some(), photographs),
             ("crop-fraction", self.crop_fraction.is_some(), photographs),
             ("filter", self.filter.is_some(), photographs),
+            ("stream", self.stream.is_some(), &[ImageFolder]),
+            ("multi-label", self.multi_label.is_some(), &[Shards]),
             ("coupling", self.coupling.is_some(), &[Planted]),
-            ("images", self.images.is_some(), &[Planted]),
+            ("images", self.images.is_some(), &[Planted, Shards]),
             ("noise", self.noise.is_some(), &[Planted]),
             ("seed", self.seed.is_some(), &[Planted]),
         ];
@@ -118,10 +126,23 @@ impl DataTable {
             classes: self.number_of_classes()?,
             class_list: self.class_list.clone(),
             test_share: self.test_share.unwrap_or(0.2),
+            stream: self.stream.unwrap_or(false),
         };
         let share = folder.test_share;
         check("test-share", share > 0.0 && share < 1.0, "must be between 0 and 1")?;
         Ok(folder)
+    }
+
+    fn shards(&self) -> Result<Shards, DataKeyError> {
+        check("images", self.images != Some(0), "must be at least 1")?;
+        Ok(Shards {
+            folder: self.folder.clone().unwrap_or_default(),
+            reading: self.reading()?,
+            classes: self.number_of_classes()?,
+            class_list: self.class_list.clone(),
+            multi_label: self.multi_label.unwrap_or(false),
+            images: self.images,
+        })
     }
 
     fn number_of_classes(&self) -> Result<usize, DataKeyError> {
@@ -196,11 +217,22 @@ impl From<DataSpec> for DataTable {
         match source {
             Source::FashionMnist { subset } => Self { subset: Some(subset), ..table },
             Source::Cifar10 | Source::Cifar100 => table,
-            Source::ImageFolder(ImageFolder { folder, classes, class_list, test_share, reading }) => Self {
+            Source::ImageFolder(ImageFolder { folder, classes, class_list, test_share, stream, reading }) => {
+                Self {
+                    folder: Some(folder),
+                    classes: Some(classes),
+                    class_list,
+                    test_share: Some(test_share),
+                    stream: unless_default(stream, false),
+                    ..table.with(reading)
+                }
+            }
+            Source::Shards(Shards { folder, classes, class_list, multi_label, images, reading }) => Self {
                 folder: Some(folder),
                 classes: Some(classes),
                 class_list,
-                test_share: Some(test_share),
+                multi_label: unless_default(multi_label, false),
+                images,
                 ..table.with(reading)
             },
             Source::Planted(Planted { coupling, images, noise, seed }) => Self {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::augment::augment_image;
 use crate::seeds::{stream, uniform_below};
-use crate::{Augment, Split};
+use crate::{Augment, ImageShape, Labels, Mix, Split};
 
 /// Images that one task of the pool handles at the least. One image takes a few
 /// microseconds, which is too little to be handed out alone.
@@ -35,7 +35,8 @@ impl Normalisation {
         self.tables.len()
     }
 
-    /// Normalises one (h, w, c) image.
+    /// Normalises one (h, w, c) image. All values that training and evaluation see are
+    /// written here and in [`Self::apply_mixed`].
     fn apply(&self, image: &[u8], out: &mut [f32]) {
         let channels = self.channels();
         for (pixel, out) in image.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
@@ -43,6 +44,76 @@ impl Normalisation {
                 *out = table[usize::from(byte)];
             }
         }
+    }
+}
+
+impl Normalisation {
+    /// Normalises one (h, w, c) image mixed with another of the same shape.
+    fn apply_mixed(&self, shape: ImageShape, image: &[u8], other: &[u8], mix: &Mix, out: &mut [f32]) {
+        self.apply(image, out);
+        match mix.window {
+            Some(window) => {
+                for row in window.rows() {
+                    let span = window.span(row, shape.w, shape.c);
+                    self.apply(&other[span.clone()], &mut out[span]);
+                }
+            }
+            None => {
+                let mut normalised = vec![0.0; other.len()];
+                self.apply(other, &mut normalised);
+                for (out, other) in out.iter_mut().zip(normalised) {
+                    *out = mix.share * *out + (1.0 - mix.share) * other;
+                }
+            }
+        }
+    }
+}
+
+/// The images of a batch as bytes, augmented, with their labels: what background
+/// workers make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PixelBatch {
+    /// Shape of every image.
+    pub shape: ImageShape,
+    /// (n, h, w, c).
+    pub pixels: Vec<u8>,
+    /// Those of each image.
+    pub labels: Labels,
+    /// How each image is mixed with another of the batch; empty if none is. An image
+    /// then has its own labels with the share of [`Mix::share`], and those of the other
+    /// with the rest.
+    pub mixes: Vec<Mix>,
+}
+
+impl PixelBatch {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Writes the normalised and mixed values to `out`: (n, h, w, c), overwritten.
+    ///
+    /// # Errors
+    /// `out` or the normalisation do not fit.
+    pub fn write(&self, normalisation: &Normalisation, out: &mut [f32]) -> Result<(), BatchError> {
+        let image_len = self.shape.len();
+        check_shapes(self.shape, self.len(), normalisation, out)?;
+        if out.is_empty() {
+            return Ok(());
+        }
+        let image = |at: usize| &self.pixels[at * image_len..(at + 1) * image_len];
+        out.par_chunks_exact_mut(image_len).enumerate().with_min_len(IMAGES_PER_TASK).for_each(
+            |(at, out)| match self.mixes.get(at) {
+                Some(mix) => normalisation.apply_mixed(self.shape, image(at), image(mix.with), mix, out),
+                None => normalisation.apply(image(at), out),
+            },
+        );
+        Ok(())
     }
 }
 
@@ -65,6 +136,9 @@ pub enum BatchError {
         /// Its length.
         found: usize,
     },
+    /// Images are to be mixed, which gives them two labels.
+    #[error("batch: `{0}` mixes images, and one label an image is asked for")]
+    Mixing(Augment),
     /// The normalisation is of another number of channels.
     #[error("batch: a normalisation of {found} channels for images of {expected}")]
     Channels {
@@ -121,6 +195,9 @@ pub fn fill_batch(
 ) -> Result<(), BatchError> {
     let shape = split.shape;
     let image_len = shape.len();
+    if let Some(&mixing) = augment.iter().find(|step| step.is_mixing()) {
+        return Err(BatchError::Mixing(mixing));
+    }
     check(split, indices, normalisation, out)?;
     labels.clear();
     labels.extend(indices.iter().map(|&index| split.labels[index as usize]));
@@ -150,11 +227,20 @@ fn check(
     if let Some(&index) = indices.iter().find(|&&index| index as usize >= len) {
         return Err(BatchError::Index { index, len });
     }
-    let expected = indices.len() * image_len;
+    check_shapes(split.shape, indices.len(), normalisation, out)
+}
+
+fn check_shapes(
+    shape: ImageShape,
+    images: usize,
+    normalisation: &Normalisation,
+    out: &[f32],
+) -> Result<(), BatchError> {
+    let expected = images * shape.len();
     if out.len() != expected {
         return Err(BatchError::Output { expected, found: out.len() });
     }
-    let (expected, found) = (split.shape.c, normalisation.channels());
+    let (expected, found) = (shape.c, normalisation.channels());
     if found != expected {
         return Err(BatchError::Channels { expected, found });
     }
@@ -168,7 +254,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ImageShape, derive_seed};
+    use crate::derive_seed;
 
     const SHAPE: ImageShape = ImageShape { h: 5, w: 4, c: 3 };
     const AUGMENT: [Augment; 2] = [Augment::PadCrop { pixels: NonZero::new(2).unwrap() }, Augment::Flip];
@@ -253,6 +339,27 @@ mod tests {
             padded += out.iter().filter(|&&value| value == -1.0).count();
         }
         assert!(padded > 0);
+    }
+
+    #[test]
+    fn mixed_images_are_weighed_or_cut_together() {
+        let normalisation = Normalisation::new(&[0.5], &[0.5]);
+        let shape = ImageShape { h: 2, w: 2, c: 1 };
+        let pixels = vec![0, 0, 0, 0, 255, 255, 255, 255];
+        let window = crate::mixing::Window { top: 0, left: 1, h: 2, w: 1 };
+        let mixes = vec![
+            Mix { with: 1, share: 0.75, window: None },
+            Mix { with: 0, share: 0.5, window: Some(window) },
+        ];
+        let batch = PixelBatch { shape, pixels, labels: Labels::single(vec![0, 1]), mixes };
+        let mut out = vec![9.0; 8];
+        batch.write(&normalisation, &mut out).unwrap();
+        assert_eq!(out, [-0.5, -0.5, -0.5, -0.5, 1.0, -1.0, 1.0, -1.0]);
+        assert!(batch.write(&normalisation, &mut out[1..]).is_err());
+        let mixing = ["mixup 1".parse().unwrap()];
+        let split = Split { shape, images: vec![0; 4], labels: vec![0] };
+        let error = fill_batch(&split, &[0], &mixing, |_| 0, &normalisation, &mut out[..4], &mut Vec::new());
+        assert_eq!(error, Err(BatchError::Mixing(mixing[0])));
     }
 
     #[test]

@@ -243,10 +243,65 @@ pub enum DataError {
         .0.file.display(), .0.reason
     )]
     Image(Skipped),
+    /// A published archive is broken or lacks a file.
+    #[error("{file}: {problem}", file = file.display())]
+    Archive {
+        /// The archive.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {file}: {source}", file = file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A shard is broken, or a sample in it.
+    #[error("{file}: {problem}", file = file.display())]
+    Shard {
+        /// The tar file.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A folder of shards lacks a part.
+    #[error(
+        "{folder}: no tar file for `{part}`: expected names such as `{part}-000.tar`, or a folder `{part}` of them",
+        folder = folder.display()
+    )]
+    NoShards {
+        /// The folder.
+        folder: PathBuf,
+        /// The part.
+        part: &'static str,
+    },
+    /// Validation images are wanted of shards, which are never indexed.
+    #[error(
+        "validation = {requested}: images are not held out of shards; name the shards that are for validation \
+         `test-...` or `val-...`, without others for testing"
+    )]
+    ShardValidation {
+        /// Validation images wanted.
+        requested: usize,
+    },
+    /// An augmentation in the wrong place, or one that the images have not the shape for.
+    #[error("augment: `{augment}` {problem}")]
+    Augment {
+        /// The augmentation.
+        augment: Augment,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The threads that decode in the background cannot be started.
+    #[error("cannot start threads to decode images: {0}")]
+    Workers(String),
     /// The images do not fit into the memory that a set may take.
     #[error(
         "{folder}: {images} images of {shape} take {bytes} bytes of memory, and a set may take {most_bytes}; \
-         choose a smaller `data.size`",
+         choose a smaller `data.size`, or `data.stream = true` to decode them anew in every epoch",
         folder = folder.display()
     )]
     TooLarge {

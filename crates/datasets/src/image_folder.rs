@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::dataset::Published;
+use crate::dataset::{Published, Read};
 use crate::error::shortened;
 use crate::parts::{self, Parts, Test};
 use crate::reading::{Corrupt, Reading};
@@ -30,16 +30,11 @@ pub struct ImageFolder {
     /// Share of each class that is for testing, where no folder says which images
     /// are.
     pub test_share: f64,
+    /// Whether images are decoded anew in every epoch, from photographs of any number
+    /// and size; else they are decoded once and kept in memory.
+    pub stream: bool,
     /// How the files are read.
     pub reading: Reading,
-}
-
-/// The images of a folder.
-pub(crate) struct Decoded {
-    pub(crate) published: Published,
-    pub(crate) classes: Vec<String>,
-    pub(crate) skipped: Vec<Skipped>,
-    pub(crate) notes: Vec<String>,
 }
 
 /// Files and the classes they belong to, in the order of classes and names.
@@ -54,7 +49,7 @@ pub(crate) struct Listing {
 }
 
 /// Decodes all images, on rayon's current pool.
-pub(crate) fn read(spec: &ImageFolder, data: Option<&Path>) -> Result<Decoded, DataError> {
+pub(crate) fn read(spec: &ImageFolder, data: Option<&Path>) -> Result<Read, DataError> {
     let mut listing = list(spec, data)?;
     let images = listing.train.len() + listing.test.len();
     let shape = spec.reading.shape();
@@ -68,7 +63,7 @@ pub(crate) fn read(spec: &ImageFolder, data: Option<&Path>) -> Result<Decoded, D
     let test = decode_all(spec, &listing, "testing", &mut seen)?;
     listing.notes.extend(orientation_note(seen.turned, &spec.reading));
     let Listing { classes, notes, .. } = listing;
-    Ok(Decoded { published: Published::new(train, test), classes, skipped: seen.skipped, notes })
+    Ok(Read { published: Published::new(train, test), classes, skipped: seen.skipped, notes })
 }
 
 /// A word on `count` images that note an orientation.

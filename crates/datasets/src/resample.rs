@@ -65,6 +65,11 @@ impl Axis {
         Self { source, from: 0.0, len: source as f64, scaled, first, window }
     }
 
+    /// The part `from..from + len` of `source` pixels scaled to `scaled`.
+    pub(crate) const fn part(source: usize, from: usize, len: usize, scaled: usize) -> Self {
+        Self { source, from: from as f64, len: len as f64, scaled, first: 0, window: scaled }
+    }
+
     fn taps(&self, filter: Filter) -> Vec<Taps> {
         let scale = self.len / self.scaled as f64;
         let widened = if filter == Filter::Nearest { 1.0 } else { scale.max(1.0) };

@@ -128,6 +128,7 @@ mod tests {
             checksum: String::new(),
             skipped: Vec::new(),
             notes: Vec::new(),
+            stream: None,
         }
     }
 

@@ -63,6 +63,14 @@ pub(crate) struct Diagnose {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
+    /// List the sets that are known by name, and which of them are there.
+    List,
+    /// Read and decode every image of a set, and list what is broken.
+    Verify(DataVerify),
+    /// Download a known set from its makers; a download that was cut off goes on.
+    Fetch(DataFetch),
+    /// Write an image folder as shards, its files unchanged.
+    Import(DataImport),
     /// Counts, classes, statistics of the channels, checksum, files left out.
     Info(DataInfo),
     /// Draw a contact sheet of training images, augmented as training sees them.
@@ -89,6 +97,33 @@ pub(crate) struct DataInfo {
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataVerify {
+    #[command(flatten)]
+    pub(crate) choice: DataChoice,
+    /// The checksum that the set must have.
+    #[arg(long, value_name = "CHECKSUM")]
+    pub(crate) checksum: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataFetch {
+    /// A name from `decouple data list`.
+    pub(crate) set: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataImport {
+    /// The new folder for the shards.
+    pub(crate) target: PathBuf,
+    /// A key of [trial.data] for the image folder, as in --set classes=10. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) keys: Vec<String>,
+    /// Images of a shard.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub(crate) samples: usize,
 }
 
 #[derive(Args, Debug)]

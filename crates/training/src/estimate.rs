@@ -160,5 +160,6 @@ pub(crate) fn noise(trial: &Trial, images: usize) -> Dataset {
         checksum: String::new(),
         skipped: Vec::new(),
         notes: Vec::new(),
+        stream: None,
     }
 }

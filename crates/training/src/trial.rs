@@ -6,7 +6,10 @@ use std::{
 };
 
 use decouple_core_ops::{self as kernels, Context, Gradients, MapShape, Numerics, OpError, Recorder};
-use decouple_datasets::{BatchError, Dataset, Normalisation, derive_seed, epoch_order, fill_batch};
+use decouple_datasets::{
+    BatchError, DataError, Dataset, Normalisation, Split, derive_seed, epoch_order, fill_batch,
+    stream::{Batches, Order, Part},
+};
 use decouple_experiment::{
     Average, FORMAT, LedgerError, MetricsRow, Outcome, Precision, Record, RunWriter, Scores, Status,
     TimingRow, TrainingSpec, Trial, Winograd, timestamp,
@@ -39,6 +42,21 @@ pub enum TrialError {
     /// A batch could not be filled.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// A streamed set could not be read on.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Images with none or several labels, of which one is needed.
+    #[error("data: images with any number of labels, and the loss of this run needs one an image")]
+    Labels,
+    /// Fewer images than the set was said to have.
+    #[error(
+        "data: the epoch ended before its {expected} images; files that are no sound images were left out, or \
+         `data.images` counts more than there are"
+    )]
+    EndOfData {
+        /// Images an epoch has.
+        expected: usize,
+    },
     /// The run's files could not be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -159,6 +177,8 @@ pub(crate) struct Run<'a> {
     optimizer: OptimizerState,
     average: Option<WeightAverage>,
     gradients: Option<Gradients>,
+    /// What the epoch's batches come from, if the set is streamed.
+    stream: Option<Batches>,
     steps_per_epoch: u64,
     batch: usize,
     /// Steps done.
@@ -174,9 +194,12 @@ pub(crate) struct Run<'a> {
 impl<'a> Run<'a> {
     pub(crate) fn new(trial: &'a Trial, data: &'a Dataset) -> Result<Self, TrialError> {
         let record = &trial.record;
-        let images = data.train.len();
+        let images = data.images(Part::Train);
         if images == 0 {
-            return Err(TrialError::NoImages { held_out: data.validation.len() });
+            return Err(TrialError::NoImages { held_out: data.images(Part::Validation) });
+        }
+        if let Some(&mixing) = record.data.augment.iter().find(|step| step.is_mixing()) {
+            return Err(BatchError::Mixing(mixing).into());
         }
         let context = Context::best().with(numerics(&record.training));
         let mut network = Network::new(trial.graph.clone(), record.seed, &context);
@@ -196,6 +219,7 @@ impl<'a> Run<'a> {
             optimizer,
             average,
             gradients: Some(Gradients::default()),
+            stream: None,
             steps_per_epoch: (images / batch) as u64,
             batch,
             step: 0,
@@ -215,9 +239,13 @@ impl<'a> Run<'a> {
         progress: &Progress,
     ) -> Result<Option<u64>, TrialError> {
         let order = epoch_order(self.data.train.len(), derive_seed(self.record.seed, "order", epoch, 0));
+        self.begin_stream(epoch);
         (self.epoch_loss, self.epoch_correct) = (0.0, 0);
         let began = Instant::now();
-        for (done, indices) in (1u64..).zip(order.chunks_exact(self.batch)) {
+        for done in 1..=self.steps_per_epoch {
+            let end = done as usize * self.batch;
+            // A streamed set has an order of its own.
+            let indices = order.get(end - self.batch..end).unwrap_or_default();
             let loss = self.train_step(epoch, indices)?;
             self.epoch_secs = began.elapsed().as_secs_f64();
             if !loss.is_finite() {
@@ -238,11 +266,27 @@ impl<'a> Run<'a> {
         let Record { training, data: spec, seed, .. } = self.record;
         let shape = self.data.shape();
         let shape = MapShape::new(shape.h, shape.w, shape.c);
-        let mut images = self.context.pool.take(indices.len() * shape.len());
-        let mut labels = Vec::with_capacity(indices.len());
+        let n = if self.stream.is_some() { self.batch } else { indices.len() };
+        let mut images = self.context.pool.take(n * shape.len());
+        let mut labels = Vec::with_capacity(n);
         let augment_seed = |image: u32| derive_seed(*seed, "augment", epoch, image.into());
         let (split, normalisation) = (&self.data.train, &self.normalisation);
-        fill_batch(split, indices, &spec.augment, augment_seed, normalisation, &mut images, &mut labels)?;
+        match &mut self.stream {
+            Some(stream) => {
+                fill_from(stream, normalisation, &mut images, &mut labels, self.data.images(Part::Train))?
+            }
+            None => {
+                fill_batch(
+                    split,
+                    indices,
+                    &spec.augment,
+                    augment_seed,
+                    normalisation,
+                    &mut images,
+                    &mut labels,
+                )?;
+            }
+        }
 
         let mut recorder = Recorder::training(&self.context, self.gradients.take().unwrap_or_default());
         let images = recorder.input_buffer(shape, images)?;
@@ -267,6 +311,15 @@ impl<'a> Run<'a> {
         Ok(value)
     }
 
+    /// Starts the workers that make the epoch's batches, if the set is streamed.
+    fn begin_stream(&mut self, epoch: u64) {
+        let order = Order::Shuffled { seed: self.record.seed, epoch };
+        let augment = &self.record.data.augment;
+        let workers = rayon::current_num_threads();
+        self.stream = (self.data.stream.as_ref())
+            .map(|stream| stream.batches(Part::Train, order, self.batch, augment, workers));
+    }
+
     /// The rows of the epoch that has just been trained.
     fn rows(&mut self, epoch: u64) -> Result<(MetricsRow, TimingRow), TrialError> {
         let images = self.steps_per_epoch * self.batch as u64;
@@ -277,9 +330,11 @@ impl<'a> Run<'a> {
             self.batch as u64,
             training.epochs as u64,
         );
-        let validation = &self.data.validation;
-        let (raw, averaged) =
-            if validation.is_empty() { (None, None) } else { self.score(Images::Validation)? };
+        let (raw, averaged) = if self.data.images(Part::Validation) == 0 {
+            (None, None)
+        } else {
+            self.score(Images::Validation)?
+        };
         let metrics = MetricsRow {
             epoch: epoch + 1,
             step: self.step,
@@ -309,12 +364,24 @@ impl<'a> Run<'a> {
 
     /// Scores of the raw weights, and of the averaged ones where they are kept.
     fn score(&mut self, images: Images) -> Result<(Option<Scores>, Option<Scores>), TrialError> {
-        let split = match images {
-            Images::Validation => &self.data.validation,
-            Images::Test => &self.data.test,
+        let part = match images {
+            Images::Validation => Part::Validation,
+            Images::Test => Part::Test,
         };
         let score = |network: &mut Network| {
-            evaluate(network, split, &self.normalisation, self.record.training.batch, &self.context)
+            let (batch, normalisation) = (self.record.training.batch, &self.normalisation);
+            let score = |split: &Split, network: &mut Network| {
+                evaluate(network, split, normalisation, batch, &self.context)
+            };
+            let Some(stream) = &self.data.stream else { return score(self.data.split(part), network) };
+            let workers = rayon::current_num_threads();
+            let mut scores = Vec::new();
+            for pixels in stream.batches(part, Order::AsStored, batch, &[], workers) {
+                let pixels = pixels?;
+                let labels = pixels.labels.as_single().ok_or(TrialError::Labels)?.to_vec();
+                scores.push(score(&Split { shape: pixels.shape, images: pixels.pixels, labels }, network)?);
+            }
+            Ok(together(&scores))
         };
         let raw = score(&mut self.network)?;
         let Some(average) = &mut self.average else { return Ok((Some(raw), None)) };
@@ -348,6 +415,34 @@ impl<'a> Run<'a> {
             threads: rayon::current_num_threads(),
             finished_at: timestamp(SystemTime::now()),
         }
+    }
+}
+
+/// Fills a batch with the next of a streamed set.
+fn fill_from(
+    stream: &mut Batches,
+    normalisation: &Normalisation,
+    images: &mut [f32],
+    labels: &mut Vec<u16>,
+    expected: usize,
+) -> Result<(), TrialError> {
+    let batch = stream.next().transpose()?.ok_or(TrialError::EndOfData { expected })?;
+    labels.extend_from_slice(batch.labels.as_single().ok_or(TrialError::Labels)?);
+    Ok(batch.write(normalisation, images)?)
+}
+
+/// The scores of all images from those of some at a time, in their order.
+fn together(scores: &[Scores]) -> Scores {
+    let images: u64 = scores.iter().map(|scores| scores.images).sum();
+    let mean = |of: &dyn Fn(&Scores) -> f64| {
+        scores.iter().map(|scores| of(scores) * scores.images as f64).sum::<f64>() / images.max(1) as f64
+    };
+    let has_top5 = scores.first().is_some_and(|scores| scores.top5_accuracy.is_some());
+    Scores {
+        images,
+        loss: mean(&|scores| scores.loss),
+        accuracy: mean(&|scores| scores.accuracy),
+        top5_accuracy: has_top5.then(|| mean(&|scores| scores.top5_accuracy.unwrap_or(0.0))),
     }
 }
 

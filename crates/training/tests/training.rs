@@ -77,6 +77,7 @@ fn data() -> Dataset {
         checksum: "squares".to_owned(),
         skipped: Vec::new(),
         notes: Vec::new(),
+        stream: None,
     }
 }
 

@@ -13,6 +13,7 @@ fn spec(classes: usize) -> ImageFolder {
         classes,
         class_list: None,
         test_share: 0.25,
+        stream: false,
         reading: Reading::of_size([8, 8]),
     }
 }
@@ -36,7 +37,7 @@ fn two_classes(root: &Path) {
     }
 }
 
-fn read_from(spec: &ImageFolder, root: &Path) -> Result<Decoded, DataError> {
+fn read_from(spec: &ImageFolder, root: &Path) -> Result<Read, DataError> {
     read(spec, Some(root))
 }
 
@@ -47,7 +48,7 @@ fn classes_are_sorted_and_a_share_is_held_out() {
     fs::write(folder.path().join("red/readme.txt"), "not an image").unwrap();
     fs::write(folder.path().join("red/00.bmp"), "not read").unwrap();
     fs::write(folder.path().join("red/.hidden.png"), "not an image").unwrap();
-    let Decoded { published, classes, skipped, notes } = read_from(&spec(2), folder.path()).unwrap();
+    let Read { published, classes, skipped, notes } = read_from(&spec(2), folder.path()).unwrap();
     assert_eq!(
         notes,
         ["2 files of `red` passed over, by ending: 1 .bmp, 1 .txt; read are JPEG, PNG and WebP"]
@@ -69,7 +70,7 @@ fn folders_say_what_is_for_testing() {
         write(&folder.path().join("birds").join(name).join("red/0.png"), 8, 8, RED);
         write(&folder.path().join("birds").join(name).join("blue/0.JPEG"), 8, 8, BLUE);
         let spec = ImageFolder { folder: "birds".into(), ..spec(2) };
-        let Decoded { published, .. } = read_from(&spec, folder.path()).unwrap();
+        let Read { published, .. } = read_from(&spec, folder.path()).unwrap();
         assert_eq!(published.train.class_counts(), [4, 4]);
         assert_eq!(published.test.class_counts(), [1, 1]);
     }
@@ -89,13 +90,13 @@ fn images_are_scaled_to_cover_and_cut_evenly() {
         write(&folder.path().join(format!("a/{index}.png")), 32, 16, RED);
         write(&folder.path().join(format!("b/{index}.png")), 4, 4, BLUE);
     }
-    let Decoded { published, .. } = read_from(&spec(2), folder.path()).unwrap();
+    let Read { published, .. } = read_from(&spec(2), folder.path()).unwrap();
     let row = &published.train.images[..24];
     assert_eq!((&row[..3], &row[21..]), (&RED[..], &[0; 3][..]));
 
     let grey = Reading { channels: 1, ..Reading::of_size([4, 6]) };
     let grey = ImageFolder { reading: grey, ..spec(2) };
-    let Decoded { published, .. } = read_from(&grey, folder.path()).unwrap();
+    let Read { published, .. } = read_from(&grey, folder.path()).unwrap();
     assert_eq!(published.train.shape, ImageShape { h: 4, w: 6, c: 1 });
     assert_eq!(published.train.images.len(), 6 * 24);
 }
@@ -139,7 +140,7 @@ fn a_corrupt_file_is_named_or_skipped_as_asked() {
 
         let mut lenient = spec(2);
         lenient.reading.corrupt = Corrupt::Skip;
-        let Decoded { published, skipped, .. } = read_from(&lenient, folder.path()).unwrap();
+        let Read { published, skipped, .. } = read_from(&lenient, folder.path()).unwrap();
         assert_eq!(published.train.len() + published.test.len(), 8, "{name}");
         assert_eq!(skipped.len(), 1);
         assert_eq!(skipped[0].file, file);
@@ -194,7 +195,7 @@ fn numbered_folders_are_in_natural_order_and_a_list_overrules_it() {
             write(&root.join(format!("{class}/{index}.png")), 8, 8, [20 * class, 0, 0]);
         }
     }
-    let Decoded { published, classes, .. } = read_from(&spec(11), root).unwrap();
+    let Read { published, classes, .. } = read_from(&spec(11), root).unwrap();
     assert_eq!(classes, (0..11).map(|class| class.to_string()).collect::<Vec<_>>());
     let first_of = |label: usize| published.train.images[label * 3 * 192];
     assert_eq!((first_of(2), first_of(10)), (40, 200));
@@ -202,7 +203,7 @@ fn numbered_folders_are_in_natural_order_and_a_list_overrules_it() {
     let backwards: String = (0..11).rev().map(|class| format!("{class} the class\n")).collect();
     fs::write(root.join("classes.txt"), backwards).unwrap();
     let listed = ImageFolder { class_list: Some("classes.txt".into()), ..spec(11) };
-    let Decoded { published, classes, .. } = read_from(&listed, root).unwrap();
+    let Read { published, classes, .. } = read_from(&listed, root).unwrap();
     assert_eq!((&classes[0][..], published.train.images[0]), ("10 the class", 200));
 
     fs::write(root.join("classes.txt"), "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\nten\n").unwrap();
@@ -221,7 +222,7 @@ fn parts_that_are_not_used_are_named() {
         two_classes(&root.join(part));
     }
     write(&root.join("extra/0.png"), 8, 8, RED);
-    let Decoded { published, notes, .. } = read_from(&spec(2), root).unwrap();
+    let Read { published, notes, .. } = read_from(&spec(2), root).unwrap();
     assert_eq!((published.train.len(), published.test.len()), (8, 8));
     assert!(
         notes[0].starts_with(&format!("{}: 8 images are not used", root.join("val").display())),
@@ -232,7 +233,7 @@ fn parts_that_are_not_used_are_named() {
     // Unlabelled test images, as ImageNet has them: those of `val` are for testing.
     fs::remove_dir_all(root.join("test")).unwrap();
     write(&root.join("test/0.png"), 8, 8, RED);
-    let Decoded { published, notes, .. } = read_from(&spec(2), root).unwrap();
+    let Read { published, notes, .. } = read_from(&spec(2), root).unwrap();
     assert_eq!((published.train.len(), published.test.len()), (8, 8));
     assert!(notes[0].ends_with("test: 1 image is without class folders or labels not used"), "{notes:?}");
 }
@@ -257,7 +258,7 @@ fn images_lie_at_any_depth_and_labels_may_be_listed() {
     assert!(text.ends_with("file of class `n1` for testing, found none"), "{text}");
     write(&root.join("val/images/val_9.JPEG"), 8, 8, BLUE);
     fs::write(&annotations, lines("n2") + "val_9.JPEG\tn1\n").unwrap();
-    let Decoded { published, .. } = read_from(&spec(2), root).unwrap();
+    let Read { published, .. } = read_from(&spec(2), root).unwrap();
     assert_eq!((published.train.class_counts(), published.test.class_counts()), (vec![4, 4], vec![1, 4]));
 
     fs::write(&annotations, lines("n3")).unwrap();
@@ -301,7 +302,7 @@ fn what_systems_leave_behind_is_no_class() {
     write(&folder.path().join("__MACOSX/red/._0.png"), 8, 8, RED);
     write(&folder.path().join("red/@eaDir/0.png/thumb.jpg"), 8, 8, RED);
     fs::write(folder.path().join("red/Thumbs.db"), "").unwrap();
-    let Decoded { published, notes, .. } = read_from(&spec(2), folder.path()).unwrap();
+    let Read { published, notes, .. } = read_from(&spec(2), folder.path()).unwrap();
     assert_eq!(published.train.len() + published.test.len(), 8);
     assert_eq!(notes, ["passed over what systems leave behind: @eaDir, Thumbs.db, __MACOSX"]);
 }
@@ -316,7 +317,7 @@ fn names_need_not_be_text() {
     if fs::copy(folder.path().join("red/0.png"), folder.path().join("red").join(name)).is_err() {
         return; // A file system that refuses such names has none.
     }
-    let Decoded { published, .. } = read_from(&spec(2), folder.path()).unwrap();
+    let Read { published, .. } = read_from(&spec(2), folder.path()).unwrap();
     assert_eq!(published.train.len() + published.test.len(), 9);
 }
 
@@ -328,10 +329,10 @@ fn a_strip_takes_no_more_than_a_photograph() {
         write(&folder.path().join(format!("b/{index}.png")), 1, 60_000, BLUE);
     }
     let mut large = ImageFolder { reading: Reading::of_size([512, 512]), ..spec(2) };
-    let Decoded { published, .. } = read_from(&large, folder.path()).unwrap();
+    let Read { published, .. } = read_from(&large, folder.path()).unwrap();
     assert_eq!(published.train.len(), 6);
     large.reading.fit = crate::Fit::Stretch;
-    let Decoded { published, .. } = read_from(&large, folder.path()).unwrap();
+    let Read { published, .. } = read_from(&large, folder.path()).unwrap();
     assert_eq!(published.train.images[..3], RED);
     large.reading.looking.most_pixels = 59_999;
     let text = read_from(&large, folder.path()).err().unwrap().to_string();

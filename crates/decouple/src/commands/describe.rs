@@ -105,6 +105,7 @@ impl Images {
             classes: self.classes,
             class_list: None,
             test_share: 0.5,
+            stream: false,
             reading: Reading { channels: c, ..Reading::of_size([h, w]) },
         };
         let record = Record {
