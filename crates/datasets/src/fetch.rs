@@ -184,31 +184,40 @@ fn md5_of(file: &Path) -> io::Result<String> {
 mod tests {
     use std::io::{BufRead, BufReader};
     use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread::JoinHandle;
 
     use super::*;
 
     const MD5: &str = "5d41402abc4b2a76b9719d911017c592";
 
     /// A server on this machine that gives one of `answers` to each request, in turn,
-    /// and then says what range was asked for each time.
-    fn server(answers: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    /// until it is told to stop, and then says what range was asked for each time.
+    fn server(answers: Vec<String>, stop: Arc<AtomicBool>) -> (String, JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = format!("http://{}/file", listener.local_addr().unwrap());
         let own = address.clone();
-        let thread = std::thread::spawn(move || {
-            let mut ranges = Vec::new();
-            for answer in answers {
-                let (mut stream, _) = listener.accept().unwrap();
+        let serve = move || {
+            let (mut ranges, mut answers) = (Vec::new(), answers.into_iter());
+            while !stop.load(Ordering::Relaxed) {
+                let Ok((mut stream, _)) = listener.accept() else {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                };
+                stream.set_nonblocking(false).unwrap();
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 let lines: Vec<String> =
                     lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
                 let range = lines.iter().find(|line| line.to_ascii_lowercase().starts_with("range:"));
                 ranges.push(range.map_or(String::new(), |line| line[6..].trim().to_owned()));
+                let answer = answers.next().unwrap_or_default();
                 stream.write_all(answer.replace("HERE", &own).as_bytes()).unwrap();
             }
             ranges
-        });
-        (address, thread)
+        };
+        (address, std::thread::spawn(serve))
     }
 
     fn answer(status: &str, headers: &str, body: &str) -> String {
@@ -225,8 +234,10 @@ mod tests {
         if !before.is_empty() {
             fs::write(part_of(&target), before).unwrap();
         }
-        let (address, thread) = server(answers);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (address, thread) = server(answers, stop.clone());
         let result = download(Remote { address: &address, md5 }, &target, &mut |_, _| {});
+        stop.store(true, Ordering::Relaxed);
         let result = result.map(|()| fs::read_to_string(&target).unwrap());
         let part = fs::read_to_string(part_of(&target)).unwrap_or_default();
         (result, thread.join().unwrap(), part)
