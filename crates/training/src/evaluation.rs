@@ -1,6 +1,9 @@
 //! Scores of a network on images that it is not trained on.
 
-use decouple_datasets::{Batch, Normalisation, Split, fill_batch};
+use decouple_datasets::{
+    Batch, Normalisation, Split, fill_batch,
+    stream::{Order, Part, Streamed},
+};
 use decouple_experiment::Scores;
 use decouple_spectrum::backend::{Executor, Pass};
 
@@ -40,6 +43,42 @@ pub fn evaluate(
         accuracy: correct as f64 / n,
         top5_accuracy: (classes > 5).then_some(in_top5 as f64 / n),
     })
+}
+
+/// The same over a part of a streamed set.
+///
+/// # Errors
+/// [`TrialError`] if an image cannot be read or does not fit the network.
+pub fn evaluate_streamed(
+    network: &mut dyn Executor,
+    stream: &Streamed,
+    part: Part,
+    normalisation: &Normalisation,
+    batch: usize,
+) -> Result<Scores, TrialError> {
+    let mut scores = Vec::new();
+    for pixels in stream.batches(part, Order::AsStored, batch, &[], rayon::current_num_threads()) {
+        let pixels = pixels?;
+        let labels = pixels.labels.as_single().ok_or(TrialError::Labels)?.to_vec();
+        let split = Split { shape: pixels.shape, images: pixels.pixels, labels };
+        scores.push(evaluate(network, &split, normalisation, batch)?);
+    }
+    Ok(together(&scores))
+}
+
+/// The scores of all images from those of some at a time, in their order.
+fn together(scores: &[Scores]) -> Scores {
+    let images: u64 = scores.iter().map(|scores| scores.images).sum();
+    let mean = |of: &dyn Fn(&Scores) -> f64| {
+        scores.iter().map(|scores| of(scores) * scores.images as f64).sum::<f64>() / images.max(1) as f64
+    };
+    let has_top5 = scores.first().is_some_and(|scores| scores.top5_accuracy.is_some());
+    Scores {
+        images,
+        loss: mean(&|scores| scores.loss),
+        accuracy: mean(&|scores| scores.accuracy),
+        top5_accuracy: has_top5.then(|| mean(&|scores| scores.top5_accuracy.unwrap_or(0.0))),
+    }
 }
 
 /// How many images of a batch have their label as the most likely class.

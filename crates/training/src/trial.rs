@@ -5,12 +5,18 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use decouple_datasets::{Batch, BatchError, Dataset, Normalisation, derive_seed, epoch_order, fill_batch};
+use decouple_datasets::{
+    Batch, BatchError, DataError, Dataset, Normalisation, PixelBatch, derive_seed, epoch_order, fill_batch,
+    stream::{Batches, Order, Part},
+};
 use decouple_experiment::{
     Average, FORMAT, LedgerError, MetricsRow, Outcome, Precision, Record, RunWriter, Scores, Status,
     TimingRow, TrainingSpec, Trial, Winograd, timestamp,
 };
-use decouple_kernels::numerics::{self, Numerics};
+use decouple_kernels::{
+    layout::BatchLayout,
+    numerics::{self, Numerics},
+};
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor, Pass, State},
     graph::ParameterId,
@@ -19,7 +25,7 @@ use decouple_spectrum::{
 
 use crate::{
     diagnosis::description,
-    evaluation::{count_correct, evaluate},
+    evaluation::{count_correct, evaluate, evaluate_streamed},
     init,
     loss::{LossError, Targets, softmax_cross_entropy},
     optimizer::update,
@@ -43,6 +49,21 @@ pub enum TrialError {
     /// A batch could not be filled.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// A streamed set could not be read on.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Images with none or several labels, of which one is needed.
+    #[error("data: images with any number of labels, and the loss of this run needs one an image")]
+    Labels,
+    /// Fewer images than the set was said to have.
+    #[error(
+        "data: the epoch ended before its {expected} images; files that are no sound images were left out, or \
+         `data.images` counts more than there are"
+    )]
+    EndOfData {
+        /// Images an epoch has.
+        expected: usize,
+    },
     /// The run's files could not be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -165,6 +186,8 @@ pub struct Run<'a> {
     images: Batch,
     /// Of the logits of a step.
     gradient: Vec<f32>,
+    /// What the epoch's batches come from, if the set is streamed.
+    stream: Option<Batches>,
     steps_per_epoch: u64,
     batch: usize,
     /// Steps done.
@@ -201,9 +224,12 @@ impl<'a> Run<'a> {
     /// the network.
     pub fn new(trial: &'a Trial, data: &'a Dataset, backend: &dyn Backend) -> Result<Self, TrialError> {
         let record = &trial.record;
-        let images = data.train.len();
+        let images = data.images(Part::Train);
         if images == 0 {
-            return Err(TrialError::NoImages { held_out: data.validation.len() });
+            return Err(TrialError::NoImages { held_out: data.images(Part::Validation) });
+        }
+        if let Some(&mixing) = record.data.augment.iter().find(|step| step.is_mixing()) {
+            return Err(BatchError::Mixing(mixing).into());
         }
         let network = init::start(&trial.graph, record.seed, backend, numerics(&record.training))?;
         // A batch is never larger than the set, so an epoch has at least one step.
@@ -215,6 +241,7 @@ impl<'a> Run<'a> {
             network,
             images: Batch::default(),
             gradient: Vec::new(),
+            stream: None,
             steps_per_epoch: (images / batch) as u64,
             batch,
             step: 0,
@@ -268,8 +295,12 @@ impl<'a> Run<'a> {
     ) -> Result<Option<u64>, TrialError> {
         let order = epoch_order(self.data.train.len(), derive_seed(self.record.seed, "order", epoch, 0));
         let earlier = self.step.saturating_sub(epoch * self.steps_per_epoch);
+        self.begin_stream(epoch, earlier as usize);
         let began = Instant::now();
-        for (done, indices) in (1u64..).zip(order.chunks_exact(self.batch).skip(earlier as usize)) {
+        for (done, place) in (1u64..).zip(earlier..self.steps_per_epoch) {
+            let begin = place as usize * self.batch;
+            // A streamed set has an order of its own.
+            let indices = order.get(begin..begin + self.batch).unwrap_or_default();
             let loss = self.train_step(epoch, indices)?;
             self.epoch_secs = began.elapsed().as_secs_f64();
             if !loss.is_finite() {
@@ -294,13 +325,25 @@ impl<'a> Run<'a> {
             (self.epoch_loss, self.epoch_correct) = (0.0, 0);
         }
         let augment_seed = |image: u32| derive_seed(*seed, "augment", epoch, image.into());
-        let layout = self.network.batch_layout(indices.len());
         let (split, normalisation) = (&self.data.train, &self.normalisation);
-        fill_batch(split, indices, &spec.augment, augment_seed, normalisation, &layout, &mut self.images)?;
+        let n = match &mut self.stream {
+            Some(stream) => {
+                let expected = self.data.images(Part::Train);
+                let pixels = stream.next().transpose()?.ok_or(TrialError::EndOfData { expected })?;
+                let layout = self.network.batch_layout(pixels.len());
+                fill_from(&pixels, normalisation, &layout, &mut self.images)?;
+                pixels.len()
+            }
+            None => {
+                let (layout, images) = (self.network.batch_layout(indices.len()), &mut self.images);
+                fill_batch(split, indices, &spec.augment, augment_seed, normalisation, &layout, images)?;
+                indices.len()
+            }
+        };
 
         let dropout_seed = derive_seed(*seed, "dropout", epoch, self.step);
         let pass = Pass::Training { dropout_seed };
-        let logits = self.network.forward(&self.images.values, indices.len(), pass)?;
+        let logits = self.network.forward(&self.images.values, n, pass)?;
         let classes = self.network.plan().graph.output().len();
         let labels = &self.images.labels;
         self.epoch_correct += count_correct(&logits, classes, labels);
@@ -321,12 +364,22 @@ impl<'a> Run<'a> {
         training.schedule.rate(step, self.steps_per_epoch, self.batch as u64, training.epochs as u64)
     }
 
+    /// Starts the workers that make what is left of the epoch's batches, if the set is
+    /// streamed.
+    fn begin_stream(&mut self, epoch: u64, earlier: usize) {
+        let order = Order::Shuffled { seed: self.record.seed, epoch };
+        let augment = &self.record.data.augment;
+        let workers = rayon::current_num_threads();
+        self.stream = (self.data.stream.as_ref()).map(|stream| {
+            stream.batches(Part::Train, order, self.batch, augment, workers).skip_batches(earlier)
+        });
+    }
+
     /// The rows of the epoch that has just been trained.
     fn rows(&mut self, epoch: u64) -> Result<(MetricsRow, TimingRow), TrialError> {
         let images = self.steps_per_epoch * self.batch as u64;
-        let validation = &self.data.validation;
-        let (raw, averaged) =
-            if validation.is_empty() { (None, None) } else { self.score(Images::Validation)? };
+        let validation = self.data.images(Part::Validation);
+        let (raw, averaged) = if validation == 0 { (None, None) } else { self.score(Images::Validation)? };
         let metrics = MetricsRow {
             epoch: epoch + 1,
             step: self.step,
@@ -356,19 +409,27 @@ impl<'a> Run<'a> {
 
     /// Scores of the raw weights, and of the averaged ones where they are kept.
     fn score(&mut self, images: Images) -> Result<(Option<Scores>, Option<Scores>), TrialError> {
-        let split = match images {
-            Images::Validation => &self.data.validation,
-            Images::Test => &self.data.test,
+        let part = match images {
+            Images::Validation => Part::Validation,
+            Images::Test => Part::Test,
         };
-        let (normalisation, batch) = (&self.normalisation, self.record.training.batch);
-        let raw = evaluate(&mut *self.network, split, normalisation, batch)?;
+        let raw = self.score_weights(part)?;
         if self.record.training.average == Average::None {
             return Ok((Some(raw), None));
         }
         self.network.exchange_average();
-        let averaged = evaluate(&mut *self.network, split, normalisation, batch);
+        let averaged = self.score_weights(part);
         self.network.exchange_average();
         Ok((Some(raw), Some(averaged?)))
+    }
+
+    /// Scores of the weights as they are.
+    fn score_weights(&mut self, part: Part) -> Result<Scores, TrialError> {
+        let (normalisation, batch) = (&self.normalisation, self.record.training.batch);
+        match &self.data.stream {
+            Some(stream) => evaluate_streamed(&mut *self.network, stream, part, normalisation, batch),
+            None => evaluate(&mut *self.network, self.data.split(part), normalisation, batch),
+        }
     }
 
     /// Writes the weights that the run is judged by: the averaged ones where they
@@ -392,6 +453,18 @@ impl<'a> Run<'a> {
             finished_at: timestamp(SystemTime::now()),
         }
     }
+}
+
+/// Fills a batch from one of a streamed set.
+fn fill_from(
+    pixels: &PixelBatch,
+    normalisation: &Normalisation,
+    layout: &BatchLayout,
+    batch: &mut Batch,
+) -> Result<(), TrialError> {
+    batch.labels.clear();
+    batch.labels.extend_from_slice(pixels.labels.as_single().ok_or(TrialError::Labels)?);
+    Ok(pixels.write(normalisation, layout, &mut batch.values)?)
 }
 
 /// How exact the kernels have to be, in their words.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use decouple_datasets::{Photograph, Skipped};
+use decouple_datasets::{Looking, Photograph, Skipped};
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
     backend::{Executor, Pass},
@@ -14,6 +14,7 @@ use decouple_training::{
     loss,
     weights::{LoadError, load},
 };
+use serde_json::json;
 
 use super::section_text;
 use crate::{
@@ -81,6 +82,8 @@ pub(super) struct Classifier {
     preprocessing: Preprocessing,
     /// A name for each class.
     pub(super) labels: Vec<String>,
+    /// Whether the labels are only the classes' numbers.
+    pub(super) is_nameless: bool,
 }
 
 impl Classifier {
@@ -96,16 +99,12 @@ impl Classifier {
             Failure::new(USAGE, format!("{family} on images of {h}x{w}x{c} has no published way to see photographs: expected a published family and three channels"))
         })?;
         let labels = labels(arguments.labels.as_deref(), description.classes)?;
+        let is_nameless = arguments.labels.is_none() && description.classes != IMAGENET.lines().count();
         let network = load(&arguments.weights, naming, &description).map_err(|error| match error {
             LoadError::Weights(error) => error.into(),
             LoadError::Execution(error) => Failure::new(IO, error),
         })?;
-        Ok(Self { network, preprocessing, labels })
-    }
-
-    /// The network's values of the photograph in a file.
-    pub(super) fn see(&self, file: &Path) -> Result<Vec<f32>, Failure> {
-        see(&self.preprocessing, file)
+        Ok(Self { network, preprocessing, labels, is_nameless })
     }
 
     /// How photographs are seen, to be used from several threads.
@@ -123,13 +122,102 @@ impl Classifier {
     }
 }
 
+/// A photograph as a network sees it.
+pub(super) struct Seen {
+    /// The network's values.
+    pub(super) values: Vec<f32>,
+    /// Whether the file notes how the camera was held.
+    pub(super) has_orientation: bool,
+}
+
 /// The network's values of the photograph in `file`.
-pub(super) fn see(preprocessing: &Preprocessing, file: &Path) -> Result<Vec<f32>, Failure> {
-    let photograph = Photograph::open(file).map_err(|Skipped { file, reason }| {
-        Failure::new(DATA, format!("{}: expected a sound JPEG or PNG file ({reason})", file.display()))
-    })?;
+pub(super) fn see(preprocessing: &Preprocessing, looking: Looking, file: &Path) -> Result<Seen, Skipped> {
+    let photograph = Photograph::open(file, looking)?;
     let pixels = photograph.central_crop(preprocessing.shorter_side(), preprocessing.size);
-    Ok(preprocessing.normalise(&pixels))
+    Ok(Seen { values: preprocessing.normalise(&pixels), has_orientation: photograph.has_orientation() })
+}
+
+/// Files left out that are listed by name.
+const LISTED: usize = 20;
+
+/// What came up while photographs were read.
+#[derive(Default)]
+pub(super) struct Remarks {
+    /// Files that were left out.
+    pub(super) skipped: Vec<Skipped>,
+    /// Photographs that note how the camera was held.
+    pub(super) with_orientation: usize,
+}
+
+impl Remarks {
+    /// The values of what was read; a file that is no sound image is left out if
+    /// `photographs` say so, and else refused.
+    pub(super) fn sort(
+        &mut self,
+        photographs: &arguments::Photographs,
+        seen: Result<Seen, Skipped>,
+    ) -> Result<Option<Vec<f32>>, Failure> {
+        match seen {
+            Ok(seen) => {
+                self.with_orientation += usize::from(seen.has_orientation);
+                Ok(Some(seen.values))
+            }
+            Err(skipped) if photographs.corrupt == arguments::Corrupt::Skip => {
+                self.skipped.push(skipped);
+                Ok(None)
+            }
+            Err(Skipped { file, reason }) => {
+                let file = file.display();
+                let problem = format!("{file}: expected a sound JPEG, PNG or WebP file ({reason})");
+                Err(Failure::new(
+                    DATA,
+                    format!("{problem}; --corrupt skip leaves such files out and lists them"),
+                ))
+            }
+        }
+    }
+
+    /// Lines for people: what was turned, and what was left out.
+    pub(super) fn text(&self, photographs: &arguments::Photographs) -> String {
+        let mut text = String::new();
+        if self.with_orientation > 0 {
+            let count = self.with_orientation;
+            let images = if count == 1 { "image notes" } else { "images note" };
+            let what = if photographs.as_stored { "left as stored" } else { "turned upright" };
+            text += &format!("{count} {images} how the camera was held: {what}\n");
+        }
+        text + &left_out(&self.skipped)
+    }
+}
+
+/// Lines that list files that were left out.
+pub(super) fn left_out(skipped: &[Skipped]) -> String {
+    if skipped.is_empty() {
+        return String::new();
+    }
+    let files = if skipped.len() == 1 { "file" } else { "files" };
+    let mut text = format!("{} {files} left out\n", skipped.len());
+    for skipped in skipped.iter().take(LISTED) {
+        text += &format!("  {}: {}\n", skipped.file.display(), skipped.reason);
+    }
+    if skipped.len() > LISTED {
+        text += &format!("  and {} more: --format json lists all\n", skipped.len() - LISTED);
+    }
+    text
+}
+
+/// The same for programs.
+pub(super) fn left_out_list(skipped: &[Skipped]) -> Vec<serde_json::Value> {
+    let file =
+        |skipped: &Skipped| json!({ "file": skipped.file.display().to_string(), "reason": skipped.reason });
+    skipped.iter().map(file).collect()
+}
+
+impl arguments::Photographs {
+    /// How files are looked at.
+    pub(super) fn looking(&self) -> Looking {
+        Looking { orientation: !self.as_stored, most_pixels: self.most_pixels }
+    }
 }
 
 /// The classes of one image, the most probable first; of two that are equally

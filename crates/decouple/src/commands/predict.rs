@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::model::{Classifier, plain_name, ranked};
+use super::model::{Classifier, Remarks, plain_name, ranked, see};
 use crate::{
     arguments::{Format, Predict},
     failure::{Failure, SUCCESS},
@@ -11,8 +11,10 @@ use crate::{
 
 pub(crate) fn run(arguments: &Predict) -> Result<u8, Failure> {
     let mut classifier = Classifier::load(&arguments.classifier)?;
+    let (photographs, mut remarks) = (&arguments.photographs, Remarks::default());
     for file in &arguments.images {
-        let image = classifier.see(file)?;
+        let seen = see(&classifier.preprocessing(), photographs.looking(), file);
+        let Some(image) = remarks.sort(photographs, seen)? else { continue };
         let probabilities = classifier.probabilities(&image)?.remove(0);
         let best: Vec<(usize, f64)> = ranked(&probabilities)
             .into_iter()
@@ -35,9 +37,11 @@ pub(crate) fn run(arguments: &Predict) -> Result<u8, Failure> {
                         json!({ "class": class, "label": labels[class], "probability": probability })
                     })
                     .collect();
+                let file = file.display().to_string();
                 print(&format!("{}\n", json!({ "file": file, "classes": classes })))?;
             }
         }
     }
+    eprint!("{}", remarks.text(photographs));
     Ok(SUCCESS)
 }

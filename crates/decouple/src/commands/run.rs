@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::mpsc};
 
-use decouple_datasets::load as load_data;
+use decouple_datasets::{load as load_data, stream::Part};
 use decouple_experiment::{Environment, Ledger, RunState, StepTimes, Sweep, Trial};
 use decouple_training::{
     device::backend,
@@ -32,18 +32,21 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
     introduce(&sweep, &trials, workers);
     if let Some(data) = trials.first().and_then(|trial| data.of(trial)) {
-        let held_out = match data.validation.len() {
+        let held_out = match data.images(Part::Validation) {
             0 => String::new(),
             n => format!(", {} held out", grouped(n as u64)),
         };
         eprintln!(
             "data      {}: {} train{held_out}, {} test, {}, {} classes",
             data.name,
-            grouped(data.train.len() as u64),
-            grouped(data.test.len() as u64),
+            grouped(data.images(Part::Train) as u64),
+            grouped(data.images(Part::Test) as u64),
             data.shape(),
             data.classes.len()
         );
+        for note in &data.notes {
+            eprintln!("          {note}");
+        }
         if let Some(first) = data.skipped.first() {
             let (count, files) = (data.skipped.len(), if data.skipped.len() == 1 { "file" } else { "files" });
             eprintln!(
