@@ -379,7 +379,7 @@ impl<'a> Run<'a> {
     fn rows(&mut self, epoch: u64) -> Result<(MetricsRow, TimingRow), TrialError> {
         let images = self.steps_per_epoch * self.batch as u64;
         let validation = self.data.images(Part::Validation);
-        let (raw, averaged) = if validation == 0 { (None, None) } else { self.score(Images::Validation)? };
+        let (raw, averaged) = if validation == 0 { (None, None) } else { self.score(Part::Validation)? };
         let metrics = MetricsRow {
             epoch: epoch + 1,
             step: self.step,
@@ -399,7 +399,7 @@ impl<'a> Run<'a> {
 
     /// Reads the test set, once.
     fn test(&mut self) -> Result<Status, TrialError> {
-        let (raw, averaged) = self.score(Images::Test)?;
+        let (raw, averaged) = self.score(Part::Test)?;
         let finite = [&raw, &averaged].into_iter().flatten().all(|scores| scores.loss.is_finite());
         let outcome = if finite { Outcome::Finished } else { Outcome::Diverged { step: self.step } };
         let mut status = self.status(outcome);
@@ -408,11 +408,7 @@ impl<'a> Run<'a> {
     }
 
     /// Scores of the raw weights, and of the averaged ones where they are kept.
-    fn score(&mut self, images: Images) -> Result<(Option<Scores>, Option<Scores>), TrialError> {
-        let part = match images {
-            Images::Validation => Part::Validation,
-            Images::Test => Part::Test,
-        };
+    fn score(&mut self, part: Part) -> Result<(Option<Scores>, Option<Scores>), TrialError> {
         let raw = self.score_weights(part)?;
         if self.record.training.average == Average::None {
             return Ok((Some(raw), None));
@@ -479,11 +475,4 @@ fn numerics(training: &TrainingSpec) -> Numerics {
         Precision::Bf16 => numerics::Precision::Bf16,
     };
     Numerics { winograd, precision }
-}
-
-/// Which images are scored.
-#[derive(Clone, Copy)]
-enum Images {
-    Validation,
-    Test,
 }
