@@ -59,7 +59,7 @@ impl View {
     /// (negative: above, to the left), black outside.
     fn shift(&mut self, down: isize, right: isize) {
         let moved = |range: &Range<isize>, by: isize, extent: usize| {
-            let start = (range.start - by).max(0);
+            let start = (range.start - by).clamp(0, extent as isize);
             start..(range.end - by).min(extent as isize).max(start)
         };
         self.rows = moved(&self.rows, down, self.shape.h);
