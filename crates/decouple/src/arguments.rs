@@ -3,6 +3,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use decouple_datasets::Looking;
 use decouple_kernels::geometry::MapShape;
 
 /// How far should a convolutional network decouple cross-channel from spatial
@@ -92,6 +93,14 @@ pub(crate) struct Diagnose {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
+    /// List the sets that are known by name, and which of them are there.
+    List,
+    /// Read and decode every image of a set, and list what is broken.
+    Verify(DataVerify),
+    /// Download a known set from its makers; a download that was cut off goes on.
+    Fetch(DataFetch),
+    /// Write an image folder as shards, its files unchanged.
+    Import(DataImport),
     /// Counts, classes, statistics of the channels, checksum, files left out.
     Info(DataInfo),
     /// Draw a contact sheet of training images, augmented as training sees them.
@@ -118,6 +127,33 @@ pub(crate) struct DataInfo {
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataVerify {
+    #[command(flatten)]
+    pub(crate) choice: DataChoice,
+    /// The checksum that the set must have.
+    #[arg(long, value_name = "CHECKSUM")]
+    pub(crate) checksum: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataFetch {
+    /// A name from `decouple data list`.
+    pub(crate) set: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataImport {
+    /// The new folder for the shards.
+    pub(crate) target: PathBuf,
+    /// A key of [trial.data] for the image folder, as in --set classes=10. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) keys: Vec<String>,
+    /// Images of a shard.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub(crate) samples: usize,
 }
 
 #[derive(Args, Debug)]
@@ -367,11 +403,36 @@ pub(crate) struct Trained {
     pub(crate) model: Model,
 }
 
+/// How photographs are looked at.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Photographs {
+    /// What to do about a file that is no sound image.
+    #[arg(long, value_enum, default_value_t = Corrupt::Refuse)]
+    pub(crate) corrupt: Corrupt,
+    /// Leave photographs as stored, whatever they note on how the camera was held.
+    #[arg(long)]
+    pub(crate) as_stored: bool,
+    /// Most pixels of an image.
+    #[arg(long, value_name = "N", default_value_t = Looking::default().most_pixels)]
+    pub(crate) most_pixels: u64,
+}
+
+/// What is done about a file that is no sound image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Corrupt {
+    /// Stop and name it.
+    Refuse,
+    /// Leave it out, and list it.
+    Skip,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) trained: Trained,
-    /// JPEG or PNG files.
+    #[command(flatten)]
+    pub(crate) photographs: Photographs,
+    /// JPEG, PNG or WebP files.
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
     /// How many classes to name.
@@ -386,9 +447,11 @@ pub(crate) struct Predict {
 pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) trained: Trained,
+    #[command(flatten)]
+    pub(crate) photographs: Photographs,
     /// Folder of class folders, called by the first word of a label, by the whole
-    /// label, or, where there is one for each class, by anything in the order of
-    /// the classes [default: the test images of the run's own data set].
+    /// label or, for a network without labels, by the numbers of the classes from 0
+    /// [default: the test images of the run's own data set].
     #[arg(required_unless_present = "run")]
     pub(crate) folder: Option<PathBuf>,
     /// Images computed together.

@@ -35,8 +35,13 @@ fn companions(path: &str) -> &'static str {
         "network.fully-connected" => "trial.network.family = \"xception\"\ntrial.network.small-stem = true\n",
         "data.classes" => "trial.data.set = \"image-folder\"\ntrial.data.size = [32, 24]\n",
         "data.size" => "trial.data.set = \"image-folder\"\ntrial.data.classes = 3\n",
-        "data.folder" | "data.channels" | "data.test-share" | "data.corrupt" => {
+        "data.folder" | "data.channels" | "data.test-share" | "data.corrupt" | "data.class-list"
+        | "data.orientation" | "data.most-pixels" | "data.fit" | "data.crop-fraction" | "data.filter"
+        | "data.stream" => {
             "trial.data.set = \"image-folder\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
+        }
+        "data.multi-label" => {
+            "trial.data.set = \"shards\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
         }
         "data.coupling" | "data.images" | "data.noise" | "data.seed" => "trial.data.set = \"planted\"\n",
         "tune.learning-rate" => "trial.data.validation = 1000\n",
@@ -109,6 +114,14 @@ fn another_value(path: &str) -> &'static str {
         "data.channels" => "1",
         "data.test-share" => "0.5",
         "data.corrupt" => "\"skip\"",
+        "data.class-list" => "\"classes.txt\"",
+        "data.orientation" => "false",
+        "data.most-pixels" => "1_000_000",
+        "data.fit" => "\"stretch\"",
+        "data.crop-fraction" => "0.875",
+        "data.filter" => "\"bicubic\"",
+        "data.stream" => "true",
+        "data.multi-label" => "true",
         "data.coupling" => "1",
         "data.images" => "100",
         "data.noise" => "0.5",

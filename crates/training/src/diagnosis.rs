@@ -3,7 +3,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use decouple_datasets::{Batch, Dataset, derive_seed, epoch_order, fill_batch};
+use decouple_datasets::{
+    Batch, Dataset, derive_seed, epoch_order, fill_batch,
+    stream::{Order, Part},
+};
 use decouple_experiment::Trial;
 use decouple_kernels::numerics::Numerics;
 use decouple_spectrum::{
@@ -14,7 +17,7 @@ use decouple_spectrum::{
     weights::{Description, error::WeightError, file::WeightFile, names::Naming, read},
 };
 
-use crate::{device::backend, evaluation::evaluate, trial::TrialError};
+use crate::{device::backend, evaluation::evaluate_part, trial::TrialError};
 
 /// Batches from which batch norms learn the statistics of a projected network:
 /// with the usual share of 0.1 a batch, 0.1 % of what they held before is left.
@@ -161,9 +164,20 @@ fn cost(
 /// Shows training images to the network, in training, without a step.
 fn calibrate(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Result<(), TrialError> {
     let normalisation = data.normalisation();
-    let order = epoch_order(data.train.len(), derive_seed(trial.seed(), "calibrate", 0, 0));
-    let batch = trial.record.training.batch.min(data.train.len()).max(1);
+    let seed = derive_seed(trial.seed(), "calibrate", 0, 0);
+    let batch = trial.record.training.batch.min(data.images(Part::Train)).max(1);
     let mut images = Batch::default();
+    if let Some(stream) = &data.stream {
+        let (order, workers) = (Order::Shuffled { seed, epoch: 0 }, rayon::current_num_threads());
+        for pixels in stream.batches(Part::Train, order, batch, &[], workers).take(CALIBRATION_BATCHES) {
+            let pixels = pixels?;
+            let layout = network.batch_layout(pixels.len());
+            pixels.write(&normalisation, &layout, &mut images.values)?;
+            network.forward(&images.values, pixels.len(), Pass::Training { dropout_seed: 0 })?;
+        }
+        return Ok(());
+    }
+    let order = epoch_order(data.train.len(), seed);
     for indices in order.chunks_exact(batch).cycle().take(CALIBRATION_BATCHES) {
         let layout = network.batch_layout(batch);
         fill_batch(&data.train, indices, &[], |_| 0, &normalisation, &layout, &mut images)?;
@@ -173,6 +187,6 @@ fn calibrate(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Resul
 }
 
 fn score(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Result<f64, TrialError> {
-    let split = if data.validation.is_empty() { &data.test } else { &data.validation };
-    Ok(evaluate(network, split, &data.normalisation(), trial.record.training.batch)?.accuracy)
+    let part = if data.images(Part::Validation) == 0 { Part::Test } else { Part::Validation };
+    Ok(evaluate_part(network, data, part, trial.record.training.batch)?.accuracy)
 }

@@ -166,5 +166,7 @@ pub(crate) fn noise(trial: &Trial, images: usize) -> Dataset {
         std: vec![0.25; shape.c],
         checksum: String::new(),
         skipped: Vec::new(),
+        notes: Vec::new(),
+        stream: None,
     }
 }

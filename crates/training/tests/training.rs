@@ -77,6 +77,8 @@ fn data() -> Dataset {
         std: vec![0.2],
         checksum: "squares".to_owned(),
         skipped: Vec::new(),
+        notes: Vec::new(),
+        stream: None,
     }
 }
 

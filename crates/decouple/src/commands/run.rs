@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::mpsc};
 
-use decouple_datasets::{Dataset, load as load_data};
+use decouple_datasets::{Dataset, load as load_data, stream::Part};
 use decouple_experiment::{
     Environment, Identity, Ledger, LedgerError, Mismatch, NUMERICS_VERSION, Outcome, RunState, StepTimes,
     Sweep, Trial,
@@ -233,18 +233,21 @@ fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
 
 /// Says what it is about to happen to.
 fn introduce_data(sweep: &Sweep, data: &Dataset) {
-    let held_out = match data.validation.len() {
+    let held_out = match data.images(Part::Validation) {
         0 => String::new(),
         n => format!(", {} held out", grouped(n as u64)),
     };
     say!(
         "data      {}: {} train{held_out}, {} test, {}, {} classes",
         data.name,
-        grouped(data.train.len() as u64),
-        grouped(data.test.len() as u64),
+        grouped(data.images(Part::Train) as u64),
+        grouped(data.images(Part::Test) as u64),
         data.shape(),
         data.classes.len()
     );
+    for note in &data.notes {
+        say!("          {note}");
+    }
     if let Some(first) = data.skipped.first() {
         let files = plural(data.skipped.len(), "file");
         say!("warning: {files} left out, such as {}: {}", first.file.display(), first.reason);
