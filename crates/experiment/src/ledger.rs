@@ -17,6 +17,7 @@
 mod adopt;
 mod read;
 mod rows;
+mod scan;
 mod write;
 
 use std::fs::{self, File, TryLockError};
@@ -27,6 +28,7 @@ use std::time::Duration;
 pub use adopt::Elsewhere;
 pub use read::{Contents, Problem, Run};
 pub use rows::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};
+pub use scan::Scan;
 pub use write::RunWriter;
 pub(crate) use write::{replace, replace_json};
 
@@ -135,8 +137,12 @@ impl Ledger {
     /// # Errors
     /// When its status cannot be read.
     pub fn state(&self, trial: &Trial) -> Result<RunState, LedgerError> {
-        let dir = self.run_dir(trial);
-        if let Some(status) = read::status(&dir)? {
+        self.state_in(trial, &self.run_dir(trial))
+    }
+
+    /// What is known of a trial whose run is in `dir`, or would be made there.
+    fn state_in(&self, trial: &Trial, dir: &Path) -> Result<RunState, LedgerError> {
+        if let Some(status) = read::status(dir)? {
             return Ok(RunState::Done(Box::new(status)));
         }
         if self.is_locked(trial.id)? {
@@ -196,8 +202,12 @@ impl Ledger {
         self.root.join("runs")
     }
 
+    fn locks_dir(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+
     fn lock_path(&self, id: RunId) -> PathBuf {
-        self.root.join("locks").join(id.to_string())
+        self.locks_dir().join(id.to_string())
     }
 
     /// The folder whose name ends in `id`, if the record in it agrees.
@@ -214,7 +224,7 @@ impl Ledger {
     /// The exclusive lock of a run, or `None` while someone else has it.
     fn lock(&self, id: RunId) -> Result<Option<File>, LedgerError> {
         let path = self.lock_path(id);
-        let parent = self.root.join("locks");
+        let parent = self.locks_dir();
         fs::create_dir_all(&parent).map_err(LedgerError::io("create", &parent))?;
         let file = File::options()
             .create(true)

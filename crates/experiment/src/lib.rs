@@ -7,7 +7,9 @@
 
 mod budget;
 mod keys;
+mod launcher;
 mod ledger;
+mod standing;
 mod step_times;
 mod sweep;
 mod training;
@@ -16,10 +18,12 @@ mod tune;
 
 pub use budget::{BudgetOutcome, Drift, Held};
 pub use keys::{KEYS, Key};
+pub use launcher::{LauncherKind, LauncherSpec, LauncherTable, parse_size};
 pub use ledger::{
     Claim, Contents, Elsewhere, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run,
-    RunState, RunWriter, Scores, Status, TimingRow, timestamp,
+    RunState, RunWriter, Scan, Scores, Status, TimingRow, timestamp,
 };
+pub use standing::{Best, Onlooker, Running, Standing};
 pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
     Axis, Filter, FilterError, Overrides, Sweep, SweepError, load, load_with, parse, parse_with, section,

@@ -128,23 +128,24 @@ pub fn diagnose(
 /// The values of every parameter and running statistic.
 fn stored(trial: &Trial, weights: &Path) -> Result<Vec<Vec<f32>>, DiagnosisError> {
     let mut file = WeightFile::open(weights)?;
-    let mut values = vec![Vec::new(); trial.graph.parameters.len()];
+    let mut values = vec![Vec::new(); trial.graph().parameters.len()];
     read(&mut file, Naming::Decouple, &description(trial), |id, of| values[id.0] = of)?;
     Ok(values)
 }
 
 /// What the weights of `trial` are for.
 pub(crate) fn description(trial: &Trial) -> Description {
-    let input = trial.graph.input();
+    let graph = trial.graph();
+    let input = graph.input();
     Description {
         network: trial.record.network.clone(),
         input: [input.h, input.w, input.c],
-        classes: trial.graph.output().len(),
+        classes: graph.output().len(),
     }
 }
 
 fn network(trial: &Trial, stored: &[Vec<f32>], context: &Context) -> Network {
-    Network::with_values(trial.graph.clone(), context, |id| stored[id.0].clone())
+    Network::with_values(trial.graph(), context, |id| stored[id.0].clone())
 }
 
 fn cost(
@@ -156,8 +157,9 @@ fn cost(
 ) -> Result<Cost, DiagnosisError> {
     let mut values = stored.to_vec();
     let mut layers = Vec::new();
-    for layer in &trial.graph.spatial_layers {
-        let node = trial.graph.node(layer.node);
+    let graph = trial.graph();
+    for layer in &graph.spatial_layers {
+        let node = graph.node(layer.node);
         let Op::Conv { geometry, weights: ParameterId(index), .. } = &node.op else { continue };
         let taps = geometry.options().kernel_h * geometry.options().kernel_w;
         let (inputs, outputs) = (geometry.input().c, geometry.output().c);

@@ -5,6 +5,7 @@
 use decouple_experiment::{Environment, Ledger, RunWriter, Status, Trial, Tune};
 
 use crate::{
+    memory::{Admission, Needs},
     progress::{Event, Progress},
     sweep::{LoadedData, Runner, SweepError, SweepReport, Workers, failed, guarded, share_out},
     trial::{UnderWay, shown_accuracy},
@@ -28,7 +29,12 @@ pub fn run_halving(
 ) -> Result<SweepReport, SweepError> {
     let runner = Runner { ledger, data, environment, progress };
     let points: Vec<&[&Trial]> = tries.chunks(tune.settings.len()).collect();
+    let admission = Admission::new(workers.memory);
     share_out(workers, points.len(), |point, report| {
+        // The tries of a point take turns, but all of them stay in memory.
+        let mut needs = Needs::default();
+        let images = |trial| data.of(trial).map(|data| data.train.len());
+        let _room = admission.enter(points[point].iter().map(|trial| needs.of(trial, images(trial))).sum());
         let indices = point * tune.settings.len()..;
         let tries: Vec<(usize, &Trial)> = indices.zip(points[point].iter().copied()).collect();
         let epochs = points[point][0].record.training.epochs as u64;

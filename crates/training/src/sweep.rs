@@ -15,6 +15,7 @@ use decouple_experiment::{
 };
 
 use crate::{
+    memory::{Admission, Needs},
     progress::{Event, Progress},
     trial::{TrialError, run_trial},
 };
@@ -26,6 +27,9 @@ pub struct Workers {
     pub jobs: usize,
     /// Threads that each of them has.
     pub threads: usize,
+    /// Bytes that all of them may need together, by estimate; without a limit all run
+    /// at once.
+    pub memory: Option<u64>,
 }
 
 impl Workers {
@@ -33,7 +37,7 @@ impl Workers {
     /// enough of them, since whole trials need no waiting for each other.
     pub fn share(cores: usize, trials: usize, jobs: Option<usize>) -> Self {
         let jobs = jobs.unwrap_or(cores).clamp(1, trials.max(1));
-        Self { jobs, threads: (cores / jobs).max(1) }
+        Self { jobs, threads: (cores / jobs).max(1), memory: None }
     }
 }
 
@@ -55,6 +59,12 @@ impl LoadedData {
             }
         }
         Ok(Self(loaded))
+    }
+
+    /// Bytes of all images.
+    pub fn bytes(&self) -> u64 {
+        let of = |data: &Dataset| [&data.train, &data.validation, &data.test].map(|split| split.images.len());
+        self.0.iter().flat_map(|(_, data)| of(data)).sum::<usize>() as u64
     }
 
     /// The data of `trial`, if it was among those loaded for.
@@ -109,7 +119,14 @@ pub fn run_sweep(
     progress: &Progress,
 ) -> Result<SweepReport, SweepError> {
     let runner = Runner { ledger, data, environment, progress };
-    share_out(workers, trials.len(), |index, report| runner.one(trials[index], index, report))
+    let admission = Admission::new(workers.memory);
+    let mut needs = Needs::default();
+    let needs: Vec<u64> =
+        trials.iter().map(|trial| needs.of(trial, data.of(trial).map(|data| data.train.len()))).collect();
+    share_out(workers, trials.len(), |index, report| {
+        let _room = admission.enter(needs[index]);
+        runner.one(trials[index], index, report)
+    })
 }
 
 /// What all trials of a sweep are run with.

@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
             return Err(TrialError::NoImages { held_out: data.validation.len() });
         }
         let context = Context::best().with(numerics(&record.training));
-        let mut network = Network::new(trial.graph.clone(), record.seed, &context);
+        let mut network = Network::new(trial.graph(), record.seed, &context);
         let optimizer = OptimizerState::new(&record.training, network.parameters().map(|p| p.values().len()));
         let average = match record.training.average {
             Average::None => None,

@@ -8,7 +8,11 @@ mod model;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod report;
+mod room;
 pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod submit;
+mod task;
 pub(crate) mod tune;
 pub(crate) mod weights;
 

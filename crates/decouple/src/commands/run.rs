@@ -9,11 +9,11 @@ use decouple_training::{
     sweep::{LoadedData, SweepError, SweepReport, Workers, run_sweep},
 };
 
-use super::{ledger, read, report, select, tune::settle};
+use super::{ledger, plan::TrainImages, read, report, room, select, task, tune::settle};
 use crate::{
     arguments::{Common, Run},
     clock::Clock,
-    environment::{cores, cpu, environment},
+    environment::{cpu, environment},
     failure::{Failure, LOCKED, RUN_FAILED, SUCCESS},
     screen::Screen,
     text::grouped,
@@ -25,10 +25,13 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
     let sweep = settle(common, arguments, sweep)?;
     let trials = select(&sweep, &arguments.selection)?;
+    let trials = task::selected(trials, arguments)?;
     let ledger = ledger(common, &sweep);
-    let cores = arguments.threads.map_or_else(cores, usize::from);
-    let workers = Workers::share(cores, trials.len(), arguments.jobs.map(usize::from));
+    let trials = longest_first(trials, common);
+    room::check(&trials, &arguments.resources, common)?;
+    let workers = room::workers(&arguments.resources, trials.len())?;
     let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
+    let workers = room::beside_data(workers, &data);
     introduce(&sweep, &trials, workers);
     if let Some(data) = trials.first().and_then(|trial| data.of(trial)) {
         let held_out = match data.validation.len() {
@@ -64,9 +67,13 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let done = watched(&trials, !arguments.no_progress, |environment, progress| {
         run_sweep(&trials, &ledger, &data, workers, environment, progress)
     })?;
-    report::rebuild_and_show(&sweep, &ledger)?;
+    // Of the tasks of a submission, the one that ends last has something to report.
+    if arguments.task.is_none() || task::is_last(&sweep, &ledger)? {
+        report::rebuild_and_show(&sweep, &ledger)?;
+    }
     // What another process had taken may be over by now.
-    let running = trials.iter().filter(|trial| matches!(ledger.state(trial), Ok(RunState::Running))).count();
+    let scan = ledger.scan()?;
+    let running = trials.iter().filter(|trial| matches!(scan.state(trial), Ok(RunState::Running))).count();
     if running > 0 {
         let trials = if running == 1 { "trial is" } else { "trials are" };
         eprintln!("{running} {trials} in the hands of another process; run again when it is done");
@@ -80,12 +87,28 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     })
 }
 
+/// The trials in the order in which they start: the longest first, so that the last to
+/// end are short ones and no core waits long for another. Lengths are counted, not
+/// measured (multiply-adds of all images of all epochs), and those within a factor of
+/// 1.4 count as equal: equal ones keep the file's order, in which every point comes up
+/// before any has its second seed.
+fn longest_first<'a>(mut trials: Vec<&'a Trial>, common: &Common) -> Vec<&'a Trial> {
+    let mut images = TrainImages::default();
+    trials.sort_by_cached_key(|trial| {
+        let images = images.of(trial, common).unwrap_or(1).max(1) as f64;
+        let length = images * trial.cost.macs.max(1) as f64 * trial.record.training.epochs as f64;
+        std::cmp::Reverse((2.0 * length.log2()) as u64)
+    });
+    trials
+}
+
 /// Takes over what other experiments have finished of these trials, and says so.
 fn adopt(trials: &[&Trial], ledger: &Ledger) -> Result<(), Failure> {
     let elsewhere = ledger.elsewhere();
+    let scan = ledger.scan()?;
     let mut runs_of = std::collections::BTreeMap::<PathBuf, usize>::new();
     for trial in trials {
-        if ledger.state(trial)? == RunState::New
+        if scan.state(trial)? == RunState::New
             && let Some(run) = elsewhere.find(trial)
             && ledger.adopt(trial, run)?
             && let Some(experiment) = run.ancestors().nth(2)

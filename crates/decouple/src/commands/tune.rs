@@ -4,13 +4,12 @@ use decouple_datasets::load as load_data;
 use decouple_experiment::{Choice, Ledger, Sweep, Trial, TuneError};
 use decouple_training::{
     halving::run_halving,
-    sweep::{LoadedData, Workers, run_sweep},
+    sweep::{LoadedData, run_sweep},
 };
 
-use super::{ledger, run::watched};
+use super::{ledger, room, run::watched};
 use crate::{
     arguments::{Common, Run},
-    environment::cores,
     failure::{Failure, NOTHING, RUN_FAILED},
     text::Table,
 };
@@ -27,9 +26,10 @@ pub(crate) fn settle(common: &Common, arguments: &Run, sweep: Sweep) -> Result<S
     }
     if let Err(TuneError::Unfinished { missing, all }) = sweep.tuned(&ledger) {
         eprintln!("tuning    {missing} of {all} tries to run, judged on validation images");
-        let cores = arguments.threads.map_or_else(cores, usize::from);
-        let workers = Workers::share(cores, tries.len(), arguments.jobs.map(usize::from));
+        room::check(&tries, &arguments.resources, common)?;
+        let workers = room::workers(&arguments.resources, tries.len())?;
         let data = LoadedData::load(&tries, |spec| load_data(spec, common.data.as_deref()))?;
+        let workers = room::beside_data(workers, &data);
         watched(&tries, !arguments.no_progress, |environment, progress| {
             if tune.halving {
                 run_halving(&tries, tune, &ledger, &data, workers, environment, progress)
@@ -45,8 +45,25 @@ pub(crate) fn settle(common: &Common, arguments: &Run, sweep: Sweep) -> Result<S
 
 /// `sweep` with its tuned recipes, whose tries must have been run.
 pub(crate) fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
+    if sweep.tune.is_none() {
+        return Ok(sweep);
+    }
     let ledger: Ledger = sweep.tune_ledger(&ledger(common, &sweep));
     Ok(sweep.tuned(&ledger)?.0)
+}
+
+/// As [`settled`]; where the tries have not been run, `sweep` as it is, with a word.
+pub(crate) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
+    if sweep.tune.is_none() {
+        return sweep;
+    }
+    match settled(common, sweep.clone()) {
+        Ok(tuned) => tuned,
+        Err(failure) => {
+            eprintln!("recipes as written: {}", failure.message());
+            sweep
+        }
+    }
 }
 
 fn chosen(choices: &[Choice]) -> Table {

@@ -11,7 +11,7 @@ use crate::{FORMAT, Record};
 fn trial(seed: u64) -> Trial {
     let record = Record { seed, ..Record::default() };
     let graph = record.network.graph(MapShape::new(28, 28, 1), 10).unwrap();
-    Trial::new(vec![("segments".to_owned(), "per-channel".to_owned())], record, graph, None)
+    Trial::new(vec![("segments".to_owned(), "per-channel".to_owned())], record, &graph, None)
 }
 
 fn row(epoch: u64) -> MetricsRow {
@@ -111,13 +111,13 @@ fn a_record_survives_its_file_bit_for_bit() {
         width: 1.0 / 3.0,
         drift: crate::Drift::between(&reference, &reference),
     };
-    let trial = Trial::new(Vec::new(), record, graph, Some(budget));
+    let trial = Trial::new(Vec::new(), record, &graph, Some(budget));
     drop(claim(&ledger, &trial));
     let contents = ledger.read().unwrap();
     assert_eq!(contents.problems, []);
     let run = &contents.runs[0];
     assert_eq!((&run.record, run.id), (&trial.record, trial.id));
-    assert_eq!((&run.budget, &run.layers), (&trial.budget, &trial.layers));
+    assert_eq!((&run.budget, run.layers.as_slice()), (&trial.budget, &*trial.layers));
     assert_eq!(run.record.training.weight_decay.to_bits(), 5e-324f64.to_bits());
     assert_eq!(run.level.to_bits(), trial.level.to_bits());
 }
@@ -330,4 +330,26 @@ fn a_trial_that_another_experiment_has_finished_is_taken_over_whole() {
     assert_eq!(run.status, Some(status(Outcome::Finished)));
     assert_eq!(fs::read(run.dir.join("last.safetensors")).unwrap(), b"weights");
     assert!(!ledger.adopt(&trial, source).unwrap(), "what is done here stays as it is");
+}
+
+#[test]
+fn a_scan_tells_of_every_trial_what_the_ledger_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path());
+    let trials: Vec<Trial> = (0..5).map(trial).collect();
+    claim(&ledger, &trials[0]).finish(&status(Outcome::Finished)).unwrap();
+    drop(claim(&ledger, &trials[1]));
+    let running = claim(&ledger, &trials[2]);
+    // Renamed, as by an experiment that had other axes: found by its id alone.
+    claim(&ledger, &trials[3]).finish(&status(Outcome::Finished)).unwrap();
+    let other = folder.path().join("runs").join(format!("order=x-{}", trials[3].id.short()));
+    std::fs::rename(ledger.run_dir(&trials[3]), &other).unwrap();
+    let scan = ledger.scan().unwrap();
+    for trial in &trials {
+        assert_eq!(scan.state(trial).unwrap(), ledger.state(trial).unwrap());
+    }
+    assert!(matches!(scan.state(&trials[2]).unwrap(), RunState::Running));
+    assert_eq!(scan.dir(trials[3].id), Some(other));
+    assert_eq!(scan.dir(trials[4].id), None);
+    drop(running);
 }
