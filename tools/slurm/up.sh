@@ -29,7 +29,8 @@ SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$port
 SlurmdPort=$((port + 1))
 AuthType=auth/munge
-AuthInfo=socket=$dir/munge.sock
+# Without it a requeued job waits two minutes, until its old credentials have expired.
+AuthInfo=socket=$dir/munge.sock,cred_expire=5
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation=$dir/state
