@@ -26,6 +26,11 @@ report name="quickstart" *flags:
 test *flags:
     cargo test --release --workspace --locked "$@"
 
+# Submissions to a Slurm of one node, started and stopped for it (skipped where it is not installed).
+slurm:
+    cargo build --release --locked --package decouple
+    tools/slurm/test.sh
+
 # Formatting, clippy and rustdoc, warnings as errors.
 lint:
     cargo fmt --all --check

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Evaluate(evaluate) => rayon::scope(|_| commands::evaluate::run(evaluate)),
         Command::Diagnose(diagnose) => commands::diagnose::run(&arguments.common, diagnose),
         Command::Data(data) => commands::data::run(&arguments.common, data),
+        Command::Doctor(doctor) => commands::doctor::run(&arguments.common, doctor),
         Command::Completions(completions) => commands::completions(completions),
     };
     match done {

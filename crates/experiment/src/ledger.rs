@@ -4,17 +4,19 @@
 //! results/<experiment>/
 //!   runs/<point>,seed=<seed>-<id>/
 //!     trial.toml  environment.json  metrics.csv  timing.csv  status.json
-//!   locks/<id>
+//!   locks/<id>  <id>.lease/
 //! ```
 //!
 //! A run is *done* once `status.json` is there, which is written last and by
 //! rename. A runner holds an exclusive lock on `locks/<id>` while it trains; the
 //! system drops the lock when the process ends, however it ends. Lock files are
 //! never deleted: a deleted one could still be locked by whoever had it open.
+//! Where locks do not hold between hosts, runners take a lease instead.
 //! A run's folder is found by the id at the end of its name, so adding an axis
 //! to an experiment, which renames its points, loses no finished run.
 
 mod adopt;
+mod lease;
 mod read;
 mod rows;
 mod scan;
@@ -26,6 +28,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use adopt::Elsewhere;
+pub use lease::Claims;
+use lease::Hold;
 pub use read::{Contents, Problem, Run};
 pub use rows::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};
 pub use scan::Scan;
@@ -40,6 +44,7 @@ use crate::{RunId, Trial};
 #[derive(Clone, Debug)]
 pub struct Ledger {
     root: PathBuf,
+    claims: Claims,
 }
 
 /// What is known of a trial.
@@ -95,6 +100,12 @@ pub enum LedgerError {
         /// Its format.
         found: u64,
     },
+    /// The run's lease has expired, and another runner may have the run.
+    #[error("run {id} was not heard of for longer than its lease; another runner may have taken it over")]
+    Lost {
+        /// The run.
+        id: RunId,
+    },
     /// The run is being trained.
     #[error("run {id} is being trained by another runner; its files stay as they are")]
     Locked {
@@ -118,7 +129,19 @@ impl LedgerError {
 impl Ledger {
     /// The ledger in `root`, which need not exist yet.
     pub fn open(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), claims: Claims::default() }
+    }
+
+    /// The same ledger, claiming runs in another way. Whichever way it claims, it
+    /// respects those who hold a run in the other.
+    #[must_use]
+    pub fn claiming(self, claims: Claims) -> Self {
+        Self { claims, ..self }
+    }
+
+    /// The ledger in a folder of this one, claiming runs in the same way.
+    pub(crate) fn below(&self, name: &str) -> Self {
+        Self { root: self.root.join(name), ..self.clone() }
     }
 
     /// The folder: `results/<experiment>`.
@@ -221,8 +244,18 @@ impl Ledger {
             .find(|dir| read::id(dir).is_some_and(|found| found == id))
     }
 
+    /// The run for this process alone, or `None` while someone else has it.
+    fn lock(&self, id: RunId) -> Result<Option<Hold>, LedgerError> {
+        match self.claims {
+            Claims::Locks if lease::is_taken(&self.locks_dir(), id)? => Ok(None),
+            Claims::Locks => Ok(self.system_lock(id)?.map(|file| Hold::Lock { _file: file })),
+            Claims::Leases { .. } if self.has_system_lock(id)? => Ok(None),
+            Claims::Leases { secs } => Ok(lease::take(&self.locks_dir(), id, secs)?.map(Hold::Lease)),
+        }
+    }
+
     /// The exclusive lock of a run, or `None` while someone else has it.
-    fn lock(&self, id: RunId) -> Result<Option<File>, LedgerError> {
+    fn system_lock(&self, id: RunId) -> Result<Option<File>, LedgerError> {
         let path = self.lock_path(id);
         let parent = self.locks_dir();
         fs::create_dir_all(&parent).map_err(LedgerError::io("create", &parent))?;
@@ -248,6 +281,10 @@ impl Ledger {
     }
 
     fn is_locked(&self, id: RunId) -> Result<bool, LedgerError> {
+        Ok(self.has_system_lock(id)? || lease::is_taken(&self.locks_dir(), id)?)
+    }
+
+    fn has_system_lock(&self, id: RunId) -> Result<bool, LedgerError> {
         let path = self.lock_path(id);
         let file = match File::open(&path) {
             Ok(file) => file,

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod file_system;
 mod keys;
 mod launcher;
 mod ledger;
@@ -17,10 +18,11 @@ mod trial;
 mod tune;
 
 pub use budget::{BudgetOutcome, Drift, Held};
+pub use file_system::FileSystem;
 pub use keys::{KEYS, Key};
 pub use launcher::{LauncherKind, LauncherSpec, LauncherTable, parse_size};
 pub use ledger::{
-    Claim, Contents, Elsewhere, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run,
+    Claim, Claims, Contents, Elsewhere, Environment, Ledger, LedgerError, MetricsRow, Outcome, Problem, Run,
     RunState, RunWriter, Scan, Scores, Status, TimingRow, timestamp,
 };
 pub use standing::{Best, Onlooker, Running, Standing};

@@ -187,7 +187,7 @@ pub enum TuneError {
 impl Sweep {
     /// The ledger of the tries beside that of the runs.
     pub fn tune_ledger(&self, ledger: &Ledger) -> Ledger {
-        Ledger::open(ledger.root().join("tune"))
+        ledger.below("tune")
     }
 
     /// The tries of every point; none without a `[tune]` section.

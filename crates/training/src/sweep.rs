@@ -250,8 +250,16 @@ impl Runner<'_> {
         status: Status,
         report: &mut SweepReport,
     ) -> Result<(), SweepError> {
+        match writer.finish(&status) {
+            // Whoever has the run now ends it.
+            Err(LedgerError::Lost { .. }) => {
+                report.taken += 1;
+                self.progress.tell(Event::Taken { trial: index });
+                return Ok(());
+            }
+            ended => ended?,
+        }
         report.count(&status);
-        writer.finish(&status)?;
         self.progress.tell(Event::Ended { trial: index, status: Box::new(status), earlier: false });
         Ok(())
     }

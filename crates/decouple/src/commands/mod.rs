@@ -3,7 +3,9 @@
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod diagnose;
+pub(crate) mod doctor;
 pub(crate) mod evaluate;
+mod jobs;
 mod model;
 pub(crate) mod plan;
 pub(crate) mod predict;

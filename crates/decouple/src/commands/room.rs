@@ -8,7 +8,7 @@ use decouple_training::{
     sweep::{LoadedData, Workers},
 };
 
-use super::plan::TrainImages;
+use super::{jobs, plan::TrainImages};
 use crate::{
     arguments::{Common, Jobs, Resources, Size},
     environment::cores,
@@ -28,8 +28,8 @@ pub(super) fn limit(max_memory: Option<Size>) -> Option<Limit> {
     })
 }
 
-/// How `trials` share what `resources` say.
-pub(super) fn workers(resources: &Resources, trials: usize) -> Result<Workers, Failure> {
+/// How `trials`, the longest first, share what `resources` say.
+pub(super) fn workers(resources: &Resources, trials: &[&Trial], common: &Common) -> Result<Workers, Failure> {
     let jobs = match resources.jobs {
         Some(Jobs::Count(jobs)) => Some(jobs.get()),
         Some(Jobs::Auto) | None => None,
@@ -43,10 +43,14 @@ pub(super) fn workers(resources: &Resources, trials: usize) -> Result<Workers, F
         }
     }
     let cores = resources.threads.map_or_else(cores, usize::from);
-    Ok(Workers {
-        memory: limit(resources.max_memory).map(|limit| limit.bytes),
-        ..Workers::share(cores, trials, jobs)
-    })
+    let memory = limit(resources.max_memory).map(|limit| limit.bytes);
+    match trials.first() {
+        Some(&longest) if resources.jobs == Some(Jobs::Auto) => {
+            let need = needs(&[longest], &mut TrainImages::default(), common)[0];
+            jobs::auto(common, cores, trials.len(), longest, need, memory)
+        }
+        _ => Ok(Workers { memory, ..Workers::share(cores, trials.len(), jobs) }),
+    }
 }
 
 /// What each of `trials` needs.
@@ -92,7 +96,25 @@ pub(super) fn check(trials: &[&Trial], resources: &Resources, common: &Common) -
     Err(Failure::new(USAGE, message))
 }
 
-/// `workers` with what the images leave of the memory.
-pub(super) fn beside_data(workers: Workers, data: &LoadedData) -> Workers {
-    Workers { memory: workers.memory.map(|memory| memory.saturating_sub(data.bytes())), ..workers }
+/// `workers` with what the images leave of the memory, if that is enough for each of `trials`.
+pub(super) fn beside_data(
+    workers: Workers,
+    data: &LoadedData,
+    trials: &[&Trial],
+    common: &Common,
+) -> Result<Workers, Failure> {
+    let Some(memory) = workers.memory else { return Ok(workers) };
+    let left = memory.saturating_sub(data.bytes());
+    let largest = needs(trials, &mut TrainImages::default(), common).into_iter().max().unwrap_or(0);
+    if largest > left {
+        let message = format!(
+            "the images take {} of memory and a trial {}: together more than {}\n   = take fewer or smaller images, \
+             a smaller `training.batch`, or a larger machine",
+            bytes(data.bytes()),
+            bytes(largest),
+            bytes(memory),
+        );
+        return Err(Failure::new(USAGE, message));
+    }
+    Ok(Workers { memory: Some(left), ..workers })
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::mpsc};
 
 use decouple_datasets::load as load_data;
-use decouple_experiment::{Environment, Ledger, RunState, StepTimes, Sweep, Trial};
+use decouple_experiment::{Claims, Environment, FileSystem, Ledger, RunState, StepTimes, Sweep, Trial};
 use decouple_training::{
     progress::Progress,
     sweep::{LoadedData, SweepError, SweepReport, Workers, run_sweep},
@@ -11,7 +11,7 @@ use decouple_training::{
 
 use super::{ledger, plan::TrainImages, read, report, room, select, task, tune::settle};
 use crate::{
-    arguments::{Common, Run},
+    arguments::{ClaimsChoice, Common, Run},
     clock::Clock,
     environment::{cpu, environment},
     failure::{Failure, LOCKED, RUN_FAILED, SUCCESS},
@@ -26,12 +26,12 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let sweep = settle(common, arguments, sweep)?;
     let trials = select(&sweep, &arguments.selection)?;
     let trials = task::selected(trials, arguments)?;
-    let ledger = ledger(common, &sweep);
+    let ledger = claiming(ledger(common, &sweep), arguments);
     let trials = longest_first(trials, common);
     room::check(&trials, &arguments.resources, common)?;
-    let workers = room::workers(&arguments.resources, trials.len())?;
+    let workers = room::workers(&arguments.resources, &trials, common)?;
     let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
-    let workers = room::beside_data(workers, &data);
+    let workers = room::beside_data(workers, &data, &trials, common)?;
     introduce(&sweep, &trials, workers);
     if let Some(data) = trials.first().and_then(|trial| data.of(trial)) {
         let held_out = match data.validation.len() {
@@ -85,6 +85,18 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     } else {
         SUCCESS
     })
+}
+
+/// The ledger with the claims that the command line asks for, or its file system needs.
+pub(super) fn claiming(ledger: Ledger, arguments: &Run) -> Ledger {
+    let claims = match arguments.claims {
+        ClaimsChoice::Typed(claims) => claims,
+        ClaimsChoice::Auto => {
+            let is_shared = FileSystem::of(ledger.root()).is_some_and(|system| system.is_shared());
+            if is_shared { Claims::LEASES } else { Claims::Locks }
+        }
+    };
+    ledger.claiming(claims)
 }
 
 /// The trials in the order in which they start: the longest first, so that the last to

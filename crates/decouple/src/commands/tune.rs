@@ -7,7 +7,10 @@ use decouple_training::{
     sweep::{LoadedData, run_sweep},
 };
 
-use super::{ledger, room, run::watched};
+use super::{
+    ledger, room,
+    run::{claiming, watched},
+};
 use crate::{
     arguments::{Common, Run},
     failure::{Failure, NOTHING, RUN_FAILED},
@@ -20,16 +23,16 @@ pub(crate) fn settle(common: &Common, arguments: &Run, sweep: Sweep) -> Result<S
     let Some(tune) = &sweep.tune else { return Ok(sweep) };
     let tries = sweep.tries();
     let tries: Vec<&Trial> = tries.iter().collect();
-    let ledger = sweep.tune_ledger(&ledger(common, &sweep));
+    let ledger = sweep.tune_ledger(&claiming(ledger(common, &sweep), arguments));
     if arguments.fresh {
         tries.iter().try_for_each(|trial| ledger.reset(trial))?;
     }
     if let Err(TuneError::Unfinished { missing, all }) = sweep.tuned(&ledger) {
         eprintln!("tuning    {missing} of {all} tries to run, judged on validation images");
         room::check(&tries, &arguments.resources, common)?;
-        let workers = room::workers(&arguments.resources, tries.len())?;
+        let workers = room::workers(&arguments.resources, &tries, common)?;
         let data = LoadedData::load(&tries, |spec| load_data(spec, common.data.as_deref()))?;
-        let workers = room::beside_data(workers, &data);
+        let workers = room::beside_data(workers, &data, &tries, common)?;
         watched(&tries, !arguments.no_progress, |environment, progress| {
             if tune.halving {
                 run_halving(&tries, tune, &ledger, &data, workers, environment, progress)

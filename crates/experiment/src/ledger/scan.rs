@@ -67,7 +67,7 @@ impl Scan {
     }
 
     fn may_be_locked(&self, id: RunId) -> bool {
-        self.locks.contains(&id.to_string())
+        self.locks.contains(&id.to_string()) || self.locks.contains(&format!("{id}.lease"))
     }
 }
 

@@ -353,3 +353,31 @@ fn a_scan_tells_of_every_trial_what_the_ledger_tells() {
     assert_eq!(scan.dir(trials[4].id), None);
     drop(running);
 }
+
+#[test]
+fn two_hosts_without_a_common_lock_share_runs_by_leases() {
+    // A ledger that claims by leases takes no lock: two of them are two hosts.
+    let (_folder, locks) = scratch();
+    let host = || Ledger::open(locks.root()).claiming(Claims::Leases { secs: 30 });
+    let (here, there) = (host(), host());
+    let trials: Vec<Trial> = (0..6).map(trial).collect();
+    let mut writers = Vec::new();
+    for (index, trial) in trials.iter().enumerate() {
+        let (first, second) = if index % 2 == 0 { (&here, &there) } else { (&there, &here) };
+        writers.push(claim(first, trial));
+        assert!(matches!(second.claim(trial).unwrap(), Claim::Taken));
+        assert!(matches!(locks.claim(trial).unwrap(), Claim::Taken), "who locks respects a lease");
+        assert_eq!(locks.state(trial).unwrap(), RunState::Running);
+        assert_eq!(locks.scan().unwrap().state(trial).unwrap(), RunState::Running);
+    }
+    for (writer, trial) in writers.into_iter().zip(&trials) {
+        writer.finish(&status(Outcome::Finished)).unwrap();
+        assert!(matches!(there.claim(trial).unwrap(), Claim::Done(_)));
+    }
+    // And who has a lease respects a lock.
+    let last = trial(7);
+    let writer = claim(&locks, &last);
+    assert!(matches!(here.claim(&last).unwrap(), Claim::Taken));
+    drop(writer);
+    drop(claim(&here, &last));
+}

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use atomic_write_file::AtomicWriteFile;
 use serde::Serialize;
 
+use super::lease::Hold;
 use super::read::TrialFile;
 use super::{Environment, LedgerError, MetricsRow, Status, TimingRow};
-use crate::Trial;
+use crate::{RunId, Trial};
 
 /// The only writer of a run. Holds its lock; dropped without
 /// [`finish`](Self::finish), it leaves a run that counts as cut off.
@@ -18,13 +19,13 @@ pub struct RunWriter {
     dir: PathBuf,
     metrics: RowFile,
     timing: RowFile,
-    /// Released by the system when the file is closed.
-    _lock: File,
+    id: RunId,
+    hold: Hold,
 }
 
 impl RunWriter {
     /// Makes the folder with the trial's record and no rows.
-    pub(super) fn create(dir: PathBuf, trial: &Trial, lock: File) -> Result<Self, LedgerError> {
+    pub(super) fn create(dir: PathBuf, trial: &Trial, hold: Hold) -> Result<Self, LedgerError> {
         fs::create_dir_all(&dir).map_err(LedgerError::io("create", &dir))?;
         let text = toml::to_string(&TrialFile::of(trial)).map_err(|e| LedgerError::malformed(&dir, e))?;
         replace(&dir.join("trial.toml"), text.as_bytes())?;
@@ -32,7 +33,8 @@ impl RunWriter {
             metrics: RowFile::create(dir.join("metrics.csv"))?,
             timing: RowFile::create(dir.join("timing.csv"))?,
             dir,
-            _lock: lock,
+            id: trial.id,
+            hold,
         })
     }
 
@@ -52,8 +54,9 @@ impl RunWriter {
     /// Appends one row to each table, and hands both to the system before it returns.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written, or the run may be another's by now.
     pub fn append(&mut self, metrics: &MetricsRow, timing: &TimingRow) -> Result<(), LedgerError> {
+        self.hold.check(self.id)?;
         self.metrics.append(metrics)?;
         self.timing.append(timing)
     }
@@ -61,8 +64,9 @@ impl RunWriter {
     /// Ends the run: the rows reach the disk, then the status, then the lock goes.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written, or the run may be another's by now.
     pub fn finish(self, status: &Status) -> Result<(), LedgerError> {
+        self.hold.check(self.id)?;
         self.metrics.sync()?;
         self.timing.sync()?;
         replace_json(&self.dir.join("status.json"), status)

@@ -26,7 +26,8 @@ impl Launcher for Slurm {
     /// cancelled is never put back.
     fn script(&self, job: &Job) -> String {
         let spec = &job.spec;
-        let folder = job.folder.display();
+        // In names of logs a per cent sign stands for something.
+        let folder = job.folder.display().to_string().replace('%', "%%");
         let at_once = spec.at_once.map_or(String::new(), |tasks| format!("%{tasks}"));
         let mut options = vec![
             format!("--job-name=decouple-{}", job.name),
