@@ -6,8 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod file_system;
 mod keys;
+mod launcher;
 mod ledger;
+mod standing;
 mod step_times;
 mod sweep;
 mod training;
@@ -15,12 +18,15 @@ mod trial;
 mod tune;
 
 pub use budget::{BudgetOutcome, Drift, Held};
+pub use file_system::FileSystem;
 pub use keys::{KEYS, Key};
+pub use launcher::{LauncherKind, LauncherSpec, LauncherTable, parse_size};
 pub use ledger::{
-    CHECKPOINT_PREFIX, Claim, Contents, Difference, Elsewhere, Environment, Identity, Ledger, LedgerError,
-    MetricsRow, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan, Scores, Status,
-    TimingRow, timestamp,
+    CHECKPOINT_PREFIX, Claim, Claims, Contents, Difference, Elsewhere, Environment, Identity, Ledger,
+    LedgerError, MetricsRow, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan,
+    Scores, Status, TimingRow, timestamp,
 };
+pub use standing::{Best, Onlooker, Running, Standing};
 pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
     Axis, Filter, FilterError, Overrides, Sweep, SweepError, inert_cell, load, load_with, parse, parse_with,

@@ -9,8 +9,9 @@
 //! [`checkpoint`] is what a run goes on from after it was cut off, and [`keeper`]
 //! decides when one is written.
 //! [`diagnosis`] asks what coupled kernels lose when they are decoupled after
-//! training. [`estimate`] tells beforehand how long a trial takes, and
-//! [`step_time`] how its steps compare with those of another.
+//! training. [`estimate`] tells beforehand how long a trial takes, [`memory`] how much it
+//! needs and when there is room for it, and [`step_time`] how its steps compare with
+//! those of another. [`launcher`] hands trials over to Slurm or to processes.
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
@@ -22,7 +23,9 @@ mod faults;
 pub mod halving;
 pub mod init;
 pub mod keeper;
+pub mod launcher;
 pub mod loss;
+pub mod memory;
 pub mod optimizer;
 pub mod progress;
 pub mod step_time;

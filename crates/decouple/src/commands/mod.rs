@@ -3,12 +3,18 @@
 pub(crate) mod data;
 pub(crate) mod describe;
 pub(crate) mod diagnose;
+pub(crate) mod doctor;
 pub(crate) mod evaluate;
+mod jobs;
 mod model;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod report;
+mod room;
 pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod submit;
+mod task;
 pub(crate) mod tune;
 pub(crate) mod verify;
 pub(crate) mod weights;

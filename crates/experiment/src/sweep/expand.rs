@@ -4,10 +4,8 @@
 use std::collections::HashMap;
 
 use decouple_datasets::{DataSpec, DataTable};
-use decouple_kernels::geometry::MapShape;
-use decouple_spectrum::budget::{BudgetError, Quantity, solve};
+use decouple_spectrum::budget::{BudgetError, Quantity};
 use decouple_spectrum::error::SpecError;
-use decouple_spectrum::graph::Graph;
 use decouple_spectrum::network::{Family, NetworkSpec};
 use decouple_spectrum::segments::{Schedule as SegmentSchedule, Segments};
 
@@ -15,14 +13,20 @@ use super::as_typed::{Coordinate, SEED, SweepFile, TypedAxis};
 use super::de;
 use super::diagnostic::{Diagnostic, listed, suggestion};
 use super::document::{Data, Table, Value};
+use super::networks::Networks;
 use super::step_time;
 use crate::keys::full_name;
 use crate::training::as_typed::Training;
+use crate::trial::{Summary, hash64};
 use crate::tune::{Tune, TuneTable};
 use crate::{BudgetOutcome, Drift, Held, Record, StepTimes, TrainingSpec, Trial};
 
 /// Seeds of an experiment that names none.
 const DEFAULT_SEEDS: [u64; 3] = [0, 1, 2];
+
+/// The most trials of an experiment, and the most tries of its `[tune]`: what a plan
+/// of a few hundred megabytes holds.
+pub(super) const MOST_TRIALS: usize = 250_000;
 
 /// What an experiment file resolves to.
 pub(super) struct Expansion {
@@ -40,19 +44,23 @@ pub(super) fn expand(
     step_times: StepTimes<'_>,
 ) -> Result<Expansion, Diagnostic> {
     let seeds = seeds(file.seeds.as_ref())?;
+    refuse_too_many(file, seeds.len())?;
     let reference = reference(file)?;
     let mut warnings = Vec::new();
-    let points =
-        points(&file.axes).iter().map(|choice| Point::resolve(file, choice)).collect::<Result<_, _>>()?;
+    let mut networks = Networks::default();
+    let points = points(&file.axes)
+        .into_iter()
+        .map(|choice| Point::resolve(file, choice, &mut networks))
+        .collect::<Result<_, _>>()?;
     let points = distinct(points, &reference, &mut warnings)?;
     let points = match file.budget {
         None => points,
         Some(hold) => {
-            let own = Point::resolve(file, &reference)?;
+            let own = Point::resolve(file, reference.clone(), &mut networks)?;
             match hold.counted() {
                 Some(quantity) => points
                     .into_iter()
-                    .map(|point| point.meet(hold, quantity, &own))
+                    .map(|point| point.meet(hold, quantity, &own, &mut networks))
                     .collect::<Result<_, _>>()?,
                 None => step_time::fit(points, &own, name, step_times, &mut warnings)?,
             }
@@ -64,6 +72,34 @@ pub(super) fn expand(
     let reference =
         file.axes.iter().zip(&reference).map(|(axis, &index)| (axis.name.clone(), axis.values[index].text()));
     Ok(Expansion { reference: reference.collect(), seeds, trials, tune, warnings })
+}
+
+/// Refuses more trials than a plan can hold, before any of them is made.
+fn refuse_too_many(file: &SweepFile, seeds: usize) -> Result<(), Diagnostic> {
+    let own = |axis: &&TypedAxis| {
+        axis.zipped_with.is_none()
+            || file.axes.iter().find(|other| other.zipped_with == axis.zipped_with).map(|a| &a.name)
+                == Some(&axis.name)
+    };
+    let lengths: Vec<(&TypedAxis, usize)> =
+        file.axes.iter().filter(own).chain(&file.seeds).map(|axis| (axis, axis.values.len())).collect();
+    let unnamed_seeds = if file.seeds.is_some() { 1 } else { seeds };
+    let all = lengths
+        .iter()
+        .try_fold(unnamed_seeds as u128, |all, (_, length)| all.checked_mul(*length as u128))
+        .unwrap_or(u128::MAX);
+    if all <= MOST_TRIALS as u128 {
+        return Ok(());
+    }
+    let diagnostic =
+        Diagnostic::new(format!("{all} trials are too many: an experiment has at most {MOST_TRIALS}"))
+            .note("shorten the lists, or split the experiment into several files");
+    Err(match lengths.iter().max_by_key(|(_, length)| *length) {
+        Some((axis, length)) => {
+            diagnostic.at(axis.list_span.clone(), format!("{length} values, crossed with all others"))
+        }
+        None => diagnostic,
+    })
 }
 
 /// The `[tune]` section, if it can mean something here.
@@ -84,9 +120,20 @@ fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnost
         return Err(refused("no image is held out to judge the tries by", note));
     }
     let typed: TuneTable = de::read("tune", value)?;
-    let tune = typed.resolve(first.training.weight_decay);
-    tune.map(Some)
-        .map_err(|error| refused(&format!("`{}` {}", error.key, error.message), "see docs/experiments.md"))
+    let too_many = |tries: usize| {
+        let message = format!("{tries} recipes at {} points are more than {MOST_TRIALS} tries", points.len());
+        refused(&message, "shorten the lists, or set `tries`")
+    };
+    if typed.combinations() > MOST_TRIALS {
+        return Err(too_many(typed.combinations()));
+    }
+    let tune = typed
+        .resolve(first.training.weight_decay)
+        .map_err(|error| refused(&format!("`{}` {}", error.key, error.message), "see docs/experiments.md"))?;
+    match tune.settings.len().saturating_mul(points.len()) {
+        tries if tries > MOST_TRIALS => Err(too_many(tune.settings.len())),
+        _ => Ok(Some(tune)),
+    }
 }
 
 fn seeds(axis: Option<&TypedAxis>) -> Result<Vec<u64>, Diagnostic> {
@@ -188,15 +235,15 @@ pub(super) struct Point<'a> {
     pub(super) network: NetworkSpec,
     pub(super) data: DataSpec,
     pub(super) training: TrainingSpec,
-    pub(super) graph: Graph,
+    pub(super) summary: Summary,
     pub(super) budget: Option<BudgetOutcome>,
 }
 
 impl<'a> Point<'a> {
     /// The trial table with the point's values in it, read and checked.
-    fn resolve(file: &'a SweepFile, choice: &[usize]) -> Result<Self, Diagnostic> {
+    fn resolve(file: &'a SweepFile, choice: Choice, networks: &mut Networks) -> Result<Self, Diagnostic> {
         let mut trial = file.trial.clone();
-        for (axis, &index) in file.axes.iter().zip(choice) {
+        for (axis, &index) in file.axes.iter().zip(&choice) {
             trial.set(&full_name(&axis.name), &axis.key_span, axis.values[index].clone());
         }
         leave_to_others(file, &mut trial);
@@ -207,19 +254,25 @@ impl<'a> Point<'a> {
         let typed: Training = section(&trial, "training")?;
         let training = TrainingSpec::try_from(typed)
             .map_err(|error| invalid(&trial, &format!("training.{}", error.key), &error.message))?;
-        let (input, classes) = image_shape(&data);
-        let graph = network.graph(input, classes).map_err(|error| refused(&trial, &error))?;
-        Ok(Self { choice: choice.to_vec(), axes: &file.axes, network, data, training, graph, budget: None })
+        let summary = networks.summary(&network, &data).map_err(|error| refused(&trial, &error))?;
+        Ok(Self { choice, axes: &file.axes, network, data, training, summary, budget: None })
     }
 
     /// The point at the width that meets the budget.
-    fn meet(mut self, hold: Held, quantity: Quantity, reference: &Self) -> Result<Self, Diagnostic> {
-        let (input, classes) = image_shape(&self.data);
-        let reference = reference.graph.cost();
+    fn meet(
+        mut self,
+        hold: Held,
+        quantity: Quantity,
+        reference: &Self,
+        networks: &mut Networks,
+    ) -> Result<Self, Diagnostic> {
+        let reference = reference.summary.cost;
         let target = quantity.of(&reference);
-        let solved = solve(&self.network, input, classes, quantity, target)
+        let solved = networks
+            .solve(&self.network, &self.data, quantity, target)
             .map_err(|error| self.over_budget(&error))?;
-        self.graph = self.network_graph(&solved.spec).map_err(|error| self.over_budget(&error.into()))?;
+        self.summary =
+            networks.summary(&solved.spec, &self.data).map_err(|error| self.over_budget(&error.into()))?;
         self.network = solved.spec;
         self.budget = Some(BudgetOutcome {
             hold,
@@ -232,10 +285,9 @@ impl<'a> Point<'a> {
         Ok(self)
     }
 
-    /// Another network on the images of this point.
-    pub(super) fn network_graph(&self, network: &NetworkSpec) -> Result<Graph, SpecError> {
-        let (input, classes) = image_shape(&self.data);
-        network.graph(input, classes)
+    /// What a trial keeps of another network on the images of this point.
+    pub(super) fn summary_of(&self, network: &NetworkSpec) -> Result<Summary, SpecError> {
+        Networks::default().summary(network, &self.data)
     }
 
     fn over_budget(&self, error: &BudgetError) -> Diagnostic {
@@ -281,14 +333,14 @@ impl<'a> Point<'a> {
             data: self.data.clone(),
             training: self.training.clone(),
         };
-        Trial::new(self.coordinates(), record, self.graph.clone(), self.budget.clone())
+        Trial::summarised(self.coordinates(), record, self.summary.clone(), self.budget.clone())
     }
 
-    /// Everything that training depends on, with segments as each layer has them.
-    fn identity(&self) -> String {
+    /// A hash of everything that training depends on, with segments as each layer has them.
+    fn identity(&self) -> u64 {
         let network = NetworkSpec { segments: SegmentSchedule::default(), ..self.network.clone() };
-        let segments: Vec<_> = self.graph.spatial_layers.iter().map(|layer| layer.segments).collect();
-        format!("{network:?} {segments:?} {:?} {:?}", self.data, self.training)
+        let segments: Vec<_> = self.summary.layers.iter().map(|layer| layer.segments).collect();
+        hash64(&(network, segments, &self.data, &self.training))
     }
 
     /// Whether some layer has fewer channels than the segments ask for.
@@ -301,7 +353,7 @@ impl<'a> Point<'a> {
             SegmentSchedule::Uniform(segments) => asked(segments),
             SegmentSchedule::PerStage(list) => list.iter().map(asked).max().unwrap_or(0),
         };
-        self.graph.spatial_layers.iter().any(|layer| layer.channels < most)
+        self.summary.layers.iter().any(|layer| layer.channels < most)
     }
 }
 
@@ -314,7 +366,7 @@ fn distinct<'a>(
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Point<'a>>, Diagnostic> {
     let mut kept: Vec<Point<'a>> = Vec::new();
-    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut seen: HashMap<u64, usize> = HashMap::new();
     for point in points {
         let identity = point.identity();
         let Some(&first) = seen.get(&identity) else {
@@ -399,10 +451,4 @@ fn refused(trial: &Table, error: &SpecError) -> Diagnostic {
         }
         other => Diagnostic::new("the network cannot be built").note(other.to_string()),
     }
-}
-
-/// Shape of the images that a network sees, and the number of classes.
-pub(super) fn image_shape(data: &DataSpec) -> (MapShape, usize) {
-    let shape = data.shape();
-    (MapShape::new(shape.h, shape.w, shape.c), data.classes())
 }
