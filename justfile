@@ -26,9 +26,10 @@ report name="quickstart" *flags:
 test *flags:
     cargo test --release --workspace --locked "$@"
 
-# All tests once more with debug assertions and overflow checks, which the program itself does without.
+# The tests of the crates that memory safety rests on once more, with debug assertions and overflow checks.
 test-debug *flags:
-    cargo test --profile checked --workspace --locked "$@"
+    cargo test --profile checked --locked --package decouple-kernels --package decouple-core-ops --package decouple-spectrum "$@"
+
 # As `test` for what the machine may do to a sweep, with 50 kills at random moments: prints its figures.
 test-slow kills="50":
     DECOUPLE_KILLS={{kills}} cargo test --release --locked --package decouple --test reliability -- --nocapture --test-threads 1
@@ -37,6 +38,7 @@ test-slow kills="50":
 
 # The same with 500 kills: an hour on a quiet machine.
 torture: (test-slow "500")
+
 # Submissions to a Slurm of one node, started and stopped for it (skipped where it is not installed).
 slurm:
     cargo build --release --locked --package decouple
@@ -56,9 +58,9 @@ deny:
 bench *flags:
     tools/bench/run "$@"
 
-# Measure the kernels alone (criterion).
-bench-kernels *flags:
-    cargo bench --package decouple-kernels --locked --bench kernels "$@"
+# How much of the processor's peak the modules of the spectrum reach, on one thread.
+roofline:
+    cargo run --release --locked --package decouple-kernels --example roofline
 
 # Re-create the fixtures from PyTorch, timm and Keras (pinned, in target/parity) and compare afresh.
 parity:

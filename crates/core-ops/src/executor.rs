@@ -149,10 +149,11 @@ impl Executor for Network {
     }
 
     fn backward(&mut self, logits_gradient: &[f32]) -> Result<(), ExecutionError> {
-        let Some((images, dropout_seed)) = self.open.take() else {
+        let Some((images, dropout_seed)) = self.open else {
             return Err(ExecutionError::Order { call: "backward", before: "a forward in training" });
         };
         check("gradient of the logits", images * self.plan.graph.output().len(), logits_gradient.len())?;
+        self.open = None;
         self.run_backward(logits_gradient, images, dropout_seed)
     }
 

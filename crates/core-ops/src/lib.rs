@@ -33,7 +33,7 @@ mod tape;
 use std::sync::Arc;
 
 pub use decouple_kernels::isa::Isa;
-use decouple_kernels::numerics::Numerics;
+use decouple_kernels::numerics::{Numerics, Precision, Winograd};
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor},
     graph::ParameterId,
@@ -66,9 +66,22 @@ impl Backend for Engine {
     fn executor(
         &self,
         plan: Arc<Plan>,
-        _: Numerics,
+        numerics: Numerics,
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError> {
+        check(numerics)?;
         Ok(Box::new(executor::Network::new(self.isa, plan, values)?))
     }
+}
+
+/// Refuses what is less exact than this engine computes: a record that asks for it
+/// would not say what was done. (Winograd's F(2x2) is an allowance, not a wish.)
+fn check(numerics: Numerics) -> Result<(), ExecutionError> {
+    let asked = match numerics {
+        Numerics { precision: Precision::Bf16, .. } => "training.precision = \"bf16\"",
+        Numerics { winograd: Winograd::F4, .. } => "training.winograd = \"f4\"",
+        _ => return Ok(()),
+    };
+    let remedy = "this engine computes convolutions by their definition, in f32: leave the key out";
+    Err(ExecutionError::Device(format!("{asked}: {remedy}")))
 }

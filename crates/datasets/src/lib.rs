@@ -3,13 +3,14 @@
 //! [`load`] turns a [`DataSpec`] into a [`Dataset`]: training, validation and
 //! test images as bytes, with their labels. [`epoch_order`] says in which order
 //! an epoch visits them, [`fill_batch`] augments and normalises some of them
-//! into an (n, h, w, c) batch. Nothing here keeps state between calls: every
+//! into a batch, in the layout of whatever executes it. Nothing here keeps state between calls: every
 //! random choice is a function of a seed from [`derive_seed`], so a run that is
 //! resumed needs only its position, and every trial of a sweep at one seed sees
 //! the same images in the same order.
 //!
 //! ```
-//! use decouple_datasets::{DataSpec, derive_seed, epoch_order, fill_batch, load};
+//! use decouple_datasets::{Batch, DataSpec, derive_seed, epoch_order, fill_batch, load};
+//! use decouple_kernels::{geometry::MapShape, layout::BatchLayout};
 //!
 //! let data = load(&DataSpec::default(), None)?;
 //! assert_eq!((data.train.len(), data.test.len()), (10_000, 2_000));
@@ -17,16 +18,17 @@
 //! let (seed, epoch) = (0, 3);
 //! let order = epoch_order(data.train.len(), derive_seed(seed, "order", epoch, 0));
 //! let indices = &order[..64];
-//! let mut images = vec![0.0; indices.len() * data.shape().len()];
-//! let mut labels = Vec::new();
+//! let shape = data.shape();
+//! let layout = BatchLayout::channels_last(MapShape::new(shape.h, shape.w, shape.c), indices.len());
+//! let mut batch = Batch::default();
 //! fill_batch(
 //!     &data.train,
 //!     indices,
 //!     &["pad-crop 2".parse()?, "flip".parse()?],
 //!     |index| derive_seed(seed, "augment", epoch, u64::from(index)),
 //!     &data.normalisation(),
-//!     &mut images,
-//!     &mut labels,
+//!     &layout,
+//!     &mut batch,
 //! )?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

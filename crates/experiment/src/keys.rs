@@ -578,14 +578,14 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "training.winograd",
-        "How 3x3 convolutions at stride 1 with many channels a segment are computed: as their definition says, or by Winograd's tiles of 2x2 outputs (rounding errors as small) or 4x4 (ten times larger).",
+        "By which algorithm 3x3 convolutions may be computed at most: their definition, Winograd's tiles of 2x2 outputs (rounding errors as small) or 4x4 (ten times larger). The present engine computes all by their definition, and refuses `\"f4\"`.",
         "`\"off\"`, `\"f2\"`, `\"f4\"`",
         "",
         "\"f2\"",
     ),
     key(
         "training.precision",
-        "What the factors of matrix products (1x1 convolutions, the classifier) are rounded to. Weights and sums stay f32.",
+        "What the factors of matrix products (1x1 convolutions, the classifier) are rounded to. Weights and sums stay f32. The present engine refuses `\"bf16\"`.",
         "`\"f32\"`, `\"bf16\"`",
         "",
         "\"f32\"",

@@ -52,18 +52,12 @@ fn main() {
             let peak = peak::macs_per_sec(isa);
             println!("{}: {:.1} billion multiply-adds a second", isa.name(), peak / 1e9);
             println!("map      channels  segments   forward           back");
-            let only = std::env::var("ONLY").ok().and_then(|only| only.parse::<usize>().ok());
-            MODULES
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| only.is_none_or(|only| only == *i))
-                .for_each(|(_, &module)| measure(isa, peak, module));
+            MODULES.iter().for_each(|&module| measure(isa, peak, module));
         }
     });
 }
 
 fn measure(isa: Isa, peak: f64, (side, channels, segments, images): (usize, usize, usize, usize)) {
-    let images = std::env::var("IMAGES").ok().and_then(|images| images.parse().ok()).unwrap_or(images);
     let shape = MapShape::new(side, side, channels);
     let layout = MapLayout::new(shape, 1);
     let spec = |options| ConvSpec {

@@ -7,7 +7,7 @@ use crate::{
     convs::InputGradient,
     isa::Isa,
     layout::{DropoutMask, LANES, MapLayout, groups},
-    rows::{self, ChannelSums, Reading, Undo},
+    rows::{self, ChannelSums, Reading, SumsAbout, Undo},
 };
 
 /// The rows of one group of images.
@@ -79,9 +79,8 @@ impl<'a> Seen<'a> {
 }
 
 /// The mean of each channel, and for each group the sums that are its own.
-#[expect(clippy::type_complexity, reason = "one value taken apart")]
 pub(crate) fn split_sums<'a>(
-    sums: Option<(&'a [f32], &'a mut ChannelSums)>,
+    sums: Option<SumsAbout<'a>>,
     groups: usize,
     channels: usize,
 ) -> (Option<&'a [f32]>, Vec<Option<&'a mut ChannelSums>>) {
@@ -169,7 +168,7 @@ fn group_of<'a>(source: &Source<'a>, group: usize) -> Group<'a> {
     Group::new(&source.layout, &source.x[group * len..][..len])
 }
 
-/// The gradient of one source of [`add`] or [`concat`] from that of the result:
+/// The gradient of one source of [`add()`] or [`concat()`] from that of the result:
 /// its channels from `first` on.
 ///
 /// # Panics

@@ -41,9 +41,6 @@ pub struct Pool {
     pub to: MapLayout,
 }
 
-/// A value of every lane.
-type Lane = [f32; LANES];
-
 impl Pool {
     /// y = pool(activation(norm(x))), overwriting `y`, margins included.
     ///
@@ -82,24 +79,39 @@ impl Pool {
         let work = target.par_chunks_mut(self.from.group()).zip(sums).zip(dy.par_chunks(self.to.group()));
         work.enumerate().for_each(|(group, ((target, mut sums), dy))| {
             let len = self.from.row();
-            let mut fresh = vec![0.0; self.from.shape.h * len];
             let of_group =
                 if x.is_empty() { x } else { &x[group * self.from.group()..][..self.from.group()] };
             let mut seen =
                 (self.pooling == Pooling::Max).then(|| Seen::new(self.isa, &self.from, reading, of_group));
-            for (row, dy) in Group::new(&self.to, dy).rows().enumerate() {
-                let rows = self.rows(row);
-                let x = seen.as_mut().map_or_else(Vec::new, |seen| seen.rows(rows.clone()));
-                let fresh = &mut fresh[rows.start * len..rows.end * len];
-                dispatch(self.isa, Backward { pool: self, rows: rows.len(), x: &x, dy, fresh });
-            }
             let target = if adds { &mut target[self.from.start()..] } else { group_mut(&self.from, target) };
-            for (row, (fresh, target)) in
-                fresh.chunks_exact(len).zip(target.chunks_exact_mut(len)).enumerate()
-            {
-                let x = stored_row(&source, group, row);
-                let sums = mean.zip(sums.as_deref_mut());
-                rows::undo(self.isa, &self.from, &self.from, Undo { reading, x, fresh, adds, sums }, target);
+            // The rows that windows still add to, in a ring.
+            let capacity = self.geometry.window() + self.geometry.stride();
+            let mut ring = vec![0.0; capacity * len];
+            let (mut begun, mut done) = (0, 0);
+            let h = self.from.shape.h;
+            let mut dys = Group::new(&self.to, dy).rows();
+            for row in 0..=self.to.shape.h {
+                // What no later window covers is complete.
+                let complete = if row < self.to.shape.h { self.rows(row).start } else { h };
+                for index in done..complete {
+                    let place = index % capacity * len;
+                    if index >= begun {
+                        ring[place..place + len].fill(0.0);
+                    }
+                    let x = stored_row(&source, group, index);
+                    let sums = mean.zip(sums.as_deref_mut());
+                    let undo = Undo { reading, x, fresh: &ring[place..place + len], adds, sums };
+                    rows::undo(self.isa, &self.from, &self.from, undo, &mut target[index * len..][..len]);
+                }
+                done = done.max(complete);
+                let Some(dy) = dys.next() else { break };
+                let rows = self.rows(row);
+                for index in begun.max(done)..rows.end {
+                    ring[index % capacity * len..][..len].fill(0.0);
+                }
+                begun = begun.max(rows.end);
+                let x = seen.as_mut().map_or_else(Vec::new, |seen| seen.rows(rows.clone()));
+                dispatch(self.isa, Backward { pool: self, rows, x: &x, dy, ring: &mut ring, capacity });
             }
         });
     }
@@ -137,14 +149,6 @@ fn window(index: usize, stride: usize, padding: usize, size: usize, extent: usiz
     begin.saturating_sub(padding)..(begin + size).saturating_sub(padding).min(extent)
 }
 
-/// The value of every lane at a place of a row.
-#[inline(always)]
-fn at(row: &[f32], place: usize) -> Lane {
-    let mut lane = [0.0; LANES];
-    lane.copy_from_slice(&row[place..place + LANES]);
-    lane
-}
-
 struct Forward<'a> {
     pool: &'a Pool,
     x: &'a [&'a [f32]],
@@ -153,83 +157,101 @@ struct Forward<'a> {
 
 impl Kernel for Forward<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, s: S) {
         let Self { pool, x, y } = self;
         y.fill(0.0);
         for column in 0..pool.to.shape.w {
             let columns = pool.columns(column);
             for channel in 0..pool.to.shape.c {
-                let taps = x.iter().flat_map(|row| {
-                    columns.clone().map(move |column| at(row, channel * pool.from.channel() + column * LANES))
-                });
-                let value = match pool.pooling {
-                    Pooling::Max => taps.fold([f32::NEG_INFINITY; LANES], larger),
-                    Pooling::Mean { include_padding } => {
-                        let count = pool.count(include_padding, x.len(), columns.len());
-                        let sum =
-                            taps.fold([0.0; LANES], |sum, value| std::array::from_fn(|i| sum[i] + value[i]));
-                        sum.map(|sum| sum / count)
+                let first = channel * pool.from.channel();
+                let y = lane_mut(y, channel * pool.to.channel() + column * LANES);
+                let mut value = s.splat(if pool.pooling == Pooling::Max { f32::NEG_INFINITY } else { 0.0 });
+                for row in x {
+                    for column in columns.clone() {
+                        let tap = s.of_array(lane(row, first + column * LANES));
+                        value = if pool.pooling == Pooling::Max {
+                            s.larger(tap, value)
+                        } else {
+                            s.add(value, tap)
+                        };
                     }
-                };
-                let place = channel * pool.to.channel() + column * LANES;
-                y[place..place + LANES].copy_from_slice(&value);
+                }
+                let mut value = s.to_array(value);
+                if let Pooling::Mean { include_padding } = pool.pooling {
+                    let count = pool.count(include_padding, x.len(), columns.len());
+                    value = value.map(|sum| sum / count);
+                }
+                *y = value;
             }
         }
     }
 }
 
-/// The larger of two; what is not a number wins.
+/// The values of every image at a place of a row.
 #[inline(always)]
-fn larger(best: Lane, value: Lane) -> Lane {
-    std::array::from_fn(|i| if value[i] > best[i] || value[i].is_nan() { value[i] } else { best[i] })
+fn lane(row: &[f32], place: usize) -> [f32; LANES] {
+    let mut lane = [0.0; LANES];
+    lane.copy_from_slice(&row[place..place + LANES]);
+    lane
+}
+
+/// The same, to be written.
+#[inline(always)]
+fn lane_mut(row: &mut [f32], place: usize) -> &mut [f32; LANES] {
+    match row[place..].first_chunk_mut() {
+        Some(lane) => lane,
+        None => unreachable!("rows are whole vectors"),
+    }
 }
 
 struct Backward<'a> {
     pool: &'a Pool,
-    /// Input rows of the window, and of a maximum their values.
-    rows: usize,
+    /// Input rows of the window.
+    rows: Range<usize>,
+    /// Of a maximum, their values.
     x: &'a [&'a [f32]],
     dy: &'a [f32],
-    /// Rows of the input's gradient that the window covers.
-    fresh: &'a mut [f32],
+    /// The last rows of the input's gradient, row r at r modulo the capacity.
+    ring: &'a mut [f32],
+    capacity: usize,
 }
 
 impl Kernel for Backward<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Self { pool, rows, x, dy, fresh } = self;
+    fn run<S: Simd>(self, s: S) {
+        let Self { pool, rows, x, dy, ring, capacity } = self;
         let (len, channel_len) = (pool.from.row(), pool.from.channel());
         for channel in 0..pool.to.shape.c {
             for column in 0..pool.to.shape.w {
                 let columns = pool.columns(column);
-                let gradient = at(dy, channel * pool.to.channel() + column * LANES);
-                let taps = (0..rows).flat_map(|row| {
-                    columns.clone().map(move |column| (row, channel * channel_len + column * LANES))
-                });
-                match pool.pooling {
-                    Pooling::Max => {
-                        let best = taps.clone().fold([f32::NEG_INFINITY; LANES], |best, (row, place)| {
-                            larger(best, at(x[row], place))
-                        });
-                        // The gradient that no tap has taken yet.
-                        let mut left = gradient;
-                        for (row, place) in taps {
-                            let value = at(x[row], place);
-                            let fresh = &mut fresh[row * len + place..][..LANES];
-                            for i in 0..LANES {
-                                let takes = value[i] == best[i] || value[i].is_nan();
-                                fresh[i] += if takes { left[i] } else { 0.0 };
-                                left[i] = if takes { 0.0 } else { left[i] };
-                            }
+                let gradient = s.of_array(lane(dy, channel * pool.to.channel() + column * LANES));
+                let first = channel * channel_len;
+                if let Pooling::Mean { include_padding } = pool.pooling {
+                    let count = pool.count(include_padding, rows.len(), columns.len());
+                    let share = s.of_array(s.to_array(gradient).map(|gradient| gradient / count));
+                    for row in rows.clone() {
+                        for column in columns.clone() {
+                            let fresh = lane_mut(ring, row % capacity * len + first + column * LANES);
+                            *fresh = s.to_array(s.add(s.of_array(*fresh), share));
                         }
                     }
-                    Pooling::Mean { include_padding } => {
-                        let count = pool.count(include_padding, rows, columns.len());
-                        let share = gradient.map(|gradient| gradient / count);
-                        for (row, place) in taps {
-                            let fresh = &mut fresh[row * len + place..][..LANES];
-                            fresh.iter_mut().zip(share).for_each(|(fresh, share)| *fresh += share);
-                        }
+                    continue;
+                }
+                let mut best = s.splat(f32::NEG_INFINITY);
+                for row in x {
+                    for column in columns.clone() {
+                        best = s.larger(s.of_array(lane(row, first + column * LANES)), best);
+                    }
+                }
+                // The gradient that no tap has taken yet.
+                let mut left = gradient;
+                for (index, row) in rows.clone().zip(x) {
+                    for column in columns.clone() {
+                        let place = first + column * LANES;
+                        let taken;
+                        [taken, left] = s.part_equal(s.of_array(lane(row, place)), best, left);
+                        let fresh = lane_mut(ring, index % capacity * len + place);
+                        *fresh = s.to_array(s.add(s.of_array(*fresh), taken));
                     }
                 }
             }

@@ -65,7 +65,7 @@ fn activate<S: Simd, const ACTIVATION: usize>(s: S, x: S::Vector) -> S::Vector {
     match ACTIVATION {
         0 => x,
         1 => s.where_positive(x, x),
-        _ => s.from_array(s.to_array(x).map(elu)),
+        _ => s.of_array(s.to_array(x).map(elu)),
     }
 }
 
@@ -73,7 +73,7 @@ fn activate<S: Simd, const ACTIVATION: usize>(s: S, x: S::Vector) -> S::Vector {
 #[inline(always)]
 fn elu_back<S: Simd>(s: S, x: S::Vector, gradient: S::Vector) -> S::Vector {
     let (x, gradient) = (s.to_array(x), s.to_array(gradient));
-    s.from_array(std::array::from_fn(|i| elu_gradient(elu(x[i]), gradient[i])))
+    s.of_array(std::array::from_fn(|i| elu_gradient(elu(x[i]), gradient[i])))
 }
 
 #[inline(always)]
@@ -190,6 +190,7 @@ pub(crate) fn read(
 
 /// `y = a(fresh)`, and where statistics are wanted the sums of `y - centre` and of
 /// its square: how a row that a convolution has made goes to memory, in one sweep.
+/// Margins are left to [`clear_margins`].
 pub(crate) fn finish(
     isa: Isa,
     layout: &MapLayout,
@@ -213,10 +214,6 @@ pub(crate) fn finish(
                         finish.value(s, fresh, y, column);
                     });
                 }
-            }
-            for channel in 0..lines.channels {
-                // SAFETY: `check` has seen that the row has these channels.
-                unsafe { lines.clear_margin(s, finish.y, channel) };
             }
         }
     }
@@ -271,20 +268,21 @@ pub(crate) fn finish(
     }
 }
 
-/// Zeros in the margins of a row.
-pub(crate) fn clear_margins(isa: Isa, layout: &MapLayout, row: &mut [f32]) {
-    struct Work(Lines, *mut f32);
+/// Zeros in the margins after the first `channels` of a row.
+pub(crate) fn clear_margins(isa: Isa, layout: &MapLayout, channels: usize, row: &mut [f32]) {
+    struct Work(Lines, usize, *mut f32);
     impl Kernel for Work {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
-            for channel in 0..self.0.channels {
+            for channel in 0..self.1 {
                 // SAFETY: `check` has seen that the row has these channels.
-                unsafe { self.0.clear_margin(s, self.1, channel) };
+                unsafe { self.0.clear_margin(s, self.2, channel) };
             }
         }
     }
     check(&[row.len()], layout);
-    dispatch(isa, Work(Lines::of(layout), row.as_mut_ptr()));
+    assert!(channels <= layout.shape.c, "margins of channels");
+    dispatch(isa, Work(Lines::of(layout), channels, row.as_mut_ptr()));
 }
 
 /// `gradient *= a'`, from the output of the activation, and zeros in the margins.
@@ -311,7 +309,7 @@ pub(crate) fn finish_back(
                                 Activation::Relu => s.where_positive(y, value),
                                 Activation::Elu => {
                                     let (y, value) = (s.to_array(y), s.to_array(value));
-                                    s.from_array(std::array::from_fn(|i| elu_gradient(y[i], value[i])))
+                                    s.of_array(std::array::from_fn(|i| elu_gradient(y[i], value[i])))
                                 }
                             };
                             s.store(gradient.add(place), value);
@@ -329,6 +327,9 @@ pub(crate) fn finish_back(
 
 /// Two sums a channel, one of sixteen images a lane: `[channel][2][image]`.
 pub type ChannelSums = [[[f32; LANES]; 2]];
+
+/// What two sums a channel are taken about, and the sums.
+pub type SumsAbout<'a> = (&'a [f32], &'a mut ChannelSums);
 
 /// Adds `x - centre` and its square to the sums of each channel.
 pub(crate) fn add_moments(isa: Isa, layout: &MapLayout, centre: &[f32], x: &[f32], sums: &mut ChannelSums) {
@@ -447,7 +448,7 @@ fn some_abreast<S: Simd, const N: usize>(
 ) {
     let channels: [_; N] = std::array::from_fn(|i| terms.channel(s, first + i));
     let mut own: [[S::Vector; 2]; N] =
-        std::array::from_fn(|i| [s.from_array(sums[i][0]), s.from_array(sums[i][1])]);
+        std::array::from_fn(|i| [s.of_array(sums[i][0]), s.of_array(sums[i][1])]);
     for column in 0..lines.columns {
         unrolled!(I in [0 1 2 3] below N => {
             let [a, b] = terms.at(s, channels[I], column);
@@ -487,7 +488,7 @@ pub(crate) fn through_norm(
             let Self(lines, norm, [dy, x], images, dx) = self;
             // Negative where there is no image; in a full group there is one everywhere.
             let is_there = if images < LANES {
-                s.from_array(std::array::from_fn(|lane| if lane < images { 1.0 } else { -1.0 }))
+                s.of_array(std::array::from_fn(|lane| if lane < images { 1.0 } else { -1.0 }))
             } else {
                 s.splat(1.0)
             };
@@ -527,7 +528,7 @@ pub(crate) struct Undo<'a> {
     pub adds: bool,
     /// The mean of each channel and the sums of the norm's way back, where the
     /// gradient is complete: of it, and of it times `x - mean`.
-    pub sums: Option<(&'a [f32], &'a mut ChannelSums)>,
+    pub sums: Option<SumsAbout<'a>>,
 }
 
 /// `target = fresh a'(scale (x - mean) + shift)`, or `+=`, and its sums.

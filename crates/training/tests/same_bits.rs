@@ -86,9 +86,9 @@ fn data() -> Dataset {
     Dataset {
         name: "noise".to_owned(),
         classes: (0..10).map(|class| class.to_string()).collect(),
-        train: noise("train", 40),
-        validation: noise("validation", 19),
-        test: noise("test", 5),
+        train: noise("train", 19),
+        validation: noise("validation", 3),
+        test: noise("test", 3),
         mean: vec![0.5],
         std: vec![0.3],
         checksum: String::new(),

@@ -6,14 +6,14 @@ use rayon::prelude::*;
 
 use super::{
     Band, Convs, Part, Shared,
-    forward::{map_rows, ring_rows},
+    forward::{clear_before, map_rows, ring_rows},
     schedule::Block,
 };
 use crate::{
     buffer::Scratch,
     conv::{Rows, Sums},
     layout::LANES,
-    rows::{self, ChannelSums, Reading, ThroughNorm, Undo},
+    rows::{self, ChannelSums, Reading, SumsAbout, ThroughNorm, Undo},
 };
 
 /// What the way back reads and writes. Maps have the layouts of the [`Convs`].
@@ -48,7 +48,7 @@ pub struct InputGradient<'a> {
     pub adds: bool,
     /// Where no other step adds to it: the mean of each channel, and the sums of
     /// the gradient and of it times `x - mean`, [`Convs::sums`] of them.
-    pub sums: Option<(&'a [f32], &'a mut [[[f32; LANES]; 2]])>,
+    pub sums: Option<SumsAbout<'a>>,
 }
 
 impl Convs {
@@ -194,9 +194,9 @@ impl Task<'_> {
             ring
         };
         let mut rings: Vec<Rows> = vec![Rows::new(std::ptr::null_mut(), 0, 1); 3];
-        for map in 1..=last {
+        for (map, rings) in rings.iter_mut().enumerate().take(last + 1).skip(1) {
             let rows = schedule.gradient_rows[map];
-            rings[map] = ring_rows(ring(map, rows), &convs.layouts[map], rows);
+            *rings = ring_rows(ring(map, rows), &convs.layouts[map], rows);
         }
         let inputs = ring_rows(ring(0, schedule.input_rows), &convs.layouts[0], schedule.input_rows);
         let fresh = &mut ring(0, 1)[convs.layouts[0].start()..];
@@ -258,6 +258,7 @@ impl Task<'_> {
                     images,
                     row_mut(group.gradients[last], row, layout.row()),
                 );
+                clear_before(group.gradients[last], row, layout);
             }
         }
         if let Some(bias_sums) = maps.bias_sums {
@@ -273,6 +274,7 @@ impl Task<'_> {
                     let y = row_of(middle, row, layout.row());
                     let gradient = row_mut(group.gradients[1], row, layout.row());
                     rows::finish_back(convs.isa, layout, convs.convs[0].spec.activation, y, gradient);
+                    clear_before(group.gradients[1], row, layout);
                 }
             }
         }
@@ -288,6 +290,7 @@ impl Task<'_> {
                     x,
                     row_mut(group.inputs, row, layout.row()),
                 );
+                clear_before(group.inputs, row, layout);
             }
         }
         // SAFETY: the schedule has made the rows that these read.
@@ -329,7 +332,7 @@ impl Task<'_> {
     }
 
     /// The sums of the task's group and band.
-    fn sums(&self, sums: Shared, group: usize, channels: usize) -> &mut ChannelSums {
+    fn sums<'s>(&self, sums: Shared, group: usize, channels: usize) -> &'s mut ChannelSums {
         let len = channels * 2 * LANES;
         // SAFETY: each group and band has sums of its own.
         let sums = unsafe { sums.slice((group * self.convs.bands.len() + self.part.band) * len, len) };

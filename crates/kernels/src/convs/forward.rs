@@ -6,8 +6,8 @@ use super::{Band, Convs, Part, Shared};
 use crate::{
     buffer::Scratch,
     conv::Rows,
-    layout::{LANES, MapLayout},
-    rows::{self, Reading},
+    layout::{LANES, MapLayout, groups},
+    rows::{self, Reading, SumsAbout},
 };
 
 /// Bytes of a group's map up to which tiles write to memory themselves. They write
@@ -31,7 +31,7 @@ pub struct Forward<'a> {
     pub y: &'a mut [f32],
     /// Where statistics are wanted: values that are near each channel's mean, and
     /// the sums of the differences and of their squares, [`Convs::sums`] of them.
-    pub moments: Option<(&'a [f32], &'a mut [[[f32; LANES]; 2]])>,
+    pub moments: Option<SumsAbout<'a>>,
 }
 
 impl Convs {
@@ -61,6 +61,9 @@ impl Convs {
         ];
         let centre = moments.as_ref().map(|(centre, _)| *centre);
         let sums = moments.map(|(_, sums)| Shared(sums.as_mut_ptr().cast()));
+        if let (2, Some(middle)) = (self.convs.len(), maps.get(1)) {
+            self.clear_between_bands(*middle, images);
+        }
         self.parts(images).into_par_iter().for_each(|part| {
             scratch.with(self.forward_scratch(), |scratch| {
                 for group in part.groups.clone() {
@@ -76,6 +79,19 @@ impl Convs {
                 }
             });
         });
+    }
+
+    /// Zeros before the first row of each band of the map between two convolutions:
+    /// the margin of a row that another band writes.
+    fn clear_between_bands(&self, middle: Shared, images: usize) {
+        let layout = &self.layouts[1];
+        for group in 0..groups(images) {
+            for band in &self.bands[1..] {
+                let row = group * layout.group() + layout.start() + band.rows[1].start * layout.row();
+                // SAFETY: no task has begun yet.
+                unsafe { middle.slice(row - layout.start(), layout.start()) }.fill(0.0);
+            }
+        }
     }
 
     pub(super) fn check_map(&self, map: usize, images: usize, len: usize) {
@@ -119,7 +135,7 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, part: &Part, mut moments: Option<(&[f32], &mut [[[f32; LANES]; 2]])>, scratch: &mut [f32]) {
+    fn run(&self, part: &Part, mut moments: Option<SumsAbout<'_>>, scratch: &mut [f32]) {
         let convs = self.convs;
         let last = convs.convs.len();
         let (ring, rest) =
@@ -177,6 +193,7 @@ impl Task<'_> {
             };
             let moments = moments.as_mut().map(|(centre, sums)| (*centre, &mut **sums));
             rows::finish(convs.isa, y_layout, conv.spec.activation, fresh, y, moments);
+            rows::clear_margins(convs.isa, y_layout, y_layout.shape.c, y);
         }
     }
 
@@ -202,10 +219,16 @@ impl Task<'_> {
                 let values = std::slice::from_raw_parts_mut(middle.rows.at(row), layout.row());
                 let to = if is_direct { values.as_mut_ptr() } else { fresh.as_mut_ptr() };
                 conv.forward.row(row, input.rows, to, self.biases[0]);
-                if is_direct {
-                    rows::clear_margins(self.convs.isa, layout, values);
-                } else {
+                if !is_direct {
                     rows::finish(self.convs.isa, layout, conv.spec.activation, fresh, values, None);
+                }
+                // What stands before the first row of the next band is cleared already,
+                // and may be read by now.
+                let own = &self.band.rows[1];
+                let is_last = row + 1 == own.end && own.end < layout.shape.h;
+                rows::clear_margins(self.convs.isa, layout, layout.shape.c - usize::from(is_last), values);
+                if !own.contains(&row) {
+                    clear_before(middle.rows, row, layout);
                 }
             }
         }
@@ -242,9 +265,17 @@ impl Input<'_> {
                 )
             };
             rows::read(self.task.convs.isa, layout, layout, self.task.reading, x, seen);
+            clear_before(self.rows, row, layout);
         }
         self.done = self.done.max(end);
     }
+}
+
+/// Zeros before a row of a ring, where the margin of the row before it is expected.
+pub(super) fn clear_before(rows: Rows, row: usize, layout: &MapLayout) {
+    // SAFETY: a ring has a margin before its first place, and the margin of the
+    // place before any other; it belongs to the task.
+    unsafe { std::slice::from_raw_parts_mut(rows.at(row).sub(layout.start()), layout.start()) }.fill(0.0);
 }
 
 /// The rows of group `group` of a map.

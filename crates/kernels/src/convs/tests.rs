@@ -87,7 +87,15 @@ fn inputs(case: &Case) -> Inputs {
 fn run(case: &Case, isa: Isa) -> Results {
     let (layouts, inputs, images) = (case.layouts(), inputs(case), case.images);
     let last = case.specs.len();
+    // Scratch that others have used before.
     let scratch = Scratch::default();
+    scratch.with(1 << 21, |values| {
+        values.fill(f32::NAN);
+        scratch.with(1 << 21, |values| {
+            values.fill(f32::NAN);
+            scratch.with(1 << 21, |values| values.fill(f32::NAN));
+        });
+    });
     let mut convs = Convs::new(isa, &case.specs, &layouts, case.has_input_gradient);
     let weights: Vec<&[f32]> = inputs.weights.iter().map(|weights| &weights[..]).collect();
     convs.pack_forward(&weights);

@@ -61,6 +61,26 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn larger(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: the instructions are present. The maximum is `b` where either is
+        // not a number; where `a` is not, `a` is wanted.
+        let half =
+            |a, b| unsafe { _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)) };
+        [half(a[0], b[0]), half(a[1], b[1])]
+    }
+
+    #[inline(always)]
+    fn part_equal(self, a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [[__m256; 2]; 2] {
+        // SAFETY: the instructions are present.
+        let half = |a, b, c| unsafe {
+            let is_equal = _mm256_cmp_ps::<_CMP_EQ_UQ>(a, b);
+            [_mm256_and_ps(is_equal, c), _mm256_andnot_ps(is_equal, c)]
+        };
+        let (low, high) = (half(a[0], b[0], c[0]), half(a[1], b[1], c[1]));
+        [[low[0], high[0]], [low[1], high[1]]]
+    }
+
+    #[inline(always)]
     fn to_array(self, a: [__m256; 2]) -> [f32; LANES] {
         let mut lanes = [0.0; LANES];
         // SAFETY: `lanes` holds sixteen values.
@@ -69,7 +89,7 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn from_array(self, a: [f32; LANES]) -> [__m256; 2] {
+    fn of_array(self, a: [f32; LANES]) -> [__m256; 2] {
         // SAFETY: `a` holds sixteen values.
         unsafe { self.load(a.as_ptr()) }
     }

@@ -54,6 +54,22 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn larger(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the instructions are present. The maximum is `b` where either is
+        // not a number; where `a` is not, `a` is wanted.
+        unsafe { _mm512_mask_mov_ps(_mm512_max_ps(a, b), _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), a) }
+    }
+
+    #[inline(always)]
+    fn part_equal(self, a: __m512, b: __m512, c: __m512) -> [__m512; 2] {
+        // SAFETY: the instructions are present.
+        unsafe {
+            let is_equal = _mm512_cmp_ps_mask::<_CMP_EQ_UQ>(a, b);
+            [_mm512_maskz_mov_ps(is_equal, c), _mm512_maskz_mov_ps(!is_equal, c)]
+        }
+    }
+
+    #[inline(always)]
     fn to_array(self, a: __m512) -> [f32; LANES] {
         let mut lanes = [0.0; LANES];
         // SAFETY: the instructions are present and `lanes` holds sixteen values.
@@ -62,7 +78,7 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn from_array(self, a: [f32; LANES]) -> __m512 {
+    fn of_array(self, a: [f32; LANES]) -> __m512 {
         // SAFETY: the instructions are present and `a` holds sixteen values.
         unsafe { _mm512_loadu_ps(a.as_ptr()) }
     }

@@ -35,10 +35,14 @@ pub(crate) trait Simd: Copy {
     fn fma(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `b` where `a` is positive or not a number, else zero.
     fn where_positive(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The larger of two; what is not a number wins.
+    fn larger(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `c` where `a` equals `b` or is not a number, and `c` where not.
+    fn part_equal(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> [Self::Vector; 2];
     /// The lanes.
     fn to_array(self, a: Self::Vector) -> [f32; LANES];
     /// A vector of these lanes.
-    fn from_array(self, a: [f32; LANES]) -> Self::Vector;
+    fn of_array(self, a: [f32; LANES]) -> Self::Vector;
 
     /// Reads sixteen values.
     ///
@@ -130,13 +134,24 @@ mod tests {
         fn run<S: Simd>(self, s: S) {
             let a: [f32; LANES] = std::array::from_fn(|i| i as f32 - 7.5);
             let b: [f32; LANES] = std::array::from_fn(|i| 1.0 + i as f32 * 0.37);
-            let (x, y) = (s.from_array(a), s.from_array(b));
+            let (x, y) = (s.of_array(a), s.of_array(b));
             let each = |f: &dyn Fn(f32, f32) -> f32| std::array::from_fn::<f32, LANES, _>(|i| f(a[i], b[i]));
             assert_eq!(s.to_array(s.splat(2.5)), [2.5; LANES]);
             assert_eq!(s.to_array(s.add(x, y)), each(&|a, b| a + b));
             assert_eq!(s.to_array(s.sub(x, y)), each(&|a, b| a - b));
             assert_eq!(s.to_array(s.fma(x, y, x)), each(&|a, b| a.mul_add(b, a)));
             assert_eq!(s.to_array(s.where_positive(x, y)), each(&|a, b| if a > 0.0 { b } else { 0.0 }));
+            assert_eq!(s.to_array(s.larger(x, y)), each(&|a, b| if a > b { a } else { b }));
+            let nan = s.splat(f32::NAN);
+            assert!(
+                s.to_array(s.larger(nan, y)).iter().chain(&s.to_array(s.larger(y, nan))).all(|v| v.is_nan())
+            );
+            let mut c = b;
+            c[3] = a[3];
+            let [equal, rest] = s.part_equal(x, s.of_array(c), y).map(|part| s.to_array(part));
+            assert_eq!(equal, std::array::from_fn(|i| if i == 3 { b[3] } else { 0.0 }));
+            assert_eq!(rest, std::array::from_fn(|i| if i == 3 { 0.0 } else { b[i] }));
+            assert_eq!(s.part_equal(nan, y, y).map(|part| s.to_array(part)), [b, [0.0; LANES]]);
             let nan = s.to_array(s.where_positive(s.splat(f32::NAN), y));
             assert_eq!(nan, b, "a value that is not a number lets the gradient pass");
             assert_eq!(s.to_array(s.where_positive(s.splat(-0.0), y)), [0.0; LANES]);

@@ -39,12 +39,24 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn larger(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        std::array::from_fn(|i| if a[i] > b[i] || a[i].is_nan() { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
+    fn part_equal(self, a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [[f32; LANES]; 2] {
+        let is_equal = |i: usize| a[i] == b[i] || a[i].is_nan() || b[i].is_nan();
+        let part = |wanted: bool| std::array::from_fn(|i| if is_equal(i) == wanted { c[i] } else { 0.0 });
+        [part(true), part(false)]
+    }
+
+    #[inline(always)]
     fn to_array(self, a: [f32; LANES]) -> [f32; LANES] {
         a
     }
 
     #[inline(always)]
-    fn from_array(self, a: [f32; LANES]) -> [f32; LANES] {
+    fn of_array(self, a: [f32; LANES]) -> [f32; LANES] {
         a
     }
 
