@@ -78,6 +78,11 @@ pub(crate) struct TuneTable {
 const DEFAULT_SEED: u64 = 1_000;
 
 impl TuneTable {
+    /// How many recipes the lists give, before any of them is left out.
+    pub(crate) fn combinations(&self) -> usize {
+        self.learning_rate.len().saturating_mul(self.weight_decay.as_ref().map_or(1, Vec::len))
+    }
+
     /// The settings that are tried. `weight_decay` is the trial's own, which is kept
     /// where no list of others is typed.
     pub(crate) fn resolve(self, weight_decay: f64) -> Result<Tune, InvalidKey> {
@@ -304,7 +309,7 @@ pub enum TuneError {
 impl Sweep {
     /// The ledger of the tries beside that of the runs.
     pub fn tune_ledger(&self, ledger: &Ledger) -> Ledger {
-        Ledger::open(ledger.root().join("tune"))
+        ledger.below("tune")
     }
 
     /// The tries of every point; none without a `[tune]` section.
@@ -458,7 +463,7 @@ impl Setting {
         record.training.schedule.set_peak(self.learning_rate);
         record.training.weight_decay = self.weight_decay;
         record.seed = seed.unwrap_or(record.seed);
-        Trial::new(trial.point.clone(), record, trial.graph.clone(), trial.budget.clone())
+        trial.with_record(record)
     }
 }
 

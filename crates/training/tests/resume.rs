@@ -45,7 +45,7 @@ schedule = { kind = "cosine", peak = 0.05, warmup-epochs = 0.5 }
 average = { kind = "polyak", decay = 0.9 }
 "#;
 
-const ONE: Workers = Workers { jobs: 1, threads: 1 };
+const ONE: Workers = Workers { jobs: 1, threads: 1, memory: None };
 
 fn sweep(text: &str, set: &[&str]) -> Sweep {
     let overrides = Overrides { set: set.iter().map(|&pair| pair.to_owned()).collect() };
@@ -302,8 +302,8 @@ fn a_panic_is_no_result_and_stops_no_other_trial() {
     let sweep = sweep(SWEEP, &["training.epochs=1", "seed=[0, 1]"]);
     let mut record = sweep.trials[0].record.clone();
     record.data.validation = 7;
-    let Trial { point, graph, budget, .. } = sweep.trials[0].clone();
-    let broken = Trial::new(point, record, graph, budget);
+    let Trial { point, budget, .. } = sweep.trials[0].clone();
+    let broken = Trial::new(point, record, &sweep.trials[0].graph(), budget);
     let trials = [&broken, &sweep.trials[1]];
     // A label that no class has.
     let of = |spec: &decouple_datasets::DataSpec| {

@@ -4,16 +4,15 @@ use decouple_datasets::load as load_data;
 use decouple_experiment::{Choice, Ledger, Sweep, Trial, TuneError};
 use decouple_training::{
     halving::run_halving,
-    sweep::{Conduct, LoadedData, Workers, run_sweep},
+    sweep::{Conduct, LoadedData, run_sweep},
 };
 
 use super::{
-    ledger,
-    run::{refuse_mixing, stopped, watched},
+    ledger, room,
+    run::{claiming, refuse_mixing, stopped, watched},
 };
 use crate::{
     arguments::{Common, Run},
-    environment::cores,
     failure::{DATA, Failure, IO, LOCKED, NOTHING, RUN_FAILED},
     text::Table,
 };
@@ -29,7 +28,7 @@ pub(crate) fn settle(
     let Some(tune) = &sweep.tune else { return Ok(sweep) };
     let tries = sweep.tries();
     let tries: Vec<&Trial> = tries.iter().collect();
-    let ledger = sweep.tune_ledger(&ledger(common, &sweep));
+    let ledger = sweep.tune_ledger(&claiming(ledger(common, &sweep), arguments));
     let missing = match sweep.tuned(&ledger) {
         Err(TuneError::Unfinished { missing, .. }) if !arguments.fresh => missing,
         _ if arguments.fresh => tries.len(),
@@ -37,9 +36,10 @@ pub(crate) fn settle(
     };
     if missing > 0 {
         say!("tuning    {missing} of {} tries to run, judged on validation images", tries.len());
-        let cores = arguments.threads.map_or_else(cores, usize::from);
-        let workers = Workers::share(cores, tries.len(), arguments.jobs.map(usize::from));
+        room::check(&tries, &arguments.resources, common)?;
+        let workers = room::workers(&arguments.resources, &tries, common)?;
         let data = LoadedData::load(&tries, |spec| load_data(spec, common.data.as_deref()))?;
+        let workers = room::beside_data(workers, &data, &tries, common)?;
         refuse_mixing(&sweep, &tries, &tries, &ledger, &data, arguments.fresh)?;
         let done = watched(&tries, !arguments.no_progress, |environment, progress| {
             if tune.halving {
@@ -90,8 +90,25 @@ fn with_problems(mut message: String, sweep: &Sweep, ledger: &Ledger) -> String 
 
 /// `sweep` with its tuned recipes, whose tries must have been run.
 pub(crate) fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
+    if sweep.tune.is_none() {
+        return Ok(sweep);
+    }
     let ledger: Ledger = sweep.tune_ledger(&ledger(common, &sweep));
     Ok(sweep.tuned(&ledger)?.0)
+}
+
+/// As [`settled`]; where the tries have not been run, `sweep` as it is, with a word.
+pub(crate) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
+    if sweep.tune.is_none() {
+        return sweep;
+    }
+    match settled(common, sweep.clone()) {
+        Ok(tuned) => tuned,
+        Err(failure) => {
+            say!("recipes as written: {}", failure.message());
+            sweep
+        }
+    }
 }
 
 fn chosen(choices: &[Choice]) -> Table {
