@@ -4,6 +4,7 @@
 //! and analysis. Committed with the file before the first run, it tells a reader that what the report tests was not
 //! thought of after the results were seen.
 
+use decouple_disk::Disk;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -90,9 +91,10 @@ impl Sweep {
             declared: self.declared.clone(),
         };
         let root = ledger.root();
-        std::fs::create_dir_all(root).map_err(LedgerError::io("create", root))?;
+        let disk = Disk::within(root.parent().unwrap_or(root));
+        disk.create_dir_all(root).map_err(LedgerError::io("create", root))?;
         let path = root.join(FILE_NAME);
-        replace_json(&path, &lock)?;
+        replace_json(&disk, &path, &lock)?;
         Ok(path)
     }
 }
@@ -100,7 +102,7 @@ impl Sweep {
 /// The lock in an experiment's folder; `None` where there is none.
 pub(crate) fn read(root: &Path) -> Result<Option<Lock>, LedgerError> {
     let path = root.join(FILE_NAME);
-    match std::fs::read_to_string(&path) {
+    match Disk::default().read_to_string(&path) {
         Ok(text) => serde_json::from_str(&text)
             .map(Some)
             .map_err(|error| LedgerError::Malformed { path, message: error.to_string() }),

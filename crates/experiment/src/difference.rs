@@ -157,6 +157,7 @@ mod tests {
 
     fn run(trial: &Trial) -> Run {
         Run {
+            has_checksums: false,
             dir: trial.dir_name().into(),
             id: trial.id,
             point: trial.point.clone(),

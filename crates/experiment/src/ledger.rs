@@ -19,12 +19,12 @@
 //! machine stops is still to be done.
 
 mod adopt;
-mod discard;
-pub mod per_image;
 mod checksums;
+mod discard;
 mod folders;
 mod identity;
 mod lease;
+pub mod per_image;
 mod read;
 mod rows;
 mod successor;
@@ -39,7 +39,7 @@ use decouple_disk::Disk;
 
 pub use adopt::Elsewhere;
 pub use folders::Scan;
-pub use identity::{Difference, Identity, NUMERICS_VERSION};
+pub use identity::{Identity, Mismatch, NUMERICS_VERSION};
 pub use lease::Claims;
 pub use read::{Contents, Problem, Remedy, Run};
 pub use rows::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};
@@ -90,7 +90,7 @@ pub enum Claim {
     /// It is already over.
     Done(Box<Status>),
     /// It is over, but for other data or by other numerics.
-    Differs(Box<Difference>),
+    Differs(Box<Mismatch>),
     /// Its files are damaged; they stay as they are.
     Damaged(Problem),
 }
@@ -248,7 +248,7 @@ impl Ledger {
     pub fn differences<'t>(
         &self,
         trials: impl IntoIterator<Item = (&'t Trial, Identity)>,
-    ) -> Result<Vec<(&'t Trial, Difference)>, LedgerError> {
+    ) -> Result<Vec<(&'t Trial, Mismatch)>, LedgerError> {
         let scan = self.scan()?;
         let mut differences = Vec::new();
         for (trial, identity) in trials {
@@ -267,7 +267,7 @@ impl Ledger {
     }
 
     /// In what the run in `dir` is another one than `identity` says; `None` if its environment cannot be read.
-    pub fn difference(&self, dir: &Path, identity: &Identity) -> Option<Option<Difference>> {
+    pub fn difference(&self, dir: &Path, identity: &Identity) -> Option<Option<Mismatch>> {
         let found = read::identity(&self.disk, dir).ok()?;
         Some(found.and_then(|found| identity.difference(dir.to_owned(), &found)))
     }

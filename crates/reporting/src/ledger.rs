@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use decouple_experiment::{
-    Contents, Environment, Lock, MetricsRow, Outcome, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash,
-    stray_lines,
+    Contents, Environment, Lock, MetricsRow, Outcome, Problem, Remedy, Run, RunId, Scores, Sweep, Trial,
+    file_hash, stray_lines,
 };
 
 use crate::analysis::{Analysis, Axis, Costs, Epoch, Fact, RunOutcome, RunRow, Study, summarise};

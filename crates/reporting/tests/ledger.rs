@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use decouple_disk::Disk;
 use decouple_experiment::{Ledger, Overrides, Sweep, parse, per_image};
 use decouple_reporting::analysis::RunOutcome;
 use decouple_reporting::{Analysis, analyse, terminal_table, write, write_events, write_index, write_latex};
@@ -180,7 +181,7 @@ fn runs_that_kept_their_images_are_compared_on_other_images() {
     for (index, trial) in place.sweep.trials.iter().enumerate() {
         let correct: Vec<bool> = (0..2000).map(|image| (image * 7 + index * index) % 10 < 9).collect();
         let path = place.ledger.run_dir(trial).join(per_image::FILE_NAME);
-        per_image::write(&path, &correct, &[0.5; 2000]).unwrap();
+        per_image::write(&Disk::default(), &path, &correct, &[0.5; 2000]).unwrap();
     }
     let analysis = place.report();
     assert!(analysis.problems.is_empty(), "{:?}", analysis.problems);

@@ -3,10 +3,10 @@
 //!     cargo run --release --package decouple-training --example train
 
 use decouple_datasets::load;
-use decouple_experiment::{Environment, Ledger, Overrides, parse};
+use decouple_experiment::{Environment, Ledger, NUMERICS_VERSION, Overrides, parse};
 use decouple_training::{
     progress::Progress,
-    sweep::{LoadedData, Workers, run_sweep},
+    sweep::{Conduct, LoadedData, Workers, run_sweep},
 };
 
 const FILE: &str = "
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ledger = Ledger::open(std::env::temp_dir().join("decouple-example"));
     let data = LoadedData::load(&trials, |spec| load(spec, None))?;
     let workers = Workers::share(std::thread::available_parallelism()?.get(), trials.len(), None);
-    run_sweep(&trials, &ledger, &data, workers, &environment(), &Progress::silent())?;
+    run_sweep(&trials, &ledger, &data, workers, &environment(), &Progress::silent(), &Conduct::default())?;
     for trial in trials {
         let scores = ledger.run(trial)?.status.and_then(|status| status.test);
         println!(
@@ -47,6 +47,7 @@ fn environment() -> Environment {
         kernels: String::new(),
         threads: 0,
         data_checksum: String::new(),
+        numerics_version: NUMERICS_VERSION,
         command: "example train".to_owned(),
     }
 }

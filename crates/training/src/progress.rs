@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::Sender;
 
-use decouple_experiment::{Difference, Problem, Status};
+use decouple_experiment::{Mismatch, Problem, Status};
 
 /// Something happened to a trial. `trial` is its index in the sweep's list.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ pub enum Left {
     /// There is a run of it whose files are damaged.
     Damaged(Problem),
     /// There is a run of it on other data.
-    Differs(Box<Difference>),
+    Differs(Box<Mismatch>),
 }
 
 /// Where events go. A listener that has gone away does not stop the training.

@@ -1,8 +1,8 @@
 //! `decouple export`: trained networks for other programs.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
-use atomic_write_file::AtomicWriteFile;
+use decouple_disk::write_output;
 use decouple_export::{ExportError, Notes, onnx, pytorch};
 use decouple_spectrum::{
     graph::Graph,
@@ -36,12 +36,12 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
                 Naming::Decouple,
             )?;
             write(target, module.as_bytes())?;
-            eprintln!("{}: its weights", weights.display());
+            say!("{}: its weights", weights.display());
         }
     }
     let (input, classes) = (graph.input(), graph.output().len());
     let count: usize = graph.parameters.iter().map(|parameter| parameter.len()).sum();
-    eprintln!(
+    say!(
         "{}: {} values; images as (n, {}, {}, {}), normalised, to logits as (n, {classes})",
         target.display(),
         grouped(count as u64),
@@ -78,7 +78,7 @@ fn notes(common: &Common, trained: &Trained) -> Result<Notes, Failure> {
         Ok(images) => images,
         // The network itself does not need them.
         Err(failure) => {
-            eprintln!("warning: mean, deviation and classes are left out: {}", failure.message());
+            say!("warning: mean, deviation and classes are left out: {}", failure.message());
             None
         }
     };
@@ -99,11 +99,9 @@ fn values(trained: &Trained, graph: &Graph) -> Result<Vec<Vec<f32>>, Failure> {
 
 /// Writes a file whole: what was there before stays until it is.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let written = AtomicWriteFile::open(path).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.commit()
-    });
-    written.map_err(|error| Failure::new(IO, format!("cannot write {}: {error}", path.display())))
+    write_output(path, |out| out.write_all(bytes)).map_err(|error: std::io::Error| {
+        Failure::new(IO, format!("cannot write {}: {error}", path.display()))
+    })
 }
 
 impl From<ExportError> for Failure {

@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Init) -> Result<u8, Failure> {
         }
         Err(error) => return Err(Failure::new(IO, format!("cannot write {}: {error}", path.display()))),
     }
-    eprintln!("next: edit it, then decouple plan {}", path.display());
+    say!("next: edit it, then decouple plan {}", path.display());
     print(&format!("{}\n", path.display()))?;
     Ok(SUCCESS)
 }

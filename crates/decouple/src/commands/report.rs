@@ -29,7 +29,7 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
         let tables = write_latex(&analysis, ledger.root())?;
         match arguments.format {
             Format::Human => print(&format!("latex     {}\n", tables.display()))?,
-            Format::Json => eprintln!("{}", tables.display()),
+            Format::Json => say!("{}", tables.display()),
         }
     }
     let is_unusable = analysis.runs.iter().any(|run| run.outcome.is_unusable());
@@ -109,7 +109,7 @@ pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger, format: Format) -
         && !update_index(results, &sweep.name)?
     {
         let file = sweep.path.display();
-        eprintln!("not in {}/index.html: decouple report {file} --index lists it", results.display());
+        say!("not in {}/index.html: decouple report {file} --index lists it", results.display());
     }
     for problem in &analysis.problems {
         say!("warning: {problem}");

@@ -18,11 +18,7 @@ pub(crate) fn diff(common: &Common, arguments: &Diff) -> Result<u8, Failure> {
     let strays = sweep.strays(&contents);
     if strays.is_empty() {
         let count = contents.runs.len();
-        eprintln!(
-            "{}: all {count} runs belong to a trial of {}",
-            ledger.root().display(),
-            sweep.path.display()
-        );
+        say!("{}: all {count} runs belong to a trial of {}", ledger.root().display(), sweep.path.display());
     }
     print(&lines(&strays))?;
     Ok(SUCCESS)
@@ -37,17 +33,17 @@ pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
     let folders: String = strays.iter().map(|stray| format!("{}\n", stray.run.dir.display())).collect();
     print(&format!("{}{folders}", lines(&strays)))?;
     if strays.is_empty() {
-        eprintln!("nothing to remove in {}", ledger.root().display());
+        say!("nothing to remove in {}", ledger.root().display());
         return Ok(SUCCESS);
     }
     if !arguments.yes {
-        eprintln!("nothing is removed yet: decouple clean {} --yes removes these", sweep.path.display());
+        say!("nothing is removed yet: decouple clean {} --yes removes these", sweep.path.display());
         return Ok(SUCCESS);
     }
     for stray in &strays {
         ledger.discard(stray.run)?;
     }
-    eprintln!("removed {} of {} runs", strays.len(), contents.runs.len());
+    say!("removed {} of {} runs", strays.len(), contents.runs.len());
     Ok(SUCCESS)
 }
 

@@ -1,7 +1,7 @@
 //! `[tune]`: run each point's tries, and give its trials the best recipe.
 
 use decouple_datasets::load as load_data;
-use decouple_experiment::{Choice, Ledger, Sweep, Trial, TuneError};
+use decouple_experiment::{Choice, Ledger, Sweep, Trial, Tune, TuneError};
 use decouple_training::{
     halving::run_halving,
     sweep::{Conduct, LoadedData, run_sweep},
@@ -29,26 +29,55 @@ pub(crate) fn settle(
     let tries = sweep.tries();
     let tries: Vec<&Trial> = tries.iter().collect();
     let ledger = sweep.tune_ledger(&claiming(ledger(common, &sweep), arguments));
-    let missing = match sweep.tuned(&ledger) {
+    let runs = Tries { common, arguments, conduct, sweep: &sweep, ledger: &ledger };
+    let missing = match sweep.finals(&ledger) {
         Err(TuneError::Unfinished { missing, .. }) if !arguments.fresh => missing,
         _ if arguments.fresh => tries.len(),
         _ => 0,
     };
     if missing > 0 {
         say!("tuning    {missing} of {} tries to run, judged on validation images", tries.len());
-        room::check(&tries, &arguments.resources, common)?;
-        let workers = room::workers(&arguments.resources, &tries, common)?;
-        let data = LoadedData::load(&tries, |spec| load_data(spec, common.data.as_deref()))?;
-        let workers = room::beside_data(workers, &data, &tries, common)?;
-        refuse_mixing(&sweep, &tries, &tries, &ledger, &data, arguments.fresh)?;
-        let done = watched(&tries, !arguments.no_progress, |environment, progress| {
-            if tune.halving {
-                run_halving(&tries, tune, &ledger, &data, workers, environment, progress, conduct)
-            } else {
-                run_sweep(&tries, &ledger, &data, workers, environment, progress, conduct)
-            }
+        runs.train(&tries, tune.halving.then_some(tune))?;
+    }
+    let finals = sweep.finals(&ledger)?;
+    let finals: Vec<&Trial> = finals.iter().collect();
+    let missing = match sweep.tuned(&ledger) {
+        _ if arguments.fresh => finals.len(),
+        Err(TuneError::Unfinished { missing, .. }) => missing,
+        _ => 0,
+    };
+    if missing > 0 {
+        say!("tuning    {missing} of {} runs of the best tries with more seeds", finals.len());
+        runs.train(&finals, None)?;
+    }
+    let (sweep, choices) = sweep.tuned(&ledger)?;
+    say!("{}", chosen(&choices));
+    Ok(sweep)
+}
+
+/// What the runs that choose recipes have in common.
+struct Tries<'a> {
+    common: &'a Common,
+    arguments: &'a Run,
+    conduct: &'a Conduct,
+    sweep: &'a Sweep,
+    ledger: &'a Ledger,
+}
+
+impl Tries<'_> {
+    /// Trains `trials` to their end, by halves where a section says so.
+    fn train(&self, trials: &[&Trial], halving: Option<&Tune>) -> Result<(), Failure> {
+        let Self { common, arguments, conduct, sweep, ledger } = *self;
+        room::check(trials, &arguments.resources, common)?;
+        let workers = room::workers(&arguments.resources, trials, common)?;
+        let data = LoadedData::load(trials, |spec| load_data(spec, common.data.as_deref()))?;
+        let workers = room::beside_data(workers, &data, trials, common)?;
+        refuse_mixing(sweep, trials, trials, ledger, &data, arguments.fresh)?;
+        let done = watched(trials, !arguments.no_progress, |environment, progress| match halving {
+            Some(tune) => run_halving(trials, tune, ledger, &data, workers, environment, progress, conduct),
+            None => run_sweep(trials, ledger, &data, workers, environment, progress, conduct),
         })?;
-        if let Some(code) = stopped(&done, &conduct.stop, &sweep, tries.len()) {
+        if let Some(code) = stopped(&done, &conduct.stop, sweep, trials.len()) {
             return Err(Failure::new(code, "the recipes are not chosen yet"));
         }
         if done.left() > 0 {
@@ -61,23 +90,10 @@ pub(crate) fn settle(
             } else {
                 LOCKED
             };
-            return Err(Failure::new(code, with_problems(message, &sweep, &ledger)));
+            return Err(Failure::new(code, with_problems(message, sweep, ledger)));
         }
+        Ok(())
     }
-    let finals = sweep.finals(&ledger)?;
-    if let Err(TuneError::Unfinished { missing, .. }) = sweep.tuned(&ledger) {
-        let finals: Vec<&Trial> = finals.iter().collect();
-        eprintln!("tuning    {missing} runs of the best tries with more seeds");
-        let cores = arguments.threads.map_or_else(cores, usize::from);
-        let workers = Workers::share(cores, finals.len(), arguments.jobs.map(usize::from));
-        let data = LoadedData::load(&finals, |spec| load_data(spec, common.data.as_deref()))?;
-        watched(&finals, !arguments.no_progress, |environment, progress| {
-            run_sweep(&finals, &ledger, &data, workers, environment, progress)
-        })?;
-    }
-    let (sweep, choices) = sweep.tuned(&ledger)?;
-    say!("{}", chosen(&choices));
-    Ok(sweep)
 }
 
 /// `message`, and what is wrong with runs in `ledger`.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use decouple_disk::Disk;
 
 use super::checksums::{self, Depth};
-use super::{Claim, Difference, Identity, Ledger, LedgerError, Outcome, read};
+use super::{Claim, Identity, Ledger, LedgerError, Mismatch, Outcome, read};
 use crate::Trial;
 
 /// The runs of the other experiments of a results folder, as their folders' names tell.
@@ -28,7 +28,7 @@ impl Elsewhere {
     }
 
     /// Finished runs of the same record that are other runs all the same, for other data or numerics.
-    pub fn others(&self, trial: &Trial, identity: &Identity) -> Vec<Difference> {
+    pub fn others(&self, trial: &Trial, identity: &Identity) -> Vec<Mismatch> {
         self.finished(trial).filter_map(|dir| self.difference(dir, identity)).collect()
     }
 
@@ -42,7 +42,7 @@ impl Elsewhere {
         self.runs.get(&id.short()).into_iter().flatten().filter(is_same).map(PathBuf::as_path)
     }
 
-    fn difference(&self, dir: &Path, identity: &Identity) -> Option<Difference> {
+    fn difference(&self, dir: &Path, identity: &Identity) -> Option<Mismatch> {
         let found = read::identity(&self.disk, dir).ok().flatten();
         // A run that does not tell its data is no run to take over.
         let unknown = Identity { data: Some("unknown".to_owned()), numerics: 0 };

@@ -39,19 +39,19 @@ impl Identity {
     }
 
     /// In what the run in `dir`, which is `found`, is another one than this.
-    pub fn difference(&self, dir: PathBuf, found: &Self) -> Option<Difference> {
+    pub fn difference(&self, dir: PathBuf, found: &Self) -> Option<Mismatch> {
         let data = match (&self.data, &found.data) {
             (Some(here), Some(there)) if here != there => Some((there.clone(), here.clone())),
             _ => None,
         };
         let numerics = (self.numerics != found.numerics).then_some((found.numerics, self.numerics));
-        (data.is_some() || numerics.is_some()).then_some(Difference { dir, data, numerics })
+        (data.is_some() || numerics.is_some()).then_some(Mismatch { dir, data, numerics })
     }
 }
 
 /// A run of the same record that is another run all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub struct Mismatch {
     /// The folder of the run that was found.
     pub dir: PathBuf,
     /// Checksum of its data, and of the data now.
@@ -60,7 +60,7 @@ pub struct Difference {
     pub numerics: Option<(u32, u32)>,
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.dir.display())?;
         if let Some((found, here)) = &self.data {

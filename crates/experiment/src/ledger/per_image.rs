@@ -144,7 +144,10 @@ mod tests {
             assert_eq!((found.len(), found.losses()), (images, losses.as_slice()));
             assert!(correct.iter().enumerate().all(|(k, right)| found.is_correct(k) == *right));
             assert!(!found.is_correct(images), "beyond the last");
-            assert_eq!(std::fs::metadata(&path).unwrap().len() as usize, 24 + images.div_ceil(8) + 4 * images);
+            assert_eq!(
+                std::fs::metadata(&path).unwrap().len() as usize,
+                24 + images.div_ceil(8) + 4 * images
+            );
         }
     }
 
@@ -169,7 +172,7 @@ mod tests {
             (&newer, "version 02"),
             (&huge, "do not fit"),
         ] {
-            std::fs::write(&Disk::default(), &path, bytes).unwrap();
+            std::fs::write(&path, bytes).unwrap();
             let error = read(&path).unwrap_err().to_string();
             assert!(error.contains(FILE_NAME) && error.contains(expected), "{error}");
         }
