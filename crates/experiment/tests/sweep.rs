@@ -380,5 +380,5 @@ fn too_many_trials_are_refused_with_their_number() {
         thousand[1..].join(", ")
     );
     let refused = parse(&text, "tries.toml", &Overrides::default()).unwrap_err().to_string();
-    assert!(refused.contains("998001 recipes at 1 points are more than 250000 tries"), "{refused}");
+    assert!(refused.contains("998001 tries at each of 1 points are more than 250000"), "{refused}");
 }

@@ -172,6 +172,10 @@ fn job(
     if let (LauncherKind::Local, Some(bytes)) = (spec.kind, bytes) {
         command.extend(["--max-memory".to_owned(), bytes.to_string()]);
     }
+    // Its tasks have nothing to wait for: another has its own trials. Of tries they need all.
+    if sweep.tune.is_none() {
+        command.push("--no-wait".to_owned());
+    }
     if is_whole {
         let filter =
             arguments.selection.filter.iter().flat_map(|filter| ["--filter".to_owned(), filter.clone()]);

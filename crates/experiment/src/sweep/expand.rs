@@ -145,8 +145,8 @@ fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnost
     }
     let typed: TuneTable = de::read("tune", value)?;
     let too_many = |tries: usize| {
-        let message = format!("{tries} recipes at {} points are more than {MOST_TRIALS} tries", points.len());
-        refused(&message, "shorten the lists, or set `tries`")
+        let message = format!("{tries} tries at each of {} points are more than {MOST_TRIALS}", points.len());
+        refused(&message, "shorten the lists, or set a lower `tries`, `finalists` or `seeds`")
     };
     if typed.combinations() > MOST_TRIALS {
         return Err(too_many(typed.combinations()));
@@ -154,8 +154,8 @@ fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnost
     let tune = typed
         .resolve(first.training.weight_decay)
         .map_err(|error| refused(&format!("`{}` {}", error.key, error.message), "see docs/experiments.md"))?;
-    match tune.settings.len().saturating_mul(points.len()) {
-        tries if tries > MOST_TRIALS => Err(too_many(tune.settings.len())),
+    match tune.runs_a_point().saturating_mul(points.len()) {
+        runs if runs > MOST_TRIALS => Err(too_many(tune.runs_a_point())),
         _ => Ok(Some(tune)),
     }
 }
