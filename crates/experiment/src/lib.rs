@@ -46,8 +46,8 @@ pub use ledger::per_image;
 pub use ledger::per_image::PerImage;
 pub use ledger::{
     CHECKPOINT_PREFIX, Claim, Claims, Contents, Elsewhere, Environment, Identity, Ledger, LedgerError,
-    MetricsRow, Mismatch, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan,
-    Scores, Status, TimingRow, timestamp,
+    MetricsRow, Mismatch, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan, Scores,
+    Status, TimingRow, timestamp,
 };
 pub use schema::schema;
 pub use standing::{Best, Onlooker, Running, Standing};

@@ -97,7 +97,10 @@ impl TuneTable {
             return Err(InvalidKey::new(key, "must be at least 1"));
         }
         if seed.checked_add(seeds).is_none() {
-            return Err(InvalidKey::new("seed", "must leave room for as many seeds after it as `seeds` says"));
+            return Err(InvalidKey::new(
+                "seed",
+                "must leave room for as many seeds after it as `seeds` says",
+            ));
         }
         let decays = self.weight_decay.unwrap_or_else(|| Choices::List(vec![weight_decay]));
         let (rates, decays) = match (self.learning_rate, decays) {
