@@ -38,7 +38,7 @@ validation = 100
 augment = ["pad-crop 2"]
 
 [trial.training]
-epochs = 12
+epochs = 96
 batch = 16
 schedule = { kind = "constant", peak = 0.05 }
 average = { kind = "polyak", decay = 0.9 }
@@ -198,13 +198,15 @@ fn a_sweep_killed_at_random_moments_ends_byte_for_byte_as_one_that_was_not() {
 #[test]
 fn a_dead_runners_trial_is_taken_over() {
     let workplace = small();
-    let mut first = start(&workplace, &["run", "small.toml", "--jobs", "1", "--filter", "segments=1"]);
+    // Long enough that the second comes while the first is at it.
+    let long = ["run", "small.toml", "--jobs", "1", "--filter", "segments=1", "--set", "training.epochs=150"];
+    let mut first = start(&workplace, &long);
     wait_until("the first has its trial", || {
         !workplace.files("results/small/runs", "environment.json").is_empty()
     });
-    let (_, talk, code) = workplace.run(&["run", "small.toml", "--filter", "segments=1", "--no-wait"]);
+    let (_, talk, code) = workplace.run(&[&long[..], &["--no-wait"]].concat());
     assert_eq!(code, 5, "{talk}");
-    let mut second = start(&workplace, &["run", "small.toml", "--jobs", "1", "--filter", "segments=1"]);
+    let mut second = start(&workplace, &long);
     let mut lines = BufReader::new(second.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("is being trained by another process")));
     first.kill().expect("it can be killed");

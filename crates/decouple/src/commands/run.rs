@@ -32,6 +32,8 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let step_times = StepTimes::Timer(&mut clock);
     let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
     let sweep = settle(common, arguments, &conduct, sweep)?;
+    // The tries that chose a recipe are no runs that failed.
+    let conduct = Conduct { fresh: arguments.fresh || arguments.only.is_some(), ..conduct };
     let trials = select(&sweep, &arguments.selection)?;
     let trials = task::selected(trials, arguments)?;
     let ledger = claiming(ledger(common, &sweep), arguments);

@@ -30,8 +30,8 @@ const TYPICAL: usize = 80;
 ///
 /// The posterior of a hierarchical normal model. A run of point i is normal about `mu_i` with variance
 /// `sigma_i^2`. The means come from one normal distribution with an unknown centre (flat prior) and one of the
-/// standard deviations [`MEAN_SCATTER`]; the variances are scaled inverse chi-squared
-/// about a typical one (flat on the logarithm) with one of [`SPREAD_LIKENESS`] degrees of freedom. So how far
+/// standard deviations `MEAN_SCATTER`; the variances are scaled inverse chi-squared
+/// about a typical one (flat on the logarithm) with one of `SPREAD_LIKENESS` degrees of freedom. So how far
 /// means and spreads are shrunk towards each other is itself told by the data, and nothing is decided by a test
 /// (A. Gelman et al., "Bayesian Data Analysis", chapter 5; G. K. Smyth, Statistical Applications in Genetics and
 /// Molecular Biology 3, 2004, for the variances).
