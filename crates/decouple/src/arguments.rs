@@ -1,10 +1,14 @@
 //! The command line as typed.
 
+mod machines;
+
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use decouple_datasets::Looking;
 use decouple_kernels::geometry::MapShape;
+
+pub(crate) use machines::{ClaimsChoice, Doctor, Jobs, Launcher, Resources, Size, Status, Submit};
 
 /// How far should a convolutional network decouple cross-channel from spatial
 /// correlations? Trains the Inception-to-Xception spectrum under equal budgets
@@ -31,6 +35,10 @@ pub(crate) enum Command {
     Run(Run),
     /// List every trial without training: id, cost, estimated time, whether done.
     Plan(Plan),
+    /// Hand what is left to train to a cluster (or to processes in the background), and exit.
+    Submit(Submit),
+    /// Tell how far an experiment is: trials over, running and left, time, best so far.
+    Status(Status),
     /// Rebuild report, tables and figures from the runs on disk.
     Report(Report),
     /// How many seeds tell how large a difference, judged by the runs on disk.
@@ -66,6 +74,8 @@ pub(crate) enum Command {
     Schema,
     /// Read every run of a results folder again and compare it with its checksums.
     Verify(Verify),
+    /// Check this machine: processor and kernels, memory, disk, data, locks, Slurm.
+    Doctor(Doctor),
     /// Print a completion script for a shell.
     Completions(Completions),
     /// Print the manual page (roff), or write one for each command into a folder.
@@ -196,15 +206,14 @@ pub(crate) struct Selection {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example: decouple run experiments/quickstart.toml --jobs auto --max-memory 8G\n\
+Any number of processes may run one file: each trial is trained once.")]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// Trials trained at the same time (one a core if left out).
-    #[arg(long, value_name = "N")]
-    pub(crate) jobs: Option<std::num::NonZeroUsize>,
-    /// Cores to use in all (all if left out).
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) resources: Resources,
     /// Train the selected trials again, even if they are done. The old runs stay
     /// until the new ones are.
     #[arg(long)]
@@ -219,9 +228,20 @@ pub(crate) struct Run {
     /// to take them over if it dies.
     #[arg(long)]
     pub(crate) no_wait: bool,
+    /// How runners keep each other off a trial: `locks` of the system, or `leases` where
+    /// locks do not hold between hosts; `leases:60` with their term in seconds. `auto`
+    /// takes leases on file systems that several hosts may have mounted.
+    #[arg(long, env = "DECOUPLE_CLAIMS", default_value = "auto", value_name = "auto|locks|leases")]
+    pub(crate) claims: ClaimsChoice,
     /// No bars: a line a finished trial, as off a terminal.
     #[arg(long)]
     pub(crate) no_progress: bool,
+    /// The list of tasks of a submission: only the trials of one of them.
+    #[arg(long, hide = true, requires = "task", value_name = "FILE")]
+    pub(crate) task_list: Option<PathBuf>,
+    /// Its number.
+    #[arg(long, hide = true, value_name = "N")]
+    pub(crate) task: Option<usize>,
 }
 
 /// Which of the selected trials are trained again.
@@ -232,6 +252,7 @@ pub(crate) enum Only {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "Example: decouple plan experiments/quickstart.toml --filter 'segments>=8 & seed=0'")]
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) selection: Selection,

@@ -111,18 +111,19 @@ pub fn diagnose(
 /// The values of every parameter and running statistic.
 fn stored(trial: &Trial, weights: &Path) -> Result<Vec<Vec<f32>>, DiagnosisError> {
     let mut file = WeightFile::open(weights)?;
-    let mut values = vec![Vec::new(); trial.graph.parameters.len()];
+    let mut values = vec![Vec::new(); trial.graph().parameters.len()];
     read(&mut file, Naming::Decouple, &description(trial), |id, of| values[id.0] = of)?;
     Ok(values)
 }
 
 /// What the weights of `trial` are for.
 pub(crate) fn description(trial: &Trial) -> Description {
-    let input = trial.graph.input();
+    let graph = trial.graph();
+    let input = graph.input();
     Description {
         network: trial.record.network.clone(),
         input: [input.h, input.w, input.c],
-        classes: trial.graph.output().len(),
+        classes: graph.output().len(),
     }
 }
 
@@ -131,7 +132,7 @@ fn network(
     stored: &[Vec<f32>],
     backend: &dyn Backend,
 ) -> Result<Box<dyn Executor>, TrialError> {
-    let plan = Arc::new(Plan::new(trial.graph.clone()));
+    let plan = Arc::new(Plan::new(trial.graph()));
     Ok(backend.executor(plan, Numerics::default(), &mut |id| stored[id.0].clone())?)
 }
 
@@ -144,8 +145,9 @@ fn cost(
 ) -> Result<Cost, DiagnosisError> {
     let mut values = stored.to_vec();
     let mut layers = Vec::new();
-    for layer in &trial.graph.spatial_layers {
-        let node = trial.graph.node(layer.node);
+    let graph = trial.graph();
+    for layer in &graph.spatial_layers {
+        let node = graph.node(layer.node);
         let Op::Conv { geometry, weights: ParameterId(index), .. } = &node.op else { continue };
         let taps = geometry.options().kernel_h * geometry.options().kernel_w;
         let (inputs, outputs) = (geometry.input().c, geometry.output().c);

@@ -201,6 +201,7 @@ impl<'a> UnderWay<'a> {
     /// # Errors
     /// When the disk refuses.
     pub(crate) fn save(&mut self, writer: &RunWriter) -> Result<(), LedgerError> {
+        writer.check()?;
         let path = writer.dir().to_owned();
         let action = "save a checkpoint in";
         let saved = save(writer, &self.owner, self.run.state(self.epochs));
@@ -286,7 +287,8 @@ impl<'a> Run<'a> {
         if let Some(&mixing) = record.data.augment.iter().find(|step| step.is_mixing()) {
             return Err(BatchError::Mixing(mixing).into());
         }
-        let network = init::start(&trial.graph, record.weights_seed(), backend, numerics(&record.training))?;
+        let weights_seed = record.weights_seed();
+        let network = init::start(&trial.graph(), weights_seed, backend, numerics(&record.training))?;
         // A batch is never larger than the set, so an epoch has at least one step.
         let batch = record.training.batch.min(images);
         Ok(Self {
@@ -462,6 +464,7 @@ impl<'a> Run<'a> {
     /// Writes the weights that the run is judged by: the averaged ones where they
     /// are kept.
     fn keep_weights(&mut self, trial: &Trial, writer: &RunWriter) -> Result<(), TrialError> {
+        writer.check()?;
         self.network.exchange_average();
         let path = writer.dir().join(WEIGHTS_FILE);
         let (target, images) = (Target::On(writer.disk(), &path), images(self.data));

@@ -116,7 +116,7 @@ impl Images {
             seed: 0,
         };
         let point = vec![("segments".to_owned(), network.segments.to_string())];
-        Ok(Trial::new(point, record, network.graph(self.input, self.classes)?, None))
+        Ok(Trial::new(point, record, &network.graph(self.input, self.classes)?, None))
     }
 }
 
