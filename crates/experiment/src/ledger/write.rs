@@ -1,5 +1,6 @@
 //! Writing a run: rows as they are known, the status last.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,6 @@ use decouple_disk::{Disk, Growing};
 use serde::Serialize;
 
 use super::checksums::{self, Checksums};
-use super::lease::Hold;
 use super::read::TrialFile;
 use super::{CHECKPOINT_PREFIX, Environment, Ledger, LedgerError, MetricsRow, Status, TimingRow};
 use crate::{RunId, Trial};
@@ -23,7 +23,8 @@ pub struct RunWriter {
     is_successor: bool,
     metrics: RowFile,
     timing: RowFile,
-    hold: Hold,
+    /// Released by the system when the file is closed.
+    _lock: File,
 }
 
 impl RunWriter {
@@ -32,7 +33,7 @@ impl RunWriter {
         ledger: &Ledger,
         dir: PathBuf,
         trial: &Trial,
-        hold: Hold,
+        lock: File,
         is_successor: bool,
     ) -> Result<Self, LedgerError> {
         let disk = &ledger.disk;
@@ -55,7 +56,7 @@ impl RunWriter {
             id: trial.id,
             dir,
             is_successor,
-            hold,
+            _lock: lock,
         })
     }
 
@@ -69,14 +70,6 @@ impl RunWriter {
         &self.ledger.disk
     }
 
-    /// Asked before files of the run are written by others than this writer.
-    ///
-    /// # Errors
-    /// [`LedgerError::Lost`] if the run may be another's by now.
-    pub fn check(&self) -> Result<(), LedgerError> {
-        self.hold.check(self.id)
-    }
-
     /// Writes `environment.json`.
     ///
     /// # Errors
@@ -88,9 +81,8 @@ impl RunWriter {
     /// Appends one row to each table, and hands both to the system before it returns.
     ///
     /// # Errors
-    /// When a file cannot be written, or the run may be another's by now.
+    /// When a file cannot be written.
     pub fn append(&mut self, metrics: &MetricsRow, timing: &TimingRow) -> Result<(), LedgerError> {
-        self.check()?;
         self.metrics.append(metrics)?;
         self.timing.append(timing)
     }
@@ -118,7 +110,7 @@ impl RunWriter {
     /// [`Ledger::claim_fresh`] began takes the place of the old run.
     ///
     /// # Errors
-    /// When a file cannot be written, or the run may be another's by now.
+    /// When a file cannot be written.
     pub fn finish(self, status: &Status) -> Result<(), LedgerError> {
         let bytes = json(&self.dir.join("status.json"), status)?;
         self.finish_with(&bytes, None)
@@ -127,7 +119,6 @@ impl RunWriter {
     /// As [`finish`](Self::finish), with the bytes of a status. What `expected` lists was copied, and must be
     /// on disk as it was.
     pub(super) fn finish_with(self, status: &[u8], expected: Option<&Checksums>) -> Result<(), LedgerError> {
-        self.check()?;
         self.metrics.sync()?;
         self.timing.sync()?;
         let disk = &self.ledger.disk;
