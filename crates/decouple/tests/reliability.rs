@@ -38,7 +38,7 @@ validation = 100
 augment = ["pad-crop 2"]
 
 [trial.training]
-epochs = 96
+epochs = 240
 batch = 16
 schedule = { kind = "constant", peak = 0.05 }
 average = { kind = "polyak", decay = 0.9 }
@@ -199,7 +199,7 @@ fn a_sweep_killed_at_random_moments_ends_byte_for_byte_as_one_that_was_not() {
 fn a_dead_runners_trial_is_taken_over() {
     let workplace = small();
     // Long enough that the second comes while the first is at it.
-    let long = ["run", "small.toml", "--jobs", "1", "--filter", "segments=1", "--set", "training.epochs=150"];
+    let long = ["run", "small.toml", "--jobs", "1", "--filter", "segments=1", "--set", "training.epochs=800"];
     let mut first = start(&workplace, &long);
     wait_until("the first has its trial", || {
         !workplace.files("results/small/runs", "environment.json").is_empty()
