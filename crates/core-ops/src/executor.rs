@@ -52,7 +52,7 @@ impl Network {
         let values: Vec<Vec<f32>> =
             (0..plan.graph.parameters.len()).map(|index| values(ParameterId(index))).collect();
         for (values, parameter) in values.iter().zip(&plan.graph.parameters) {
-            check(&parameter.name, parameter.len(), values.len())?;
+            ExecutionError::check_length(&parameter.name, parameter.len(), values.len())?;
         }
         let convs = plan.steps.iter().map(|step| {
             let Work::Convs(convs) = &step.work else { return None };
@@ -144,7 +144,7 @@ impl Executor for Network {
     }
 
     fn forward(&mut self, batch: &[f32], images: usize, pass: Pass) -> Result<Vec<f32>, ExecutionError> {
-        check("batch", self.batch_layout(images).len, batch.len())?;
+        ExecutionError::check_length("batch", self.batch_layout(images).len, batch.len())?;
         self.run_forward(batch, images, pass)
     }
 
@@ -152,7 +152,11 @@ impl Executor for Network {
         let Some((images, dropout_seed)) = self.open else {
             return Err(ExecutionError::Order { call: "backward", before: "a forward in training" });
         };
-        check("gradient of the logits", images * self.plan.graph.output().len(), logits_gradient.len())?;
+        ExecutionError::check_length(
+            "gradient of the logits",
+            images * self.plan.graph.output().len(),
+            logits_gradient.len(),
+        )?;
         self.open = None;
         self.run_backward(logits_gradient, images, dropout_seed)
     }
@@ -198,7 +202,7 @@ impl Executor for Network {
     fn write(&mut self, what: State, id: ParameterId, values: &[f32]) -> Result<(), ExecutionError> {
         let parameter = &self.plan.graph.parameters[id.0];
         if !values.is_empty() || what == State::Value {
-            check(&parameter.name, parameter.len(), values.len())?;
+            ExecutionError::check_length(&parameter.name, parameter.len(), values.len())?;
         }
         let held = match what {
             State::Value => &mut self.values,
@@ -222,12 +226,4 @@ impl Executor for Network {
     fn peak_bytes(&self) -> u64 {
         self.peak_bytes
     }
-}
-
-/// Refuses values of another number than expected.
-fn check(what: &str, expected: usize, found: usize) -> Result<(), ExecutionError> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(ExecutionError::Length { what: what.to_owned(), expected, found })
 }

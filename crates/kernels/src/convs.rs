@@ -141,16 +141,6 @@ impl Convs {
         groups(images) * self.bands.len() * layout.shape.c
     }
 
-    /// Values of scratch for one task, on the way forward and back.
-    pub fn scratch(&self) -> usize {
-        self.forward_scratch().max(self.backward_scratch())
-    }
-
-    /// Parts of `images` images: each has partial sums of all weights' gradients.
-    pub fn part_count(&self, images: usize) -> usize {
-        groups(images).div_ceil(self.groups_per_part()) * self.bands.len()
-    }
-
     /// Number of weights of all convolutions.
     pub fn weight_count(&self) -> usize {
         self.convs.iter().map(|conv| conv.spec.geometry.weight_count()).sum()

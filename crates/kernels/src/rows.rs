@@ -3,7 +3,7 @@
 //! same on the way back.
 //!
 //! A row is `[channel][column, margin][image]`. Every function writes the margins
-//! of what it writes.
+//! of what it writes, but `finish`, which leaves them to `clear_margins`.
 
 use crate::{
     activation::{Activation, elu},

@@ -46,7 +46,7 @@ impl Network {
         for id in (0..network.plan.graph.parameters.len()).map(ParameterId) {
             let values = values(id);
             let spec = network.plan.graph.parameter(id);
-            check(&spec.name, spec.len(), values.len())?;
+            ExecutionError::check_length(&spec.name, spec.len(), values.len())?;
             network.state.insert((State::Value, id), values);
         }
         Ok(network)
@@ -213,7 +213,7 @@ impl Executor for Network {
     }
 
     fn forward(&mut self, batch: &[f32], images: usize, pass: Pass) -> Result<Vec<f32>, ExecutionError> {
-        check("batch", self.batch_layout(images).len, batch.len())?;
+        ExecutionError::check_length("batch", self.batch_layout(images).len, batch.len())?;
         let mut maps = self.maps(batch, pass);
         self.note_bytes(maps.iter().map(Vec::len).sum());
         let logits = maps.pop().unwrap_or_default();
@@ -225,7 +225,11 @@ impl Executor for Network {
         let trace = self.trace.take().ok_or(ExecutionError::Order { call: "backward", before })?;
         let mut gradients: Vec<Vec<f64>> = trace.maps.iter().map(|map| vec![0.0; map.len()]).collect();
         let last = gradients.len() - 1;
-        if let Err(error) = check("gradient of the logits", gradients[last].len(), logits_gradient.len()) {
+        if let Err(error) = ExecutionError::check_length(
+            "gradient of the logits",
+            gradients[last].len(),
+            logits_gradient.len(),
+        ) {
             self.trace = Some(trace);
             return Err(error);
         }
@@ -257,7 +261,7 @@ impl Executor for Network {
             self.state.remove(&(what, id));
             return Ok(());
         }
-        check(&spec.name, spec.len(), values.len())?;
+        ExecutionError::check_length(&spec.name, spec.len(), values.len())?;
         self.state.insert((what, id), values.to_vec());
         Ok(())
     }
@@ -275,11 +279,4 @@ impl Executor for Network {
     fn peak_bytes(&self) -> u64 {
         self.peak_bytes
     }
-}
-
-fn check(what: &str, expected: usize, found: usize) -> Result<(), ExecutionError> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(ExecutionError::Length { what: what.to_owned(), expected, found })
 }

@@ -163,3 +163,16 @@ pub enum ExecutionError {
     #[error("{0}")]
     Device(String),
 }
+
+impl ExecutionError {
+    /// Checks that there are as many values of `what` as there should be.
+    ///
+    /// # Errors
+    /// [`Self::Length`] when there are not.
+    pub fn check_length(what: &str, expected: usize, found: usize) -> Result<(), Self> {
+        if expected == found {
+            return Ok(());
+        }
+        Err(Self::Length { what: what.to_owned(), expected, found })
+    }
+}
