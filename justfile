@@ -41,6 +41,11 @@ test-slow kills="50":
 # The same with 500 kills: an hour on a quiet machine.
 torture: (test-slow "500")
 
+# Submissions to a Slurm of one node, started and stopped for it (skipped where it is not installed).
+slurm:
+    cargo build --release --locked --package decouple
+    tools/slurm/test.sh
+
 # Formatting, clippy and rustdoc, warnings as errors.
 lint:
     cargo fmt --all --check

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::image_folder::{Corrupt, ImageFolder};
+use crate::image_folder::ImageFolder;
 use crate::planted::Planted;
-use crate::{Augment, DataSpec, SetName, Source, Subset};
+use crate::stream::Shards;
+use crate::{Augment, Corrupt, DataSpec, Filter, Fit, Looking, Reading, SetName, Source, Subset};
 
 /// The `data` table as typed. The resolved record is written in the same form,
 /// with every key that its set has.
@@ -33,6 +34,22 @@ pub struct DataTable {
     test_share: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     corrupt: Option<Corrupt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class_list: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orientation: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    most_pixels: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fit: Option<Fit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crop_fraction: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<Filter>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multi_label: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     coupling: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +80,7 @@ impl TryFrom<DataTable> for DataSpec {
             SetName::Cifar10 => Source::Cifar10,
             SetName::Cifar100 => Source::Cifar100,
             SetName::ImageFolder => Source::ImageFolder(typed.image_folder()?),
+            SetName::Shards => Source::Shards(typed.shards()?),
             SetName::Planted => Source::Planted(typed.planted()?),
         };
         Ok(Self { source, validation: typed.validation, split: typed.split, augment: typed.augment })
@@ -72,21 +90,30 @@ impl TryFrom<DataTable> for DataSpec {
 impl DataTable {
     /// Refuses the first key that was typed although the set lacks it.
     fn refuse_foreign_keys(&self) -> Result<(), DataKeyError> {
-        use SetName::{FashionMnist, ImageFolder, Planted};
-        let keys: [(&'static str, bool, &[SetName]); 10] = [
+        use SetName::{FashionMnist, ImageFolder, Planted, Shards};
+        let photographs: &[SetName] = &[ImageFolder, Shards];
+        let keys: [(&'static str, bool, &[SetName]); 19] = [
             ("subset", self.subset.is_some(), &[FashionMnist]),
-            ("folder", self.folder.is_some(), &[ImageFolder]),
-            ("classes", self.classes.is_some(), &[ImageFolder]),
-            ("size", self.size.is_some(), &[ImageFolder]),
-            ("channels", self.channels.is_some(), &[ImageFolder]),
+            ("folder", self.folder.is_some(), photographs),
+            ("classes", self.classes.is_some(), photographs),
+            ("size", self.size.is_some(), photographs),
+            ("channels", self.channels.is_some(), photographs),
             ("test-share", self.test_share.is_some(), &[ImageFolder]),
-            ("corrupt", self.corrupt.is_some(), &[ImageFolder]),
+            ("corrupt", self.corrupt.is_some(), photographs),
+            ("class-list", self.class_list.is_some(), photographs),
+            ("orientation", self.orientation.is_some(), photographs),
+            ("most-pixels", self.most_pixels.is_some(), photographs),
+            ("fit", self.fit.is_some(), photographs),
+            ("crop-fraction", self.crop_fraction.is_some(), photographs),
+            ("filter", self.filter.is_some(), photographs),
+            ("stream", self.stream.is_some(), &[ImageFolder]),
+            ("multi-label", self.multi_label.is_some(), &[Shards]),
             ("coupling", self.coupling.is_some(), &[Planted]),
-            ("images", self.images.is_some(), &[Planted]),
+            ("images", self.images.is_some(), &[Planted, Shards]),
             ("noise", self.noise.is_some(), &[Planted]),
+            ("seed", self.seed.is_some(), &[Planted]),
         ];
-        let seed = ("seed", self.seed.is_some(), &[Planted][..]);
-        match keys.into_iter().chain([seed]).find(|(_, typed, sets)| *typed && !sets.contains(&self.set)) {
+        match keys.into_iter().find(|(_, typed, sets)| *typed && !sets.contains(&self.set)) {
             Some((key, ..)) => {
                 Err(DataKeyError { key, message: format!("is not a key of the set `{}`", self.set) })
             }
@@ -95,32 +122,63 @@ impl DataTable {
     }
 
     fn image_folder(&self) -> Result<ImageFolder, DataKeyError> {
-        let needed = |key, what: &str| DataKeyError {
-            key,
-            message: format!(
-                "is needed for an image folder: {what}, since networks are planned before images are read"
-            ),
-        };
-        let size = self.size.ok_or_else(|| needed("size", "[rows, columns] that images are brought to"))?;
-        let classes = self.classes.ok_or_else(|| needed("classes", "the number of folders"))?;
         let folder = ImageFolder {
             folder: self.folder.clone().unwrap_or_default(),
-            classes,
-            size,
-            channels: self.channels.unwrap_or(3),
+            reading: self.reading()?,
+            classes: self.number_of_classes()?,
+            class_list: self.class_list.clone(),
             test_share: self.test_share.unwrap_or(0.2),
-            corrupt: self.corrupt.unwrap_or_default(),
+            stream: self.stream.unwrap_or(false),
+        };
+        let share = folder.test_share;
+        check("test-share", share > 0.0 && share < 1.0, "must be between 0 and 1")?;
+        Ok(folder)
+    }
+
+    fn shards(&self) -> Result<Shards, DataKeyError> {
+        check("images", self.images != Some(0), "must be at least 1")?;
+        Ok(Shards {
+            folder: self.folder.clone().unwrap_or_default(),
+            reading: self.reading()?,
+            classes: self.number_of_classes()?,
+            class_list: self.class_list.clone(),
+            multi_label: self.multi_label.unwrap_or(false),
+            images: self.images,
+        })
+    }
+
+    fn number_of_classes(&self) -> Result<usize, DataKeyError> {
+        let classes = self.classes.ok_or_else(|| needed("classes", "their number"))?;
+        check("classes", (2..=65_536).contains(&classes), "must be from 2 to 65536")?;
+        Ok(classes)
+    }
+
+    fn reading(&self) -> Result<Reading, DataKeyError> {
+        let size = self.size.ok_or_else(|| needed("size", "[rows, columns] that images are brought to"))?;
+        let default = Reading::of_size(size);
+        let reading = Reading {
+            size,
+            channels: self.channels.unwrap_or(default.channels),
+            fit: self.fit.unwrap_or(default.fit),
+            crop_fraction: self.crop_fraction.unwrap_or(default.crop_fraction),
+            filter: self.filter.unwrap_or(default.filter),
+            looking: Looking {
+                orientation: self.orientation.unwrap_or(default.looking.orientation),
+                most_pixels: self.most_pixels.unwrap_or(default.looking.most_pixels),
+            },
+            corrupt: self.corrupt.unwrap_or(default.corrupt),
         };
         check(
             "size",
             size.iter().all(|extent| (1..=1024).contains(extent)),
             "must be two numbers from 1 to 1024",
         )?;
-        check("classes", (2..=65_536).contains(&classes), "must be from 2 to 65536")?;
-        check("channels", [1, 3].contains(&folder.channels), "must be 1 (grey) or 3 (colour)")?;
-        let share = folder.test_share;
-        check("test-share", share > 0.0 && share < 1.0, "must be between 0 and 1")?;
-        Ok(folder)
+        check("channels", [1, 3].contains(&reading.channels), "must be 1 (grey) or 3 (colour)")?;
+        let fraction = reading.crop_fraction;
+        check("crop-fraction", (0.01..=1.0).contains(&fraction), "must be from 0.01 to 1")?;
+        let most = reading.looking.most_pixels;
+        check("most-pixels", (1..=1 << 36).contains(&most), "must be from 1 to 68719476736")?;
+        Ok(reading)
     }
 
     fn planted(&self) -> Result<Planted, DataKeyError> {
@@ -138,6 +196,18 @@ impl DataTable {
     }
 }
 
+fn needed(key: &'static str, what: &str) -> DataKeyError {
+    let message =
+        format!("is needed for images in files: {what}, since networks are planned before images are read");
+    DataKeyError { key, message }
+}
+
+/// The value if it is not what leaving it out means: records of runs from before there
+/// was such a key stay the same.
+fn unless_default<T: PartialEq>(value: T, default: T) -> Option<T> {
+    (value != default).then_some(value)
+}
+
 fn check(key: &'static str, allowed: bool, expected: &str) -> Result<(), DataKeyError> {
     if allowed { Ok(()) } else { Err(DataKeyError { key, message: expected.to_owned() }) }
 }
@@ -149,17 +219,24 @@ impl From<DataSpec> for DataTable {
         match source {
             Source::FashionMnist { subset } => Self { subset: Some(subset), ..table },
             Source::Cifar10 | Source::Cifar100 => table,
-            Source::ImageFolder(ImageFolder { folder, classes, size, channels, test_share, corrupt }) => {
+            Source::ImageFolder(ImageFolder { folder, classes, class_list, test_share, stream, reading }) => {
                 Self {
                     folder: Some(folder),
                     classes: Some(classes),
-                    size: Some(size),
-                    channels: Some(channels),
+                    class_list,
                     test_share: Some(test_share),
-                    corrupt: Some(corrupt),
-                    ..table
+                    stream: unless_default(stream, false),
+                    ..table.with(reading)
                 }
             }
+            Source::Shards(Shards { folder, classes, class_list, multi_label, images, reading }) => Self {
+                folder: Some(folder),
+                classes: Some(classes),
+                class_list,
+                multi_label: unless_default(multi_label, false),
+                images,
+                ..table.with(reading)
+            },
             Source::Planted(Planted { coupling, images, noise, seed }) => Self {
                 coupling: Some(coupling),
                 images: Some(images),
@@ -167,6 +244,23 @@ impl From<DataSpec> for DataTable {
                 seed: Some(seed),
                 ..table
             },
+        }
+    }
+}
+
+impl DataTable {
+    fn with(self, reading: Reading) -> Self {
+        let default = Reading::of_size(reading.size);
+        Self {
+            size: Some(reading.size),
+            channels: Some(reading.channels),
+            corrupt: Some(reading.corrupt),
+            orientation: unless_default(reading.looking.orientation, default.looking.orientation),
+            most_pixels: unless_default(reading.looking.most_pixels, default.looking.most_pixels),
+            fit: unless_default(reading.fit, default.fit),
+            crop_fraction: unless_default(reading.crop_fraction, default.crop_fraction),
+            filter: unless_default(reading.filter, default.filter),
+            ..self
         }
     }
 }

@@ -3,20 +3,21 @@
 use decouple_kernels::layout::BatchLayout;
 use rayon::prelude::*;
 
-use crate::augment::View;
+use crate::augment::augment_image;
 use crate::seeds::{stream, uniform_below};
+use crate::view::View;
 use crate::{Augment, ImageShape, Split};
 
 /// Images that one task of the pool handles at the least. One image takes a few
 /// microseconds, which is too little to be handed out alone.
-const IMAGES_PER_TASK: usize = 8;
+pub(crate) const IMAGES_PER_TASK: usize = 8;
 
 /// The map from a stored byte to the value that a network sees, for each channel:
 /// `(byte / 255 - mean) / std`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalisation {
     /// Indexed by channel, then byte. All 256 values are computed once, in f64.
-    tables: Vec<[f32; 256]>,
+    pub(crate) tables: Vec<[f32; 256]>,
 }
 
 impl Normalisation {
@@ -85,6 +86,9 @@ pub enum BatchError {
         /// Values of the layout.
         found: usize,
     },
+    /// Images are to be mixed, which gives them two labels.
+    #[error("batch: `{0}` mixes images, and one label an image is asked for")]
+    Mixing(Augment),
     /// The normalisation is of another number of channels.
     #[error("batch: a normalisation of {found} channels for images of {expected}")]
     Channels {
@@ -114,7 +118,8 @@ pub fn epoch_order(len: usize, seed: u64) -> Vec<u32> {
 }
 
 /// Augments and normalises the images of `split` that `indices` names, in that
-/// order, straight from the stored bytes to their places in `batch`.
+/// order, and writes them to their places in `batch`: straight from the stored bytes
+/// where no step does more than move pixels.
 ///
 /// * `indices`: (n).
 /// * `augment`: applied in order to each image; empty for evaluation.
@@ -139,6 +144,9 @@ pub fn fill_batch(
     layout: &BatchLayout,
     batch: &mut Batch,
 ) -> Result<(), BatchError> {
+    if let Some(&mixing) = augment.iter().find(|step| step.is_mixing()) {
+        return Err(BatchError::Mixing(mixing));
+    }
     check(split, indices, normalisation, layout)?;
     let Batch { values, labels } = batch;
     labels.clear();
@@ -147,39 +155,54 @@ pub fn fill_batch(
     if indices.is_empty() {
         return Ok(());
     }
-    let images = layout.images_per_group;
-    let has_gaps = layout.group > images * split.shape.len();
+    let (shape, len) = (split.shape, split.shape.len());
+    let stored = |index: u32| &split.images[index as usize * len..][..len];
+    let is_moved_only = augment.iter().all(Augment::is_move);
     values
         .par_chunks_exact_mut(layout.group)
-        .zip(indices.par_chunks(images))
-        .with_min_len(IMAGES_PER_TASK.div_ceil(images))
-        .for_each_init(Vec::new, |views, (group, indices)| {
-            if has_gaps || indices.len() < images {
-                group.fill(0.0);
-            }
-            views.clear();
-            views.extend(indices.iter().map(|&index| View::new(augment, augment_seed(index), split.shape)));
-            fill_group(split, indices, views, normalisation, layout, group);
-        });
+        .zip(indices.par_chunks(layout.images_per_group))
+        .with_min_len(IMAGES_PER_TASK.div_ceil(layout.images_per_group))
+        .for_each_init(
+            || (Vec::new(), vec![0; if is_moved_only { 0 } else { len }]),
+            |(pixels, scratch), (group, indices)| {
+                if is_moved_only {
+                    let shown = |&index| (stored(index), View::new(augment, augment_seed(index), shape));
+                    let shown: Vec<_> = indices.iter().map(shown).collect();
+                    return write_group(&shown, shape, normalisation, layout, group);
+                }
+                pixels.clear();
+                for &index in indices {
+                    let begin = pixels.len();
+                    pixels.extend_from_slice(stored(index));
+                    augment_image(augment, augment_seed(index), shape, &mut pixels[begin..], scratch);
+                }
+                let shown: Vec<_> =
+                    pixels.chunks_exact(len).map(|image| (image, View::whole(shape))).collect();
+                write_group(&shown, shape, normalisation, layout, group);
+            },
+        );
     Ok(())
 }
 
-/// Writes a group row by row, so that the images that stand side by side share
-/// their lines of the cache.
-fn fill_group(
-    split: &Split,
-    indices: &[u32],
-    views: &[View],
+/// Writes the images of a group, each with what is shown of it, row by row, so that
+/// those that stand side by side share their lines of the cache. All values that
+/// training and evaluation see are written here, and mixed after that.
+pub(crate) fn write_group(
+    images: &[(&[u8], View)],
+    shape: ImageShape,
     normalisation: &Normalisation,
     layout: &BatchLayout,
     group: &mut [f32],
 ) {
-    let ImageShape { h, w, c } = split.shape;
+    let ImageShape { h, w, c } = shape;
+    if layout.group > layout.images_per_group * shape.len() || images.len() < layout.images_per_group {
+        group.fill(0.0);
+    }
     for row in 0..h {
-        for (place, (&index, view)) in indices.iter().zip(views).enumerate() {
+        for (place, (image, view)) in images.iter().enumerate() {
             let source = view.row(row).map(|row| {
-                let begin = index as usize * split.shape.len() + row * w * c;
-                &split.images[begin + view.first_column() * c..begin + w * c]
+                let begin = row * w * c;
+                &image[begin + view.first_column() * c..begin + w * c]
             });
             let begin = layout.start + place * layout.image + row * layout.row;
             for (channel, table) in normalisation.tables.iter().enumerate() {
@@ -221,15 +244,25 @@ fn check(
     if let Some(&index) = indices.iter().find(|&&index| index as usize >= len) {
         return Err(BatchError::Index { index, len });
     }
-    let shape = ImageShape { h: layout.shape.h, w: layout.shape.w, c: layout.shape.c };
-    if shape != split.shape {
-        return Err(BatchError::Shape { expected: shape, found: split.shape });
+    check_layout(split.shape, indices.len(), normalisation, layout)
+}
+
+/// Whether `images` images of `shape` go into `layout`.
+pub(crate) fn check_layout(
+    shape: ImageShape,
+    images: usize,
+    normalisation: &Normalisation,
+    layout: &BatchLayout,
+) -> Result<(), BatchError> {
+    let expected = ImageShape { h: layout.shape.h, w: layout.shape.w, c: layout.shape.c };
+    if shape != expected {
+        return Err(BatchError::Shape { expected, found: shape });
     }
-    let expected = indices.len().div_ceil(layout.images_per_group) * layout.group;
+    let expected = images.div_ceil(layout.images_per_group) * layout.group;
     if layout.len != expected {
         return Err(BatchError::Layout { expected, found: layout.len });
     }
-    let (expected, found) = (split.shape.c, normalisation.channels());
+    let (expected, found) = (shape.c, normalisation.channels());
     if found != expected {
         return Err(BatchError::Channels { expected, found });
     }
@@ -307,29 +340,39 @@ mod tests {
     #[test]
     fn each_image_follows_its_own_seed() {
         let split = split(20);
-        let (out, _) = batch(&split, &epoch_order(20, 0), &AUGMENT);
-        for (index, out) in epoch_order(20, 0).into_iter().zip(out.chunks_exact(SHAPE.len())) {
-            let begin = index as usize * SHAPE.len();
-            let view = View::new(&AUGMENT, seed_of(index), SHAPE);
-            let image = view.of(&split.images[begin..begin + SHAPE.len()]);
-            let normalisation = normalisation();
-            let expected = image.iter().enumerate();
-            let expected = expected.map(|(i, &byte)| normalisation.tables[i % 3][usize::from(byte)]);
-            assert_eq!(out, expected.collect::<Vec<f32>>(), "image {index}");
+        let steps = ["flip", "jitter 0.4 0.4 0.4 0.1", "pad-crop 2", "cutout 2"];
+        for augment in [AUGMENT.to_vec(), steps.map(|step| step.parse().unwrap()).to_vec()] {
+            let (out, _) = batch(&split, &epoch_order(20, 0), &augment);
+            for (index, out) in epoch_order(20, 0).into_iter().zip(out.chunks_exact(SHAPE.len())) {
+                let begin = index as usize * SHAPE.len();
+                let mut image = split.images[begin..begin + SHAPE.len()].to_vec();
+                augment_image(&augment, seed_of(index), SHAPE, &mut image, &mut [0; SHAPE.len()]);
+                let normalisation = normalisation();
+                let expected = image.iter().enumerate();
+                let expected = expected.map(|(i, &byte)| normalisation.tables[i % 3][usize::from(byte)]);
+                assert_eq!(out, expected.collect::<Vec<f32>>(), "image {index}");
+            }
         }
     }
 
     #[test]
     fn every_layout_holds_the_same_values_and_zeros_between() {
+        let cutout = "cutout 3".parse().unwrap();
+        for augment in [AUGMENT, [AUGMENT[1], cutout]] {
+            check_layouts(&augment);
+        }
+    }
+
+    fn check_layouts(augment: &[Augment]) {
         let split = split(40);
         let indices = &epoch_order(40, 3)[..37];
-        let (plain, _) = batch(&split, indices, &AUGMENT);
+        let (plain, _) = batch(&split, indices, augment);
         let layout = MapLayout::new(MAP, 2).batch(indices.len());
         let mut batch = Batch { values: vec![f32::NAN; layout.len], labels: Vec::new() };
         // A longer batch leaves nothing in the places of a shorter one.
         for indices in [indices, &indices[..20]] {
             let layout = MapLayout::new(MAP, 2).batch(indices.len());
-            fill_batch(&split, indices, &AUGMENT, seed_of, &normalisation(), &layout, &mut batch).unwrap();
+            fill_batch(&split, indices, augment, seed_of, &normalisation(), &layout, &mut batch).unwrap();
             let mut values = batch.values.clone();
             for (index, &expected) in plain[..indices.len() * SHAPE.len()].iter().enumerate() {
                 let (image, pixel, channel) = (index / 60, index % 60 / 3, index % 3);
@@ -378,6 +421,10 @@ mod tests {
         assert_eq!(wrong.to_string(), "batch: images of 5x4x3 for a network that reads 8x8x1");
         let grey = Normalisation::new(&[0.0], &[1.0]);
         assert_eq!(fill(&[1], &grey, MAP, 1), BatchError::Channels { expected: 3, found: 1 });
+        let mixing = ["mixup 1".parse().unwrap()];
+        let layout = BatchLayout::channels_last(MAP, 1);
+        let error = fill_batch(&split, &[0], &mixing, |_| 0, &own, &layout, &mut batch);
+        assert_eq!(error, Err(BatchError::Mixing(mixing[0])));
     }
 
     /// Results of every run depend on this order, so it must never change. Computed

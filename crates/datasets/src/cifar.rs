@@ -5,8 +5,11 @@
 //! fine one, which is used), and 32 rows of 32 red bytes, then the green, then
 //! the blue.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
 
 use crate::content::{Content, Source, open};
 use crate::dataset::Published;
@@ -23,7 +26,8 @@ pub(crate) struct Layout {
     label_bytes: usize,
     /// Names of the classes, by label.
     pub(crate) classes: &'static [&'static str],
-    /// The folder inside the published archive.
+    /// The published archive, and the folder inside.
+    pub(crate) archive: &'static str,
     archive_folder: &'static str,
     train: &'static [&'static str],
     test: &'static str,
@@ -35,6 +39,7 @@ pub(crate) const CIFAR_10: Layout = Layout {
     set: SetName::Cifar10,
     label_bytes: 1,
     classes: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+    archive: "cifar-10-binary.tar.gz",
     archive_folder: "cifar-10-batches-bin",
     train: &[
         "data_batch_1.bin",
@@ -152,6 +157,7 @@ pub(crate) const CIFAR_100: Layout = Layout {
         "woman",
         "worm",
     ],
+    archive: "cifar-100-binary.tar.gz",
     archive_folder: "cifar-100-binary",
     train: &["train.bin"],
     test: "test.bin",
@@ -160,9 +166,17 @@ pub(crate) const CIFAR_100: Layout = Layout {
 
 /// Reads the files of a set from `folder`, or from a sub-folder of it with the
 /// set's name or that of the published archive; without a folder from the
-/// present one. Files may be packed with gzip.
+/// present one. Files may be packed with gzip, or all be in the archive as it is
+/// published.
 pub(crate) fn read(layout: &Layout, folder: Option<&Path>) -> Result<Published, DataError> {
-    let folder = locate(layout, folder.unwrap_or(Path::new(".")));
+    let outer = folder.unwrap_or(Path::new("."));
+    let folder = locate(layout, outer);
+    let is_there =
+        |name: &str| [name.to_owned(), format!("{name}.gz")].iter().any(|name| folder.join(name).exists());
+    let archives = [&folder, outer].map(|folder| folder.join(layout.archive));
+    if let Some(archive) = archives.iter().find(|archive| archive.is_file() && !is_there(layout.test)) {
+        return read_archive(layout, archive);
+    }
     let mut train = empty();
     for name in layout.train {
         read_file(layout, open(layout.set, &folder, name)?, layout.records[0], &mut train)?;
@@ -170,6 +184,46 @@ pub(crate) fn read(layout: &Layout, folder: Option<&Path>) -> Result<Published, 
     let mut test = empty();
     read_file(layout, open(layout.set, &folder, layout.test)?, layout.records[1], &mut test)?;
     Ok(Published::new(train, test))
+}
+
+/// Reads the files of a set out of the archive that they are published in.
+fn read_archive(layout: &Layout, archive: &Path) -> Result<Published, DataError> {
+    let problem = |problem: String| DataError::Archive { file: archive.to_owned(), problem };
+    let broken = |error: std::io::Error| problem(format!("no sound tar file packed with gzip: {error}"));
+    let input = BufReader::new(File::open(archive).map_err(broken)?);
+    let mut tar = tar::Archive::new(MultiGzDecoder::new(input));
+    let mut found: Vec<(&str, Split)> = Vec::new();
+    for entry in tar.entries().map_err(broken)? {
+        let entry = entry.map_err(broken)?;
+        let path = entry.path().map_err(broken)?.into_owned();
+        let is_called = |name: &&&str| path.file_name().is_some_and(|file| file == **name);
+        let Some(name) = layout.train.iter().chain([&layout.test]).find(is_called) else { continue };
+        if found.iter().any(|(other, _)| other == name) {
+            return Err(problem(format!("`{name}` is in it twice")));
+        }
+        let mut split = empty();
+        let records = layout.records[usize::from(*name == layout.test)];
+        read_file(layout, Source { file: archive.join(&path), input: entry }, records, &mut split)?;
+        found.push((name, split));
+    }
+    let mut take = |name: &str| {
+        let at = found.iter().position(|(other, _)| *other == name);
+        at.map(|at| found.swap_remove(at).1).ok_or_else(|| problem(format!("`{name}` is not in it")))
+    };
+    let mut train = empty();
+    for name in layout.train {
+        let split = take(name)?;
+        train.images.extend(split.images);
+        train.labels.extend(split.labels);
+    }
+    Ok(Published::new(train, take(layout.test)?))
+}
+
+/// The number of images in `bytes`, which must be `records` of CIFAR-10.
+pub(crate) fn read_records(bytes: &[u8], records: usize) -> Result<usize, DataError> {
+    let mut split = empty();
+    read_file(&CIFAR_10, Source { file: "records".into(), input: bytes }, records, &mut split)?;
+    Ok(split.len())
 }
 
 fn empty() -> Split {
@@ -253,6 +307,36 @@ mod tests {
             assert_eq!(train.images.len(), train.len() * SHAPE.len());
             // Row 0, columns 0 and 1 of the second image.
             assert_eq!(train.images[SHAPE.len()..][..6], [7, 107, 207, 8, 108, 208]);
+        }
+    }
+
+    #[test]
+    fn the_archive_is_read_as_it_is_downloaded() {
+        for layout in [SMALL_10, SMALL_100] {
+            let unpacked = folder(&layout);
+            let expected = read(&layout, Some(unpacked.path())).unwrap();
+            let pack = |without: &str| {
+                let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                let mut tar = tar::Builder::new(gzip);
+                let inner = unpacked.path().join(layout.archive_folder);
+                for name in [layout.test].iter().chain(layout.train).filter(|name| **name != without) {
+                    tar.append_path_with_name(inner.join(name), Path::new(layout.archive_folder).join(name))
+                        .unwrap();
+                }
+                tar.into_inner().unwrap().finish().unwrap()
+            };
+            let packed = tempfile::tempdir().unwrap();
+            let archive = packed.path().join(layout.archive);
+            fs::write(&archive, pack("")).unwrap();
+            let found = read(&layout, Some(packed.path())).unwrap();
+            assert_eq!((found.checksum, found.train), (expected.checksum, expected.train));
+
+            fs::write(&archive, pack(layout.test)).unwrap();
+            let message = read(&layout, Some(packed.path())).unwrap_err().to_string();
+            assert_eq!(message, format!("{}: `{}` is not in it", archive.display(), layout.test));
+            fs::write(&archive, &pack("")[..50]).unwrap();
+            let message = read(&layout, Some(packed.path())).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{}: ", archive.display())), "{message}");
         }
     }
 

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::identity::Cache;
+use crate::stream::{self, Part, Streamed};
 use crate::{
     Augment, DataError, DataSpec, Normalisation, Skipped, Source, Subset, cifar, derive_seed, epoch_order,
     fashion_mnist, image_folder, planted,
@@ -95,12 +97,34 @@ pub struct Dataset {
     /// Files that were left out because they are no sound images. Only an image
     /// folder can have some, and only if asked to go on without them.
     pub skipped: Vec<Skipped>,
+    /// Words on what was met while reading and left no other trace: folders and files
+    /// that are not used, images that were turned.
+    pub notes: Vec<String>,
+    /// The set itself where it is not kept in memory: the splits above are then empty.
+    pub stream: Option<Streamed>,
 }
 
 impl Dataset {
     /// Shape of every image.
     pub fn shape(&self) -> ImageShape {
         self.train.shape
+    }
+
+    /// Images of a part, in memory or not.
+    pub fn images(&self, part: Part) -> usize {
+        match &self.stream {
+            Some(stream) => stream.len(part),
+            None => self.split(part).len(),
+        }
+    }
+
+    /// A part in memory; empty if the set is streamed.
+    pub fn split(&self, part: Part) -> &Split {
+        match part {
+            Part::Train => &self.train,
+            Part::Validation => &self.validation,
+            Part::Test => &self.test,
+        }
     }
 
     /// The normalisation to mean 0 and standard deviation 1 over `train`.
@@ -119,9 +143,10 @@ impl Dataset {
 /// * CIFAR-10 and CIFAR-100: the files of their published binary archives, in the
 ///   archive's own folder or not, plain or with `.gz`;
 /// * an image folder: [`ImageFolder::folder`](crate::image_folder::ImageFolder),
-///   in which `train` and `test` (or `val`) hold a folder a class each, or which
-///   holds these itself. Files end in `.jpg`, `.jpeg` or `.png`; how the camera
-///   was held (EXIF) is not looked at.
+///   in which `train` and one of `test`, `val`, `valid` and `validation` hold a
+///   folder a class each, or which holds these itself. Images may lie at any depth
+///   of a class folder; labels are the folders' natural order, or that of
+///   [`class_list`](crate::image_folder::ImageFolder::class_list).
 ///
 /// Validation images are the last of each class in the set's order, an equal
 /// number a class (the first classes give one more where the number does not
@@ -138,47 +163,46 @@ impl Dataset {
 /// the published one; folders are not the classes asked for; more validation images than a class has; a crop that pads
 /// by the image's extent or more.
 pub fn load(spec: &DataSpec, folder: Option<&Path>) -> Result<Dataset, DataError> {
-    let Read { published, classes, skipped } = read(&spec.source, folder)?;
+    check_augment(&spec.augment, spec.shape())?;
+    let Read { published, classes, skipped, notes } = match &spec.source {
+        Source::ImageFolder(images) if images.stream => {
+            return stream::load::folder(spec, images, folder, &Cache::of_user());
+        }
+        Source::Shards(shards) => return stream::load::shards(spec, shards, folder, &Cache::of_user()),
+        Source::ImageFolder(spec) => image_folder::read(spec, folder)?,
+        Source::FashionMnist { subset: Subset::Embedded } => {
+            Read::named(fashion_mnist::embedded()?, &fashion_mnist::CLASSES)
+        }
+        Source::FashionMnist { subset: Subset::Full } => {
+            Read::named(fashion_mnist::full(folder)?, &fashion_mnist::CLASSES)
+        }
+        Source::Cifar10 => Read::named(cifar::read(&cifar::CIFAR_10, folder)?, cifar::CIFAR_10.classes),
+        Source::Cifar100 => Read::named(cifar::read(&cifar::CIFAR_100, folder)?, cifar::CIFAR_100.classes),
+        Source::Planted(planted) => {
+            let classes: Vec<String> = (0..planted::CLASSES).map(|class| class.to_string()).collect();
+            Read { classes, ..Read::named(planted::generate(planted), &[]) }
+        }
+    };
     let Published { train, test, checksum } = published;
-    check_crops(&spec.augment, train.shape)?;
     let (train, validation) = hold_out(train, spec.validation, spec.split, &classes)?;
     let (mean, std) = moments(&train);
     let name = spec.source.set().to_string();
-    Ok(Dataset { name, classes, train, validation, test, mean, std, checksum, skipped })
+    Ok(Dataset { name, classes, train, validation, test, mean, std, checksum, skipped, notes, stream: None })
 }
 
-/// What a set's reader returns.
-struct Read {
-    published: Published,
-    classes: Vec<String>,
-    skipped: Vec<Skipped>,
+/// What the reader of a set in memory returns.
+pub(crate) struct Read {
+    pub(crate) published: Published,
+    pub(crate) classes: Vec<String>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) notes: Vec<String>,
 }
 
-fn read(source: &Source, folder: Option<&Path>) -> Result<Read, DataError> {
-    let named = |published, classes: &[&str]| Read {
-        published,
-        classes: classes.iter().map(|&class| class.to_owned()).collect(),
-        skipped: Vec::new(),
-    };
-    Ok(match source {
-        Source::FashionMnist { subset: Subset::Embedded } => {
-            named(fashion_mnist::embedded()?, &fashion_mnist::CLASSES)
-        }
-        Source::FashionMnist { subset: Subset::Full } => {
-            named(fashion_mnist::full(folder)?, &fashion_mnist::CLASSES)
-        }
-        Source::Cifar10 => named(cifar::read(&cifar::CIFAR_10, folder)?, cifar::CIFAR_10.classes),
-        Source::Cifar100 => named(cifar::read(&cifar::CIFAR_100, folder)?, cifar::CIFAR_100.classes),
-        Source::ImageFolder(spec) => {
-            let image_folder::Decoded { published, classes, skipped } = image_folder::read(spec, folder)?;
-            Read { published, classes, skipped }
-        }
-        Source::Planted(planted) => Read {
-            published: planted::generate(planted),
-            classes: (0..planted::CLASSES).map(|class| class.to_string()).collect(),
-            skipped: Vec::new(),
-        },
-    })
+impl Read {
+    fn named(published: Published, classes: &[&str]) -> Self {
+        let classes = classes.iter().map(|&class| class.to_owned()).collect();
+        Self { published, classes, skipped: Vec::new(), notes: Vec::new() }
+    }
 }
 
 /// A set as its makers published it, nothing held out.
@@ -208,30 +232,44 @@ impl Published {
     }
 }
 
-fn check_crops(augment: &[Augment], shape: ImageShape) -> Result<(), DataError> {
-    for &augment in augment {
-        if let Augment::PadCrop { pixels } = augment
-            && usize::from(pixels.get()) >= shape.h.min(shape.w)
-        {
-            return Err(DataError::Crop { augment, shape });
-        }
+fn check_augment(augment: &[Augment], shape: ImageShape) -> Result<(), DataError> {
+    let mut before_mixing = augment.iter().skip_while(|step| !step.is_mixing());
+    if let Some(&augment) = before_mixing.find(|step| !step.is_mixing()) {
+        return Err(DataError::Augment {
+            augment,
+            problem: "stands after one that mixes images; those come last",
+        });
+    }
+    for (place, &augment) in augment.iter().enumerate() {
+        let problem = match augment {
+            Augment::PadCrop { pixels } if usize::from(pixels.get()) >= shape.h.min(shape.w) => {
+                return Err(DataError::Crop { augment, shape });
+            }
+            Augment::RandomResizedCrop { .. } if place > 0 => "must come first",
+            Augment::RandomResizedCrop { .. } | Augment::Jitter { .. } | Augment::RandAugment { .. }
+                if ![1, 3].contains(&shape.c) =>
+            {
+                "needs grey images or images in colour"
+            }
+            _ => continue,
+        };
+        return Err(DataError::Augment { augment, problem });
     }
     Ok(())
 }
 
-/// Parts images of each class, `requested` in all, from the others: the last ones, or some drawn by `seed`.
-fn hold_out(
-    train: Split,
+/// Whether each training image is held out, `requested` of them in all: the last ones of each class, or some drawn
+/// by `seed`.
+pub(crate) fn held_out(
+    labels: &[u16],
     requested: usize,
     seed: Option<u64>,
     classes: &[String],
-) -> Result<(Split, Split), DataError> {
-    let mut held_out = Split { shape: train.shape, images: Vec::new(), labels: Vec::new() };
-    if requested == 0 {
-        return Ok((train, held_out));
+) -> Result<Vec<bool>, DataError> {
+    let mut available = vec![0_usize; classes.len()];
+    for &label in labels {
+        available[usize::from(label)] += 1;
     }
-    let mut available = train.class_counts();
-    available.resize(classes.len(), 0);
     let mut to_keep = Vec::with_capacity(classes.len());
     for (class, &available) in available.iter().enumerate() {
         let from_class = requested / classes.len() + usize::from(class < requested % classes.len());
@@ -242,29 +280,44 @@ fn hold_out(
         to_keep.push(available - from_class);
     }
     // The images of a class in the order in which they are kept: that of the set, or one drawn.
-    let mut order: Vec<u32> = (0..train.len() as u32).collect();
-    if let Some(seed) = seed {
-        order = epoch_order(train.len(), derive_seed(seed, "split", 0, 0));
-    }
-    let mut is_kept = vec![false; train.len()];
+    let order = match seed {
+        Some(seed) => epoch_order(labels.len(), derive_seed(seed, "split", 0, 0)),
+        None => (0..labels.len() as u32).collect(),
+    };
+    let mut is_held = vec![false; labels.len()];
     for image in order {
-        let left = &mut to_keep[usize::from(train.labels[image as usize])];
-        is_kept[image as usize] = *left > 0;
+        let left = &mut to_keep[usize::from(labels[image as usize])];
+        is_held[image as usize] = *left == 0;
         *left = left.saturating_sub(1);
     }
-    let mut kept = held_out.clone();
-    let images = train.images.chunks_exact(train.shape.len()).zip(&train.labels);
-    for ((image, &label), is_kept) in images.zip(is_kept) {
-        let split = if is_kept { &mut kept } else { &mut held_out };
+    Ok(is_held)
+}
+
+/// Parts images of each class, `requested` in all, from the others, as [`held_out`] says.
+fn hold_out(
+    train: Split,
+    requested: usize,
+    seed: Option<u64>,
+    classes: &[String],
+) -> Result<(Split, Split), DataError> {
+    let mut held = Split { shape: train.shape, images: Vec::new(), labels: Vec::new() };
+    if requested == 0 {
+        return Ok((train, held));
+    }
+    let is_held = held_out(&train.labels, requested, seed, classes)?;
+    let mut kept = held.clone();
+    let images = train.images.chunks_exact(train.shape.len());
+    for ((image, &label), is_held) in images.zip(&train.labels).zip(is_held) {
+        let split = if is_held { &mut held } else { &mut kept };
         split.images.extend_from_slice(image);
         split.labels.push(label);
     }
-    Ok((kept, held_out))
+    Ok((kept, held))
 }
 
 /// Mean and standard deviation of each channel, bytes scaled to 0..1. Sums are
 /// whole numbers, so nothing is rounded before the end. Of no image: 0 and 0.
-fn moments(split: &Split) -> (Vec<f32>, Vec<f32>) {
+pub(crate) fn moments(split: &Split) -> (Vec<f32>, Vec<f32>) {
     let channels = split.shape.c;
     let mut sums = vec![(0_u64, 0_u64); channels];
     for pixel in split.images.chunks_exact(channels) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{Augment, ImageShape, SetName};
 
@@ -171,8 +171,8 @@ pub enum DataError {
     },
     /// The folders are not the classes that the experiment file counts.
     #[error(
-        "{folder}: expected {expected} folders, one a class, as `data.classes` says; found {found_count}{}",
-        listed(found),
+        "{folder}: expected {expected} folders, one a class, as `data.classes` says; found {found_count}{}{}",
+        listed(found), deeper_hint(deeper.as_ref()),
         folder = folder.display(),
         found_count = found.len()
     )]
@@ -183,37 +183,125 @@ pub enum DataError {
         expected: usize,
         /// Names of the folders that are there.
         found: Vec<String>,
+        /// A folder in it that has as many as wanted.
+        deeper: Option<PathBuf>,
+    },
+    /// A list of classes that is damaged, or that other names contradict.
+    #[error("{file}: {problem}", file = file.display())]
+    ClassList {
+        /// The list.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
     },
     /// The folders of test images are not those of training images.
     #[error(
-        "{folder}: expected a folder `{class}`, as among the training images and nothing else",
-        folder = folder.display()
+        "{} and {} must have the same class folders; {}",
+        train.display(), test.display(), differing(train, only_train, test, only_test)
     )]
-    TestClass {
+    TestClasses {
+        /// The folder of folders of training images.
+        train: PathBuf,
         /// The folder of folders of test images.
-        folder: PathBuf,
-        /// The first class that only one of the two has.
-        class: String,
+        test: PathBuf,
+        /// Classes that only the training images have.
+        only_train: Vec<String>,
+        /// Classes that only the test images have.
+        only_test: Vec<String>,
     },
-    /// A class without a single image that can be read.
-    #[error("{folder}: expected at least one readable JPEG or PNG file for {part}", folder = folder.display())]
-    EmptyClass {
+    /// A share of the images of a class that is less than one image, or a class of
+    /// one image, which cannot be on both sides.
+    #[error("{}: {}", folder.display(), share_problem(*images, *share))]
+    TestShare {
         /// The class's folder.
         folder: PathBuf,
+        /// Its images.
+        images: usize,
+        /// The share that is for testing.
+        share: f64,
+    },
+    /// A class without a single image that can be read.
+    #[error(
+        "{folder}: expected at least one sound JPEG, PNG or WebP file of class `{class}` for {part}, found {}",
+        left(*files),
+        folder = folder.display()
+    )]
+    EmptyClass {
+        /// The folder of class folders.
+        folder: PathBuf,
+        /// The class.
+        class: String,
         /// `training` or `testing`.
         part: &'static str,
+        /// Files there are, all of them left out.
+        files: usize,
     },
     /// A file is no sound image.
     #[error(
-        "{}: expected a sound JPEG or PNG file ({}); `data.corrupt = \"skip\"` leaves such files out and \
-         lists them",
+        "{}: expected a sound JPEG, PNG or WebP file ({}); `data.corrupt = \"skip\"` leaves such files out \
+         and lists them",
         .0.file.display(), .0.reason
     )]
     Image(Skipped),
+    /// A published archive is broken or lacks a file.
+    #[error("{file}: {problem}", file = file.display())]
+    Archive {
+        /// The archive.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {file}: {source}", file = file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A shard is broken, or a sample in it.
+    #[error("{file}: {problem}", file = file.display())]
+    Shard {
+        /// The tar file.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A folder of shards lacks a part.
+    #[error(
+        "{folder}: no tar file for `{part}`: expected names such as `{part}-000.tar`, or a folder `{part}` of them",
+        folder = folder.display()
+    )]
+    NoShards {
+        /// The folder.
+        folder: PathBuf,
+        /// The part.
+        part: &'static str,
+    },
+    /// Validation images are wanted of shards, which are never indexed.
+    #[error(
+        "validation = {requested}: images are not held out of shards; name the shards that are for validation \
+         `test-...` or `val-...`, without others for testing"
+    )]
+    ShardValidation {
+        /// Validation images wanted.
+        requested: usize,
+    },
+    /// An augmentation in the wrong place, or one that the images have not the shape for.
+    #[error("augment: `{augment}` {problem}")]
+    Augment {
+        /// The augmentation.
+        augment: Augment,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The threads that decode in the background cannot be started.
+    #[error("cannot start threads to decode images: {0}")]
+    Workers(String),
     /// The images do not fit into the memory that a set may take.
     #[error(
         "{folder}: {images} images of {shape} take {bytes} bytes of memory, and a set may take {most_bytes}; \
-         choose a smaller `data.size`",
+         choose a smaller `data.size`, or `data.stream = true` to decode them anew in every epoch",
         folder = folder.display()
     )]
     TooLarge {
@@ -254,12 +342,53 @@ pub enum DataError {
 }
 
 /// `: a, b, c and 4 more`, or nothing.
-fn listed(names: &[String]) -> String {
-    const SHOWN: usize = 3;
+pub(crate) fn listed(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!(": {}", shortened(names)) }
+}
+
+/// `a, b, c and 4 more`.
+pub(crate) fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 12;
     let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len() {
-        0 => String::new(),
-        1..=SHOWN => format!(": {shown}"),
-        count => format!(": {shown} and {} more", count - SHOWN),
+        0..=SHOWN => shown,
+        count => format!("{shown} and {} more", count - SHOWN),
+    }
+}
+
+fn deeper_hint(deeper: Option<&PathBuf>) -> String {
+    deeper.map_or_else(String::new, |folder| {
+        format!("; {} has as many: is that what `data.folder` should name?", folder.display())
+    })
+}
+
+fn differing(train: &Path, only_train: &[String], test: &Path, only_test: &[String]) -> String {
+    let only = |folder: &Path, names: &[String]| {
+        (!names.is_empty()).then(|| format!("only {} has {}", folder.display(), shortened(names)))
+    };
+    let parts: Vec<String> = [only(train, only_train), only(test, only_test)].into_iter().flatten().collect();
+    parts.join("; ")
+}
+
+fn share_problem(images: usize, share: f64) -> String {
+    if images == 1 {
+        "one image, which cannot be both for training and for testing; add images to this class, or a folder \
+         `test` beside a folder `train`"
+            .to_owned()
+    } else {
+        // Rounded up, so that the share that is shown is enough.
+        let enough = (1e4 / images as f64).ceil() / 1e4;
+        format!(
+            "a share of {share} of {images} images is none for testing; `data.test-share = {enough}` or more \
+             gives at least one, or a folder `test` beside a folder `train` says which they are"
+        )
+    }
+}
+
+fn left(files: usize) -> String {
+    match files {
+        0 => "none".to_owned(),
+        1 => "one, which was left out".to_owned(),
+        files => format!("{files}, which were all left out"),
     }
 }

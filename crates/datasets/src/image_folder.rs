@@ -1,18 +1,16 @@
-//! A folder of JPEG and PNG files, a folder a class, decoded once into memory.
+//! A folder of JPEG, PNG and WebP files, a folder a class.
 
-use std::fs;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use image::imageops::FilterType;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use crate::dataset::Published;
-use crate::{DataError, ImageShape, Skipped, Split, photograph};
-
-/// Endings of the names of image files, in any case. Other files are no images
-/// and are passed over.
-const ENDINGS: [&str; 3] = ["jpg", "jpeg", "png"];
+use crate::dataset::{Published, Read};
+use crate::error::shortened;
+use crate::parts::{self, Parts, Test};
+use crate::reading::{Corrupt, Reading};
+use crate::walk::{self, Tally};
+use crate::{DataError, Skipped, Split, class_names, photograph};
 
 /// Most bytes of all decoded images.
 const MOST_SET_BYTES: u64 = 8 << 30;
@@ -26,65 +24,57 @@ pub struct ImageFolder {
     /// Number of class folders. It is stated because networks are planned before
     /// images are read.
     pub classes: usize,
-    /// Rows and columns: an image of others is scaled until it covers them, and
-    /// what stands over on two sides is cut off evenly.
-    pub size: [usize; 2],
-    /// 1 for grey, 3 for colour.
-    pub channels: usize,
+    /// A file with the names of the classes in the order of their labels, relative to
+    /// the folder; without one the folders' natural order counts.
+    pub class_list: Option<PathBuf>,
     /// Share of each class that is for testing, where no folder says which images
     /// are.
     pub test_share: f64,
-    /// What to do about a file that is no sound image.
-    pub corrupt: Corrupt,
+    /// Whether images are decoded anew in every epoch, from photographs of any number
+    /// and size; else they are decoded once and kept in memory.
+    pub stream: bool,
+    /// How the files are read.
+    pub reading: Reading,
 }
 
-/// What is done about a file that is no sound image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Corrupt {
-    /// Nothing is loaded; the file is named.
-    #[default]
-    Refuse,
-    /// It is left out and listed.
-    Skip,
-}
-
-impl ImageFolder {
-    /// Shape of every image after loading.
-    pub(crate) const fn shape(&self) -> ImageShape {
-        ImageShape { h: self.size[0], w: self.size[1], c: self.channels }
-    }
-}
-
-/// The images of a folder.
-pub(crate) struct Decoded {
-    pub(crate) published: Published,
+/// Files and the classes they belong to, in the order of classes and names.
+pub(crate) struct Listing {
     pub(crate) classes: Vec<String>,
-    pub(crate) skipped: Vec<Skipped>,
-}
-
-/// Files and the classes they belong to, in the order of names.
-struct Listing {
-    classes: Vec<String>,
-    train: Vec<(PathBuf, u16)>,
-    test: Vec<(PathBuf, u16)>,
+    pub(crate) train: Vec<(PathBuf, u16)>,
+    pub(crate) test: Vec<(PathBuf, u16)>,
+    /// Words on what is not read.
+    pub(crate) notes: Vec<String>,
     /// The folder of class folders.
     root: PathBuf,
 }
 
 /// Decodes all images, on rayon's current pool.
-pub(crate) fn read(spec: &ImageFolder, data: Option<&Path>) -> Result<Decoded, DataError> {
-    let listing = list(spec, data)?;
+pub(crate) fn read(spec: &ImageFolder, data: Option<&Path>) -> Result<Read, DataError> {
+    let mut listing = list(spec, data)?;
     let images = listing.train.len() + listing.test.len();
-    let bytes = images as u64 * spec.shape().len() as u64;
+    let shape = spec.reading.shape();
+    let bytes = images as u64 * shape.len() as u64;
     if bytes > MOST_SET_BYTES {
-        let (folder, shape) = (listing.root, spec.shape());
+        let folder = listing.root;
         return Err(DataError::TooLarge { folder, images, shape, bytes, most_bytes: MOST_SET_BYTES });
     }
-    let mut skipped = Vec::new();
-    let train = decode_all(spec, &listing, "training", &mut skipped)?;
-    let test = decode_all(spec, &listing, "testing", &mut skipped)?;
-    Ok(Decoded { published: Published::new(train, test), classes: listing.classes, skipped })
+    let mut seen = Seen::default();
+    let train = decode_all(spec, &listing, "training", &mut seen)?;
+    let test = decode_all(spec, &listing, "testing", &mut seen)?;
+    listing.notes.extend(orientation_note(seen.turned, &spec.reading));
+    let Listing { classes, notes, .. } = listing;
+    Ok(Read { published: Published::new(train, test), classes, skipped: seen.skipped, notes })
+}
+
+/// A word on `count` images that note an orientation.
+pub(crate) fn orientation_note(count: usize, reading: &Reading) -> Option<String> {
+    let images = if count == 1 { "image notes" } else { "images note" };
+    let what = if reading.looking.orientation {
+        "were turned upright (`data.orientation = false` leaves them as stored)"
+    } else {
+        "were left as stored (`data.orientation = true` turns them upright)"
+    };
+    (count > 0).then(|| format!("{count} {images} how the camera was held and {what}"))
 }
 
 /// Files to train on, without opening one.
@@ -95,59 +85,125 @@ pub(crate) fn count_train(spec: &ImageFolder, data: Option<&Path>) -> Result<usi
 /// What [`labelled_files`] finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelledFiles {
-    /// Names of the class folders, sorted.
+    /// Names of the class folders, in natural order.
     pub classes: Vec<String>,
-    /// Image files in the order of names, with the index of their class.
+    /// Image files in the order of classes and names, with the index of their class.
     pub files: Vec<(PathBuf, usize)>,
+    /// Words on what is not read.
+    pub notes: Vec<String>,
 }
 
-/// The class folders of `folder` and the image files in them. Opens no file.
+/// The class folders of `folder` and the image files below them. Opens no file.
 ///
 /// # Errors
 /// [`DataError::Folder`].
 pub fn labelled_files(folder: &Path) -> Result<LabelledFiles, DataError> {
-    let classes = entries(folder, |path| path.is_dir())?;
+    let mut tally = Tally::default();
+    let folders = walk::folders(folder, &mut tally)?;
     let mut files = Vec::new();
-    for (label, class) in classes.iter().enumerate() {
-        files.extend(image_files(&folder.join(class))?.into_iter().map(|file| (file, label)));
+    for (label, class) in folders.iter().enumerate() {
+        let found = walk::images(&folder.join(class), &class.to_string_lossy(), &mut tally)?;
+        files.extend(found.into_iter().map(|file| (file, label)));
     }
-    Ok(LabelledFiles { classes, files })
+    Ok(LabelledFiles { classes: shown(&folders), files, notes: tally.notes() })
 }
 
-fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<Listing, DataError> {
-    let folder = data.unwrap_or(Path::new(".")).join(&spec.folder);
-    let train_folder = folder.join("train");
-    let test_folder = ["test", "val"].map(|name| folder.join(name)).into_iter().find(|path| path.is_dir());
-    let root = if train_folder.is_dir() { train_folder } else { folder };
-    // A `test` beside `train` holds test images; a `test` among classes is a class.
-    let test_folder = test_folder.filter(|_| root.ends_with("train"));
+/// The names of folders as people read them.
+fn shown(folders: &[OsString]) -> Vec<String> {
+    folders.iter().map(|name| name.to_string_lossy().into_owned()).collect()
+}
 
-    let classes = entries(&root, |path| path.is_dir())?;
+/// Finds the files of a set, without opening one.
+pub(crate) fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<Listing, DataError> {
+    let folder = data.unwrap_or(Path::new(".")).join(&spec.folder);
+    let Parts { train: root, test, notes } = parts::parts(&folder)?;
+    let mut tally = Tally::default();
+    let folders = walk::folders(&root, &mut tally)?;
+    let (classes, folders) = in_order(spec, &folder, &root, folders)?;
     if classes.len() != spec.classes {
-        return Err(DataError::Classes { folder: root, expected: spec.classes, found: classes });
+        let deeper = deeper(&root, &folders, spec.classes);
+        return Err(DataError::Classes { folder: root, expected: spec.classes, found: classes, deeper });
     }
-    let mut listing = Listing { classes, train: Vec::new(), test: Vec::new(), root };
-    if let Some(folder) = &test_folder {
-        same_classes(&listing.classes, folder)?;
+    let mut listing = Listing { classes, train: Vec::new(), test: Vec::new(), notes, root };
+    if let Some(Test::Folders(folder)) = &test {
+        same_classes(&listing, folder)?;
     }
-    for (label, class) in (0u16..).zip(&listing.classes) {
-        let files = image_files(&listing.root.join(class))?;
-        match &test_folder {
-            Some(folder) => {
+    for (label, class) in (0u16..).zip(&folders) {
+        let name = listing.classes[usize::from(label)].clone();
+        let files = walk::images(&listing.root.join(class), &name, &mut tally)?;
+        match &test {
+            Some(Test::Folders(folder)) => {
+                let test = walk::images(&folder.join(class), &name, &mut tally)?;
+                listing.test.extend(test.into_iter().map(|file| (file, label)));
                 listing.train.extend(files.into_iter().map(|file| (file, label)));
-                let files = image_files(&folder.join(class))?;
-                listing.test.extend(files.into_iter().map(|file| (file, label)));
             }
-            None => {
-                for (index, file) in files.into_iter().enumerate() {
-                    let is_test = held_out(index, spec.test_share);
-                    let part = if is_test { &mut listing.test } else { &mut listing.train };
-                    part.push((file, label));
-                }
-            }
+            Some(Test::Annotated(_)) => listing.train.extend(files.into_iter().map(|file| (file, label))),
+            None => divide(spec, &listing.root.join(class), label, files, &mut listing)?,
         }
     }
+    if let Some(Test::Annotated(folder)) = &test {
+        listing.test = annotated(&listing.classes, folder)?;
+    }
+    listing.notes.extend(tally.notes());
     Ok(listing)
+}
+
+/// The names of the classes by label, and their folders.
+fn in_order(
+    spec: &ImageFolder,
+    folder: &Path,
+    root: &Path,
+    folders: Vec<OsString>,
+) -> Result<(Vec<String>, Vec<OsString>), DataError> {
+    let names = shown(&folders);
+    let Some(list) = &spec.class_list else { return Ok((names, folders)) };
+    let file = folder.join(list);
+    let classes = class_names::read(&file)?;
+    let differ = |problem| DataError::ClassList { file: file.clone(), problem };
+    let labels = class_names::labels(&names, &classes).map_err(|unknown| {
+        differ(format!("{} has folders that are not in the list: {unknown}", root.display()))
+    })?;
+    let of_label = |label: usize| labels.iter().position(|&found| found == label);
+    let places: Vec<Option<usize>> = (0..classes.len()).map(of_label).collect();
+    let missing: Vec<String> = classes
+        .iter()
+        .zip(&places)
+        .filter(|(_, place)| place.is_none())
+        .map(|(class, _)| class.clone())
+        .collect();
+    if !missing.is_empty() {
+        let missing = shortened(&missing);
+        return Err(differ(format!("{} has no folder for: {missing}", root.display())));
+    }
+    let folders = places.into_iter().flatten().map(|place| folders[place].clone()).collect();
+    Ok((classes, folders))
+}
+
+/// Where as many folders as wanted lie in one of the `folders`.
+fn deeper(root: &Path, folders: &[OsString], wanted: usize) -> Option<PathBuf> {
+    let holds =
+        |path: &PathBuf| walk::folders(path, &mut Tally::default()).is_ok_and(|found| found.len() == wanted);
+    folders.iter().map(|name| root.join(name)).find(holds)
+}
+
+/// Parts the files of one class, for training and for testing.
+fn divide(
+    spec: &ImageFolder,
+    folder: &Path,
+    label: u16,
+    files: Vec<PathBuf>,
+    listing: &mut Listing,
+) -> Result<(), DataError> {
+    let (images, share) = (files.len(), spec.test_share);
+    let for_testing = (images as f64 * share).floor();
+    if images > 0 && for_testing < 1.0 {
+        return Err(DataError::TestShare { folder: folder.to_owned(), images, share });
+    }
+    for (index, file) in files.into_iter().enumerate() {
+        let part = if held_out(index, share) { &mut listing.test } else { &mut listing.train };
+        part.push((file, label));
+    }
+    Ok(())
 }
 
 /// Whether file number `index` of a class is among the share held out: these are
@@ -156,37 +212,38 @@ fn held_out(index: usize, share: f64) -> bool {
     ((index + 1) as f64 * share).floor() > (index as f64 * share).floor()
 }
 
-fn same_classes(classes: &[String], folder: &Path) -> Result<(), DataError> {
-    let found = entries(folder, |path| path.is_dir())?;
-    let missing = classes.iter().find(|class| !found.contains(class));
-    match missing.or_else(|| found.iter().find(|class| !classes.contains(class))) {
-        Some(class) => Err(DataError::TestClass { folder: folder.to_owned(), class: class.clone() }),
-        None => Ok(()),
-    }
-}
-
-/// Image files of a folder.
-fn image_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let is_image = |path: &Path| {
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-        ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+/// Refuses folders of test images that are not those of training images.
+fn same_classes(listing: &Listing, folder: &Path) -> Result<(), DataError> {
+    let train = shown(&walk::folders(&listing.root, &mut Tally::default())?);
+    let test = shown(&walk::folders(folder, &mut Tally::default())?);
+    let only = |these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|name| !those.contains(name)).cloned().collect()
     };
-    Ok(entries(folder, is_image)?.into_iter().map(|name| folder.join(name)).collect())
+    let (only_test, only_train) = (only(&test, &train), only(&train, &test));
+    if only_test.is_empty() && only_train.is_empty() {
+        return Ok(());
+    }
+    let (train, test) = (listing.root.clone(), folder.to_owned());
+    Err(DataError::TestClasses { train, test, only_train, only_test })
 }
 
-/// Names in `folder` that are wanted and not hidden, sorted.
-fn entries(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<String>, DataError> {
-    let error = |source| DataError::Folder { folder: folder.to_owned(), source };
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(error)? {
-        let path = entry.map_err(error)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !name.starts_with('.') && wanted(&path) {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
+/// The files of a folder with a list of labels.
+fn annotated(classes: &[String], folder: &Path) -> Result<Vec<(PathBuf, u16)>, DataError> {
+    let files = parts::annotated(folder)?;
+    let names: Vec<String> = files.iter().map(|(_, class)| class.clone()).collect();
+    let labels = class_names::labels(&names, classes).map_err(|unknown| {
+        let problem = format!("names classes that the training images do not have: {unknown}");
+        DataError::ClassList { file: folder.to_owned(), problem }
+    })?;
+    Ok(files.into_iter().zip(labels).map(|((file, _), label)| (file, label as u16)).collect())
+}
+
+/// What turned up while files were decoded.
+#[derive(Default)]
+struct Seen {
+    skipped: Vec<Skipped>,
+    /// Images that note an orientation.
+    turned: usize,
 }
 
 /// Decodes one part of the listing in its order.
@@ -194,40 +251,43 @@ fn decode_all(
     spec: &ImageFolder,
     listing: &Listing,
     part: &'static str,
-    skipped: &mut Vec<Skipped>,
+    seen: &mut Seen,
 ) -> Result<Split, DataError> {
     let files = if part == "training" { &listing.train } else { &listing.test };
-    let decoded: Vec<Result<Vec<u8>, Skipped>> =
-        files.par_iter().map(|(file, _)| decode(spec, file)).collect();
-    let mut split = Split { shape: spec.shape(), images: Vec::new(), labels: Vec::new() };
-    split.images.reserve_exact(files.len() * spec.shape().len());
+    let decoded: Vec<Result<(Vec<u8>, bool), Skipped>> =
+        files.par_iter().map(|(file, _)| decode(&spec.reading, file)).collect();
+    let shape = spec.reading.shape();
+    let mut split = Split { shape, images: Vec::new(), labels: Vec::new() };
+    split.images.reserve_exact(files.len() * shape.len());
     for (image, (_, label)) in decoded.into_iter().zip(files) {
         match image {
-            Ok(image) => {
+            Ok((image, is_turned)) => {
                 split.images.extend(image);
                 split.labels.push(*label);
+                seen.turned += usize::from(is_turned);
             }
-            Err(file) if spec.corrupt == Corrupt::Skip => skipped.push(file),
+            Err(file) if spec.reading.corrupt == Corrupt::Skip => seen.skipped.push(file),
             Err(file) => return Err(DataError::Image(file)),
         }
     }
     let counts = split.class_counts();
     match (0..listing.classes.len()).find(|&class| counts.get(class).is_none_or(|&count| count == 0)) {
         Some(class) => {
-            Err(DataError::EmptyClass { folder: listing.root.join(&listing.classes[class]), part })
+            let files = files.iter().filter(|(_, label)| usize::from(*label) == class).count();
+            let class = listing.classes[class].clone();
+            Err(DataError::EmptyClass { folder: listing.root.clone(), class, part, files })
         }
         None => Ok(split),
     }
 }
 
-/// The (h, w, c) bytes of one file, brought to the wanted shape.
-fn decode(spec: &ImageFolder, file: &Path) -> Result<Vec<u8>, Skipped> {
-    let mut image = photograph::decode(file)?;
-    let [rows, columns] = spec.size.map(|extent| extent as u32);
-    if (image.height(), image.width()) != (rows, columns) {
-        image = image.resize_to_fill(columns, rows, FilterType::Triangle);
-    }
-    Ok(if spec.channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() })
+/// The (h, w, c) bytes of one file, brought to the wanted shape, and whether it notes
+/// an orientation.
+fn decode(reading: &Reading, file: &Path) -> Result<(Vec<u8>, bool), Skipped> {
+    let unusable = |reason| Skipped { file: file.to_owned(), reason };
+    let bytes = photograph::read(file, reading.looking).map_err(unusable)?;
+    let photograph = reading.photograph(&bytes).map_err(unusable)?;
+    Ok((reading.framed(&photograph), photograph.has_orientation()))
 }
 
 #[cfg(test)]

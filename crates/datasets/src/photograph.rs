@@ -1,113 +1,304 @@
-//! One JPEG or PNG file, decoded within limits, scaled and cut out.
+//! One JPEG, PNG or WebP file, decoded within limits and the right way up.
 
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use decouple_disk::open_regular;
-use image::imageops::{FilterType, crop_imm, resize};
-use image::{DynamicImage, ImageReader, Limits, RgbImage};
+use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageResult};
 
-use crate::Skipped;
+use crate::framing::{Fit, Framing};
+use crate::resample::Filter;
+use crate::{Skipped, jpeg};
 
-/// Most bytes of a file, and most bytes that decoding it may take: more than any
-/// photograph, little enough that a bomb cannot fill the memory.
-const MOST_FILE_BYTES: u64 = 64 << 20;
-const MOST_DECODED_BYTES: u64 = 512 << 20;
+/// How files are looked at, whatever becomes of their pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Looking {
+    /// Whether a photograph is turned as the camera noted (EXIF).
+    pub orientation: bool,
+    /// Most pixels of an image. It bounds memory: a pixel takes up to eight bytes
+    /// while a file is decoded, and a file may have two bytes a pixel.
+    pub most_pixels: u64,
+}
 
-/// Most rows and columns of a file's image.
-const MOST_EXTENT: u32 = 16_384;
+impl Default for Looking {
+    fn default() -> Self {
+        Self { orientation: true, most_pixels: 1 << 27 }
+    }
+}
 
-/// A decoded photograph: red, green and blue.
+/// A decoded photograph.
 ///
 /// ```no_run
-/// use decouple_datasets::Photograph;
-/// let photograph = Photograph::open("tench.jpg".as_ref()).map_err(|skipped| skipped.reason)?;
+/// use decouple_datasets::{Looking, Photograph};
+/// let photograph =
+///     Photograph::open("tench.jpg".as_ref(), Looking::default()).map_err(|skipped| skipped.reason)?;
 /// let pixels = photograph.central_crop(333, [299, 299]);
 /// assert_eq!(pixels.len(), 299 * 299 * 3);
 /// # Ok::<(), String>(())
 /// ```
-#[derive(Clone, Debug)]
-pub struct Photograph(RgbImage);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Photograph {
+    h: usize,
+    w: usize,
+    c: usize,
+    /// (h, w, c).
+    bytes: Vec<u8>,
+    /// Whether the file notes an orientation other than upright.
+    has_orientation: bool,
+}
 
 impl Photograph {
-    /// Reads the file at `path`; whether it is JPEG or PNG follows from its
-    /// content. Grey images become colour, transparency is dropped.
+    /// Reads the file at `path` in colour; its content says which format it has. Grey
+    /// images become colour, transparency is dropped.
     ///
     /// # Errors
-    /// [`Skipped`] when it cannot be read, is cut off or is no such image. At most
-    /// 64 MiB are read and 512 MiB allocated, whatever the file says.
-    pub fn open(path: &Path) -> Result<Self, Skipped> {
-        Ok(Self(decode(path)?.into_rgb8()))
+    /// [`Skipped`] when it is no regular file, cannot be read, is cut off, is no such
+    /// image or is larger than `looking` allows.
+    pub fn open(path: &Path, looking: Looking) -> Result<Self, Skipped> {
+        let unusable = |reason: String| Skipped { file: path.to_owned(), reason };
+        Self::decode(&read(path, looking).map_err(unusable)?, 3, looking).map_err(unusable)
+    }
+
+    /// The image in the bytes of a file, grey (`channels` of 1) or in colour (3).
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn decode(bytes: &[u8], channels: usize, looking: Looking) -> Result<Self, String> {
+        let unusable = |error: image::ImageError| error.to_string();
+        let input = Cursor::new(bytes);
+        match image::guess_format(bytes) {
+            Ok(ImageFormat::Jpeg) => {
+                let bytes = jpeg::image_of(bytes)?;
+                decoded(JpegDecoder::new(Cursor::new(bytes)), channels, looking)?.map_err(unusable)
+            }
+            Ok(ImageFormat::Png) => decoded(PngDecoder::new(input), channels, looking)?.map_err(unusable),
+            Ok(ImageFormat::WebP) => decoded(WebPDecoder::new(input), channels, looking)?.map_err(unusable),
+            other => Err(not_read(bytes, other.ok())),
+        }
     }
 
     /// Rows and columns.
     pub fn size(&self) -> [usize; 2] {
-        [self.0.height() as usize, self.0.width() as usize]
+        [self.h, self.w]
+    }
+
+    /// The (h, w, c) bytes, and the number of channels.
+    pub(crate) fn pixels(&self) -> (&[u8], usize) {
+        (&self.bytes, self.c)
+    }
+
+    /// Whether the file notes an orientation other than upright: the photograph was
+    /// turned if [`Looking::orientation`] asked for that.
+    pub fn has_orientation(&self) -> bool {
+        self.has_orientation
     }
 
     /// The photograph scaled so that its shorter side has `shorter` pixels, by a
     /// bicubic filter that averages where it shrinks, and `size` rows and columns
-    /// cut out of the middle, as (h, w, 3). Where the scaled photograph is smaller
+    /// cut out of the middle, as (h, w, c): what torchvision's `Resize` and
+    /// `CenterCrop` make of it, to the bit. Where the scaled photograph is smaller
     /// than that, it is scaled until it covers them.
-    pub fn central_crop(&self, shorter: usize, [rows, columns]: [usize; 2]) -> Vec<u8> {
-        let [h, w] = self.size();
-        let scale = shorter as f64 / h.min(w) as f64;
-        let scale = scale.max(rows as f64 / h as f64).max(columns as f64 / w as f64);
-        // A product that should be whole may come out just below.
-        let scaled = |extent: usize, least: usize| ((extent as f64 * scale + 1e-6) as usize).max(least);
-        let (new_h, new_w) = (scaled(h, rows), scaled(w, columns));
-        let resized = resize(&self.0, new_w as u32, new_h as u32, FilterType::CatmullRom);
-        let (top, left) = ((new_h - rows).div_ceil(2), (new_w - columns).div_ceil(2));
-        crop_imm(&resized, left as u32, top as u32, columns as u32, rows as u32).to_image().into_raw()
+    pub fn central_crop(&self, shorter: usize, size: [usize; 2]) -> Vec<u8> {
+        let cover = size.map(|extent| extent.max(shorter));
+        Framing { size, cover, fit: Fit::Cover, filter: Filter::Bicubic }.frame(self)
     }
 }
 
-/// The image in the file at `path`.
-pub(crate) fn decode(path: &Path) -> Result<DynamicImage, Skipped> {
-    let unusable = |reason: String| Skipped { file: path.to_owned(), reason };
-    let mut file = open_regular(path).map_err(|error| unusable(error.to_string()))?;
-    let length = file.metadata().map_err(|error| unusable(error.to_string()))?.len();
-    if length > MOST_FILE_BYTES {
-        return Err(unusable(format!("{length} bytes long, and at most {MOST_FILE_BYTES} are accepted")));
+/// A decoder's image, or what broke a limit.
+fn decoded<D: ImageDecoder>(
+    decoder: ImageResult<D>,
+    channels: usize,
+    looking: Looking,
+) -> Result<ImageResult<Photograph>, String> {
+    let mut decoder = match decoder {
+        Ok(decoder) => decoder,
+        Err(error) => return Ok(Err(error)),
+    };
+    let (w, h) = decoder.dimensions();
+    let pixels = u64::from(w) * u64::from(h);
+    if pixels > looking.most_pixels {
+        return Err(format!(
+            "{w} x {h} pixels are {pixels}, and at most {} are read, as `most-pixels` says",
+            looking.most_pixels
+        ));
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| unusable(error.to_string()))?;
-    if is_cut_jpeg(&bytes) {
-        return Err(unusable("the JPEG data end without an end-of-image marker".to_owned()));
-    }
-    let mut limits = Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(MOST_EXTENT), Some(MOST_EXTENT));
-    limits.max_alloc = Some(MOST_DECODED_BYTES);
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let mut reader = reader.map_err(|error| unusable(error.to_string()))?;
-    reader.limits(limits);
-    reader.decode().map_err(|error| unusable(error.to_string()))
+    let mut limits = image::Limits::no_limits();
+    // Eight bytes a pixel, and a MiB for what a decoder needs besides.
+    limits.max_alloc = Some(looking.most_pixels.saturating_mul(8).saturating_add(1 << 20));
+    Ok(decoder.set_limits(limits).and_then(|()| {
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut image = DynamicImage::from_decoder(decoder)?;
+        if looking.orientation {
+            image.apply_orientation(orientation);
+        }
+        let (h, w) = (image.height() as usize, image.width() as usize);
+        let bytes = if channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() };
+        let has_orientation = orientation != Orientation::NoTransforms;
+        Ok(Photograph { h, w, c: channels, bytes, has_orientation })
+    }))
 }
 
-/// Whether the last scan of a JPEG file has no end. Decoders grey the rest out
-/// and say nothing. (Within a scan a byte 0xff is always followed by a zero or a
-/// restart marker, so an end marker is one.)
-fn is_cut_jpeg(bytes: &[u8]) -> bool {
-    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
-    bytes.starts_with(&[0xff, 0xd8]) && last([0xff, 0xda]) > last([0xff, 0xd9])
+/// The bytes of a regular file that is not too long.
+pub(crate) fn read(path: &Path, looking: Looking) -> Result<Vec<u8>, String> {
+    let file = open_regular(path).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound && path.is_symlink() {
+            format!("a link to something that cannot be found: {error}")
+        } else {
+            error.to_string()
+        }
+    })?;
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    let most_bytes = looking.most_pixels.saturating_mul(2);
+    let too_long = |bytes: u64| {
+        format!("{bytes} bytes long, and at most {most_bytes} are read, two for each of `most-pixels`")
+    };
+    if metadata.len() > most_bytes {
+        return Err(too_long(metadata.len()));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    file.take(most_bytes + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > most_bytes { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
+}
+
+/// What a file is that is neither JPEG nor PNG nor WebP.
+fn not_read(bytes: &[u8], format: Option<ImageFormat>) -> String {
+    let start = &bytes[..bytes.len().min(256)];
+    let begins = |text: &str| start.trim_ascii_start().to_ascii_lowercase().starts_with(text.as_bytes());
+    let name = match format {
+        Some(format) => {
+            format!("a {} image", format.extensions_str().first().unwrap_or(&"foreign").to_uppercase())
+        }
+        None if bytes.is_empty() => "empty".to_owned(),
+        None if begins("version https://git-lfs") => {
+            "a pointer of Git LFS and not the file itself: `git lfs pull` fetches it".to_owned()
+        }
+        None if begins("<!doctype html") || begins("<html") => "a web page".to_owned(),
+        None if start.get(4..8) == Some(b"ftyp") => "a HEIC, AVIF or video file".to_owned(),
+        None if bytes.iter().all(|&byte| byte == 0) => "nothing but zeros".to_owned(),
+        None => "of an unknown kind".to_owned(),
+    };
+    format!("it is {name}")
 }
 
 #[cfg(test)]
 mod tests {
+    use image::{Rgb, RgbImage};
+
     use super::*;
+
+    fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut file = Cursor::new(Vec::new());
+        image.write_to(&mut file, format).unwrap();
+        file.into_inner()
+    }
+
+    fn wide() -> RgbImage {
+        // A wide image whose left and right thirds are red.
+        RgbImage::from_fn(90, 30, |x, _| Rgb(if (30..60).contains(&x) { [0, 0, 255] } else { [255, 0, 0] }))
+    }
+
+    fn reason(bytes: &[u8], looking: Looking) -> String {
+        Photograph::decode(bytes, 3, looking).unwrap_err()
+    }
 
     #[test]
     fn the_middle_of_a_scaled_photograph_is_cut_out() {
-        // A wide image whose left and right thirds are red.
-        let image = RgbImage::from_fn(90, 30, |x, _| {
-            image::Rgb(if (30..60).contains(&x) { [0, 0, 255] } else { [255, 0, 0] })
-        });
-        let photograph = Photograph(image);
+        let png = encoded(&wide().into(), ImageFormat::Png);
+        let photograph = Photograph::decode(&png, 3, Looking::default()).unwrap();
         assert_eq!(photograph.size(), [30, 90]);
         let pixels = photograph.central_crop(20, [10, 10]);
         assert_eq!(pixels.len(), 300);
         assert!(pixels.as_chunks().0.iter().all(|pixel| *pixel == [0, 0, 255]), "{pixels:?}");
         // Scaled up where it would not cover what is cut out.
         assert_eq!(photograph.central_crop(20, [64, 64]).len(), 64 * 64 * 3);
+    }
+
+    #[test]
+    fn each_format_and_depth_is_read() {
+        let image = DynamicImage::from(wide());
+        for (image, format) in [
+            (image.clone(), ImageFormat::Png),
+            (image.clone(), ImageFormat::WebP),
+            (image.to_rgb16().into(), ImageFormat::Png),
+            (image.to_rgba8().into(), ImageFormat::Png),
+        ] {
+            let photograph = Photograph::decode(&encoded(&image, format), 3, Looking::default()).unwrap();
+            assert_eq!(photograph.pixels(), (&wide().into_raw()[..], 3), "{format:?}");
+        }
+        let grey = DynamicImage::from(image.to_luma8());
+        let photograph =
+            Photograph::decode(&encoded(&grey, ImageFormat::Png), 1, Looking::default()).unwrap();
+        assert_eq!(photograph.pixels(), (grey.as_bytes(), 1));
+    }
+
+    #[test]
+    fn a_photograph_is_turned_as_the_camera_noted() {
+        // Orientation 6: a quarter turn clockwise shows it upright.
+        let exif = b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let plain = encoded(&wide().into(), ImageFormat::Jpeg);
+        let noted = [&plain[..2], exif, &plain[2..]].concat();
+        let of = |bytes: &[u8], orientation| {
+            Photograph::decode(bytes, 3, Looking { orientation, ..Looking::default() }).unwrap()
+        };
+        let (upright, as_stored) = (of(&noted, true), of(&noted, false));
+        assert_eq!((upright.size(), as_stored.size()), ([90, 30], [30, 90]));
+        assert!(upright.has_orientation() && as_stored.has_orientation());
+        assert!(!of(&plain, true).has_orientation());
+        // The left column becomes the top row, its bottom to the left.
+        let (stored, _) = as_stored.pixels();
+        let (turned, _) = upright.pixels();
+        assert_eq!(turned[..3], stored[29 * 90 * 3..][..3]);
+    }
+
+    #[test]
+    fn a_limit_is_named_with_what_broke_it() {
+        let png = encoded(&wide().into(), ImageFormat::Png);
+        let small = Looking { most_pixels: 2_699, ..Looking::default() };
+        let expected = "90 x 30 pixels are 2700, and at most 2699 are read, as `most-pixels` says";
+        assert_eq!(reason(&png, small), expected);
+        let mut bomb = png;
+        bomb[16..24].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
+        // The checksum of the header, so that its extents are believed.
+        let checksum = crc(&bomb[12..29]).to_be_bytes();
+        bomb[29..33].copy_from_slice(&checksum);
+        assert!(reason(&bomb, Looking::default()).starts_with("65535 x 65535 pixels are 4294836225"));
+    }
+
+    fn crc(bytes: &[u8]) -> u32 {
+        let mut hasher = flate2::Crc::new();
+        hasher.update(bytes);
+        hasher.sum()
+    }
+
+    #[test]
+    fn files_of_other_kinds_are_called_what_they_are() {
+        for (bytes, expected) in [
+            (&b""[..], "empty"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+            (b"\n<!DOCTYPE html>", "web page"),
+            (b"\0\0\0\x18ftypheic", "HEIC"),
+            (b"GIF89a", "GIF image"),
+            (&[0; 64], "zeros"),
+            (b"words", "unknown kind"),
+        ] {
+            let found = reason(bytes, Looking::default());
+            assert!(found.contains(expected), "{found}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("zero.png");
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        let error = Photograph::open(&link, Looking::default()).unwrap_err();
+        assert!(error.reason.contains("only regular files are read"), "{error:?}");
+        let dangling = folder.path().join("gone.png");
+        std::os::unix::fs::symlink("nowhere", &dangling).unwrap();
+        let error = Photograph::open(&dangling, Looking::default()).unwrap_err();
+        assert!(error.reason.starts_with("a link to something"), "{error:?}");
     }
 }

@@ -3,7 +3,7 @@
 use image::{ImageFormat, RgbImage};
 use std::io::Cursor;
 
-use crate::augment::View;
+use crate::augment::augment_image;
 use crate::{Augment, Dataset, ImageShape, derive_seed};
 
 /// Pixels between two images, and around all of them.
@@ -42,8 +42,10 @@ type Picture = Vec<u8>;
 
 fn augmented(data: &Dataset, augment: &[Augment], seed: u64, index: u32) -> Vec<u8> {
     let len = data.shape().len();
-    let image = &data.train.images[index as usize * len..][..len];
-    View::new(augment, derive_seed(seed, "augment", 0, index.into()), data.shape()).of(image)
+    let mut image = data.train.images[index as usize * len..][..len].to_vec();
+    let seed = derive_seed(seed, "augment", 0, index.into());
+    augment_image(augment, seed, data.shape(), &mut image, &mut vec![0; len]);
+    image
 }
 
 fn photograph(shape: ImageShape, image: &[u8]) -> Picture {
@@ -124,6 +126,8 @@ mod tests {
             std: vec![1.0; c],
             checksum: String::new(),
             skipped: Vec::new(),
+            notes: Vec::new(),
+            stream: None,
         }
     }
 

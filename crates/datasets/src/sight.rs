@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use image::imageops::FilterType;
-
-use crate::image_folder::{Corrupt, ImageFolder};
-use crate::{DataSpec, Skipped, Source, photograph};
+use crate::image_folder::ImageFolder;
+use crate::{DataSpec, Looking, Photograph, Reading, Skipped, Source, photograph};
 
 impl DataSpec {
     /// Images of `size` rows, columns and channels in so many `classes`, of which
@@ -14,28 +12,39 @@ impl DataSpec {
         let folder = ImageFolder {
             folder: "unknown".into(),
             classes,
-            size: [h, w],
-            channels,
+            class_list: None,
             test_share: 0.5,
-            corrupt: Corrupt::Refuse,
+            stream: false,
+            reading: Reading { channels, ..Reading::of_size([h, w]) },
         };
         Self { source: Source::ImageFolder(folder), ..Self::default() }
     }
 
-    /// The (h, w, c) bytes of the JPEG or PNG file at `path`, brought to the shape
-    /// of the set's images as a folder of images is: scaled until it covers them,
-    /// what stands over cut off evenly, and made grey where they are.
+    /// How files become images of the set: as photographs of a set are read, else scaled until
+    /// they cover an image, what stands over cut off evenly, and made grey where the
+    /// images are.
+    pub fn reading(&self) -> Reading {
+        match &self.source {
+            Source::ImageFolder(folder) => folder.reading.clone(),
+            Source::Shards(shards) => shards.reading.clone(),
+            _ => {
+                let shape = self.shape();
+                Reading { channels: shape.c, ..Reading::of_size([shape.h, shape.w]) }
+            }
+        }
+    }
+
+    /// The (h, w, c) bytes of the file at `path` as an image of the set, and whether it
+    /// notes how the camera was held.
     ///
     /// # Errors
     /// [`Skipped`] when it cannot be read or is no sound image.
-    pub fn see(&self, path: &Path) -> Result<Vec<u8>, Skipped> {
-        let mut image = photograph::decode(path)?;
-        let shape = self.shape();
-        let (rows, columns) = (shape.h as u32, shape.w as u32);
-        if (image.height(), image.width()) != (rows, columns) {
-            image = image.resize_to_fill(columns, rows, FilterType::Triangle);
-        }
-        Ok(if shape.c == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() })
+    pub fn see(&self, path: &Path, looking: Looking) -> Result<(Vec<u8>, bool), Skipped> {
+        let unusable = |reason: String| Skipped { file: path.to_owned(), reason };
+        let reading = self.reading();
+        let bytes = photograph::read(path, looking).map_err(unusable)?;
+        let photograph = Photograph::decode(&bytes, reading.channels, looking).map_err(unusable)?;
+        Ok((reading.framed(&photograph), photograph.has_orientation()))
     }
 }
 
@@ -50,13 +59,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("wide.png");
         // Twice as wide as high: the middle is white, both sides are black.
-        let wide = RgbImage::from_fn(112, 56, |x, _| Rgb([if (28..84).contains(&x) { 255 } else { 0 }; 3]));
+        let wide = RgbImage::from_fn(112, 56, |x, _| Rgb([if (20..92).contains(&x) { 255 } else { 0 }; 3]));
         wide.save(&path).unwrap();
         let grey = DataSpec::default();
-        let seen = grey.see(&path).unwrap();
-        assert_eq!(seen.len(), 28 * 28);
-        // The first and last column may see a little of what was cut off.
-        assert!(seen.chunks_exact(28).all(|row| row[1..27] == [255; 26]), "{seen:?}");
-        assert!(grey.see(&folder.path().join("nothing.png")).is_err());
+        let (image, has_orientation) = grey.see(&path, Looking::default()).unwrap();
+        assert_eq!((image, has_orientation), (vec![255; 28 * 28], false));
+        assert!(grey.see(&folder.path().join("nothing.png"), Looking::default()).is_err());
     }
 }

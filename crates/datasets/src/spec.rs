@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image_folder::{self, ImageFolder};
 use crate::planted::Planted;
+use crate::stream::Shards;
 use crate::{Augment, DataTable, ImageShape, cifar, fashion_mnist, planted};
 
 /// The `data` table of a trial, resolved: nothing is left to a default.
@@ -49,8 +50,10 @@ pub enum Source {
     Cifar10,
     /// As [`Self::Cifar10`], in a hundred classes.
     Cifar100,
-    /// A folder of JPEG and PNG files, a class a folder.
+    /// A folder of JPEG, PNG and WebP files, a class a folder.
     ImageFolder(ImageFolder),
+    /// Tar files of samples.
+    Shards(Shards),
     /// Generated images whose class is planted in them.
     Planted(Planted),
 }
@@ -69,6 +72,7 @@ impl Source {
             Self::Cifar10 => SetName::Cifar10,
             Self::Cifar100 => SetName::Cifar100,
             Self::ImageFolder(_) => SetName::ImageFolder,
+            Self::Shards(_) => SetName::Shards,
             Self::Planted(_) => SetName::Planted,
         }
     }
@@ -78,6 +82,7 @@ impl Source {
     pub fn title(&self) -> String {
         let folder = match self {
             Self::ImageFolder(images) => images.folder.file_name(),
+            Self::Shards(shards) => shards.folder.file_name(),
             _ => None,
         };
         folder.map_or(self.set().to_string(), |name| name.to_string_lossy().into_owned())
@@ -90,7 +95,8 @@ impl DataSpec {
         match &self.source {
             Source::FashionMnist { .. } => ImageShape { h: 28, w: 28, c: 1 },
             Source::Cifar10 | Source::Cifar100 => cifar::SHAPE,
-            Source::ImageFolder(folder) => folder.shape(),
+            Source::ImageFolder(folder) => folder.reading.shape(),
+            Source::Shards(shards) => shards.reading.shape(),
             Source::Planted(_) => planted::SHAPE,
         }
     }
@@ -102,19 +108,21 @@ impl DataSpec {
             Source::Cifar10 => cifar::CIFAR_10.classes.len(),
             Source::Cifar100 => cifar::CIFAR_100.classes.len(),
             Source::ImageFolder(folder) => folder.classes,
+            Source::Shards(shards) => shards.classes,
             Source::Planted(_) => planted::CLASSES,
         }
     }
 
     /// Images to train on, without those held out. Those of an image folder are
     /// counted on disk, in `folder` as [`load`](crate::load) would find them;
-    /// `None` if it cannot be read.
+    /// `None` if it cannot be read, and for shards whose images no key counts.
     pub fn train_images(&self, folder: Option<&Path>) -> Option<usize> {
         let all = match &self.source {
             Source::FashionMnist { subset: Subset::Embedded } => 10_000,
             Source::FashionMnist { subset: Subset::Full } => 60_000,
             Source::Cifar10 | Source::Cifar100 => 50_000,
             Source::ImageFolder(spec) => image_folder::count_train(spec, folder).ok()?,
+            Source::Shards(shards) => shards.images?,
             Source::Planted(planted) => planted.images,
         };
         Some(all.saturating_sub(self.validation))
@@ -136,6 +144,8 @@ pub enum SetName {
     Cifar100,
     /// [`Source::ImageFolder`].
     ImageFolder,
+    /// [`Source::Shards`].
+    Shards,
     /// [`Source::Planted`].
     Planted,
 }
@@ -146,7 +156,7 @@ impl SetName {
     pub const fn licence(self) -> Option<&'static str> {
         match self {
             Self::FashionMnist => Some(fashion_mnist::LICENCE),
-            Self::Cifar10 | Self::Cifar100 | Self::ImageFolder | Self::Planted => None,
+            Self::Cifar10 | Self::Cifar100 | Self::ImageFolder | Self::Shards | Self::Planted => None,
         }
     }
 
@@ -158,7 +168,10 @@ impl SetName {
             }
             Self::Cifar10 => "the set is the six files of `cifar-10-binary.tar.gz` by A. Krizhevsky",
             Self::Cifar100 => "the set is the two files of `cifar-100-binary.tar.gz` by A. Krizhevsky",
-            Self::ImageFolder => "the set is a folder with a folder of JPEG or PNG files for each class",
+            Self::ImageFolder => {
+                "the set is a folder with a folder of JPEG, PNG or WebP files for each class"
+            }
+            Self::Shards => "the set is tar files in which an image and its label share a name",
             Self::Planted => "the set is made by the program",
         }
     }
@@ -171,6 +184,7 @@ impl fmt::Display for SetName {
             Self::Cifar10 => "cifar-10",
             Self::Cifar100 => "cifar-100",
             Self::ImageFolder => "image-folder",
+            Self::Shards => "shards",
             Self::Planted => "planted",
         })
     }
@@ -213,6 +227,8 @@ mod tests {
             "set = 'cifar-10'",
             "set = 'cifar-100'",
             "set = 'image-folder'\nfolder = 'birds'\nclasses = 3\nsize = [32, 24]\ncorrupt = 'skip'",
+            "set = 'image-folder'\nclasses = 3\nsize = [32, 24]\nstream = true\nfit = 'stretch'\nfilter = 'bicubic'",
+            "set = 'shards'\nfolder = 'x'\nclasses = 3\nsize = [32, 24]\nmulti-label = true\nimages = 7",
             "set = 'planted'\ncoupling = 1",
         ] {
             let spec: DataSpec = toml::from_str(text).unwrap();
@@ -286,8 +302,8 @@ mod tests {
             ("set = 'planted'\ncoupling = 1.5", "`coupling` must be from 0 to 1"),
             ("set = 'planted'\nnoise = nan", "`noise` must be from 0 to 1"),
             ("set = 'planted'\nclasses = 4", "`classes` is not a key of the set `planted`"),
-            ("set = 'image-folder'\nclasses = 3", "`size` is needed for an image folder: [rows, columns]"),
-            ("set = 'image-folder'\nsize = [8, 8]", "`classes` is needed for an image folder"),
+            ("set = 'image-folder'\nclasses = 3", "`size` is needed for images in files: [rows, columns]"),
+            ("set = 'image-folder'\nsize = [8, 8]", "`classes` is needed for images in files: their number"),
             ("set = 'image-folder'\nclasses = 3\nsize = [8, 0]", "`size` must be two numbers from 1 to 1024"),
             ("set = 'image-folder'\nclasses = 3\nsize = [8, 8]\nchannels = 4", "`channels` must be 1 (grey)"),
             ("set = 'image-folder'\nclasses = 3\nsize = [8, 8]\ntest-share = 1.0", "`test-share` must be"),

@@ -1,9 +1,14 @@
 //! The command line as typed.
 
+mod machines;
+
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use decouple_datasets::Looking;
 use decouple_kernels::geometry::MapShape;
+
+pub(crate) use machines::{ClaimsChoice, Doctor, Jobs, Launcher, Resources, Size, Status, Submit};
 
 /// How far should a convolutional network decouple cross-channel from spatial
 /// correlations? Trains the Inception-to-Xception spectrum under equal budgets
@@ -30,6 +35,10 @@ pub(crate) enum Command {
     Run(Run),
     /// List every trial without training: id, cost, estimated time, whether done.
     Plan(Plan),
+    /// Hand what is left to train to a cluster (or to processes in the background), and exit.
+    Submit(Submit),
+    /// Tell how far an experiment is: trials over, running and left, time, best so far.
+    Status(Status),
     /// Rebuild report, tables and figures from the runs on disk.
     Report(Report),
     /// How many seeds tell how large a difference, judged by the runs on disk.
@@ -65,6 +74,8 @@ pub(crate) enum Command {
     Schema,
     /// Read every run of a results folder again and compare it with its checksums.
     Verify(Verify),
+    /// Check this machine: processor and kernels, memory, disk, data, locks, Slurm.
+    Doctor(Doctor),
     /// Print a completion script for a shell.
     Completions(Completions),
     /// Print the manual page (roff), or write one for each command into a folder.
@@ -92,6 +103,14 @@ pub(crate) struct Diagnose {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
+    /// List the sets that are known by name, and which of them are there.
+    List,
+    /// Read and decode every image of a set, and list what is broken.
+    Verify(DataVerify),
+    /// Download a known set from its makers; a download that was cut off goes on.
+    Fetch(DataFetch),
+    /// Write an image folder as shards, its files unchanged.
+    Import(DataImport),
     /// Counts, classes, statistics of the channels, checksum, files left out.
     Info(DataInfo),
     /// Draw a contact sheet of training images, augmented as training sees them.
@@ -118,6 +137,33 @@ pub(crate) struct DataInfo {
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataVerify {
+    #[command(flatten)]
+    pub(crate) choice: DataChoice,
+    /// The checksum that the set must have.
+    #[arg(long, value_name = "CHECKSUM")]
+    pub(crate) checksum: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataFetch {
+    /// A name from `decouple data list`.
+    pub(crate) set: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataImport {
+    /// The new folder for the shards.
+    pub(crate) target: PathBuf,
+    /// A key of [trial.data] for the image folder, as in --set classes=10. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) keys: Vec<String>,
+    /// Images of a shard.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub(crate) samples: usize,
 }
 
 #[derive(Args, Debug)]
@@ -160,15 +206,14 @@ pub(crate) struct Selection {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Example: decouple run experiments/quickstart.toml --jobs auto --max-memory 8G\n\
+Any number of processes may run one file: each trial is trained once.")]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// Trials trained at the same time (one a core if left out).
-    #[arg(long, value_name = "N")]
-    pub(crate) jobs: Option<std::num::NonZeroUsize>,
-    /// Cores to use in all (all if left out).
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) resources: Resources,
     /// Train the selected trials again, even if they are done. The old runs stay
     /// until the new ones are.
     #[arg(long)]
@@ -183,9 +228,20 @@ pub(crate) struct Run {
     /// to take them over if it dies.
     #[arg(long)]
     pub(crate) no_wait: bool,
+    /// How runners keep each other off a trial: `locks` of the system, or `leases` where
+    /// locks do not hold between hosts; `leases:60` with their term in seconds. `auto`
+    /// takes leases on file systems that several hosts may have mounted.
+    #[arg(long, env = "DECOUPLE_CLAIMS", default_value = "auto", value_name = "auto|locks|leases")]
+    pub(crate) claims: ClaimsChoice,
     /// No bars: a line a finished trial, as off a terminal.
     #[arg(long)]
     pub(crate) no_progress: bool,
+    /// The list of tasks of a submission: only the trials of one of them.
+    #[arg(long, hide = true, requires = "task", value_name = "FILE")]
+    pub(crate) task_list: Option<PathBuf>,
+    /// Its number.
+    #[arg(long, hide = true, value_name = "N")]
+    pub(crate) task: Option<usize>,
 }
 
 /// Which of the selected trials are trained again.
@@ -196,6 +252,7 @@ pub(crate) enum Only {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "Example: decouple plan experiments/quickstart.toml --filter 'segments>=8 & seed=0'")]
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) selection: Selection,
@@ -367,11 +424,36 @@ pub(crate) struct Trained {
     pub(crate) model: Model,
 }
 
+/// How photographs are looked at.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Photographs {
+    /// What to do about a file that is no sound image.
+    #[arg(long, value_enum, default_value_t = Corrupt::Refuse)]
+    pub(crate) corrupt: Corrupt,
+    /// Leave photographs as stored, whatever they note on how the camera was held.
+    #[arg(long)]
+    pub(crate) as_stored: bool,
+    /// Most pixels of an image.
+    #[arg(long, value_name = "N", default_value_t = Looking::default().most_pixels)]
+    pub(crate) most_pixels: u64,
+}
+
+/// What is done about a file that is no sound image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Corrupt {
+    /// Stop and name it.
+    Refuse,
+    /// Leave it out, and list it.
+    Skip,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) trained: Trained,
-    /// JPEG or PNG files.
+    #[command(flatten)]
+    pub(crate) photographs: Photographs,
+    /// JPEG, PNG or WebP files.
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
     /// How many classes to name.
@@ -386,9 +468,11 @@ pub(crate) struct Predict {
 pub(crate) struct Evaluate {
     #[command(flatten)]
     pub(crate) trained: Trained,
+    #[command(flatten)]
+    pub(crate) photographs: Photographs,
     /// Folder of class folders, called by the first word of a label, by the whole
-    /// label, or, where there is one for each class, by anything in the order of
-    /// the classes [default: the test images of the run's own data set].
+    /// label or, for a network without labels, by the numbers of the classes from 0
+    /// [default: the test images of the run's own data set].
     #[arg(required_unless_present = "run")]
     pub(crate) folder: Option<PathBuf>,
     /// Images computed together.

@@ -29,6 +29,8 @@ fn main() -> ExitCode {
     let done = match &arguments.command {
         Command::Run(run) => commands::run::run(&arguments.common, run),
         Command::Plan(plan) => commands::plan::run(&arguments.common, plan),
+        Command::Submit(submit) => commands::submit::run(&arguments.common, submit),
+        Command::Status(status) => commands::status::run(&arguments.common, status),
         Command::Report(report) => commands::report::run(&arguments.common, report),
         Command::Power(report) => commands::report::power(&arguments.common, report),
         Command::Describe(describe) => commands::describe::run(&arguments.common, describe),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Completions(completions) => commands::manual::completions(completions),
         Command::Manual(manual) => commands::manual::manual(manual),
         Command::Verify(verify) => commands::verify::run(&arguments.common, verify),
+        Command::Doctor(doctor) => commands::doctor::run(&arguments.common, doctor),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -328,7 +328,7 @@ fn an_image_folder_is_trained_on_and_its_broken_file_told() {
 
     let (_, talk, code) = workplace.run(&["run", "folder.toml", "--filter", "seed=0"]);
     assert_eq!(code, 3, "{talk}");
-    assert!(talk.contains("torn.jpg: expected a sound JPEG or PNG"), "{talk}");
+    assert!(talk.contains("torn.jpg: expected a sound JPEG, PNG or WebP"), "{talk}");
     let skip = ["--set", "data.corrupt=\"skip\"", "--filter", "seed=0"];
     let (table, talk, code) = workplace.run(&[&["run", "folder.toml"], &skip[..]].concat());
     assert_eq!(code, 0, "{talk}");

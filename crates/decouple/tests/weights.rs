@@ -111,6 +111,23 @@ fn photographs_are_named_and_counted() {
     fs::copy(workplace.path(pictures[0]), workplace.path("folder/n15075141/b.png")).expect("a copy");
     let scored = workplace.succeed(&[&["evaluate"], &weights[..], &MODEL, &["folder"]].concat());
     assert_eq!(scored, "top-1  0.5000  1 of 2\ntop-5  0.5000  1 of 2\n");
+
+    // A broken file can be left out, and is then listed; a folder of no class never is.
+    fs::write(workplace.path("folder/n15075141/c.png"), "torn").expect("a file");
+    let evaluate = [&["evaluate"], &weights[..], &MODEL, &["folder"]].concat();
+    let (_, talk, code) = workplace.run(&evaluate);
+    assert!(code == 3 && talk.contains("--corrupt skip leaves such files out"), "{talk}");
+    let lenient = workplace.succeed(&[&evaluate[..], &["--corrupt", "skip"]].concat());
+    assert!(
+        lenient.starts_with(&scored) && lenient.contains("1 file left out\n  folder/n15075141/c.png: "),
+        "{lenient}"
+    );
+    fs::rename(workplace.path("folder/n15075141"), workplace.path("folder/7")).expect("another name");
+    let (_, talk, code) = workplace.run(&evaluate);
+    assert!(
+        code == 3 && talk.contains("folder: folders that are no class: 7; expected folders called"),
+        "{talk}"
+    );
 }
 
 #[test]

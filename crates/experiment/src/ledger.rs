@@ -7,13 +7,14 @@
 //!     weights.safetensors  checksums.txt  status.json
 //!     checkpoint-<step>          while it is trained
 //!   successors/  replaced/       while a run is trained again
-//!   locks/<id>
+//!   locks/<id>  <id>.lease/
 //! ```
 //!
 //! A run is *done* once `status.json` is there, which is written last and by
 //! rename. A runner holds an exclusive lock on `locks/<id>` while it trains; the
 //! system drops the lock when the process ends, however it ends. Lock files are
 //! never deleted: a deleted one could still be locked by whoever had it open.
+//! Where locks do not hold between hosts, runners take a lease instead.
 //! Only results are recorded: a trial that a full disk or another fault of the
 //! machine stops is still to be done.
 
@@ -22,6 +23,7 @@ mod checksums;
 mod discard;
 mod folders;
 mod identity;
+mod lease;
 pub mod per_image;
 mod read;
 mod rows;
@@ -38,6 +40,7 @@ use decouple_disk::Disk;
 pub use adopt::Elsewhere;
 pub use folders::Scan;
 pub use identity::{Identity, Mismatch, NUMERICS_VERSION};
+pub use lease::Claims;
 pub use read::{Contents, Problem, Remedy, Run};
 pub use rows::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};
 pub use write::RunWriter;
@@ -45,6 +48,7 @@ pub(crate) use write::{replace, replace_json};
 
 use checksums::Depth;
 use folders::Place;
+use lease::Hold;
 
 use crate::{RunId, Trial};
 
@@ -58,6 +62,7 @@ pub const CHECKPOINT_PREFIX: &str = "checkpoint-";
 pub struct Ledger {
     root: PathBuf,
     disk: Disk,
+    claims: Claims,
 }
 
 /// What is known of a trial.
@@ -119,6 +124,12 @@ pub enum LedgerError {
         /// Its format.
         found: u64,
     },
+    /// The run's lease has expired, and another runner may have the run.
+    #[error("run {id} was not heard of for longer than its lease; another runner may have taken it over")]
+    Lost {
+        /// The run.
+        id: RunId,
+    },
 }
 
 impl LedgerError {
@@ -138,13 +149,25 @@ impl Ledger {
     pub fn open(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         let disk = Disk::within(root.parent().map(Path::to_owned).unwrap_or_default());
-        Self { root, disk }
+        Self { root, disk, claims: Claims::default() }
     }
 
     /// The same ledger on a disk whose steps may fail.
     #[must_use]
     pub fn on(self, disk: Disk) -> Self {
         Self { disk, ..self }
+    }
+
+    /// The same ledger, claiming runs in another way. Whichever way it claims, it
+    /// respects those who hold a run in the other.
+    #[must_use]
+    pub fn claiming(self, claims: Claims) -> Self {
+        Self { claims, ..self }
+    }
+
+    /// The ledger in a folder of this one, claiming runs in the same way.
+    pub(crate) fn below(&self, name: &str) -> Self {
+        Self { root: self.root.join(name), ..self.clone() }
     }
 
     /// The folder: `results/<experiment>`.
@@ -304,14 +327,30 @@ impl Ledger {
         self.root.join("runs")
     }
 
+    fn locks_dir(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+
     fn lock_path(&self, id: RunId) -> PathBuf {
-        self.root.join("locks").join(id.to_string())
+        self.locks_dir().join(id.to_string())
+    }
+
+    /// The run for this process alone, or `None` while someone else has it.
+    fn lock(&self, id: RunId) -> Result<Option<Hold>, LedgerError> {
+        match self.claims {
+            Claims::Locks if lease::is_taken(&self.locks_dir(), id)? => Ok(None),
+            Claims::Locks => Ok(self.system_lock(id)?.map(|file| Hold::Lock { _file: file })),
+            Claims::Leases { .. } if self.has_system_lock(id)? => Ok(None),
+            Claims::Leases { secs } => {
+                Ok(lease::take(&self.disk, &self.locks_dir(), id, secs)?.map(Hold::Lease))
+            }
+        }
     }
 
     /// The exclusive lock of a run, or `None` while someone else has it.
-    fn lock(&self, id: RunId) -> Result<Option<File>, LedgerError> {
+    fn system_lock(&self, id: RunId) -> Result<Option<File>, LedgerError> {
         let path = self.lock_path(id);
-        let parent = self.root.join("locks");
+        let parent = self.locks_dir();
         self.disk.create_dir_all(&parent).map_err(LedgerError::io("create", &parent))?;
         let file = self.disk.open_lock(&path).map_err(LedgerError::io("open", &path))?;
         match file.try_lock() {
@@ -334,6 +373,10 @@ impl Ledger {
     }
 
     fn is_locked(&self, id: RunId) -> Result<bool, LedgerError> {
+        Ok(self.has_system_lock(id)? || lease::is_taken(&self.locks_dir(), id)?)
+    }
+
+    fn has_system_lock(&self, id: RunId) -> Result<bool, LedgerError> {
         let path = self.lock_path(id);
         let file = match self.disk.open(&path) {
             Ok(file) => file,

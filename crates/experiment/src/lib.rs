@@ -23,9 +23,12 @@
 mod budget;
 mod declared;
 mod difference;
+mod file_system;
 mod keys;
+mod launcher;
 mod ledger;
 mod schema;
+mod standing;
 mod step_times;
 mod sweep;
 mod template;
@@ -36,15 +39,18 @@ mod tune;
 pub use budget::{BudgetOutcome, Drift, Held};
 pub use declared::{Declared, Lock, LockError, file_hash};
 pub use difference::{Difference, Reason, Stray, differences, stray_lines};
+pub use file_system::FileSystem;
 pub use keys::{KEYS, Key};
+pub use launcher::{LauncherKind, LauncherSpec, LauncherTable, parse_size};
 pub use ledger::per_image;
 pub use ledger::per_image::PerImage;
 pub use ledger::{
-    CHECKPOINT_PREFIX, Claim, Contents, Elsewhere, Environment, Identity, Ledger, LedgerError, MetricsRow,
-    Mismatch, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan, Scores, Status,
-    TimingRow, timestamp,
+    CHECKPOINT_PREFIX, Claim, Claims, Contents, Elsewhere, Environment, Identity, Ledger, LedgerError,
+    MetricsRow, Mismatch, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan, Scores,
+    Status, TimingRow, timestamp,
 };
 pub use schema::schema;
+pub use standing::{Best, Onlooker, Running, Standing};
 pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
     Axis, Filter, FilterError, Overrides, Sweep, SweepError, inert_cell, load, load_with, parse, parse_with,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Declared, Held, StepTimes, Trial, Try, Tune};
+use crate::{Declared, Held, LauncherTable, StepTimes, Trial, Try, Tune};
 use as_typed::{SweepFile, TypedAxis};
 use diagnostic::{Diagnostic, Sources};
 use expand::expand;
@@ -14,6 +14,7 @@ mod document;
 mod expand;
 mod filter;
 mod grouping;
+mod networks;
 mod plan;
 mod set;
 mod step_time;
@@ -46,6 +47,8 @@ pub struct Sweep {
     pub declared: Declared,
     /// What each point tries before its trials are run, if anything.
     pub tune: Option<Tune>,
+    /// Where `decouple submit` has the trials run, as far as the file says.
+    pub launcher: LauncherTable,
     /// What has been tried: filled in by [`Sweep::tuned`].
     pub tries_made: Vec<Try>,
     /// Every trial, the first seed of every point first.
@@ -143,10 +146,12 @@ pub fn parse_with(
     let mut sources = Sources::default();
     let resolved = as_typed::read(text, file_name, overrides, &mut sources).and_then(|file| {
         let name = experiment_name(&file, file_name)?;
+        let launcher = as_typed::launcher(&file)?;
         let expansion = expand(&file, &name, step_times)?;
-        Ok((name, expansion, file))
+        Ok((name, launcher, expansion, file))
     });
-    let (name, expansion, file) = resolved.map_err(|error| SweepError(sources.render("error", &error)))?;
+    let (name, launcher, expansion, file) =
+        resolved.map_err(|error| SweepError(sources.render("error", &error)))?;
     let seeds = Axis {
         name: as_typed::SEED.to_owned(),
         values: expansion.seeds.iter().map(u64::to_string).collect(),
@@ -163,6 +168,7 @@ pub fn parse_with(
         budget: file.budget,
         declared: file.declared.clone(),
         tune: expansion.tune,
+        launcher,
         tries_made: Vec::new(),
         trials: expansion.trials,
         warnings: expansion.warnings.iter().map(|warning| sources.render("warning", warning)).collect(),

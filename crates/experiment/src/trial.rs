@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use decouple_datasets::DataSpec;
+use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::cost::Cost;
-use decouple_spectrum::graph::Graph;
+use decouple_spectrum::error::SpecError;
+use decouple_spectrum::graph::{Graph, SpatialLayer};
 use decouple_spectrum::network::NetworkSpec;
 use decouple_spectrum::segments::level;
 use serde::{Deserialize, Serialize};
@@ -45,10 +48,24 @@ impl Record {
     /// The name of every run of this record: the BLAKE3 hash of [`FORMAT`] and
     /// the record as compact JSON, of which the first 64 bits are kept.
     pub fn id(&self) -> RunId {
-        let canonical = serde_json::to_vec(&(FORMAT, self)).expect("a record has only string keys");
-        let hash = blake3::hash(&canonical);
-        RunId(u64::from_be_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes")))
+        RunId(hash64(&(FORMAT, self)))
     }
+
+    /// The network, built on the images of the record.
+    ///
+    /// # Errors
+    /// [`SpecError`] if the images are too small for the network.
+    pub fn graph(&self) -> Result<Graph, SpecError> {
+        let shape = self.data.shape();
+        self.network.graph(MapShape::new(shape.h, shape.w, shape.c), self.data.classes())
+    }
+}
+
+/// The first 64 bits of the BLAKE3 hash of a value as compact JSON.
+pub(crate) fn hash64(value: &impl Serialize) -> u64 {
+    let canonical = serde_json::to_vec(value).expect("a record has only string keys");
+    let hash = blake3::hash(&canonical);
+    u64::from_be_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
 }
 
 /// The name of a run, written as 16 hexadecimal digits.
@@ -98,6 +115,9 @@ impl<'de> Deserialize<'de> for RunId {
 }
 
 /// One training run of a sweep, resolved: nothing is left to a default.
+///
+/// It takes one or two kilobytes, so that a sweep may have a hundred thousand of them.
+/// Its graph, which takes a hundred, is therefore built when it is asked for.
 #[derive(Clone, Debug)]
 pub struct Trial {
     /// The name of the run.
@@ -106,14 +126,12 @@ pub struct Trial {
     pub point: Vec<(String, String)>,
     /// Everything that the run depends on.
     pub record: Record,
-    /// The network of the record.
-    pub graph: Graph,
-    /// Cost of the graph.
+    /// Cost of the network.
     pub cost: Cost,
     /// What the budget did, where there is one.
     pub budget: Option<BudgetOutcome>,
-    /// The spatial convolutions, in order.
-    pub layers: Vec<LayerRecord>,
+    /// The spatial convolutions, in order; trials of one network share them.
+    pub layers: Arc<[LayerRecord]>,
     /// Decoupling level of the network: the mean over its layers.
     pub level: f64,
 }
@@ -123,21 +141,43 @@ impl Trial {
     pub fn new(
         point: Vec<(String, String)>,
         record: Record,
-        graph: Graph,
+        graph: &Graph,
         budget: Option<BudgetOutcome>,
     ) -> Self {
-        let layers = graph
-            .spatial_layers
-            .iter()
-            .map(|layer| LayerRecord {
-                name: graph.node(layer.node).name.clone(),
-                channels: layer.channels,
-                segments: layer.segments,
-                level: level(layer.segments, layer.channels),
-            })
-            .collect();
-        let (cost, level) = (graph.cost(), graph.level());
-        Self { id: record.id(), point, record, graph, cost, budget, layers, level }
+        Self::summarised(point, record, Summary::of(graph), budget)
+    }
+
+    /// As [`Trial::new`], where the graph has been built before and is gone.
+    pub(crate) fn summarised(
+        point: Vec<(String, String)>,
+        record: Record,
+        network: Summary,
+        budget: Option<BudgetOutcome>,
+    ) -> Self {
+        let Summary { cost, level, layers } = network;
+        Self { id: record.id(), point, record, cost, budget, layers, level }
+    }
+
+    /// The trial of another record with the same network, at the same point.
+    pub(crate) fn with_record(&self, record: Record) -> Self {
+        Self { id: record.id(), record, ..self.clone() }
+    }
+
+    /// The network of the record, built anew.
+    ///
+    /// # Panics
+    /// Never for a trial of a sweep, whose network was built once when its file was
+    /// read; only if `record` was given another network since.
+    pub fn graph(&self) -> Graph {
+        self.record.graph().expect("the network was built when the trial was made")
+    }
+
+    /// The name of what the time and the memory of a step depend on: trials that
+    /// share it have the same network, image shape, classes and batch.
+    pub fn workload(&self) -> u64 {
+        let Record { network, data, training, .. } = &self.record;
+        let (shape, classes) = (data.shape(), data.classes());
+        hash64(&(network, [shape.h, shape.w, shape.c], classes, training.batch, training.winograd))
     }
 
     /// The seed of the record.
@@ -166,6 +206,27 @@ impl Trial {
     /// at most 200 bytes. The id at the end tells apart what this makes equal.
     pub fn dir_name(&self) -> String {
         folder_name(&self.point, self.record.seed, &self.id.short())
+    }
+}
+
+/// What a trial keeps of a graph.
+#[derive(Clone, Debug)]
+pub(crate) struct Summary {
+    pub(crate) cost: Cost,
+    pub(crate) level: f64,
+    pub(crate) layers: Arc<[LayerRecord]>,
+}
+
+impl Summary {
+    pub(crate) fn of(graph: &Graph) -> Self {
+        let record = |layer: &SpatialLayer| LayerRecord {
+            name: graph.node(layer.node).name.clone(),
+            channels: layer.channels,
+            segments: layer.segments,
+            level: level(layer.segments, layer.channels),
+        };
+        let layers = graph.spatial_layers.iter().map(record).collect();
+        Self { cost: graph.cost(), level: graph.level(), layers }
     }
 }
 

@@ -78,6 +78,15 @@ pub(crate) struct TuneTable {
 const DEFAULT_SEED: u64 = 1_000;
 
 impl TuneTable {
+    /// How many recipes the lists give, before any of them is left out; of a range as many as are to be tried.
+    pub(crate) fn combinations(&self) -> usize {
+        match (&self.learning_rate, &self.weight_decay) {
+            (Choices::List(rates), None) => rates.len(),
+            (Choices::List(rates), Some(Choices::List(decays))) => rates.len().saturating_mul(decays.len()),
+            _ => self.tries.unwrap_or(0),
+        }
+    }
+
     /// The settings that are tried. `weight_decay` is the trial's own, which is kept
     /// where no list of others is typed.
     pub(crate) fn resolve(self, weight_decay: f64) -> Result<Tune, InvalidKey> {
@@ -86,6 +95,12 @@ impl TuneTable {
         if finalists == 0 || seeds == 0 {
             let key = if finalists == 0 { "finalists" } else { "seeds" };
             return Err(InvalidKey::new(key, "must be at least 1"));
+        }
+        if seed.checked_add(seeds).is_none() {
+            return Err(InvalidKey::new(
+                "seed",
+                "must leave room for as many seeds after it as `seeds` says",
+            ));
         }
         let decays = self.weight_decay.unwrap_or_else(|| Choices::List(vec![weight_decay]));
         let (rates, decays) = match (self.learning_rate, decays) {
@@ -301,10 +316,19 @@ pub enum TuneError {
     },
 }
 
+impl Tune {
+    /// The most runs that choose the recipe of a point: its tries, and its finalists with more seeds.
+    pub(crate) fn runs_a_point(&self) -> usize {
+        let more_seeds = usize::try_from(self.seeds - 1).unwrap_or(usize::MAX);
+        let finalists = self.finalists.min(self.settings.len());
+        finalists.saturating_mul(more_seeds).saturating_add(self.settings.len())
+    }
+}
+
 impl Sweep {
     /// The ledger of the tries beside that of the runs.
     pub fn tune_ledger(&self, ledger: &Ledger) -> Ledger {
-        Ledger::open(ledger.root().join("tune"))
+        ledger.below("tune")
     }
 
     /// The tries of every point; none without a `[tune]` section.
@@ -329,12 +353,12 @@ impl Sweep {
     /// [`TuneError`] while tries are missing.
     pub fn finals(&self, tries: &Ledger) -> Result<Vec<Trial>, TuneError> {
         let Some(tune) = &self.tune else { return Ok(Vec::new()) };
-        if tune.seeds < 2 {
-            return Ok(Vec::new());
-        }
         let contents = tries.read()?;
         let first = self.tries();
         let tried = tried(&first, &tune.settings, &contents.runs)?;
+        if tune.seeds < 2 {
+            return Ok(Vec::new());
+        }
         let mut finals = Vec::new();
         for trial in self.points() {
             for setting in finalists(&tried, &trial.point, tune.finalists) {
@@ -458,7 +482,7 @@ impl Setting {
         record.training.schedule.set_peak(self.learning_rate);
         record.training.weight_decay = self.weight_decay;
         record.seed = seed.unwrap_or(record.seed);
-        Trial::new(trial.point.clone(), record, trial.graph.clone(), trial.budget.clone())
+        trial.with_record(record)
     }
 }
 

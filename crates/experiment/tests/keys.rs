@@ -35,8 +35,13 @@ fn companions(path: &str) -> &'static str {
         "network.fully-connected" => "trial.network.family = \"xception\"\ntrial.network.small-stem = true\n",
         "data.classes" => "trial.data.set = \"image-folder\"\ntrial.data.size = [32, 24]\n",
         "data.size" => "trial.data.set = \"image-folder\"\ntrial.data.classes = 3\n",
-        "data.folder" | "data.channels" | "data.test-share" | "data.corrupt" => {
+        "data.folder" | "data.channels" | "data.test-share" | "data.corrupt" | "data.class-list"
+        | "data.orientation" | "data.most-pixels" | "data.fit" | "data.crop-fraction" | "data.filter"
+        | "data.stream" => {
             "trial.data.set = \"image-folder\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
+        }
+        "data.multi-label" => {
+            "trial.data.set = \"shards\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
         }
         "data.coupling" | "data.images" | "data.noise" | "data.seed" => "trial.data.set = \"planted\"\n",
         "tune.learning-rate" => "trial.data.validation = 1000\n",
@@ -73,6 +78,12 @@ fn another_value(path: &str) -> &'static str {
         "tune.finalists" | "tune.seeds" => "2",
         "tune.halving" => "true",
         "tune.seed" => "7",
+        "launcher.kind" => "\"local\"",
+        "launcher.partition" | "launcher.account" => "\"cpu\"",
+        "launcher.time" | "launcher.task-time" => "\"90min\"",
+        "launcher.memory" => "\"8G\"",
+        "launcher.cpus" | "launcher.at-once" | "launcher.requeues" => "3",
+        "launcher.lines" => "[\"#SBATCH --exclusive\"]",
         "zip" => "[{ segments = [1, 3], network.stem = [8, 9] }]",
         "network.family" => "\"resnet-18\"",
         "network.numerics" => "\"timm\"",
@@ -109,6 +120,14 @@ fn another_value(path: &str) -> &'static str {
         "data.channels" => "1",
         "data.test-share" => "0.5",
         "data.corrupt" => "\"skip\"",
+        "data.class-list" => "\"classes.txt\"",
+        "data.orientation" => "false",
+        "data.most-pixels" => "1_000_000",
+        "data.fit" => "\"stretch\"",
+        "data.crop-fraction" => "0.875",
+        "data.filter" => "\"bicubic\"",
+        "data.stream" => "true",
+        "data.multi-label" => "true",
         "data.coupling" => "1",
         "data.images" => "100",
         "data.noise" => "0.5",
@@ -157,7 +176,7 @@ fn ids(trials: &[Trial]) -> Vec<String> {
 #[test]
 fn every_key_is_accepted_and_has_an_effect() {
     // What is not part of a record, or has one value.
-    let no_effect = ["experiment.", "axes", "tune."];
+    let no_effect = ["experiment.", "axes", "tune.", "launcher."];
     for key in KEYS {
         let text = file_with(key, Some(another_value(key.path)));
         let with = trials(&text).unwrap_or_else(|error| panic!("{error}\nin:\n{text}"));
@@ -197,6 +216,7 @@ fn every_key_that_the_parser_knows_is_listed_once() {
     for (table, prefix) in [
         ("experiment", "experiment."),
         ("experiment.budget", "experiment.budget."),
+        ("launcher", "launcher."),
         ("trial.network", "network."),
         ("trial.data", "data."),
         ("trial.training", "training."),
@@ -206,7 +226,7 @@ fn every_key_that_the_parser_knows_is_listed_once() {
     ] {
         known.extend(known_keys(table).into_iter().map(|key| format!("{prefix}{key}")));
     }
-    assert_eq!(known_keys(""), ["experiment", "axes", "zip", "tune", "trial"]);
+    assert_eq!(known_keys(""), ["experiment", "axes", "zip", "tune", "launcher", "trial"]);
     assert_eq!(known_keys("trial"), ["network", "data", "training"]);
     // [tune] asks for a key and for held-out images before it names what it knows.
     let tune = ["learning-rate", "weight-decay", "tries", "finalists", "seeds", "halving", "seed"]

@@ -347,3 +347,38 @@ fn the_reference_names_the_row_that_has_all_its_values() {
     let values: Vec<String> = sweep(text).reference.into_iter().map(|(_, value)| value).collect();
     assert_eq!(values, ["1e-4", "coupled"]);
 }
+
+#[test]
+fn trials_of_one_network_share_what_is_known_of_it() {
+    let text = "[experiment]\nbudget = 'none'\n[axes]\ntraining.weight-decay = [0.0, 0.1]\nseed = [0, 1]\n";
+    let sweep = parse(text, "shared.toml", &Overrides::default()).unwrap();
+    let first = &sweep.trials[0];
+    assert!(sweep.trials.iter().all(|trial| std::sync::Arc::ptr_eq(&trial.layers, &first.layers)));
+    assert!(sweep.trials.iter().all(|trial| trial.workload() == first.workload()));
+    let wider = parse("[trial.network]\nwidth = 2.0\n", "wider.toml", &Overrides::default()).unwrap();
+    assert_ne!(wider.trials[0].workload(), first.workload());
+}
+
+#[test]
+fn too_many_trials_are_refused_with_their_number() {
+    let thousand: Vec<String> = (0..1_000).map(|value| format!("{}", f64::from(value) / 1e3)).collect();
+    let list = thousand.join(", ");
+    let text = format!(
+        "[experiment]\nbudget = 'none'\n[axes]\ntraining.weight-decay = [{list}]\n\
+         training.optimizer.momentum = [{list}]\ntraining.label-smoothing = [{list}]\n"
+    );
+    let refused = parse(&text, "large.toml", &Overrides::default()).unwrap_err().to_string();
+    assert!(
+        refused.contains("3000000000 trials are too many: an experiment has at most 250000"),
+        "{refused}"
+    );
+    assert!(refused.contains("1000 values, crossed with all others"), "{refused}");
+
+    // Tries are trials, too.
+    let text = format!(
+        "[tune]\nlearning-rate = [{0}]\nweight-decay = [{0}]\n[trial.data]\nvalidation = 100\n",
+        thousand[1..].join(", ")
+    );
+    let refused = parse(&text, "tries.toml", &Overrides::default()).unwrap_err().to_string();
+    assert!(refused.contains("998001 tries at each of 1 points are more than 250000"), "{refused}");
+}

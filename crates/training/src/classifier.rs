@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use decouple_datasets::{DataSpec, Dataset, Normalisation, Photograph, Skipped};
+use decouple_datasets::{DataSpec, Dataset, Looking, Normalisation, Photograph, Skipped};
 use decouple_spectrum::{
     backend::{ExecutionError, Executor},
     preprocessing::Preprocessing,
     weights::Images,
 };
-use rayon::prelude::*;
 
 use crate::{inference::logits, loss::probabilities};
 
@@ -33,25 +32,37 @@ impl Sight {
         Self::Trained { data: Box::new(data), normalisation }
     }
 
-    /// The network's values of the photograph in `file`, as (h, w, c).
+    /// The photograph in `file` as the network sees it.
     ///
     /// # Errors
-    /// [`Skipped`] when it is no sound image.
-    pub fn see(&self, file: &Path) -> Result<Vec<f32>, Skipped> {
+    /// [`Skipped`] when it is no sound image, or larger than `looking` allows.
+    pub fn see(&self, file: &Path, looking: Looking) -> Result<Seen, Skipped> {
         match self {
             Self::Published(preprocessing) => {
-                let photograph = Photograph::open(file)?;
+                let photograph = Photograph::open(file, looking)?;
                 let pixels = photograph.central_crop(preprocessing.shorter_side(), preprocessing.size);
-                Ok(preprocessing.normalise(&pixels))
+                let has_orientation = photograph.has_orientation();
+                Ok(Seen { values: preprocessing.normalise(&pixels), has_orientation })
             }
             Self::Trained { data, normalisation } => {
-                let image = data.see(file)?;
+                let own = data.reading().looking;
+                let looking = Looking { orientation: looking.orientation && own.orientation, ..looking };
+                let (image, has_orientation) = data.see(file, looking)?;
                 let mut values = vec![0.0; image.len()];
                 normalisation.apply(&image, &mut values);
-                Ok(values)
+                Ok(Seen { values, has_orientation })
             }
         }
     }
+}
+
+/// A photograph as a network sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// The network's values, as (h, w, c).
+    pub values: Vec<f32>,
+    /// Whether the file notes how the camera was held.
+    pub has_orientation: bool,
 }
 
 /// What must be known of `data` to use a network that was trained on it.
@@ -68,17 +79,6 @@ pub struct Classifier {
     pub sight: Sight,
 }
 
-/// Why photographs cannot be classified.
-#[derive(Debug, thiserror::Error)]
-pub enum ClassifierError {
-    /// A file is no sound image.
-    #[error("{}: expected a sound JPEG or PNG file ({})", .0.file.display(), .0.reason)]
-    Image(Skipped),
-    /// The network could not be executed.
-    #[error(transparent)]
-    Network(#[from] ExecutionError),
-}
-
 /// How many photographs a network got right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hits {
@@ -90,43 +90,24 @@ pub struct Hits {
     pub top_5: usize,
 }
 
-impl Classifier {
-    /// The probability of each class for each of the photographs in `files`, which
-    /// are computed together.
-    ///
-    /// # Errors
-    /// [`ClassifierError`].
-    pub fn classify<F: AsRef<Path> + Sync>(&mut self, files: &[F]) -> Result<Vec<Vec<f64>>, ClassifierError> {
-        let see = |file: &F| self.sight.see(file.as_ref()).map_err(ClassifierError::Image);
-        let images: Vec<Vec<f32>> = files.par_iter().map(see).collect::<Result<_, _>>()?;
-        let logits = logits(&mut *self.network, &images.concat())?;
-        Ok(logits.chunks_exact(self.network.plan().graph.output().len()).map(probabilities).collect())
+impl Hits {
+    /// Counts a photograph of `class` with these probabilities.
+    pub fn add(&mut self, class: usize, probabilities: &[f64]) {
+        let place = ranked(probabilities).iter().position(|&found| found == class);
+        self.images += 1;
+        self.top_1 += usize::from(place == Some(0));
+        self.top_5 += usize::from(place.is_some_and(|place| place < 5));
     }
+}
 
-    /// Compares the classes of `files` with what the network says, `batch` files at
-    /// a time; tells `done` how many it has seen after each.
+impl Classifier {
+    /// The probability of each class for each of the `images`, one after the other.
     ///
     /// # Errors
-    /// [`ClassifierError`].
-    pub fn score<F: AsRef<Path> + Sync>(
-        &mut self,
-        files: &[(F, usize)],
-        batch: usize,
-        mut done: impl FnMut(usize),
-    ) -> Result<Hits, ClassifierError> {
-        let mut hits = Hits::default();
-        for batch in files.chunks(batch.max(1)) {
-            let paths: Vec<&F> = batch.iter().map(|(file, _)| file).collect();
-            let paths: Vec<&Path> = paths.into_iter().map(AsRef::as_ref).collect();
-            for ((_, class), probabilities) in batch.iter().zip(self.classify(&paths)?) {
-                let place = ranked(&probabilities).iter().position(|found| found == class);
-                hits.top_1 += usize::from(place == Some(0));
-                hits.top_5 += usize::from(place.is_some_and(|place| place < 5));
-            }
-            hits.images += batch.len();
-            done(hits.images);
-        }
-        Ok(hits)
+    /// [`ExecutionError`] when they are not whole images of the network's shape.
+    pub fn probabilities(&mut self, images: &[f32]) -> Result<Vec<Vec<f64>>, ExecutionError> {
+        let logits = logits(&mut *self.network, images)?;
+        Ok(logits.chunks_exact(self.network.plan().graph.output().len()).map(probabilities).collect())
     }
 }
 
@@ -145,5 +126,9 @@ mod tests {
     #[test]
     fn the_first_of_equally_probable_classes_comes_first() {
         assert_eq!(ranked(&[0.2, 0.4, 0.4]), [1, 2, 0]);
+        let mut hits = Hits::default();
+        hits.add(1, &[0.2, 0.4, 0.4]);
+        hits.add(2, &[0.2, 0.4, 0.4]);
+        assert_eq!(hits, Hits { images: 2, top_1: 1, top_5: 2 });
     }
 }

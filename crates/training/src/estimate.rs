@@ -151,7 +151,8 @@ fn images_per_sec(trial: &Trial, patience: Duration) -> Result<f64, TrialError> 
 
 /// A data set of one batch with the trial's shapes and nothing to learn.
 pub(crate) fn noise(trial: &Trial, images: usize) -> Dataset {
-    let (input, classes) = (trial.graph.input(), trial.graph.output().len());
+    let graph = trial.graph();
+    let (input, classes) = (graph.input(), graph.output().len());
     let shape = ImageShape { h: input.h, w: input.w, c: input.c };
     let pixels = (0..images * shape.len()).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let labels = (0..images).map(|i| (i % classes) as u16).collect();
@@ -166,5 +167,7 @@ pub(crate) fn noise(trial: &Trial, images: usize) -> Dataset {
         std: vec![0.25; shape.c],
         checksum: String::new(),
         skipped: Vec::new(),
+        notes: Vec::new(),
+        stream: None,
     }
 }

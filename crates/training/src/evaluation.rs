@@ -1,6 +1,9 @@
 //! Scores of a network on images that it is not trained on.
 
-use decouple_datasets::{Batch, Normalisation, Split, fill_batch};
+use decouple_datasets::{
+    Batch, Dataset, Normalisation, Split, fill_batch,
+    stream::{Order, Part},
+};
 use decouple_experiment::Scores;
 use decouple_spectrum::backend::{Executor, Pass};
 
@@ -64,6 +67,58 @@ pub(crate) fn answer(
         top5_accuracy: (classes > 5).then_some(in_top5 as f64 / n),
     };
     Ok((scores, answers))
+}
+
+/// As [`evaluate`], over a part of a set, in memory or streamed.
+///
+/// # Errors
+/// [`TrialError`] if an image cannot be read or does not fit the network.
+pub fn evaluate_part(
+    network: &mut dyn Executor,
+    data: &Dataset,
+    part: Part,
+    batch: usize,
+) -> Result<Scores, TrialError> {
+    Ok(answer_part(network, data, part, batch)?.0)
+}
+
+/// As [`evaluate_part`], and how the network does on each image.
+pub(crate) fn answer_part(
+    network: &mut dyn Executor,
+    data: &Dataset,
+    part: Part,
+    batch: usize,
+) -> Result<(Scores, Answers), TrialError> {
+    let normalisation = data.normalisation();
+    let Some(stream) = &data.stream else {
+        return answer(network, data.split(part), &normalisation, batch);
+    };
+    let (mut scores, mut answers) = (Vec::new(), Answers::default());
+    for pixels in stream.batches(part, Order::AsStored, batch, &[], rayon::current_num_threads()) {
+        let pixels = pixels?;
+        let labels = pixels.labels.as_single().ok_or(TrialError::Labels)?.to_vec();
+        let split = Split { shape: pixels.shape, images: pixels.pixels, labels };
+        let (of_batch, own) = answer(network, &split, &normalisation, batch)?;
+        scores.push(of_batch);
+        answers.correct.extend(own.correct);
+        answers.losses.extend(own.losses);
+    }
+    Ok((together(&scores), answers))
+}
+
+/// The scores of all images from those of some at a time, in their order.
+fn together(scores: &[Scores]) -> Scores {
+    let images: u64 = scores.iter().map(|scores| scores.images).sum();
+    let mean = |of: &dyn Fn(&Scores) -> f64| {
+        scores.iter().map(|scores| of(scores) * scores.images as f64).sum::<f64>() / images.max(1) as f64
+    };
+    let has_top5 = scores.first().is_some_and(|scores| scores.top5_accuracy.is_some());
+    Scores {
+        images,
+        loss: mean(&|scores| scores.loss),
+        accuracy: mean(&|scores| scores.accuracy),
+        top5_accuracy: has_top5.then(|| mean(&|scores| scores.top5_accuracy.unwrap_or(0.0))),
+    }
 }
 
 /// How many images of a batch have their label as the most likely class.

@@ -19,6 +19,8 @@ pub(crate) enum Ended {
     Refused(Box<Status>),
     /// It was asked to stop and has a checkpoint.
     Interrupted { step: u64 },
+    /// Its lease has expired, and another runner may have it.
+    Lost,
     /// Files could not be read or written.
     Fault {
         message: String,
@@ -31,7 +33,11 @@ pub(crate) enum Ended {
 
 impl Ended {
     pub(crate) fn of(error: &LedgerError) -> Self {
-        let kind = if let LedgerError::Io { source, .. } = error { Some(source.kind()) } else { None };
+        let kind = match error {
+            LedgerError::Lost { .. } => return Self::Lost,
+            LedgerError::Io { source, .. } => Some(source.kind()),
+            _ => None,
+        };
         Self::Fault { message: error.to_string(), is_general: kind.is_some_and(is_general) }
     }
 

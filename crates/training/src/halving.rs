@@ -7,6 +7,7 @@ use decouple_experiment::{Claim, Environment, Ledger, RunWriter, Trial, Tune};
 use crate::{
     device::backend,
     faults::{Ended, Troubles, guarded, refused},
+    memory::{Admission, Needs},
     progress::{Event, Left, Progress},
     sweep::{Conduct, LoadedData, Piece, Runner, SweepError, SweepReport, Workers, share_out},
     trial::{UnderWay, shown_accuracy},
@@ -37,7 +38,12 @@ pub fn run_halving(
     let runner =
         Runner { ledger, data, backend: &*backend, environment, progress, conduct, troubles: &troubles };
     let points: Vec<&[&Trial]> = tries.chunks(tune.settings.len()).collect();
+    let admission = Admission::new(workers.memory);
     let mut report = share_out(workers, points.len(), &runner, |point, report| {
+        // The tries of a point take turns, but all of them stay in memory.
+        let mut needs = Needs::default();
+        let images = |trial| data.of(trial).map(|data| data.train.len());
+        let _room = admission.enter(points[point].iter().map(|trial| needs.of(trial, images(trial))).sum());
         let indices = point * tune.settings.len()..;
         let tries: Vec<(usize, &Trial)> = indices.zip(points[point].iter().copied()).collect();
         match runner.enter(&tries, report) {
@@ -139,7 +145,10 @@ impl<'a> Runner<'a> {
                 self.end(index, writer, *status, report);
                 Ok(None)
             }
-            Err(ended) => Err(self.left(index, &ended, report)),
+            Err(ended) => {
+                self.left(index, &ended, report);
+                Err(Piece::Over)
+            }
         }
     }
 

@@ -102,13 +102,15 @@ impl Keeper<'_> {
     /// Saves what `state` gives if that is due or asked for.
     ///
     /// # Errors
-    /// When the run is to stop and cannot be saved. Otherwise it goes on without, and tries again later.
+    /// When the run may be another's by now, or is to stop and cannot be saved. Otherwise it goes on without,
+    /// and tries again later.
     pub(crate) fn between_steps(&mut self, state: impl FnOnce() -> State) -> Result<Between, LedgerError> {
         let stops = self.stop.reason().is_some();
         let began = Instant::now();
         if !stops && !self.pace.is_due(began) {
             return Ok(Between::GoOn);
         }
+        self.writer.check()?;
         let saved = save(self.writer, self.owner, state());
         self.pace.note(began, Instant::now());
         let path = self.writer.dir().to_owned();

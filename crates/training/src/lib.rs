@@ -11,7 +11,9 @@
 //! [`diagnosis`] asks what coupled kernels lose when they are decoupled after
 //! training. [`inference`] asks a network for the logits of images, [`classifier`]
 //! names what is in photographs. [`estimate`] tells beforehand how long a trial
-//! takes, and [`step_time`] how its steps compare with those of another.
+//! takes, [`memory`] how much it needs and when there is room for it, and [`step_time`]
+//! how its steps compare with those of another. [`launcher`] hands trials over to Slurm
+//! or to processes.
 //!
 //! `examples/train.rs` trains a network from Rust in thirty lines. A network of
 //! start values already classifies:
@@ -39,7 +41,9 @@ pub mod halving;
 pub mod inference;
 pub mod init;
 pub mod keeper;
+pub mod launcher;
 pub mod loss;
+pub mod memory;
 pub mod optimizer;
 pub mod progress;
 pub mod step_time;

@@ -19,6 +19,7 @@ use crate::{
     device::backend,
     faults::{Ended, Troubles, guarded, refused},
     keeper::Stop,
+    memory::{Admission, Needs},
     progress::{Event, Left, Progress},
     trial::run_trial,
 };
@@ -30,6 +31,9 @@ pub struct Workers {
     pub jobs: usize,
     /// Threads that each of them has.
     pub threads: usize,
+    /// Bytes that all of them may need together, by estimate; without a limit all run
+    /// at once.
+    pub memory: Option<u64>,
 }
 
 impl Workers {
@@ -37,7 +41,7 @@ impl Workers {
     /// enough of them, since whole trials need no waiting for each other.
     pub fn share(cores: usize, trials: usize, jobs: Option<usize>) -> Self {
         let jobs = jobs.unwrap_or(cores).clamp(1, trials.max(1));
-        Self { jobs, threads: (cores / jobs).max(1) }
+        Self { jobs, threads: (cores / jobs).max(1), memory: None }
     }
 }
 
@@ -59,6 +63,12 @@ impl LoadedData {
             }
         }
         Ok(Self(loaded))
+    }
+
+    /// Bytes of all images.
+    pub fn bytes(&self) -> u64 {
+        let of = |data: &Dataset| [&data.train, &data.validation, &data.test].map(|split| split.images.len());
+        self.0.iter().flat_map(|(_, data)| of(data)).sum::<usize>() as u64
     }
 
     /// The data of `trial`, if it was among those loaded for.
@@ -138,8 +148,16 @@ pub fn run_sweep(
     let runner =
         Runner { ledger, data, backend: &*backend, environment, progress, conduct, troubles: &troubles };
     let to_do = runner.without_done(trials)?;
+    let admission = Admission::new(workers.memory);
+    let mut needs = Needs::default();
+    let mut need = |index: &usize| {
+        let trial = trials[*index];
+        needs.of(trial, data.of(trial).map(|data| data.train.len()))
+    };
+    let needs: Vec<u64> = to_do.1.iter().map(&mut need).collect();
     let mut report = share_out(workers, to_do.1.len(), &runner, |place, report| {
         let index = to_do.1[place];
+        let _room = admission.enter(needs[place]);
         runner.one(trials[index], index, report)
     })?;
     report = report.plus(to_do.0);
@@ -428,6 +446,11 @@ impl<'a> Runner<'a> {
                 report.faults += 1;
                 self.troubles.note(*is_general);
                 Left::Fault { message: message.clone() }
+            }
+            // Whoever has the run now ends it.
+            Ended::Lost => {
+                self.progress.tell(Event::Taken { trial: index });
+                return Piece::Taken;
             }
             // A refusal is written down before it comes here.
             Ended::Refused(_) => return Piece::Over,

@@ -2,13 +2,19 @@
 
 use std::time::{Instant, SystemTime};
 
-use decouple_datasets::{Batch, BatchError, Dataset, Normalisation, derive_seed, epoch_order, fill_batch};
+use decouple_datasets::{
+    Batch, BatchError, DataError, Dataset, Normalisation, PixelBatch, derive_seed, epoch_order, fill_batch,
+    stream::{Batches, Order, Part},
+};
 use decouple_disk::Target;
 use decouple_experiment::{
     Average, FORMAT, LedgerError, MetricsRow, NUMERICS_VERSION, Outcome, Precision, Record, RunWriter,
     Scores, Status, TimingRow, TrainingSpec, Trial, Winograd, per_image, timestamp,
 };
-use decouple_kernels::numerics::{self, Numerics};
+use decouple_kernels::{
+    layout::BatchLayout,
+    numerics::{self, Numerics},
+};
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor, Pass},
     weights::{error::WeightError, names::Naming},
@@ -18,7 +24,7 @@ use crate::{
     checkpoint::{self, Owner},
     classifier::images,
     diagnosis::description,
-    evaluation::{Answers, answer, count_correct},
+    evaluation::{Answers, answer_part, count_correct},
     init,
     keeper::{Between, Keeper, Pace, Stop, save},
     loss::{LossError, Targets, softmax_cross_entropy},
@@ -43,6 +49,21 @@ pub enum TrialError {
     /// A batch could not be filled.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// A streamed set could not be read on.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Images with none or several labels, of which one is needed.
+    #[error("data: images with any number of labels, and the loss of this run needs one an image")]
+    Labels,
+    /// Fewer images than the set was said to have.
+    #[error(
+        "data: the epoch ended before its {expected} images; files that are no sound images were left out, or \
+         `data.images` counts more than there are"
+    )]
+    EndOfData {
+        /// Images an epoch has.
+        expected: usize,
+    },
     /// The run's files could not be written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -180,6 +201,7 @@ impl<'a> UnderWay<'a> {
     /// # Errors
     /// When the disk refuses.
     pub(crate) fn save(&mut self, writer: &RunWriter) -> Result<(), LedgerError> {
+        writer.check()?;
         let path = writer.dir().to_owned();
         let action = "save a checkpoint in";
         let saved = save(writer, &self.owner, self.run.state(self.epochs));
@@ -236,6 +258,8 @@ pub struct Run<'a> {
     images: Batch,
     /// Of the logits of a step.
     gradient: Vec<f32>,
+    /// What the epoch's batches come from, if the set is streamed.
+    stream: Option<Batches>,
     steps_per_epoch: u64,
     batch: usize,
     /// Steps done.
@@ -256,11 +280,15 @@ impl<'a> Run<'a> {
     /// the network.
     pub fn new(trial: &'a Trial, data: &'a Dataset, backend: &dyn Backend) -> Result<Self, TrialError> {
         let record = &trial.record;
-        let images = data.train.len();
+        let images = data.images(Part::Train);
         if images == 0 {
-            return Err(TrialError::NoImages { held_out: data.validation.len() });
+            return Err(TrialError::NoImages { held_out: data.images(Part::Validation) });
         }
-        let network = init::start(&trial.graph, record.weights_seed(), backend, numerics(&record.training))?;
+        if let Some(&mixing) = record.data.augment.iter().find(|step| step.is_mixing()) {
+            return Err(BatchError::Mixing(mixing).into());
+        }
+        let weights_seed = record.weights_seed();
+        let network = init::start(&trial.graph(), weights_seed, backend, numerics(&record.training))?;
         // A batch is never larger than the set, so an epoch has at least one step.
         let batch = record.training.batch.min(images);
         Ok(Self {
@@ -270,6 +298,7 @@ impl<'a> Run<'a> {
             network,
             images: Batch::default(),
             gradient: Vec::new(),
+            stream: None,
             steps_per_epoch: (images / batch) as u64,
             batch,
             step: 0,
@@ -294,8 +323,12 @@ impl<'a> Run<'a> {
         if before == 0 {
             self.epoch_secs = 0.0;
         }
+        self.begin_stream(epoch, before as usize);
         let (mut began, secs_before) = (Instant::now(), self.epoch_secs);
-        for (done, indices) in (1u64..).zip(order.chunks_exact(self.batch)).skip(before as usize) {
+        for place in before..self.steps_per_epoch {
+            let (begin, done) = (place as usize * self.batch, place + 1);
+            // A streamed set has an order of its own.
+            let indices = order.get(begin..begin + self.batch).unwrap_or_default();
             let loss = self.train_step(epoch, indices)?;
             self.epoch_secs = secs_before + began.elapsed().as_secs_f64();
             if !loss.is_finite() {
@@ -327,13 +360,25 @@ impl<'a> Run<'a> {
             (self.epoch_loss, self.epoch_correct) = (0.0, 0);
         }
         let augment_seed = |image: u32| derive_seed(order_seed, "augment", epoch, image.into());
-        let layout = self.network.batch_layout(indices.len());
         let (split, normalisation) = (&self.data.train, &self.normalisation);
-        fill_batch(split, indices, &spec.augment, augment_seed, normalisation, &layout, &mut self.images)?;
+        let n = match &mut self.stream {
+            Some(stream) => {
+                let expected = self.data.images(Part::Train);
+                let pixels = stream.next().transpose()?.ok_or(TrialError::EndOfData { expected })?;
+                let layout = self.network.batch_layout(pixels.len());
+                fill_from(&pixels, normalisation, &layout, &mut self.images)?;
+                pixels.len()
+            }
+            None => {
+                let (layout, images) = (self.network.batch_layout(indices.len()), &mut self.images);
+                fill_batch(split, indices, &spec.augment, augment_seed, normalisation, &layout, images)?;
+                indices.len()
+            }
+        };
 
         let dropout_seed = derive_seed(weights_seed, "dropout", epoch, self.step);
         let pass = Pass::Training { dropout_seed };
-        let logits = self.network.forward(&self.images.values, indices.len(), pass)?;
+        let logits = self.network.forward(&self.images.values, n, pass)?;
         let classes = self.network.plan().graph.output().len();
         let labels = &self.images.labels;
         self.epoch_correct += count_correct(&logits, classes, labels);
@@ -354,14 +399,24 @@ impl<'a> Run<'a> {
         training.schedule.rate(step, self.steps_per_epoch, self.batch as u64, training.epochs as u64)
     }
 
+    /// Starts the workers that make what is left of the epoch's batches, if the set is
+    /// streamed.
+    fn begin_stream(&mut self, epoch: u64, earlier: usize) {
+        let order = Order::Shuffled { seed: self.record.order_seed(), epoch };
+        let augment = &self.record.data.augment;
+        let workers = rayon::current_num_threads();
+        self.stream = (self.data.stream.as_ref()).map(|stream| {
+            stream.batches(Part::Train, order, self.batch, augment, workers).skip_batches(earlier)
+        });
+    }
+
     /// The rows of the epoch that has just been trained.
     fn rows(&mut self, epoch: u64) -> Result<(MetricsRow, TimingRow), TrialError> {
         let images = self.steps_per_epoch * self.batch as u64;
-        let validation = &self.data.validation;
-        let (raw, averaged) = if validation.is_empty() {
+        let (raw, averaged) = if self.data.images(Part::Validation) == 0 {
             (None, None)
         } else {
-            let (raw, averaged, _) = self.score(Images::Validation)?;
+            let (raw, averaged, _) = self.score(Part::Validation)?;
             (raw, averaged)
         };
         let metrics = MetricsRow {
@@ -383,7 +438,7 @@ impl<'a> Run<'a> {
 
     /// Reads the test set, once.
     fn test(&mut self) -> Result<(Status, Answers), TrialError> {
-        let (raw, averaged, answers) = self.score(Images::Test)?;
+        let (raw, averaged, answers) = self.score(Part::Test)?;
         let finite = [&raw, &averaged].into_iter().flatten().all(|scores| scores.loss.is_finite());
         let outcome = if finite { Outcome::Finished } else { Outcome::Diverged { step: self.step } };
         let mut status = self.status(outcome);
@@ -393,18 +448,14 @@ impl<'a> Run<'a> {
 
     /// Scores of the raw weights, and of the averaged ones where they are kept; and the
     /// answers of those that the run is judged by, which are the averaged ones if there are any.
-    fn score(&mut self, images: Images) -> Result<(Option<Scores>, Option<Scores>, Answers), TrialError> {
-        let split = match images {
-            Images::Validation => &self.data.validation,
-            Images::Test => &self.data.test,
-        };
-        let (normalisation, batch) = (&self.normalisation, self.record.training.batch);
-        let (raw, answers) = answer(&mut *self.network, split, normalisation, batch)?;
+    fn score(&mut self, part: Part) -> Result<(Option<Scores>, Option<Scores>, Answers), TrialError> {
+        let batch = self.record.training.batch;
+        let (raw, answers) = answer_part(&mut *self.network, self.data, part, batch)?;
         if self.record.training.average == Average::None {
             return Ok((Some(raw), None, answers));
         }
         self.network.exchange_average();
-        let averaged = answer(&mut *self.network, split, normalisation, batch);
+        let averaged = answer_part(&mut *self.network, self.data, part, batch);
         self.network.exchange_average();
         let (averaged, answers) = averaged?;
         Ok((Some(raw), Some(averaged), answers))
@@ -413,6 +464,7 @@ impl<'a> Run<'a> {
     /// Writes the weights that the run is judged by: the averaged ones where they
     /// are kept.
     fn keep_weights(&mut self, trial: &Trial, writer: &RunWriter) -> Result<(), TrialError> {
+        writer.check()?;
         self.network.exchange_average();
         let path = writer.dir().join(WEIGHTS_FILE);
         let (target, images) = (Target::On(writer.disk(), &path), images(self.data));
@@ -448,6 +500,18 @@ enum EpochEnd {
     },
 }
 
+/// Fills a batch from one of a streamed set.
+fn fill_from(
+    pixels: &PixelBatch,
+    normalisation: &Normalisation,
+    layout: &BatchLayout,
+    batch: &mut Batch,
+) -> Result<(), TrialError> {
+    batch.labels.clear();
+    batch.labels.extend_from_slice(pixels.labels.as_single().ok_or(TrialError::Labels)?);
+    Ok(pixels.write(normalisation, layout, &mut batch.values)?)
+}
+
 /// How exact the kernels have to be, in their words.
 fn numerics(training: &TrainingSpec) -> Numerics {
     let winograd = match training.winograd {
@@ -460,13 +524,6 @@ fn numerics(training: &TrainingSpec) -> Numerics {
         Precision::Bf16 => numerics::Precision::Bf16,
     };
     Numerics { winograd, precision }
-}
-
-/// Which images are scored.
-#[derive(Clone, Copy)]
-enum Images {
-    Validation,
-    Test,
 }
 
 mod state;

@@ -45,7 +45,7 @@ schedule = { kind = "cosine", peak = 0.05, warmup-epochs = 0.5 }
 average = { kind = "polyak", decay = 0.9 }
 "#;
 
-const ONE: Workers = Workers { jobs: 1, threads: 1 };
+const ONE: Workers = Workers { jobs: 1, threads: 1, memory: None };
 
 fn sweep(text: &str, set: &[&str]) -> Sweep {
     let overrides = Overrides { set: set.iter().map(|&pair| pair.to_owned()).collect() };
@@ -303,8 +303,8 @@ fn a_panic_is_no_result_and_stops_no_other_trial() {
     let mut record = sweep.trials[0].record.clone();
     // Nothing that a file can say, and so nothing that is checked for: steps of no images.
     record.training.batch = 0;
-    let Trial { point, graph, budget, .. } = sweep.trials[0].clone();
-    let broken = Trial::new(point, record, graph, budget);
+    let Trial { point, budget, .. } = sweep.trials[0].clone();
+    let broken = Trial::new(point, record, &sweep.trials[0].graph(), budget);
     let trials = [&broken, &sweep.trials[1]];
     let loaded = data(&trials);
     let place = folder();

@@ -93,6 +93,8 @@ fn data() -> Dataset {
         std: vec![0.3],
         checksum: String::new(),
         skipped: Vec::new(),
+        notes: Vec::new(),
+        stream: None,
     }
 }
 

@@ -77,6 +77,8 @@ fn data() -> Dataset {
         std: vec![0.2],
         checksum: "squares".to_owned(),
         skipped: Vec::new(),
+        notes: Vec::new(),
+        stream: None,
     }
 }
 
@@ -112,14 +114,14 @@ fn status(ledger: &Ledger, trial: &Trial) -> Status {
     }
 }
 
-const ONE: Workers = Workers { jobs: 1, threads: 1 };
+const ONE: Workers = Workers { jobs: 1, threads: 1, memory: None };
 
 #[test]
 fn every_point_learns_and_leaves_its_rows() {
     let sweep = sweep(&[]);
     let trials: Vec<&Trial> = sweep.trials.iter().collect();
     let folder = TempDir::new().expect("a folder");
-    let report = run(&trials, folder.path(), Workers { jobs: 2, threads: 1 });
+    let report = run(&trials, folder.path(), Workers { jobs: 2, ..ONE });
     assert_eq!(report, SweepReport { finished: 6, ..SweepReport::default() });
 
     let ledger = Ledger::open(folder.path());
@@ -153,7 +155,7 @@ fn runs_repeat_bit_for_bit_on_any_number_of_threads() {
     let trials: Vec<&Trial> = sweep.trials.iter().collect();
     let folders: Vec<TempDir> = (0..3).map(|_| TempDir::new().expect("a folder")).collect();
     for (folder, threads) in folders.iter().zip([1, 2, 3]) {
-        run(&trials, folder.path(), Workers { jobs: 1, threads });
+        run(&trials, folder.path(), Workers { threads, ..ONE });
     }
     for trial in trials {
         let files = folders.iter().map(|folder| {

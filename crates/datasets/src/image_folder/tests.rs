@@ -1,17 +1,20 @@
 //! Folders made for each test, sound and broken in every way that we know of.
 
+use std::fs;
+
 use image::{ImageFormat, Rgb, RgbImage};
 
 use super::*;
+use crate::ImageShape;
 
 fn spec(classes: usize) -> ImageFolder {
     ImageFolder {
         folder: PathBuf::new(),
         classes,
-        size: [8, 8],
-        channels: 3,
+        class_list: None,
         test_share: 0.25,
-        corrupt: Corrupt::Refuse,
+        stream: false,
+        reading: Reading::of_size([8, 8]),
     }
 }
 
@@ -34,7 +37,7 @@ fn two_classes(root: &Path) {
     }
 }
 
-fn read_from(spec: &ImageFolder, root: &Path) -> Result<Decoded, DataError> {
+fn read_from(spec: &ImageFolder, root: &Path) -> Result<Read, DataError> {
     read(spec, Some(root))
 }
 
@@ -43,8 +46,13 @@ fn classes_are_sorted_and_a_share_is_held_out() {
     let folder = tempfile::tempdir().unwrap();
     two_classes(folder.path());
     fs::write(folder.path().join("red/readme.txt"), "not an image").unwrap();
+    fs::write(folder.path().join("red/00.bmp"), "not read").unwrap();
     fs::write(folder.path().join("red/.hidden.png"), "not an image").unwrap();
-    let Decoded { published, classes, skipped } = read_from(&spec(2), folder.path()).unwrap();
+    let Read { published, classes, skipped, notes } = read_from(&spec(2), folder.path()).unwrap();
+    assert_eq!(
+        notes,
+        ["2 files of `red` passed over, by ending: 1 .bmp, 1 .txt; read are JPEG, PNG and WebP"]
+    );
     assert_eq!((classes, skipped), (vec!["blue".to_owned(), "red".to_owned()], vec![]));
     assert_eq!(published.train.class_counts(), [3, 3]);
     assert_eq!(published.test.class_counts(), [1, 1]);
@@ -56,13 +64,13 @@ fn classes_are_sorted_and_a_share_is_held_out() {
 
 #[test]
 fn folders_say_what_is_for_testing() {
-    for name in ["test", "val"] {
+    for name in ["test", "val", "valid", "validation", "Test"] {
         let folder = tempfile::tempdir().unwrap();
         two_classes(&folder.path().join("birds/train"));
         write(&folder.path().join("birds").join(name).join("red/0.png"), 8, 8, RED);
         write(&folder.path().join("birds").join(name).join("blue/0.JPEG"), 8, 8, BLUE);
         let spec = ImageFolder { folder: "birds".into(), ..spec(2) };
-        let Decoded { published, .. } = read_from(&spec, folder.path()).unwrap();
+        let Read { published, .. } = read_from(&spec, folder.path()).unwrap();
         assert_eq!(published.train.class_counts(), [4, 4]);
         assert_eq!(published.test.class_counts(), [1, 1]);
     }
@@ -82,12 +90,13 @@ fn images_are_scaled_to_cover_and_cut_evenly() {
         write(&folder.path().join(format!("a/{index}.png")), 32, 16, RED);
         write(&folder.path().join(format!("b/{index}.png")), 4, 4, BLUE);
     }
-    let Decoded { published, .. } = read_from(&spec(2), folder.path()).unwrap();
+    let Read { published, .. } = read_from(&spec(2), folder.path()).unwrap();
     let row = &published.train.images[..24];
     assert_eq!((&row[..3], &row[21..]), (&RED[..], &[0; 3][..]));
 
-    let grey = ImageFolder { channels: 1, size: [4, 6], ..spec(2) };
-    let Decoded { published, .. } = read_from(&grey, folder.path()).unwrap();
+    let grey = Reading { channels: 1, ..Reading::of_size([4, 6]) };
+    let grey = ImageFolder { reading: grey, ..spec(2) };
+    let Read { published, .. } = read_from(&grey, folder.path()).unwrap();
     assert_eq!(published.train.shape, ImageShape { h: 4, w: 6, c: 1 });
     assert_eq!(published.train.images.len(), 6 * 24);
 }
@@ -125,12 +134,13 @@ fn a_corrupt_file_is_named_or_skipped_as_asked() {
         let Err(error) = read_from(&spec(2), folder.path()) else { panic!("{name} is refused") };
         let message = error.to_string();
         assert!(
-            message.starts_with(&format!("{}: expected a sound JPEG or PNG", file.display())),
+            message.starts_with(&format!("{}: expected a sound JPEG, PNG or WebP", file.display())),
             "{message}"
         );
 
-        let lenient = ImageFolder { corrupt: Corrupt::Skip, ..spec(2) };
-        let Decoded { published, skipped, .. } = read_from(&lenient, folder.path()).unwrap();
+        let mut lenient = spec(2);
+        lenient.reading.corrupt = Corrupt::Skip;
+        let Read { published, skipped, .. } = read_from(&lenient, folder.path()).unwrap();
         assert_eq!(published.train.len() + published.test.len(), 8, "{name}");
         assert_eq!(skipped.len(), 1);
         assert_eq!(skipped[0].file, file);
@@ -153,15 +163,19 @@ fn folders_that_do_not_fit_are_explained() {
     assert!(message(&nowhere, root).contains("nowhere: expected a folder that can be listed"));
 
     fs::create_dir(root.join("green")).unwrap();
-    assert!(message(&spec(3), root).contains("green: expected at least one readable"));
+    let text = message(&spec(3), root);
+    assert!(text.ends_with("file of class `green` for training, found none"), "{text}");
 
     let other = tempfile::tempdir().unwrap();
     two_classes(&other.path().join("train"));
     write(&other.path().join("test/red/0.png"), 8, 8, RED);
     let text = message(&spec(2), other.path());
-    assert!(text.contains("test: expected a folder `blue`"), "{text}");
+    assert!(text.ends_with(&format!("only {} has blue", other.path().join("train").display())), "{text}");
+    fs::create_dir(other.path().join("test/green")).unwrap();
+    let text = message(&spec(2), other.path());
+    assert!(text.ends_with(&format!("only {} has green", other.path().join("test").display())), "{text}");
 
-    let huge = ImageFolder { size: [1024, 1024], ..spec(3) };
+    let huge = ImageFolder { reading: Reading::of_size([1024, 1024]), ..spec(3) };
     let many = tempfile::tempdir().unwrap();
     for class in ["a", "b", "c"] {
         fs::create_dir(many.path().join(class)).unwrap();
@@ -170,4 +184,157 @@ fn folders_that_do_not_fit_are_explained() {
         }
     }
     assert!(message(&huge, many.path()).contains("choose a smaller `data.size`"));
+}
+
+#[test]
+fn numbered_folders_are_in_natural_order_and_a_list_overrules_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for class in 0..11 {
+        for index in 0..4 {
+            write(&root.join(format!("{class}/{index}.png")), 8, 8, [20 * class, 0, 0]);
+        }
+    }
+    let Read { published, classes, .. } = read_from(&spec(11), root).unwrap();
+    assert_eq!(classes, (0..11).map(|class| class.to_string()).collect::<Vec<_>>());
+    let first_of = |label: usize| published.train.images[label * 3 * 192];
+    assert_eq!((first_of(2), first_of(10)), (40, 200));
+
+    let backwards: String = (0..11).rev().map(|class| format!("{class} the class\n")).collect();
+    fs::write(root.join("classes.txt"), backwards).unwrap();
+    let listed = ImageFolder { class_list: Some("classes.txt".into()), ..spec(11) };
+    let Read { published, classes, .. } = read_from(&listed, root).unwrap();
+    assert_eq!((&classes[0][..], published.train.images[0]), ("10 the class", 200));
+
+    fs::write(root.join("classes.txt"), "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\nten\n").unwrap();
+    let text = read_from(&listed, root).err().unwrap().to_string();
+    assert!(text.ends_with("has folders that are not in the list: 10"), "{text}");
+    fs::write(root.join("classes.txt"), "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n").unwrap();
+    let text = read_from(&listed, root).err().unwrap().to_string();
+    assert!(text.ends_with("has no folder for: 11"), "{text}");
+}
+
+#[test]
+fn parts_that_are_not_used_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for part in ["train", "val", "test"] {
+        two_classes(&root.join(part));
+    }
+    write(&root.join("extra/0.png"), 8, 8, RED);
+    let Read { published, notes, .. } = read_from(&spec(2), root).unwrap();
+    assert_eq!((published.train.len(), published.test.len()), (8, 8));
+    assert!(
+        notes[0].starts_with(&format!("{}: 8 images are not used", root.join("val").display())),
+        "{notes:?}"
+    );
+    assert_eq!(notes[1], format!("{}: 1 image is not used", root.join("extra").display()));
+
+    // Unlabelled test images, as ImageNet has them: those of `val` are for testing.
+    fs::remove_dir_all(root.join("test")).unwrap();
+    write(&root.join("test/0.png"), 8, 8, RED);
+    let Read { published, notes, .. } = read_from(&spec(2), root).unwrap();
+    assert_eq!((published.train.len(), published.test.len()), (8, 8));
+    assert!(notes[0].ends_with("test: 1 image is without class folders or labels not used"), "{notes:?}");
+}
+
+#[test]
+fn images_lie_at_any_depth_and_labels_may_be_listed() {
+    // The layout of Tiny-ImageNet.
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for index in 0..4 {
+        write(&root.join(format!("train/n2/images/n2_{index}.JPEG")), 8, 8, RED);
+        write(&root.join(format!("train/n1/images/n1_{index}.JPEG")), 8, 8, BLUE);
+        write(&root.join(format!("val/images/val_{index}.JPEG")), 8, 8, RED);
+        write(&root.join(format!("test/images/test_{index}.JPEG")), 8, 8, RED);
+    }
+    fs::write(root.join("train/n1/n1_boxes.txt"), "").unwrap();
+    let annotations = root.join("val/val_annotations.txt");
+    let lines = |class| (0..4).map(|i| format!("val_{i}.JPEG\t{class}\t0\t0\t8\t8\n")).collect::<String>();
+    fs::write(&annotations, lines("n2")).unwrap();
+    // Every class must be tested.
+    let text = read_from(&spec(2), root).err().unwrap().to_string();
+    assert!(text.ends_with("file of class `n1` for testing, found none"), "{text}");
+    write(&root.join("val/images/val_9.JPEG"), 8, 8, BLUE);
+    fs::write(&annotations, lines("n2") + "val_9.JPEG\tn1\n").unwrap();
+    let Read { published, .. } = read_from(&spec(2), root).unwrap();
+    assert_eq!((published.train.class_counts(), published.test.class_counts()), (vec![4, 4], vec![1, 4]));
+
+    fs::write(&annotations, lines("n3")).unwrap();
+    let text = read_from(&spec(2), root).err().unwrap().to_string();
+    assert!(text.contains("do not have: n3"), "{text}");
+    fs::write(&annotations, "val_0.JPEG n2\n").unwrap();
+    let text = read_from(&spec(2), root).err().unwrap().to_string();
+    assert!(text.contains("line 1: expected the name of a file, a tab"), "{text}");
+}
+
+#[test]
+fn a_share_that_is_no_image_is_named_with_one_that_is() {
+    for (images, expected) in [
+        (1, "one image, which cannot be both"),
+        (3, "a share of 0.25 of 3 images is none for testing; `data.test-share = 0.3334`"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        two_classes(folder.path());
+        for index in images..4 {
+            fs::remove_file(folder.path().join(format!("blue/{index}.jpg"))).unwrap();
+        }
+        let text = read_from(&spec(2), folder.path()).err().unwrap().to_string();
+        assert!(text.starts_with(&format!("{}: {expected}", folder.path().join("blue").display())), "{text}");
+    }
+    assert!(held_out(2, 0.3334) && !held_out(1, 0.3334));
+}
+
+#[test]
+fn folders_one_too_deep_are_pointed_at() {
+    let folder = tempfile::tempdir().unwrap();
+    two_classes(&folder.path().join("birds"));
+    let text = read_from(&spec(2), folder.path()).err().unwrap().to_string();
+    let expected = format!("found 1: birds; {} has as many", folder.path().join("birds").display());
+    assert!(text.contains(&expected), "{text}");
+}
+
+#[test]
+fn what_systems_leave_behind_is_no_class() {
+    let folder = tempfile::tempdir().unwrap();
+    two_classes(folder.path());
+    write(&folder.path().join("__MACOSX/red/._0.png"), 8, 8, RED);
+    write(&folder.path().join("red/@eaDir/0.png/thumb.jpg"), 8, 8, RED);
+    fs::write(folder.path().join("red/Thumbs.db"), "").unwrap();
+    let Read { published, notes, .. } = read_from(&spec(2), folder.path()).unwrap();
+    assert_eq!(published.train.len() + published.test.len(), 8);
+    assert_eq!(notes, ["passed over what systems leave behind: @eaDir, Thumbs.db, __MACOSX"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn names_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    two_classes(folder.path());
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.png");
+    if fs::copy(folder.path().join("red/0.png"), folder.path().join("red").join(name)).is_err() {
+        return; // A file system that refuses such names has none.
+    }
+    let Read { published, .. } = read_from(&spec(2), folder.path()).unwrap();
+    assert_eq!(published.train.len() + published.test.len(), 9);
+}
+
+#[test]
+fn a_strip_takes_no_more_than_a_photograph() {
+    let folder = tempfile::tempdir().unwrap();
+    for index in 0..4 {
+        write(&folder.path().join(format!("a/{index}.png")), 60_000, 1, RED);
+        write(&folder.path().join(format!("b/{index}.png")), 1, 60_000, BLUE);
+    }
+    let mut large = ImageFolder { reading: Reading::of_size([512, 512]), ..spec(2) };
+    let Read { published, .. } = read_from(&large, folder.path()).unwrap();
+    assert_eq!(published.train.len(), 6);
+    large.reading.fit = crate::Fit::Stretch;
+    let Read { published, .. } = read_from(&large, folder.path()).unwrap();
+    assert_eq!(published.train.images[..3], RED);
+    large.reading.looking.most_pixels = 59_999;
+    let text = read_from(&large, folder.path()).err().unwrap().to_string();
+    assert!(text.contains("60000 x 1 pixels are 60000, and at most 59999"), "{text}");
 }

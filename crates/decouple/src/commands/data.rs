@@ -1,22 +1,34 @@
 //! `decouple data`: a data set in numbers and in pictures.
 
-use decouple_datasets::{DataSpec, Dataset, contact_sheet, load};
+use std::path::Path;
+
+use decouple_datasets::{
+    Corrupt, DataSpec, Dataset, Source, contact_sheet,
+    image_folder::ImageFolder,
+    import as import_folder,
+    known::{KNOWN, KnownError},
+    load,
+    stream::{Order, Part, Shards},
+};
 use decouple_experiment::{StepTimes, section};
+use indicatif::ProgressBar;
 use serde_json::json;
 
+use super::model::{left_out, left_out_list};
 use super::read;
 use crate::{
-    arguments::{Common, Data, DataChoice, DataInfo, DataShow, Format},
-    failure::{Failure, IO, SUCCESS, USAGE},
+    arguments::{Common, Data, DataChoice, DataFetch, DataImport, DataInfo, DataShow, DataVerify, Format},
+    failure::{DATA, Failure, IO, SUCCESS, USAGE},
     text::{Table, bytes, grouped, print},
 };
 
-/// Files left out that are listed by name.
-const LISTED: usize = 20;
-
 pub(crate) fn run(common: &Common, data: &Data) -> Result<u8, Failure> {
     match data {
+        Data::List => list(common),
         Data::Info(arguments) => info(common, arguments),
+        Data::Verify(arguments) => verify(common, arguments),
+        Data::Fetch(arguments) => fetch(common, arguments),
+        Data::Import(arguments) => import(common, arguments),
         Data::Show(arguments) => show(common, arguments),
     }
 }
@@ -35,6 +47,91 @@ fn spec(choice: &DataChoice) -> Result<DataSpec, Failure> {
     Ok(section("data", &set.chain(choice.keys.iter().cloned()).collect::<Vec<_>>())?)
 }
 
+/// The folder of data sets.
+fn folder(common: &Common) -> &Path {
+    common.data.as_deref().unwrap_or(Path::new("."))
+}
+
+fn list(common: &Common) -> Result<u8, Failure> {
+    let mut table = Table::new(4, &["set", "what", "folder", "there"]);
+    for known in KNOWN {
+        let own = folder(common).join(known.folder);
+        let is_there = if own.is_dir() { "yes" } else { "no" };
+        let own = own.display().to_string();
+        table.push(vec![known.name.to_owned(), known.what.to_owned(), own, is_there.to_owned()]);
+    }
+    let others = "Without a folder: fashion-mnist (subset = \"embedded\") and planted. Your own: image-folder, shards.";
+    print(&format!("{table}\n{others}\n"))?;
+    Ok(SUCCESS)
+}
+
+fn fetch(common: &Common, arguments: &DataFetch) -> Result<u8, Failure> {
+    let known = KNOWN.iter().find(|known| known.name == arguments.set).ok_or_else(|| {
+        let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
+        Failure::new(
+            USAGE,
+            format!("no known set is called `{}`: expected {}", arguments.set, names.join(", ")),
+        )
+    })?;
+    let bar = ProgressBar::new(0);
+    let place = known.fetch(folder(common), &mut |file, done, whole| {
+        bar.set_message(file.to_owned());
+        bar.set_length(whole.unwrap_or(done));
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let place = place.map_err(|error| match error {
+        KnownError::Fetch(error) => Failure::new(IO, error),
+        KnownError::Data(error) => error.into(),
+    })?;
+    print(&format!("{}: complete, with the published checksum\n", place.display()))?;
+    Ok(SUCCESS)
+}
+
+fn import(common: &Common, arguments: &DataImport) -> Result<u8, Failure> {
+    let set = std::iter::once("set=image-folder".to_owned());
+    let spec: DataSpec = section("data", &set.chain(arguments.keys.iter().cloned()).collect::<Vec<_>>())?;
+    let Source::ImageFolder(images) = &spec.source else {
+        return Err(Failure::new(USAGE, "expected keys of an image folder"));
+    };
+    let imported = import_folder(images, common.data.as_deref(), &arguments.target, arguments.samples)?;
+    let [train, test] = imported.images.map(|count| grouped(count as u64));
+    let notes: String = imported.notes.iter().map(|note| format!("{note}\n")).collect();
+    let target = arguments.target.display();
+    print(&format!("{target}: {train} train, {test} test in {} shards\n{notes}", imported.shards))?;
+    Ok(SUCCESS)
+}
+
+/// Decodes everything; a set in memory was read whole when it was loaded.
+fn verify(common: &Common, arguments: &DataVerify) -> Result<u8, Failure> {
+    let mut spec = spec(&arguments.choice)?;
+    if let Source::ImageFolder(ImageFolder { reading, .. }) | Source::Shards(Shards { reading, .. }) =
+        &mut spec.source
+    {
+        reading.corrupt = Corrupt::Skip;
+    }
+    let data = load(&spec, common.data.as_deref())?;
+    let mut skipped = data.skipped.clone();
+    let mut images: usize = Part::ALL.iter().map(|&part| data.split(part).len()).sum();
+    if let Some(stream) = &data.stream {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        for part in Part::ALL {
+            for batch in stream.batches(part, Order::AsStored, 64, &[], workers) {
+                images += batch?.len();
+            }
+        }
+        skipped.extend(stream.left_out().1);
+    }
+    let notes: String = data.notes.iter().map(|note| format!("{note}\n")).collect();
+    let sound = format!("{} sound images\nchecksum  {}\n{notes}", grouped(images as u64), data.checksum);
+    print(&(sound + &left_out(&skipped)))?;
+    if let Some(expected) = arguments.checksum.as_ref().filter(|expected| **expected != data.checksum) {
+        let problem = format!("{}: expected the checksum {expected}, found {}", data.name, data.checksum);
+        return Err(Failure::new(DATA, problem));
+    }
+    Ok(if skipped.is_empty() { SUCCESS } else { DATA })
+}
+
 fn info(common: &Common, arguments: &DataInfo) -> Result<u8, Failure> {
     let spec = spec(&arguments.choice)?;
     let data = load(&spec, common.data.as_deref())?;
@@ -47,11 +144,13 @@ fn info(common: &Common, arguments: &DataInfo) -> Result<u8, Failure> {
 
 fn human(spec: &DataSpec, data: &Dataset) -> Result<String, Failure> {
     let splits = [&data.train, &data.validation, &data.test];
-    let [train, validation, test] = splits.map(|split| grouped(split.len() as u64));
+    let [train, validation, test] =
+        [Part::Train, Part::Validation, Part::Test].map(|part| grouped(data.images(part) as u64));
     let memory: usize = splits.iter().map(|split| split.images.len()).sum();
     let mut text =
         format!("images    {train} train, {validation} validation, {test} test, {}\n", data.shape());
-    text += &format!("memory    {}\nchecksum  {}\n", bytes(memory as u64), data.checksum);
+    let memory = if data.stream.is_some() { "streamed".to_owned() } else { bytes(memory as u64) };
+    text += &format!("memory    {memory}\nchecksum  {}\n", data.checksum);
     let record = toml::to_string(spec).map_err(|error| Failure::new(USAGE, error))?;
     text += &format!("\n[trial.data]\n{record}\n");
 
@@ -65,31 +164,29 @@ fn human(spec: &DataSpec, data: &Dataset) -> Result<String, Failure> {
     let counts = splits.map(|split| split.class_counts());
     for (label, class) in data.classes.iter().enumerate() {
         let mut row = vec![label.to_string(), class.clone()];
-        row.extend(counts.iter().map(|counts| grouped(counts.get(label).copied().unwrap_or(0) as u64)));
+        let count = |counts: &Vec<usize>| match data.stream {
+            Some(_) => String::new(),
+            None => grouped(counts.get(label).copied().unwrap_or(0) as u64),
+        };
+        row.extend(counts.iter().map(count));
         classes.push(row);
     }
     text += &classes.to_string();
-    if !data.skipped.is_empty() {
-        let files = if data.skipped.len() == 1 { "file" } else { "files" };
-        text += &format!("\n{} {files} left out\n", data.skipped.len());
-        for skipped in data.skipped.iter().take(LISTED) {
-            text += &format!("  {}: {}\n", skipped.file.display(), skipped.reason);
-        }
-        if data.skipped.len() > LISTED {
-            text += &format!("  and {} more: --format json lists all\n", data.skipped.len() - LISTED);
-        }
+    if !data.notes.is_empty() || !data.skipped.is_empty() {
+        text.push('\n');
     }
+    text.extend(data.notes.iter().map(|note| format!("{note}\n")));
+    text += &left_out(&data.skipped);
     Ok(text)
 }
 
 fn document(spec: &DataSpec, data: &Dataset) -> serde_json::Value {
     let shape = data.shape();
-    let split =
-        |split: &decouple_datasets::Split| json!({ "images": split.len(), "classes": split.class_counts() });
-    let skipped = data
-        .skipped
-        .iter()
-        .map(|file| json!({ "file": file.file.display().to_string(), "reason": file.reason }));
+    // The labels of a streamed set are not known before it is read.
+    let split = |part: Part| {
+        let classes = data.stream.is_none().then(|| data.split(part).class_counts());
+        json!({ "images": data.images(part), "classes": classes })
+    };
     json!({
         "data": spec,
         "shape": [shape.h, shape.w, shape.c],
@@ -97,16 +194,23 @@ fn document(spec: &DataSpec, data: &Dataset) -> serde_json::Value {
         "mean": data.mean,
         "std": data.std,
         "classes": data.classes,
-        "train": split(&data.train),
-        "validation": split(&data.validation),
-        "test": split(&data.test),
-        "skipped": skipped.collect::<Vec<_>>(),
+        "train": split(Part::Train),
+        "validation": split(Part::Validation),
+        "test": split(Part::Test),
+        "skipped": left_out_list(&data.skipped),
+        "notes": data.notes,
     })
 }
 
 fn show(common: &Common, arguments: &DataShow) -> Result<u8, Failure> {
     let spec = spec(&arguments.choice)?;
     let data = load(&spec, common.data.as_deref())?;
+    if data.stream.is_some() {
+        return Err(Failure::new(
+            USAGE,
+            "a streamed set has no sheet; an image folder without `stream` has one",
+        ));
+    }
     let sheet = contact_sheet(&data, &spec.augment, arguments.seed, arguments.columns.clamp(1, 100));
     let path = arguments.output.clone().unwrap_or_else(|| format!("{}.png", data.name).into());
     std::fs::write(&path, sheet)

@@ -1,9 +1,6 @@
 //! `decouple describe`: a network layer by layer.
 
-use decouple_datasets::{
-    DataSpec, Source,
-    image_folder::{Corrupt, ImageFolder},
-};
+use decouple_datasets::{DataSpec, Reading, Source, image_folder::ImageFolder};
 use decouple_experiment::{Record, StepTimer, TrainingSpec, Trial};
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
@@ -107,10 +104,10 @@ impl Images {
         let folder = ImageFolder {
             folder: "noise".into(),
             classes: self.classes,
-            size: [h, w],
-            channels: c,
+            class_list: None,
             test_share: 0.5,
-            corrupt: Corrupt::Refuse,
+            stream: false,
+            reading: Reading { channels: c, ..Reading::of_size([h, w]) },
         };
         let record = Record {
             network: network.explicit(),
@@ -119,7 +116,7 @@ impl Images {
             seed: 0,
         };
         let point = vec![("segments".to_owned(), network.segments.to_string())];
-        Ok(Trial::new(point, record, network.graph(self.input, self.classes)?, None))
+        Ok(Trial::new(point, record, &network.graph(self.input, self.classes)?, None))
     }
 }
 

@@ -4,17 +4,20 @@
 use std::path::{Path, PathBuf};
 
 use decouple_datasets::{
+    class_names,
     image_folder::{LabelledFiles, labelled_files},
     load as load_data,
+    stream::Part,
 };
 use decouple_training::{
     classifier::{Classifier, Hits},
     evaluation,
 };
 use indicatif::ProgressBar;
+use rayon::prelude::*;
 use serde_json::json;
 
-use super::model::Trained;
+use super::model::{Remarks, Trained, left_out_list};
 use crate::{
     arguments::{Common, Evaluate, Format},
     failure::{DATA, Failure, IO, NOTHING, SUCCESS, USAGE},
@@ -27,6 +30,10 @@ struct Accuracy {
     top_1: f64,
     /// `None` where there are no more than five classes.
     top_5: Option<f64>,
+    /// What came up while photographs were read.
+    remarks: Remarks,
+    /// Words on what is not read.
+    notes: Vec<String>,
 }
 
 pub(crate) fn run(common: &Common, arguments: &Evaluate) -> Result<u8, Failure> {
@@ -35,16 +42,27 @@ pub(crate) fn run(common: &Common, arguments: &Evaluate) -> Result<u8, Failure> 
         Some(folder) => on_photographs(common, arguments, &trained, folder)?,
         None => on_own_images(common, arguments, &trained)?,
     };
-    let Accuracy { images, top_1, top_5 } = accuracy;
+    let Accuracy { images, top_1, top_5, remarks, notes } = accuracy;
     match arguments.format {
         Format::Human => {
             let line = |name, share: f64| {
                 format!("{name}  {share:.4}  {} of {images}\n", (share * images as f64).round())
             };
             let top_5 = top_5.map(|share| line("top-5", share)).unwrap_or_default();
-            print(&(line("top-1", top_1) + &top_5))?;
+            let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
+            print(&(line("top-1", top_1) + &top_5 + &notes + &remarks.text(&arguments.photographs)))?;
         }
-        Format::Json => print(&format!("{}\n", json!({ "images": images, "top_1": top_1, "top_5": top_5 })))?,
+        Format::Json => print(&format!(
+            "{}\n",
+            json!({
+                "images": images,
+                "top_1": top_1,
+                "top_5": top_5,
+                "with_orientation": remarks.with_orientation,
+                "skipped": left_out_list(&remarks.skipped),
+                "notes": notes,
+            })
+        ))?,
     }
     Ok(SUCCESS)
 }
@@ -56,13 +74,37 @@ fn on_photographs(
     folder: &Path,
 ) -> Result<Accuracy, Failure> {
     let (mut classifier, labels) = trained.classifier(common)?;
-    let files = files(folder, &labels)?;
+    let (files, notes) = files(folder, trained, &labels)?;
+    let (mut hits, mut remarks, photographs) = (Hits::default(), Remarks::default(), &arguments.photographs);
     let bar = ProgressBar::new(files.len() as u64);
-    let hits = classifier.score(&files, arguments.batch, |done| bar.set_position(done as u64));
+    for batch in files.chunks(arguments.batch.max(1)) {
+        let see = |(file, _): &(PathBuf, usize)| classifier.sight.see(file, photographs.looking());
+        let seen: Vec<_> = batch.par_iter().map(see).collect();
+        let (mut images, mut classes) = (Vec::new(), Vec::new());
+        for ((_, class), seen) in batch.iter().zip(seen) {
+            if let Some(values) = remarks.sort(photographs, seen)? {
+                images.extend(values);
+                classes.push(*class);
+            }
+        }
+        bar.inc(batch.len() as u64);
+        if classes.is_empty() {
+            continue;
+        }
+        for (&class, probabilities) in classes.iter().zip(classifier.probabilities(&images)?) {
+            hits.add(class, &probabilities);
+        }
+    }
     bar.finish_and_clear();
-    let Hits { images, top_1, top_5 } = hits?;
+    let Hits { images, top_1, top_5 } = hits;
+    if images == 0 {
+        let folder = folder.display();
+        let message = format!("{folder}: no sound image\n{}", remarks.text(photographs));
+        return Err(Failure::new(NOTHING, message));
+    }
     let share = |hits: usize| hits as f64 / images as f64;
-    Ok(Accuracy { images, top_1: share(top_1), top_5: (labels.len() > 5).then_some(share(top_5)) })
+    let top_5 = (labels.len() > 5).then_some(share(top_5));
+    Ok(Accuracy { images, top_1: share(top_1), top_5, remarks, notes })
 }
 
 /// Scores the test images of the run's data set, as the run itself has done.
@@ -72,36 +114,46 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
     };
     let data = load_data(&run.record.data, common.data.as_deref())?;
     let (Classifier { mut network, .. }, _) = trained.classifier(common)?;
-    let scores = evaluation::evaluate(&mut *network, &data.test, &data.normalisation(), arguments.batch);
+    let scores = evaluation::evaluate_part(&mut *network, &data, Part::Test, arguments.batch);
     let scores = scores.map_err(|error| Failure::new(IO, error))?;
-    Ok(Accuracy { images: data.test.len(), top_1: scores.accuracy, top_5: scores.top5_accuracy })
+    Ok(Accuracy {
+        images: scores.images as usize,
+        top_1: scores.accuracy,
+        top_5: scores.top5_accuracy,
+        remarks: Remarks::default(),
+        notes: Vec::new(),
+    })
 }
 
+/// Files with their classes, and words on what is not read.
+type Files = (Vec<(PathBuf, usize)>, Vec<String>);
+
 /// Every image file of `folder` with its class among `labels`.
-fn files(folder: &Path, labels: &[String]) -> Result<Vec<(PathBuf, usize)>, Failure> {
-    let LabelledFiles { classes: folders, files } = labelled_files(folder)?;
+fn files(folder: &Path, trained: &Trained, labels: &[String]) -> Result<Files, Failure> {
+    let LabelledFiles { classes: folders, files, notes } = labelled_files(folder)?;
     if files.is_empty() {
-        let expected = "expected a folder of JPEG or PNG files for each class";
+        let expected = "expected a folder of JPEG, PNG or WebP files for each class";
         return Err(Failure::new(NOTHING, format!("{}: no image: {expected}", folder.display())));
     }
-    let by_name = |name: &String| {
-        let is_called = |label: &String| label == name || label.split(' ').next() == Some(name);
-        labels.iter().position(is_called)
-    };
-    let classes: Vec<Option<usize>> = folders.iter().map(by_name).collect();
-    let unknown = classes.iter().position(Option::is_none);
-    match unknown {
-        None => Ok(files.into_iter().map(|(file, index)| (file, classes[index].unwrap_or(index))).collect()),
-        Some(_) if folders.len() == labels.len() => Ok(files),
-        Some(index) => {
-            let (name, found, expected) = (&folders[index], folders.len(), labels.len());
-            Err(Failure::new(
-                DATA,
-                format!(
-                    "{}: no class is called `{name}`: expected labels, or {expected} folders in the order of the classes and not {found}",
-                    folder.display()
-                ),
-            ))
+    let classes = match class_names::labels(&folders, labels) {
+        Ok(classes) => classes,
+        Err(unknown) => {
+            let numbers = class_names::numbered(&folders, labels.len()).filter(|_| trained.is_nameless());
+            numbers.ok_or_else(|| no_such_class(folder, trained, labels, &unknown))?
         }
-    }
+    };
+    Ok((files.into_iter().map(|(file, index)| (file, classes[index])).collect(), notes))
+}
+
+fn no_such_class(folder: &Path, trained: &Trained, labels: &[String], unknown: &str) -> Failure {
+    let (folder, last) = (folder.display(), labels.len() - 1);
+    let expected = if trained.is_nameless() {
+        format!(
+            "the network's classes have no names: expected folders called by their numbers, 0 to {last}, or a file \
+             of names in the order of the classes (--labels)"
+        )
+    } else {
+        format!("expected folders called by a class's label or its first word, such as `{}`", labels[0])
+    };
+    Failure::new(DATA, format!("{folder}: folders that are no class: {unknown}; {expected}"))
 }

@@ -3,19 +3,21 @@
 
 use std::path::{Path, PathBuf};
 
-use decouple_datasets::{DataSpec, load as load_data};
+use decouple_datasets::{DataSpec, Looking, Skipped, load as load_data};
 use decouple_experiment::Run;
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
+    backend::ExecutionError,
     network::{Family, NetworkSpec},
     preprocessing::Preprocessing,
     weights::{Description, Images, error::WeightError, file::WeightFile, names::Naming},
 };
 use decouple_training::{
-    classifier::{Classifier, Sight, images as images_of},
+    classifier::{Classifier, Seen, Sight, images as images_of},
     trial::WEIGHTS_FILE,
     weights::{LoadError, load},
 };
+use serde_json::json;
 
 use super::section_text;
 use crate::{
@@ -119,6 +121,12 @@ impl Trained {
         }
     }
 
+    /// Whether the labels are only the classes' numbers.
+    pub(super) fn is_nameless(&self) -> bool {
+        let is_known = self.noted.is_some() || self.run.is_some() || self.labels.is_some();
+        !is_known && self.description.classes != IMAGENET.lines().count()
+    }
+
     /// Names of the classes: those of a file, those it was trained on, or
     /// ImageNet's.
     pub(super) fn labels(&self, images: Option<&Images>) -> Result<Vec<String>, Failure> {
@@ -135,7 +143,7 @@ impl Trained {
         let sight = self.sight(images.as_ref())?;
         let network = load(&self.weights, self.naming, &self.description).map_err(|error| match error {
             LoadError::Weights(error) => error.into(),
-            LoadError::Execution(error) => Failure::new(IO, error),
+            LoadError::Execution(error) => Failure::from(error),
         })?;
         Ok((Classifier { network, sight }, labels))
     }
@@ -236,13 +244,91 @@ pub(super) fn plain_name(label: &str) -> &str {
     label.split_once(' ').filter(|(first, _)| is_id(first)).map_or(label, |(_, name)| name)
 }
 
-impl From<decouple_training::classifier::ClassifierError> for Failure {
-    fn from(error: decouple_training::classifier::ClassifierError) -> Self {
-        use decouple_training::classifier::ClassifierError;
-        let code = match error {
-            ClassifierError::Image(_) => DATA,
-            ClassifierError::Network(_) => IO,
-        };
-        Self::new(code, error)
+/// Files left out that are listed by name.
+const LISTED: usize = 20;
+
+/// What came up while photographs were read.
+#[derive(Default)]
+pub(super) struct Remarks {
+    /// Files that were left out.
+    pub(super) skipped: Vec<Skipped>,
+    /// Photographs that note how the camera was held.
+    pub(super) with_orientation: usize,
+}
+
+impl Remarks {
+    /// The values of what was read; a file that is no sound image is left out if
+    /// `photographs` say so, and else refused.
+    pub(super) fn sort(
+        &mut self,
+        photographs: &arguments::Photographs,
+        seen: Result<Seen, Skipped>,
+    ) -> Result<Option<Vec<f32>>, Failure> {
+        match seen {
+            Ok(seen) => {
+                self.with_orientation += usize::from(seen.has_orientation);
+                Ok(Some(seen.values))
+            }
+            Err(skipped) if photographs.corrupt == arguments::Corrupt::Skip => {
+                self.skipped.push(skipped);
+                Ok(None)
+            }
+            Err(Skipped { file, reason }) => {
+                let file = file.display();
+                let problem = format!("{file}: expected a sound JPEG, PNG or WebP file ({reason})");
+                Err(Failure::new(
+                    DATA,
+                    format!("{problem}; --corrupt skip leaves such files out and lists them"),
+                ))
+            }
+        }
+    }
+
+    /// Lines for people: what was turned, and what was left out.
+    pub(super) fn text(&self, photographs: &arguments::Photographs) -> String {
+        let mut text = String::new();
+        if self.with_orientation > 0 {
+            let count = self.with_orientation;
+            let images = if count == 1 { "image notes" } else { "images note" };
+            let what = if photographs.as_stored { "left as stored" } else { "turned upright" };
+            text += &format!("{count} {images} how the camera was held: {what}\n");
+        }
+        text + &left_out(&self.skipped)
+    }
+}
+
+/// Lines that list files that were left out.
+pub(super) fn left_out(skipped: &[Skipped]) -> String {
+    if skipped.is_empty() {
+        return String::new();
+    }
+    let files = if skipped.len() == 1 { "file" } else { "files" };
+    let mut text = format!("{} {files} left out\n", skipped.len());
+    for skipped in skipped.iter().take(LISTED) {
+        text += &format!("  {}: {}\n", skipped.file.display(), skipped.reason);
+    }
+    if skipped.len() > LISTED {
+        text += &format!("  and {} more: --format json lists all\n", skipped.len() - LISTED);
+    }
+    text
+}
+
+/// The same for programs.
+pub(super) fn left_out_list(skipped: &[Skipped]) -> Vec<serde_json::Value> {
+    let file =
+        |skipped: &Skipped| json!({ "file": skipped.file.display().to_string(), "reason": skipped.reason });
+    skipped.iter().map(file).collect()
+}
+
+impl arguments::Photographs {
+    /// How files are looked at.
+    pub(super) fn looking(&self) -> Looking {
+        Looking { orientation: !self.as_stored, most_pixels: self.most_pixels }
+    }
+}
+
+impl From<ExecutionError> for Failure {
+    fn from(error: ExecutionError) -> Self {
+        Self::new(IO, error)
     }
 }

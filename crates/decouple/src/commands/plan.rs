@@ -1,16 +1,13 @@
 //! `decouple plan`: every trial, before anything runs.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use decouple_datasets::DataSpec;
 use decouple_experiment::{Elsewhere, Identity, Outcome, Problem, RunState, Scan, StepTimes, Sweep, Trial};
-use decouple_training::{
-    estimate::{self, Speeds},
-    sweep::Workers,
-};
+use decouple_training::{estimate::Speeds, memory::Limit, sweep::Workers};
 use serde_json::json;
 
-use super::{ledger, read, select, tune};
+use super::{ledger, read, room, select, tune};
 use crate::{
     arguments::{Common, Format, Plan},
     clock::Clock,
@@ -22,33 +19,39 @@ use crate::{
 /// Time that all measurements together may take.
 const PATIENCE: Duration = Duration::from_millis(800);
 
+/// Networks that are measured at most, the cheapest.
+const MOST_MEASURED: usize = 64;
+
 pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     let mut clock = Clock::new(common);
     let step_times = StepTimes::Timer(&mut clock);
     let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
-    let sweep = match tune::settled(common, sweep.clone()) {
-        Ok(tuned) => tuned,
-        Err(failure) => {
-            say!("recipes as written: {}", failure.message());
-            sweep
-        }
-    };
+    let sweep = tune::settled_or_as_written(common, sweep);
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
     if arguments.lock {
         let path = sweep.lock(&ledger).map_err(|error| Failure::new(USAGE, error))?;
         return print(&format!("locked    {}\n", path.display())).map(|()| SUCCESS);
     }
-    let workers = Workers::share(cores(), trials.len(), None);
-    let speeds = Speeds::measure(&trials, workers, PATIENCE).map_err(|error| Failure::new(IO, error))?;
-    let elsewhere = ledger.elsewhere();
-    let scan = ledger.scan()?;
     let mut images = TrainImages::default();
-    let row = |&trial| {
-        let secs = images.of(trial, common).map(|images| speeds.secs(trial, images));
-        Row::new(trial, secs, speeds.secs(trial, 1_000_000), &scan, &elsewhere)
+    let limit = room::limit(None);
+    let needs = room::needs(&trials, &mut images, common);
+    warn_of_too_large(&trials, &needs, limit);
+    let speeds = speeds(&trials, &needs, limit)?;
+    let (scan, elsewhere) = (ledger.scan()?, ledger.elsewhere());
+    let row = |(&trial, &bytes)| {
+        let secs = |images| speeds.as_ref().map(|speeds| speeds.secs(trial, images));
+        let (state, problem) = state(trial, &scan, &elsewhere)?;
+        Ok(Row {
+            trial,
+            secs: images.of(trial, common).and_then(secs),
+            secs_per_million: secs(1_000_000),
+            bytes,
+            state,
+            problem,
+        })
     };
-    let rows = trials.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    let rows = trials.iter().zip(&needs).map(row).collect::<Result<Vec<_>, Failure>>()?;
     match arguments.format {
         Format::Human => print(&human(&sweep, &trials, &rows))?,
         Format::Json => print(&format!("{}\n", json!(rows.iter().map(Row::json).collect::<Vec<_>>())))?,
@@ -63,10 +66,10 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
 /// Training images of each data set that was asked for; those of a folder are
 /// counted once.
 #[derive(Default)]
-struct TrainImages(Vec<(DataSpec, Option<usize>)>);
+pub(super) struct TrainImages(Vec<(DataSpec, Option<usize>)>);
 
 impl TrainImages {
-    fn of(&mut self, trial: &Trial, common: &Common) -> Option<usize> {
+    pub(super) fn of(&mut self, trial: &Trial, common: &Common) -> Option<usize> {
         let spec = &trial.record.data;
         if let Some((_, count)) = self.0.iter().find(|(known, _)| known == spec) {
             return *count;
@@ -83,43 +86,80 @@ struct Row<'a> {
     /// `None` where the images cannot be counted yet.
     secs: Option<f64>,
     /// What a million training images would take.
-    secs_per_million: f64,
+    secs_per_million: Option<f64>,
     bytes: u64,
     state: &'static str,
     /// What is wrong with its run.
     problem: Option<Problem>,
 }
 
-impl<'a> Row<'a> {
-    fn new(
-        trial: &'a Trial,
-        secs: Option<f64>,
-        secs_per_million: f64,
-        scan: &Scan<'_>,
-        elsewhere: &Elsewhere,
-    ) -> Result<Self, Failure> {
-        let mut problem = None;
-        let state = match scan.state(trial)? {
-            // The images are not read for a plan.
-            RunState::New if elsewhere.find(trial, &Identity::of_any_data()).is_some() => "elsewhere",
-            RunState::New => "new",
-            RunState::Partial => "cut off",
-            RunState::Running => "running",
-            RunState::Damaged(found) => {
-                problem = Some(found);
-                "damaged"
-            }
-            RunState::Done(status) => match status.outcome {
-                Outcome::Finished => "done",
-                Outcome::Diverged { .. } => "diverged",
-                Outcome::Stopped { .. } => "stopped",
-                Outcome::Failed { .. } => "failed",
-            },
-        };
-        let bytes = estimate::bytes(&trial.graph, &trial.record.training);
-        Ok(Self { trial, secs, secs_per_million, bytes, state, problem })
-    }
+/// How a trial stands, in a word; and what is wrong with its run.
+fn state(
+    trial: &Trial,
+    scan: &Scan<'_>,
+    elsewhere: &Elsewhere,
+) -> Result<(&'static str, Option<Problem>), Failure> {
+    let word = match scan.state(trial)? {
+        // The images are not read for a plan.
+        RunState::New if elsewhere.find(trial, &Identity::of_any_data()).is_some() => "elsewhere",
+        RunState::New => "new",
+        RunState::Partial => "cut off",
+        RunState::Running => "running",
+        RunState::Damaged(found) => return Ok(("damaged", Some(found))),
+        RunState::Done(status) => match status.outcome {
+            Outcome::Finished => "done",
+            Outcome::Diverged { .. } => "diverged",
+            Outcome::Stopped { .. } => "stopped",
+            Outcome::Failed { .. } => "failed",
+        },
+    };
+    Ok((word, None))
+}
 
+/// Training speeds of the networks that fit into `limit`; nothing if none does.
+pub(super) fn speeds(
+    trials: &[&Trial],
+    needs: &[u64],
+    limit: Option<Limit>,
+) -> Result<Option<Speeds>, Failure> {
+    let workers = Workers::share(cores(), trials.len(), None);
+    let most = limit.map_or(u64::MAX, |limit| limit.bytes);
+    let mut seen = HashSet::new();
+    let mut fitting: Vec<&Trial> = trials
+        .iter()
+        .zip(needs)
+        // Each worker trains a copy.
+        .filter(|(_, need)| need.saturating_mul(workers.jobs as u64) <= most)
+        .map(|(trial, _)| *trial)
+        .filter(|trial| seen.insert(trial.workload()))
+        .collect();
+    if fitting.is_empty() {
+        return Ok(None);
+    }
+    // Patience lasts for a few networks only; the others are taken to be as fast as these.
+    fitting.sort_by_key(|trial| trial.cost.macs);
+    fitting.truncate(MOST_MEASURED);
+    Speeds::measure(&fitting, workers, PATIENCE).map(Some).map_err(|error| Failure::new(IO, error))
+}
+
+/// Says that `decouple run` would refuse some trials here.
+fn warn_of_too_large(trials: &[&Trial], needs: &[u64], limit: Option<Limit>) {
+    let too_large = room::too_large(trials, needs, limit);
+    if let (Some((trial, need)), Some(limit)) = (too_large.first(), limit) {
+        say!(
+            "warning: {} of {} trials need more memory than {} leaves, {}: trial {} about {}",
+            too_large.len(),
+            trials.len(),
+            limit.set_by,
+            bytes(limit.bytes),
+            trial.id.short(),
+            bytes(*need),
+        );
+        say!("   = `decouple run` refuses them here; they were not measured");
+    }
+}
+
+impl Row<'_> {
     fn is_to_do(&self) -> bool {
         matches!(self.state, "new" | "cut off")
     }
@@ -167,20 +207,26 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>]) -> String {
             short_count(trial.cost.macs),
         ]);
         cells.extend(is_timed.then(|| step_time(trial).unwrap_or_default()));
-        cells.extend([
-            row.secs.map_or_else(|| format!("{} / M", duration(row.secs_per_million)), duration),
-            bytes(row.bytes),
-            row.state.to_owned(),
-        ]);
+        cells.extend([time(row), bytes(row.bytes), row.state.to_owned()]);
         table.push(cells);
     }
     let budget = sweep.budget.map_or("no budget".to_owned(), |quantity| format!("equal {quantity}"));
-    let note = if rows.iter().all(|row| row.secs.is_some()) {
+    let is_counted = |row: &Row<'_>| row.secs.is_some() || row.secs_per_million.is_none();
+    let note = if rows.iter().all(is_counted) {
         ""
     } else {
         "/ M: for every million training images of a set that is not there to be counted\n"
     };
     format!("{table}\n{} trials, {budget}; {}\n{note}", rows.len(), left(rows))
+}
+
+/// The time of a trial in words.
+fn time(row: &Row<'_>) -> String {
+    match (row.secs, row.secs_per_million) {
+        (Some(secs), _) => duration(secs),
+        (None, Some(secs)) => format!("{} / M", duration(secs)),
+        (None, None) => "not measured".to_owned(),
+    }
 }
 
 /// A step time that was measured, and how far it is from the reference's.

@@ -3,7 +3,7 @@
 use decouple_training::classifier::ranked;
 use serde_json::json;
 
-use super::model::{Trained, plain_name};
+use super::model::{Remarks, Trained, plain_name};
 use crate::{
     arguments::{Common, Format, Predict},
     failure::{Failure, SUCCESS},
@@ -12,8 +12,11 @@ use crate::{
 
 pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<u8, Failure> {
     let (mut classifier, labels) = Trained::open(&arguments.trained)?.classifier(common)?;
+    let (photographs, mut remarks) = (&arguments.photographs, Remarks::default());
     for file in &arguments.images {
-        let probabilities = classifier.classify(&[file])?.remove(0);
+        let seen = classifier.sight.see(file, photographs.looking());
+        let Some(image) = remarks.sort(photographs, seen)? else { continue };
+        let probabilities = classifier.probabilities(&image)?.remove(0);
         let best: Vec<(usize, f64)> = ranked(&probabilities)
             .into_iter()
             .take(arguments.top)
@@ -34,9 +37,14 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<u8, Failure> {
                         json!({ "class": class, "label": labels[class], "probability": probability })
                     })
                     .collect();
+                let file = file.display().to_string();
                 print(&format!("{}\n", json!({ "file": file, "classes": classes })))?;
             }
         }
+    }
+    let remarks = remarks.text(photographs);
+    if !remarks.is_empty() {
+        say!("{}", remarks.trim_end());
     }
     Ok(SUCCESS)
 }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::mpsc};
 
-use decouple_datasets::{Dataset, load as load_data};
+use decouple_datasets::{Dataset, load as load_data, stream::Part};
 use decouple_experiment::{
-    Environment, Identity, Ledger, LedgerError, Mismatch, NUMERICS_VERSION, Outcome, RunState, StepTimes,
-    Sweep, Trial,
+    Claims, Environment, FileSystem, Identity, Ledger, LedgerError, Mismatch, NUMERICS_VERSION, Outcome,
+    RunState, StepTimes, Sweep, Trial,
 };
 use decouple_training::{
     device::backend,
@@ -14,11 +14,11 @@ use decouple_training::{
     sweep::{Conduct, LoadedData, SweepError, SweepReport, Workers, run_sweep},
 };
 
-use super::{ledger, read, report, select, tune::settle};
+use super::{ledger, plan::TrainImages, read, report, room, select, task, tune::settle};
 use crate::{
-    arguments::{Common, Only, Run},
+    arguments::{ClaimsChoice, Common, Only, Run},
     clock::Clock,
-    environment::{cores, cpu, environment},
+    environment::{cpu, environment},
     failure::{DATA, Failure, INTERRUPTED, IO, LOCKED, NOTHING, RUN_FAILED, SUCCESS},
     screen::Screen,
     signals,
@@ -35,22 +35,25 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     // The tries that chose a recipe are no runs that failed.
     let conduct = Conduct { fresh: arguments.fresh || arguments.only.is_some(), ..conduct };
     let trials = select(&sweep, &arguments.selection)?;
-    let ledger = ledger(common, &sweep);
+    let trials = task::selected(trials, arguments)?;
+    let ledger = claiming(ledger(common, &sweep), arguments);
     let trials = match arguments.only {
         None => trials,
         Some(Only::Failed) => failed(trials, &ledger)?,
     };
-    let cores = arguments.threads.map_or_else(cores, usize::from);
-    let workers = Workers::share(cores, trials.len(), arguments.jobs.map(usize::from));
+    let trials = longest_first(trials, common);
+    room::check(&trials, &arguments.resources, common)?;
+    let workers = room::workers(&arguments.resources, &trials, common)?;
     let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
+    let workers = room::beside_data(workers, &data, &trials, common)?;
     introduce(&sweep, &trials, workers);
     if let Some(data) = trials.first().and_then(|trial| data.of(trial)) {
         introduce_data(&sweep, data);
     }
     let all: Vec<&Trial> = sweep.trials.iter().collect();
-    refuse_mixing(&sweep, &all, &trials, &ledger, &data, arguments.fresh || arguments.only.is_some())?;
-    sweep.write_plan(&ledger)?;
     let fresh = arguments.fresh || arguments.only.is_some();
+    refuse_mixing(&sweep, &all, &trials, &ledger, &data, fresh)?;
+    sweep.write_plan(&ledger)?;
     ledger.sweep()?;
     if !fresh {
         adopt(&trials, &ledger, &data)?;
@@ -65,23 +68,27 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
         }
         return Ok(code);
     }
-    let shown = report::rebuild_and_show(&sweep, &ledger, arguments.format);
+    // Of the tasks of a submission, the one that ends last has something to report.
+    let reports = arguments.task.is_none() || task::is_last(&sweep, &ledger)?;
+    let shown = reports.then(|| report::rebuild_and_show(&sweep, &ledger, arguments.format));
     if done.faults > 0 {
         return Ok(IO);
     }
-    let analysis = shown?;
-    if done.taken > 0 {
-        let are = if done.taken == 1 { "is" } else { "are" };
-        let trials = plural(done.taken, "trial");
+    let analysis = shown.transpose()?;
+    let taken = still_taken(&done, &trials, &ledger)?;
+    if taken > 0 {
+        let are = if taken == 1 { "is" } else { "are" };
+        let trials = plural(taken, "trial");
         say!("{trials} {are} in the hands of another process; run again when it is done");
     }
     let own = |id: &str| trials.iter().any(|trial| trial.id.to_string() == id);
-    let is_unusable = analysis.runs.iter().any(|run| run.outcome.is_unusable() && own(&run.id));
+    let runs = analysis.iter().flat_map(|analysis| &analysis.runs);
+    let is_unusable = runs.filter(|run| run.outcome.is_unusable()).any(|run| own(&run.id));
     Ok(if done.unusable > 0 || is_unusable {
         DATA
     } else if done.diverged + done.failed + done.earlier_lost + done.bugs > 0 {
         RUN_FAILED
-    } else if done.taken > 0 {
+    } else if taken > 0 {
         LOCKED
     } else {
         SUCCESS
@@ -90,9 +97,10 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
 
 /// Those of `trials` whose run failed or diverged.
 fn failed<'a>(trials: Vec<&'a Trial>, ledger: &Ledger) -> Result<Vec<&'a Trial>, Failure> {
+    let scan = ledger.scan()?;
     let mut failed = Vec::new();
     for trial in trials {
-        if let RunState::Done(status) = ledger.state(trial)?
+        if let RunState::Done(status) = scan.state(trial)?
             && matches!(status.outcome, Outcome::Failed { .. } | Outcome::Diverged { .. })
         {
             failed.push(trial);
@@ -105,6 +113,16 @@ fn failed<'a>(trials: Vec<&'a Trial>, ledger: &Ledger) -> Result<Vec<&'a Trial>,
         ));
     }
     Ok(failed)
+}
+
+/// Trials that another process had taken and that are not over by now.
+fn still_taken(done: &SweepReport, trials: &[&Trial], ledger: &Ledger) -> Result<usize, Failure> {
+    if done.taken == 0 {
+        return Ok(0);
+    }
+    let scan = ledger.scan()?;
+    let is_open = |trial: &&&Trial| matches!(scan.state(trial), Ok(RunState::Running | RunState::Partial));
+    Ok(trials.iter().filter(is_open).count().min(done.taken))
 }
 
 /// Says what is done and how to go on, if a signal has stopped the sweep; the exit code for it.
@@ -174,6 +192,33 @@ fn identity(data: &LoadedData, trial: &Trial) -> Identity {
     data.of(trial).map_or_else(Identity::of_any_data, |data| Identity::of_data(&data.checksum))
 }
 
+/// The ledger with the claims that the command line asks for, or its file system needs.
+pub(super) fn claiming(ledger: Ledger, arguments: &Run) -> Ledger {
+    let claims = match arguments.claims {
+        ClaimsChoice::Typed(claims) => claims,
+        ClaimsChoice::Auto => {
+            let is_shared = FileSystem::of(ledger.root()).is_some_and(|system| system.is_shared());
+            if is_shared { Claims::LEASES } else { Claims::Locks }
+        }
+    };
+    ledger.claiming(claims)
+}
+
+/// The trials in the order in which they start: the longest first, so that the last to
+/// end are short ones and no core waits long for another. Lengths are counted, not
+/// measured (multiply-adds of all images of all epochs), and those within a factor of
+/// 1.4 count as equal: equal ones keep the file's order, in which every point comes up
+/// before any has its second seed.
+fn longest_first<'a>(mut trials: Vec<&'a Trial>, common: &Common) -> Vec<&'a Trial> {
+    let mut images = TrainImages::default();
+    trials.sort_by_cached_key(|trial| {
+        let images = images.of(trial, common).unwrap_or(1).max(1) as f64;
+        let length = images * trial.cost.macs.max(1) as f64 * trial.record.training.epochs as f64;
+        std::cmp::Reverse((2.0 * length.log2()) as u64)
+    });
+    trials
+}
+
 /// Takes over what other experiments have finished of these trials, and says so.
 fn adopt(trials: &[&Trial], ledger: &Ledger, data: &LoadedData) -> Result<(), Failure> {
     let elsewhere = ledger.elsewhere();
@@ -233,18 +278,21 @@ fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
 
 /// Says what it is about to happen to.
 fn introduce_data(sweep: &Sweep, data: &Dataset) {
-    let held_out = match data.validation.len() {
+    let held_out = match data.images(Part::Validation) {
         0 => String::new(),
         n => format!(", {} held out", grouped(n as u64)),
     };
     say!(
         "data      {}: {} train{held_out}, {} test, {}, {} classes",
         data.name,
-        grouped(data.train.len() as u64),
-        grouped(data.test.len() as u64),
+        grouped(data.images(Part::Train) as u64),
+        grouped(data.images(Part::Test) as u64),
         data.shape(),
         data.classes.len()
     );
+    for note in &data.notes {
+        say!("          {note}");
+    }
     if let Some(first) = data.skipped.first() {
         let files = plural(data.skipped.len(), "file");
         say!("warning: {files} left out, such as {}: {}", first.file.display(), first.reason);

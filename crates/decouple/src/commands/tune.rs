@@ -4,16 +4,15 @@ use decouple_datasets::load as load_data;
 use decouple_experiment::{Choice, Ledger, Sweep, Trial, Tune, TuneError};
 use decouple_training::{
     halving::run_halving,
-    sweep::{Conduct, LoadedData, Workers, run_sweep},
+    sweep::{Conduct, LoadedData, run_sweep},
 };
 
 use super::{
-    ledger,
-    run::{refuse_mixing, stopped, watched},
+    ledger, room,
+    run::{claiming, refuse_mixing, stopped, watched},
 };
 use crate::{
     arguments::{Common, Run},
-    environment::cores,
     failure::{DATA, Failure, IO, LOCKED, NOTHING, RUN_FAILED},
     text::Table,
 };
@@ -29,65 +28,72 @@ pub(crate) fn settle(
     let Some(tune) = &sweep.tune else { return Ok(sweep) };
     let tries = sweep.tries();
     let tries: Vec<&Trial> = tries.iter().collect();
-    let ledger = sweep.tune_ledger(&ledger(common, &sweep));
-    let missing = match sweep.tuned(&ledger) {
+    let ledger = sweep.tune_ledger(&claiming(ledger(common, &sweep), arguments));
+    let runs = Tries { common, arguments, conduct, sweep: &sweep, ledger: &ledger };
+    let missing = match sweep.finals(&ledger) {
         Err(TuneError::Unfinished { missing, .. }) if !arguments.fresh => missing,
         _ if arguments.fresh => tries.len(),
         _ => 0,
     };
     if missing > 0 {
         say!("tuning    {missing} of {} tries to run, judged on validation images", tries.len());
-        let halving = tune.halving.then_some(tune);
-        train(&Stage { common, arguments, conduct, sweep: &sweep, ledger: &ledger, halving }, &tries)?;
+        runs.train(&tries, tune.halving.then_some(tune))?;
     }
     let finals = sweep.finals(&ledger)?;
-    if let Err(TuneError::Unfinished { missing, .. }) = sweep.tuned(&ledger) {
-        let finals: Vec<&Trial> = finals.iter().collect();
-        say!("tuning    {missing} runs of the best tries with more seeds");
-        train(&Stage { common, arguments, conduct, sweep: &sweep, ledger: &ledger, halving: None }, &finals)?;
+    let finals: Vec<&Trial> = finals.iter().collect();
+    let missing = match sweep.tuned(&ledger) {
+        _ if arguments.fresh => finals.len(),
+        Err(TuneError::Unfinished { missing, .. }) => missing,
+        _ => 0,
+    };
+    if missing > 0 {
+        say!("tuning    {missing} of {} runs of the best tries with more seeds", finals.len());
+        runs.train(&finals, None)?;
     }
     let (sweep, choices) = sweep.tuned(&ledger)?;
     say!("{}", chosen(&choices));
     Ok(sweep)
 }
 
-/// How runs that choose the recipes are trained.
-struct Stage<'a> {
+/// What the runs that choose recipes have in common.
+struct Tries<'a> {
     common: &'a Common,
     arguments: &'a Run,
     conduct: &'a Conduct,
     sweep: &'a Sweep,
     ledger: &'a Ledger,
-    /// Whose worse tries are stopped early, if any are.
-    halving: Option<&'a Tune>,
 }
 
-/// Trains what is missing of `tries`; an error if any is left.
-fn train(stage: &Stage<'_>, tries: &[&Trial]) -> Result<(), Failure> {
-    let Stage { common, arguments, conduct, sweep, ledger, halving } = *stage;
-    let cores = arguments.threads.map_or_else(cores, usize::from);
-    let workers = Workers::share(cores, tries.len(), arguments.jobs.map(usize::from));
-    let data = LoadedData::load(tries, |spec| load_data(spec, common.data.as_deref()))?;
-    refuse_mixing(sweep, tries, tries, ledger, &data, arguments.fresh)?;
-    let done = watched(tries, !arguments.no_progress, |environment, progress| match halving {
-        Some(tune) => run_halving(tries, tune, ledger, &data, workers, environment, progress, conduct),
-        None => run_sweep(tries, ledger, &data, workers, environment, progress, conduct),
-    })?;
-    if let Some(code) = stopped(&done, &conduct.stop, sweep, tries.len()) {
-        return Err(Failure::new(code, "the recipes are not chosen yet"));
+impl Tries<'_> {
+    /// Trains `trials` to their end, by halves where a section says so.
+    fn train(&self, trials: &[&Trial], halving: Option<&Tune>) -> Result<(), Failure> {
+        let Self { common, arguments, conduct, sweep, ledger } = *self;
+        room::check(trials, &arguments.resources, common)?;
+        let workers = room::workers(&arguments.resources, trials, common)?;
+        let data = LoadedData::load(trials, |spec| load_data(spec, common.data.as_deref()))?;
+        let workers = room::beside_data(workers, &data, trials, common)?;
+        refuse_mixing(sweep, trials, trials, ledger, &data, arguments.fresh)?;
+        let done = watched(trials, !arguments.no_progress, |environment, progress| match halving {
+            Some(tune) => run_halving(trials, tune, ledger, &data, workers, environment, progress, conduct),
+            None => run_sweep(trials, ledger, &data, workers, environment, progress, conduct),
+        })?;
+        if let Some(code) = stopped(&done, &conduct.stop, sweep, trials.len()) {
+            return Err(Failure::new(code, "the recipes are not chosen yet"));
+        }
+        if done.left() > 0 {
+            let message =
+                format!("{} of the tries that choose the recipes are still to be done", done.left());
+            let code = if done.faults > 0 {
+                IO
+            } else if done.unusable > 0 {
+                DATA
+            } else {
+                LOCKED
+            };
+            return Err(Failure::new(code, with_problems(message, sweep, ledger)));
+        }
+        Ok(())
     }
-    if done.left() == 0 {
-        return Ok(());
-    }
-    let message = format!("{} of the tries that choose the recipes are still to be done", done.left());
-    let code = if done.faults > 0 {
-        IO
-    } else if done.unusable > 0 {
-        DATA
-    } else {
-        LOCKED
-    };
-    Err(Failure::new(code, with_problems(message, sweep, ledger)))
 }
 
 /// `message`, and what is wrong with runs in `ledger`.
@@ -100,8 +106,25 @@ fn with_problems(mut message: String, sweep: &Sweep, ledger: &Ledger) -> String 
 
 /// `sweep` with its tuned recipes, whose tries must have been run.
 pub(crate) fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
+    if sweep.tune.is_none() {
+        return Ok(sweep);
+    }
     let ledger: Ledger = sweep.tune_ledger(&ledger(common, &sweep));
     Ok(sweep.tuned(&ledger)?.0)
+}
+
+/// As [`settled`]; where the tries have not been run, `sweep` as it is, with a word.
+pub(crate) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
+    if sweep.tune.is_none() {
+        return sweep;
+    }
+    match settled(common, sweep.clone()) {
+        Ok(tuned) => tuned,
+        Err(failure) => {
+            say!("recipes as written: {}", failure.message());
+            sweep
+        }
+    }
 }
 
 fn chosen(choices: &[Choice]) -> Table {

@@ -7,7 +7,6 @@ use std::{
 
 use decouple_datasets::load as load_data;
 use decouple_experiment::{Contents, Identity, Ledger, Run, Trial};
-use decouple_kernels::geometry::MapShape;
 use decouple_training::{
     keeper::Stop,
     sweep::{Conduct, LoadedData, Workers, run_sweep},
@@ -93,10 +92,8 @@ fn ledgers(folder: &Path) -> Result<Vec<Ledger>, Failure> {
 
 /// Trains `run` again and compares what it leaves with each of `copies`.
 fn rerun(common: &Common, run: &Run, copies: &[&Run]) -> Result<u8, Failure> {
-    let shape = run.record.data.shape();
-    let input = MapShape::new(shape.h, shape.w, shape.c);
-    let graph = run.record.network.graph(input, run.record.data.classes())?;
-    let trial = Trial::new(run.point.clone(), run.record.clone(), graph, run.budget.clone());
+    let graph = run.record.graph()?;
+    let trial = Trial::new(run.point.clone(), run.record.clone(), &graph, run.budget.clone());
     let trials = [&trial];
     let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
     let here = data.of(&trial).map_or_else(Identity::of_any_data, |data| Identity::of_data(&data.checksum));
@@ -118,7 +115,7 @@ fn rerun(common: &Common, run: &Run, copies: &[&Run]) -> Result<u8, Failure> {
 fn train(trial: &Trial, data: &LoadedData, place: &Path) -> Result<Ledger, Failure> {
     let stop: Stop = signals::watch()?;
     let ledger = Ledger::open(place.join("again"));
-    let workers = Workers { jobs: 1, threads: cores() };
+    let workers = Workers { jobs: 1, threads: cores(), memory: None };
     let conduct = Conduct { stop: stop.clone(), ..Conduct::default() };
     let done = watched(&[trial], true, |environment, progress| {
         run_sweep(&[trial], &ledger, data, workers, environment, progress, &conduct)

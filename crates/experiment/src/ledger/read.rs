@@ -170,7 +170,7 @@ impl TrialFile {
             cost: trial.cost,
             budget: trial.budget.clone(),
             record: trial.record.clone(),
-            layers: trial.layers.clone(),
+            layers: trial.layers.to_vec(),
         }
     }
 }

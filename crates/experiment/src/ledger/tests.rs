@@ -12,7 +12,7 @@ use crate::{FORMAT, Record};
 fn trial(seed: u64) -> Trial {
     let record = Record { seed, ..Record::default() };
     let graph = record.network.graph(MapShape::new(28, 28, 1), 10).unwrap();
-    Trial::new(vec![("segments".to_owned(), "per-channel".to_owned())], record, graph, None)
+    Trial::new(vec![("segments".to_owned(), "per-channel".to_owned())], record, &graph, None)
 }
 
 fn row(epoch: u64) -> MetricsRow {
@@ -153,13 +153,13 @@ fn a_record_survives_its_file_bit_for_bit() {
         width: 1.0 / 3.0,
         drift: crate::Drift::between(&reference, &reference),
     };
-    let trial = Trial::new(Vec::new(), record, graph, Some(budget));
+    let trial = Trial::new(Vec::new(), record, &graph, Some(budget));
     drop(claim(&ledger, &trial));
     let contents = ledger.read().unwrap();
     assert_eq!(contents.problems, []);
     let run = &contents.runs[0];
     assert_eq!((&run.record, run.id), (&trial.record, trial.id));
-    assert_eq!((&run.budget, &run.layers), (&trial.budget, &trial.layers));
+    assert_eq!((&run.budget, run.layers.as_slice()), (&trial.budget, &*trial.layers));
     assert_eq!(run.record.training.weight_decay.to_bits(), 5e-324f64.to_bits());
     assert_eq!(run.level.to_bits(), trial.level.to_bits());
 }
@@ -586,4 +586,57 @@ fn a_link_in_a_results_folder_leads_nothing_out_of_it() {
     let error = ledger.claim(&trial(1), &here()).unwrap_err().to_string();
     assert!(error.contains("it is a symbolic link"), "{error}");
     assert_eq!(names(&outside), Vec::<String>::new());
+}
+
+#[test]
+fn a_scan_tells_of_every_trial_what_the_ledger_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path());
+    let trials: Vec<Trial> = (0..5).map(trial).collect();
+    claim(&ledger, &trials[0]).finish(&status(Outcome::Finished)).unwrap();
+    drop(claim(&ledger, &trials[1]));
+    let running = claim(&ledger, &trials[2]);
+    // Renamed, as by an experiment that had other axes: found by its id alone.
+    claim(&ledger, &trials[3]).finish(&status(Outcome::Finished)).unwrap();
+    let other = folder.path().join("runs").join(format!("order=x-{}", trials[3].id.short()));
+    std::fs::rename(ledger.run_dir(&trials[3]), &other).unwrap();
+    let scan = ledger.scan().unwrap();
+    for trial in &trials {
+        assert_eq!(scan.state(trial).unwrap(), ledger.state(trial).unwrap());
+    }
+    assert!(matches!(scan.state(&trials[2]).unwrap(), RunState::Running));
+    assert_eq!(scan.dir(trials[3].id), Some(other));
+    assert_eq!(scan.dir(trials[4].id), None);
+    drop(running);
+}
+
+#[test]
+fn two_hosts_without_a_common_lock_share_runs_by_leases() {
+    // A ledger that claims by leases takes no lock: two of them are two hosts.
+    let (_folder, locks) = scratch();
+    let host = || Ledger::open(locks.root()).claiming(Claims::Leases { secs: 30 });
+    let (here, there) = (host(), host());
+    let trials: Vec<Trial> = (0..6).map(trial).collect();
+    let mut writers = Vec::new();
+    for (index, trial) in trials.iter().enumerate() {
+        let (first, second) = if index % 2 == 0 { (&here, &there) } else { (&there, &here) };
+        writers.push(claim(first, trial));
+        assert!(matches!(second.claim(trial, &Identity::of_any_data()).unwrap(), Claim::Taken));
+        assert!(
+            matches!(locks.claim(trial, &Identity::of_any_data()).unwrap(), Claim::Taken),
+            "who locks respects a lease"
+        );
+        assert_eq!(locks.state(trial).unwrap(), RunState::Running);
+        assert_eq!(locks.scan().unwrap().state(trial).unwrap(), RunState::Running);
+    }
+    for (writer, trial) in writers.into_iter().zip(&trials) {
+        writer.finish(&status(Outcome::Finished)).unwrap();
+        assert!(matches!(there.claim(trial, &Identity::of_any_data()).unwrap(), Claim::Done(_)));
+    }
+    // And who has a lease respects a lock.
+    let last = trial(7);
+    let writer = claim(&locks, &last);
+    assert!(matches!(here.claim(&last, &Identity::of_any_data()).unwrap(), Claim::Taken));
+    drop(writer);
+    drop(claim(&here, &last));
 }

@@ -1,6 +1,5 @@
 //! Writing a run: rows as they are known, the status last.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use decouple_disk::{Disk, Growing};
 use serde::Serialize;
 
 use super::checksums::{self, Checksums};
+use super::lease::Hold;
 use super::read::TrialFile;
 use super::{CHECKPOINT_PREFIX, Environment, Ledger, LedgerError, MetricsRow, Status, TimingRow};
 use crate::{RunId, Trial};
@@ -23,8 +23,7 @@ pub struct RunWriter {
     is_successor: bool,
     metrics: RowFile,
     timing: RowFile,
-    /// Released by the system when the file is closed.
-    _lock: File,
+    hold: Hold,
 }
 
 impl RunWriter {
@@ -33,7 +32,7 @@ impl RunWriter {
         ledger: &Ledger,
         dir: PathBuf,
         trial: &Trial,
-        lock: File,
+        hold: Hold,
         is_successor: bool,
     ) -> Result<Self, LedgerError> {
         let disk = &ledger.disk;
@@ -56,7 +55,7 @@ impl RunWriter {
             id: trial.id,
             dir,
             is_successor,
-            _lock: lock,
+            hold,
         })
     }
 
@@ -70,6 +69,14 @@ impl RunWriter {
         &self.ledger.disk
     }
 
+    /// Asked before files of the run are written by others than this writer.
+    ///
+    /// # Errors
+    /// [`LedgerError::Lost`] if the run may be another's by now.
+    pub fn check(&self) -> Result<(), LedgerError> {
+        self.hold.check(self.id)
+    }
+
     /// Writes `environment.json`.
     ///
     /// # Errors
@@ -81,8 +88,9 @@ impl RunWriter {
     /// Appends one row to each table, and hands both to the system before it returns.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written, or the run may be another's by now.
     pub fn append(&mut self, metrics: &MetricsRow, timing: &TimingRow) -> Result<(), LedgerError> {
+        self.check()?;
         self.metrics.append(metrics)?;
         self.timing.append(timing)
     }
@@ -110,7 +118,7 @@ impl RunWriter {
     /// [`Ledger::claim_fresh`] began takes the place of the old run.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written, or the run may be another's by now.
     pub fn finish(self, status: &Status) -> Result<(), LedgerError> {
         let bytes = json(&self.dir.join("status.json"), status)?;
         self.finish_with(&bytes, None)
@@ -119,6 +127,7 @@ impl RunWriter {
     /// As [`finish`](Self::finish), with the bytes of a status. What `expected` lists was copied, and must be
     /// on disk as it was.
     pub(super) fn finish_with(self, status: &[u8], expected: Option<&Checksums>) -> Result<(), LedgerError> {
+        self.check()?;
         self.metrics.sync()?;
         self.timing.sync()?;
         let disk = &self.ledger.disk;

@@ -1,11 +1,13 @@
 //! An experiment file as a person types it: checked by name and shape, not yet
 //! resolved into trials.
 
+use std::collections::HashMap;
+
 use super::diagnostic::{Diagnostic, Sources, listed, suggestion};
 use super::document::{self, Data, Leaf, Span, Table, Value};
-use super::{Axis, Overrides, set};
+use super::{Axis, Overrides, de, set};
 use crate::keys::{SHORT_NAMES, axis_name, axis_names, other_name};
-use crate::{Declared, Held};
+use crate::{Declared, Held, InvalidKey, LauncherTable};
 use decouple_spectrum::budget::{Pays, Scaling};
 
 /// The name of the axis that every experiment has.
@@ -28,6 +30,8 @@ pub(super) struct SweepFile {
     pub(super) seeds: Option<TypedAxis>,
     /// `[tune]`, as a whole, if it was typed.
     pub(super) tune: Option<Value>,
+    /// `[launcher]`, as a whole, if it was typed.
+    pub(super) launcher: Option<Value>,
     /// `[trial]`: the sections that all trials begin with.
     pub(super) trial: Table,
 }
@@ -90,6 +94,7 @@ fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
         axes: Vec::new(),
         seeds: None,
         tune: None,
+        launcher: None,
         trial: Table::default(),
     };
     for entry in &root.entries {
@@ -115,6 +120,7 @@ fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
                 }
             }
             "tune" => file.tune = Some(entry.value.clone()),
+            "launcher" => file.launcher = Some(entry.value.clone()),
             "trial" => file.trial = trial_sections(section("trial", &entry.value)?)?.clone(),
             key @ ("network" | "data" | "training") => {
                 return Err(Diagnostic::new(format!("unknown key `{key}` in the file"))
@@ -126,7 +132,7 @@ fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
                     key,
                     &entry.key_span,
                     "the file",
-                    &["experiment", "axes", "zip", "tune", "trial"],
+                    &["experiment", "axes", "zip", "tune", "launcher", "trial"],
                 ));
             }
         }
@@ -355,14 +361,30 @@ pub(super) fn typed_axis(
     }
     // Lists that are walked together may repeat values: rows count, not cells.
     let is_alone = zipped_with.is_none();
+    let mut seen = HashMap::new();
     for (index, value) in values.iter().enumerate().filter(|_| is_alone) {
-        if let Some(first) = axis.position(&value.text()).filter(|first| *first < index) {
+        if let Some(first) = seen.insert(value.text(), index) {
             return Err(Diagnostic::new(format!("axis `{name}` has the value `{}` twice", value.text()))
                 .at(value.span.clone(), "here again")
                 .at(values[first].span.clone(), "here first"));
         }
     }
     Ok(axis)
+}
+
+/// `[launcher]`, every value checked; empty where it was not typed.
+pub(super) fn launcher(file: &SweepFile) -> Result<LauncherTable, Diagnostic> {
+    let Some(value) = &file.launcher else { return Ok(LauncherTable::default()) };
+    let table: LauncherTable = de::read("launcher", value)?;
+    match table.resolve() {
+        Ok(_) => Ok(table),
+        Err(InvalidKey { key, message }) => {
+            let entry = value.as_table().and_then(|table| table.get(&key));
+            let span = entry.map_or(&value.span, |entry| &entry.value.span).clone();
+            Err(Diagnostic::new(format!("impossible value of `launcher.{key}`"))
+                .at(span, format!("`launcher.{key}` {message}")))
+        }
+    }
 }
 
 /// Checks what concerns several axes at once.

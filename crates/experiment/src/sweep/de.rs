@@ -64,6 +64,7 @@ impl Error {
             Kind::UnknownKey { key, known } => {
                 let table = match path[..] {
                     ["tune"] => "[tune]".to_owned(),
+                    ["launcher"] => "[launcher]".to_owned(),
                     [section] => format!("[trial.{section}]"),
                     _ => format!("`{name}`"),
                 };

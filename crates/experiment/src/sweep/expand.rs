@@ -5,10 +5,8 @@ use std::collections::HashMap;
 
 use decouple_datasets::seeds::{stream, uniform_below};
 use decouple_datasets::{DataSpec, DataTable, derive_seed};
-use decouple_kernels::geometry::MapShape;
-use decouple_spectrum::budget::{BudgetError, Pays, Quantity, Scaling, solve_scaling};
+use decouple_spectrum::budget::{BudgetError, Pays, Quantity, Scaling};
 use decouple_spectrum::error::SpecError;
-use decouple_spectrum::graph::Graph;
 use decouple_spectrum::module::ModuleKind;
 use decouple_spectrum::network::{Family, NetworkSpec};
 use decouple_spectrum::segments::{Schedule as SegmentSchedule, Segments};
@@ -18,14 +16,20 @@ use super::de;
 use super::diagnostic::{Diagnostic, listed, suggestion};
 use super::document::{Data, Span, Table, Value};
 use super::grouping;
+use super::networks::Networks;
 use super::step_time;
 use crate::keys::full_name;
 use crate::training::as_typed::Training;
+use crate::trial::{Summary, hash64};
 use crate::tune::{Tune, TuneTable};
 use crate::{BudgetOutcome, Drift, Held, Record, StepTimes, TrainingSpec, Trial};
 
 /// Seeds of an experiment that names none.
 const DEFAULT_SEEDS: [u64; 3] = [0, 1, 2];
+
+/// The most trials of an experiment, and the most tries of its `[tune]`: what a plan
+/// of a few hundred megabytes holds.
+pub(super) const MOST_TRIALS: usize = 250_000;
 
 /// What an experiment file resolves to.
 pub(super) struct Expansion {
@@ -43,10 +47,14 @@ pub(super) fn expand(
     step_times: StepTimes<'_>,
 ) -> Result<Expansion, Diagnostic> {
     let seeds = seeds(file.seeds.as_ref())?;
+    refuse_too_many(file, seeds.len())?;
     let reference = reference(file)?;
     let mut warnings = Vec::new();
-    let points =
-        points(&file.axes).iter().map(|choice| Point::resolve(file, choice)).collect::<Result<_, _>>()?;
+    let mut networks = Networks::default();
+    let points = points(&file.axes)
+        .into_iter()
+        .map(|choice| Point::resolve(file, choice, &mut networks))
+        .collect::<Result<_, _>>()?;
     let points = distinct(points, &reference, &mut warnings)?;
     if file.scaling.pays == Pays::Inner {
         check_inner(file, &points)?;
@@ -54,11 +62,11 @@ pub(super) fn expand(
     let points = match file.budget {
         None => points,
         Some(hold) => {
-            let own = Point::resolve(file, &reference)?;
+            let own = Point::resolve(file, reference.clone(), &mut networks)?;
             match hold.counted() {
                 Some(quantity) => points
                     .into_iter()
-                    .map(|point| point.meet(hold, quantity, file.scaling, &own))
+                    .map(|point| point.meet(hold, quantity, file.scaling, &own, &mut networks))
                     .collect::<Result<_, _>>()?,
                 None => step_time::fit(points, &own, name, step_times, &mut warnings)?,
             }
@@ -90,6 +98,34 @@ fn check_inner(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnostic>
         .note("leave `pays` out, or hold parameters, macs or activations"))
 }
 
+/// Refuses more trials than a plan can hold, before any of them is made.
+fn refuse_too_many(file: &SweepFile, seeds: usize) -> Result<(), Diagnostic> {
+    let own = |axis: &&TypedAxis| {
+        axis.zipped_with.is_none()
+            || file.axes.iter().find(|other| other.zipped_with == axis.zipped_with).map(|a| &a.name)
+                == Some(&axis.name)
+    };
+    let lengths: Vec<(&TypedAxis, usize)> =
+        file.axes.iter().filter(own).chain(&file.seeds).map(|axis| (axis, axis.values.len())).collect();
+    let unnamed_seeds = if file.seeds.is_some() { 1 } else { seeds };
+    let all = lengths
+        .iter()
+        .try_fold(unnamed_seeds as u128, |all, (_, length)| all.checked_mul(*length as u128))
+        .unwrap_or(u128::MAX);
+    if all <= MOST_TRIALS as u128 {
+        return Ok(());
+    }
+    let diagnostic =
+        Diagnostic::new(format!("{all} trials are too many: an experiment has at most {MOST_TRIALS}"))
+            .note("shorten the lists, or split the experiment into several files");
+    Err(match lengths.iter().max_by_key(|(_, length)| *length) {
+        Some((axis, length)) => {
+            diagnostic.at(axis.list_span.clone(), format!("{length} values, crossed with all others"))
+        }
+        None => diagnostic,
+    })
+}
+
 /// The `[tune]` section, if it can mean something here.
 fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnostic> {
     let (Some(value), Some(first)) = (&file.tune, points.first()) else { return Ok(None) };
@@ -108,9 +144,20 @@ fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnost
         return Err(refused("no image is held out to judge the tries by", note));
     }
     let typed: TuneTable = de::read("tune", value)?;
-    let tune = typed.resolve(first.training.weight_decay);
-    tune.map(Some)
-        .map_err(|error| refused(&format!("`{}` {}", error.key, error.message), "see docs/experiments.md"))
+    let too_many = |tries: usize| {
+        let message = format!("{tries} tries at each of {} points are more than {MOST_TRIALS}", points.len());
+        refused(&message, "shorten the lists, or set a lower `tries`, `finalists` or `seeds`")
+    };
+    if typed.combinations() > MOST_TRIALS {
+        return Err(too_many(typed.combinations()));
+    }
+    let tune = typed
+        .resolve(first.training.weight_decay)
+        .map_err(|error| refused(&format!("`{}` {}", error.key, error.message), "see docs/experiments.md"))?;
+    match tune.runs_a_point().saturating_mul(points.len()) {
+        runs if runs > MOST_TRIALS => Err(too_many(tune.runs_a_point())),
+        _ => Ok(Some(tune)),
+    }
 }
 
 /// Images that tries are judged by where none are asked for: 5,000, of which a tenth of the training set has as many,
@@ -224,15 +271,15 @@ pub(super) struct Point<'a> {
     /// Whether the images held out are drawn by the seed of the run.
     pub(super) splits_by_seed: bool,
     pub(super) training: TrainingSpec,
-    pub(super) graph: Graph,
+    pub(super) summary: Summary,
     pub(super) budget: Option<BudgetOutcome>,
 }
 
 impl<'a> Point<'a> {
     /// The trial table with the point's values in it, read and checked.
-    fn resolve(file: &'a SweepFile, choice: &[usize]) -> Result<Self, Diagnostic> {
+    fn resolve(file: &'a SweepFile, choice: Choice, networks: &mut Networks) -> Result<Self, Diagnostic> {
         let mut trial = file.trial.clone();
-        for (axis, &index) in file.axes.iter().zip(choice) {
+        for (axis, &index) in file.axes.iter().zip(&choice) {
             trial.set(&full_name(&axis.name), &axis.key_span, axis.values[index].clone());
         }
         leave_to_others(file, &mut trial);
@@ -258,10 +305,9 @@ impl<'a> Point<'a> {
         let typed: Training = section(&trial, "training")?;
         let training = TrainingSpec::try_from(typed)
             .map_err(|error| invalid(&trial, &format!("training.{}", error.key), &error.message))?;
-        let (input, classes) = image_shape(&data);
-        let graph = network.graph(input, classes).map_err(|error| refused(&trial, &error))?;
-        let (choice, axes) = (choice.to_vec(), &file.axes[..]);
-        Ok(Self { choice, axes, network, size, data, splits_by_seed, training, graph, budget: None })
+        let summary = networks.summary(&network, &data).map_err(|error| refused(&trial, &error))?;
+        let axes = &file.axes;
+        Ok(Self { choice, axes, network, size, data, splits_by_seed, training, summary, budget: None })
     }
 
     /// The point at the width that meets the budget.
@@ -271,13 +317,15 @@ impl<'a> Point<'a> {
         quantity: Quantity,
         scaling: Scaling,
         reference: &Self,
+        networks: &mut Networks,
     ) -> Result<Self, Diagnostic> {
-        let (input, classes) = image_shape(&self.data);
-        let reference = reference.graph.cost();
+        let reference = reference.summary.cost;
         let target = self.size.unwrap_or(quantity.of(&reference));
-        let solved = solve_scaling(&self.network, input, classes, quantity, target, scaling)
+        let solved = networks
+            .solve(&self.network, &self.data, quantity, target, scaling)
             .map_err(|error| self.over_budget(&error))?;
-        self.graph = self.network_graph(&solved.spec).map_err(|error| self.over_budget(&error.into()))?;
+        self.summary =
+            networks.summary(&solved.spec, &self.data).map_err(|error| self.over_budget(&error.into()))?;
         self.network = solved.spec;
         self.budget = Some(BudgetOutcome {
             hold,
@@ -290,10 +338,9 @@ impl<'a> Point<'a> {
         Ok(self)
     }
 
-    /// Another network on the images of this point.
-    pub(super) fn network_graph(&self, network: &NetworkSpec) -> Result<Graph, SpecError> {
-        let (input, classes) = image_shape(&self.data);
-        network.graph(input, classes)
+    /// What a trial keeps of another network on the images of this point.
+    pub(super) fn summary_of(&self, network: &NetworkSpec) -> Result<Summary, SpecError> {
+        Networks::default().summary(network, &self.data)
     }
 
     fn over_budget(&self, error: &BudgetError) -> Diagnostic {
@@ -338,15 +385,15 @@ impl<'a> Point<'a> {
             data.split = Some(seed);
         }
         let record = Record { seed, network: self.network.clone(), data, training: self.training.clone() };
-        Trial::new(self.coordinates(), record, self.graph.clone(), self.budget.clone())
+        Trial::summarised(self.coordinates(), record, self.summary.clone(), self.budget.clone())
     }
 
-    /// Everything that training depends on, with segments as each layer has them.
-    fn identity(&self) -> String {
+    /// A hash of everything that training depends on, with segments as each layer has them.
+    fn identity(&self) -> u64 {
         let network = NetworkSpec { segments: SegmentSchedule::default(), ..self.network.clone() };
-        let segments: Vec<_> = self.graph.spatial_layers.iter().map(|layer| layer.segments).collect();
+        let segments: Vec<_> = self.summary.layers.iter().map(|layer| layer.segments).collect();
         let Self { size, data, splits_by_seed, training, .. } = self;
-        format!("{network:?} {segments:?} {size:?} {data:?} {splits_by_seed} {training:?}")
+        hash64(&(network, segments, size, data, splits_by_seed, training))
     }
 
     /// Whether some layer has fewer channels than the segments ask for.
@@ -359,7 +406,7 @@ impl<'a> Point<'a> {
             SegmentSchedule::Uniform(segments) => asked(segments),
             SegmentSchedule::PerStage(list) => list.iter().map(asked).max().unwrap_or(0),
         };
-        self.graph.spatial_layers.iter().any(|layer| layer.channels < most)
+        self.summary.layers.iter().any(|layer| layer.channels < most)
     }
 }
 
@@ -372,7 +419,7 @@ fn distinct<'a>(
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Point<'a>>, Diagnostic> {
     let mut kept: Vec<Point<'a>> = Vec::new();
-    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut seen: HashMap<u64, usize> = HashMap::new();
     for point in points {
         let identity = point.identity();
         let Some(&first) = seen.get(&identity) else {
@@ -507,10 +554,4 @@ fn refused(trial: &Table, error: &SpecError) -> Diagnostic {
         }
         other => Diagnostic::new("the network cannot be built").note(other.to_string()),
     }
-}
-
-/// Shape of the images that a network sees, and the number of classes.
-pub(super) fn image_shape(data: &DataSpec) -> (MapShape, usize) {
-    let shape = data.shape();
-    (MapShape::new(shape.h, shape.w, shape.c), data.classes())
 }

@@ -18,6 +18,13 @@ pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources)
         let is_budget = key == "budget.hold";
         return experiment_key(file, if is_budget { "budget" } else { key }, &leaf.key_span, leaf.value);
     }
+    if let Some(key) = leaf.name.strip_prefix("launcher.") {
+        let empty = || Value { span: leaf.key_span.clone(), data: Data::Table(Table::default()) };
+        if let Data::Table(table) = &mut file.launcher.get_or_insert_with(empty).data {
+            table.set(key, &leaf.key_span, leaf.value.clone());
+        }
+        return Ok(());
+    }
     let name = axis_name(&leaf.name).or((leaf.name == SEED).then_some(SEED));
     let Some(name) = name else { return Err(unknown_axis(&leaf.name, &leaf.key_span, NAME)) };
     let axis = file.axes.iter_mut().chain(&mut file.seeds).find(|axis| axis.name == name);

@@ -5,7 +5,8 @@ use std::{fmt::Display, path::Path};
 use decouple_spectrum::budget::step_time::{Nearest, StepTimeError, TOLERANCE, solve};
 
 use super::diagnostic::Diagnostic;
-use super::expand::{Point, image_shape};
+use super::expand::Point;
+use super::networks::image_shape;
 use crate::{BudgetOutcome, Drift, Held, Ledger, Run, StepTimer, StepTimes};
 
 /// Fits `points` to the step time of `reference`. `name` is the experiment's.
@@ -45,8 +46,8 @@ impl<'a> Point<'a> {
         let is_reference = self.network == reference.network;
         let reference_trial = Point { network: reference.network.explicit(), ..reference.clone() }.trial(0);
         let mut compare = |network: &_| {
-            let graph = self.network_graph(network)?;
-            let candidate = Point { network: network.clone(), graph, ..self.clone() };
+            let summary = self.summary_of(network)?;
+            let candidate = Point { network: network.clone(), summary, ..self.clone() };
             timer.compare(&candidate.trial(0), &reference_trial)
         };
         let nearest = if is_reference {
@@ -55,12 +56,12 @@ impl<'a> Point<'a> {
             let comparison = compare(&spec).map_err(StepTimeError::Clock);
             comparison.map(|comparison| Nearest { spec, width, comparison })
         } else {
-            solve(&self.network, input, classes, reference.graph.cost().macs, compare)
+            solve(&self.network, input, classes, reference.summary.cost.macs, compare)
         };
         let failed = |error: &dyn Display| self.refused("no step can be timed", &error.to_string());
         let nearest = nearest.map_err(|error| failed(&error))?;
         warnings.extend(self.doubt(is_reference, &nearest)?);
-        let graph = self.network_graph(&nearest.spec).map_err(|error| failed(&error))?;
+        let summary = self.summary_of(&nearest.spec).map_err(|error| failed(&error))?;
         let Nearest { spec, width, comparison } = nearest;
         let nanoseconds = |secs: f64| (1e9 * secs).round() as u64;
         let budget = BudgetOutcome {
@@ -69,9 +70,9 @@ impl<'a> Point<'a> {
             reached: nanoseconds(comparison.network.median_secs),
             spread: Some(comparison.spread()),
             width,
-            drift: Drift::between(&graph.cost(), &reference.graph.cost()),
+            drift: Drift::between(&summary.cost, &reference.summary.cost),
         };
-        Ok(Self { network: spec, graph, budget: Some(budget), ..self })
+        Ok(Self { network: spec, summary, budget: Some(budget), ..self })
     }
 
     /// What speaks against the network that came nearest.
@@ -103,8 +104,8 @@ impl<'a> Point<'a> {
         let own: Vec<&Run> = runs.iter().filter(|run| self.may_have(reference, run)).collect();
         let like = |run: &Run| own.iter().filter(|other| other.record.network == run.record.network).count();
         let Some(run) = own.iter().max_by_key(|run| like(run)) else { return self };
-        if let Ok(graph) = self.network_graph(&run.record.network) {
-            self.graph = graph;
+        if let Ok(summary) = self.summary_of(&run.record.network) {
+            self.summary = summary;
             self.network = run.record.network.clone();
             self.budget = run.budget.clone();
         }
@@ -116,7 +117,7 @@ impl<'a> Point<'a> {
     fn may_have(&self, reference: &Self, run: &Run) -> bool {
         let is_fitted = run.budget.as_ref().is_some_and(|budget| {
             budget.hold == Held::StepTime
-                && budget.drift == Drift::between(&run.cost, &reference.graph.cost())
+                && budget.drift == Drift::between(&run.cost, &reference.summary.cost)
         });
         let record = &run.record;
         is_fitted

@@ -3,7 +3,7 @@ use super::*;
 fn trial(point: &[(&str, &str)], record: Record) -> Trial {
     let graph = record.network.graph(decouple_kernels::geometry::MapShape::new(28, 28, 1), 10).unwrap();
     let point = point.iter().map(|(axis, value)| (axis.to_string(), value.to_string())).collect();
-    Trial::new(point, record, graph, None)
+    Trial::new(point, record, &graph, None)
 }
 
 /// If this fails, either a default changed, which is fine before a release, or
@@ -100,7 +100,7 @@ fn folder_names_say_the_point_and_are_safe() {
 #[test]
 fn layers_and_level_are_those_of_the_graph() {
     let trial = trial(&[], Record::default());
-    assert_eq!(trial.layers.len(), trial.graph.spatial_layers.len());
+    assert_eq!(trial.layers.len(), trial.graph().spatial_layers.len());
     assert!(trial.layers.iter().all(|layer| layer.segments == layer.channels && layer.level == 1.0));
     assert_eq!(trial.level, 1.0);
 }

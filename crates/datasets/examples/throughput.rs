@@ -1,0 +1,47 @@
+//! Images a second that a streamed set gives, and the memory that it takes:
+//!
+//! ```sh
+//! cargo run --release -p decouple-datasets --example throughput -- set.toml DATA WORKERS [IMAGES]
+//! ```
+//!
+//! `set.toml` holds the keys of `[trial.data]`. The first two batches are not counted.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Instant;
+
+use decouple_datasets::stream::{Order, Part};
+use decouple_datasets::{DataSpec, load};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (file, data, workers) = match &arguments[..] {
+        [file, data, workers, ..] => (file, data, workers.parse()?),
+        _ => return Err("expected set.toml, the folder of data sets, workers and, if need be, images".into()),
+    };
+    let most = arguments.get(3).map_or(Ok(usize::MAX), |images| images.parse())?;
+    let spec: DataSpec = toml::from_str(&std::fs::read_to_string(file)?)?;
+    let began = Instant::now();
+    let data = load(&spec, Some(Path::new(data)))?;
+    let stream = data.stream.as_ref().ok_or("expected a streamed set")?;
+    println!("{} images, opened in {:.2} s", stream.len(Part::Train), began.elapsed().as_secs_f64());
+
+    let order = Order::Shuffled { seed: 0, epoch: 0 };
+    let mut batches = stream.batches(Part::Train, order, 64, &spec.augment, workers);
+    for batch in batches.by_ref().take(2) {
+        batch?;
+    }
+    let (began, mut images) = (Instant::now(), 0);
+    for batch in batches {
+        images += batch?.len();
+        if images >= most {
+            break;
+        }
+    }
+    let rate = images as f64 / began.elapsed().as_secs_f64();
+    println!("{images} images, {rate:.1} a second, {workers} workers");
+    // Linux: the most memory that was ever held.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().filter(|line| line.starts_with("VmHWM")).for_each(|line| println!("{line}"));
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! How a photograph of any size becomes an image of the wanted one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Photograph;
+use crate::resample::{Axis, Filter, resample};
+
+/// How an image is brought to another ratio of its sides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// It is scaled until it covers the wanted size, and what stands over is cut off
+    /// evenly: torchvision and timm.
+    #[default]
+    Cover,
+    /// Its sides are scaled each on its own: Keras.
+    Stretch,
+}
+
+/// How a photograph is scaled and cut.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Framing {
+    /// Rows and columns of the result.
+    pub(crate) size: [usize; 2],
+    /// Rows and columns that are covered before `size` is cut out of the middle.
+    pub(crate) cover: [usize; 2],
+    pub(crate) fit: Fit,
+    pub(crate) filter: Filter,
+}
+
+impl Framing {
+    /// The (h, w, c) bytes of the result.
+    pub(crate) fn frame(&self, photograph: &Photograph) -> Vec<u8> {
+        let [h, w] = photograph.size();
+        let [rows, columns] = self.size;
+        let [scaled_h, scaled_w] = self.scaled([h, w]);
+        if [h, w] == self.size && [scaled_h, scaled_w] == self.size {
+            return photograph.pixels().0.to_vec();
+        }
+        let down = Axis::whole(h, scaled_h, middle(scaled_h, rows), rows);
+        let across = Axis::whole(w, scaled_w, middle(scaled_w, columns), columns);
+        part(photograph, down, across, self.filter)
+    }
+
+    /// The size that a photograph is scaled to.
+    fn scaled(&self, [h, w]: [usize; 2]) -> [usize; 2] {
+        let [rows, columns] = self.cover;
+        match self.fit {
+            Fit::Stretch => self.cover,
+            // The side that needs the larger scale meets its extent; the other, rounded
+            // down as torchvision does, still covers its own.
+            Fit::Cover if rows * w >= columns * h => [rows, w * rows / h],
+            Fit::Cover => [h * columns / w, columns],
+        }
+    }
+}
+
+/// A part of a photograph, scaled, as (h, w, c) bytes.
+pub(crate) fn part(photograph: &Photograph, rows: Axis, columns: Axis, filter: Filter) -> Vec<u8> {
+    match photograph.pixels() {
+        (bytes, 1) => resample::<1>(bytes, rows, columns, filter),
+        (bytes, _) => resample::<3>(bytes, rows, columns, filter),
+    }
+}
+
+/// Where `window` of `extent` pixels begin if they are the middle ones. Halves are
+/// rounded to the even number, as by Python's `round`, which torchvision uses.
+fn middle(extent: usize, window: usize) -> usize {
+    let surplus = extent - window;
+    let half = surplus / 2;
+    if surplus % 2 == 1 && half % 2 == 1 { half + 1 } else { half }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_go_to_the_even_number() {
+        let middles: Vec<usize> = (0..8).map(|surplus| middle(10 + surplus, 10)).collect();
+        assert_eq!(middles, [0, 0, 1, 2, 2, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_shorter_side_is_met_and_the_longer_rounded_down() {
+        let framing = |fit| Framing { size: [224; 2], cover: [256; 2], fit, filter: Filter::Bicubic };
+        let scaled = |size| framing(Fit::Cover).scaled(size);
+        assert_eq!(scaled([375, 500]), [256, 341]);
+        assert_eq!(scaled([500, 375]), [341, 256]);
+        assert_eq!(scaled([1, 16_000]), [256, 4_096_000]);
+        assert_eq!(framing(Fit::Stretch).scaled([375, 500]), [256; 2]);
+    }
+}

@@ -1,0 +1,195 @@
+//! What a set on disk *is*: a checksum of its content, and what else is worth knowing
+//! only once.
+//!
+//! A set that fits into memory is hashed whole. Of one that is streamed the names and
+//! sizes of all files count, and bytes of each of a thousand of them spread over the
+//! list: its beginning, its middle and its end. What was found is kept in the user's
+//! cache and believed as long as no file's name, size or time of change is another.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DataError, Place};
+
+/// Files whose bytes count, and how many at each of three places.
+const SAMPLED: usize = 1_024;
+const SAMPLED_BYTES: u64 = 64 << 10;
+
+/// What is known of a streamed set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Known {
+    /// Of the names, sizes and times of all files.
+    fingerprint: String,
+    pub(crate) checksum: String,
+    /// Samples in its training and its test shards.
+    pub(crate) samples: [u64; 2],
+    /// Mean and deviation of each channel.
+    pub(crate) mean: Vec<f32>,
+    pub(crate) std: Vec<f32>,
+}
+
+/// Where [`Known`] is kept between runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Cache(Option<PathBuf>);
+
+impl Cache {
+    /// The user's: `decouple` in `XDG_CACHE_HOME` or `~/.cache`; none without a home.
+    pub(crate) fn of_user() -> Self {
+        let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let caches = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+        Self(caches.map(|caches| caches.join("decouple").join("sets")))
+    }
+
+    /// In this folder.
+    #[cfg(test)]
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self(Some(folder.to_owned()))
+    }
+
+    /// What is known of the set of `files`, read as `how` says, or else what `learn`
+    /// finds; the checksum is found here. A cache that cannot be read or written only
+    /// costs time.
+    pub(crate) fn known(
+        &self,
+        root: &Path,
+        files: &[&Path],
+        how: &str,
+        learn: impl FnOnce() -> Result<([u64; 2], Vec<f32>, Vec<f32>), DataError>,
+    ) -> Result<Known, DataError> {
+        let fingerprint = fingerprint(root, files)?;
+        let own = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+        let name = blake3::hash(format!("{}\n{how}", own.display()).as_bytes()).to_hex();
+        let place = self.0.as_ref().map(|folder| folder.join(format!("{name}.json")));
+        let kept = place.as_ref().and_then(|place| fs::read(place).ok());
+        let kept = kept.and_then(|bytes| serde_json::from_slice::<Known>(&bytes).ok());
+        if let Some(known) = kept.filter(|known| known.fingerprint == fingerprint) {
+            return Ok(known);
+        }
+        let checksum = checksum(root, files)?;
+        let (samples, mean, std) = learn()?;
+        let known = Known { fingerprint, checksum, samples, mean, std };
+        if let (Some(place), Ok(text)) = (place, serde_json::to_vec(&known)) {
+            keep(&place, &text);
+        }
+        Ok(known)
+    }
+}
+
+/// Writes beside and renames, so that no reader meets half a file.
+fn keep(place: &Path, text: &[u8]) {
+    let beside = place.with_extension(format!("{}.part", std::process::id()));
+    let written = place
+        .parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::write(&beside, text))
+        .and_then(|()| fs::rename(&beside, place));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+}
+
+fn name<'a>(root: &Path, file: &'a Path) -> &'a [u8] {
+    file.strip_prefix(root).unwrap_or(file).as_os_str().as_encoded_bytes()
+}
+
+fn problem(file: &Path, source: io::Error) -> DataError {
+    DataError::Io { place: Place { file: file.to_owned(), offset: 0, packed: false }, source }
+}
+
+fn fingerprint(root: &Path, files: &[&Path]) -> Result<String, DataError> {
+    let mut hasher = blake3::Hasher::new();
+    for file in files {
+        let metadata = fs::metadata(file).map_err(|source| problem(file, source))?;
+        let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let name = name(root, file);
+        hasher.update(&(name.len() as u64).to_le_bytes()).update(name);
+        hasher.update(&metadata.len().to_le_bytes());
+        hasher.update(&changed.map_or(0, |time| time.as_nanos()).to_le_bytes());
+    }
+    Ok(hasher.finalize().to_string())
+}
+
+/// BLAKE3 over each file's name, size and, of a thousand, some bytes.
+fn checksum(root: &Path, files: &[&Path]) -> Result<String, DataError> {
+    let mut hasher = blake3::Hasher::new();
+    let step = files.len().div_ceil(SAMPLED).max(1);
+    for (index, file) in files.iter().enumerate() {
+        let of_file = |source| problem(file, source);
+        let length = fs::metadata(file).map_err(of_file)?.len();
+        let name = name(root, file);
+        hasher.update(&(name.len() as u64).to_le_bytes()).update(name).update(&length.to_le_bytes());
+        if index % step == 0 && fs::metadata(file).is_ok_and(|metadata| metadata.is_file()) {
+            hasher.update(&sampled(file, length).map_err(of_file)?);
+        }
+    }
+    Ok(hasher.finalize().to_string())
+}
+
+/// The beginning, the middle and the end of a file, or all of a short one.
+fn sampled(file: &Path, length: u64) -> io::Result<Vec<u8>> {
+    let mut input = File::open(file)?;
+    let mut bytes = Vec::new();
+    if length <= 3 * SAMPLED_BYTES {
+        input.take(3 * SAMPLED_BYTES).read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    for begin in [0, (length - SAMPLED_BYTES) / 2, length - SAMPLED_BYTES] {
+        input.seek(SeekFrom::Start(begin))?;
+        input.by_ref().take(SAMPLED_BYTES).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_and_not_the_place_makes_the_checksum() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let of = |folder: &tempfile::TempDir| {
+            let files = [folder.path().join("a"), folder.path().join("b")];
+            checksum(folder.path(), &[&files[0], &files[1]]).unwrap()
+        };
+        for folder in &folders {
+            fs::write(folder.path().join("a"), vec![1; 300_000]).unwrap();
+            fs::write(folder.path().join("b"), "b").unwrap();
+        }
+        let first = of(&folders[0]);
+        assert_eq!(first, of(&folders[1]));
+        for place in [0, 150_000, 299_999] {
+            let mut changed = vec![1; 300_000];
+            changed[place] = 2;
+            fs::write(folders[1].path().join("a"), changed).unwrap();
+            assert_ne!(of(&folders[1]), first);
+        }
+        fs::write(folders[1].path().join("a"), vec![1; 300_001]).unwrap();
+        assert_ne!(of(&folders[1]), first);
+    }
+
+    #[test]
+    fn what_is_kept_is_believed_until_a_file_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, cache) = (folder.path().join("x"), Cache::at(&folder.path().join("cache")));
+        fs::write(&file, "one").unwrap();
+        let mut times = 0;
+        let mut known = |how: &str| {
+            let learn = || {
+                times += 1;
+                Ok(([times, 0], vec![0.5], vec![0.25]))
+            };
+            cache.known(folder.path(), &[&file], how, learn).unwrap().samples[0]
+        };
+        assert_eq!([known("a"), known("a"), known("b"), known("a")], [1, 1, 2, 1]);
+        fs::write(&file, "another").unwrap();
+        assert_eq!([known("a"), known("a")], [3, 3]);
+        for entry in fs::read_dir(folder.path().join("cache")).unwrap() {
+            fs::write(entry.unwrap().path(), "{").unwrap();
+        }
+        assert_eq!(known("a"), 4);
+    }
+}

@@ -1,0 +1,138 @@
+//! A folder of images as shards.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::image_folder::{self, ImageFolder};
+use crate::{DataError, derive_seed, epoch_order, photograph};
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Training and test images.
+    pub images: [usize; 2],
+    /// Tar files.
+    pub shards: usize,
+    /// Words on what was not read.
+    pub notes: Vec<String>,
+}
+
+/// Writes the images of a folder, unchanged, to shards of `samples` images in `target`,
+/// a new folder: `train-00000.tar` and so on, `test-00000.tar` and so on, and
+/// `classes.txt`. The images are shuffled once, so that no shard holds one class alone.
+///
+/// # Errors
+/// The folder cannot be read, or the shards not be written.
+pub fn import(
+    spec: &ImageFolder,
+    data: Option<&Path>,
+    target: &Path,
+    samples: usize,
+) -> Result<Imported, DataError> {
+    let listing = image_folder::list(spec, data)?;
+    let written = |source| DataError::Write { file: target.to_owned(), source };
+    fs::create_dir(target).map_err(written)?;
+    let names: String = listing.classes.iter().map(|class| format!("{class}\n")).collect();
+    fs::write(target.join("classes.txt"), names).map_err(written)?;
+    let mut shards = 0;
+    for (part, files) in [("train", &listing.train), ("test", &listing.test)] {
+        let order = epoch_order(files.len(), derive_seed(0, "import", 0, 0));
+        for (number, indices) in order.chunks(samples.max(1)).enumerate() {
+            let shard = target.join(format!("{part}-{number:05}.tar"));
+            let samples: Vec<_> = indices.iter().map(|&index| (index, &files[index as usize])).collect();
+            write_shard(spec, &shard, &samples)?;
+            shards += 1;
+        }
+    }
+    Ok(Imported { images: [listing.train.len(), listing.test.len()], shards, notes: listing.notes })
+}
+
+fn write_shard(
+    spec: &ImageFolder,
+    shard: &Path,
+    samples: &[(u32, &(PathBuf, u16))],
+) -> Result<(), DataError> {
+    let written = |source: io::Error| DataError::Write { file: shard.to_owned(), source };
+    let mut tar = tar::Builder::new(BufWriter::new(File::create_new(shard).map_err(written)?));
+    let mut append = |name: String, content: &[u8]| {
+        // Nothing of this machine or hour, so that equal images make equal shards.
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, content)
+    };
+    for &(index, (file, label)) in samples {
+        let image = photograph::read(file, spec.reading.looking)
+            .map_err(|reason| DataError::Image(crate::Skipped { file: file.clone(), reason }))?;
+        let ending = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        append(format!("{index:09}.{ending}"), &image).map_err(written)?;
+        append(format!("{index:09}.cls"), label.to_string().as_bytes()).map_err(written)?;
+    }
+    let mut file = tar.into_inner().map_err(written)?;
+    file.flush().and_then(|()| file.get_ref().sync_all()).map_err(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Cache;
+    use crate::stream::{Order, Part, Shards, load};
+    use crate::{DataSpec, Reading, Source, load as load_set};
+
+    #[test]
+    fn shards_hold_the_images_of_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        for (class, shade) in [("a", 10_u8), ("b", 200)] {
+            fs::create_dir(folder.path().join(class)).unwrap();
+            for index in 0..5_u8 {
+                let image = image::RgbImage::from_pixel(6, 6, image::Rgb([shade + index, 0, 0]));
+                image.save(folder.path().join(class).join(format!("{index}.png"))).unwrap();
+            }
+        }
+        let images = ImageFolder {
+            folder: PathBuf::new(),
+            classes: 2,
+            class_list: None,
+            test_share: 0.2,
+            stream: false,
+            reading: Reading::of_size([6, 6]),
+        };
+        let target = folder
+            .path()
+            .parent()
+            .unwrap()
+            .join(format!("{}-shards", folder.path().file_name().unwrap().display()));
+        let imported = import(&images, Some(folder.path()), &target, 3).unwrap();
+        assert_eq!((imported.images, imported.shards), ([8, 2], 4));
+        assert!(import(&images, Some(folder.path()), &target, 3).is_err(), "nothing is written over");
+
+        let shards = Shards {
+            folder: PathBuf::new(),
+            classes: 2,
+            class_list: Some("classes.txt".into()),
+            multi_label: false,
+            images: None,
+            reading: Reading::of_size([6, 6]),
+        };
+        let spec = DataSpec { source: Source::Shards(shards.clone()), ..DataSpec::default() };
+        let data = load::shards(&spec, &shards, Some(&target), &Cache::at(&target.join("cache"))).unwrap();
+        let stream = data.stream.unwrap();
+        assert_eq!((data.classes, stream.len(Part::Train)), (vec!["a".to_owned(), "b".to_owned()], 8));
+        let whole = load_set(
+            &DataSpec { source: Source::ImageFolder(images), ..DataSpec::default() },
+            Some(folder.path()),
+        );
+        let whole = whole.unwrap();
+        let pairs = |pixels: &[u8], labels: &[u16]| {
+            let mut pairs: Vec<(u8, u16)> =
+                pixels.chunks(108).map(|image| image[0]).zip(labels.iter().copied()).collect();
+            pairs.sort_unstable();
+            pairs
+        };
+        let batch = stream.batches(Part::Train, Order::AsStored, 8, &[], 1).next().unwrap().unwrap();
+        let found = pairs(&batch.pixels, batch.labels.as_single().unwrap());
+        assert_eq!(found, pairs(&whole.train.images, &whole.train.labels));
+        fs::remove_dir_all(target).unwrap();
+    }
+}

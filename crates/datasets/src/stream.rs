@@ -1,0 +1,191 @@
+//! Sets that are decoded anew in every epoch: files in folders, or shards.
+//!
+//! [`Streamed::batches`] starts workers in the background that read, decode and augment
+//! at most [`AHEAD`] batches ahead. Which images a batch holds, in which order and how
+//! they are changed, is a function of (seed, epoch) and the set: not of the number of
+//! workers. A run that is resumed in the middle of an epoch passes over the batches
+//! that it has seen with [`Batches::skip_batches`], which decodes nothing.
+
+pub(crate) mod load;
+mod produce;
+mod shards;
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::labels::Labelling;
+use crate::{Augment, DataError, PixelBatch, Reading, Skipped};
+
+pub use shards::Shards;
+pub(crate) use shards::open as open_shards;
+
+/// Batches that are ready before they are asked for.
+pub const AHEAD: usize = 2;
+
+/// Files left out that are kept by name; of more only the number.
+const MOST_KEPT: usize = 1_000;
+
+/// Where the images of a part of a set are.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// In files of their own, each with its labels.
+    Files(Arc<Vec<(PathBuf, Vec<u16>)>>),
+    /// In tar files, so many in all.
+    Shards { files: Arc<Vec<PathBuf>>, images: u64 },
+}
+
+impl Origin {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Files(files) => files.len(),
+            Self::Shards { images, .. } => usize::try_from(*images).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// A part of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Images to train on.
+    Train,
+    /// Training images held out.
+    Validation,
+    /// The set's own test images.
+    Test,
+}
+
+impl Part {
+    /// All parts of a set.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+}
+
+/// In which order a part is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As stored, the last batch smaller if need be: for scores.
+    AsStored,
+    /// Shuffled and augmented, in whole batches: for an epoch of training.
+    Shuffled {
+        /// The run's seed.
+        seed: u64,
+        /// The epoch, from 0.
+        epoch: u64,
+    },
+}
+
+/// Files that were left out while a set was streamed.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut {
+    count: usize,
+    kept: Vec<Skipped>,
+}
+
+/// A set that is not kept in memory.
+#[derive(Clone, Debug)]
+pub struct Streamed {
+    pub(crate) reading: Reading,
+    pub(crate) labelling: Arc<Labelling>,
+    pub(crate) train: Origin,
+    pub(crate) validation: Origin,
+    pub(crate) test: Origin,
+    pub(crate) left_out: Arc<Mutex<LeftOut>>,
+}
+
+impl Streamed {
+    pub(crate) fn origin(&self, part: Part) -> &Origin {
+        match part {
+            Part::Train => &self.train,
+            Part::Validation => &self.validation,
+            Part::Test => &self.test,
+        }
+    }
+
+    /// Images of a part, before any is left out.
+    pub fn len(&self, part: Part) -> usize {
+        self.origin(part).len()
+    }
+
+    /// Whether a part has no image.
+    pub fn is_empty(&self, part: Part) -> bool {
+        self.len(part) == 0
+    }
+
+    /// How many files were left out so far, and the first thousand of them. An image
+    /// that was met in several epochs counts as often.
+    pub fn left_out(&self) -> (usize, Vec<Skipped>) {
+        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        (left_out.count, left_out.kept.clone())
+    }
+
+    pub(crate) fn leave_out(&self, skipped: Skipped) {
+        let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        left_out.count += 1;
+        if left_out.kept.len() < MOST_KEPT {
+            left_out.kept.push(skipped);
+        }
+    }
+
+    /// The batches of one pass over a part, made by `workers` threads in the background.
+    /// Memory: `AHEAD + 2` batches and, shuffled from shards, the images in waiting
+    /// (at most 256 MiB).
+    pub fn batches(
+        &self,
+        part: Part,
+        order: Order,
+        batch: usize,
+        augment: &[Augment],
+        workers: usize,
+    ) -> Batches {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let (wish, wishes) = sync_channel(1);
+        let augment = if order == Order::AsStored { Vec::new() } else { augment.to_vec() };
+        let job = produce::Job { set: self.clone(), part, order, batch: batch.max(1), augment, workers };
+        let thread = std::thread::spawn(move || job.run(&wishes, &sender));
+        Batches { receiver: Some(receiver), skip: Some(wish), thread: Some(thread) }
+    }
+}
+
+/// The batches of one pass over a part of a streamed set.
+#[derive(Debug)]
+pub struct Batches {
+    receiver: Option<Receiver<Result<PixelBatch, DataError>>>,
+    /// Tells the workers how many batches to pass over, once, before they begin.
+    skip: Option<std::sync::mpsc::SyncSender<usize>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Batches {
+    /// Passes over the first `count` batches without decoding them. Has no effect after
+    /// the first batch was asked for.
+    pub fn skip_batches(mut self, count: usize) -> Self {
+        if let Some(skip) = self.skip.take() {
+            // A worker that is gone has ended with an error, which comes as a batch.
+            let _ = skip.send(count);
+        }
+        self
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<PixelBatch, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.skip = None;
+        self.receiver.as_ref()?.recv().ok()
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        // Workers end when nobody listens any more.
+        (self.skip, self.receiver) = (None, None);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

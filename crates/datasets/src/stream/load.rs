@@ -1,0 +1,173 @@
+//! A streamed set as a [`Dataset`]: its parts, checksum and statistics, with no image
+//! in memory.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use rayon::prelude::*;
+
+use super::{LeftOut, Origin, Part, Shards, Streamed, open_shards};
+use crate::dataset::moments;
+use crate::identity::Cache;
+use crate::image_folder::{self, ImageFolder};
+use crate::labels::Labelling;
+use crate::{DataError, DataSpec, Dataset, Reading, Split, photograph, shard};
+
+/// Images from which mean and deviation are computed, spread over the training images.
+const MEASURED: usize = 2_000;
+
+/// Shards that some of these are taken from.
+const MEASURED_SHARDS: usize = 50;
+
+/// The files of a folder, decoded anew in every epoch.
+pub(crate) fn folder(
+    spec: &DataSpec,
+    images: &ImageFolder,
+    data: Option<&Path>,
+    cache: &Cache,
+) -> Result<Dataset, DataError> {
+    let listing = image_folder::list(images, data)?;
+    let (train, validation) = hold_out(listing.train, spec, &listing.classes)?;
+    let origin = |files: Vec<(PathBuf, u16)>| {
+        Origin::Files(Arc::new(files.into_iter().map(|(file, label)| (file, vec![label])).collect()))
+    };
+    let set = Streamed {
+        reading: images.reading.clone(),
+        labelling: Arc::new(Labelling::new(images.classes, false, &listing.classes)),
+        train: origin(train),
+        validation: origin(validation),
+        test: origin(listing.test),
+        left_out: Arc::new(Mutex::new(LeftOut::default())),
+    };
+    let root = data.unwrap_or(Path::new(".")).join(&images.folder);
+    dataset(spec, set, &root, listing.classes, listing.notes, cache)
+}
+
+/// Shards.
+pub(crate) fn shards(
+    spec: &DataSpec,
+    shards: &Shards,
+    data: Option<&Path>,
+    cache: &Cache,
+) -> Result<Dataset, DataError> {
+    let (set, classes, notes) = open_shards(shards, data)?;
+    if spec.validation > 0 {
+        return Err(DataError::ShardValidation { requested: spec.validation });
+    }
+    let root = data.unwrap_or(Path::new(".")).join(&shards.folder);
+    let mut dataset = dataset(spec, set, &root, classes, notes, cache)?;
+    if let (Some(images), Some(Streamed { train: Origin::Shards { images: train, .. }, .. })) =
+        (shards.images, &mut dataset.stream)
+    {
+        *train = images as u64;
+    }
+    Ok(dataset)
+}
+
+/// Files with their classes.
+type Labelled = Vec<(PathBuf, u16)>;
+
+/// Parts the files that `spec` holds out from the others.
+fn hold_out(files: Labelled, spec: &DataSpec, classes: &[String]) -> Result<(Labelled, Labelled), DataError> {
+    let labels: Vec<u16> = files.iter().map(|(_, label)| *label).collect();
+    let is_held = crate::dataset::held_out(&labels, spec.validation, spec.split, classes)?;
+    let (mut kept, mut held) = (Vec::new(), Vec::new());
+    for (file, is_held) in files.into_iter().zip(is_held) {
+        if is_held { held.push(file) } else { kept.push(file) }
+    }
+    Ok((kept, held))
+}
+
+fn dataset(
+    spec: &DataSpec,
+    mut set: Streamed,
+    root: &Path,
+    classes: Vec<String>,
+    notes: Vec<String>,
+    cache: &Cache,
+) -> Result<Dataset, DataError> {
+    let files: Vec<&Path> = [Part::Train, Part::Validation, Part::Test]
+        .into_iter()
+        .flat_map(|part| set.origin(part).files())
+        .collect();
+    let how = format!("{:?} {:?} {:?}", set.reading, spec.validation, spec.split);
+    let known = cache.known(root, &files, &how, || {
+        let samples = [set.train.count()?, set.test.count()?];
+        let (mean, std) = moments(&measured(&set)?);
+        Ok((samples, mean, std))
+    })?;
+    set.train.believe(known.samples[0]);
+    set.test.believe(known.samples[1]);
+    let shape = set.reading.shape();
+    let empty = Split { shape, images: Vec::new(), labels: Vec::new() };
+    Ok(Dataset {
+        name: spec.source.set().to_string(),
+        classes,
+        train: empty.clone(),
+        validation: empty.clone(),
+        test: empty,
+        mean: known.mean,
+        std: known.std,
+        checksum: known.checksum,
+        skipped: Vec::new(),
+        notes,
+        stream: Some(set),
+    })
+}
+
+impl Origin {
+    fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::Files(files) => files.iter().map(|(file, _)| file.as_path()).collect(),
+            Self::Shards { files, .. } => files.iter().map(PathBuf::as_path).collect(),
+        }
+    }
+
+    /// Counts the samples; shards are read for that, header by header.
+    fn count(&self) -> Result<u64, DataError> {
+        match self {
+            Self::Files(files) => Ok(files.len() as u64),
+            Self::Shards { files, .. } => files.par_iter().map(|file| shard::count(file)).sum(),
+        }
+    }
+
+    fn believe(&mut self, count: u64) {
+        if let Self::Shards { images, .. } = self {
+            *images = count;
+        }
+    }
+}
+
+/// Training images spread over the set, as an evaluation sees them. Those that are no
+/// sound images are passed over: training says what becomes of them.
+fn measured(set: &Streamed) -> Result<Split, DataError> {
+    let reading = &set.reading;
+    let images: Vec<Vec<u8>> = match &set.train {
+        Origin::Files(files) => {
+            let spread: Vec<_> = files.iter().step_by(files.len().div_ceil(MEASURED).max(1)).collect();
+            spread
+                .par_iter()
+                .filter_map(|(file, _)| framed(reading, photograph::read(file, reading.looking)))
+                .collect()
+        }
+        Origin::Shards { files, .. } => {
+            let spread: Vec<_> = files.iter().step_by(files.len().div_ceil(MEASURED_SHARDS).max(1)).collect();
+            let from_each = MEASURED.div_ceil(spread.len().max(1));
+            let of_shard = |file: &&PathBuf| {
+                let mut images = Vec::new();
+                shard::read(file, &set.labelling, reading.looking, &mut |sample| {
+                    images.extend(framed(reading, sample.image));
+                    images.len() < from_each
+                })?;
+                Ok(images)
+            };
+            spread.par_iter().map(of_shard).collect::<Result<Vec<Vec<Vec<u8>>>, DataError>>()?.concat()
+        }
+    };
+    Ok(Split { shape: reading.shape(), labels: vec![0; images.len()], images: images.concat() })
+}
+
+fn framed(reading: &Reading, bytes: Result<Vec<u8>, String>) -> Option<Vec<u8>> {
+    let photograph = reading.photograph(&bytes.ok()?).ok()?;
+    Some(reading.framed(&photograph))
+}

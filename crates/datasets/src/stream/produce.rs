@@ -1,0 +1,301 @@
+//! The background: samples in order, decoded in parallel, put together to batches.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::{Order, Origin, Part, Streamed};
+use crate::augment::augment_photograph;
+use crate::labels::Labelling;
+use crate::mixing::mixes;
+use crate::seeds::{stream, uniform_below};
+use crate::shard::{self, Sample};
+use crate::{
+    Augment, Corrupt, DataError, Labels, Looking, PixelBatch, Skipped, derive_seed, epoch_order, photograph,
+};
+
+/// Samples that wait in a shuffled pass over shards, and their most bytes: each next
+/// one is drawn from these.
+const WAITING: usize = 4_096;
+const MOST_WAITING_BYTES: usize = 256 << 20;
+
+/// Samples between the thread that reads shards and those that decode.
+const BETWEEN: usize = 64;
+
+type Sender = SyncSender<Result<PixelBatch, DataError>>;
+
+/// One pass over a part.
+pub(super) struct Job {
+    pub(super) set: Streamed,
+    pub(super) part: Part,
+    pub(super) order: Order,
+    pub(super) batch: usize,
+    pub(super) augment: Vec<Augment>,
+    pub(super) workers: usize,
+}
+
+impl Job {
+    /// Sends batch after batch until all are sent or nobody listens.
+    pub(super) fn run(self, skip: &Receiver<usize>, sender: &Sender) {
+        let pool = match ThreadPoolBuilder::new().num_threads(self.workers.max(1)).build() {
+            Ok(pool) => pool,
+            Err(error) => {
+                let _ = sender.send(Err(DataError::Workers(error.to_string())));
+                return;
+            }
+        };
+        // The first batch is asked for, or batches are to be passed over.
+        let skip = skip.recv().unwrap_or(0);
+        let mut pass = Pass { samples: self.samples(), batches: 0, usable: 0 };
+        if let Err(error) = self.pass_over(&pool, &mut pass, skip) {
+            let _ = sender.send(Err(error));
+            return;
+        }
+        loop {
+            let next = self.next(&pool, &mut pass);
+            let is_last = !matches!(next, Ok(Some(_)));
+            let Some(next) = next.transpose() else { return };
+            if sender.send(next).is_err() || is_last {
+                return;
+            }
+        }
+    }
+
+    fn samples(&self) -> Samples {
+        Samples::new(self.set.origin(self.part), self.order, &self.set)
+    }
+
+    /// Passes over batches; they are decoded only if an image that is left out would
+    /// make others follow.
+    fn pass_over(&self, pool: &ThreadPool, pass: &mut Pass, batches: usize) -> Result<(), DataError> {
+        if self.set.reading.corrupt == Corrupt::Skip {
+            for _ in 0..batches {
+                self.next(pool, pass)?;
+            }
+            return Ok(());
+        }
+        let mut left = batches * self.batch;
+        while left > 0 {
+            let taken = self.take(pass, left.min(BETWEEN))?.len();
+            if taken == 0 {
+                break;
+            }
+            left -= taken;
+        }
+        pass.batches += batches;
+        Ok(())
+    }
+
+    /// The next samples. A shuffled pass has as many batches as the images give that the
+    /// set is said to have: where some were left out, it begins anew.
+    fn take(&self, pass: &mut Pass, count: usize) -> Result<Vec<Pending>, DataError> {
+        let samples = pass.samples.take(count)?;
+        if !samples.is_empty() || self.order == Order::AsStored || pass.usable == 0 {
+            pass.usable += usize::from(self.set.reading.corrupt == Corrupt::Refuse) * samples.len();
+            return Ok(samples);
+        }
+        pass.usable = 0;
+        pass.samples = self.samples();
+        pass.samples.take(count)
+    }
+
+    /// The next batch, filled up where images were left out.
+    fn next(&self, pool: &ThreadPool, pass: &mut Pass) -> Result<Option<PixelBatch>, DataError> {
+        let shape = self.set.reading.shape();
+        let is_over = pass.batches == self.set.len(self.part) / self.batch;
+        if is_over && self.order != Order::AsStored {
+            return Ok(None);
+        }
+        let (mut pixels, mut labels) = (Vec::with_capacity(self.batch * shape.len()), Labels::default());
+        let mut seeds = Vec::with_capacity(self.batch);
+        while labels.len() < self.batch {
+            let samples = self.take(pass, self.batch - labels.len())?;
+            if samples.is_empty() {
+                break;
+            }
+            let seen: Vec<_> = pool.install(|| samples.par_iter().map(|sample| self.see(sample)).collect());
+            for (seen, sample) in seen.into_iter().zip(samples) {
+                match seen {
+                    Ok((image, seed)) => {
+                        pixels.extend(image);
+                        labels.push(sample.labels());
+                        seeds.push(seed);
+                        pass.usable += 1;
+                    }
+                    Err(skipped) if self.set.reading.corrupt == Corrupt::Skip => self.set.leave_out(skipped),
+                    Err(skipped) => return Err(DataError::Image(skipped)),
+                }
+            }
+        }
+        let is_whole = labels.len() == self.batch;
+        if labels.is_empty() || (!is_whole && self.order != Order::AsStored) {
+            return Ok(None);
+        }
+        pass.batches += 1;
+        let mixes = mixes(&self.augment, &seeds, shape);
+        Ok(Some(PixelBatch { shape, pixels, labels, mixes }))
+    }
+
+    /// A sample's image as it is trained on or scored, and its seed.
+    fn see(&self, sample: &Pending) -> Result<(Vec<u8>, u64), Skipped> {
+        let unusable = |reason| Skipped { file: sample.name().clone(), reason };
+        let reading = &self.set.reading;
+        let photograph = match sample {
+            Pending::File(files, at) => {
+                let bytes = photograph::read(&files[*at].0, reading.looking).map_err(unusable)?;
+                reading.photograph(&bytes).map_err(unusable)?
+            }
+            Pending::Read(sample) => {
+                let bytes = sample.image.as_ref().map_err(|reason| unusable(reason.clone()))?;
+                reading.photograph(bytes).map_err(unusable)?
+            }
+        };
+        Ok(match self.order {
+            Order::AsStored => (reading.framed(&photograph), 0),
+            Order::Shuffled { seed, epoch } => {
+                let seed = derive_seed(seed, "augment", epoch, sample.index());
+                (augment_photograph(&self.augment, seed, &photograph, reading), seed)
+            }
+        })
+    }
+}
+
+/// How far a pass is.
+struct Pass {
+    samples: Samples,
+    /// Batches made or passed over.
+    batches: usize,
+    /// Sound images since the samples began, so that a set without one has an end.
+    usable: usize,
+}
+
+type Files = Arc<Vec<(PathBuf, Vec<u16>)>>;
+
+/// A sample that is not decoded: a file to be read, or what a shard had.
+enum Pending {
+    File(Files, usize),
+    Read(Sample),
+}
+
+impl Pending {
+    fn name(&self) -> &PathBuf {
+        match self {
+            Self::File(files, at) => &files[*at].0,
+            Self::Read(sample) => &sample.name,
+        }
+    }
+
+    fn labels(&self) -> &[u16] {
+        match self {
+            Self::File(files, at) => &files[*at].1,
+            Self::Read(sample) => &sample.labels,
+        }
+    }
+
+    fn index(&self) -> u64 {
+        match self {
+            Self::File(_, at) => *at as u64,
+            Self::Read(sample) => sample.index,
+        }
+    }
+}
+
+/// The samples of a pass in their order.
+enum Samples {
+    Files { files: Files, order: Option<Vec<u32>>, at: usize },
+    Shards(Receiver<Result<Sample, DataError>>),
+}
+
+impl Samples {
+    fn new(origin: &Origin, order: Order, set: &Streamed) -> Self {
+        match origin {
+            Origin::Files(files) => {
+                let order = match order {
+                    Order::AsStored => None,
+                    Order::Shuffled { seed, epoch } => {
+                        Some(epoch_order(files.len(), derive_seed(seed, "order", epoch, 0)))
+                    }
+                };
+                Self::Files { files: files.clone(), order, at: 0 }
+            }
+            Origin::Shards { files, .. } => {
+                let (sender, receiver) = sync_channel(BETWEEN);
+                let (files, labelling) = (files.clone(), set.labelling.clone());
+                let looking = set.reading.looking;
+                // Ends by itself when the receiver is gone.
+                std::thread::spawn(move || read_shards(&files, order, &labelling, looking, &sender));
+                Self::Shards(receiver)
+            }
+        }
+    }
+
+    /// Up to `count` samples.
+    fn take(&mut self, count: usize) -> Result<Vec<Pending>, DataError> {
+        match self {
+            Self::Files { files, order, at } => {
+                let places = *at..(*at + count).min(files.len());
+                *at = places.end;
+                let index = |place: usize| order.as_ref().map_or(place, |order| order[place] as usize);
+                Ok(places.map(|place| Pending::File(files.clone(), index(place))).collect())
+            }
+            Self::Shards(receiver) => {
+                receiver.iter().take(count).map(|sample| Ok(Pending::Read(sample?))).collect()
+            }
+        }
+    }
+}
+
+/// Sends the samples of all shards: in order, or shards in an order of their own and
+/// each sample drawn from those in waiting.
+fn read_shards(
+    files: &[PathBuf],
+    order: Order,
+    labelling: &Labelling,
+    looking: Looking,
+    sender: &SyncSender<Result<Sample, DataError>>,
+) {
+    let (order, mut shuffle) = match order {
+        Order::AsStored => ((0..files.len() as u32).collect(), None),
+        Order::Shuffled { seed, epoch } => (
+            epoch_order(files.len(), derive_seed(seed, "shards", epoch, 0)),
+            Some(stream(derive_seed(seed, "shuffle", epoch, 0))),
+        ),
+    };
+    let (mut waiting, mut bytes): (Vec<Sample>, usize) = (Vec::new(), 0);
+    let length = |sample: &Sample| sample.image.as_ref().map_or(0, Vec::len);
+    for shard in order {
+        let file = &files[shard as usize];
+        let mut is_heard = true;
+        let read = shard::read(file, labelling, looking, &mut |mut sample| {
+            sample.index |= u64::from(shard) << 32;
+            let Some(rng) = &mut shuffle else {
+                is_heard = sender.send(Ok(sample)).is_ok();
+                return is_heard;
+            };
+            bytes += length(&sample);
+            waiting.push(sample);
+            while is_heard && (waiting.len() > WAITING || bytes > MOST_WAITING_BYTES) {
+                let drawn = waiting.swap_remove(uniform_below(rng, waiting.len() as u32) as usize);
+                bytes -= length(&drawn);
+                is_heard = sender.send(Ok(drawn)).is_ok();
+            }
+            is_heard
+        });
+        if let Err(error) = read {
+            let _ = sender.send(Err(error));
+            return;
+        }
+        if !is_heard {
+            return;
+        }
+    }
+    while let (Some(rng), false) = (&mut shuffle, waiting.is_empty()) {
+        let drawn = waiting.swap_remove(uniform_below(rng, waiting.len() as u32) as usize);
+        if sender.send(Ok(drawn)).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A folder of shards: which are for training, which for testing, and how many samples
+//! they hold.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::{LeftOut, Origin, Streamed};
+use crate::labels::Labelling;
+use crate::{DataError, Reading, class_names};
+
+/// Tar files of samples and what their images are brought to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shards {
+    /// The folder, relative to that of the data sets.
+    pub folder: PathBuf,
+    /// Number of classes.
+    pub classes: usize,
+    /// A file in the folder with the names of the classes by label.
+    pub class_list: Option<PathBuf>,
+    /// Whether an image may have any number of labels.
+    pub multi_label: bool,
+    /// Images of an epoch, where they are not all; else the headers of all shards are
+    /// read once to count them.
+    pub images: Option<usize>,
+    /// How the images are read.
+    pub reading: Reading,
+}
+
+/// Names of the parts in the order in which one of them is chosen for testing.
+const TEST: [&str; 4] = ["test", "val", "valid", "validation"];
+
+/// The set with its samples not yet counted, the names of its classes and words on what
+/// is not used.
+pub(crate) fn open(
+    spec: &Shards,
+    data: Option<&Path>,
+) -> Result<(Streamed, Vec<String>, Vec<String>), DataError> {
+    let folder = data.unwrap_or(Path::new(".")).join(&spec.folder);
+    let train = part(&folder, "train")?;
+    if train.is_empty() {
+        return Err(DataError::NoShards { folder, part: "train" });
+    }
+    let mut notes = Vec::new();
+    let mut test = Vec::new();
+    for name in TEST {
+        let found = part(&folder, name)?;
+        if test.is_empty() {
+            test = found;
+        } else if !found.is_empty() {
+            let shards = if found.len() == 1 {
+                "1 shard is".to_owned()
+            } else {
+                format!("{} shards are", found.len())
+            };
+            notes.push(format!("{}: {shards} of `{name}` not used", folder.display()));
+        }
+    }
+    if test.is_empty() {
+        return Err(DataError::NoShards { folder, part: "test" });
+    }
+    let classes = match &spec.class_list {
+        Some(list) => class_names::read(&folder.join(list))?,
+        None => (0..spec.classes).map(|class| class.to_string()).collect(),
+    };
+    if classes.len() != spec.classes {
+        let problem = format!("{} lines, and `data.classes` says {}", classes.len(), spec.classes);
+        return Err(DataError::ClassList {
+            file: folder.join(spec.class_list.as_deref().unwrap_or(Path::new(""))),
+            problem,
+        });
+    }
+    let names = if spec.class_list.is_some() { &classes[..] } else { &[] };
+    let labelling = Labelling::new(spec.classes, spec.multi_label, names);
+    let empty = Origin::Files(Arc::new(Vec::new()));
+    let set = Streamed {
+        reading: spec.reading.clone(),
+        labelling: Arc::new(labelling),
+        train: Origin::Shards { files: Arc::new(train), images: 0 },
+        validation: empty,
+        test: Origin::Shards { files: Arc::new(test), images: 0 },
+        left_out: Arc::new(Mutex::new(LeftOut::default())),
+    };
+    Ok((set, classes, notes))
+}
+
+/// Shards of a part: those in a folder of its name, or with it at the front of theirs.
+fn part(folder: &Path, name: &str) -> Result<Vec<PathBuf>, DataError> {
+    let own = folder.join(name);
+    let (folder, is_own) = if own.is_dir() { (own.as_path(), true) } else { (folder, false) };
+    let error = |source| DataError::Folder { folder: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(error)? {
+        let path = entry.map_err(error)?.path();
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let rest = file
+            .strip_prefix(name)
+            .filter(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() && !c.is_ascii_digit()));
+        if file.to_ascii_lowercase().ends_with(".tar") && !file.starts_with('.') && (is_own || rest.is_some())
+        {
+            files.push(path);
+        }
+    }
+    files.sort_by(|a, b| crate::walk::natural(&a.to_string_lossy(), &b.to_string_lossy()));
+    Ok(files)
+}

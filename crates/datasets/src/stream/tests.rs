@@ -1,0 +1,170 @@
+//! The same batches whoever makes them, and what is in them.
+
+use std::path::Path;
+
+use image::{ImageFormat, Rgb, RgbImage};
+
+use super::*;
+use crate::identity::Cache;
+use crate::labels::Labels;
+use crate::{DataSpec, Source};
+
+/// An encoded image of one colour: `(number, 0, 0)`.
+fn png(number: u8) -> Vec<u8> {
+    let mut file = std::io::Cursor::new(Vec::new());
+    RgbImage::from_pixel(12, 9, Rgb([number, 0, 0])).write_to(&mut file, ImageFormat::Png).unwrap();
+    file.into_inner()
+}
+
+/// Shards of three samples each; sample `i` has the colour and class `i % 10`.
+fn write_shards(folder: &Path, part: &str, images: u8) {
+    let numbers: Vec<u8> = (0..images).collect();
+    for (shard, numbers) in numbers.chunks(3).enumerate() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut append = |name: String, content: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            builder.append_data(&mut header, name, content).unwrap();
+        };
+        for &number in numbers {
+            append(format!("{number}.png"), &png(number));
+            append(format!("{number}.cls"), (number % 10).to_string().as_bytes());
+        }
+        std::fs::write(folder.join(format!("{part}-{shard}.tar")), builder.into_inner().unwrap()).unwrap();
+    }
+}
+
+fn shards(images: u8) -> (tempfile::TempDir, Streamed) {
+    let folder = tempfile::tempdir().unwrap();
+    write_shards(folder.path(), "train", images);
+    write_shards(folder.path(), "test", 5);
+    let spec = Shards {
+        folder: PathBuf::new(),
+        classes: 10,
+        class_list: None,
+        multi_label: false,
+        images: None,
+        reading: Reading::of_size([4, 4]),
+    };
+    let spec = DataSpec { source: Source::Shards(spec), ..DataSpec::default() };
+    let Source::Shards(shards) = &spec.source else { unreachable!() };
+    let data =
+        load::shards(&spec, shards, Some(folder.path()), &Cache::at(&folder.path().join("cache"))).unwrap();
+    assert_eq!((data.classes.len(), data.notes.len(), data.checksum.len()), (10, 0, 64));
+    // Of numbers 0 to images - 1 in red, nothing in the others.
+    let mean = f64::from(images - 1) / 2.0 / 255.0;
+    assert!((f64::from(data.mean[0]) - mean).abs() < 1e-6 && data.mean[1..] == [0.0; 2], "{:?}", data.mean);
+    (folder, data.stream.unwrap())
+}
+
+fn files(set: &Streamed, folder: &Path, images: u8) -> Streamed {
+    let file = |number: u8| {
+        let path = folder.join(format!("{number}.png"));
+        std::fs::write(&path, png(number)).unwrap();
+        (path, vec![u16::from(number % 10)])
+    };
+    Streamed { train: Origin::Files(Arc::new((0..images).map(file).collect())), ..set.clone() }
+}
+
+const EPOCH: Order = Order::Shuffled { seed: 3, epoch: 1 };
+
+fn batches(set: &Streamed, order: Order, workers: usize) -> Vec<PixelBatch> {
+    let augment = ["random-resized-crop", "flip", "mixup 0.2"].map(|step| step.parse().unwrap());
+    set.batches(Part::Train, order, 4, &augment, workers).collect::<Result<_, _>>().unwrap()
+}
+
+/// The numbers of a batch's images.
+fn numbers(batch: &PixelBatch) -> Vec<u8> {
+    batch.pixels.chunks(batch.shape.len()).map(|image| image[0]).collect()
+}
+
+#[test]
+fn every_sample_comes_once_with_its_label() {
+    let (folder, shards) = shards(22);
+    for set in [files(&shards, folder.path(), 22), shards] {
+        assert_eq!(
+            (set.len(Part::Train), set.len(Part::Test), set.is_empty(Part::Validation)),
+            (22, 5, true)
+        );
+        let stored = batches(&set, Order::AsStored, 2);
+        assert_eq!(stored.iter().flat_map(numbers).collect::<Vec<_>>(), (0..22).collect::<Vec<_>>());
+        assert_eq!(stored[5].len(), 2);
+        assert!(stored.iter().all(|batch| batch.mixes.is_empty()));
+        let shuffled = batches(&set, EPOCH, 2);
+        // Whole batches only.
+        assert_eq!((shuffled.len(), shuffled[0].mixes.len()), (5, 4));
+        let mut seen: Vec<u8> = shuffled.iter().flat_map(numbers).collect();
+        assert_ne!(seen, (0..20).collect::<Vec<_>>());
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 20);
+        for batch in shuffled {
+            let expected = numbers(&batch).iter().map(|number| u16::from(number % 10)).collect();
+            assert_eq!(batch.labels, Labels::single(expected));
+        }
+    }
+}
+
+#[test]
+fn workers_and_resuming_change_nothing() {
+    let (folder, shards) = shards(22);
+    for set in [files(&shards, folder.path(), 22), shards] {
+        let one = batches(&set, EPOCH, 1);
+        assert_eq!(one, batches(&set, EPOCH, 3));
+        assert_ne!(one, batches(&set, Order::Shuffled { seed: 3, epoch: 2 }, 1));
+        let augment = ["random-resized-crop", "flip", "mixup 0.2"].map(|step| step.parse().unwrap());
+        let resumed = set.batches(Part::Train, EPOCH, 4, &augment, 2).skip_batches(3);
+        assert_eq!(resumed.collect::<Result<Vec<_>, _>>().unwrap(), one[3..]);
+        // Nobody waits for the rest.
+        drop(set.batches(Part::Train, EPOCH, 4, &augment, 2).next());
+    }
+}
+
+#[test]
+fn a_broken_image_is_refused_or_left_out_and_the_batch_filled_up() {
+    let (folder, shards) = shards(22);
+    let mut set = files(&shards, folder.path(), 22);
+    std::fs::write(folder.path().join("7.png"), "torn").unwrap();
+    let refused = set.batches(Part::Train, Order::AsStored, 4, &[], 1).find_map(Result::err).unwrap();
+    assert!(refused.to_string().contains("7.png: expected a sound JPEG"), "{refused}");
+    set.reading.corrupt = crate::Corrupt::Skip;
+    let read = batches(&set, Order::AsStored, 2);
+    assert_eq!(numbers(&read[1]), [4, 5, 6, 8]);
+    let (count, kept) = set.left_out();
+    assert_eq!((count, kept[0].file.clone()), (1, folder.path().join("7.png")));
+
+    // An epoch keeps its number of batches: 21 sound images are 5 batches of 4, and with
+    // two more left out others come again.
+    for number in [8, 9] {
+        std::fs::write(folder.path().join(format!("{number}.png")), "torn").unwrap();
+    }
+    let read = batches(&set, EPOCH, 2);
+    assert_eq!((read.len(), read[4].len()), (5, 4));
+    let resumed = set.batches(Part::Train, EPOCH, 4, &[], 1).skip_batches(3);
+    let whole = set.batches(Part::Train, EPOCH, 4, &[], 1).skip(3);
+    assert_eq!(
+        resumed.collect::<Result<Vec<_>, _>>().unwrap(),
+        whole.collect::<Result<Vec<_>, _>>().unwrap()
+    );
+    for number in 0..22 {
+        std::fs::write(folder.path().join(format!("{number}.png")), "torn").unwrap();
+    }
+    assert_eq!(batches(&set, EPOCH, 2), []);
+}
+
+#[test]
+fn a_missing_part_is_named() {
+    let (folder, _) = shards(3);
+    std::fs::remove_file(folder.path().join("test-0.tar")).unwrap();
+    std::fs::remove_file(folder.path().join("test-1.tar")).unwrap();
+    let spec = Shards {
+        folder: PathBuf::new(),
+        classes: 10,
+        class_list: None,
+        multi_label: false,
+        images: Some(3),
+        reading: Reading::of_size([4, 4]),
+    };
+    let error = open_shards(&spec, Some(folder.path())).unwrap_err().to_string();
+    assert!(error.contains("no tar file for `test`"), "{error}");
+}

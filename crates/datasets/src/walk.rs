@@ -1,0 +1,229 @@
+//! What lies in a folder: class folders in the order that a person expects, image
+//! files at any depth, and a tally of everything that is passed over.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::DataError;
+
+/// Endings of the names of image files, in any case.
+const ENDINGS: [&str; 6] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp"];
+
+/// Names, in lower case, of what operating systems, archives and file servers leave
+/// behind. Names that begin with a dot are passed over as well.
+const LEFTOVERS: [&str; 18] = [
+    "__macosx",
+    "@eadir",
+    "@tmp",
+    "@recycle",
+    "@recently-snapshot",
+    "#recycle",
+    "#snapshot",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "icon\r",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "recycler",
+    "found.000",
+    "__pycache__",
+    "network trash folder",
+];
+
+/// Files that are passed over, by class and ending, in the order of names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    others: BTreeMap<String, BTreeMap<String, usize>>,
+    leftovers: BTreeMap<String, usize>,
+}
+
+impl Tally {
+    /// A sentence for each class with files that are passed over, and one for what
+    /// systems have left behind.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let of_class = |(class, endings): (&String, &BTreeMap<String, usize>)| {
+            let count: usize = endings.values().sum();
+            let endings: Vec<String> =
+                endings.iter().map(|(ending, count)| format!("{count} {ending}")).collect();
+            let files = if count == 1 { "file" } else { "files" };
+            format!(
+                "{count} {files} of `{class}` passed over, by ending: {}; read are JPEG, PNG and WebP",
+                endings.join(", ")
+            )
+        };
+        let mut notes: Vec<String> = self.others.iter().map(of_class).collect();
+        if !self.leftovers.is_empty() {
+            let names: Vec<&str> = self.leftovers.keys().map(String::as_str).collect();
+            notes.push(format!("passed over what systems leave behind: {}", names.join(", ")));
+        }
+        notes
+    }
+
+    /// Notes one file of `class` that is no image.
+    pub(crate) fn pass_over(&mut self, class: &str, file: &Path) {
+        let ending = match file.extension() {
+            Some(ending) => format!(".{}", ending.to_string_lossy().to_ascii_lowercase()),
+            None => "without an ending".to_owned(),
+        };
+        *self.others.entry(class.to_owned()).or_default().entry(ending).or_default() += 1;
+    }
+}
+
+/// Whether `name` is one that systems leave behind, or hidden. Hidden ones are not
+/// worth a word.
+fn is_left_behind(name: &OsStr, tally: &mut Tally) -> bool {
+    let name = name.to_string_lossy();
+    let is_named = LEFTOVERS.contains(&name.to_lowercase().as_str());
+    if is_named {
+        *tally.leftovers.entry(name.clone().into_owned()).or_default() += 1;
+    }
+    is_named || name.starts_with('.')
+}
+
+/// The entries of `folder` that are worth looking at, in the order of their bytes.
+fn entries(folder: &Path, tally: &mut Tally) -> Result<Vec<PathBuf>, DataError> {
+    let error = |source| DataError::Folder { folder: folder.to_owned(), source };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        if !is_left_behind(&entry.file_name(), tally) {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
+    Ok(paths)
+}
+
+/// Names of the folders in `folder`, in natural order: `2` before `10`.
+pub(crate) fn folders(folder: &Path, tally: &mut Tally) -> Result<Vec<OsString>, DataError> {
+    let paths = entries(folder, tally)?;
+    let mut names: Vec<OsString> = paths
+        .iter()
+        .filter(|path| path.is_dir())
+        .filter_map(|path| path.file_name())
+        .map(OsStr::to_owned)
+        .collect();
+    names.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()).then_with(|| a.cmp(b)));
+    Ok(names)
+}
+
+/// Image files below `folder` at any depth, in the order of the bytes of their paths.
+/// Whatever else is there is counted for `class`.
+pub(crate) fn images(folder: &Path, class: &str, tally: &mut Tally) -> Result<Vec<PathBuf>, DataError> {
+    let mut files = Vec::new();
+    collect(folder, class, &mut Vec::new(), tally, &mut files)?;
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn collect(
+    folder: &Path,
+    class: &str,
+    above: &mut Vec<PathBuf>,
+    tally: &mut Tally,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), DataError> {
+    let error = |source| DataError::Folder { folder: folder.to_owned(), source };
+    let own = fs::canonicalize(folder).map_err(error)?;
+    // A link to a folder that it lies in: its files have been seen.
+    if above.contains(&own) {
+        return Ok(());
+    }
+    above.push(own);
+    for path in entries(folder, tally)? {
+        if path.is_dir() {
+            collect(&path, class, above, tally, files)?;
+        } else if is_image(&path) {
+            files.push(path);
+        } else {
+            tally.pass_over(class, &path);
+        }
+    }
+    above.pop();
+    Ok(())
+}
+
+/// Whether a name ends as those of image files do.
+pub(crate) fn is_image(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+}
+
+/// Names in the order that people count: runs of digits by their value, all else by
+/// characters; of equal values the one with fewer zeros before it.
+pub(crate) fn natural(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a, b);
+    loop {
+        let (run_a, rest_a) = run(a);
+        let (run_b, rest_b) = run(b);
+        let digits = |run: &str| run.starts_with(|first: char| first.is_ascii_digit());
+        let order = if digits(run_a) && digits(run_b) {
+            let value = |run: &'_ str| run.trim_start_matches('0').len();
+            value(run_a)
+                .cmp(&value(run_b))
+                .then_with(|| run_a.trim_start_matches('0').cmp(run_b.trim_start_matches('0')))
+                .then_with(|| run_a.len().cmp(&run_b.len()))
+        } else {
+            run_a.cmp(run_b)
+        };
+        if order.is_ne() || (rest_a.is_empty() && rest_b.is_empty()) {
+            return order.then_with(|| rest_a.cmp(rest_b));
+        }
+        (a, b) = (rest_a, rest_b);
+    }
+}
+
+/// The digits that `text` begins with, or else what is before its first digit.
+fn run(text: &str) -> (&str, &str) {
+    let digits = text.starts_with(|first: char| first.is_ascii_digit());
+    let end = text.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_counted() {
+        let mut names =
+            ["10", "2", "1", "class 12", "class 3", "n02", "n1", "a", "", "b10c2", "b10c10", "b9"];
+        names.sort_by(|a, b| natural(a, b));
+        assert_eq!(
+            names,
+            ["", "1", "2", "10", "a", "b9", "b10c2", "b10c10", "class 3", "class 12", "n1", "n02"]
+        );
+        assert_eq!(natural("99999999999999999999999", "100000000000000000000000"), Ordering::Less);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_above_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("a")).unwrap();
+        fs::write(folder.path().join("a/x.png"), "").unwrap();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("a/up")).unwrap();
+        let files = images(folder.path(), "all", &mut Tally::default()).unwrap();
+        assert_eq!(files, [folder.path().join("a/x.png")]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn the_order_is_an_order(a in "[ab0-2]{0,5}", b in "[ab0-2]{0,5}", c in "[ab0-2]{0,5}") {
+            prop_assert_eq!(natural(&a, &b), natural(&b, &a).reverse());
+            prop_assert_eq!(natural(&a, &b).is_eq(), a == b);
+            if natural(&a, &b).is_lt() && natural(&b, &c).is_lt() {
+                prop_assert!(natural(&a, &c).is_lt(), "{} {} {}", a, b, c);
+            }
+        }
+    }
+}

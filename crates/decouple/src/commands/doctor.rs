@@ -1,0 +1,283 @@
+//! `decouple doctor`: what this machine and its folders are, and whether they will do.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::SystemTime,
+};
+
+use decouple_datasets::{DataSpec, Source, Subset, load};
+use decouple_experiment::FileSystem;
+use decouple_training::{
+    device::backend,
+    memory::{Limit, available},
+};
+use serde_json::json;
+
+use crate::{
+    arguments::{Common, Doctor, Format},
+    environment::{cores, cpu, environment},
+    failure::{Failure, IO, LOCKED, SUCCESS},
+    text::{Table, bytes, print},
+};
+
+/// Less room than this for results is worth a word.
+const LITTLE_ROOM: u64 = 1 << 30;
+
+/// How a check came out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    /// Works, but is worth knowing.
+    Note,
+    /// A run would not work.
+    Bad,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Note => "note",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// One thing that was looked at.
+struct Check {
+    name: &'static str,
+    verdict: Verdict,
+    found: String,
+}
+
+fn check(name: &'static str, verdict: Verdict, found: impl Into<String>) -> Check {
+    Check { name, verdict, found: found.into() }
+}
+
+pub(crate) fn run(common: &Common, arguments: &Doctor) -> Result<u8, Failure> {
+    if let Some(file) = &arguments.try_lock {
+        return Ok(try_lock(file));
+    }
+    let mut checks = vec![program(), processor(), kernels()];
+    checks.extend(memory());
+    checks.extend(results(&common.results));
+    checks.extend(data(common.data.as_deref()));
+    checks.push(slurm());
+    let code = if checks.iter().any(|check| check.verdict == Verdict::Bad) { IO } else { SUCCESS };
+    match arguments.format {
+        Format::Human => {
+            let mut table = Table::new(3, &["check", "", "found"]);
+            for Check { name, verdict, found } in checks {
+                table.push(vec![name.to_owned(), verdict.word().to_owned(), found]);
+            }
+            print(&table.to_string())?;
+        }
+        Format::Json => {
+            let entry = |check: &Check| json!({ "check": check.name, "verdict": check.verdict.word(), "found": check.found });
+            let ok = code == SUCCESS;
+            print(&format!(
+                "{}\n",
+                json!({ "ok": ok, "checks": checks.iter().map(entry).collect::<Vec<_>>() })
+            ))?;
+        }
+    }
+    Ok(code)
+}
+
+fn program() -> Check {
+    let environment = environment();
+    let revision = environment.git_revision.map_or(String::new(), |revision| format!(", {revision}"));
+    let rustc = environment.rustc.map_or(String::new(), |rustc| format!(", {rustc}"));
+    check("program", Verdict::Good, format!("decouple {}{revision}{rustc}", environment.decouple))
+}
+
+fn processor() -> Check {
+    let flags = environment().cpu_flags;
+    let telling = ["avx2", "fma", "avx512f", "asimd"];
+    let has: Vec<&str> = telling.into_iter().filter(|name| flags.iter().any(|flag| flag == name)).collect();
+    let has = if has.is_empty() { "no vector instructions known here".to_owned() } else { has.join(" ") };
+    let found = format!("{}, {} cores for this process, {has}", cpu(), cores());
+    check("processor", Verdict::Good, found)
+}
+
+fn kernels() -> Check {
+    let backend = backend();
+    let name = backend.name();
+    let verdict = if name == "portable" { Verdict::Note } else { Verdict::Good };
+    check("kernels", verdict, name)
+}
+
+fn memory() -> Option<Check> {
+    let limit = Limit::of_machine()?;
+    let free = available().map_or(String::new(), |free| format!(", {} of it free now", bytes(free)));
+    let found = format!(
+        "{} by {}{free}; trials may have {}",
+        bytes(limit.bytes),
+        limit.set_by,
+        bytes(limit.for_trials())
+    );
+    Some(check("memory", Verdict::Good, found))
+}
+
+/// What concerns the folder of results.
+fn results(folder: &Path) -> Vec<Check> {
+    let shown = folder.display();
+    let probe = Probe::new(folder);
+    let mut checks = Vec::new();
+    match &probe {
+        Err(error) => {
+            checks.push(check("results", Verdict::Bad, format!("{shown}: cannot be written to: {error}")))
+        }
+        Ok(_) => checks.push(check("results", Verdict::Good, format!("{shown}: can be written to"))),
+    }
+    checks.extend(room(folder));
+    let system = FileSystem::of(folder);
+    let kind = system
+        .as_ref()
+        .map_or("unknown".to_owned(), |system| format!("{} at {}", system.kind, system.mounted_at.display()));
+    checks.push(check("file system", Verdict::Good, kind));
+    if let Ok(probe) = &probe {
+        checks.push(locks(probe, system.is_some_and(|system| system.is_shared())));
+        checks.extend(clock(probe));
+    }
+    checks
+}
+
+/// A file of our own in a folder, which is made if need be and removed again.
+struct Probe {
+    path: PathBuf,
+    /// Folders that were made, the outermost last.
+    made: Vec<PathBuf>,
+}
+
+impl Probe {
+    fn new(folder: &Path) -> std::io::Result<Self> {
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let made = folder.ancestors().take_while(is_missing).map(Path::to_owned).collect();
+        fs::create_dir_all(folder)?;
+        let probe = Self { path: folder.join(format!(".doctor-{}", std::process::id())), made };
+        // Not over anything that is there.
+        fs::File::options().write(true).create_new(true).open(&probe.path)?;
+        fs::write(&probe.path, "decouple doctor")?;
+        Ok(probe)
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        // What somebody else has put there meanwhile stays, and so does its folder.
+        let _ = fs::remove_file(&self.path);
+        self.made.iter().for_each(|folder| drop(fs::remove_dir(folder)));
+    }
+}
+
+/// Room for results, as `df` tells it.
+fn room(folder: &Path) -> Option<Check> {
+    let there = folder.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
+    let output = Command::new("df").arg("-Pk").arg(there).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let free = text.lines().nth(1)?.split_whitespace().nth(3)?.parse::<u64>().ok()?.checked_mul(1024)?;
+    let verdict = if free < LITTLE_ROOM { Verdict::Note } else { Verdict::Good };
+    Some(check("disk", verdict, format!("{} free for results", bytes(free))))
+}
+
+/// Whether a lock that this process holds keeps another one out.
+fn locks(probe: &Probe, is_shared: bool) -> Check {
+    let lease = "claim runs with --claims leases (which `auto` does on shared file systems)";
+    let held = fs::File::options()
+        .write(true)
+        .open(&probe.path)
+        .and_then(|file| Ok(file.try_lock().map(|()| file)?));
+    let file = match held {
+        Ok(file) => file,
+        Err(error) => return check("locks", Verdict::Note, format!("cannot be taken: {error}; {lease}")),
+    };
+    let other = std::env::current_exe()
+        .and_then(|program| Command::new(program).arg("doctor").arg("--try-lock").arg(&probe.path).status());
+    drop(file);
+    match other.map(|status| status.code()) {
+        Ok(Some(code)) if code == i32::from(LOCKED) && is_shared => check(
+            "locks",
+            Verdict::Note,
+            format!("hold between processes of this host; whether between hosts, nothing tells: {lease}"),
+        ),
+        Ok(Some(code)) if code == i32::from(LOCKED) => {
+            check("locks", Verdict::Good, "hold between processes")
+        }
+        Ok(_) => check("locks", Verdict::Note, format!("do not hold between processes: {lease}")),
+        Err(error) => {
+            check("locks", Verdict::Note, format!("could not be tried from a second process: {error}"))
+        }
+    }
+}
+
+/// The other process's side of [`locks`].
+fn try_lock(path: &Path) -> u8 {
+    match fs::File::options().write(true).open(path).map(|file| file.try_lock()) {
+        Ok(Ok(())) => SUCCESS,
+        Ok(Err(fs::TryLockError::WouldBlock)) => LOCKED,
+        Ok(Err(fs::TryLockError::Error(_))) | Err(_) => IO,
+    }
+}
+
+/// How far the clock that stamps files is from this machine's.
+fn clock(probe: &Probe) -> Option<Check> {
+    let before = SystemTime::now();
+    fs::write(&probe.path, "now").ok()?;
+    let stamped = fs::metadata(&probe.path).ok()?.modified().ok()?;
+    let apart = stamped.duration_since(before).unwrap_or_else(|ahead| ahead.duration()).as_secs_f64();
+    let (verdict, word) =
+        if apart < 5.0 { (Verdict::Good, "agrees with") } else { (Verdict::Note, "is off") };
+    Some(check(
+        "clock",
+        verdict,
+        format!("of the file system {word} this machine's ({apart:.1} s; leases do not need it to agree)"),
+    ))
+}
+
+/// Which data sets can be read.
+fn data(folder: Option<&Path>) -> Vec<Check> {
+    let sets = [
+        ("fashion-mnist", Source::FashionMnist { subset: Subset::Embedded }),
+        ("fashion-mnist, full", Source::FashionMnist { subset: Subset::Full }),
+        ("cifar-10", Source::Cifar10),
+        ("cifar-100", Source::Cifar100),
+    ];
+    let tried = sets.into_iter().map(|(name, source)| {
+        let found = load(&DataSpec { source, ..DataSpec::default() }, folder);
+        match found {
+            Ok(data) => check(
+                "data",
+                Verdict::Good,
+                format!("{name}: {} images, checksum {}", data.train.len() + data.test.len(), data.checksum),
+            ),
+            Err(error) => {
+                let error = error.to_string();
+                check("data", Verdict::Note, format!("{name}: {}", error.lines().next().unwrap_or_default()))
+            }
+        }
+    });
+    tried.collect()
+}
+
+fn slurm() -> Check {
+    let told = Command::new("sinfo").args(["--noheader", "--format=%P %D %t"]).output();
+    match told {
+        Err(_) => check("slurm", Verdict::Note, "not installed here; `submit --launcher local` does without"),
+        Ok(output) if output.status.success() => {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let partitions: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            check("slurm", Verdict::Good, format!("partitions, nodes, state: {}", partitions.join("; ")))
+        }
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            check(
+                "slurm",
+                Verdict::Note,
+                format!("installed, but: {}", said.lines().next().unwrap_or("no answer")),
+            )
+        }
+    }
+}

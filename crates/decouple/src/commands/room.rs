@@ -1,0 +1,120 @@
+//! Whether there is room for what a command line asks for: refused with the number
+//! before anything is started, since a machine without memory left ends programs
+//! without a word.
+
+use decouple_experiment::Trial;
+use decouple_training::{
+    memory::{Limit, Needs},
+    sweep::{LoadedData, Workers},
+};
+
+use super::{jobs, plan::TrainImages};
+use crate::{
+    arguments::{Common, Jobs, Resources, Size},
+    environment::cores,
+    failure::{Failure, USAGE},
+    text::{bytes, grouped},
+};
+
+/// The most trials at a time, and the most threads.
+const MOST_THREADS: usize = 1_024;
+
+/// What trials may have of the memory, and what sets the limit.
+pub(super) fn limit(max_memory: Option<Size>) -> Option<Limit> {
+    let typed = max_memory.map(|size| Limit { bytes: size.0, set_by: "--max-memory" });
+    typed.or_else(|| {
+        let machine = Limit::of_machine()?;
+        Some(Limit { bytes: machine.for_trials(), set_by: machine.set_by })
+    })
+}
+
+/// How `trials`, the longest first, share what `resources` say.
+pub(super) fn workers(resources: &Resources, trials: &[&Trial], common: &Common) -> Result<Workers, Failure> {
+    let jobs = match resources.jobs {
+        Some(Jobs::Count(jobs)) => Some(jobs.get()),
+        Some(Jobs::Auto) | None => None,
+    };
+    for (flag, value) in [("--jobs", jobs), ("--threads", resources.threads.map(usize::from))] {
+        if let Some(value) = value.filter(|&value| value > MOST_THREADS) {
+            let (value, most) = (grouped(value as u64), grouped(MOST_THREADS as u64));
+            let message =
+                format!("{flag} {value} is too many: expected at most {most}, on {} cores", cores());
+            return Err(Failure::new(USAGE, message));
+        }
+    }
+    let cores = resources.threads.map_or_else(cores, usize::from);
+    let memory = limit(resources.max_memory).map(|limit| limit.bytes);
+    match trials.first() {
+        Some(&longest) if resources.jobs == Some(Jobs::Auto) => {
+            let need = needs(&[longest], &mut TrainImages::default(), common)[0];
+            jobs::auto(common, cores, trials.len(), longest, need, memory)
+        }
+        _ => Ok(Workers { memory, ..Workers::share(cores, trials.len(), jobs) }),
+    }
+}
+
+/// What each of `trials` needs.
+pub(super) fn needs(trials: &[&Trial], images: &mut TrainImages, common: &Common) -> Vec<u64> {
+    let mut needs = Needs::default();
+    trials.iter().map(|trial| needs.of(trial, images.of(trial, common))).collect()
+}
+
+/// Trials that need more memory than `limit`, the largest first, with what they need.
+pub(super) fn too_large<'a>(
+    trials: &[&'a Trial],
+    needs: &[u64],
+    limit: Option<Limit>,
+) -> Vec<(&'a Trial, u64)> {
+    let most = limit.map_or(u64::MAX, |limit| limit.bytes);
+    let with_needs = trials.iter().copied().zip(needs.iter().copied());
+    let mut too_large: Vec<_> = with_needs.filter(|(_, need)| *need > most).collect();
+    too_large.sort_by_key(|(_, need)| std::cmp::Reverse(*need));
+    too_large
+}
+
+/// Refuses trials that can never be admitted.
+pub(super) fn check(trials: &[&Trial], resources: &Resources, common: &Common) -> Result<(), Failure> {
+    let limit = limit(resources.max_memory);
+    let needs = needs(trials, &mut TrainImages::default(), common);
+    let too_large = too_large(trials, &needs, limit);
+    let (Some(limit), Some((trial, need))) = (limit, too_large.first()) else { return Ok(()) };
+    let others = match too_large.len() - 1 {
+        0 => String::new(),
+        1 => ", and one other too much".to_owned(),
+        others => format!(", and {} others too much", grouped(others as u64)),
+    };
+    let message = format!(
+        "trial {} ({}, seed = {}) needs about {} of memory{others}; {} leaves {}\n   = take a smaller \
+         `training.batch` or `network.width`, leave it out with --filter, or train it on a larger machine",
+        trial.id.short(),
+        trial.point_label(),
+        trial.seed(),
+        bytes(*need),
+        limit.set_by,
+        bytes(limit.bytes),
+    );
+    Err(Failure::new(USAGE, message))
+}
+
+/// `workers` with what the images leave of the memory, if that is enough for each of `trials`.
+pub(super) fn beside_data(
+    workers: Workers,
+    data: &LoadedData,
+    trials: &[&Trial],
+    common: &Common,
+) -> Result<Workers, Failure> {
+    let Some(memory) = workers.memory else { return Ok(workers) };
+    let left = memory.saturating_sub(data.bytes());
+    let largest = needs(trials, &mut TrainImages::default(), common).into_iter().max().unwrap_or(0);
+    if largest > left {
+        let message = format!(
+            "the images take {} of memory and a trial {}: together more than {}\n   = take fewer or smaller images, \
+             a smaller `training.batch`, or a larger machine",
+            bytes(data.bytes()),
+            bytes(largest),
+            bytes(memory),
+        );
+        return Err(Failure::new(USAGE, message));
+    }
+    Ok(Workers { memory: Some(left), ..workers })
+}

@@ -1,0 +1,204 @@
+//! `decouple status`: how far an experiment is, from any terminal.
+
+use std::{
+    io::{IsTerminal, stdout},
+    time::Duration,
+};
+
+use decouple_experiment::{Ledger, Onlooker, Standing, StepTimes, Sweep, Trial};
+use serde_json::json;
+
+use super::{ledger, read, select, tune};
+use crate::{
+    arguments::{Common, Format, Status},
+    failure::{Failure, SUCCESS},
+    text::{Table, duration, grouped, print},
+};
+
+/// Running trials that are named; of more, so many and a count.
+const MOST_NAMED: usize = 20;
+
+pub(crate) fn run(common: &Common, arguments: &Status) -> Result<u8, Failure> {
+    let step_times = StepTimes::Runs(&common.results);
+    let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
+    let mut screen = Screen::new(arguments);
+    // While recipes are tried, the tries are what there is to see.
+    let ledger = ledger(common, &sweep);
+    if sweep.tune.is_some() && sweep.tuned(&sweep.tune_ledger(&ledger)).is_err() {
+        let tries = sweep.tries();
+        let title = format!("{}, tries of [tune]", sweep.name);
+        let tries: Vec<&Trial> = tries.iter().collect();
+        screen.follow(&title, &tries, &sweep.tune_ledger(&ledger))?;
+        if !arguments.watch {
+            return Ok(SUCCESS);
+        }
+    }
+    let sweep: Sweep = tune::settled_or_as_written(common, sweep);
+    let trials = select(&sweep, &arguments.selection)?;
+    screen.follow(&sweep.name, &trials, &ledger)?;
+    Ok(SUCCESS)
+}
+
+/// Where a standing is shown, once or until all is over.
+struct Screen<'a> {
+    arguments: &'a Status,
+    /// Lines on the terminal that the next standing replaces; none off a terminal.
+    replaces: Option<usize>,
+    last: String,
+}
+
+impl<'a> Screen<'a> {
+    fn new(arguments: &'a Status) -> Self {
+        let able = stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let replaces = (arguments.watch && able && arguments.format == Format::Human).then_some(0);
+        Self { arguments, replaces, last: String::new() }
+    }
+
+    /// Shows how `trials` stand; with `--watch` again whenever that has changed, until
+    /// all of them are over.
+    fn follow(&mut self, title: &str, trials: &[&Trial], ledger: &Ledger) -> Result<(), Failure> {
+        let mut onlooker = Onlooker::default();
+        loop {
+            let standing = onlooker.look(trials, ledger)?;
+            let text = match self.arguments.format {
+                Format::Human => human(title, &standing),
+                Format::Json => format!("{}\n", document(title, &standing)),
+            };
+            self.show(text)?;
+            let waits = !standing.running.is_empty() || standing.left() > 0;
+            if !self.arguments.watch || !waits {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_secs_f64(self.arguments.interval.clamp(0.1, 3600.0)));
+        }
+    }
+
+    fn show(&mut self, text: String) -> Result<(), Failure> {
+        if text == self.last {
+            return Ok(());
+        }
+        let lines = text.lines().count();
+        match &mut self.replaces {
+            Some(before) => {
+                let up = if *before > 0 { format!("\x1b[{before}A\x1b[J") } else { String::new() };
+                *before = lines;
+                print(&format!("{up}{text}"))?;
+            }
+            None => print(&text)?,
+        }
+        self.last = text;
+        Ok(())
+    }
+}
+
+/// A standing for people.
+fn human(title: &str, standing: &Standing) -> String {
+    let count = |n: usize| grouped(n as u64);
+    let time = match standing.secs_left {
+        _ if standing.left() == 0 && standing.running.is_empty() => String::new(),
+        Some(secs) => format!("; about {} left", duration(secs)),
+        None => "; time left unknown until a trial has ended".to_owned(),
+    };
+    let mut text = format!(
+        "{title}: {} of {} trials over, {} running, {} left{time}\n",
+        count(standing.over()),
+        count(standing.trials),
+        count(standing.running.len()),
+        count(standing.left()),
+    );
+    let kinds = [
+        ("finished", standing.finished),
+        ("diverged", standing.diverged),
+        ("stopped", standing.stopped),
+        ("failed", standing.failed),
+        ("cut off", standing.cut_off),
+        ("unreadable", standing.unreadable.len()),
+    ];
+    let kinds = kinds.iter().filter(|(name, n)| *n > 0 || *name == "finished" || *name == "failed");
+    let kinds: Vec<String> = kinds.map(|(name, n)| format!("{} {name}", count(*n))).collect();
+    text += &format!("  {}\n", kinds.join(", "));
+    let mut table = Table::new(1, &["running", "epoch", "accuracy", "time left"]);
+    for running in standing.running.iter().take(MOST_NAMED) {
+        table.push(vec![
+            running.label.clone(),
+            format!("{} of {}", running.epochs_done, running.epochs),
+            running.accuracy.map_or("-".to_owned(), |accuracy| format!("{:.2} %", 100.0 * accuracy)),
+            running.secs_left.map_or("-".to_owned(), duration),
+        ]);
+    }
+    if !standing.running.is_empty() {
+        text += &table.to_string().lines().map(|line| format!("  {line}\n")).collect::<String>();
+    }
+    if standing.running.len() > MOST_NAMED {
+        text += &format!("  and {} more\n", standing.running.len() - MOST_NAMED);
+    }
+    if let Some(best) = &standing.best {
+        text +=
+            &format!("  best so far: {:.2} % on the test images, {}\n", 100.0 * best.accuracy, best.label);
+    }
+    for problem in standing.unreadable.iter().take(3) {
+        text += &format!("  warning: {problem}\n");
+    }
+    text
+}
+
+/// A standing for programs.
+fn document(title: &str, standing: &Standing) -> serde_json::Value {
+    let running = |running: &decouple_experiment::Running| {
+        json!({
+            "id": running.id.to_string(),
+            "trial": running.label,
+            "epochs_done": running.epochs_done,
+            "epochs": running.epochs,
+            "accuracy": running.accuracy,
+            "secs_left": running.secs_left,
+        })
+    };
+    json!({
+        "experiment": title,
+        "trials": standing.trials,
+        "over": standing.over(),
+        "finished": standing.finished,
+        "diverged": standing.diverged,
+        "stopped": standing.stopped,
+        "failed": standing.failed,
+        "running": standing.running.iter().map(running).collect::<Vec<_>>(),
+        "left": standing.left(),
+        "cut_off": standing.cut_off,
+        "new": standing.new,
+        "unreadable": standing.unreadable,
+        "secs_left": standing.secs_left,
+        "best": standing.best.as_ref().map(|best| json!({
+            "id": best.id.to_string(),
+            "trial": best.label,
+            "accuracy": best.accuracy,
+        })),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_counts_and_time_before_all_else() {
+        let standing = Standing {
+            trials: 10_000,
+            finished: 1_200,
+            failed: 1,
+            new: 8_799,
+            secs_left: Some(7_200.0),
+            ..Standing::default()
+        };
+        assert_eq!(
+            human("mine", &standing),
+            "mine: 1,201 of 10,000 trials over, 0 running, 8,799 left; about 2.0 h left\n  \
+             1,200 finished, 1 failed\n"
+        );
+        let over = Standing { trials: 2, finished: 2, secs_left: Some(0.0), ..Standing::default() };
+        assert_eq!(
+            human("mine", &over),
+            "mine: 2 of 2 trials over, 0 running, 0 left\n  2 finished, 0 failed\n"
+        );
+    }
+}

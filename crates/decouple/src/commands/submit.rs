@@ -1,0 +1,264 @@
+//! `decouple submit`: hand what is left to train to a cluster, and exit.
+
+use std::{
+    path::{Path, PathBuf, absolute},
+    time::SystemTime,
+};
+
+use decouple_experiment::{
+    Held, LauncherKind, LauncherSpec, LauncherTable, Ledger, RunId, RunState, StepTimes, Sweep, Trial,
+    timestamp,
+};
+use decouple_training::launcher::{Job, LaunchError, Piece, Task, launcher, pack};
+
+use super::{ledger, plan, plan::TrainImages, read, room, select, tune};
+use crate::{
+    arguments::{Common, Submit},
+    clock::Clock,
+    failure::{Failure, IO, SUCCESS, USAGE},
+    text::{bytes, duration, grouped, print},
+};
+
+/// Slurm's own limit on the elements of an array is 1001 where nobody has changed it.
+const MOST_TASKS: usize = 1_000;
+
+/// A task may take this many times its estimate, and so much more, before its time is
+/// up: nodes differ, and the estimate is of this machine. What is stopped goes on later.
+const TIME_FACTOR: f64 = 3.0;
+const TIME_MORE: u64 = 600;
+
+/// Of memory likewise: what the program needs besides trials and images.
+const MEMORY_FACTOR: f64 = 1.25;
+const MEMORY_MORE: u64 = 256 << 20;
+
+pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
+    let mut clock = Clock::new(common);
+    let step_times = StepTimes::Timer(&mut clock);
+    let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
+    let spec = spec(&sweep, arguments)?;
+    let ledger = ledger(common, &sweep);
+    let is_tuned = sweep.tune.is_none() || sweep.tuned(&sweep.tune_ledger(&ledger)).is_ok();
+    let sweep = tune::settled_or_as_written(common, sweep);
+    let trials = select(&sweep, &arguments.selection)?;
+    let left = left(&trials, &ledger)?;
+    if left.is_empty() {
+        say!("nothing to submit: all {} trials are over or being trained", grouped(trials.len() as u64));
+        return Ok(SUCCESS);
+    }
+    let pieces = pieces(&left, &spec, common)?;
+    let whole = whole_experiment(&sweep, is_tuned);
+    let tasks = match whole {
+        None => pack(pieces, spec.cpus, spec.task_secs, MOST_TASKS),
+        Some(why) => {
+            say!("one task for all trials: {why}");
+            vec![Task { pieces }]
+        }
+    };
+    let job = job(common, arguments, &sweep, &tasks, spec, whole.is_some())?;
+    let longest = tasks.iter().map(|task| task.secs(job.spec.cpus)).fold(0.0, f64::max);
+    let words = format!(
+        "{} trials in {} of about {} at most, {} cores{} each",
+        grouped(left.len() as u64),
+        if tasks.len() == 1 { "1 task".to_owned() } else { format!("{} tasks", tasks.len()) },
+        duration(longest),
+        job.spec.cpus,
+        job.bytes.map_or(String::new(), |needed| format!(" and {}", bytes(needed))),
+    );
+    if arguments.dry_run {
+        say!("{words}; nothing is submitted");
+        print(&launcher(job.spec.kind).script(&job))?;
+        return Ok(SUCCESS);
+    }
+    sweep.write_plan(&ledger)?;
+    write_copy(&job.folder, &sweep)?;
+    let ids: Vec<Vec<RunId>> =
+        tasks.iter().map(|task| task.pieces.iter().map(|piece| piece.trial.id).collect()).collect();
+    let submitted = job.submit(&ids)?;
+    print(&format!("{}\n", submitted.id))?;
+    say!("submitted {words}");
+    say!("logs      {}", job.folder.display());
+    say!("follow    decouple status {} --watch", sweep.path.display());
+    say!("stop      {}", submitted.stop);
+    Ok(SUCCESS)
+}
+
+/// The file's `[launcher]` table, with the flags over it.
+fn spec(sweep: &Sweep, arguments: &Submit) -> Result<LauncherSpec, Failure> {
+    let flags = LauncherTable {
+        kind: arguments.launcher.map(|kind| match kind {
+            crate::arguments::Launcher::Local => LauncherKind::Local,
+            crate::arguments::Launcher::Slurm => LauncherKind::Slurm,
+        }),
+        partition: arguments.partition.clone(),
+        account: arguments.account.clone(),
+        time: arguments.time.clone(),
+        memory: arguments.memory.clone(),
+        cpus: arguments.cpus,
+        at_once: arguments.at_once,
+        task_time: arguments.task_time.clone(),
+        requeues: arguments.requeues,
+        lines: (!arguments.line.is_empty()).then(|| arguments.line.clone()),
+    };
+    let spec = flags.over(sweep.launcher.clone()).resolve();
+    spec.map_err(|error| Failure::new(USAGE, format!("launcher.{} {}", error.key, error.message)))
+}
+
+/// Trials that nobody has ended or trains.
+fn left<'a>(trials: &[&'a Trial], ledger: &Ledger) -> Result<Vec<&'a Trial>, Failure> {
+    let scan = ledger.scan()?;
+    let mut left = Vec::new();
+    for &trial in trials {
+        if matches!(scan.state(trial)?, RunState::New | RunState::Partial) {
+            left.push(trial);
+        }
+    }
+    Ok(left)
+}
+
+/// What each trial takes, by the plan's estimates.
+fn pieces<'a>(trials: &[&'a Trial], spec: &LauncherSpec, common: &Common) -> Result<Vec<Piece<'a>>, Failure> {
+    let mut images = TrainImages::default();
+    let needs = room::needs(trials, &mut images, common);
+    let speeds = plan::speeds(trials, &needs, room::limit(None))?;
+    let mut pieces = Vec::new();
+    for (&trial, bytes) in trials.iter().zip(needs) {
+        let secs = speeds.as_ref().zip(images.of(trial, common));
+        // Where nothing tells, a trial is a task of its own.
+        let secs = secs.map_or(spec.task_secs as f64, |(speeds, images)| speeds.secs(trial, images));
+        pieces.push(Piece { trial, secs, bytes });
+    }
+    Ok(pieces)
+}
+
+/// Why the trials cannot be shared out beforehand, if they cannot.
+fn whole_experiment(sweep: &Sweep, is_tuned: bool) -> Option<&'static str> {
+    if !is_tuned {
+        Some("the tries of [tune] have to be run before the recipes of the others are known")
+    } else if sweep.budget == Some(Held::StepTime) {
+        Some("a budget of step time is met on the machine that trains")
+    } else {
+        None
+    }
+}
+
+/// The job, in a folder of its own below the experiment's.
+fn job(
+    common: &Common,
+    arguments: &Submit,
+    sweep: &Sweep,
+    tasks: &[Task<'_>],
+    spec: LauncherSpec,
+    is_whole: bool,
+) -> Result<Job, Failure> {
+    let now = timestamp(SystemTime::now()).replace(':', "");
+    let results = absolutely(&common.results)?;
+    let folder = results.join(&sweep.name).join("submissions").join(format!("{now}-{}", std::process::id()));
+    let data = data_bytes(tasks, common);
+    let cpus = spec.cpus;
+    let secs = tasks.iter().map(|task| task.secs(cpus)).fold(0.0, f64::max);
+    let need = tasks.iter().map(|task| task.bytes(cpus)).max().unwrap_or(0) + data;
+    let secs = spec.time_secs.unwrap_or((TIME_FACTOR * secs) as u64 + TIME_MORE);
+    let need = (MEMORY_FACTOR * need as f64) as u64 + MEMORY_MORE;
+    let bytes = spec.memory_bytes.or_else(|| launcher(spec.kind).gives_memory_out().then_some(need));
+    let mut command = vec![program()?, "run".to_owned(), text(&folder.join(COPY))?];
+    // The copy has another name than the file, which may have named the experiment.
+    command.extend(["--set".to_owned(), format!("experiment.name=\"{}\"", sweep.name)]);
+    command.extend(arguments.selection.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+    command.extend(["--results".to_owned(), text(&results)?]);
+    if let Some(data) = &common.data {
+        command.extend(["--data".to_owned(), text(&absolutely(data)?)?]);
+    }
+    command.extend(["--threads".to_owned(), cpus.to_string(), "--no-progress".to_owned()]);
+    if let (LauncherKind::Local, Some(bytes)) = (spec.kind, bytes) {
+        command.extend(["--max-memory".to_owned(), bytes.to_string()]);
+    }
+    // Its tasks have nothing to wait for: another has its own trials. Of tries they need all.
+    if sweep.tune.is_none() {
+        command.push("--no-wait".to_owned());
+    }
+    if is_whole {
+        let filter =
+            arguments.selection.filter.iter().flat_map(|filter| ["--filter".to_owned(), filter.clone()]);
+        command.extend(filter);
+        command.push("--task".to_owned());
+    } else {
+        command.extend(["--task-list".to_owned(), text(&Job::list(&folder))?, "--task".to_owned()]);
+    }
+    let working_dir = std::env::current_dir()
+        .map_err(|error| Failure::new(IO, format!("cannot tell the working folder: {error}")))?;
+    Ok(Job { name: sweep.name.clone(), folder, working_dir, command, tasks: tasks.len(), secs, bytes, spec })
+}
+
+/// The experiment file as it was submitted: a task may start days later, when the file
+/// says something else.
+const COPY: &str = "experiment.toml";
+
+fn write_copy(folder: &Path, sweep: &Sweep) -> Result<(), Failure> {
+    let io = |error| Failure::new(IO, format!("cannot write {}: {error}", folder.join(COPY).display()));
+    std::fs::create_dir_all(folder).map_err(io)?;
+    std::fs::write(folder.join(COPY), &sweep.text).map_err(io)
+}
+
+/// Bytes of the images that one task holds at most.
+fn data_bytes(tasks: &[Task<'_>], common: &Common) -> u64 {
+    let mut images = TrainImages::default();
+    let mut of = |trial: &Trial| {
+        // A quarter as many again for testing.
+        let images = images.of(trial, common).unwrap_or(0) + trial.record.data.validation;
+        (images as u64).saturating_mul(trial.record.data.shape().len() as u64) / 4 * 5
+    };
+    let largest = |task: &Task<'_>| {
+        let mut seen: Vec<(&decouple_experiment::Trial, u64)> = Vec::new();
+        for piece in &task.pieces {
+            if seen.iter().all(|(known, _)| known.record.data != piece.trial.record.data) {
+                seen.push((piece.trial, of(piece.trial)));
+            }
+        }
+        seen.iter().map(|(_, bytes)| bytes).sum()
+    };
+    tasks.iter().map(largest).max().unwrap_or(0)
+}
+
+/// This program, as the nodes find it.
+fn program() -> Result<String, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(IO, format!("cannot tell where this program is: {error}")))?;
+    text(&program)
+}
+
+fn absolutely(path: &Path) -> Result<PathBuf, Failure> {
+    absolute(path).map_err(|error| Failure::new(IO, format!("{}: {error}", path.display())))
+}
+
+/// A path for a script.
+fn text(path: &Path) -> Result<String, Failure> {
+    let is_plain = |text: &&str| !text.contains(['\n', '\r']);
+    let plain = path.to_str().filter(is_plain);
+    plain.map(str::to_owned).ok_or_else(|| {
+        let message = format!(
+            "{}: a script cannot name this path: it is not UTF-8, or has a line break",
+            path.display()
+        );
+        Failure::new(USAGE, message)
+    })
+}
+
+impl From<LaunchError> for Failure {
+    fn from(error: LaunchError) -> Self {
+        match &error {
+            LaunchError::Missing { .. } => Self::new(
+                USAGE,
+                format!(
+                    "{error}\n   = is Slurm installed here? `--launcher local` starts processes on this machine"
+                ),
+            ),
+            LaunchError::Refused { .. } => Self::new(
+                USAGE,
+                format!(
+                    "{error}\n   = partition, account, time, memory and cores stand in [launcher]; --dry-run shows the script"
+                ),
+            ),
+            LaunchError::Io { .. } => Self::new(IO, error),
+        }
+    }
+}

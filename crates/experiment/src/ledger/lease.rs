@@ -1,0 +1,310 @@
+//! Claims on file systems whose locks do not hold between hosts.
+//!
+//! A lock is the system's: it goes when its process goes, at once, and it costs nothing.
+//! Over a network it may hold on one host only, or not at all. A lease needs nothing
+//! of a file system but that a file can be created once and that its time of change
+//! is the server's:
+//!
+//! ```text
+//! locks/<id>.lease/1 2 3 ...
+//! ```
+//!
+//! The file with the highest number is the lease. Its holder writes into it every few
+//! seconds; one that was not written into for its whole term has expired. Whoever wants
+//! a run whose lease has expired, or was given back, creates the next number, which
+//! succeeds for one of them only. Files are never renamed or reused, so a lease that is
+//! alive cannot be taken by mistake. A holder that was stalled for longer than its term
+//! finds a higher number when it wakes up, and writes nothing more.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use decouple_disk::Disk;
+use serde::{Deserialize, Serialize};
+
+use super::LedgerError;
+use crate::RunId;
+
+/// How runners keep each other off a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Claims {
+    /// By locks of the system.
+    #[default]
+    Locks,
+    /// By leases that expire when their holder is not heard of for this many seconds.
+    Leases {
+        /// The term. All runners need not have the same.
+        secs: u64,
+    },
+}
+
+impl Claims {
+    /// Leases of half a minute: a dead host's runs are taken over after that.
+    pub const LEASES: Self = Self::Leases { secs: 30 };
+}
+
+/// As typed: `locks`, `leases` or, with their term in seconds, `leases:60`.
+impl FromStr for Claims {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let term = text.strip_prefix("leases:").map(str::parse::<u64>);
+        match (text, term) {
+            ("locks", _) => Ok(Self::Locks),
+            ("leases", _) => Ok(Self::LEASES),
+            (_, Some(Ok(secs @ 1..=86_400))) => Ok(Self::Leases { secs }),
+            _ => Err("expected auto, locks, leases, or leases:SECONDS with 1 to 86400".to_owned()),
+        }
+    }
+}
+
+/// What a lease file holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Terms {
+    /// Host and process, for people.
+    holder: String,
+    /// Seconds without a word after which it has expired.
+    secs: u64,
+    /// Counts the holder's words.
+    beat: u64,
+    /// Whether the holder has given it back.
+    is_released: bool,
+}
+
+/// A run that this process holds, in one way or the other.
+#[derive(Debug)]
+pub(super) enum Hold {
+    /// The system drops the lock when the file is closed.
+    Lock { _file: File },
+    /// Given back when dropped.
+    Lease(Lease),
+}
+
+impl Hold {
+    /// Whether the run still is this process's.
+    pub(super) fn check(&self, id: RunId) -> Result<(), LedgerError> {
+        match self {
+            Self::Lease(lease) if lease.is_lost() => Err(LedgerError::Lost { id }),
+            Self::Lock { .. } | Self::Lease(_) => Ok(()),
+        }
+    }
+}
+
+/// A lease in force, and the thread that keeps it so.
+#[derive(Debug)]
+pub(super) struct Lease {
+    shared: Arc<Shared>,
+    /// Ends the thread when dropped.
+    stop: Option<Sender<()>>,
+    heart: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    folder: PathBuf,
+    number: u64,
+    secs: u64,
+    file: Mutex<File>,
+    beat: AtomicU64,
+    is_lost: AtomicBool,
+    /// When the last word reached the file.
+    heard: Mutex<Instant>,
+}
+
+/// The folder of a run's leases, below that of the locks.
+fn folder(locks: &Path, id: RunId) -> PathBuf {
+    locks.join(format!("{id}.lease"))
+}
+
+/// Takes the lease of a run, unless somebody has it.
+pub(super) fn take(disk: &Disk, locks: &Path, id: RunId, secs: u64) -> Result<Option<Lease>, LedgerError> {
+    let folder = folder(locks, id);
+    disk.create_dir_all(&folder).map_err(LedgerError::io("create", &folder))?;
+    let highest = highest(&folder)?;
+    if let Some(number) = highest
+        && is_in_force(&folder, number, server_time)?
+    {
+        return Ok(None);
+    }
+    let number = highest.map_or(1, |highest| highest + 1);
+    let path = folder.join(number.to_string());
+    let file = match File::options().write(true).create_new(true).open(&path) {
+        Ok(file) => file,
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+        Err(error) => return Err(LedgerError::io("create", &path)(error)),
+    };
+    let shared = Shared {
+        folder: folder.clone(),
+        number,
+        secs,
+        file: Mutex::new(file),
+        beat: AtomicU64::new(0),
+        is_lost: AtomicBool::new(false),
+        heard: Mutex::new(Instant::now()),
+    };
+    shared.write(false).map_err(LedgerError::io("write", &path))?;
+    for older in numbers(&folder)?.into_iter().filter(|older| *older < number) {
+        // What cannot be removed is in nobody's way.
+        let _ = fs::remove_file(folder.join(older.to_string()));
+    }
+    Ok(Some(Lease::start(Arc::new(shared))))
+}
+
+/// Whether somebody holds the lease of a run, by this host's clock: to look writes nothing.
+pub(super) fn is_taken(locks: &Path, id: RunId) -> Result<bool, LedgerError> {
+    let folder = folder(locks, id);
+    match highest(&folder)? {
+        Some(number) => is_in_force(&folder, number, |_| SystemTime::now()),
+        None => Ok(false),
+    }
+}
+
+fn numbers(folder: &Path) -> Result<Vec<u64>, LedgerError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(LedgerError::io("list", folder)(error)),
+    };
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+fn highest(folder: &Path) -> Result<Option<u64>, LedgerError> {
+    Ok(numbers(folder)?.into_iter().max())
+}
+
+/// Whether the holder of lease `number` has neither given it back nor been silent for
+/// longer than its term, by the clock that `now` asks.
+fn is_in_force(folder: &Path, number: u64, now: impl Fn(&Path) -> SystemTime) -> Result<bool, LedgerError> {
+    let path = folder.join(number.to_string());
+    // Opened rather than looked up: a network file system then asks the server.
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(LedgerError::io("open", &path)(error)),
+    };
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text).and_then(|_| file.metadata()?.modified());
+    let modified = read.map_err(LedgerError::io("read", &path))?;
+    // One that was created a moment ago may be empty still.
+    let terms = serde_json::from_str::<Terms>(&text).ok();
+    let Claims::Leases { secs } = Claims::LEASES else { return Ok(false) };
+    let secs = match terms {
+        Some(Terms { is_released: true, .. }) => return Ok(false),
+        Some(terms) => terms.secs,
+        None => secs,
+    };
+    let age = now(folder).duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
+    Ok(age <= Duration::from_secs(secs))
+}
+
+/// The time by the clock that stamps files: that of the server, which need not agree
+/// with this host's.
+fn server_time(folder: &Path) -> SystemTime {
+    let probe = folder.join(format!("now-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let stamp = || {
+        let mut file = File::create(&probe)?;
+        file.write_all(b"now")?;
+        file.sync_all()?;
+        file.metadata()?.modified()
+    };
+    let stamped = stamp();
+    let _ = fs::remove_file(&probe);
+    stamped.unwrap_or_else(|_: io::Error| SystemTime::now())
+}
+
+impl Shared {
+    /// Writes the terms with the next beat, which moves the file's time of change.
+    fn write(&self, is_released: bool) -> io::Result<()> {
+        let beat = self.beat.fetch_add(1, Ordering::Relaxed);
+        let holder = format!("{} on {}", std::process::id(), host());
+        let terms = Terms { holder, secs: self.secs, beat, is_released };
+        let mut text = serde_json::to_string(&terms)?;
+        // The same length each time, so that no reader sees the end of an older text.
+        text += &" ".repeat(200_usize.saturating_sub(text.len()));
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        Ok(())
+    }
+
+    /// Keeps the lease in force, or finds that it is lost: somebody has a higher number,
+    /// or no word got through for the whole term.
+    fn keep(&self) {
+        let is_superseded = highest(&self.folder).is_ok_and(|highest| highest > Some(self.number));
+        let silent = self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        if is_superseded || silent > Duration::from_secs(self.secs) {
+            self.is_lost.store(true, Ordering::SeqCst);
+        } else {
+            // One that fails is tried again at the next beat.
+            let _ = self.write(false);
+        }
+    }
+}
+
+impl Lease {
+    fn start(shared: Arc<Shared>) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let own = Arc::clone(&shared);
+        let pause = Duration::from_secs_f64(shared.secs as f64 / 6.0);
+        let heart = std::thread::spawn(move || {
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                own.keep();
+            }
+        });
+        Self { shared, stop: Some(stop), heart: Some(heart) }
+    }
+
+    /// Whether somebody else may have the run by now. Asked before each write, and so
+    /// true even if this process was stopped as a whole and has just been woken up.
+    fn is_lost(&self) -> bool {
+        let silent = self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        if silent > Duration::from_secs(self.shared.secs) {
+            self.shared.keep();
+        }
+        self.shared.is_lost.load(Ordering::SeqCst)
+    }
+
+    fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(heart) = self.heart.take() {
+            // A heart that broke has nothing more to say.
+            let _ = heart.join();
+        }
+    }
+
+    /// What becomes of the lease of a host that dies: nobody hears of it any more.
+    #[cfg(test)]
+    fn die(mut self) {
+        self.stop();
+        self.shared.is_lost.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.stop();
+        if !self.is_lost() {
+            // If it cannot be given back it expires.
+            let _ = self.shared.write(true);
+        }
+    }
+}
+
+/// The name of this host.
+fn host() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "this host".to_owned() } else { name.trim().to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! How far an experiment is, read from its folder by anybody at any time.
+
+use std::collections::HashMap;
+
+use crate::{Ledger, LedgerError, MetricsRow, Outcome, RunId, RunState, Status, TimingRow, Trial};
+
+/// How the trials of an experiment stand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// All trials that were asked about.
+    pub trials: usize,
+    /// Trained to the end.
+    pub finished: usize,
+    /// Ended by a loss that was not finite.
+    pub diverged: usize,
+    /// Stopped, since others of their point were ahead.
+    pub stopped: usize,
+    /// Could not be carried out.
+    pub failed: usize,
+    /// Being trained now.
+    pub running: Vec<Running>,
+    /// Begun, but nobody trains them now.
+    pub cut_off: usize,
+    /// Never begun.
+    pub new: usize,
+    /// Runs that cannot be read, and why.
+    pub unreadable: Vec<String>,
+    /// Seconds until all trials are over, as fast as they went so far and with as many
+    /// at a time as there are now (one, if there is none); `None` while no run tells.
+    pub secs_left: Option<f64>,
+    /// The finished run with the highest test accuracy.
+    pub best: Option<Best>,
+}
+
+/// A trial that is being trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    /// Its name.
+    pub id: RunId,
+    /// Its point and seed, in words.
+    pub label: String,
+    /// Epochs done.
+    pub epochs_done: u64,
+    /// Of so many.
+    pub epochs: u64,
+    /// After the last of them: on held-out images, or in training if there are none.
+    pub accuracy: Option<f64>,
+    /// Seconds of training that are left, by the epochs so far.
+    pub secs_left: Option<f64>,
+}
+
+/// The best finished run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Best {
+    /// Its name.
+    pub id: RunId,
+    /// Its point and seed, in words.
+    pub label: String,
+    /// Its test accuracy.
+    pub accuracy: f64,
+}
+
+impl Standing {
+    /// Trials that have ended, however they did.
+    pub fn over(&self) -> usize {
+        self.finished + self.diverged + self.stopped + self.failed
+    }
+
+    /// Trials that have not ended and that nobody trains.
+    pub fn left(&self) -> usize {
+        self.cut_off + self.new
+    }
+}
+
+/// Looks at an experiment again and again; what is over is read once.
+#[derive(Clone, Debug, Default)]
+pub struct Onlooker {
+    over: HashMap<RunId, Status>,
+}
+
+impl Onlooker {
+    /// How `trials` stand now.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed. A run that cannot be read is counted as such.
+    pub fn look(&mut self, trials: &[&Trial], ledger: &Ledger) -> Result<Standing, LedgerError> {
+        let mut standing = Standing { trials: trials.len(), ..Standing::default() };
+        let mut pace = Pace::default();
+        let mut unfinished = Vec::new();
+        let scan = ledger.scan()?;
+        for trial in trials {
+            let state = match self.over.get(&trial.id) {
+                Some(status) => RunState::Done(Box::new(status.clone())),
+                None => match scan.state(trial) {
+                    Ok(state) => state,
+                    Err(error) => {
+                        standing.unreadable.push(error.to_string());
+                        continue;
+                    }
+                },
+            };
+            match state {
+                RunState::Done(status) => {
+                    standing.count(trial, &status);
+                    pace.learn(trial, &status);
+                    self.over.entry(trial.id).or_insert(*status);
+                }
+                RunState::Damaged(problem) => standing.unreadable.push(problem.to_string()),
+                RunState::Running => {
+                    let (metrics, timing) = ledger.run(trial).map_or_else(
+                        // Its first files may not be there yet.
+                        |_| (Vec::new(), Vec::new()),
+                        |run| (run.metrics, run.timing),
+                    );
+                    pace.learn_rows(trial, &metrics, &timing);
+                    standing.running.push(Running::of(trial, &metrics, &timing));
+                    unfinished.push((*trial, metrics.len()));
+                }
+                RunState::Partial => {
+                    standing.cut_off += 1;
+                    unfinished.push((*trial, 0));
+                }
+                RunState::New => {
+                    standing.new += 1;
+                    unfinished.push((*trial, 0));
+                }
+            }
+        }
+        let at_a_time = standing.running.len().max(1) as f64;
+        standing.secs_left = pace.secs(&unfinished).map(|secs| secs / at_a_time);
+        Ok(standing)
+    }
+}
+
+impl Standing {
+    fn count(&mut self, trial: &Trial, status: &Status) {
+        match status.outcome {
+            Outcome::Finished => self.finished += 1,
+            Outcome::Diverged { .. } => self.diverged += 1,
+            Outcome::Stopped { .. } => self.stopped += 1,
+            Outcome::Failed { .. } => self.failed += 1,
+        }
+        let Some(accuracy) = status.headline() else { return };
+        if self.best.as_ref().is_none_or(|best| accuracy > best.accuracy) {
+            self.best = Some(Best { id: trial.id, label: label(trial), accuracy });
+        }
+    }
+}
+
+impl Running {
+    fn of(trial: &Trial, metrics: &[MetricsRow], timing: &[TimingRow]) -> Self {
+        let epochs = trial.record.training.epochs as u64;
+        let epochs_done = metrics.last().map_or(0, |row| row.epoch);
+        let secs: f64 = timing.iter().map(|row| row.wall_secs).sum();
+        let secs_left = (!timing.is_empty())
+            .then(|| secs / timing.len() as f64 * epochs.saturating_sub(epochs_done) as f64);
+        let accuracy = metrics.last().map(|row| row.validation().unwrap_or(row.train_accuracy));
+        Self { id: trial.id, label: label(trial), epochs_done, epochs, accuracy, secs_left }
+    }
+}
+
+/// How fast trials went: what the others will take is told from it.
+#[derive(Default)]
+struct Pace {
+    /// Seconds of a multiply-add of each run.
+    secs_per_mac: Vec<f64>,
+    /// Images of an epoch of a run.
+    images: Vec<f64>,
+}
+
+impl Pace {
+    fn learn(&mut self, trial: &Trial, status: &Status) {
+        let images = status.steps as f64 * trial.record.training.batch as f64;
+        if matches!(status.outcome, Outcome::Finished) {
+            self.note(trial, status.train_secs, images, trial.record.training.epochs as f64);
+        }
+    }
+
+    fn learn_rows(&mut self, trial: &Trial, metrics: &[MetricsRow], timing: &[TimingRow]) {
+        let secs: f64 = timing.iter().map(|row| row.wall_secs).sum();
+        if let Some(last) = metrics.last() {
+            self.note(trial, secs, last.samples as f64, last.epoch as f64);
+        }
+    }
+
+    fn note(&mut self, trial: &Trial, secs: f64, images: f64, epochs: f64) {
+        let secs_per_mac = secs / (images * trial.cost.macs as f64);
+        if secs_per_mac.is_finite() && secs_per_mac > 0.0 && epochs > 0.0 {
+            self.secs_per_mac.push(secs_per_mac);
+            self.images.push(images / epochs);
+        }
+    }
+
+    /// Seconds of all `unfinished` trials, each with the epochs that it has done.
+    fn secs(mut self, unfinished: &[(&Trial, usize)]) -> Option<f64> {
+        if unfinished.is_empty() {
+            return Some(0.0);
+        }
+        let (secs_per_mac, images) = (median(&mut self.secs_per_mac)?, median(&mut self.images)?);
+        let macs = |(trial, done): &(&Trial, usize)| {
+            trial.record.training.epochs.saturating_sub(*done) as f64 * images * trial.cost.macs as f64
+        };
+        Some(secs_per_mac * unfinished.iter().map(macs).sum::<f64>())
+    }
+}
+
+fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+fn label(trial: &Trial) -> String {
+    format!("{}, seed = {}", trial.point_label(), trial.seed())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+use super::*;
+use crate::{Claim, FORMAT, Identity, Overrides, RunWriter, Scores, parse};
+
+fn trials() -> Vec<Trial> {
+    let text = "[axes]\nsegments = [1, 'per-channel']\nseed = [0, 1, 2]\n[trial.training]\nepochs = 4\n";
+    parse(text, "watched.toml", &Overrides::default()).unwrap().trials
+}
+
+fn claim(ledger: &Ledger, trial: &Trial) -> RunWriter {
+    match ledger.claim(trial, &Identity::of_any_data()).unwrap() {
+        Claim::Mine(writer) => *writer,
+        other => panic!("expected the trial to be free, found {other:?}"),
+    }
+}
+
+/// A run of 100 steps of 64 images in 8 seconds.
+fn status(outcome: Outcome, accuracy: f64) -> Status {
+    Status {
+        format: FORMAT,
+        outcome,
+        test: Some(Scores { images: 100, loss: 1.0, accuracy, top5_accuracy: None }),
+        averaged_test: None,
+        steps: 100,
+        train_secs: 8.0,
+        images_per_sec: 800.0,
+        peak_bytes: None,
+        threads: 1,
+        finished_at: "2026-11-28T00:00:00Z".to_owned(),
+    }
+}
+
+/// An epoch of 1600 images in 2 seconds.
+fn epoch(writer: &mut RunWriter, epoch: u64) {
+    let metrics = MetricsRow {
+        epoch,
+        step: 25 * epoch,
+        samples: 1600 * epoch,
+        learning_rate: 0.1,
+        train_loss: 1.0,
+        train_accuracy: 0.25 * epoch as f64,
+        validation_loss: None,
+        validation_accuracy: None,
+        averaged_validation_loss: None,
+        averaged_validation_accuracy: None,
+    };
+    writer.append(&metrics, &TimingRow { epoch, wall_secs: 2.0, images_per_sec: 800.0 }).unwrap();
+}
+
+#[test]
+fn every_trial_is_counted_once_and_the_rest_is_timed_by_what_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path());
+    let trials = trials();
+    let trials: Vec<&Trial> = trials.iter().collect();
+    let mut onlooker = Onlooker::default();
+    let standing = onlooker.look(&trials, &ledger).unwrap();
+    assert_eq!((standing.trials, standing.new, standing.secs_left), (6, 6, None));
+
+    claim(&ledger, trials[0]).finish(&status(Outcome::Finished, 0.5)).unwrap();
+    claim(&ledger, trials[1]).finish(&status(Outcome::Diverged { step: 7 }, 0.9)).unwrap();
+    let mut running = claim(&ledger, trials[2]);
+    epoch(&mut running, 1);
+    drop(claim(&ledger, trials[3]));
+    let standing = onlooker.look(&trials, &ledger).unwrap();
+    assert_eq!((standing.finished, standing.diverged, standing.over()), (1, 1, 2));
+    assert_eq!((standing.cut_off, standing.new, standing.left()), (1, 2, 3));
+    let [now] = standing.running.as_slice() else { panic!("{:?}", standing.running) };
+    assert_eq!((now.id, now.epochs_done, now.epochs), (trials[2].id, 1, 4));
+    assert_eq!((now.accuracy, now.secs_left), (Some(0.25), Some(6.0)));
+    // The diverged run's accuracy is no result.
+    assert_eq!(standing.best.as_ref().map(|best| (best.id, best.accuracy)), Some((trials[0].id, 0.5)));
+    // Two seconds an epoch and so many multiply-adds: three epochs of one run, four of
+    // the three others, of two kinds of network.
+    let macs = |index: usize, epochs: f64| epochs * trials[index].cost.macs as f64;
+    let expected = (macs(2, 3.0) + macs(3, 4.0) + macs(4, 4.0) + macs(5, 4.0)) / macs(0, 4.0) * 8.0;
+    let ratio = standing.secs_left.unwrap() / expected;
+    // The run in progress and the finished one are of two networks: the median is one of them.
+    assert!((0.5..2.0).contains(&ratio), "{ratio}");
+    drop(running);
+}
+
+#[test]
+fn a_run_that_cannot_be_read_hides_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path());
+    let trials = trials();
+    let trials: Vec<&Trial> = trials.iter().collect();
+    for trial in &trials[..2] {
+        claim(&ledger, trial).finish(&status(Outcome::Finished, 0.5)).unwrap();
+    }
+    std::fs::write(ledger.run_dir(trials[0]).join("status.json"), "{").unwrap();
+    let standing = Onlooker::default().look(&trials, &ledger).unwrap();
+    assert_eq!((standing.finished, standing.new, standing.unreadable.len()), (1, 4, 1));
+}

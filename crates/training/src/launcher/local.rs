@@ -1,0 +1,72 @@
+//! Processes on this machine, which go on when the terminal is closed.
+
+use std::{
+    fs::File,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use super::{Job, LaunchError, Launcher, RUN_AGAIN, Submitted, quoted};
+
+/// A shell that runs the tasks in the background, some at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Local;
+
+impl Launcher for Local {
+    fn script(&self, job: &Job) -> String {
+        let command = job.shell_command();
+        let folder = quoted(&job.folder.display().to_string());
+        let working_dir = quoted(&job.working_dir.display().to_string());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let at_once = job.spec.at_once.unwrap_or((cores / job.spec.cpus).max(1));
+        let (last, requeues) = (job.tasks - 1, job.spec.requeues);
+        let lines = job.spec.lines.iter().filter(|line| !line.starts_with("#SBATCH"));
+        let lines: String = lines.map(|line| format!("{line}\n")).collect();
+        format!(
+            "#!/bin/bash\n\
+             cd {working_dir} || exit 74\n\
+             {lines}\
+             task() {{\n    \
+                 for _ in $(seq 0 {requeues}); do\n        \
+                     {command} \"$1\" >> {folder}/task-\"$1\".log 2>&1\n        \
+                     code=$?\n        \
+                     # {RUN_AGAIN}: stopped after a checkpoint. The task is run again, so many times at most.\n        \
+                     [ \"$code\" -eq {RUN_AGAIN} ] || break\n    \
+                 done\n    \
+                 return \"$code\"\n\
+             }}\n\
+             worst=0\n\
+             running=0\n\
+             for number in $(seq 0 {last}); do\n    \
+                 if [ \"$running\" -ge {at_once} ]; then\n        \
+                     wait -n || worst=$?\n        \
+                     running=$((running - 1))\n    \
+                 fi\n    \
+                 task \"$number\" &\n    \
+                 running=$((running + 1))\n\
+             done\n\
+             while [ \"$running\" -gt 0 ]; do\n    \
+                 wait -n || worst=$?\n    \
+                 running=$((running - 1))\n\
+             done\n\
+             exit \"$worst\"\n"
+        )
+    }
+
+    /// In a process group of its own, so that one command stops all of it, and deaf to
+    /// the end of the terminal.
+    fn submit(&self, job: &Job, path: &Path) -> Result<Submitted, LaunchError> {
+        let log_path = job.folder.join("job.log");
+        let log = || {
+            let opened = File::options().create(true).append(true).open(&log_path);
+            opened.map_err(|source| LaunchError::Io { path: log_path.clone(), source })
+        };
+        let mut command = Command::new("nohup");
+        command.arg("bash").arg(path).stdin(Stdio::null()).stdout(log()?).stderr(log()?);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().map_err(|source| LaunchError::Missing { program: "nohup", source })?;
+        let id = child.id().to_string();
+        Ok(Submitted { stop: format!("kill -- -{id}"), id })
+    }
+}
