@@ -30,7 +30,8 @@ pub fn schema() -> Value {
             "experiment": experiment,
             "axes": with_seed,
             "zip": { "type": "array", "items": axes },
-            "tune": tree.children["tune"].schema(&|key| values(key)),
+            "tune": section("tune"),
+            "launcher": section("launcher"),
             "trial": object(trial.into_iter().collect()),
         }
     })
@@ -217,7 +218,7 @@ mod tests {
             if key.path.starts_with("axes") || key.path == "zip" {
                 continue;
             }
-            let in_trial = !["experiment", "tune"].contains(&key.path.split('.').next().unwrap());
+            let in_trial = !["experiment", "tune", "launcher"].contains(&key.path.split('.').next().unwrap());
             let path = if in_trial { format!("trial.{}", key.path) } else { key.path.to_owned() };
             assert_eq!(at(&root, &path)["description"], key.meaning, "{path}");
         }
