@@ -1,7 +1,7 @@
 //! The file that `decouple init` writes: an experiment that runs as it is, with
 //! every other key beside it as a comment.
 
-use crate::KEYS;
+use crate::keys;
 
 /// Keys that the active part sets already.
 const SET: [&str; 7] = [
@@ -58,7 +58,7 @@ epochs = 3
 "#
     );
     let mut section = "";
-    for key in KEYS.iter().filter(|key| !SET.contains(&key.path)) {
+    for key in keys().filter(|key| !SET.contains(&key.path)) {
         let Some((in_section, name)) = key.path.split_once('.') else { continue };
         // Keys of a table that has a line of its own.
         if name.contains('.') || !["network", "data", "training"].contains(&in_section) {

@@ -1,6 +1,8 @@
-//! [`KEYS`], the parser and `docs/experiments.md` say the same.
+//! The declarations of [`keys`], the readers and `docs/experiments.md` say the same.
 
-use decouple_experiment::{KEYS, Key, Overrides, SweepError, Trial, parse};
+use std::ops::Bound::{self, Excluded, Included};
+
+use decouple_experiment::{Key, Overrides, SweepError, Trial, Values, keys, parse};
 
 fn trials(text: &str) -> Result<Vec<Trial>, SweepError> {
     Ok(parse(text, "mine.toml", &Overrides::default())?.trials)
@@ -61,112 +63,55 @@ fn least_value(path: &str) -> Option<&'static str> {
 }
 
 /// A value of the key that is not its default, where it has more than one.
-fn another_value(path: &str) -> &'static str {
-    match path {
-        "experiment.name" | "experiment.question" | "experiment.analysis" => "\"another\"",
+fn another_value(key: &Key) -> String {
+    let special = match key.path {
         "experiment.hypotheses" => "[\"one\", \"two\"]",
-        "experiment.margin" => "0.5",
-        "experiment.budget.pays" => "\"inner\"",
-        "experiment.budget.least-channels" => "8",
-        "experiment.reference" | "experiment.budget" | "axes" => "{}",
-        "experiment.budget.hold" => "\"macs\"",
-        "experiment.budget.at" => "\"reference\"",
+        "experiment.reference" | "axes" => "{}",
         "axes.seed" => "[7]",
         "tune.learning-rate" => "[0.05, 0.2]",
         "tune.weight-decay" => "[0, 1e-4]",
         "tune.tries" => "1",
         "tune.finalists" | "tune.seeds" => "2",
-        "tune.halving" => "true",
-        "tune.seed" => "7",
-        "launcher.kind" => "\"local\"",
-        "launcher.partition" | "launcher.account" => "\"cpu\"",
         "launcher.time" | "launcher.task-time" => "\"90min\"",
         "launcher.memory" => "\"8G\"",
-        "launcher.cpus" | "launcher.at-once" | "launcher.requeues" => "3",
         "launcher.lines" => "[\"#SBATCH --exclusive\"]",
         "zip" => "[{ segments = [1, 3], network.stem = [8, 9] }]",
         "network.family" => "\"resnet-18\"",
-        "network.numerics" => "\"timm\"",
-        "network.dense" => "\"all\"",
-        "network.small-stem" => "true",
-        "network.channels" => "[32, 32, 64, 128, 256]",
-        "network.fully-connected" => "[64]",
         "network.segments" => "[1, 3, { level = 0.5 }, { channels-per-segment = 8 }, \"per-channel\"]",
         "network.channels-per-segment" => "[1, 4, \"all\", 8, 1]",
-        "network.module" => "\"plain\"",
-        "network.order" => "\"spatial-first\"",
-        "network.intermediate" => "\"elu\"",
-        "network.norm" => "\"both\"",
-        "network.norm-epsilon" => "1e-5",
-        "network.norm-momentum" => "0.01",
-        "network.residual" => "false",
-        "network.kernel" => "5",
-        "network.stem" => "8",
-        "network.stem-kernel" => "1",
+        "network.channels" => "[32, 32, 64, 128, 256]",
+        "network.fully-connected" => "[64]",
         "network.entry" => "[8, 16]",
-        "network.middle" => "0",
-        "network.modules" => "1",
-        "network.exit" => "32",
         "network.inner" => "[8, 16, 32, 32, 32]",
-        "network.allocation" => "7",
         "network.size" => "30000",
-        "network.width" => "0.5",
-        "network.dropout" => "0.5",
-        "data.set" => "\"cifar-10\"",
-        "data.subset" => "\"full\"",
-        "data.folder" => "\"birds\"",
-        "data.classes" => "5",
         "data.size" => "[32, 24]",
-        "data.channels" => "1",
-        "data.test-share" => "0.5",
-        "data.corrupt" => "\"skip\"",
-        "data.class-list" => "\"classes.txt\"",
-        "data.orientation" => "false",
-        "data.most-pixels" => "1_000_000",
-        "data.fit" => "\"stretch\"",
-        "data.crop-fraction" => "0.875",
-        "data.filter" => "\"bicubic\"",
-        "data.stream" => "true",
-        "data.multi-label" => "true",
-        "data.coupling" => "1",
-        "data.images" => "100",
-        "data.noise" => "0.5",
-        "data.seed" => "7",
-        "data.validation" => "1000",
-        "data.split" => "\"seed\"",
         "data.augment" => "[\"pad-crop 2\", \"flip\"]",
-        "training.epochs" => "3",
-        "training.batch" => "32",
         "training.optimizer" => "{ kind = \"adamw\" }",
-        "training.optimizer.kind" => "\"rmsprop\"",
-        "training.optimizer.momentum" => "0.5",
-        "training.optimizer.nesterov" => "false",
-        "training.optimizer.form" => "\"pytorch\"",
-        "training.optimizer.decay" => "0.99",
-        "training.optimizer.beta1" => "0.8",
-        "training.optimizer.beta2" => "0.99",
-        "training.optimizer.epsilon" => "0.001",
         "training.schedule" => "{ kind = \"constant\" }",
-        "training.schedule.kind" => "\"step\"",
-        "training.schedule.peak" => "0.05",
-        "training.schedule.warmup-epochs" => "0",
-        "training.schedule.floor" => "0.001",
-        "training.schedule.factor" => "0.5",
-        "training.schedule.every-epochs" => "1.5",
-        "training.schedule.every-samples" => "30_000",
-        "training.schedule.staircase" => "false",
-        "training.weight-decay" => "0",
-        "training.weight-decay-kind" => "\"decoupled\"",
-        "training.weight-decay-on" => "\"all\"",
-        "training.label-smoothing" => "0.1",
-        "training.average" => "\"polyak\"",
-        "training.average.kind" => "\"polyak\"",
-        "training.average.decay" => "0.99",
-        "training.winograd" => "\"off\"",
-        "training.precision" => "\"bf16\"",
-        "training.weights-seed" | "training.order-seed" => "7",
-        new => panic!("give `{new}` a value here that is not its default"),
+        "data.validation" => "1000",
+        _ => return derived(key),
+    };
+    special.to_owned()
+}
+
+/// The first value of the key's own kind that is not its default.
+fn derived(key: &Key) -> String {
+    let Key { values, default, .. } = key;
+    if matches!(values, Values::Text(_)) {
+        return "\"another\"".to_owned();
     }
+    if *values == Values::Flag {
+        return (*default != "true").to_string();
+    }
+    let words = values.words().into_iter().map(|word| format!("\"{word}\""));
+    let numbers = [0.5, 0.25, 7.0, 3.0, 5.0, 1.0].into_iter().filter(|&number| values.allows(number));
+    let is_other = |value: &String| {
+        value.parse::<f64>().ok().is_none_or(|v| default.parse() != Ok(v)) && value != default
+    };
+    words
+        .chain(numbers.map(|number| number.to_string()))
+        .find(is_other)
+        .unwrap_or_else(|| (*default).to_owned())
 }
 
 fn ids(trials: &[Trial]) -> Vec<String> {
@@ -177,8 +122,8 @@ fn ids(trials: &[Trial]) -> Vec<String> {
 fn every_key_is_accepted_and_has_an_effect() {
     // What is not part of a record, or has one value.
     let no_effect = ["experiment.", "axes", "tune.", "launcher."];
-    for key in KEYS {
-        let text = file_with(key, Some(another_value(key.path)));
+    for key in keys() {
+        let text = file_with(key, Some(&another_value(key)));
         let with = trials(&text).unwrap_or_else(|error| panic!("{error}\nin:\n{text}"));
         let without = trials(&file_with(key, None)).unwrap();
         let is_part = !no_effect
@@ -192,10 +137,58 @@ fn every_key_is_accepted_and_has_an_effect() {
 
 #[test]
 fn the_default_of_a_key_is_what_leaving_it_out_means() {
-    for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+    for key in keys().filter(|key| !key.default.is_empty()) {
         let text = file_with(key, Some(key.default));
         let spelt_out = trials(&text).unwrap_or_else(|error| panic!("{error}\nin:\n{text}"));
         assert_eq!(ids(&spelt_out), ids(&trials(&file_with(key, None)).unwrap()), "{}", key.path);
+    }
+}
+
+#[test]
+fn numbers_outside_their_declaration_are_refused() {
+    for key in keys() {
+        for outside in outside(key.values) {
+            let text = file_with(key, Some(&outside));
+            let error = trials(&text).expect_err(&text).to_string();
+            let name = key.path.rsplit('.').next().unwrap();
+            assert!(error.contains(name), "{error}\nin:\n{text}");
+        }
+    }
+}
+
+/// Numbers that lie just outside of what a key may hold.
+fn outside(values: Values) -> Vec<String> {
+    let beyond = |bound: Bound<f64>, step: f64| match bound {
+        Included(number) => Some((number + step).to_string()),
+        Excluded(number) => Some(number.to_string()),
+        Bound::Unbounded => None,
+    };
+    match values {
+        Values::Whole(least, most) => {
+            let least = (least as i64 - 1).to_string();
+            [least].into_iter().chain(most.map(|most| (most + 1).to_string())).collect()
+        }
+        Values::OneOf(numbers) => vec![(numbers[numbers.len() - 1] + 1).to_string()],
+        Values::Real(least, most) => beyond(least, -1e-3).into_iter().chain(beyond(most, 1e-3)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn the_words_of_a_key_are_those_that_its_reader_knows() {
+    for key in keys().filter(|key| matches!(key.values, Values::Words(_) | Values::Noted(_))) {
+        let error = trials(&file_with(key, Some("\"no-such-word\""))).unwrap_err().to_string();
+        let mut words = key.values.words();
+        match error.split("may be: ").nth(1) {
+            Some(list) => {
+                let mut known: Vec<&str> =
+                    list.trim().split(", ").map(|word| word.trim_matches('`')).collect();
+                known.sort_unstable();
+                words.sort_unstable();
+                assert_eq!(known, words, "{}", key.path);
+            }
+            None => assert!(words.iter().all(|word| error.contains(word)), "{error}"),
+        }
     }
 }
 
@@ -236,22 +229,40 @@ fn every_key_that_the_parser_knows_is_listed_once() {
     known.extend(["network.channels-per-segment", "network.allocation", "network.size"].map(str::to_owned));
     known.extend(["axes", "axes.seed", "zip"].map(str::to_owned));
     known.sort();
-    let mut listed: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
+    let mut listed: Vec<&str> = keys().map(|key| key.path).collect();
     listed.sort_unstable();
     assert_eq!(known, listed);
 }
 
+/// `UPDATE_DOCS=1` in the environment writes the rows, those of new keys behind the one before.
 #[test]
 fn the_documentation_has_a_row_for_every_key() {
-    let text = documentation();
+    let mut text = documentation();
     // The tables of keys are those of five columns.
     let is_row = |line: &&str| line.starts_with("| `") && line.matches('|').count() == 6;
-    let rows: Vec<&str> = text.lines().filter(is_row).collect();
-    let expected: Vec<String> = KEYS.iter().map(Key::row).collect();
-    for row in &expected {
-        assert!(rows.contains(&row.as_str()), "docs/experiments.md lacks this row:\n{row}");
+    let expected: Vec<String> = keys().map(Key::row).collect();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let mut last = 0;
+        for (key, row) in keys().zip(&expected) {
+            let start = format!("| `{}` |", key.path);
+            match lines.iter().position(|line| is_row(&line.as_str()) && line.starts_with(&start)) {
+                Some(place) => last = place,
+                None => {
+                    last += 1;
+                    lines.insert(last, String::new());
+                }
+            }
+            lines[last].clone_from(row);
+        }
+        text = lines.join("\n") + "\n";
+        std::fs::write(DOCUMENTATION, &text).unwrap();
     }
-    assert_eq!(rows, expected, "docs/experiments.md has other rows, or in another order");
+    let rows: Vec<&str> = text.lines().filter(is_row).collect();
+    assert_eq!(
+        rows, expected,
+        "docs/experiments.md lags behind: UPDATE_DOCS=1 in the environment rewrites it"
+    );
 }
 
 #[test]
@@ -265,6 +276,8 @@ fn the_examples_of_the_documentation_are_experiments() {
     }
 }
 
+const DOCUMENTATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/experiments.md");
+
 fn documentation() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/experiments.md")).unwrap()
+    std::fs::read_to_string(DOCUMENTATION).unwrap()
 }

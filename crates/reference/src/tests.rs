@@ -11,7 +11,7 @@ use decouple_spectrum::{
     builder::{BatchNormOptions, GraphBuilder},
     error::SpecError,
     graph::{Activation, Graph, NodeId, ParameterId, Role},
-    network::{Dense, Family, NetworkSpec},
+    network::{Dense, Family, NetworkKey, NetworkSpec},
     plan::Plan,
 };
 
@@ -173,8 +173,8 @@ fn norms_follow_the_batch_with_the_unbiased_variance() -> Result<(), SpecError> 
 /// A small network of each family.
 fn small(family: Family) -> NetworkSpec {
     let own = NetworkSpec { family, ..NetworkSpec::of(family, Default::default()) };
-    let fully_connected = if family.reads("fully-connected") { vec![6] } else { Vec::new() };
-    let small_stem = family.reads("small-stem");
+    let fully_connected = if family.reads(NetworkKey::FullyConnected) { vec![6] } else { Vec::new() };
+    let small_stem = family.reads(NetworkKey::SmallStem);
     NetworkSpec { width: 0.05, small_stem, fully_connected, dropout: 0.3, ..own }
 }
 

@@ -7,7 +7,6 @@
 
 use std::path::Path;
 
-use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
     drawing::svg,
     network::{Family, NetworkSpec, Numerics},
@@ -24,11 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     for family in Family::ALL {
         let spec = NetworkSpec::of(family, Numerics::Keras);
-        let side = family.image_side();
-        let (input, classes) = match family {
-            Family::MiniXception => (MapShape::new(side, side, 1), 10),
-            _ => (MapShape::new(side, side, 3), 1000),
-        };
+        let (input, classes) = family.images();
         let graph = spec.graph(input, classes)?;
         let (name, title) = match family {
             Family::Xception => ("figure-5".to_owned(), "Figure 5: Xception".to_owned()),

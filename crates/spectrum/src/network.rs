@@ -2,17 +2,18 @@
 
 mod allocation;
 mod family;
-mod typed;
+mod key;
 mod validate;
 
 use crate::builder::BatchNormOptions;
 use crate::error::SpecError;
 use crate::graph::Graph;
 use crate::module::{Intermediate, ModuleKind, NormPlacement, Order, SpectrumModule};
-use crate::networks::{inception_v3, mini_xception, resnet, simple_inception, vgg, xception};
+use crate::networks::Channels;
 use crate::segments::{Schedule, Segments};
 use decouple_kernels::geometry::MapShape;
 pub use family::{Dense, Family, Numerics};
+pub use key::NetworkKey;
 use serde::{Deserialize, Serialize};
 
 /// The most channels a layer may have. Published networks stay below 4,097.
@@ -31,7 +32,7 @@ pub const MAX_CHANNELS: usize = 8_192;
 /// # Ok::<(), decouple_spectrum::error::SpecError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "typed::Typed", into = "typed::Typed")]
+#[serde(from = "key::Typed", into = "key::Typed")]
 pub struct NetworkSpec {
     /// The architecture.
     pub family: Family,
@@ -129,14 +130,9 @@ impl Family {
     /// output: what `network.channels` may replace. Empty where other
     /// keys hold them, or where there are too many to list.
     pub fn channels(self) -> &'static [usize] {
-        match self {
-            Self::MiniXception | Self::InceptionV3 => &[],
-            Self::Xception => &xception::CHANNELS,
-            Self::SimpleInception => &simple_inception::CHANNELS,
-            Self::Vgg16 => &vgg::CHANNELS,
-            Self::Resnet18 => &resnet::BASIC_CHANNELS,
-            Self::Resnet50 | Self::Resnet152 => &resnet::CHANNELS,
-            Self::Resnext50 => &resnet::RESNEXT_CHANNELS,
+        match self.architecture().channels {
+            Channels::Listed(channels) => channels,
+            Channels::InKeys | Channels::Fixed(_) => &[],
         }
     }
 }
@@ -144,49 +140,16 @@ impl Family {
 impl NetworkSpec {
     /// The network that its paper describes, as `numerics` implements it.
     pub fn of(family: Family, numerics: Numerics) -> Self {
-        let mini = Self::default();
-        let is_keras = numerics == Numerics::Keras;
-        let momentum = if is_keras { 0.01 } else { 0.1 };
-        let published = Self {
-            family,
-            numerics,
-            norm_momentum: momentum,
-            channels: family.channels().to_vec(),
-            ..mini.clone()
-        };
-        match family {
-            Family::MiniXception => Self { numerics, ..mini },
-            Family::Xception => Self {
-                order: Order::SpatialFirst,
-                norm_epsilon: if is_keras { 1e-3 } else { 1e-5 },
-                ..published
-            },
-            Family::InceptionV3 => Self { segments: Segments::Count(1).into(), ..published },
-            Family::SimpleInception => Self {
-                segments: Segments::Count(3).into(),
-                intermediate: Intermediate::Relu,
-                norm: NormPlacement::Both,
-                ..published
-            },
-            Family::Vgg16 => Self { segments: Segments::Count(1).into(), ..published },
-            Family::Resnet18 | Family::Resnet50 | Family::Resnet152 | Family::Resnext50 => Self {
-                segments: Segments::Count(if family == Family::Resnext50 { 32 } else { 1 }).into(),
-                norm_epsilon: if is_keras { 1.001e-5 } else { 1e-5 },
-                ..published
-            },
-        }
+        let momentum = if numerics == Numerics::Keras { 0.01 } else { 0.1 };
+        let channels = family.channels().to_vec();
+        let published = Self { family, numerics, norm_momentum: momentum, channels, ..Self::default() };
+        (family.architecture().own)(published)
     }
 
     /// Stages that a per-stage schedule lists. Of the Xceptions: each entry
     /// stage, the middle flow where there is one, and the exit flow.
     pub fn stages(&self) -> usize {
-        match self.family {
-            Family::MiniXception => self.entry.len() + usize::from(self.middle > 0) + 1,
-            Family::Xception => xception::STAGES,
-            Family::SimpleInception => simple_inception::STAGES,
-            Family::Resnet50 | Family::Resnet152 | Family::Resnext50 => resnet::STAGES,
-            Family::InceptionV3 | Family::Vgg16 | Family::Resnet18 => 1,
-        }
+        (self.family.architecture().stages)(self)
     }
 
     /// Lowers the description for images of shape `input` and `classes`
@@ -199,17 +162,7 @@ impl NetworkSpec {
         self.validate()?;
         let in_range = (1..=1_000_000).contains(&classes);
         validate::check("classes", classes, in_range, "a count from 1 to 1,000,000")?;
-        let spec = self.explicit();
-        match self.family {
-            Family::MiniXception => mini_xception::graph(&spec, input, classes),
-            Family::Xception => xception::graph(&spec, input, classes),
-            Family::InceptionV3 => inception_v3::graph(&spec, input, classes),
-            Family::SimpleInception => simple_inception::graph(&spec, input, classes),
-            Family::Vgg16 => vgg::graph(&spec, input, classes),
-            Family::Resnet18 | Family::Resnet50 | Family::Resnet152 | Family::Resnext50 => {
-                resnet::graph(&spec, input, classes)
-            }
-        }
+        (self.family.architecture().graph)(&self.explicit(), input, classes)
     }
 
     /// The same network with the width multiplied into the channel counts,
@@ -221,21 +174,21 @@ impl NetworkSpec {
     }
 
     /// Every listed channel count that the width multiplies, from input to
-    /// output. Inception V3 lists none: its 94 convolutions follow the width.
+    /// output; none where they follow the width.
     pub(crate) fn channels(&self) -> Vec<usize> {
-        match self.family {
-            Family::MiniXception => {
+        match self.family.architecture().channels {
+            Channels::InKeys => {
                 let ends = [self.stem, self.exit];
                 [&ends[..1], &self.entry, &ends[1..], &self.inner].concat()
             }
-            Family::InceptionV3 => Vec::new(),
-            _ => [&self.channels[..], &self.fully_connected].concat(),
+            Channels::Listed(_) => [&self.channels[..], &self.fully_connected].concat(),
+            Channels::Fixed(_) => Vec::new(),
         }
     }
 
     /// The largest of all channel counts at width 1.
     pub(crate) fn widest(&self) -> usize {
-        let own = if self.family == Family::InceptionV3 { inception_v3::WIDEST } else { 1 };
+        let own = if let Channels::Fixed(widest) = self.family.architecture().channels { widest } else { 1 };
         let listed = self.channels().into_iter().chain(self.fully_connected.iter().copied());
         listed.fold(own, usize::max)
     }
@@ -251,20 +204,19 @@ impl NetworkSpec {
     /// [`Self::channels`] and as many, and at width 1; where none are listed, at
     /// `width`.
     pub(crate) fn with_channels(&self, width: f64, channels: &[usize]) -> Self {
-        let mut spec = self.clone();
-        if self.family == Family::InceptionV3 {
-            spec.width = width;
-            return spec;
-        }
-        spec.width = 1.0;
-        if self.family == Family::MiniXception {
-            let exit = 1 + self.entry.len();
-            (spec.stem, spec.exit) = (channels[0], channels[exit]);
-            spec.entry = channels[1..exit].to_vec();
-            spec.inner = channels[exit + 1..].to_vec();
-        } else {
-            let (own, fully_connected) = channels.split_at(self.channels.len());
-            (spec.channels, spec.fully_connected) = (own.to_vec(), fully_connected.to_vec());
+        let mut spec = Self { width: 1.0, ..self.clone() };
+        match self.family.architecture().channels {
+            Channels::InKeys => {
+                let exit = 1 + self.entry.len();
+                (spec.stem, spec.exit) = (channels[0], channels[exit]);
+                spec.entry = channels[1..exit].to_vec();
+                spec.inner = channels[exit + 1..].to_vec();
+            }
+            Channels::Listed(_) => {
+                let (own, fully_connected) = channels.split_at(self.channels.len());
+                (spec.channels, spec.fully_connected) = (own.to_vec(), fully_connected.to_vec());
+            }
+            Channels::Fixed(_) => spec.width = width,
         }
         spec
     }
@@ -272,7 +224,7 @@ impl NetworkSpec {
     /// The network with a channel count for the inside of the modules of each stage, where it has none: that of the
     /// stream.
     pub(crate) fn with_inner(mut self) -> Self {
-        if self.family == Family::MiniXception && self.inner.is_empty() {
+        if self.family.reads(NetworkKey::Inner) && self.inner.is_empty() {
             let stream = self.entry.last().copied().unwrap_or(self.stem);
             let after_entry = usize::from(self.middle > 0) + 1;
             self.inner = [self.entry.clone(), vec![stream; after_entry]].concat();

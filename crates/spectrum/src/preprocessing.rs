@@ -1,6 +1,6 @@
 //! What a published network expects of an image.
 
-use crate::network::{Family, NetworkSpec, Numerics};
+use crate::network::{NetworkSpec, Numerics};
 
 /// How a photograph becomes the input of a network: scaled, cut out of the
 /// middle, and normalised channel by channel.
@@ -21,31 +21,26 @@ pub struct Preprocessing {
 impl Preprocessing {
     /// What the published `network` expects, for images of `size` rows and
     /// columns; `None` for a family that was never published with weights.
-    ///
-    /// The Inceptions and Xception map 0..255 to -1..1; timm's others use the
-    /// mean and deviation of ImageNet, Keras' others its mean alone, in reverse
-    /// order. The fractions are those of timm.
     pub fn of(network: &NetworkSpec, size: [usize; 2]) -> Option<Self> {
-        let (family, numerics) = (network.family, network.numerics);
-        let base = Self {
-            size,
-            crop_fraction: if family == Family::Xception { 0.897 } else { 0.875 },
-            is_bgr: false,
-            mean: [127.5; 3],
-            deviation: [127.5; 3],
-        };
-        match (family, numerics) {
-            (Family::MiniXception, _) => None,
-            (Family::Xception | Family::InceptionV3 | Family::SimpleInception, _) => Some(base),
-            (_, Numerics::Timm) => Some(Self {
-                mean: [0.485, 0.456, 0.406].map(|mean| mean * 255.0),
-                deviation: [0.229, 0.224, 0.225].map(|deviation| deviation * 255.0),
-                ..base
-            }),
-            (_, Numerics::Keras) => {
-                Some(Self { is_bgr: true, mean: [103.939, 116.779, 123.68], deviation: [1.0; 3], ..base })
+        let of_family = network.family.architecture().preprocessing?;
+        Some(of_family(network.numerics, size))
+    }
+
+    /// Pixels from -1 to 1: of the Inceptions and Xception. The fraction is timm's.
+    pub(crate) fn symmetric(size: [usize; 2], crop_fraction: f64) -> Self {
+        Self { size, crop_fraction, is_bgr: false, mean: [127.5; 3], deviation: [127.5; 3] }
+    }
+
+    /// Pixels less ImageNet's mean: in timm divided by its deviation, in Keras in reverse order.
+    pub(crate) fn imagenet(numerics: Numerics, size: [usize; 2]) -> Self {
+        let (is_bgr, mean, deviation) = match numerics {
+            Numerics::Timm => {
+                let share = |shares: [f32; 3]| shares.map(|share| share * 255.0);
+                (false, share([0.485, 0.456, 0.406]), share([0.229, 0.224, 0.225]))
             }
-        }
+            Numerics::Keras => (true, [103.939, 116.779, 123.68], [1.0; 3]),
+        };
+        Self { size, crop_fraction: 0.875, is_bgr, mean, deviation }
     }
 
     /// The length that a photograph's shorter side is scaled to.
@@ -68,6 +63,7 @@ impl Preprocessing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Family;
 
     fn of(family: Family, numerics: Numerics) -> Preprocessing {
         Preprocessing::of(&NetworkSpec::of(family, numerics), [299, 299]).unwrap()

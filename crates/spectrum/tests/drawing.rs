@@ -54,8 +54,7 @@ fn every_network_fits_on_its_page() {
     }
     for family in Family::ALL {
         let spec = NetworkSpec::of(family, Numerics::Keras);
-        let side = family.image_side();
-        let graph = spec.graph(MapShape::new(side, side, 3), 1000).unwrap();
+        let graph = spec.graph(MapShape { c: 3, ..family.images().0 }, 1000).unwrap();
         check(&svg(&graph, family.name()), family.name());
     }
     let dense =

@@ -11,7 +11,7 @@ use decouple_spectrum::{
     error::SpecError,
     graph::{Activation, Graph, Op},
     module::{Intermediate, NormPlacement, Order},
-    network::{Dense, Family, NetworkSpec, Numerics},
+    network::{Dense, Family, NetworkKey, NetworkSpec, Numerics},
     plan::{Arena, Conv, GradientId, MapId, Plan, Read, Step, WeightOrder, Work},
     segments::{Schedule, Segments},
 };
@@ -21,10 +21,11 @@ fn plans() -> Vec<(String, Plan)> {
     let mut specs = Vec::new();
     for family in Family::ALL {
         for numerics in [Numerics::Keras, Numerics::Timm] {
-            if numerics == Numerics::Keras || family.reads("numerics") {
+            if numerics == Numerics::Keras || family.reads(NetworkKey::Numerics) {
                 let own = NetworkSpec::of(family, numerics);
-                let fully_connected = if family.reads("fully-connected") { vec![9] } else { Vec::new() };
-                let small_stem = family.reads("small-stem");
+                let fully_connected =
+                    if family.reads(NetworkKey::FullyConnected) { vec![9] } else { Vec::new() };
+                let small_stem = family.reads(NetworkKey::SmallStem);
                 specs.push(NetworkSpec { width: 0.1, small_stem, fully_connected, dropout: 0.5, ..own });
             }
         }

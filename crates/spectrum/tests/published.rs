@@ -7,13 +7,13 @@ use decouple_spectrum::budget::{Quantity, TOLERANCE, solve};
 use decouple_spectrum::cost::Cost;
 use decouple_spectrum::graph::Graph;
 use decouple_spectrum::module::Order;
-use decouple_spectrum::network::{Dense, Family, NetworkSpec, Numerics};
+use decouple_spectrum::network::{Dense, Family, NetworkKey, NetworkSpec, Numerics};
 use decouple_spectrum::segments::{Schedule, Segments};
 
 const CIFAR: MapShape = MapShape::new(32, 32, 3);
 
 fn images(family: Family) -> MapShape {
-    MapShape::new(family.image_side(), family.image_side(), 3)
+    MapShape { c: 3, ..family.images().0 }
 }
 
 fn graph(spec: &NetworkSpec) -> Graph {
@@ -156,8 +156,8 @@ fn every_family_takes_small_images() {
     for family in Family::ALL {
         for numerics in [Numerics::Keras, Numerics::Timm] {
             let mut spec = NetworkSpec::of(family, numerics);
-            spec.small_stem = family.reads("small-stem");
-            if !family.reads("numerics") && numerics == Numerics::Timm {
+            spec.small_stem = family.reads(NetworkKey::SmallStem);
+            if !family.reads(NetworkKey::Numerics) && numerics == Numerics::Timm {
                 continue;
             }
             let graph = spec.graph(CIFAR, 10).unwrap_or_else(|error| panic!("{family}: {error}"));
@@ -174,7 +174,7 @@ fn budgets_hold_for_every_family_at_small_size() {
     let target = NetworkSpec::default().graph(CIFAR, 10).unwrap().cost().parameters * 20;
     for family in Family::ALL {
         let mut spec = NetworkSpec::of(family, Numerics::Keras);
-        spec.small_stem = family.reads("small-stem");
+        spec.small_stem = family.reads(NetworkKey::SmallStem);
         let solved = solve(&spec, CIFAR, 10, Quantity::Parameters, target).unwrap();
         assert!(solved.relative_error().abs() <= TOLERANCE, "{family}: {solved:?}");
     }
@@ -189,7 +189,7 @@ fn a_family_takes_its_defaults_from_its_paper() {
     for family in Family::ALL {
         for numerics in [Numerics::Keras, Numerics::Timm] {
             let spec = NetworkSpec::of(family, numerics);
-            if family.reads("numerics") {
+            if family.reads(NetworkKey::Numerics) {
                 assert_eq!(read(&toml::to_string(&spec).unwrap()), spec, "{family}");
             }
         }

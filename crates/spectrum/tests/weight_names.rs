@@ -16,7 +16,7 @@ use decouple_spectrum::weights::{self, Description, convert, inspect};
 /// `family` so narrow that its files are small.
 fn narrow(family: Family, numerics: Numerics) -> Description {
     let network = NetworkSpec { width: 0.03, ..NetworkSpec::of(family, numerics) };
-    let side = family.image_side();
+    let side = family.images().0.h;
     Description { network, input: [side, side, 3], classes: 10 }
 }
 

@@ -8,7 +8,7 @@ use decouple_kernels::{geometry::MapShape, numerics::Numerics as Arithmetic};
 use decouple_spectrum::{
     backend::{Pass, State},
     graph::{Graph, ParameterId},
-    network::{Dense, Family, NetworkSpec, Numerics},
+    network::{Dense, Family, NetworkKey, NetworkSpec, Numerics},
     networks::figures,
     plan::Plan,
 };
@@ -45,12 +45,13 @@ fn train(spec: &NetworkSpec) {
 fn every_family_trains_on_small_images() {
     for family in Family::ALL {
         for numerics in [Numerics::Keras, Numerics::Timm] {
-            if !family.reads("numerics") && numerics == Numerics::Timm {
+            if !family.reads(NetworkKey::Numerics) && numerics == Numerics::Timm {
                 continue;
             }
             let own = NetworkSpec::of(family, numerics);
-            let fully_connected = if family.reads("fully-connected") { vec![40] } else { Vec::new() };
-            let small_stem = family.reads("small-stem");
+            let fully_connected =
+                if family.reads(NetworkKey::FullyConnected) { vec![40] } else { Vec::new() };
+            let small_stem = family.reads(NetworkKey::SmallStem);
             train(&NetworkSpec { width: 0.1, small_stem, fully_connected, dropout: 0.5, ..own });
         }
     }

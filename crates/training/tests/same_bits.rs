@@ -8,7 +8,10 @@ use std::{fs, sync::Arc};
 use decouple_core_ops::{Engine, Isa};
 use decouple_datasets::{Dataset, ImageShape, Split};
 use decouple_experiment::{Claim, Identity, Ledger, Overrides, Trial, parse};
-use decouple_spectrum::{backend::Backend, network::Family};
+use decouple_spectrum::{
+    backend::Backend,
+    network::{Family, NetworkKey},
+};
 use decouple_training::{
     device::backend,
     keeper::Stop,
@@ -48,13 +51,13 @@ fn trials() -> Vec<Trial> {
     for family in Family::ALL {
         let mut set =
             vec![network("family", format!("{:?}", family.to_string())), network("width", "0.06".into())];
-        if family.reads("small-stem") {
+        if family.reads(NetworkKey::SmallStem) {
             set.push(network("small-stem", "true".into()));
         }
-        if family.reads("fully-connected") {
+        if family.reads(NetworkKey::FullyConnected) {
             set.push(network("fully-connected", "[20]".into()));
         }
-        if family.reads("dropout") {
+        if family.reads(NetworkKey::Dropout) {
             set.push(network("dropout", "0.3".into()));
         }
         trials.push(trial(&set));

@@ -10,7 +10,7 @@ use decouple_spectrum::{
     backend::{Backend, Executor, Pass, State},
     graph::{Graph, ParameterId, Role},
     module::{Intermediate, NormPlacement, Order},
-    network::{Dense, Family, NetworkSpec, Numerics},
+    network::{Dense, Family, NetworkKey, NetworkSpec, Numerics},
     plan::Plan,
     segments::{Schedule, Segments},
 };
@@ -163,8 +163,8 @@ fn sgd() -> serde_json::Value {
 /// A small network of `family`.
 fn small(family: Family, numerics: Numerics) -> NetworkSpec {
     let own = NetworkSpec::of(family, numerics);
-    let fully_connected = if family.reads("fully-connected") { vec![20] } else { Vec::new() };
-    let small_stem = family.reads("small-stem");
+    let fully_connected = if family.reads(NetworkKey::FullyConnected) { vec![20] } else { Vec::new() };
+    let small_stem = family.reads(NetworkKey::SmallStem);
     NetworkSpec { width: 0.06, small_stem, fully_connected, dropout: 0.3, ..own }
 }
 
@@ -193,7 +193,7 @@ fn every_family_is_the_reference_s() {
     // alone turns its first gradients by a quarter.
     for family in Family::ALL.into_iter().filter(|family| *family != Family::Resnet152) {
         for numerics in [Numerics::Keras, Numerics::Timm] {
-            if numerics == Numerics::Keras || family.reads("numerics") {
+            if numerics == Numerics::Keras || family.reads(NetworkKey::Numerics) {
                 // Norms over few values would make much of any rounding.
                 let case = case(&small(family, numerics), sgd(), 21);
                 assert_equal(&Case { tolerance: DEEP_TOLERANCE, ..case });

@@ -9,7 +9,7 @@ use decouple_spectrum::{
     drawing::svg,
     error::SpecError,
     graph::Graph,
-    network::NetworkSpec,
+    network::{NetworkKey, NetworkSpec},
     networks::figures,
     segments::{Schedule, Segments},
     table::{LayerRow, layer_rows},
@@ -74,7 +74,8 @@ pub(super) fn title(spec: &NetworkSpec, width: f64) -> String {
         Schedule::Uniform(Segments::Count(count)) => format!("{count} segments"),
         other => format!("segments {other}"),
     };
-    let segments = if spec.family.reads("segments") { format!(", {segments}") } else { String::new() };
+    let segments =
+        if spec.family.reads(NetworkKey::Segments) { format!(", {segments}") } else { String::new() };
     let width = if width == 1.0 { String::new() } else { format!(", width {width:.3}") };
     format!("{}{segments}{width}", spec.family)
 }

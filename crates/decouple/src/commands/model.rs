@@ -8,7 +8,7 @@ use decouple_experiment::Run;
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
     backend::ExecutionError,
-    network::{Family, NetworkSpec},
+    network::{Family, NetworkKey, NetworkSpec},
     preprocessing::Preprocessing,
     weights::{Description, Images, error::WeightError, file::WeightFile, names::Naming},
 };
@@ -45,10 +45,8 @@ pub(super) fn network<'a>(
 
 /// Images and number of classes, as typed or as the family was published.
 pub(super) fn images(family: Family, input: Option<Extents>, classes: Option<usize>) -> (MapShape, usize) {
-    let side = family.image_side();
-    let (channels, own_classes) = if family == Family::MiniXception { (1, 10) } else { (3, 1000) };
-    let input = input.map_or(MapShape::new(side, side, channels), |Extents(input)| input);
-    (input, classes.unwrap_or(own_classes))
+    let (own, own_classes) = family.images();
+    (input.map_or(own, |Extents(input)| input), classes.unwrap_or(own_classes))
 }
 
 pub(super) fn naming(names: Names) -> Naming {
@@ -69,7 +67,7 @@ pub(super) fn description(model: &Model, file: &WeightFile, naming: Naming) -> R
     };
     let is_set = model.set.iter().any(|pair| pair.trim_start_matches("network.").starts_with("numerics"));
     let spec = network(Some(family), model.set.iter().map(String::as_str))?;
-    let numerics = if naming == Naming::Timm && !is_set && spec.family.reads("numerics") {
+    let numerics = if naming == Naming::Timm && !is_set && spec.family.reads(NetworkKey::Numerics) {
         Some("numerics=timm")
     } else {
         None

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::diagnostic::{Diagnostic, Sources, listed, suggestion};
 use super::document::{self, Data, Leaf, Span, Table, Value};
 use super::{Axis, Overrides, de, set};
-use crate::keys::{SHORT_NAMES, axis_name, axis_names, other_name};
+use crate::keys::{SHORT_NAMES, axis_name, axis_names, names_in, other_name};
 use crate::{Declared, Held, InvalidKey, LauncherTable};
 use decouple_spectrum::budget::{Pays, Scaling};
 
@@ -168,9 +168,6 @@ fn unknown_key(key: &str, span: &Span, place: &str, known: &[&str]) -> Diagnosti
         .note(format!("keys of {place}: {}", listed(known.iter().copied())))
 }
 
-const EXPERIMENT_KEYS: [&str; 7] =
-    ["name", "question", "reference", "budget", "hypotheses", "margin", "analysis"];
-
 pub(super) fn experiment_key(
     file: &mut SweepFile,
     key: &str,
@@ -194,7 +191,10 @@ pub(super) fn experiment_key(
             let leaves = section("experiment.reference", value)?.leaves(false);
             file.reference = leaves.into_iter().map(coordinate).collect::<Result<_, _>>()?;
         }
-        _ => return Err(unknown_key(key, key_span, "[experiment]", &EXPERIMENT_KEYS)),
+        _ => {
+            let known: Vec<_> = names_in("experiment").collect();
+            return Err(unknown_key(key, key_span, "[experiment]", &known));
+        }
     }
     Ok(())
 }
@@ -260,7 +260,7 @@ fn budget(file: &mut SweepFile, value: &Value) -> Result<(), Diagnostic> {
                     .at(entry.value.span.clone(), "expected \"reference\""));
             }
             key => {
-                let known = ["hold", "at", "pays", "least-channels"];
+                let known: Vec<_> = names_in("experiment.budget").collect();
                 return Err(unknown_key(key, &entry.key_span, "`experiment.budget`", &known));
             }
         }

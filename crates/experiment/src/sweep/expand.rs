@@ -8,7 +8,7 @@ use decouple_datasets::{DataSpec, DataTable, derive_seed};
 use decouple_spectrum::budget::{BudgetError, Pays, Quantity, Scaling};
 use decouple_spectrum::error::SpecError;
 use decouple_spectrum::module::ModuleKind;
-use decouple_spectrum::network::{Family, NetworkSpec};
+use decouple_spectrum::network::{Family, NetworkKey, NetworkSpec};
 use decouple_spectrum::segments::{Schedule as SegmentSchedule, Segments};
 
 use super::as_typed::{Coordinate, SEED, SweepFile, TypedAxis};
@@ -83,7 +83,7 @@ pub(super) fn expand(
 /// Refuses a budget that inner channels alone pay where there are none, or where nothing can be counted.
 fn check_inner(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnostic> {
     let has_inner = |point: &Point<'_>| {
-        point.network.family == Family::MiniXception && point.network.module == ModuleKind::Spectrum
+        point.network.family.reads(NetworkKey::Inner) && point.network.module == ModuleKind::Spectrum
     };
     let reason = match file.budget {
         None => "no budget is held",
@@ -515,7 +515,8 @@ fn leave_to_others(file: &SweepFile, trial: &mut Table) {
     let families: Vec<Family> = axis.values.iter().filter_map(|value| family(&value.text())).collect();
     let Some(network) = trial.table_mut("network") else { return };
     let Some(own) = network.get("family").and_then(|entry| family(&entry.value.text())) else { return };
-    network.retain(|key| own.reads(key) || !families.iter().any(|family| family.reads(key)));
+    let is_left = |key| !own.reads(key) && families.iter().any(|family| family.reads(key));
+    network.retain(|key| !NetworkKey::named(key).is_some_and(is_left));
 }
 
 fn section<T: serde::de::DeserializeOwned>(trial: &Table, name: &str) -> Result<T, Diagnostic> {

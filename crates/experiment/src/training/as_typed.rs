@@ -9,6 +9,8 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::keys::check;
+
 use super::{
     Average, DecayKind, DecayOn, Every, Optimizer, Precision, RmspropForm, Schedule, TrainingSpec, Winograd,
 };
@@ -291,73 +293,46 @@ fn resolve_average(t: AverageTable) -> Result<Average, InvalidKey> {
     }
 }
 
-/// The checks behind [`TrainingSpec::validate`].
+/// The checks behind [`TrainingSpec::validate`]: every number against the declaration of its key.
 pub(crate) fn validate(spec: &TrainingSpec) -> Result<(), InvalidKey> {
-    at_least_one("epochs", spec.epochs as u64)?;
-    at_least_one("batch", spec.batch as u64)?;
+    let check = |key: &str, number: f64| check("training", key, number);
+    check("epochs", spec.epochs as f64)?;
+    check("batch", spec.batch as f64)?;
     match spec.optimizer {
-        Optimizer::Sgd { momentum, .. } => share("optimizer.momentum", momentum)?,
+        Optimizer::Sgd { momentum, .. } => check("optimizer.momentum", momentum)?,
         Optimizer::Rmsprop { decay, momentum, epsilon, .. } => {
-            share("optimizer.decay", decay)?;
-            share("optimizer.momentum", momentum)?;
-            positive("optimizer.epsilon", epsilon)?;
+            check("optimizer.decay", decay)?;
+            check("optimizer.momentum", momentum)?;
+            check("optimizer.epsilon", epsilon)?;
         }
         Optimizer::Adamw { beta1, beta2, epsilon } => {
-            share("optimizer.beta1", beta1)?;
-            share("optimizer.beta2", beta2)?;
-            positive("optimizer.epsilon", epsilon)?;
+            check("optimizer.beta1", beta1)?;
+            check("optimizer.beta2", beta2)?;
+            check("optimizer.epsilon", epsilon)?;
         }
     }
-    positive("schedule.peak", spec.schedule.peak())?;
-    not_negative("schedule.warmup-epochs", spec.schedule.warmup_epochs())?;
+    check("schedule.peak", spec.schedule.peak())?;
+    check("schedule.warmup-epochs", spec.schedule.warmup_epochs())?;
     match spec.schedule {
         Schedule::Constant { .. } => {}
         Schedule::Step { factor, every_epochs, .. } => {
-            positive("schedule.factor", factor)?;
-            positive("schedule.every-epochs", every_epochs)?;
+            check("schedule.factor", factor)?;
+            check("schedule.every-epochs", every_epochs)?;
         }
         Schedule::Exponential { factor, every, .. } => {
-            positive("schedule.factor", factor)?;
+            check("schedule.factor", factor)?;
             match every {
-                Every::Epochs(epochs) => positive("schedule.every-epochs", epochs)?,
-                Every::Samples(samples) => at_least_one("schedule.every-samples", samples)?,
+                Every::Epochs(epochs) => check("schedule.every-epochs", epochs)?,
+                Every::Samples(samples) => check("schedule.every-samples", samples as f64)?,
             }
         }
-        Schedule::Cosine { floor, .. } => not_negative("schedule.floor", floor)?,
+        Schedule::Cosine { floor, .. } => check("schedule.floor", floor)?,
     }
-    not_negative("weight-decay", spec.weight_decay)?;
-    share("label-smoothing", spec.label_smoothing)?;
+    check("weight-decay", spec.weight_decay)?;
+    check("label-smoothing", spec.label_smoothing)?;
     match spec.average {
         Average::None => Ok(()),
-        Average::Polyak { decay } => share("average.decay", decay),
-    }
-}
-
-fn at_least_one(key: &str, value: u64) -> Result<(), InvalidKey> {
-    if value >= 1 { Ok(()) } else { Err(InvalidKey::new(key, "must be at least 1")) }
-}
-
-fn positive(key: &str, value: f64) -> Result<(), InvalidKey> {
-    if value.is_finite() && value > 0.0 {
-        Ok(())
-    } else {
-        Err(InvalidKey::new(key, format!("must be a finite number above 0, found {value}")))
-    }
-}
-
-fn not_negative(key: &str, value: f64) -> Result<(), InvalidKey> {
-    if value.is_finite() && value >= 0.0 {
-        Ok(())
-    } else {
-        Err(InvalidKey::new(key, format!("must be a finite number, 0 or above, found {value}")))
-    }
-}
-
-fn share(key: &str, value: f64) -> Result<(), InvalidKey> {
-    if (0.0..1.0).contains(&value) {
-        Ok(())
-    } else {
-        Err(InvalidKey::new(key, format!("must be from 0 up to, not including, 1, found {value}")))
+        Average::Polyak { decay } => check("average.decay", decay),
     }
 }
 

@@ -4,7 +4,7 @@ use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
     graph::{Graph, Role},
     module::{Intermediate, NormPlacement, Order},
-    network::{Dense, Family, NetworkSpec, Numerics},
+    network::{Dense, Family, NetworkKey, NetworkSpec, Numerics},
     segments::{Schedule, Segments},
 };
 
@@ -30,12 +30,13 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for family in Family::ALL {
         for numerics in [Numerics::Keras, Numerics::Timm] {
-            if !family.reads("numerics") && numerics == Numerics::Timm {
+            if !family.reads(NetworkKey::Numerics) && numerics == Numerics::Timm {
                 continue;
             }
             // The smallest images that the published stems leave something of.
             let side = if matches!(family, Family::InceptionV3 | Family::SimpleInception) { 79 } else { 64 };
-            let fully_connected = if family.reads("fully-connected") { vec![40] } else { Vec::new() };
+            let fully_connected =
+                if family.reads(NetworkKey::FullyConnected) { vec![40] } else { Vec::new() };
             let own = NetworkSpec::of(family, numerics);
             let network = NetworkSpec { width: 0.1, dropout: 0.5, fully_connected, ..own };
             let name = format!("{family}-{numerics:?}").to_lowercase();

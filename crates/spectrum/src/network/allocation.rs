@@ -1,6 +1,7 @@
 //! Networks of one family with other widths and depths, drawn at random.
 
-use super::{Family, NetworkSpec};
+use super::NetworkSpec;
+use crate::networks::Channels;
 
 /// Blocks of the middle flow, and modules in one, are drawn from 1 up to these.
 const MOST_BLOCKS: usize = 4;
@@ -17,7 +18,7 @@ impl NetworkSpec {
     /// distribution over designs in place of one hand-made network (I. Radosavovic et al., "On Network Design
     /// Spaces for Visual Recognition", 2019). `None` for a family whose depth is fixed.
     pub fn allocated(&self, mut uniform: impl FnMut() -> f64) -> Option<Self> {
-        if self.family != Family::MiniXception {
+        if !matches!(self.family.architecture().channels, Channels::InKeys) {
             return None;
         }
         let stream = Self { inner: Vec::new(), ..self.clone() };

@@ -2,9 +2,7 @@
 
 use std::fmt::Display;
 
-use serde::Serialize;
-
-use super::{Family, MAX_CHANNELS, NetworkSpec, scaled};
+use super::{MAX_CHANNELS, NetworkSpec, scaled};
 use crate::error::SpecError;
 use crate::module::ModuleKind;
 use crate::segments::Schedule;
@@ -29,49 +27,6 @@ impl NetworkSpec {
         check("norm-epsilon", epsilon, (1e-12..=1.0).contains(&epsilon), "a number from 1e-12 to 1")?;
         check("norm-momentum", momentum, (1e-6..=1.0).contains(&momentum), "a number from 1e-6 to 1")?;
         check("dropout", dropout, (0.0..=0.99).contains(&dropout), "a number from 0 to 0.99")
-    }
-
-    /// Refuses a key that has another than its own value and changes nothing.
-    fn validate_unread(&self) -> Result<(), SpecError> {
-        let own = Self::of(self.family, self.numerics);
-        self.unread("segments", &self.segments, &own.segments)?;
-        self.unread("module", &self.module, &own.module)?;
-        self.unread("order", &self.order, &own.order)?;
-        self.unread("intermediate", &self.intermediate, &own.intermediate)?;
-        self.unread("norm", &self.norm, &own.norm)?;
-        self.unread("norm-epsilon", &self.norm_epsilon, &own.norm_epsilon)?;
-        self.unread("norm-momentum", &self.norm_momentum, &own.norm_momentum)?;
-        self.unread("residual", &self.residual, &own.residual)?;
-        self.unread("dense", &self.dense, &own.dense)?;
-        self.unread("kernel", &self.kernel, &own.kernel)?;
-        self.unread("stem", &self.stem, &own.stem)?;
-        self.unread("stem-kernel", &self.stem_kernel, &own.stem_kernel)?;
-        self.unread("entry", &self.entry, &own.entry)?;
-        self.unread("middle", &self.middle, &own.middle)?;
-        self.unread("modules", &self.modules, &own.modules)?;
-        self.unread("exit", &self.exit, &own.exit)?;
-        self.unread("inner", &self.inner, &own.inner)?;
-        self.unread("small-stem", &self.small_stem, &own.small_stem)?;
-        self.unread("channels", &self.channels, &own.channels)?;
-        self.unread("fully-connected", &self.fully_connected, &own.fully_connected)
-    }
-
-    fn unread<T>(&self, key: &'static str, value: &T, own: &T) -> Result<(), SpecError>
-    where
-        T: PartialEq + Serialize,
-    {
-        if self.family.reads(key) || value == own {
-            return Ok(());
-        }
-        // As typed, not as the program calls it.
-        let found = serde_json::to_string(value).unwrap_or_default();
-        let readers: Vec<_> = Family::ALL.into_iter().filter(|f| f.reads(key)).map(Family::name).collect();
-        let expected = format!(
-            "left out, because {} does not read it (families that do: {})",
-            self.family,
-            readers.join(", ")
-        );
-        Err(SpecError::Key { key, found, expected })
     }
 
     /// A module of one convolution has nothing before, between or after two.

@@ -16,17 +16,34 @@
 
 use crate::builder::{BatchNormOptions, GraphBuilder};
 use crate::error::SpecError;
-use crate::graph::{Activation, Graph, NodeId};
-use crate::network::{NetworkSpec, Numerics, scaled};
+use crate::graph::{Activation, Graph, Node, NodeId, Op};
+use crate::network::{NetworkKey, NetworkSpec, Numerics, scaled};
+use crate::preprocessing::Preprocessing;
+use crate::segments::Segments;
 use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
 
-use super::head;
+use super::{Architecture, Channels, Names, head, unnamed};
 
-/// The most channels that one of its convolutions has.
-pub(crate) const WIDEST: usize = 448;
+pub(crate) const INCEPTION_V3: Architecture = Architecture {
+    keys: &[
+        NetworkKey::Numerics,
+        NetworkKey::NormEpsilon,
+        NetworkKey::NormMomentum,
+        NetworkKey::SmallStem,
+        NetworkKey::FullyConnected,
+    ],
+    channels: Channels::Fixed(448),
+    own: |published| NetworkSpec { segments: Segments::Count(1).into(), ..published },
+    stages: |_| 1,
+    graph,
+    images: (299, 3),
+    classes: 1000,
+    preprocessing: Some(|_, size| Preprocessing::symmetric(size, 0.875)),
+    names: Names { keras: Some(keras_name), timm: Some(timm_name), is_separable: false, differ: true },
+};
 
 /// Lowers a valid `spec`, whose width is still to be multiplied in.
-pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
+fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
     let mut net = Inception::new(spec, input)?;
     let mut map = net.stem()?;
     for (name, pooled) in [("5b", 32), ("5c", 64), ("5d", 64)] {
@@ -255,4 +272,29 @@ impl<'a> Inception<'a> {
     fn scaled(&self, channels: usize) -> usize {
         scaled(channels, self.spec.width)
     }
+}
+
+/// No layer has a name of its own; all are numbered in the order of the graph.
+fn keras_name(graph: &Graph, id: NodeId, _: &[&str]) -> Option<String> {
+    let is_conv = |node: &Node| matches!(node.op, Op::Conv { .. });
+    let is_norm = |node: &Node| matches!(node.op, Op::BatchNorm { .. });
+    let earlier = &graph.nodes[..id.0];
+    let node = graph.node(id);
+    if is_conv(node) {
+        Some(unnamed("conv2d", earlier.iter().filter(|node| is_conv(node)).count()))
+    } else if is_norm(node) {
+        Some(unnamed("batch_normalization", earlier.iter().filter(|node| is_norm(node)).count()))
+    } else {
+        None
+    }
+}
+
+fn timm_name(parts: &[&str]) -> Option<String> {
+    let (&layer, scopes) = parts.split_last()?;
+    if scopes == ["head"] {
+        return (layer == "logits").then(|| "fc".to_owned());
+    }
+    let scopes = scopes.strip_prefix(&["stem"]).unwrap_or(scopes).join(".");
+    let (first, rest) = scopes.split_at_checked(1)?;
+    Some(format!("{}{rest}.{}", first.to_uppercase(), if layer == "norm" { "bn" } else { layer }))
 }

@@ -16,15 +16,45 @@
 use crate::builder::GraphBuilder;
 use crate::error::SpecError;
 use crate::graph::{Activation, Graph, NodeId};
-use crate::network::NetworkSpec;
+use crate::network::{NetworkKey, NetworkSpec};
 use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
 
-use super::head;
 use super::xception::middle;
+use super::{Architecture, Channels, Names, head};
+
+pub(crate) const MINI_XCEPTION: Architecture = Architecture {
+    keys: &[
+        NetworkKey::Segments,
+        NetworkKey::Module,
+        NetworkKey::Order,
+        NetworkKey::Intermediate,
+        NetworkKey::Norm,
+        NetworkKey::NormEpsilon,
+        NetworkKey::NormMomentum,
+        NetworkKey::Residual,
+        NetworkKey::Dense,
+        NetworkKey::Kernel,
+        NetworkKey::Stem,
+        NetworkKey::StemKernel,
+        NetworkKey::Entry,
+        NetworkKey::Middle,
+        NetworkKey::Modules,
+        NetworkKey::Exit,
+        NetworkKey::Inner,
+    ],
+    channels: Channels::InKeys,
+    own: |published| NetworkSpec { numerics: published.numerics, ..NetworkSpec::default() },
+    stages: |spec| spec.entry.len() + usize::from(spec.middle > 0) + 1,
+    graph,
+    images: (28, 1),
+    classes: 10,
+    preprocessing: None,
+    names: Names { keras: None, timm: None, is_separable: false, differ: false },
+};
 
 /// Lowers a valid `spec`, whose width is already in its channel counts, for
 /// images of shape `input`.
-pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
+fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
     let mut b = GraphBuilder::new(input)?;
     let mut map = stem(&mut b, spec)?;
     for stage in 0..spec.entry.len() {

@@ -17,30 +17,77 @@
 use crate::builder::GraphBuilder;
 use crate::error::SpecError;
 use crate::graph::{Activation, Graph, NodeId};
-use crate::network::{Family, NetworkSpec, Numerics};
+use crate::network::{NetworkKey, NetworkSpec, Numerics};
+use crate::preprocessing::Preprocessing;
+use crate::segments::Segments;
 use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
 
-use super::head;
+use super::{Architecture, Channels, Names, head, number};
 
-/// The stem; the four stages' channels.
-pub(crate) const BASIC_CHANNELS: [usize; 5] = [64, 64, 128, 256, 512];
+pub(crate) const RESNET_18: Architecture = Architecture {
+    keys: BASIC_KEYS,
+    // The stem; the four stages' channels.
+    channels: Channels::Listed(&[64, 64, 128, 256, 512]),
+    stages: |_| 1,
+    graph: |spec, input, classes| graph(spec, [2, 2, 2, 2], input, classes),
+    names: Names { keras: None, ..NAMES },
+    ..RESNET_50
+};
 
-/// The stem; the four stages' inner channels; what their blocks give.
-pub(crate) const CHANNELS: [usize; 9] = [64, 64, 128, 256, 512, 256, 512, 1024, 2048];
+pub(crate) const RESNET_50: Architecture = Architecture {
+    keys: KEYS,
+    // The stem; the four stages' inner channels; what their blocks give.
+    channels: Channels::Listed(&[64, 64, 128, 256, 512, 256, 512, 1024, 2048]),
+    own: |published| own(published, 1),
+    stages: |_| 4,
+    graph: |spec, input, classes| graph(spec, [3, 4, 6, 3], input, classes),
+    images: (224, 3),
+    classes: 1000,
+    preprocessing: Some(Preprocessing::imagenet),
+    names: NAMES,
+};
 
-/// Of 32 segments of 4 channels in the first stage.
-pub(crate) const RESNEXT_CHANNELS: [usize; 9] = [64, 128, 256, 512, 1024, 256, 512, 1024, 2048];
+pub(crate) const RESNET_152: Architecture =
+    Architecture { graph: |spec, input, classes| graph(spec, [3, 8, 36, 3], input, classes), ..RESNET_50 };
 
-/// Of a schedule of segments.
-pub(crate) const STAGES: usize = 4;
+pub(crate) const RESNEXT_50: Architecture = Architecture {
+    // Of 32 segments of 4 channels in the first stage.
+    channels: Channels::Listed(&[64, 128, 256, 512, 1024, 256, 512, 1024, 2048]),
+    own: |published| own(published, 32),
+    names: Names { keras: None, ..NAMES },
+    ..RESNET_50
+};
 
-/// Lowers a valid `spec` with explicit channel counts.
-pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
-    let blocks = match spec.family {
-        Family::Resnet18 => [2, 2, 2, 2],
-        Family::Resnet152 => [3, 8, 36, 3],
-        _ => [3, 4, 6, 3],
-    };
+const KEYS: &[NetworkKey] = &[
+    NetworkKey::Numerics,
+    NetworkKey::NormEpsilon,
+    NetworkKey::NormMomentum,
+    NetworkKey::SmallStem,
+    NetworkKey::Channels,
+    NetworkKey::Segments,
+];
+
+/// Basic blocks have no 3x3 convolution over segments.
+const BASIC_KEYS: &[NetworkKey] = KEYS.split_last().expect("there are keys").1;
+
+const NAMES: Names =
+    Names { keras: Some(keras_name), timm: Some(timm_name), is_separable: false, differ: true };
+
+fn own(published: NetworkSpec, segments: usize) -> NetworkSpec {
+    NetworkSpec {
+        segments: Segments::Count(segments).into(),
+        norm_epsilon: if published.numerics == Numerics::Keras { 1.001e-5 } else { 1e-5 },
+        ..published
+    }
+}
+
+/// Lowers a valid `spec` with explicit channel counts; `blocks` of each stage.
+fn graph(
+    spec: &NetworkSpec,
+    blocks: [usize; 4],
+    input: MapShape,
+    classes: usize,
+) -> Result<Graph, SpecError> {
     let mut b = GraphBuilder::new(input)?;
     let mut map = b.scope("stem", |b| stem(b, spec))?;
     for (stage, blocks) in blocks.into_iter().enumerate() {
@@ -136,4 +183,42 @@ impl Block<'_> {
         let map = conv(b, self.spec, "skip.conv", input, out_c, options)?;
         Ok(b.batch_norm("skip.norm", map, self.spec.batch_norm()))
     }
+}
+
+fn keras_name(_: &Graph, _: NodeId, parts: &[&str]) -> Option<String> {
+    Some(match *parts {
+        ["stem", "conv"] => "conv1_conv".to_owned(),
+        ["stem", "norm"] => "conv1_bn".to_owned(),
+        [stage, block, ref layer @ ..] => {
+            let (stage, block) = (number(stage, "stage")? + 1, number(block, "block")? + 1);
+            let (index, kind) = match *layer {
+                ["skip", "conv"] => (0, "conv"),
+                ["skip", "norm"] => (0, "bn"),
+                [layer] if layer.starts_with("conv") => (number(layer, "conv")?, "conv"),
+                [layer] => (number(layer, "norm")?, "bn"),
+                _ => return None,
+            };
+            format!("conv{stage}_block{block}_{index}_{kind}")
+        }
+        _ => return None,
+    })
+}
+
+fn timm_name(parts: &[&str]) -> Option<String> {
+    let inner = |layer: &str| layer.replace("norm", "bn");
+    Some(match *parts {
+        ["stem", "conv"] => "conv1".to_owned(),
+        ["stem", "norm"] => "bn1".to_owned(),
+        ["head", "logits"] => "fc".to_owned(),
+        [stage, block, ref layer @ ..] => {
+            let block = format!("layer{}.{}", number(stage, "stage")?, number(block, "block")?);
+            match *layer {
+                ["skip", "conv"] => format!("{block}.downsample.0"),
+                ["skip", "norm"] => format!("{block}.downsample.1"),
+                [layer] => format!("{block}.{}", inner(layer)),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    })
 }

@@ -16,20 +16,48 @@
 
 use crate::error::SpecError;
 use crate::graph::{Activation, Graph, NodeId};
-use crate::network::NetworkSpec;
+use crate::module::{Intermediate, NormPlacement};
+use crate::network::{NetworkKey, NetworkSpec};
+use crate::preprocessing::Preprocessing;
+use crate::segments::Segments;
 use decouple_kernels::geometry::MapShape;
 
-use super::head;
 use super::inception_v3::Inception;
+use super::{Architecture, Channels, Names, head};
 
-/// The stem's five convolutions; the modules 5b, 5c and 5d; 6a to 6e; 7a; 7b and 7c.
-pub(crate) const CHANNELS: [usize; 10] = [32, 32, 64, 80, 192, 256, 288, 768, 1280, 2048];
-
-/// Of a schedule of segments: modules 5, 6 and 7.
-pub(crate) const STAGES: usize = 3;
+pub(crate) const SIMPLE_INCEPTION: Architecture = Architecture {
+    keys: &[
+        NetworkKey::Numerics,
+        NetworkKey::Segments,
+        NetworkKey::Order,
+        NetworkKey::Intermediate,
+        NetworkKey::Norm,
+        NetworkKey::NormEpsilon,
+        NetworkKey::NormMomentum,
+        NetworkKey::Kernel,
+        NetworkKey::SmallStem,
+        NetworkKey::Channels,
+        NetworkKey::FullyConnected,
+    ],
+    // The stem's five convolutions; the modules 5b, 5c and 5d; 6a to 6e; 7a; 7b and 7c.
+    channels: Channels::Listed(&[32, 32, 64, 80, 192, 256, 288, 768, 1280, 2048]),
+    own: |published| NetworkSpec {
+        segments: Segments::Count(3).into(),
+        intermediate: Intermediate::Relu,
+        norm: NormPlacement::Both,
+        ..published
+    },
+    // Modules 5, 6 and 7.
+    stages: |_| 3,
+    graph,
+    images: (299, 3),
+    classes: 1000,
+    preprocessing: Some(|_, size| Preprocessing::symmetric(size, 0.875)),
+    names: Names { keras: None, timm: None, is_separable: false, differ: false },
+};
 
 /// Lowers a valid `spec` with explicit channel counts.
-pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
+fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
     let &[c1, c2, c3, c4, c5, a1, a2, c, d, e] = &spec.channels[..] else {
         unreachable!("`validate` has counted the channels");
     };

@@ -10,20 +10,32 @@
 
 use crate::builder::GraphBuilder;
 use crate::error::SpecError;
-use crate::graph::{Activation, Graph};
-use crate::network::NetworkSpec;
+use crate::graph::{Activation, Graph, NodeId};
+use crate::network::{NetworkKey, NetworkSpec};
+use crate::preprocessing::Preprocessing;
+use crate::segments::Segments;
 use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
 
-use super::head;
+use super::{Architecture, Channels, Names, head, number};
 
-/// The five blocks, then the two dense layers.
-pub(crate) const CHANNELS: [usize; 7] = [64, 128, 256, 512, 512, 4096, 4096];
+pub(crate) const VGG_16: Architecture = Architecture {
+    keys: &[NetworkKey::Channels],
+    // The five blocks, then the two dense layers.
+    channels: Channels::Listed(&[64, 128, 256, 512, 512, 4096, 4096]),
+    own: |published| NetworkSpec { segments: Segments::Count(1).into(), ..published },
+    stages: |_| 1,
+    graph,
+    images: (224, 3),
+    classes: 1000,
+    preprocessing: Some(Preprocessing::imagenet),
+    names: Names { keras: Some(keras_name), timm: Some(timm_name), is_separable: false, differ: false },
+};
 
 /// Convolutions of each block.
 const LAYERS: [usize; 5] = [2, 2, 3, 3, 3];
 
 /// Lowers a valid `spec` with explicit channel counts.
-pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
+fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
     let (convolutions, fully_connected) = spec.channels.split_at(LAYERS.len());
     let mut b = GraphBuilder::new(input)?;
     let mut map = b.input();
@@ -39,4 +51,25 @@ pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Resu
     }
     b.scope("head", |b| Ok(head::logits(b, spec, map, fully_connected, classes)))?;
     Ok(b.finish())
+}
+
+fn keras_name(_: &Graph, _: NodeId, parts: &[&str]) -> Option<String> {
+    match *parts {
+        ["head", layer] => Some(layer.to_owned()),
+        [block, layer] => Some(format!("{block}_{layer}")),
+        _ => None,
+    }
+}
+
+fn timm_name(parts: &[&str]) -> Option<String> {
+    Some(match *parts {
+        ["head", "logits"] => "head.fc".to_owned(),
+        ["head", layer] => format!("pre_logits.{layer}"),
+        [block, layer] => {
+            // Each convolution is followed by a relu, each block by a pool.
+            let begin = [0, 5, 10, 17, 24].get(number(block, "block")?.checked_sub(1)?)?;
+            format!("features.{}", begin + 2 * number(layer, "conv")?.checked_sub(1)?)
+        }
+        _ => return None,
+    })
 }

@@ -17,22 +17,51 @@
 use crate::builder::GraphBuilder;
 use crate::error::SpecError;
 use crate::graph::{Activation, Graph, NodeId};
-use crate::network::{Dense, NetworkSpec, Numerics};
+use crate::module::Order;
+use crate::network::{Dense, NetworkKey, NetworkSpec, Numerics};
+use crate::preprocessing::Preprocessing;
 use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
 
-use super::head;
+use super::{Architecture, Channels, Names, head, number, unnamed};
 
-/// Stem, entry flow, middle flow, exit flow.
-pub(crate) const CHANNELS: [usize; 8] = [32, 64, 128, 256, 728, 1024, 1536, 2048];
-
-/// Of a schedule of segments: block1 to block3, the middle flow, the exit flow.
-pub(crate) const STAGES: usize = 5;
+pub(crate) const XCEPTION: Architecture = Architecture {
+    keys: &[
+        NetworkKey::Numerics,
+        NetworkKey::Segments,
+        NetworkKey::Module,
+        NetworkKey::Order,
+        NetworkKey::Intermediate,
+        NetworkKey::Norm,
+        NetworkKey::NormEpsilon,
+        NetworkKey::NormMomentum,
+        NetworkKey::Residual,
+        NetworkKey::Dense,
+        NetworkKey::Kernel,
+        NetworkKey::SmallStem,
+        NetworkKey::Channels,
+        NetworkKey::FullyConnected,
+    ],
+    // Stem, entry flow, middle flow, exit flow.
+    channels: Channels::Listed(&[32, 64, 128, 256, 728, 1024, 1536, 2048]),
+    own: |published| NetworkSpec {
+        order: Order::SpatialFirst,
+        norm_epsilon: if published.numerics == Numerics::Keras { 1e-3 } else { 1e-5 },
+        ..published
+    },
+    // block1 to block3, the middle flow, the exit flow.
+    stages: |_| 5,
+    graph,
+    images: (299, 3),
+    classes: 1000,
+    preprocessing: Some(|_, size| Preprocessing::symmetric(size, 0.897)),
+    names: Names { keras: Some(keras_name), timm: Some(timm_name), is_separable: true, differ: false },
+};
 
 const MIDDLE: std::ops::RangeInclusive<usize> = 4..=11;
 const MODULES: usize = 3;
 
 /// Lowers a valid `spec` with explicit channel counts.
-pub(crate) fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
+fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
     let c = &spec.channels;
     let mut b = GraphBuilder::new(input)?;
     let mut map = b.scope("stem", |b| stem(b, spec))?;
@@ -128,4 +157,60 @@ fn joined(b: &mut GraphBuilder, dense: Dense, scope: &str, outputs: &[NodeId]) -
         Dense::All => earlier,
     };
     if earlier.is_empty() { Ok(last) } else { b.concat(&format!("{scope}.concat"), last, earlier) }
+}
+
+fn keras_name(_: &Graph, _: NodeId, parts: &[&str]) -> Option<String> {
+    Some(match *parts {
+        ["stem", layer] => match layer.strip_prefix("norm") {
+            Some(index) => format!("block1_conv{index}_bn"),
+            None => format!("block1_{layer}"),
+        },
+        [block, "skip", layer] => {
+            // The four skips are layers without names.
+            let index = [1, 2, 3, 12].iter().position(|&b| Some(b) == number(block, "block"))?;
+            unnamed(if layer == "conv" { "conv2d" } else { "batch_normalization" }, index)
+        }
+        [block, module, layer] => {
+            let block = if block == "tail" { 14 } else { number(block, "block")? + 1 };
+            let suffix = match layer {
+                "norm" => "_bn",
+                "spatial" | "pointwise" => "",
+                _ => return None,
+            };
+            format!("block{block}_sepconv{}{suffix}", number(module, "module")? + 1)
+        }
+        _ => return None,
+    })
+}
+
+fn timm_name(parts: &[&str]) -> Option<String> {
+    Some(match *parts {
+        ["stem", layer] => match layer.strip_prefix("norm") {
+            Some(index) => format!("bn{index}"),
+            None => layer.to_owned(),
+        },
+        ["tail", module, "norm"] => format!("bn{}", number(module, "module")? + 3),
+        ["tail", module, layer] => format!("conv{}.{}", number(module, "module")? + 3, separable(layer)?),
+        [block, "skip", "conv"] => format!("{block}.skip"),
+        [block, "skip", "norm"] => format!("{block}.skipbn"),
+        [block, module, layer] => {
+            // relu, convolution, norm; the first block has no relu at its beginning.
+            let first = if block == "block1" { 0 } else { 1 };
+            let place = 3 * number(module, "module")? + first;
+            match layer {
+                "norm" => format!("{block}.rep.{}", place + 1),
+                layer => format!("{block}.rep.{place}.{}", separable(layer)?),
+            }
+        }
+        ["head", "logits"] => "fc".to_owned(),
+        _ => return None,
+    })
+}
+
+fn separable(layer: &str) -> Option<&'static str> {
+    match layer {
+        "spatial" => Some("conv1"),
+        "pointwise" => Some("pointwise"),
+        _ => None,
+    }
 }

@@ -1,8 +1,8 @@
 //! What the parameters of a network are called in other frameworks.
 //!
-//! `timm` and `keras` hold one table a family each, from the layers of our
-//! graphs to theirs. What a layer's tensors are called, and how they lie in
-//! memory, follows from the operation and is the same for all families.
+//! What a layer is called stands beside its network, in `networks`. What its
+//! tensors are called, and how they lie in memory, follows from the operation
+//! and is the same for all families: `timm` and `keras` say it.
 
 mod keras;
 mod timm;
@@ -16,6 +16,7 @@ use super::error::WeightError;
 use super::header::Header;
 use super::layout::Layout;
 use crate::graph::{Graph, NodeId, ParameterId};
+use crate::module::Order;
 use crate::network::NetworkSpec;
 
 /// Whose names and layouts a file has.
@@ -128,9 +129,14 @@ pub fn named_tensors(
     Ok(tensors)
 }
 
-/// The number after `prefix` in `text`.
-fn number(text: &str, prefix: &str) -> Option<usize> {
-    text.strip_prefix(prefix)?.parse().ok()
+const NO_LAYER: &str = "its network of this name has no such layer";
+
+/// Refuses modules in an order that separable convolutions do not have.
+fn check_order(spec: &NetworkSpec) -> Result<(), &'static str> {
+    if spec.family.architecture().names.is_separable && spec.order == Order::PointwiseFirst {
+        return Err("its separable convolutions are spatial-first");
+    }
+    Ok(())
 }
 
 /// The four extents of a convolution's weights; uneven segments have none.

@@ -1,0 +1,107 @@
+//! Keys of `[experiment]`, `[axes]` and `[[zip]]`.
+
+use std::ops::Bound::Excluded;
+
+use super::values::{
+    Values::{AnyOf, As, List, Noted, Real, Table, Text, Whole, Words},
+    WHOLE,
+};
+use super::{Key, key};
+
+pub(super) const KEYS: &[Key] = &[
+    key(
+        "experiment.name",
+        "Name of the experiment and of its folder under `results`.",
+        Text("letters, digits and `.` `_` `-`, beginning with a letter or digit"),
+        "",
+        "",
+    ),
+    key(
+        "experiment.question",
+        "What the experiment asks: the title of its figures.",
+        Text("a string"),
+        "",
+        "",
+    ),
+    key(
+        "experiment.reference",
+        "The point that budgets and differences refer to: axis names and one value of each.",
+        Table("a table such as `{ segments = \"per-channel\" }`"),
+        "",
+        "{}",
+    ),
+    key(
+        "experiment.budget",
+        "The quantity held equal along the sweep, by fitting `network.width` at every point.",
+        AnyOf(&[
+            Noted(&[
+                ("parameters", ""),
+                ("macs", ""),
+                ("activations", ""),
+                ("step-time", "of a training step, measured on this machine"),
+                ("none", ""),
+            ]),
+            Table("`{ hold = ..., at = \"reference\" }`"),
+        ]),
+        "",
+        "\"parameters\"",
+    ),
+    key("experiment.budget.hold", "The quantity held equal.", As("experiment.budget"), "", "\"parameters\""),
+    key(
+        "experiment.budget.at",
+        "Whose cost, at its own width, all points meet.",
+        Words(&["reference"]),
+        "",
+        "\"reference\"",
+    ),
+    key(
+        "experiment.budget.pays",
+        "Which channel counts the budget may change: all, or those inside modules while stem and residual stream stay (mini-xception).",
+        Words(&["all", "inner"]),
+        "",
+        "\"all\"",
+    ),
+    key(
+        "experiment.budget.least-channels",
+        "The fewest channels that the budget may leave a layer.",
+        Whole(1, Some(8192)),
+        "channels",
+        "1",
+    ),
+    key(
+        "experiment.hypotheses",
+        "What is expected: laid down by `decouple plan --lock`.",
+        List(&Text("a sentence"), ""),
+        "",
+        "[]",
+    ),
+    key(
+        "experiment.margin",
+        "The difference within which points count as equal: laid down by `decouple plan --lock`, tested in the report.",
+        Real(Excluded(0.0), Excluded(100.0)),
+        "points",
+        "",
+    ),
+    key(
+        "experiment.analysis",
+        "How the runs are to be analysed: laid down by `decouple plan --lock`.",
+        Text("a string"),
+        "",
+        "\"\"",
+    ),
+    key(
+        "axes",
+        "What is varied: a list of values for each key, every combination of which is trained.",
+        Table("a table of lists"),
+        "",
+        "{}",
+    ),
+    key("axes.seed", "Seeds of the runs of every point.", List(&WHOLE, ", all different"), "", "[0, 1, 2]"),
+    key(
+        "zip",
+        "What is varied together: lists of equal length, walked side by side. Several `[[zip]]` tables are crossed with each other and with `[axes]`.",
+        List(&Table("a table of lists"), ""),
+        "",
+        "[]",
+    ),
+];

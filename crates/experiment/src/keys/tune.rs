@@ -1,0 +1,48 @@
+//! Keys of `[tune]`.
+
+use super::values::{
+    COUNT, NOT_NEGATIVE, POSITIVE,
+    Values::{AnyOf, Flag, List, Table},
+    WHOLE,
+};
+use super::{Key, key};
+
+pub(super) const KEYS: &[Key] = &[
+    key(
+        "tune.learning-rate",
+        "Learning rates that every point tries on validation images, before its seeds are run with the best: a list, or a range that `tries` are spread over.",
+        AnyOf(&[List(&POSITIVE, ""), Table("`{ from = ..., to = ... }`")]),
+        "",
+        "",
+    ),
+    key(
+        "tune.weight-decay",
+        "Weight decays that are tried with each of them; without a list the trial's own.",
+        AnyOf(&[List(&NOT_NEGATIVE, ""), Table("`{ from = ..., to = ... }`")]),
+        "",
+        "",
+    ),
+    key(
+        "tune.tries",
+        "How many of the combinations are tried, drawn once for all points; without it all. Of ranges, how many points of Sobol's sequence.",
+        COUNT,
+        "",
+        "",
+    ),
+    key(
+        "tune.finalists",
+        "How many of a point's best tries are run with more seeds before one is chosen.",
+        COUNT,
+        "",
+        "1",
+    ),
+    key("tune.seeds", "Seeds that a finalist is run with in all.", COUNT, "", "1"),
+    key(
+        "tune.halving",
+        "Whether the worse half of a point's tries is stopped after seven eighths of the epochs. Earlier, accuracies say little of how they end.",
+        Flag,
+        "",
+        "false",
+    ),
+    key("tune.seed", "Seed of all tries.", WHOLE, "", "1000"),
+];
