@@ -406,7 +406,7 @@ pub(crate) enum Names {
 /// A trained network: that of a run, or weights from anywhere.
 #[derive(Args, Debug)]
 pub(crate) struct Trained {
-    /// Folder of a finished run, as in results/quickstart/runs/segments=3,seed=0-dd132986:
+    /// Folder of a finished run, as in results/mine/runs/segments=4,seed=0-dd132986:
     /// its network with its classes and its way to see images.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "from", "family"])]
     pub(crate) run: Option<PathBuf>,

@@ -3,10 +3,10 @@
 use std::fmt::Display;
 
 use decouple_datasets::DataError;
-use decouple_experiment::{LedgerError, SweepError};
+use decouple_experiment::{ExperimentError, LedgerError};
 use decouple_reporting::ReportError;
 use decouple_spectrum::{budget::BudgetError, error::SpecError, weights::error::WeightError};
-use decouple_training::sweep::SweepError as RunError;
+use decouple_training::sweep::SweepError;
 
 /// Everything went well.
 pub(crate) const SUCCESS: u8 = 0;
@@ -55,8 +55,8 @@ impl Failure {
     }
 }
 
-impl From<SweepError> for Failure {
-    fn from(error: SweepError) -> Self {
+impl From<ExperimentError> for Failure {
+    fn from(error: ExperimentError) -> Self {
         Self::new(USAGE, error)
     }
 }
@@ -86,10 +86,10 @@ impl From<LedgerError> for Failure {
     }
 }
 
-impl From<RunError> for Failure {
-    fn from(error: RunError) -> Self {
+impl From<SweepError> for Failure {
+    fn from(error: SweepError) -> Self {
         match error {
-            RunError::Ledger(error) => error.into(),
+            SweepError::Ledger(error) => error.into(),
             error => Self::new(IO, error),
         }
     }

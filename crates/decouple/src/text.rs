@@ -6,6 +6,9 @@ use std::{
     io::{ErrorKind, Write},
 };
 
+pub(crate) use decouple_reporting::numbers::{duration, plural, short_count};
+pub(crate) use decouple_spectrum::cost::grouped;
+
 use crate::failure::{Failure, IO};
 
 /// Prints to standard output. A reader that has gone away (`| head`) is no
@@ -49,56 +52,10 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(written).collect())
 }
 
-/// `1 run`, `2 runs`.
-pub(crate) fn plural(count: usize, word: &str) -> String {
-    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
-}
-
-/// `102400` as `102.4k`, `11800000` as `11.8M`.
-pub(crate) fn short_count(count: u64) -> String {
-    let value = count as f64;
-    match count {
-        0..1_000 => count.to_string(),
-        1_000..1_000_000 => format!("{:.1}k", value / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1}M", value / 1e6),
-        _ => format!("{:.2}G", value / 1e9),
-    }
-}
-
-/// `102400` as `102,400`.
-pub(crate) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Bytes as `12 MiB`, `1.4 GiB`.
 pub(crate) fn bytes(count: u64) -> String {
     let mib = count as f64 / (1 << 20) as f64;
     if mib < 1024.0 { format!("{:.0} MiB", mib.max(1.0)) } else { format!("{:.1} GiB", mib / 1024.0) }
-}
-
-/// Seconds as `40 s`, `12 min`, `3.5 h`, `2.1 days`, `3.4 years`.
-pub(crate) fn duration(secs: f64) -> String {
-    if secs < 9.95 {
-        format!("{secs:.1} s")
-    } else if secs < 99.5 {
-        format!("{secs:.0} s")
-    } else if secs < 5400.0 {
-        format!("{:.0} min", secs / 60.0)
-    } else if secs < 48.0 * 3600.0 {
-        format!("{:.1} h", secs / 3600.0)
-    } else if secs < 730.0 * 86_400.0 {
-        format!("{:.1} days", secs / 86_400.0)
-    } else {
-        format!("{:.1} years", secs / (365.25 * 86_400.0))
-    }
 }
 
 /// A table whose columns line up: the first ones to the left, numbers to the
@@ -157,16 +114,7 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        assert_eq!(
-            [0, 999, 1_000, 102_400, 11_800_000].map(short_count),
-            ["0", "999", "1.0k", "102.4k", "11.8M"]
-        );
-        assert_eq!([7, 1_234, 8_357_403_496].map(grouped), ["7", "1,234", "8,357,403,496"]);
         assert_eq!([1, 5 << 20, 3 << 29].map(bytes), ["1 MiB", "5 MiB", "1.5 GiB"]);
-        assert_eq!(
-            [0.5, 40.0, 700.0, 12_600.0, 400_000.0, 1e8].map(duration),
-            ["0.5 s", "40 s", "12 min", "3.5 h", "4.6 days", "3.2 years"]
-        );
     }
 
     #[test]

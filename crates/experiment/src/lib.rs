@@ -53,8 +53,8 @@ pub use schema::schema;
 pub use standing::{Best, Onlooker, Running, Standing};
 pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
-    Axis, Filter, FilterError, Overrides, Sweep, SweepError, inert_cell, load, load_with, parse, parse_with,
-    section,
+    Axis, ExperimentError, Filter, FilterError, Overrides, Sweep, inert_cell, load, load_with, parse,
+    parse_with, section,
 };
 pub use template::template;
 pub use training::{

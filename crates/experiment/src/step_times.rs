@@ -92,7 +92,7 @@ impl<T: StepTimer> RememberingTimer<T> {
     /// # Errors
     /// [`LedgerError`] when the file is there and cannot be read.
     pub fn open(path: &Path, machine: Machine, timer: T) -> Result<(Self, Option<String>), LedgerError> {
-        let (remembered, trouble) = read(path)?;
+        let (remembered, warning) = read(path)?;
         let is_known = remembered.machines.iter().any(|known| known.machine == machine);
         let elsewhere = remembered.machines.last().filter(|_| !is_known).map(|last| {
             let Machine { decouple, cpu, kernels, .. } = &last.machine;
@@ -102,7 +102,7 @@ impl<T: StepTimer> RememberingTimer<T> {
             )
         });
         let timer = Self { timer, path: path.to_owned(), machine, remembered, lock: None };
-        Ok((timer, trouble.or(elsewhere)))
+        Ok((timer, warning.or(elsewhere)))
     }
 
     fn known(&self, key: &str) -> Option<Comparison> {
@@ -163,12 +163,12 @@ fn read(path: &Path) -> Result<(Remembered, Option<String>), LedgerError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((nothing, None)),
         Err(error) => return Err(LedgerError::io("read", path)(error)),
     };
-    let trouble = match serde_json::from_str::<Remembered>(&text) {
+    let problem = match serde_json::from_str::<Remembered>(&text) {
         Ok(remembered) if remembered.format == FORMAT => return Ok((remembered, None)),
         Ok(Remembered { format, .. }) => format!("it has format {format}, not {FORMAT}"),
         Err(error) => error.to_string(),
     };
-    Ok((nothing, Some(format!("{}: its step times are not used: {trouble}", path.display()))))
+    Ok((nothing, Some(format!("{}: its step times are not used: {problem}", path.display()))))
 }
 
 /// The name of a comparison.

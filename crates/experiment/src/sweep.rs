@@ -98,15 +98,15 @@ pub struct Overrides {
 /// wrong, where, the line with a mark under the place, and what would help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct SweepError(String);
+pub struct ExperimentError(String);
 
 /// Reads the experiment file at `path` and resolves it into trials. Under a budget
 /// of step time, points keep their typed widths: [`StepTimes::Unknown`].
 ///
 /// # Errors
-/// [`SweepError`] when the file cannot be read or anything in it or in
+/// [`ExperimentError`] when the file cannot be read or anything in it or in
 /// `overrides` is refused.
-pub fn load(path: &Path, overrides: &Overrides) -> Result<Sweep, SweepError> {
+pub fn load(path: &Path, overrides: &Overrides) -> Result<Sweep, ExperimentError> {
     load_with(path, overrides, StepTimes::Unknown)
 }
 
@@ -115,9 +115,13 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Sweep, SweepError> {
 /// # Errors
 /// As [`load`], and when a step cannot be measured or a point cannot meet the
 /// budget.
-pub fn load_with(path: &Path, overrides: &Overrides, step_times: StepTimes<'_>) -> Result<Sweep, SweepError> {
+pub fn load_with(
+    path: &Path,
+    overrides: &Overrides,
+    step_times: StepTimes<'_>,
+) -> Result<Sweep, ExperimentError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        SweepError(format!("error: cannot read {}: {error}\n = an experiment is a TOML file, such as experiments/quickstart.toml", path.display()))
+        ExperimentError(format!("error: cannot read {}: {error}\n = an experiment is a TOML file, such as experiments/quickstart.toml", path.display()))
     })?;
     parse_with(&text, &path.display().to_string(), overrides, step_times)
 }
@@ -126,8 +130,8 @@ pub fn load_with(path: &Path, overrides: &Overrides, step_times: StepTimes<'_>) 
 /// it, and gives the experiment its name where it has none.
 ///
 /// # Errors
-/// [`SweepError`] when anything in the text or in `overrides` is refused.
-pub fn parse(text: &str, file_name: &str, overrides: &Overrides) -> Result<Sweep, SweepError> {
+/// [`ExperimentError`] when anything in the text or in `overrides` is refused.
+pub fn parse(text: &str, file_name: &str, overrides: &Overrides) -> Result<Sweep, ExperimentError> {
     parse_with(text, file_name, overrides, StepTimes::Unknown)
 }
 
@@ -140,7 +144,7 @@ pub fn parse_with(
     file_name: &str,
     overrides: &Overrides,
     step_times: StepTimes<'_>,
-) -> Result<Sweep, SweepError> {
+) -> Result<Sweep, ExperimentError> {
     // Some editors begin a file with a byte order mark; nothing below looks at it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sources = Sources::default();
@@ -151,7 +155,7 @@ pub fn parse_with(
         Ok((name, launcher, expansion, file))
     });
     let (name, launcher, expansion, file) =
-        resolved.map_err(|error| SweepError(sources.render("error", &error)))?;
+        resolved.map_err(|error| ExperimentError(sources.render("error", &error)))?;
     let seeds = Axis {
         name: as_typed::SEED.to_owned(),
         values: expansion.seeds.iter().map(u64::to_string).collect(),
@@ -180,11 +184,14 @@ pub fn parse_with(
 /// the section's name.
 ///
 /// # Errors
-/// [`SweepError`] when an argument is refused.
-pub fn section<T: serde::de::DeserializeOwned>(name: &str, arguments: &[String]) -> Result<T, SweepError> {
+/// [`ExperimentError`] when an argument is refused.
+pub fn section<T: serde::de::DeserializeOwned>(
+    name: &str,
+    arguments: &[String],
+) -> Result<T, ExperimentError> {
     let mut sources = Sources::default();
     let read = set::section(name, arguments, &mut sources).and_then(|table| de::read(name, &table));
-    read.map_err(|error| SweepError(sources.render("error", &error)))
+    read.map_err(|error| ExperimentError(sources.render("error", &error)))
 }
 
 /// The name that the file gives, else that of the file; it names a folder.

@@ -20,7 +20,7 @@ const SET: [&str; 7] = [
 /// use decouple_experiment::{Overrides, parse, template};
 /// let sweep = parse(&template("mine"), "mine.toml", &Overrides::default())?;
 /// assert_eq!((sweep.name.as_str(), sweep.trials.len()), ("mine", 9));
-/// # Ok::<(), decouple_experiment::SweepError>(())
+/// # Ok::<(), decouple_experiment::ExperimentError>(())
 /// ```
 pub fn template(name: &str) -> String {
     let mut text = format!(

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a network is trained. Complete: nothing is left to a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "as_typed::Training", into = "as_typed::Training")]
+#[serde(try_from = "as_typed::TrainingTable", into = "as_typed::TrainingTable")]
 pub struct TrainingSpec {
     /// Passes over the training images.
     pub epochs: usize,

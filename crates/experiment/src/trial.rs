@@ -73,7 +73,7 @@ pub(crate) fn hash64(value: &impl Serialize) -> u64 {
 pub struct RunId(u64);
 
 impl RunId {
-    /// The first 8 digits, which tell the runs of one experiment apart for people.
+    /// The first 8 digits, enough to distinguish the runs of one experiment.
     pub fn short(self) -> String {
         format!("{:08x}", self.0 >> 32)
     }
@@ -203,7 +203,7 @@ impl Trial {
     /// Name of the run's folder, such as `segments=3,intermediate=relu,seed=1-3f9c21aa`.
     ///
     /// Safe on every file system: letters, digits and `.,=+_-` of ASCII alone,
-    /// at most 200 bytes. The id at the end tells apart what this makes equal.
+    /// at most 200 bytes. The id at the end distinguishes names that this makes equal.
     pub fn dir_name(&self) -> String {
         folder_name(&self.point, self.record.seed, &self.id.short())
     }

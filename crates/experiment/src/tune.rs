@@ -370,7 +370,7 @@ impl Sweep {
     }
 
     /// The sweep with each trial twice, side by side: by the recipe as it is written
-    /// and by the best that its point has tried, told apart by an axis [`RECIPE`]; and
+    /// and by the best that its point has tried, distinguished by an axis [`RECIPE`]; and
     /// what was chosen. The best has the lowest validation log-loss after the last
     /// epoch, among the finalists the lowest mean over their seeds; of equal ones the first counts.
     ///

@@ -1,8 +1,8 @@
 //! The controls of an experiment: group widths, seeds apart, what a budget may change, allocations, locked plans.
 
-use decouple_experiment::{Filter, Ledger, Overrides, Sweep, SweepError, file_hash, parse};
+use decouple_experiment::{ExperimentError, Filter, Ledger, Overrides, Sweep, file_hash, parse};
 
-fn parse_file(text: &str) -> Result<Sweep, SweepError> {
+fn parse_file(text: &str) -> Result<Sweep, ExperimentError> {
     parse(text, "mine.toml", &Overrides::default())
 }
 

@@ -2,9 +2,9 @@
 
 use std::ops::Bound::{self, Excluded, Included};
 
-use decouple_experiment::{Key, Overrides, SweepError, Trial, Values, keys, parse};
+use decouple_experiment::{ExperimentError, Key, Overrides, Trial, Values, keys, parse};
 
-fn trials(text: &str) -> Result<Vec<Trial>, SweepError> {
+fn trials(text: &str) -> Result<Vec<Trial>, ExperimentError> {
     Ok(parse(text, "mine.toml", &Overrides::default())?.trials)
 }
 

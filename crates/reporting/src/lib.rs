@@ -20,7 +20,7 @@ mod export;
 pub mod figures;
 mod identity;
 mod ledger;
-mod numbers;
+pub mod numbers;
 pub mod report;
 mod side_by_side;
 pub mod statistics;

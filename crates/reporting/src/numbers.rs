@@ -1,7 +1,7 @@
 //! Numbers as people read them. Files for programs carry them in full instead.
 
 /// A count with a unit prefix and four digits at most: `980`, `102.3k`, `11.8M`.
-pub(crate) fn short_count(value: u64) -> String {
+pub fn short_count(value: u64) -> String {
     let mut scaled = value as f64;
     for prefix in ["", "k", "M", "G", "T"] {
         if prefix.is_empty() && value < 1000 {
@@ -17,34 +17,34 @@ pub(crate) fn short_count(value: u64) -> String {
 }
 
 /// A share in percent with one digit: `89.2`.
-pub(crate) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     points(share)
 }
 
 /// A difference of shares in percentage points with one digit, and no minus before a zero.
-pub(crate) fn points(difference: f64) -> String {
+pub fn points(difference: f64) -> String {
     let text = format!("{:.1}", 100.0 * difference);
     if text == "-0.0" { "0.0".to_owned() } else { text }
 }
 
 /// A difference of shares in percentage points with its sign and two digits, and no sign before a zero.
-pub(crate) fn signed_points(difference: f64) -> String {
+pub fn signed_points(difference: f64) -> String {
     let text = format!("{:+.2}", 100.0 * difference);
     if text == "+0.00" || text == "-0.00" { "0.00".to_owned() } else { text }
 }
 
 /// A p-value with its relation: `< 0.001`, `= 0.032`.
-pub(crate) fn p_value(p: f64) -> String {
+pub fn p_value(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("= {p:.3}") }
 }
 
 /// `1 seed`, `3 seeds`.
-pub(crate) fn count(n: usize, noun: &str) -> String {
+pub fn plural(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Seconds with three digits: `9.13`, `91.3`, `913`.
-pub(crate) fn seconds(value: f64) -> String {
+pub fn seconds(value: f64) -> String {
     match value {
         v if v < 9.995 => format!("{v:.2}"),
         v if v < 99.95 => format!("{v:.1}"),
@@ -52,13 +52,15 @@ pub(crate) fn seconds(value: f64) -> String {
     }
 }
 
-/// A time as people say it: `40 s`, `12 min`, `3.5 h`, `4.6 days`.
-pub(crate) fn duration(secs: f64) -> String {
+/// A time as people say it: `0.5 s`, `40 s`, `12 min`, `3.5 h`, `2.1 days`, `3.4 years`.
+pub fn duration(secs: f64) -> String {
     match secs {
-        secs if secs < 90.0 => format!("{secs:.0} s"),
+        secs if secs < 9.95 => format!("{secs:.1} s"),
+        secs if secs < 99.5 => format!("{secs:.0} s"),
         secs if secs < 5400.0 => format!("{:.0} min", secs / 60.0),
-        secs if secs < 172_800.0 => format!("{:.1} h", secs / 3600.0),
-        secs => format!("{:.1} days", secs / 86_400.0),
+        secs if secs < 48.0 * 3600.0 => format!("{:.1} h", secs / 3600.0),
+        secs if secs < 730.0 * 86_400.0 => format!("{:.1} days", secs / 86_400.0),
+        secs => format!("{:.1} years", secs / (365.25 * 86_400.0)),
     }
 }
 
@@ -85,5 +87,13 @@ mod tests {
     #[test]
     fn seconds_carry_three_digits() {
         assert_eq!([seconds(9.126), seconds(91.26), seconds(912.6)], ["9.13", "91.3", "913"]);
+    }
+
+    #[test]
+    fn times_carry_their_largest_unit() {
+        assert_eq!(
+            [0.5, 40.0, 700.0, 12_600.0, 400_000.0, 1e8].map(duration),
+            ["0.5 s", "40 s", "12 min", "3.5 h", "4.6 days", "3.2 years"]
+        );
     }
 }

@@ -8,22 +8,22 @@ use crate::numbers::{percent, seconds, short_count};
 /// Accuracy is in percent with its 95 % interval. A last column tells of diverged, failed and missing runs
 /// where there are any.
 pub fn terminal_table(analysis: &Analysis) -> String {
-    let troubled = analysis.points.iter().any(|point| trouble(point).is_some());
+    let has_unfinished = analysis.points.iter().any(|point| unfinished(point).is_some());
     let mut header: Vec<String> = analysis.study.axes.iter().map(|axis| axis.name.clone()).collect();
     if header.is_empty() {
         header.push("point".to_owned());
     }
     let text_columns = header.len();
     header.extend(["width", "params", "MACs", "train s", "test accuracy (95 %)"].map(str::to_owned));
-    if troubled {
+    if has_unfinished {
         header.push("runs".to_owned());
     }
     let mut rows = vec![header];
-    rows.extend(analysis.points.iter().map(|point| row(analysis, point, troubled)));
+    rows.extend(analysis.points.iter().map(|point| row(analysis, point, has_unfinished)));
     aligned(&rows, text_columns)
 }
 
-fn row(analysis: &Analysis, point: &PointSummary, troubled: bool) -> Vec<String> {
+fn row(analysis: &Analysis, point: &PointSummary, has_unfinished: bool) -> Vec<String> {
     let absent = || "-".to_owned();
     let mut cells: Vec<String> = (analysis.study.axes.iter())
         .map(|axis| point.value(&axis.name).map_or_else(absent, str::to_owned))
@@ -40,14 +40,14 @@ fn row(analysis: &Analysis, point: &PointSummary, troubled: bool) -> Vec<String>
         (Some(mean), None) => percent(mean),
         (None, _) => absent(),
     });
-    if troubled {
-        cells.push(trouble(point).unwrap_or_default());
+    if has_unfinished {
+        cells.push(unfinished(point).unwrap_or_default());
     }
     cells
 }
 
 /// "2 finished, 1 diverged"; `None` where all runs finished.
-fn trouble(point: &PointSummary) -> Option<String> {
+fn unfinished(point: &PointSummary) -> Option<String> {
     let lost = [(point.diverged, "diverged"), (point.failed, "failed"), (point.missing, "missing")];
     let words: Vec<String> =
         lost.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::analysis::{Analysis, CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, label};
-use crate::numbers::{count, p_value, percent, points as in_points};
+use crate::numbers::{p_value, percent, plural, points as in_points};
 use crate::statistics::Interval;
 
 /// The answer, a sentence an item.
@@ -124,7 +124,7 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
     }
     sentences.extend(equality(&best_name, contest, points, &open, told.is_empty()));
     if let Some((seeds, difference)) = contest.detectable {
-        let seeds = count(seeds, "seed");
+        let seeds = plural(seeds, "seed");
         sentences.push(format!(
             "{} a point can tell differences of {} points.",
             capitalised(&seeds),
@@ -133,7 +133,7 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
     }
 }
 
-/// What is shown to be equal: all points, where none is told apart; else the reference and the points that the
+/// What is shown to be equal: all points, where no difference is significant; else the reference and the points that the
 /// margin of the experiment holds.
 fn equality(
     best: &str,
@@ -274,7 +274,7 @@ fn losses(points: &[PointSummary]) -> Vec<String> {
         let sum: usize = points.iter().map(of).sum();
         let names = points.iter().filter(|point| of(point) > 0);
         let names = listed(names.map(|point| format!("{} ({})", point.label, of(point))).collect());
-        (sum > 0).then(|| format!("{sum} of {} {verb}{consequence}: {names}.", count(total, "run")))
+        (sum > 0).then(|| format!("{sum} of {} {verb}{consequence}: {names}.", plural(total, "run")))
     };
     [
         lost(|point| point.diverged, "diverged", " and count in no mean"),

@@ -1,10 +1,10 @@
 //! Finds the width at which a network meets a budget, so that points of the
 //! spectrum are compared at equal cost.
 
-use crate::cost::Cost;
+use crate::cost::{Cost, grouped};
 use crate::error::SpecError;
 use crate::network::{MAX_CHANNELS, NetworkSpec, scaled};
-use crate::segments::{Schedule, Segments};
+use crate::segments::{SegmentSchedule, Segments};
 use decouple_kernels::geometry::MapShape;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -126,7 +126,7 @@ pub enum BudgetError {
         cannot_meet(.segments, *.hold, *.target), grouped(*.narrowest))]
     TooSmall {
         /// Segments of the network.
-        segments: Schedule,
+        segments: SegmentSchedule,
         /// What the budget holds.
         hold: Quantity,
         /// The budget.
@@ -139,7 +139,7 @@ pub enum BudgetError {
         cannot_meet(.segments, *.hold, *.target), grouped(*.widest))]
     TooLarge {
         /// Segments of the network.
-        segments: Schedule,
+        segments: SegmentSchedule,
         /// What the budget holds.
         hold: Quantity,
         /// The budget.
@@ -154,7 +154,7 @@ pub enum BudgetError {
         cannot_meet(.segments, *.hold, *.target), TOLERANCE * 100.0, grouped(*.nearest))]
     TooCoarse {
         /// Segments of the network.
-        segments: Schedule,
+        segments: SegmentSchedule,
         /// What the budget holds.
         hold: Quantity,
         /// The budget.
@@ -441,26 +441,13 @@ fn nearer(first: Solved, second: Solved) -> Solved {
     if second.distance() < first.distance() { second } else { first }
 }
 
-fn cannot_meet(segments: &Schedule, hold: Quantity, target: u64) -> String {
+fn cannot_meet(segments: &SegmentSchedule, hold: Quantity, target: u64) -> String {
     let network = match segments {
-        Schedule::Uniform(Segments::Count(1)) => "1 segment".to_owned(),
-        Schedule::Uniform(Segments::Count(count)) => format!("{count} segments"),
+        SegmentSchedule::Uniform(Segments::Count(1)) => "1 segment".to_owned(),
+        SegmentSchedule::Uniform(Segments::Count(count)) => format!("{count} segments"),
         _ => format!("segments {segments}"),
     };
     format!("{network} cannot meet the budget of {} {hold}", grouped(target))
-}
-
-/// A count with a comma after every third digit from the right.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -477,10 +464,5 @@ mod tests {
         all.dedup();
         assert_eq!(all.len(), expected);
         assert!(all.iter().all(|moves| moves.iter().map(|by| by.unsigned_abs()).sum::<u8>() == 3));
-    }
-
-    #[test]
-    fn counts_are_grouped_by_three_digits() {
-        assert_eq!([0, 999, 1_000, 102_400].map(grouped), ["0", "999", "1,000", "102,400"]);
     }
 }

@@ -91,3 +91,21 @@ impl Op {
         }
     }
 }
+
+/// A count with a comma after every third digit from the right.
+///
+/// ```
+/// use decouple_spectrum::cost::grouped;
+/// assert_eq!([0, 999, 1_000, 8_357_403_496].map(grouped), ["0", "999", "1,000", "8,357,403,496"]);
+/// ```
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

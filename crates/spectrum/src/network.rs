@@ -10,7 +10,7 @@ use crate::error::SpecError;
 use crate::graph::Graph;
 use crate::module::{Intermediate, ModuleKind, NormPlacement, Order, SpectrumModule};
 use crate::networks::Channels;
-use crate::segments::{Schedule, Segments};
+use crate::segments::{SegmentSchedule, Segments};
 use decouple_kernels::geometry::MapShape;
 pub use family::{Dense, Family, Numerics};
 pub use key::NetworkKey;
@@ -32,14 +32,14 @@ pub const MAX_CHANNELS: usize = 8_192;
 /// # Ok::<(), decouple_spectrum::error::SpecError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "key::Typed", into = "key::Typed")]
+#[serde(from = "key::NetworkTable", into = "key::NetworkTable")]
 pub struct NetworkSpec {
     /// The architecture.
     pub family: Family,
     /// Whose implementation a published network follows.
     pub numerics: Numerics,
     /// Segments of the spatial convolutions: one value, or one a stage.
-    pub segments: Schedule,
+    pub segments: SegmentSchedule,
     /// What modules are made of.
     pub module: ModuleKind,
     /// Whether the pointwise or the spatial convolution comes first.
@@ -99,7 +99,7 @@ impl Default for NetworkSpec {
         Self {
             family: Family::MiniXception,
             numerics: Numerics::Keras,
-            segments: Schedule::default(),
+            segments: SegmentSchedule::default(),
             module: ModuleKind::Spectrum,
             order: Order::PointwiseFirst,
             intermediate: Intermediate::None,

@@ -63,14 +63,14 @@ pub fn level(segments: usize, channels: usize) -> f64 {
 /// Segments along the network as typed: one value for every stage, or a list
 /// with one value a stage.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Schedule {
+pub enum SegmentSchedule {
     /// The same in every stage.
     Uniform(Segments),
     /// One value a stage, from the input to the output.
     PerStage(Vec<Segments>),
 }
 
-impl Schedule {
+impl SegmentSchedule {
     /// Segments of stage `index`, or `None` past the end of a list.
     pub fn stage(&self, index: usize) -> Option<Segments> {
         match self {
@@ -80,13 +80,13 @@ impl Schedule {
     }
 }
 
-impl Default for Schedule {
+impl Default for SegmentSchedule {
     fn default() -> Self {
         Self::Uniform(Segments::PerChannel)
     }
 }
 
-impl From<Segments> for Schedule {
+impl From<Segments> for SegmentSchedule {
     fn from(segments: Segments) -> Self {
         Self::Uniform(segments)
     }
@@ -105,7 +105,7 @@ impl fmt::Display for Segments {
 }
 
 /// The value of a uniform schedule, or `1-3-8` for a list.
-impl fmt::Display for Schedule {
+impl fmt::Display for SegmentSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Uniform(segments) => segments.fmt(f),
@@ -132,7 +132,7 @@ impl Serialize for Segments {
     }
 }
 
-impl Serialize for Schedule {
+impl Serialize for SegmentSchedule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Uniform(segments) => segments.serialize(serializer),
@@ -160,7 +160,7 @@ impl<'de> Deserialize<'de> for Segments {
     }
 }
 
-impl<'de> Deserialize<'de> for Schedule {
+impl<'de> Deserialize<'de> for SegmentSchedule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ScheduleVisitor)
     }
@@ -215,38 +215,38 @@ impl<'de> Visitor<'de> for SegmentsVisitor {
 struct ScheduleVisitor;
 
 impl<'de> Visitor<'de> for ScheduleVisitor {
-    type Value = Schedule;
+    type Value = SegmentSchedule;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{FORMS}, or a list of these with one a stage")
     }
 
-    fn visit_u64<E: de::Error>(self, count: u64) -> Result<Schedule, E> {
-        SegmentsVisitor.visit_u64(count).map(Schedule::Uniform)
+    fn visit_u64<E: de::Error>(self, count: u64) -> Result<SegmentSchedule, E> {
+        SegmentsVisitor.visit_u64(count).map(SegmentSchedule::Uniform)
     }
 
-    fn visit_i64<E: de::Error>(self, count: i64) -> Result<Schedule, E> {
-        SegmentsVisitor.visit_i64(count).map(Schedule::Uniform)
+    fn visit_i64<E: de::Error>(self, count: i64) -> Result<SegmentSchedule, E> {
+        SegmentsVisitor.visit_i64(count).map(SegmentSchedule::Uniform)
     }
 
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Schedule, E> {
-        SegmentsVisitor.visit_f64(number).map(Schedule::Uniform)
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<SegmentSchedule, E> {
+        SegmentsVisitor.visit_f64(number).map(SegmentSchedule::Uniform)
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Schedule, E> {
-        SegmentsVisitor.visit_str(text).map(Schedule::Uniform)
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<SegmentSchedule, E> {
+        SegmentsVisitor.visit_str(text).map(SegmentSchedule::Uniform)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Schedule, A::Error> {
-        SegmentsVisitor.visit_map(map).map(Schedule::Uniform)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SegmentSchedule, A::Error> {
+        SegmentsVisitor.visit_map(map).map(SegmentSchedule::Uniform)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Schedule, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<SegmentSchedule, A::Error> {
         let mut list = Vec::new();
         while let Some(segments) = seq.next_element()? {
             list.push(segments);
         }
-        Ok(Schedule::PerStage(list))
+        Ok(SegmentSchedule::PerStage(list))
     }
 }
 

@@ -6,7 +6,7 @@ use decouple_spectrum::budget::{
 };
 use decouple_spectrum::module::{Intermediate, ModuleKind, NormPlacement, Order};
 use decouple_spectrum::network::{Family, NetworkSpec, Numerics};
-use decouple_spectrum::segments::{Schedule, Segments};
+use decouple_spectrum::segments::{SegmentSchedule, Segments};
 use proptest::prelude::*;
 
 const FASHION: MapShape = MapShape::new(28, 28, 1);
@@ -14,7 +14,7 @@ const FASHION: MapShape = MapShape::new(28, 28, 1);
 const NEARLY: f64 = 0.02;
 const QUANTITIES: [Quantity; 3] = [Quantity::Parameters, Quantity::Macs, Quantity::Activations];
 
-fn at(spec: &NetworkSpec, segments: impl Into<Schedule>) -> NetworkSpec {
+fn at(spec: &NetworkSpec, segments: impl Into<SegmentSchedule>) -> NetworkSpec {
     NetworkSpec { segments: segments.into(), ..spec.clone() }
 }
 
@@ -92,7 +92,7 @@ fn a_schedule_of_stages_meets_the_budget_too() {
         Segments::Count(8),
         Segments::PerChannel,
     ];
-    let spec = at(&reference, Schedule::PerStage(list));
+    let spec = at(&reference, SegmentSchedule::PerStage(list));
     for hold in QUANTITIES {
         let target = cost_of(&reference, hold);
         check(&spec, &solve(&spec, FASHION, 10, hold, target).unwrap(), hold, target);

@@ -6,7 +6,7 @@ use decouple_spectrum::error::SpecError;
 use decouple_spectrum::graph::{Activation, Graph, NodeId, Op};
 use decouple_spectrum::module::{Intermediate, NormPlacement, Order};
 use decouple_spectrum::network::{MAX_CHANNELS, NetworkSpec};
-use decouple_spectrum::segments::{Schedule, Segments};
+use decouple_spectrum::segments::{SegmentSchedule, Segments};
 use decouple_spectrum::table::layer_rows;
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -236,7 +236,7 @@ fn uneven_segments_have_one_flat_weight() {
 #[test]
 fn a_schedule_gives_each_stage_its_segments() {
     let list = [1, 2, 4, 8, 16].map(Segments::Count).to_vec();
-    let spec = NetworkSpec { segments: Schedule::PerStage(list), ..NetworkSpec::default() };
+    let spec = NetworkSpec { segments: SegmentSchedule::PerStage(list), ..NetworkSpec::default() };
     assert_eq!(spec.stages(), 5);
     let graph = spec.graph(FASHION, 10).unwrap();
     let segments: Vec<usize> = graph.spatial_layers.iter().map(|layer| layer.segments).collect();

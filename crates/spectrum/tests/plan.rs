@@ -13,7 +13,7 @@ use decouple_spectrum::{
     module::{Intermediate, NormPlacement, Order},
     network::{Dense, Family, NetworkKey, NetworkSpec, Numerics},
     plan::{Arena, Conv, GradientId, MapId, Plan, Read, Step, WeightOrder, Work},
-    segments::{Schedule, Segments},
+    segments::{SegmentSchedule, Segments},
 };
 
 /// Every family as both frameworks have it, and every way through mini-xception.
@@ -40,7 +40,7 @@ fn plans() -> Vec<(String, Plan)> {
                     (true, Dense::All),
                     (false, Dense::All),
                 ] {
-                    let segments = Schedule::Uniform(Segments::Count(3));
+                    let segments = SegmentSchedule::Uniform(Segments::Count(3));
                     let own = NetworkSpec::default();
                     specs.push(NetworkSpec { norm, intermediate, order, residual, dense, segments, ..own });
                 }

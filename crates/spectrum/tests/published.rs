@@ -8,7 +8,7 @@ use decouple_spectrum::cost::Cost;
 use decouple_spectrum::graph::Graph;
 use decouple_spectrum::module::Order;
 use decouple_spectrum::network::{Dense, Family, NetworkKey, NetworkSpec, Numerics};
-use decouple_spectrum::segments::{Schedule, Segments};
+use decouple_spectrum::segments::{SegmentSchedule, Segments};
 
 const CIFAR: MapShape = MapShape::new(32, 32, 3);
 
@@ -79,7 +79,7 @@ fn maps_have_the_sizes_of_the_paper() {
 }
 
 /// Xception with `segments` in every module, in the order of its own.
-fn xception(segments: impl Into<Schedule>) -> NetworkSpec {
+fn xception(segments: impl Into<SegmentSchedule>) -> NetworkSpec {
     NetworkSpec { segments: segments.into(), ..NetworkSpec::of(Family::Xception, Numerics::Keras) }
 }
 

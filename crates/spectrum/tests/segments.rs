@@ -1,16 +1,16 @@
 //! Segments and schedules: what they resolve to, how they are read and written.
 
-use decouple_spectrum::segments::{Schedule, Segments, level};
+use decouple_spectrum::segments::{SegmentSchedule, Segments, level};
 use proptest::prelude::*;
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    segments: Schedule,
+    segments: SegmentSchedule,
 }
 
-fn read(value: &str) -> Schedule {
+fn read(value: &str) -> SegmentSchedule {
     toml::from_str::<File>(&format!("segments = {value}")).unwrap().segments
 }
 
@@ -27,7 +27,7 @@ fn each_form_is_read() {
     assert_eq!(read("{ level = 0.5 }"), Segments::Level(0.5).into());
     assert_eq!(read("{ level = 1 }"), Segments::Level(1.0).into());
     let list = vec![Segments::Count(1), Segments::Level(0.25), Segments::PerChannel];
-    assert_eq!(read(r#"[1, { level = 0.25 }, "per-channel"]"#), Schedule::PerStage(list));
+    assert_eq!(read(r#"[1, { level = 0.25 }, "per-channel"]"#), SegmentSchedule::PerStage(list));
 }
 
 #[test]
@@ -103,9 +103,9 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read_back(list in prop::collection::vec(any_segments(), 1..5), uniform: bool) {
-        let schedule = if uniform { list[0].into() } else { Schedule::PerStage(list) };
+        let schedule = if uniform { list[0].into() } else { SegmentSchedule::PerStage(list) };
         let json = serde_json::to_string(&schedule).unwrap();
-        prop_assert_eq!(&serde_json::from_str::<Schedule>(&json).unwrap(), &schedule);
+        prop_assert_eq!(&serde_json::from_str::<SegmentSchedule>(&json).unwrap(), &schedule);
         let table = toml::Table::from_iter([("segments".to_owned(), toml::Value::try_from(&schedule).unwrap())]);
         let file: File = toml::from_str(&toml::to_string(&table).unwrap()).unwrap();
         prop_assert_eq!(file.segments, schedule);

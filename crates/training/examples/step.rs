@@ -10,7 +10,7 @@ use decouple_kernels::{geometry::MapShape, numerics::Numerics};
 use decouple_spectrum::{
     backend::Pass,
     network::NetworkSpec,
-    segments::{Schedule, Segments},
+    segments::{SegmentSchedule, Segments},
 };
 use decouple_training::{
     device::backend,
@@ -46,7 +46,8 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
     let all = [1, 2, 3, 4, 8, 16, 32, 64, 128, 256];
     println!("segments   MMACs   ms a step   images/s   GMAC/s   peak MiB   estimate MiB");
     for segments in if chosen.is_empty() { all.to_vec() } else { chosen } {
-        let spec = NetworkSpec { segments: Schedule::Uniform(Segments::Count(segments)), ..base.clone() };
+        let spec =
+            NetworkSpec { segments: SegmentSchedule::Uniform(Segments::Count(segments)), ..base.clone() };
         let graph = spec.graph(input, 10)?;
         let macs = graph.cost().macs;
         let estimate = bytes(&graph, &TrainingSpec { batch: BATCH, ..TrainingSpec::default() });

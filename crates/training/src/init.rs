@@ -89,13 +89,13 @@ mod tests {
     use decouple_kernels::geometry::MapShape;
     use decouple_spectrum::{
         network::NetworkSpec,
-        segments::{Schedule, Segments},
+        segments::{SegmentSchedule, Segments},
     };
 
     use super::*;
 
     fn graph(segments: usize) -> Graph {
-        let segments = Schedule::Uniform(Segments::Count(segments));
+        let segments = SegmentSchedule::Uniform(Segments::Count(segments));
         let spec = NetworkSpec { segments, ..NetworkSpec::default() };
         spec.graph(MapShape::new(28, 28, 1), 10).expect("the default network")
     }

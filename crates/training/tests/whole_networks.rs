@@ -12,7 +12,7 @@ use decouple_spectrum::{
     module::{Intermediate, NormPlacement, Order},
     network::{Dense, Family, NetworkKey, NetworkSpec, Numerics},
     plan::Plan,
-    segments::{Schedule, Segments},
+    segments::{SegmentSchedule, Segments},
 };
 use decouple_training::{
     device::backend,
@@ -169,7 +169,7 @@ fn small(family: Family, numerics: Numerics) -> NetworkSpec {
 }
 
 fn mini() -> NetworkSpec {
-    let segments = Schedule::Uniform(Segments::Count(3));
+    let segments = SegmentSchedule::Uniform(Segments::Count(3));
     NetworkSpec {
         stem: 5,
         entry: vec![7, 8],
@@ -205,10 +205,10 @@ fn every_family_is_the_reference_s() {
 #[test]
 fn every_point_of_the_spectrum_is_the_reference_s() {
     for count in [1, 2, 3, 5] {
-        let segments = Schedule::Uniform(Segments::Count(count));
+        let segments = SegmentSchedule::Uniform(Segments::Count(count));
         assert_equal(&case(&NetworkSpec { segments, ..mini() }, sgd(), 17));
     }
-    let segments = Schedule::Uniform(Segments::PerChannel);
+    let segments = SegmentSchedule::Uniform(Segments::PerChannel);
     for (norm, intermediate, order) in [
         (NormPlacement::Both, Intermediate::Elu, Order::PointwiseFirst),
         (NormPlacement::Both, Intermediate::None, Order::SpatialFirst),

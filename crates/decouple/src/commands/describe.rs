@@ -11,7 +11,7 @@ use decouple_spectrum::{
     graph::Graph,
     network::{NetworkKey, NetworkSpec},
     networks::figures,
-    segments::{Schedule, Segments},
+    segments::{SegmentSchedule, Segments},
     table::{LayerRow, layer_rows},
 };
 use decouple_training::estimate;
@@ -69,9 +69,9 @@ fn show(arguments: &Describe, graph: &Graph, width: f64, title: &str) -> Result<
 /// What stands over the picture of a network.
 pub(super) fn title(spec: &NetworkSpec, width: f64) -> String {
     let segments = match &spec.segments {
-        Schedule::Uniform(Segments::PerChannel) => "one segment a channel".to_owned(),
-        Schedule::Uniform(Segments::Count(1)) => "1 segment".to_owned(),
-        Schedule::Uniform(Segments::Count(count)) => format!("{count} segments"),
+        SegmentSchedule::Uniform(Segments::PerChannel) => "one segment a channel".to_owned(),
+        SegmentSchedule::Uniform(Segments::Count(1)) => "1 segment".to_owned(),
+        SegmentSchedule::Uniform(Segments::Count(count)) => format!("{count} segments"),
         other => format!("segments {other}"),
     };
     let segments =

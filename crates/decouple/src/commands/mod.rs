@@ -65,23 +65,6 @@ fn select<'a>(sweep: &'a Sweep, selection: &Selection) -> Result<Vec<&'a Trial>,
     Ok(trials)
 }
 
-/// A section of an experiment file from KEY=VALUE pairs, whose keys may begin
-/// with the section's name. A value that is not TOML as it stands is a word, such
-/// as per-channel.
-fn section_text<'a>(section: &str, pairs: impl IntoIterator<Item = &'a str>) -> Result<String, Failure> {
-    let mut text = String::new();
-    for pair in pairs {
-        let Some((key, value)) = pair.split_once('=') else {
-            return Err(Failure::new(USAGE, format!("`{pair}` is not KEY=VALUE, as in {section}.key=3")));
-        };
-        let key = key.trim();
-        let key = key.strip_prefix(section).and_then(|key| key.strip_prefix('.')).unwrap_or(key);
-        let bare = toml::from_str::<toml::Table>(&format!("value = {value}")).is_ok();
-        text += &if bare { format!("{key} = {value}\n") } else { format!("{key} = {value:?}\n") };
-    }
-    Ok(text)
-}
-
 /// Where the runs of `sweep` are.
 fn ledger(common: &Common, sweep: &Sweep) -> Ledger {
     Ledger::open(common.results.join(&sweep.name))

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use decouple_datasets::{DataSpec, Looking, Skipped, load as load_data};
-use decouple_experiment::Run;
+use decouple_experiment::{Run, section};
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
     backend::ExecutionError,
@@ -19,7 +19,6 @@ use decouple_training::{
 };
 use serde_json::json;
 
-use super::section_text;
 use crate::{
     arguments::{self, Common, Extents, Model, Names},
     failure::{DATA, Failure, IO, NOTHING, USAGE},
@@ -38,9 +37,8 @@ pub(super) fn network<'a>(
     pairs: impl Iterator<Item = &'a str>,
 ) -> Result<NetworkSpec, Failure> {
     let family = family.map(|family| format!("family={family}"));
-    let pairs: Vec<&str> = pairs.collect();
-    let section = section_text("network", family.as_deref().into_iter().chain(pairs))?;
-    toml::from_str(&section).map_err(|error| Failure::new(USAGE, error))
+    let pairs: Vec<String> = family.into_iter().chain(pairs.map(str::to_owned)).collect();
+    Ok(section("network", &pairs)?)
 }
 
 /// Images and number of classes, as typed or as the family was published.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::document::Span;
 
-/// What is wrong or doubtful, and where.
+/// An error or a warning, and the place that it is about.
 #[derive(Clone, Debug)]
 pub(super) struct Diagnostic {
     title: String,

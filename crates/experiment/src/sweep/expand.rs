@@ -9,7 +9,7 @@ use decouple_spectrum::budget::{BudgetError, Pays, Quantity, Scaling};
 use decouple_spectrum::error::SpecError;
 use decouple_spectrum::module::ModuleKind;
 use decouple_spectrum::network::{Family, NetworkKey, NetworkSpec};
-use decouple_spectrum::segments::{Schedule as SegmentSchedule, Segments};
+use decouple_spectrum::segments::{SegmentSchedule, Segments};
 
 use super::as_typed::{Coordinate, SEED, SweepFile, TypedAxis};
 use super::de;
@@ -19,7 +19,7 @@ use super::grouping;
 use super::networks::Networks;
 use super::step_time;
 use crate::keys::full_name;
-use crate::training::as_typed::Training;
+use crate::training::as_typed::TrainingTable;
 use crate::trial::{Summary, hash64};
 use crate::tune::{Tune, TuneTable};
 use crate::{BudgetOutcome, Drift, Held, Record, StepTimes, TrainingSpec, Trial};
@@ -302,7 +302,7 @@ impl<'a> Point<'a> {
         if file.tune.is_some() && !is_typed {
             data.validation = validation_to_tune_by(&data);
         }
-        let typed: Training = section(&trial, "training")?;
+        let typed: TrainingTable = section(&trial, "training")?;
         let training = TrainingSpec::try_from(typed)
             .map_err(|error| invalid(&trial, &format!("training.{}", error.key), &error.message))?;
         let summary = networks.summary(&network, &data).map_err(|error| refused(&trial, &error))?;

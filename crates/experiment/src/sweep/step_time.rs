@@ -60,7 +60,7 @@ impl<'a> Point<'a> {
         };
         let failed = |error: &dyn Display| self.refused("no step can be timed", &error.to_string());
         let nearest = nearest.map_err(|error| failed(&error))?;
-        warnings.extend(self.doubt(is_reference, &nearest)?);
+        warnings.extend(self.warning(is_reference, &nearest)?);
         let summary = self.summary_of(&nearest.spec).map_err(|error| failed(&error))?;
         let Nearest { spec, width, comparison } = nearest;
         let nanoseconds = |secs: f64| (1e9 * secs).round() as u64;
@@ -75,10 +75,10 @@ impl<'a> Point<'a> {
         Ok(Self { network: spec, summary, budget: Some(budget), ..self })
     }
 
-    /// What speaks against the network that came nearest.
-    fn doubt(&self, is_reference: bool, nearest: &Nearest) -> Result<Option<Diagnostic>, Diagnostic> {
+    /// A warning about the network that came nearest, or the error that it is too far off.
+    fn warning(&self, is_reference: bool, nearest: &Nearest) -> Result<Option<Diagnostic>, Diagnostic> {
         let Nearest { comparison, width, .. } = nearest;
-        let doubt = if comparison.meets_budget() {
+        let title = if comparison.meets_budget() {
             if !comparison.is_uncertain() {
                 return Ok(None);
             }
@@ -86,16 +86,16 @@ impl<'a> Point<'a> {
         } else if is_reference {
             "two measurements of the reference differ".to_owned()
         } else {
-            let title = format!(
+            let error = format!(
                 "segments {} cannot meet the step time of the reference within {} %",
                 self.network.segments,
                 100.0 * TOLERANCE
             );
             let reason = format!("the nearest network (width {width}) takes {comparison}");
-            return Err(self.refused(&title, &reason));
+            return Err(self.refused(&error, &reason));
         };
-        let doubt = Diagnostic::new(doubt).note(comparison.to_string());
-        Ok(Some(doubt.note("the machine is busy: widths found now are uncertain")))
+        let warning = Diagnostic::new(title).note(comparison.to_string());
+        Ok(Some(warning.note("the machine is busy: widths found now are uncertain")))
     }
 
     /// The point as most of its runs have it, if there are any that were fitted to

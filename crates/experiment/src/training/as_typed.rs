@@ -34,7 +34,7 @@ impl InvalidKey {
 /// The section.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Training {
+pub(crate) struct TrainingTable {
     epochs: Option<usize>,
     batch: Option<usize>,
     optimizer: Option<OptimizerTable>,
@@ -174,10 +174,10 @@ impl Serialize for AverageTable {
     }
 }
 
-impl TryFrom<Training> for TrainingSpec {
+impl TryFrom<TrainingTable> for TrainingSpec {
     type Error = InvalidKey;
 
-    fn try_from(typed: Training) -> Result<Self, InvalidKey> {
+    fn try_from(typed: TrainingTable) -> Result<Self, InvalidKey> {
         let default = Self::default();
         let optimizer = resolve_optimizer(typed.optimizer.unwrap_or_default())?;
         // AdamW is Adam with decoupled decay; with coupled decay it would be Adam.
@@ -336,7 +336,7 @@ pub(crate) fn validate(spec: &TrainingSpec) -> Result<(), InvalidKey> {
     }
 }
 
-impl From<TrainingSpec> for Training {
+impl From<TrainingSpec> for TrainingTable {
     fn from(spec: TrainingSpec) -> Self {
         Self {
             epochs: Some(spec.epochs),

@@ -5,7 +5,7 @@ use decouple_spectrum::{
     graph::{Graph, Role},
     module::{Intermediate, NormPlacement, Order},
     network::{Dense, Family, NetworkKey, NetworkSpec, Numerics},
-    segments::{Schedule, Segments},
+    segments::{SegmentSchedule, Segments},
 };
 
 /// Classes of all of them: more than five, so that top-5 scores mean something.
@@ -54,7 +54,7 @@ pub(crate) fn cases() -> Vec<Case> {
     }));
     cases.push(mini("uneven-segments-per-stage", |network| {
         let stages = [3, 5, 7, 9, 11];
-        network.segments = Schedule::PerStage(stages.map(Segments::Count).to_vec());
+        network.segments = SegmentSchedule::PerStage(stages.map(Segments::Count).to_vec());
         (network.order, network.norm) = (Order::SpatialFirst, NormPlacement::Both);
         (network.intermediate, network.dense) = (Intermediate::Relu, Dense::All);
     }));

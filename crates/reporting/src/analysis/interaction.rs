@@ -139,7 +139,7 @@ fn interaction(
             Some((contrast, terms.and_then(|terms| Estimate::of(&terms.concat()))))
         })
         .collect();
-    doubt(&mut contrasts);
+    fill_in(&mut contrasts);
     let estimates: Vec<Vec<Option<Estimate>>> =
         cells.iter().map(|row| row.iter().map(|cell| Estimate::of(&terms(cell, 1.0)?)).collect()).collect();
     let is_other =
@@ -172,7 +172,7 @@ fn mean(cell: &[&PointSummary]) -> Option<f64> {
 }
 
 /// Fills in intervals and p-values, where every contrast has an estimate.
-fn doubt(contrasts: &mut [(Contrast, Option<Estimate>)]) {
+fn fill_in(contrasts: &mut [(Contrast, Option<Estimate>)]) {
     let p: Option<Vec<f64>> = contrasts.iter().map(|(_, estimate)| estimate.as_ref()?.p()).collect();
     for ((contrast, _), p) in contrasts.iter_mut().zip(holm(&p.unwrap_or_default())) {
         contrast.p_holm = Some(p);

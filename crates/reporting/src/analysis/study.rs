@@ -3,7 +3,7 @@
 use decouple_experiment::Try;
 use serde::{Deserialize, Serialize};
 
-use crate::numbers::count;
+use crate::numbers::plural;
 
 /// Axis names and values as text, without the seed: one point of a sweep.
 pub type Coordinates = Vec<(String, String)>;
@@ -141,7 +141,7 @@ impl RunOutcome {
             Self::Stopped { epoch } => format!("stopped after epoch {epoch}: others were ahead"),
             Self::Failed { message } => format!("failed: {message}"),
             Self::Unfinished { epochs } => {
-                format!("unfinished after {}: still running, or cut off", count(*epochs as usize, "epoch"))
+                format!("unfinished after {}: still running, or cut off", plural(*epochs as usize, "epoch"))
             }
             Self::Missing => "not started".to_owned(),
             Self::Unusable { message } => format!("not used: {message}"),

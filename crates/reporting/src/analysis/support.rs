@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::numbers::count;
+use crate::numbers::plural;
 use crate::statistics::Sample;
 
 /// Test images below which an accuracy says too little for any interval: one more right of fewer than these
@@ -33,12 +33,12 @@ impl fmt::Display for Unsupported {
             Self::NoSpread { runs } => write!(
                 f,
                 "{} that differ by no more than one test image tell nothing of the spread",
-                count(*runs, "run")
+                plural(*runs, "run")
             ),
             Self::FewImages { images } => write!(
                 f,
                 "{} are too few: one more that is right moves an accuracy by {:.1} points",
-                count(*images as usize, "test image"),
+                plural(*images as usize, "test image"),
                 100.0 / *images as f64
             ),
         }

@@ -2,7 +2,7 @@
 //! what the points cost.
 
 use crate::analysis::{Analysis, PointSummary, equal};
-use crate::numbers::{count, percent};
+use crate::numbers::{percent, plural};
 
 use super::axis::{Frame, LABEL, TICK, decimals, padded, spread, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
@@ -72,8 +72,8 @@ fn subtitle(analysis: &Analysis) -> Vec<String> {
     let study = &analysis.study;
     let seeds = analysis.points.iter().map(PointSummary::finished).max().unwrap_or(0);
     let budget = equal(study.held.as_deref());
-    let epochs = study.epochs.map(|epochs| count(epochs, "epoch"));
-    let facts = [Some(study.data.clone()), Some(budget), Some(count(seeds, "seed")), epochs];
+    let epochs = study.epochs.map(|epochs| plural(epochs, "epoch"));
+    let facts = [Some(study.data.clone()), Some(budget), Some(plural(seeds, "seed")), epochs];
     let facts: Vec<String> = facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
     vec![
         facts.join(" · "),

@@ -56,8 +56,8 @@ pub fn all(analysis: &Analysis) -> Vec<Figure> {
     }));
     figures.extend(pareto::draw(analysis).map(|canvas| Figure {
         name: "pareto",
-        caption: "Test accuracy against what a network costs. Points on the stepped line are beaten by none \
-                  that costs as little.",
+        caption: "Test accuracy against what a network costs. Points on the stepped line are Pareto-optimal: \
+                  no point that costs as little is better.",
         canvas,
     }));
     figures.extend(tuning::draw(analysis).map(|canvas| Figure {

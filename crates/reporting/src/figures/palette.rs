@@ -1,4 +1,4 @@
-//! Colours that colour-blind people tell apart, and that differ in lightness, so that they survive grey.
+//! Colours that colour-blind people can distinguish, and that differ in lightness, so that they survive grey.
 //! Each has a twin for dark pages.
 
 /// Red, green and blue on a light page and on a dark one.

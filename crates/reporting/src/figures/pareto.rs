@@ -41,10 +41,8 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
         return None;
     }
     let title = wrapped("Accuracy against cost", WIDTH - 40.0, TITLE, true);
-    let mut subtitle = vec![format!(
-        "{} · a stepped line joins the points that are beaten by none as cheap",
-        analysis.study.name
-    )];
+    let mut subtitle =
+        vec![format!("{} · a stepped line joins the Pareto-optimal points", analysis.study.name)];
     if lines.len() > 1 {
         subtitle.push("the colour is the decoupling level, from dark (0) to bright (1)".to_owned());
     }
@@ -169,7 +167,7 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
     }
 }
 
-/// Indices of the dots that none as cheap beats, from cheap to dear. `dots` are sorted by cost.
+/// Indices of the Pareto-optimal dots, from cheap to dear: no dot that costs as little is better. `dots` are sorted by cost.
 fn front(dots: &[Dot<'_>]) -> Vec<usize> {
     let mut best = f64::NEG_INFINITY;
     let mut front = Vec::new();

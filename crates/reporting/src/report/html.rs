@@ -7,7 +7,7 @@ use super::runs::runs;
 use super::tables;
 use crate::analysis::{Analysis, RunOutcome, RunRow, label};
 use crate::figures::{self, Figure, Setting};
-use crate::numbers::{count, duration};
+use crate::numbers::{duration, plural};
 
 /// The parts of the page, by their ids.
 const CONTENTS: [(&str, &str); 5] = [
@@ -38,7 +38,7 @@ pub fn html(analysis: &Analysis) -> String {
             div id="tables" { @for part in tables::all(analysis) { section { (table(&part)) } } }
             @for figure in figures { section { (drawing(&figure)) } }
             (costs(analysis))
-            (trouble(analysis))
+            (failures(analysis))
             section id="runs" {
                 h2 { "Runs" }
                 p { "A row a run, finished or not; also in " code { "runs.csv" } ", at full precision." }
@@ -82,7 +82,7 @@ fn costs(analysis: &Analysis) -> Markup {
         section id="cost" {
             h2 { "Cost" }
             p {
-                (count(trained, "run")) " trained for " (duration(secs)) " in all, evaluation not counted"
+                (plural(trained, "run")) " trained for " (duration(secs)) " in all, evaluation not counted"
                 @if let Some(bytes) = peak { "; at most " (format!("{:.0}", bytes as f64 / 1048576.0)) " MiB of memory" }
                 "."
             }
@@ -91,7 +91,7 @@ fn costs(analysis: &Analysis) -> Markup {
 }
 
 /// Runs that diverged, failed or were cut off, and what could not be read.
-fn trouble(analysis: &Analysis) -> Markup {
+fn failures(analysis: &Analysis) -> Markup {
     let lost: Vec<&RunRow> = (analysis.runs.iter())
         .filter(|run| !matches!(run.outcome, RunOutcome::Finished | RunOutcome::Missing))
         .collect();

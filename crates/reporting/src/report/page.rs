@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::tables::Table;
 use crate::analysis::{Analysis, PointSummary, equal};
 use crate::figures::font;
-use crate::numbers::count;
+use crate::numbers::plural;
 
 const STYLE: &str = include_str!("../../assets/report.css");
 const SCRIPT: &str = include_str!("../../assets/report.js");
@@ -92,12 +92,12 @@ pub(super) fn table(table: &Table) -> Markup {
 pub(super) fn facts(analysis: &Analysis) -> String {
     let study = &analysis.study;
     let finished: usize = analysis.points.iter().map(PointSummary::finished).sum();
-    let points = count(analysis.points.len(), "point");
+    let points = plural(analysis.points.len(), "point");
     let facts = [
         Some(study.data.clone()).filter(|data| !data.is_empty()),
         Some(equal(study.held.as_deref())),
-        Some(format!("{points}, {finished} of {} finished", count(analysis.runs.len(), "run"))),
-        study.epochs.map(|epochs| count(epochs, "epoch")),
+        Some(format!("{points}, {finished} of {} finished", plural(analysis.runs.len(), "run"))),
+        study.epochs.map(|epochs| plural(epochs, "epoch")),
         study.test_images.map(|images| format!("{images} test images")),
     ];
     facts.into_iter().flatten().collect::<Vec<_>>().join(" · ")

@@ -51,8 +51,8 @@ pub fn on_other_images(a: &Correctness, b: &Correctness, confidence: f64) -> Opt
     let spread = super::sd(&differences)?;
     let squares = [seeds.standard_error.powi(2), spread * spread / images as f64];
     let total = squares[0] + squares[1];
-    let doubt = squares[0].powi(2) / seeds.degrees_of_freedom + squares[1].powi(2) / (images - 1) as f64;
-    let t = t_quantile(confidence, total * total / doubt)?;
+    let weighted = squares[0].powi(2) / seeds.degrees_of_freedom + squares[1].powi(2) / (images - 1) as f64;
+    let t = t_quantile(confidence, total * total / weighted)?;
     Some(OnOtherImages {
         difference: seeds.value,
         seeds_error: seeds.standard_error,
@@ -70,7 +70,7 @@ fn share(run: &[bool]) -> f64 {
 ///
 /// A permutation test. The statistic is `sum over images (share right at a - share right at b)^2`; under the claim
 /// every way to split the runs into two such groups is as likely. Points of equal accuracy that are right on
-/// different images are told apart. All splits are counted up to 16 runs, 20,000 drawn beyond. `None` where so few
+/// different images differ significantly. All splits are counted up to 16 runs, 20,000 drawn beyond. `None` where so few
 /// splits exist that no p-value could be below 5 % (three runs each), or images differ in number.
 pub fn same_image_by_image(a: &Correctness, b: &Correctness) -> Option<f64> {
     let runs: Vec<&Vec<bool>> = a.iter().chain(b).collect();

@@ -41,9 +41,9 @@ pub fn interaction_test(cells: &[Vec<Option<Estimate>>]) -> Option<InteractionTe
     let square: f64 =
         places().map(|(k, l)| cells[k].value * projection(k, l) * cells[l].value).sum::<f64>().max(0.0);
     let twice: f64 = places().map(|(k, l)| projection(k, l).powi(2) * errors[k] * errors[l]).sum();
-    let doubt: f64 =
+    let weighted: f64 =
         errors.iter().zip(&cells).map(|(error, cell)| error * error / cell.degrees_of_freedom).sum();
-    let (f, numerator_df, denominator_df) = (square / scale, scale * scale / twice, total * total / doubt);
+    let (f, numerator_df, denominator_df) = (square / scale, scale * scale / twice, total * total / weighted);
     let p = FisherSnedecor::new(numerator_df, denominator_df).ok()?.sf(f);
     (!p.is_nan()).then_some(InteractionTest { f, numerator_df, denominator_df, p })
 }

@@ -74,7 +74,7 @@ pub fn seeds_needed(sds: [f64; 2], difference: f64, confidence: f64, chance: f64
     let reached = |seeds: usize| -> Option<bool> {
         let (error, freedom) = error(sds, seeds);
         let shift = difference.abs() / error;
-        // Far beyond any doubt, where the integral would only lose digits.
+        // So far out that the integral would only lose digits.
         Some(shift > 1e3 || power(shift, freedom, confidence)? >= chance)
     };
     let mut high = 2;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Dense, Family, NetworkSpec, Numerics};
 use crate::error::SpecError;
 use crate::module::{Intermediate, ModuleKind, NormPlacement, Order};
-use crate::segments::Schedule;
+use crate::segments::SegmentSchedule;
 
 /// `early` keys stand in every record of a family that reads them. `late` ones came after the first records and
 /// stand only where they are not the default, so that the ids of old runs, which are hashes of records, hold.
@@ -32,19 +32,19 @@ macro_rules! keys {
         /// means depends on the family.
         #[derive(Clone, Debug, Default, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
-        pub(super) struct Typed {
+        pub(super) struct NetworkTable {
             family: Family,
             $(#[serde(rename = $name, skip_serializing_if = "Option::is_none")] $field: Option<$type>,)*
         }
 
-        impl From<Typed> for NetworkSpec {
-            fn from(typed: Typed) -> Self {
+        impl From<NetworkTable> for NetworkSpec {
+            fn from(typed: NetworkTable) -> Self {
                 let own = Self::of(typed.family, typed.numerics.unwrap_or_default());
                 Self { family: own.family, $($field: typed.$field.unwrap_or(own.$field),)* }
             }
         }
 
-        impl From<NetworkSpec> for Typed {
+        impl From<NetworkSpec> for NetworkTable {
             fn from(spec: NetworkSpec) -> Self {
                 let (family, default) = (spec.family, NetworkSpec::default());
                 Self {
@@ -77,7 +77,7 @@ macro_rules! is_written {
 
 keys! {
     Numerics       numerics        "numerics":        Numerics,      early;
-    Segments       segments        "segments":        Schedule,      early;
+    Segments       segments        "segments":        SegmentSchedule,      early;
     Module         module          "module":          ModuleKind,    late;
     Order          order           "order":           Order,         early;
     Intermediate   intermediate    "intermediate":    Intermediate,  early;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::{MAX_CHANNELS, NetworkSpec, scaled};
 use crate::error::SpecError;
 use crate::module::ModuleKind;
-use crate::segments::Schedule;
+use crate::segments::SegmentSchedule;
 
 /// The most stages, blocks or modules that one key may ask for.
 const MAX_DEPTH: usize = 100;
@@ -76,11 +76,11 @@ impl NetworkSpec {
     fn validate_segments(&self) -> Result<(), SpecError> {
         let expected = "counts from 1 and levels from 0 to 1";
         match &self.segments {
-            Schedule::Uniform(segments) => check("segments", segments, segments.is_valid(), expected),
-            Schedule::PerStage(list) if list.len() != self.stages() => {
+            SegmentSchedule::Uniform(segments) => check("segments", segments, segments.is_valid(), expected),
+            SegmentSchedule::PerStage(list) if list.len() != self.stages() => {
                 Err(SpecError::ScheduleLength { listed: list.len(), stages: self.stages() })
             }
-            Schedule::PerStage(list) => list
+            SegmentSchedule::PerStage(list) => list
                 .iter()
                 .try_for_each(|segments| check("segments", segments, segments.is_valid(), expected)),
         }

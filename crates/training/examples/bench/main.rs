@@ -10,7 +10,7 @@ use decouple_spectrum::{
     graph::{Activation, Graph},
     module::{Intermediate, NormPlacement, Order, SpectrumModule},
     network::{Family, NetworkSpec, Numerics},
-    segments::{Schedule, Segments},
+    segments::{SegmentSchedule, Segments},
 };
 use decouple_training::{
     device::backend,
@@ -93,7 +93,7 @@ fn chain(request: &Request) -> Result<Graph, SpecError> {
 fn network(request: &Request) -> Result<Graph, SpecError> {
     let sizes = &request.network;
     let spec = NetworkSpec {
-        segments: Schedule::Uniform(Segments::Count(request.segments)),
+        segments: SegmentSchedule::Uniform(Segments::Count(request.segments)),
         stem: sizes.stem,
         entry: sizes.entry.clone(),
         middle: sizes.middle,
