@@ -67,9 +67,10 @@ roofline:
 # Re-create the fixtures from PyTorch, timm and Keras (pinned, in target/parity) and compare afresh.
 parity:
     python3 -m venv target/parity
-    target/parity/bin/pip install --quiet numpy==2.4.6 torch==2.15.0 torchvision==0.29.2 timm==1.0.31 keras==3.15.1 jax==0.10.2
+    target/parity/bin/pip install --quiet numpy==2.4.6 torch==2.15.0 torchvision==0.29.2 timm==1.0.31 keras==3.15.1 jax==0.10.2 safetensors==0.8.0
     target/parity/bin/python tools/network-fixtures.py --check
     target/parity/bin/python tools/training-parity.py
+    target/parity/bin/python tools/check-keras-weights.py
     cargo test --release --locked --package decouple-training --test logits --test parity
 
 # Compare exported networks with onnxruntime and PyTorch (pinned, in target/export-check).

@@ -60,12 +60,16 @@ def by_layer(file):
     if "layer_names" not in root.attrs:
         sys.exit("the file does not name its layers: save the model as .keras, or as .h5 with save_weights of Keras 2")
     for layer in map(text, root.attrs["layer_names"]):
-        for path in map(text, root[layer].attrs["weight_names"]):
+        paths = [text(path) for path in root[layer].attrs["weight_names"]]
+        inner = {path: "/".join(part for part in path.split("/")[:-1] if part != layer) for path in paths}
+        # A model that is a layer holds weights of several.
+        is_nested = len(set(inner.values())) > 1
+        for path in paths:
             variable = path.split("/")[-1].split(":")[0]
             for old, new in OLD_VARIABLES.items():
                 if variable == f"{layer}_{old}":
                     variable = new
-            yield layer, variable, root[layer][path]
+            yield inner[path] if is_nested and inner[path] else layer, variable, root[layer][path]
 
 
 def snake_case(name):
@@ -75,23 +79,31 @@ def snake_case(name):
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def by_class(archive):
-    """`(layer, variable, values)` of a .keras archive."""
-    layers = json.loads(archive.read("config.json"))["config"]["layers"]
-    file = h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r")
+def by_class(layers, group):
+    """`(layer, variable, values)` of the layers of a .keras archive, and of the models among them."""
     counts = {}
     for layer in layers:
-        kind = layer["class_name"]
+        kind, config = layer["class_name"], layer["config"]
         count = counts[kind] = counts.get(kind, -1) + 1
-        group = snake_case(kind) + (f"_{count}" if count else "")
-        values = file.get(f"layers/{group}/vars")
-        if values is None or not len(values):
+        own = group.get("layers/" + snake_case(kind) + (f"_{count}" if count else ""))
+        if own is None:
             continue
-        names = [name for name in VARIABLES[kind] if used(layer["config"], name)]
-        if len(names) != len(values):
-            sys.exit(f"{layer['config']['name']}: expected {names}, found {len(values)} variables")
-        for index, name in enumerate(names):
-            yield layer["config"]["name"], name, values[str(index)]
+        if "layers" in config:
+            yield from by_class(config["layers"], own)
+            continue
+        values = own.get("vars", {})
+        # The variables of a kind of layer that is not known have numbers.
+        names = [name for name in VARIABLES.get(kind, map(str, range(len(values)))) if used(config, name)]
+        if values and len(names) != len(values):
+            sys.exit(f"{config['name']}: expected {names}, found {len(values)} variables")
+        for index, name in enumerate(names if values else []):
+            yield config["name"], name, values[str(index)]
+
+
+def all_tensors(file):
+    found = []
+    file.visititems(lambda name, item: found.append(f"/{name}") if isinstance(item, h5py.Dataset) else None)
+    return found
 
 
 def used(config, variable):
@@ -121,11 +133,22 @@ def main():
     arguments = parser.parse_args()
 
     if zipfile.is_zipfile(arguments.source):
-        found = list(by_class(zipfile.ZipFile(arguments.source)))
+        archive = zipfile.ZipFile(arguments.source)
+        file = h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r")
+        found = list(by_class(json.loads(archive.read("config.json"))["config"]["layers"], file))
     else:
-        found = list(by_layer(h5py.File(arguments.source, "r")))
+        file = h5py.File(arguments.source, "r")
+        found = list(by_layer(file))
     names = renumbered(dict.fromkeys(layer for layer, _, _ in found))
-    tensors = {f"{names[layer]}/{variable}": np.ascontiguousarray(values, dtype=np.float32) for layer, variable, values in found}
+    tensors, places = {}, {}
+    for layer, variable, values in found:
+        name = f"{names[layer]}/{variable}"
+        if name in tensors:
+            sys.exit(f"{arguments.source}: {places[name]} and {values.name} would both be called {name}: rename a layer")
+        tensors[name], places[name] = np.ascontiguousarray(values, dtype=np.float32), values.name
+    # Nothing is dropped without a word, such as the state of an optimiser.
+    for name in sorted(set(all_tensors(file)) - set(places.values())):
+        print(f"not converted: {name}", file=sys.stderr)
     save_file(tensors, arguments.target)
     print(f"{arguments.target}: {len(tensors)} tensors, {sum(t.size for t in tensors.values())} values")
 

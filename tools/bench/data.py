@@ -1,12 +1,14 @@
 """Decoding and augmenting photographs: this program against torchvision.
 
-    tools/bench/run data FOLDER [--processes N] [--images N]
+    tools/bench/run data FOLDER [--processes N] [--images N] [--rounds N] [--python PROGRAM]
 
 FOLDER holds a folder a class of JPEG files of ImageNet's size. Every program decodes
-the same files, cuts random parts out and scales them to 299x299, as bytes; the median of
-three passes is printed, in images a second. torchvision runs once with Pillow and once
-with its own `decode_jpeg` (libjpeg-turbo), each in as many processes as this program has
-workers.
+the same files, cuts random parts out and scales them to 299x299, as bytes. torchvision runs
+once with Pillow and once with its own `decode_jpeg` (libjpeg-turbo), each in as many
+processes as this program has workers. The programs take turns, since a machine's speed
+changes; the medians over the rounds are printed, and the ratio of each to this program's.
+Processor time is that of all processes and threads: other work on the machine lengthens it
+less than it lowers the images a second.
 """
 import argparse
 import os
@@ -20,7 +22,6 @@ import venv
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS = ["pillow", "decode_jpeg"]
-PASSES = 3
 
 
 def main(words):
@@ -28,11 +29,20 @@ def main(words):
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--python", type=pathlib.Path, help="one that has torchvision (else target/bench-data is made)")
     arguments = parser.parse_args(words)
-    print("| program | images a second |\n|---|---:|")
-    for name, measure in [("decouple", ours)] + [(f"torchvision, {peer}", theirs(peer)) for peer in PEERS]:
-        rates = [measure(arguments) for _ in range(PASSES)]
-        print(f"| {name} | {statistics.median(rates):.0f} |", flush=True)
+    arguments.python = arguments.python or python()
+    programs = {"decouple": ours} | {f"torchvision, {peer}": theirs(peer) for peer in PEERS}
+    measured = {name: [] for name in programs}
+    for _ in range(arguments.rounds):
+        for name, measure in programs.items():
+            measured[name].append(measure(arguments))
+    print("| program | images a second | | ms of processor time an image | |\n|---|---:|---:|---:|---:|")
+    medians = {name: [statistics.median(column) for column in zip(*rounds)] for name, rounds in measured.items()}
+    rate_of_ours, cpu_of_ours = medians["decouple"]
+    for name, (rate, cpu) in medians.items():
+        print(f"| {name} | {rate:.0f} | {rate_of_ours / rate:.2f} | {cpu:.2f} | {cpu / cpu_of_ours:.2f} |")
 
 
 def ours(arguments):
@@ -52,7 +62,7 @@ def ours(arguments):
             [*command, "--", str(keys), folder, str(arguments.processes)],
             cwd=ROOT, check=True, capture_output=True, text=True,
         ).stdout
-    return float(out.split(" a second")[0].split()[-1])
+    return [float(out.split(before)[0].split()[-1]) for before in (" a second", " ms of processor time")]
 
 
 def repeat(source, target, images):
@@ -66,8 +76,9 @@ def repeat(source, target, images):
 
 def theirs(peer):
     def measure(arguments):
-        command = [python(), HERE / "data_worker.py", peer, arguments.folder, str(arguments.processes), str(arguments.images)]
-        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+        command = [arguments.python, HERE / "data_worker.py", peer, arguments.folder, str(arguments.processes), str(arguments.images)]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return [float(word) for word in out.split()[-2:]]
 
     return measure
 

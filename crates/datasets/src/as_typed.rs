@@ -106,7 +106,7 @@ impl DataTable {
             ("fit", self.fit.is_some(), photographs),
             ("crop-fraction", self.crop_fraction.is_some(), photographs),
             ("filter", self.filter.is_some(), photographs),
-            ("stream", self.stream.is_some(), &[ImageFolder]),
+            ("stream", self.stream.is_some(), photographs),
             ("multi-label", self.multi_label.is_some(), &[Shards]),
             ("coupling", self.coupling.is_some(), &[Planted]),
             ("images", self.images.is_some(), &[Planted, Shards]),
@@ -137,6 +137,11 @@ impl DataTable {
 
     fn shards(&self) -> Result<Shards, DataKeyError> {
         check("images", self.images != Some(0), "must be at least 1")?;
+        check(
+            "stream",
+            self.stream != Some(false),
+            "must be true or left out: shards are never kept in memory",
+        )?;
         Ok(Shards {
             folder: self.folder.clone().unwrap_or_default(),
             reading: self.reading()?,

@@ -315,25 +315,59 @@ fn hold_out(
     Ok((kept, held))
 }
 
-/// Mean and standard deviation of each channel, bytes scaled to 0..1. Sums are
-/// whole numbers, so nothing is rounded before the end. Of no image: 0 and 0.
+/// Mean and standard deviation of each channel of `split`.
 pub(crate) fn moments(split: &Split) -> (Vec<f32>, Vec<f32>) {
-    let channels = split.shape.c;
-    let mut sums = vec![(0_u64, 0_u64); channels];
-    for pixel in split.images.chunks_exact(channels) {
-        for ((sum, squares), &byte) in sums.iter_mut().zip(pixel) {
-            *sum += u64::from(byte);
-            *squares += u64::from(byte).pow(2);
-        }
+    let mut moments = Moments::new(split.shape.c);
+    moments.add(&split.images);
+    moments.mean_and_std()
+}
+
+/// Sums over pixels. They are whole numbers, so that their order does not matter and
+/// nothing is rounded before the end.
+#[derive(Clone, Debug)]
+pub(crate) struct Moments {
+    pixels: usize,
+    /// Of each channel, the bytes and their squares.
+    sums: Vec<(u64, u64)>,
+}
+
+impl Moments {
+    /// Of no pixel.
+    pub(crate) fn new(channels: usize) -> Self {
+        Self { pixels: 0, sums: vec![(0, 0); channels] }
     }
-    let count = (split.images.len() / channels).max(1) as f64;
-    sums.into_iter()
-        .map(|(sum, squares)| {
+
+    /// Adds images, (n, h, w, c).
+    pub(crate) fn add(&mut self, images: &[u8]) {
+        for pixel in images.chunks_exact(self.sums.len()) {
+            for ((sum, squares), &byte) in self.sums.iter_mut().zip(pixel) {
+                *sum += u64::from(byte);
+                *squares += u64::from(byte).pow(2);
+            }
+        }
+        self.pixels += images.len() / self.sums.len();
+    }
+
+    /// Both.
+    pub(crate) fn with(mut self, other: &Self) -> Self {
+        self.pixels += other.pixels;
+        for (own, other) in self.sums.iter_mut().zip(&other.sums) {
+            *own = (own.0 + other.0, own.1 + other.1);
+        }
+        self
+    }
+
+    /// Mean and standard deviation of each channel, bytes scaled to 0..1. Of no pixel: 0
+    /// and 0.
+    pub(crate) fn mean_and_std(&self) -> (Vec<f32>, Vec<f32>) {
+        let count = self.pixels.max(1) as f64;
+        let of_channel = |&(sum, squares): &(u64, u64)| {
             let mean = sum as f64 / count;
             let variance = (squares as f64 / count - mean * mean).max(0.0);
             ((mean / 255.0) as f32, (variance.sqrt() / 255.0) as f32)
-        })
-        .unzip()
+        };
+        self.sums.iter().map(of_channel).unzip()
+    }
 }
 
 #[cfg(test)]
@@ -397,5 +431,10 @@ mod tests {
         let split = Split { shape, images: vec![0, 51, 255, 51, 0, 51, 255, 51], labels: vec![0, 0] };
         assert_eq!(moments(&split), (vec![0.5, 0.2], vec![0.5, 0.0]));
         assert_eq!(moments(&numbered(&[])), (vec![0.0], vec![0.0]));
+        // Image by image, in parts.
+        let [mut first, mut second] = [Moments::new(2), Moments::new(2)];
+        first.add(&split.images[..4]);
+        second.add(&split.images[4..]);
+        assert_eq!(first.with(&second).mean_and_std(), moments(&split));
     }
 }

@@ -2,15 +2,13 @@
 //!
 //! It (`Resample.c`, the case of 8 bits a channel) weighs the pixels under a
 //! filter that is widened where the image shrinks, in whole numbers of 22 binary
-//! places: first along rows, rounded to bytes, then along columns. Here each row of
-//! the source is scaled once and added to the rows of the result that it touches, so
-//! that nothing as large as the source is kept; and only a window of the result is
-//! computed, so that a strip of 16,000 by 1 pixels costs what a photograph does.
+//! places: first along rows, rounded to bytes, then along columns
+//! ([`decouple_kernels::resample`]). Only a window of the result is computed, so that a
+//! strip of 16,000 by 1 pixels costs what a photograph does.
 
+use decouple_kernels::isa::Isa;
+use decouple_kernels::resample::{self as kernel, PLACES, Taps};
 use serde::{Deserialize, Serialize};
-
-/// Binary places of the weights: eight bits of pixel and two of overshoot leave 22.
-const PLACES: u32 = 32 - 8 - 2;
 
 /// How a pixel of the result is weighed together from those of the source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,88 +68,36 @@ impl Axis {
         Self { source, from: from as f64, len: len as f64, scaled, first: 0, window: scaled }
     }
 
-    fn taps(&self, filter: Filter) -> Vec<Taps> {
+    fn taps(&self, filter: Filter) -> Taps {
         let scale = self.len / self.scaled as f64;
         let widened = if filter == Filter::Nearest { 1.0 } else { scale.max(1.0) };
         let support = filter.support() * widened;
-        (self.first..self.first + self.window)
-            .map(|at| {
-                let centre = self.from + (at as f64 + 0.5) * scale;
-                if filter == Filter::Nearest {
-                    return Taps {
-                        first: (centre as usize).min(self.source - 1),
-                        weights: vec![1 << PLACES],
-                    };
-                }
-                let first = (centre - support + 0.5).max(0.0) as usize;
-                let last = ((centre + support + 0.5) as usize).min(self.source);
-                let exact: Vec<f64> = (first..last)
-                    .map(|pixel| filter.weight((pixel as f64 - centre + 0.5) * (1.0 / widened)))
-                    .collect();
-                let sum: f64 = exact.iter().sum();
-                let rounded = |weight: f64| {
-                    let scaled = weight / sum * f64::from(1_u32 << PLACES);
-                    (scaled + if scaled < 0.0 { -0.5 } else { 0.5 }) as i32
-                };
-                Taps { first, weights: exact.into_iter().map(rounded).collect() }
-            })
-            .collect()
+        let of_pixel = |at: usize| {
+            let centre = self.from + (at as f64 + 0.5) * scale;
+            if filter == Filter::Nearest {
+                return ((centre as usize).min(self.source - 1), vec![1 << PLACES]);
+            }
+            let first = (centre - support + 0.5).max(0.0) as usize;
+            let last = ((centre + support + 0.5) as usize).min(self.source);
+            let exact: Vec<f64> = (first..last)
+                .map(|pixel| filter.weight((pixel as f64 - centre + 0.5) * (1.0 / widened)))
+                .collect();
+            let sum: f64 = exact.iter().sum();
+            let rounded = |weight: f64| {
+                let scaled = weight / sum * f64::from(1_u32 << PLACES);
+                (scaled + if scaled < 0.0 { -0.5 } else { 0.5 }) as i32
+            };
+            (first, exact.into_iter().map(rounded).collect())
+        };
+        let of_pixels: Vec<_> = (self.first..self.first + self.window).map(of_pixel).collect();
+        Taps::new(self.source, &of_pixels)
     }
-}
-
-/// The pixels of the source that a pixel of the result sees.
-struct Taps {
-    first: usize,
-    weights: Vec<i32>,
 }
 
 /// Scales `source`, (h, w, C) bytes with `rows.source` rows and `columns.source`
 /// columns, and returns the window as (`rows.window`, `columns.window`, C) bytes.
-///
-/// Cost: `C` multiply-adds for each tap of each needed row; scratch: four bytes for
-/// each byte of the result and one row.
 pub(crate) fn resample<const C: usize>(source: &[u8], rows: Axis, columns: Axis, filter: Filter) -> Vec<u8> {
-    let across = columns.taps(filter);
-    let down = rows.taps(filter);
-    let row_len = columns.window * C;
-    let half = 1_i32 << (PLACES - 1);
-    let mut sums = vec![half; rows.window * row_len];
-    let mut scaled = vec![0; row_len];
-    let needed = down.first().map_or(0, |taps| taps.first)
-        ..down.iter().map(|taps| taps.first + taps.weights.len()).max().unwrap_or(0);
-    // Taps of later rows never begin before those of earlier ones.
-    let mut finished = 0;
-    for row in needed {
-        while down[finished].first + down[finished].weights.len() <= row {
-            finished += 1;
-        }
-        let source = &source[row * columns.source * C..][..columns.source * C];
-        scale_row::<C>(source.as_chunks().0, &across, scaled.as_chunks_mut().0);
-        let touched = down.iter().zip(sums.chunks_exact_mut(row_len)).skip(finished);
-        for (taps, sums) in touched.take_while(|(taps, _)| taps.first <= row) {
-            let Some(&weight) = taps.weights.get(row - taps.first) else { continue };
-            for (sum, &byte) in sums.iter_mut().zip(&scaled) {
-                *sum += weight * i32::from(byte);
-            }
-        }
-    }
-    sums.into_iter().map(to_byte).collect()
-}
-
-fn scale_row<const C: usize>(source: &[[u8; C]], across: &[Taps], out: &mut [[u8; C]]) {
-    for (taps, out) in across.iter().zip(out) {
-        let mut sums = [1_i32 << (PLACES - 1); C];
-        for (pixel, &weight) in source[taps.first..].iter().zip(&taps.weights) {
-            for (sum, &byte) in sums.iter_mut().zip(pixel) {
-                *sum += weight * i32::from(byte);
-            }
-        }
-        *out = sums.map(to_byte);
-    }
-}
-
-fn to_byte(sum: i32) -> u8 {
-    (sum >> PLACES).clamp(0, 255) as u8
+    kernel::resample::<C>(Isa::best(), source, &rows.taps(filter), &columns.taps(filter))
 }
 
 #[cfg(test)]

@@ -99,7 +99,10 @@ impl From<WeightError> for Failure {
     fn from(error: WeightError) -> Self {
         let code = match error {
             WeightError::Io { .. } => IO,
-            WeightError::File { .. } | WeightError::Tensors { .. } | WeightError::Metadata { .. } => DATA,
+            WeightError::File { .. }
+            | WeightError::Tensors { .. }
+            | WeightError::NotFinite { .. }
+            | WeightError::Metadata { .. } => DATA,
             WeightError::Unnamed { .. } | WeightError::Spec(_) => USAGE,
         };
         Self::new(code, error)

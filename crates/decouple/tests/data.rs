@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use image::{Rgb, RgbImage};
@@ -79,6 +81,30 @@ impl Workplace {
         out
     }
 
+    fn start(&self, arguments: &[&str]) -> Child {
+        std::process::Command::new(assert_cmd::cargo::cargo_bin("decouple"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .current_dir(self.0.path())
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts")
+    }
+
+    /// The only run in a folder of results.
+    fn only_run(&self, results: &str) -> Option<PathBuf> {
+        let runs = fs::read_dir(self.path(results).join("streamed/runs")).ok()?;
+        runs.map(|run| run.expect("a run").path()).find(|run| run.join("environment.json").is_file())
+    }
+
+    /// What a run has learnt, without its clocks.
+    fn learnt(&self, results: &str) -> [Vec<u8>; 2] {
+        let run = self.only_run(results).expect("one run");
+        ["metrics.csv", "weights.safetensors"]
+            .map(|file| fs::read(run.join(file)).expect("a file of the run"))
+    }
+
     /// `decouple data COMMAND` with keys.
     fn data<'a>(&self, command: &[&'a str], keys: &[&'a str]) -> (String, String, i32) {
         let keys = keys.iter().flat_map(|key| ["--set", key]);
@@ -112,6 +138,43 @@ fn a_folder_becomes_shards_and_a_broken_file_is_found() {
 }
 
 #[test]
+fn photographs_of_telephones_and_traps_are_told() {
+    let workplace = Workplace::new();
+    let info =
+        |keys: &[&'static str]| workplace.data(&["info", "image-folder"], &[&FOLDER[..], keys].concat());
+    let picture = workplace.path("birds/owl/40.jpg");
+    RgbImage::from_fn(40, 30, |x, _| Rgb([(6 * x) as u8; 3])).save(&picture).expect("a picture");
+    let plain = fs::read(&picture).expect("its bytes");
+    // Orientation 6: a quarter turn clockwise shows it upright.
+    let exif = b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    fs::write(&picture, [&plain[..2], exif, &plain[2..], b"a video"].concat()).expect("a file");
+    let (said, talk, code) = info(&[]);
+    assert!(
+        code == 0 && said.contains("1 image notes how the camera was held and was turned upright"),
+        "{said}{talk}"
+    );
+
+    // A header of 65,535 x 65,535, which decoders believe.
+    let mut huge = plain;
+    let frame = huge.windows(2).position(|marker| marker == b"\xff\xc0").expect("the start of its frame");
+    huge[frame + 5..frame + 9].fill(0xff);
+    fs::write(&picture, huge).expect("a file");
+    let expected =
+        "65535 x 65535 pixels are 4294836225, and at most 134217728 are read, as `most-pixels` says";
+    let (_, talk, code) = info(&[]);
+    assert!(code == 3 && talk.contains(expected) && talk.contains("`data.corrupt = \"skip\"`"), "{talk}");
+    fs::remove_file(&picture).expect("it goes");
+    std::os::unix::fs::symlink("/dev/zero", &picture).expect("a link");
+    let (_, talk, code) = info(&[]);
+    assert!(code == 3 && talk.contains("it is a device; only regular files are read"), "{talk}");
+    let (said, talk, code) = info(&["corrupt=\"skip\""]);
+    assert!(
+        code == 0 && said.contains("1 file left out\n  ./birds/owl/40.jpg: it is a device"),
+        "{said}{talk}"
+    );
+}
+
+#[test]
 fn a_streamed_set_is_trained_on_alike_by_one_worker_and_two() {
     let workplace = Workplace::new();
     for (threads, results) in [("1", "one"), ("2", "two")] {
@@ -125,13 +188,37 @@ fn a_streamed_set_is_trained_on_alike_by_one_worker_and_two() {
             "--no-progress",
         ]);
     }
-    let metrics = |results: &str| {
-        let runs = fs::read_dir(workplace.path(results).join("streamed/runs")).expect("the runs");
-        let run = runs.map(|run| run.expect("a run").path()).next().expect("one run");
-        fs::read_to_string(run.join("metrics.csv")).expect("its metrics")
+    assert!(workplace.learnt("one") == workplace.learnt("two"));
+    assert_eq!(workplace.learnt("one")[0].split(|&byte| byte == b'\n').count(), 4);
+}
+
+#[test]
+fn shards_are_trained_on_alike_if_a_run_is_stopped_in_the_middle() {
+    let workplace = Workplace::new();
+    let (_, talk, code) = workplace.data(&["import", "shards", "--samples", "7"], &FOLDER);
+    assert_eq!(code, 0, "{talk}");
+    let shards = ["data.set=\"shards\"", "data.folder=\"shards\"", "data.validation=0", "training.epochs=60"];
+    let keys: Vec<&str> = shards.iter().flat_map(|key| ["--set", key]).collect();
+    let run = |threads: &'static str, results: &'static str| {
+        [&["run", "streamed.toml", "--no-progress", "--threads", threads, "--results", results], &keys[..]]
+            .concat()
     };
-    assert_eq!(metrics("one"), metrics("two"));
-    assert_eq!(metrics("one").lines().count(), 3);
+    // Seven of eight steps are in the middle of an epoch, and so is one of two stops, but for one of 64 times.
+    for threads in ["1", "2"] {
+        let mut child = workplace.start(&run(threads, "cut"));
+        let began = Instant::now();
+        while workplace.only_run("cut").is_none() {
+            assert!(began.elapsed() < Duration::from_secs(200), "no run begins");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        let told = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        assert!(told.expect("there is a kill").success());
+        assert!([75, 0].map(Some).contains(&child.wait().expect("it ends").code()));
+    }
+    workplace.succeed(&run("2", "cut"));
+    workplace.succeed(&run("1", "whole"));
+    assert!(workplace.learnt("cut") == workplace.learnt("whole"));
 }
 
 #[test]

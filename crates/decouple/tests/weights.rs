@@ -60,15 +60,22 @@ impl Workplace {
     }
 }
 
-/// A safetensors file without the notes in its header.
-fn without_metadata(bytes: &[u8]) -> Vec<u8> {
+type Header = serde_json::Map<String, serde_json::Value>;
+
+/// A safetensors file with another header or other values.
+fn edited(bytes: &[u8], edit: impl FnOnce(&mut Header, &mut [u8])) -> Vec<u8> {
     let (length, rest) = bytes.split_at(8);
     let length = u64::from_le_bytes(length.try_into().expect("eight bytes")) as usize;
     let (header, values) = rest.split_at(length);
-    let mut header: serde_json::Value = serde_json::from_slice(header).expect("a header");
-    header.as_object_mut().expect("a table").remove("__metadata__");
-    let header = header.to_string();
-    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), values].concat()
+    let (mut header, mut values) = (serde_json::from_slice(header).expect("a header"), values.to_vec());
+    edit(&mut header, &mut values);
+    let header = serde_json::Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &values].concat()
+}
+
+/// Without the notes in its header.
+fn without_metadata(bytes: &[u8]) -> Vec<u8> {
+    edited(bytes, |header, _| drop(header.remove("__metadata__")))
 }
 
 #[test]
@@ -135,6 +142,8 @@ fn mistakes_are_explained() {
     let workplace = Workplace::new();
     fs::write(workplace.path("noise.png"), "no picture").expect("a file");
     fs::write(workplace.path("labels.txt"), "one\ntwo\n").expect("a file");
+    let archive = [b"PK\x03\x04".as_slice(), &[0; 26], b"archive/data.pkl", &[0; 600]].concat();
+    fs::write(workplace.path("model.pth"), archive).expect("a file");
     fs::create_dir_all(workplace.path("empty")).expect("a folder");
     let foreign = ["--weights", "foreign.safetensors"];
     let picture = "n01440764/picture.png";
@@ -147,6 +156,12 @@ fn mistakes_are_explained() {
             2,
         ),
         (vec!["weights", "inspect", "noise.png"], "not a safetensors file", 3),
+        (vec!["weights", "inspect", "model.pth"], "it is a file of PyTorch; in Python, `safetensors", 3),
+        (
+            [&["weights", "import", "foreign.safetensors", "x", "--classes", "10"][..], &MODEL].concat(),
+            "all else fits: these are weights for 1000 classes, which --classes 1000 says",
+            3,
+        ),
         (vec!["weights", "inspect", "nowhere"], "nowhere", 74),
         (
             vec!["weights", "import", "foreign.safetensors", "x", "--model", "resnet-18"],
@@ -174,6 +189,61 @@ fn mistakes_are_explained() {
         assert!(talk.starts_with("error") && out.is_empty(), "{arguments:?}: {talk}{out}");
     }
     assert!(!workplace.path("x").exists(), "a refused command leaves nothing behind");
+}
+
+#[test]
+fn a_prefix_that_all_names_share_is_taken_off() {
+    let workplace = Workplace::new();
+    let plain = fs::read(workplace.path("foreign.safetensors")).expect("the file");
+    let import = |source: &str, target: &str| {
+        let (_, talk, code) = workplace.run(&[&["weights", "import", source, target][..], &MODEL].concat());
+        assert_eq!(code, 0, "{talk}");
+        talk
+    };
+    assert_eq!(import("foreign.safetensors", "plain"), "");
+    for prefix in ["module.", "_orig_mod.", "module._orig_mod.", "backbone."] {
+        let named = edited(&plain, |header, _| {
+            let tensors = std::mem::take(header).into_iter();
+            header.extend(tensors.map(|(name, info)| (format!("{prefix}{name}"), info)));
+        });
+        fs::write(workplace.path("prefixed"), named).expect("a file");
+        let talk = import("prefixed", "ours");
+        assert!(talk.contains(&format!("every name begins with `{prefix}`")), "{talk}");
+        let [ours, plain] = ["ours", "plain"].map(|name| fs::read(workplace.path(name)).expect("the file"));
+        assert!(ours == plain, "{prefix}");
+    }
+}
+
+#[test]
+fn what_is_no_number_is_never_scored() {
+    let workplace = Workplace::new();
+    let sound = fs::read(workplace.path("foreign.safetensors")).expect("the file");
+    let name = "layer2.0.bn1.weight";
+    for value in [f32::NAN, f32::INFINITY] {
+        let broken = edited(&sound, |header, values| {
+            let begin = header[name]["data_offsets"][0].as_u64().expect("a place") as usize;
+            values[begin..begin + 4].copy_from_slice(&value.to_le_bytes());
+        });
+        fs::write(workplace.path("broken"), broken).expect("a file");
+        for command in [
+            &["weights", "import", "broken", "x"][..],
+            &["predict", "--weights", "broken", "n01440764/picture.png"],
+            &["evaluate", "--weights", "broken", "."],
+        ] {
+            let (out, talk, code) = workplace.run(&[command, &MODEL].concat());
+            assert_eq!((out.as_str(), code), ("", 3), "{talk}");
+            assert!(talk.contains(&format!("broken: {name}: {value} among its values (1 of ")), "{talk}");
+        }
+    }
+    // Finite, and too large for what is computed with them.
+    let huge = edited(&sound, |_, values| {
+        values.as_chunks_mut().0.iter_mut().for_each(|value| *value = 1e30_f32.to_le_bytes());
+    });
+    fs::write(workplace.path("huge"), huge).expect("a file");
+    let command = ["predict", "--weights", "huge", "n01440764/picture.png"];
+    let (out, talk, code) = workplace.run(&[&command[..], &MODEL].concat());
+    assert_eq!((out.as_str(), code), ("", 3), "{talk}");
+    assert!(talk.contains("the network's answer is not finite"), "{talk}");
 }
 
 #[test]

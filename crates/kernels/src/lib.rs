@@ -28,6 +28,7 @@ pub mod maps;
 pub mod numerics;
 pub mod peak;
 pub mod pool;
+pub mod resample;
 pub mod rows;
 pub mod update;
 

@@ -16,6 +16,7 @@
 
 pub mod error;
 pub mod file;
+pub mod foreign;
 pub mod header;
 pub mod inspection;
 pub mod layout;
@@ -34,6 +35,7 @@ use crate::network::NetworkSpec;
 use decouple_disk::Target;
 use error::{Mismatches, WeightError};
 use file::{WeightFile, write_tensors};
+use header::Header;
 pub use inspection::inspect;
 use names::{NamedTensor, Naming};
 
@@ -141,11 +143,13 @@ impl Images {
 /// names and from the layouts of `naming`.
 ///
 /// Everything is compared before the first value is read. Holds one tensor at
-/// a time, twice where its layout differs.
+/// a time, twice where its layout differs. A [`prefix`] that all names share is
+/// passed over.
 ///
 /// # Errors
 /// [`WeightError::Tensors`] when a tensor is missing, surplus or of another
-/// shape; [`WeightError::Unnamed`] when `naming` has no names for the network;
+/// shape; [`WeightError::NotFinite`] when a value is infinite or not a number;
+/// [`WeightError::Unnamed`] when `naming` has no names for the network;
 /// [`WeightError::Io`]; [`WeightError::Spec`].
 pub fn read<R: Read + Seek>(
     file: &mut WeightFile<R>,
@@ -154,7 +158,7 @@ pub fn read<R: Read + Seek>(
     mut visit: impl FnMut(ParameterId, Vec<f32>),
 ) -> Result<(), WeightError> {
     let tensors = names::named_tensors(&description.network, &description.graph()?, naming)?;
-    check(file, naming, &tensors)?;
+    check(file, naming, &tensors, description.classes)?;
     for tensor in &tensors {
         visit(tensor.parameter, read_ours(file, tensor)?);
     }
@@ -228,7 +232,7 @@ pub fn convert(
     let graph = description.graph()?;
     let sources = names::named_tensors(&description.network, &graph, from)?;
     let targets = names::named_tensors(&description.network, &graph, to)?;
-    check(&file, from, &sources)?;
+    check(&mut file, from, &sources, description.classes)?;
     let metadata = description.metadata(to, Images::of(&file)?.as_ref());
     let mut sources = sources.iter();
     store(target.into(), &metadata, &targets, |tensor| {
@@ -254,6 +258,11 @@ fn read_ours<R: Read + Seek>(
     tensor: &NamedTensor,
 ) -> Result<Vec<f32>, WeightError> {
     let values = file.read(&tensor.name)?.expect("`check` has found it readable");
+    if let Some(&found) = values.iter().find(|value| !value.is_finite()) {
+        let count = values.iter().filter(|value| !value.is_finite()).count();
+        let (path, name) = (file.path().to_owned(), tensor.name.clone());
+        return Err(WeightError::NotFinite { path, name, found, count, values: values.len() });
+    }
     Ok(if tensor.layout.is_kept() { values } else { tensor.layout.to_ours(&values) })
 }
 
@@ -261,12 +270,45 @@ fn foreign<'a>(tensor: &NamedTensor, values: Cow<'a, [f32]>) -> Cow<'a, [f32]> {
     if tensor.layout.is_kept() { values } else { tensor.layout.to_foreign(&values).into() }
 }
 
+/// What stands before every name in `file` although no name of `description`'s
+/// network begins so, such as `module.` of PyTorch's `DataParallel` or
+/// `_orig_mod.` of `torch.compile`; empty where the names are plain.
+///
+/// # Errors
+/// [`WeightError::Unnamed`], [`WeightError::Spec`].
+pub fn prefix<'f, R: Read + Seek>(
+    file: &'f WeightFile<R>,
+    naming: Naming,
+    description: &Description,
+) -> Result<&'f str, WeightError> {
+    let expected = names::named_tensors(&description.network, &description.graph()?, naming)?;
+    Ok(prefix_of(file.header(), &expected))
+}
+
+fn prefix_of<'f>(header: &'f Header, expected: &[NamedTensor]) -> &'f str {
+    let tensors = &header.tensors;
+    // In sorted names, what the first and the last share all share.
+    let (Some((first, _)), Some((last, _))) = (tensors.first_key_value(), tensors.last_key_value()) else {
+        return "";
+    };
+    let shared = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+    let ends = first.match_indices(['.', '/']).map(|(at, _)| at + 1).take_while(|&end| end <= shared);
+    let prefixes = std::iter::once(0).chain(ends).map(|end| &first[..end]);
+    let mut fitting = prefixes
+        .filter(|prefix| expected.iter().any(|t| tensors.contains_key(&format!("{prefix}{}", t.name))));
+    fitting.next().unwrap_or("")
+}
+
 /// Refuses a file whose tensors are not `expected`, apart from those that
-/// `naming` lets a file hold besides.
-fn check<R>(file: &WeightFile<R>, naming: Naming, expected: &[NamedTensor]) -> Result<(), WeightError>
-where
-    R: Read + Seek,
-{
+/// `naming` lets a file hold besides. Names in `file` lose what all share.
+fn check<R: Read + Seek>(
+    file: &mut WeightFile<R>,
+    naming: Naming,
+    expected: &[NamedTensor],
+    classes: usize,
+) -> Result<(), WeightError> {
+    let prefix = prefix_of(file.header(), expected).to_owned();
+    file.drop_prefix(&prefix);
     let found = &file.header().tensors;
     let mut mismatches = Mismatches::default();
     for NamedTensor { name, layout, .. } in expected {
@@ -288,5 +330,6 @@ where
     if mismatches.is_empty() {
         return Ok(());
     }
+    mismatches.find_head(classes);
     Err(WeightError::Tensors { path: file.path().to_owned(), mismatches })
 }

@@ -36,7 +36,20 @@ fn a_file_of_pytorch_is_read() {
     assert_eq!(read("bf16"), Some(vec![1.0, -3.140625, 9.969_21e37]));
     assert_eq!((read("scalar"), read("empty")), (Some(vec![7.0]), Some(vec![])));
     // A counter has no place in a network, and there is no such tensor.
-    assert_eq!((read("count"), read("f64")), (None, None));
+    assert_eq!((read("count"), read("f65")), (None, None));
+}
+
+#[test]
+fn double_precision_is_rounded() {
+    let values = [0.1, -2.0, 1e300_f64];
+    let json = r#"{"x": {"dtype": "F64", "shape": [3], "data_offsets": [0, 24]}}"#;
+    let mut bytes = file(json, 24);
+    let begin = bytes.len() - 24;
+    for (place, value) in bytes[begin..].chunks_exact_mut(8).zip(values) {
+        place.copy_from_slice(&value.to_le_bytes());
+    }
+    let found = open(&bytes).and_then(|mut file| file.read("x")).expect("its values");
+    assert_eq!(found, Some(vec![0.1_f32, -2.0, f32::INFINITY]));
 }
 
 #[test]

@@ -79,6 +79,23 @@ pub struct Classifier {
     pub sight: Sight,
 }
 
+/// Why a network does not say what is in a photograph.
+#[derive(Debug, thiserror::Error)]
+pub enum ClassifierError {
+    /// It could not be executed.
+    #[error(transparent)]
+    Execution(#[from] ExecutionError),
+    /// An overflow, or a division by nothing.
+    #[error(
+        "the network's answer is not finite (a logit of {found}) although its weights are: expected the weights of \
+         a network that works, in the order and layout of its framework"
+    )]
+    NotFinite {
+        /// The first such logit.
+        found: f32,
+    },
+}
+
 /// How many photographs a network got right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hits {
@@ -104,9 +121,13 @@ impl Classifier {
     /// The probability of each class for each of the `images`, one after the other.
     ///
     /// # Errors
-    /// [`ExecutionError`] when they are not whole images of the network's shape.
-    pub fn probabilities(&mut self, images: &[f32]) -> Result<Vec<Vec<f64>>, ExecutionError> {
+    /// [`ClassifierError`] when they are not whole images of the network's shape, or
+    /// its answer is none.
+    pub fn probabilities(&mut self, images: &[f32]) -> Result<Vec<Vec<f64>>, ClassifierError> {
         let logits = logits(&mut *self.network, images)?;
+        if let Some(&found) = logits.iter().find(|logit| !logit.is_finite()) {
+            return Err(ClassifierError::NotFinite { found });
+        }
         Ok(logits.chunks_exact(self.network.plan().graph.output().len()).map(probabilities).collect())
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use decouple_datasets::{Dataset, ImageShape, Split};
 use decouple_experiment::{Average, TrainingSpec, Trial};
+use decouple_kernels::layout::LANES;
 use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
@@ -18,7 +19,7 @@ use crate::{
 /// and backward for inputs and weights. An evaluation takes one.
 const PASSES: f64 = 3.0;
 
-/// Multiply-adds of a measured step, unless one image alone has more: a tenth
+/// Multiply-adds of a measured step, unless one group of images has more: a tenth
 /// of a second or so.
 const STEP_MACS: f64 = 1e9;
 
@@ -103,10 +104,10 @@ fn key(trial: &Trial) -> (&NetworkSpec, usize) {
     (&trial.record.network, trial.record.training.batch)
 }
 
-/// Images of a measured step.
+/// Images of a measured step: in whole groups, since a part of one takes as long.
 fn images(trial: &Trial) -> usize {
     let images = STEP_MACS / (PASSES * trial.cost.macs.max(1) as f64);
-    (images as usize).clamp(1, trial.record.training.batch)
+    (images as usize).max(1).next_multiple_of(LANES).min(trial.record.training.batch)
 }
 
 fn step_macs(trial: &Trial) -> f64 {

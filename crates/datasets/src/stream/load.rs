@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use rayon::prelude::*;
 
 use super::{LeftOut, Origin, Part, Shards, Streamed, open_shards};
-use crate::dataset::moments;
+use crate::dataset::Moments;
 use crate::identity::Cache;
 use crate::image_folder::{self, ImageFolder};
 use crate::labels::Labelling;
@@ -93,7 +93,7 @@ fn dataset(
     let how = format!("{:?} {:?} {:?}", set.reading, spec.validation, spec.split);
     let known = cache.known(root, &files, &how, || {
         let samples = [set.train.count()?, set.test.count()?];
-        let (mean, std) = moments(&measured(&set)?);
+        let (mean, std) = measured(&set)?.mean_and_std();
         Ok((samples, mean, std))
     })?;
     set.train.believe(known.samples[0]);
@@ -138,33 +138,37 @@ impl Origin {
     }
 }
 
-/// Training images spread over the set, as an evaluation sees them. Those that are no
-/// sound images are passed over: training says what becomes of them.
-fn measured(set: &Streamed) -> Result<Split, DataError> {
+/// Training images spread over the set, as an evaluation sees them, one at a time. Those
+/// that are no sound images are passed over: training says what becomes of them.
+fn measured(set: &Streamed) -> Result<Moments, DataError> {
     let reading = &set.reading;
-    let images: Vec<Vec<u8>> = match &set.train {
+    let none = || Moments::new(reading.channels);
+    match &set.train {
         Origin::Files(files) => {
             let spread: Vec<_> = files.iter().step_by(files.len().div_ceil(MEASURED).max(1)).collect();
-            spread
-                .par_iter()
-                .filter_map(|(file, _)| framed(reading, photograph::read(file, reading.looking)))
-                .collect()
+            let with_file = |mut sums: Moments, (file, _): &&(PathBuf, Vec<u16>)| {
+                sums.add(&framed(reading, photograph::read(file, reading.looking)).unwrap_or_default());
+                sums
+            };
+            Ok(spread.par_iter().fold(none, with_file).reduce(none, |a, b| a.with(&b)))
         }
         Origin::Shards { files, .. } => {
             let spread: Vec<_> = files.iter().step_by(files.len().div_ceil(MEASURED_SHARDS).max(1)).collect();
             let from_each = MEASURED.div_ceil(spread.len().max(1));
             let of_shard = |file: &&PathBuf| {
-                let mut images = Vec::new();
+                let (mut sums, mut images) = (none(), 0);
                 shard::read(file, &set.labelling, reading.looking, &mut |sample| {
-                    images.extend(framed(reading, sample.image));
-                    images.len() < from_each
+                    if let Some(image) = framed(reading, sample.image) {
+                        sums.add(&image);
+                        images += 1;
+                    }
+                    images < from_each
                 })?;
-                Ok(images)
+                Ok(sums)
             };
-            spread.par_iter().map(of_shard).collect::<Result<Vec<Vec<Vec<u8>>>, DataError>>()?.concat()
+            spread.par_iter().map(of_shard).try_reduce(none, |a, b| Ok(a.with(&b)))
         }
-    };
-    Ok(Split { shape: reading.shape(), labels: vec![0; images.len()], images: images.concat() })
+    }
 }
 
 fn framed(reading: &Reading, bytes: Result<Vec<u8>, String>) -> Option<Vec<u8>> {

@@ -116,6 +116,13 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
     let (Classifier { mut network, .. }, _) = trained.classifier(common)?;
     let scores = evaluation::evaluate_part(&mut *network, &data, Part::Test, arguments.batch);
     let scores = scores.map_err(|error| Failure::new(IO, error))?;
+    if !scores.loss.is_finite() {
+        let loss = scores.loss;
+        return Err(Failure::new(
+            DATA,
+            format!("{}: a loss of {loss} is no score", trained.weights.display()),
+        ));
+    }
     Ok(Accuracy {
         images: scores.images as usize,
         top_1: scores.accuracy,

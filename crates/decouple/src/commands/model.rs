@@ -10,10 +10,10 @@ use decouple_spectrum::{
     backend::ExecutionError,
     network::{Family, NetworkKey, NetworkSpec},
     preprocessing::Preprocessing,
-    weights::{Description, Images, error::WeightError, file::WeightFile, names::Naming},
+    weights::{Description, Images, error::WeightError, file::WeightFile, names::Naming, prefix},
 };
 use decouple_training::{
-    classifier::{Classifier, Seen, Sight, images as images_of},
+    classifier::{Classifier, ClassifierError, Seen, Sight, images as images_of},
     trial::WEIGHTS_FILE,
     weights::{LoadError, load},
 };
@@ -75,6 +75,20 @@ pub(super) fn description(model: &Model, file: &WeightFile, naming: Naming) -> R
     Ok(Description { network, input: [input.h, input.w, input.c], classes })
 }
 
+/// Says what was taken off the front of all names in `file`, if anything was.
+pub(super) fn tell_prefix(
+    file: &WeightFile,
+    naming: Naming,
+    description: &Description,
+) -> Result<(), Failure> {
+    let prefix = prefix(file, naming, description)?;
+    if !prefix.is_empty() {
+        let file = file.path().display();
+        say!("{file}: every name begins with `{prefix}`, which the network's do not: taken off");
+    }
+    Ok(())
+}
+
 /// A trained network on disk, of a run or of anybody.
 pub(super) struct Trained {
     /// Its file of weights.
@@ -103,6 +117,7 @@ impl Trained {
         let file = WeightFile::open(&weights)?;
         let naming = arguments.from.map_or_else(|| Naming::of(file.header()), naming);
         let description = description(&arguments.model, &file, naming)?;
+        tell_prefix(&file, naming, &description)?;
         let noted = Images::of(&file)?;
         Ok(Self { weights, naming, description, run, noted, labels: arguments.labels.clone() })
     }
@@ -320,6 +335,15 @@ impl arguments::Photographs {
     /// How files are looked at.
     pub(super) fn looking(&self) -> Looking {
         Looking { orientation: !self.as_stored, most_pixels: self.most_pixels }
+    }
+}
+
+impl From<ClassifierError> for Failure {
+    fn from(error: ClassifierError) -> Self {
+        match error {
+            ClassifierError::Execution(error) => error.into(),
+            error @ ClassifierError::NotFinite { .. } => Self::new(DATA, error),
+        }
     }
 }
 

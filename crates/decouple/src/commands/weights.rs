@@ -2,7 +2,7 @@
 
 use decouple_spectrum::weights::{convert, file::WeightFile, inspect, names::Naming};
 
-use super::model::{description, naming};
+use super::model::{description, naming, tell_prefix};
 use crate::{
     arguments::{Conversion, Weights},
     failure::{Failure, SUCCESS, USAGE},
@@ -30,6 +30,7 @@ fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
     let file = WeightFile::open(source)?;
     let from = conversion.from.map_or_else(|| Naming::of(file.header()), naming);
     let description = description(&conversion.model, &file, from)?;
+    tell_prefix(&file, from, &description)?;
     convert(source, from, Some(&description), target, to)?;
     let values: usize = description.graph()?.parameters.iter().map(|parameter| parameter.len()).sum();
     say!(

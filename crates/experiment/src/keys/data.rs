@@ -110,7 +110,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "data.stream",
-        "Whether images are decoded anew in every epoch, from photographs of any number and size; else they are brought to `size` once and kept in memory (image-folder; shards always are).",
+        "Whether images are decoded anew in every epoch, from photographs of any number and size; else they are brought to `size` once and kept in memory (image-folder; of shards only `true`).",
         Flag,
         "",
         "false",

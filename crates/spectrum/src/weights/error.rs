@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::foreign::Foreign;
 use super::header::MAX_HEADER_BYTES;
 use super::names::Naming;
 use crate::error::SpecError;
@@ -33,6 +34,24 @@ pub enum WeightError {
         path: PathBuf,
         /// Everything that does not fit.
         mismatches: Mismatches,
+    },
+    /// A value is infinite or not a number.
+    #[error(
+        "{}: {name}: {found} among its values ({count} of {values} not finite): a network with such weights gives \
+         no class and no score; take those saved before the training diverged",
+        path.display()
+    )]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The first such value.
+        found: f32,
+        /// How many there are.
+        count: usize,
+        /// Of how many.
+        values: usize,
     },
     /// What the file notes about itself cannot be understood.
     #[error("{}: its metadata `{key}` is {found:.80?}: expected {expected}", path.display())]
@@ -67,6 +86,9 @@ pub enum FileProblem {
     /// It ends before the length of its header.
     #[error("it has {0} bytes: expected at least 8, the length of its header")]
     TooShort(u64),
+    /// It is a file of another kind.
+    #[error("{0}")]
+    Foreign(Foreign),
     /// The header is longer than the file, or than any network's.
     #[error(
         "its header of {found} bytes: expected at most {available} of this file's bytes and {MAX_HEADER_BYTES} of any's"
@@ -130,13 +152,30 @@ pub struct Mismatches {
     pub reshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
     /// Tensors of a type that is not read: the name and the type.
     pub unreadable: Vec<(String, &'static str)>,
+    /// The classes of the file, where nothing but their number is another.
+    pub classes: Option<usize>,
 }
 
 impl Mismatches {
     /// Whether the tensors are those of the network.
     pub fn is_empty(&self) -> bool {
-        let Self { missing, surplus, reshaped, unreadable } = self;
+        let Self { missing, surplus, reshaped, unreadable, classes: _ } = self;
         missing.is_empty() && surplus.is_empty() && reshaped.is_empty() && unreadable.is_empty()
+    }
+
+    /// Sees whether all that differs is that the file has another number of
+    /// classes than `expected`.
+    pub(super) fn find_head(&mut self, expected: usize) {
+        let classes = |(_, network, file): &(String, Vec<usize>, Vec<usize>)| {
+            let mut differing = network.iter().zip(file).filter(|(a, b)| a != b);
+            let head = differing.next().filter(|(a, _)| **a == expected && network.len() == file.len());
+            head.filter(|_| differing.next().is_none()).map(|(_, classes)| *classes)
+        };
+        let found: Option<Vec<usize>> = self.reshaped.iter().map(classes).collect();
+        let is_alone = self.missing.is_empty() && self.surplus.is_empty() && self.unreadable.is_empty();
+        self.classes = found
+            .filter(|all| is_alone && all.windows(2).all(|two| two[0] == two[1]))
+            .and_then(|all| all.first().copied());
     }
 }
 
@@ -149,8 +188,13 @@ impl fmt::Display for Mismatches {
             format!("{name}: expected {expected:?}, found {found:?}")
         })?;
         list(f, "of a type that is not read", &self.unreadable, |(name, found)| {
-            format!("{name}: expected F32, F16 or BF16, found {found}")
-        })
+            format!("{name}: expected F32, F16, BF16 or F64, found {found}")
+        })?;
+        let Some(classes) = self.classes else { return Ok(()) };
+        write!(
+            f,
+            "\n  all else fits: these are weights for {classes} classes, which --classes {classes} says"
+        )
     }
 }
 

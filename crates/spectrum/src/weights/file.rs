@@ -15,6 +15,7 @@ use decouple_disk::{Target, open_regular};
 use serde_json::{Map, Value, json};
 
 use super::error::{FileProblem, WeightError};
+use super::foreign::{Foreign, RECOGNISED_BYTES};
 use super::header::{DataType, Header, MAX_HEADER_BYTES, METADATA, TensorInfo};
 
 /// Values converted at a time.
@@ -79,8 +80,15 @@ impl<R: Read + Seek> WeightFile<R> {
         &self.header
     }
 
+    /// Takes `prefix` off the front of the names that begin with it.
+    pub(super) fn drop_prefix(&mut self, prefix: &str) {
+        let tensors = std::mem::take(&mut self.header.tensors).into_iter();
+        let plain = |name: String| name.strip_prefix(prefix).map(str::to_owned).unwrap_or(name);
+        self.header.tensors = tensors.map(|(name, info)| (plain(name), info)).collect();
+    }
+
     /// The values of the tensor `name` as f32, or `None` where there is no such
-    /// tensor or its type is not one of the three that are read.
+    /// tensor or its type is none that is read.
     ///
     /// Allocates the values and a fixed 64 KiB more.
     ///
@@ -106,7 +114,10 @@ fn read_header<R: Read + Seek>(source: &mut R) -> io::Result<Result<(Header, u64
     source.read_exact(&mut length)?;
     let found = u64::from_le_bytes(length);
     if found > available.min(MAX_HEADER_BYTES) {
-        return Ok(Err(FileProblem::HeaderLength { found, available }));
+        let mut start = length.to_vec();
+        source.take(RECOGNISED_BYTES).read_to_end(&mut start)?;
+        let foreign = Foreign::of(&start).map(FileProblem::Foreign);
+        return Ok(Err(foreign.unwrap_or(FileProblem::HeaderLength { found, available })));
     }
     let mut json = vec![0; found as usize];
     source.read_exact(&mut json)?;
@@ -123,6 +134,10 @@ fn read_values<R: Read + Seek>(source: &mut R, data_start: u64, info: &TensorInf
         source.read_exact(chunk)?;
         match info.data_type {
             DataType::F32 => values.extend(chunk.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
+            // Rounded to the nearest; what is too large for f32 becomes infinite.
+            DataType::F64 => {
+                values.extend(chunk.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32));
+            }
             DataType::F16 => values.extend(chunk.as_chunks().0.iter().map(|&b| half(u16::from_le_bytes(b)))),
             _ => values.extend(chunk.as_chunks().0.iter().map(|&b| brain(u16::from_le_bytes(b)))),
         }

@@ -25,9 +25,9 @@ const MAX_RANK: usize = 8;
 /// The key of the metadata among the names of the tensors.
 pub(super) const METADATA: &str = "__metadata__";
 
-/// What one value of a tensor is. Only the three floating-point types that
-/// networks are exchanged in can be read; the others have names and sizes, so
-/// that a file which also holds counters can be listed.
+/// What one value of a tensor is. Only the floating-point types that networks
+/// are exchanged in can be read; the others have names and sizes, so that a file
+/// which also holds counters can be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataType {
     /// As in the file, such as `F32`.
@@ -43,12 +43,14 @@ impl DataType {
     pub const F16: Self = Self { name: "F16", bytes: 2 };
     /// The upper half of an [`DataType::F32`].
     pub const BF16: Self = Self { name: "BF16", bytes: 2 };
+    /// IEEE double precision, rounded to single when it is read.
+    pub const F64: Self = Self { name: "F64", bytes: 8 };
 
     const KNOWN: [Self; 15] = [
         Self::F32,
         Self::F16,
         Self::BF16,
-        Self { name: "F64", bytes: 8 },
+        Self::F64,
         Self { name: "I64", bytes: 8 },
         Self { name: "U64", bytes: 8 },
         Self { name: "I32", bytes: 4 },
@@ -62,9 +64,9 @@ impl DataType {
         Self { name: "BOOL", bytes: 1 },
     ];
 
-    /// Whether its values can be read as f32 without a loss.
+    /// Whether its values can be read as f32.
     pub fn is_readable(self) -> bool {
-        [Self::F32, Self::F16, Self::BF16].contains(&self)
+        [Self::F32, Self::F16, Self::BF16, Self::F64].contains(&self)
     }
 }
 

@@ -1,0 +1,271 @@
+//! Images of bytes scaled by weighted sums in whole numbers: along rows, rounded to
+//! bytes, then along columns.
+//!
+//! As many rows as fill sixteen lanes (five of a colour image) are laid side by side
+//! and scaled together. Each scaled row is added at once to the rows of the result
+//! that see it, so that nothing as large as the source is kept. Whole numbers have no
+//! order of summation: every machine gives the same bytes.
+
+use std::ops::Range;
+
+use crate::isa::Isa;
+use crate::layout::LANES;
+use crate::simd::{Kernel, Simd, dispatch};
+
+/// Binary places of the weights: eight bits of a byte and two of overshoot leave 22.
+pub const PLACES: u32 = 32 - 8 - 2;
+
+/// Columns of the source that are laid beside each other at a time: half of a core's
+/// nearest cache.
+const BLOCK: usize = 1 << 10;
+
+/// What of one axis of the source each pixel of the result sees: as many pixels each,
+/// those that count nothing with a weight of zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taps {
+    source: usize,
+    firsts: Vec<usize>,
+    /// (result, tap).
+    weights: Vec<i32>,
+    count: usize,
+}
+
+impl Taps {
+    /// `of_pixels` gives the first pixel of `source` that each pixel of the result sees,
+    /// which never lies before that of the pixel before it, and the weights of that and
+    /// those that follow, in units of 2^-[`PLACES`].
+    ///
+    /// # Panics
+    /// When pixels lie behind the end of the source, or before those of earlier pixels.
+    pub fn new(source: usize, of_pixels: &[(usize, Vec<i32>)]) -> Self {
+        let count = of_pixels.iter().map(|(_, weights)| weights.len()).max().unwrap_or(0);
+        assert!(
+            of_pixels.iter().all(|(first, weights)| first + weights.len() <= source),
+            "pixels of the source"
+        );
+        assert!(of_pixels.is_sorted_by_key(|(first, _)| first), "pixels in their order");
+        let mut taps = Self { source, firsts: Vec::new(), weights: Vec::new(), count };
+        for (first, weights) in of_pixels {
+            let padded = (*first).min(source - count);
+            let begin = taps.weights.len() + first - padded;
+            taps.firsts.push(padded);
+            taps.weights.resize(taps.weights.len() + count, 0);
+            taps.weights[begin..begin + weights.len()].copy_from_slice(weights);
+        }
+        taps
+    }
+
+    /// Pixels of the result.
+    pub fn len(&self) -> usize {
+        self.firsts.len()
+    }
+
+    /// Whether the result has no pixel.
+    pub fn is_empty(&self) -> bool {
+        self.firsts.is_empty()
+    }
+
+    /// The first pixel of the source that counts, and the one after the last.
+    fn seen(&self) -> Range<usize> {
+        let end = self.firsts.last().map_or(0, |last| last + self.count);
+        self.firsts.first().copied().unwrap_or(0)..end
+    }
+
+    fn of_pixels(&self) -> impl Iterator<Item = (usize, &[i32])> {
+        self.firsts.iter().copied().zip(self.weights.chunks_exact(self.count.max(1)))
+    }
+
+    /// From pixel `begin` of the result on, those that see no more than [`BLOCK`] pixels of
+    /// the source together, and at least one.
+    fn block(&self, begin: usize) -> Range<usize> {
+        let end = self.firsts[begin] + BLOCK.max(self.count);
+        begin..begin + self.firsts[begin..].partition_point(|first| first + self.count <= end)
+    }
+}
+
+/// Scales `source`, (h, w, C) bytes, to (`rows.len()`, `columns.len()`, C).
+///
+/// Cost: `C` multiply-adds in whole numbers for each tap of each column of every row
+/// that is seen, and for each tap of each row of the result. Scratch: four bytes for each byte of
+/// the result, and [`LANES`] for each column that a pixel sees, but for no fewer than 1,024.
+///
+/// ```
+/// use decouple_kernels::{isa::Isa, resample::{PLACES, Taps, resample}};
+/// let half = 1 << (PLACES - 1);
+/// let halved = Taps::new(4, &[(0, vec![half, half]), (2, vec![half, half])]);
+/// let kept = Taps::new(1, &[(0, vec![2 * half])]);
+/// assert_eq!(resample::<1>(Isa::best(), &[0, 10, 20, 40], &kept, &halved), [5, 30]);
+/// ```
+///
+/// # Panics
+/// When `source` has another length than the taps say.
+pub fn resample<const C: usize>(isa: Isa, source: &[u8], rows: &Taps, columns: &Taps) -> Vec<u8> {
+    assert_eq!(source.len(), rows.source * columns.source * C, "bytes of the source");
+    let mut out = vec![0; rows.len() * columns.len() * C];
+    if !out.is_empty() {
+        dispatch(isa, Resample::<C> { source, rows, columns, out: &mut out });
+    }
+    out
+}
+
+struct Resample<'a, const C: usize> {
+    source: &'a [u8],
+    rows: &'a Taps,
+    columns: &'a Taps,
+    out: &'a mut [u8],
+}
+
+impl<const C: usize> Kernel for Resample<'_, C> {
+    /// Plain Rust: what the compiler makes of it with the instructions of `S` is what counts.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { source, rows, columns, out } = self;
+        let (width, row_len) = (columns.source * C, columns.len() * C);
+        let mut sums = vec![1_i32 << (PLACES - 1); out.len()];
+        let mut beside = vec![[0; LANES]; BLOCK.max(columns.count).min(columns.source)];
+        let mut scaled = vec![0; LANES / C * row_len];
+        let seen = rows.seen();
+        // Taps of later rows never begin before those of earlier ones.
+        let mut finished = 0;
+        for first in seen.clone().step_by(LANES / C) {
+            let together = (LANES / C).min(seen.end - first);
+            let source = &source[first * width..][..together * width];
+            let mut done = 0;
+            while done < columns.len() {
+                let block = columns.block(done);
+                let seen = columns.firsts[done]..columns.firsts[block.end - 1] + columns.count;
+                for (at, row) in source.chunks_exact(width).enumerate() {
+                    lay_beside::<C>(&row.as_chunks().0[seen.clone()], at, &mut beside);
+                }
+                done = block.end;
+                scale_rows::<C>(&beside, columns, block, &mut scaled);
+            }
+            for (row, scaled) in (first..).zip(scaled.chunks_exact(row_len)).take(together) {
+                while rows.firsts[finished] + rows.count <= row {
+                    finished += 1;
+                }
+                let touched = rows.of_pixels().zip(sums.chunks_exact_mut(row_len)).skip(finished);
+                for ((first, weights), sums) in touched.take_while(|((first, _), _)| *first <= row) {
+                    add_row(weights[row - first], scaled, sums);
+                }
+            }
+        }
+        for (byte, sum) in out.iter_mut().zip(sums) {
+            *byte = to_byte(sum);
+        }
+    }
+}
+
+/// Puts `pixels` of row `at` into its lanes.
+#[inline(always)]
+fn lay_beside<const C: usize>(pixels: &[[u8; C]], at: usize, beside: &mut [[u8; LANES]]) {
+    for (lanes, pixel) in beside.iter_mut().zip(pixels) {
+        lanes[at * C..][..C].copy_from_slice(pixel);
+    }
+}
+
+/// The pixels `block` of all rows, whose first tap lies at the front of `beside`.
+#[inline(always)]
+fn scale_rows<const C: usize>(
+    beside: &[[u8; LANES]],
+    columns: &Taps,
+    block: Range<usize>,
+    scaled: &mut [u8],
+) {
+    let row_len = columns.len() * C;
+    let begin = columns.firsts[block.start];
+    for (at, (first, weights)) in columns.of_pixels().enumerate().take(block.end).skip(block.start) {
+        let mut sums = [1_i32 << (PLACES - 1); LANES];
+        for (lanes, &weight) in beside[first - begin..].iter().zip(weights) {
+            for (sum, &byte) in sums.iter_mut().zip(lanes) {
+                *sum += weight * i32::from(byte);
+            }
+        }
+        let bytes = sums.map(to_byte);
+        for (row, pixel) in scaled.chunks_exact_mut(row_len).zip(bytes.as_chunks::<C>().0) {
+            row[at * C..][..C].copy_from_slice(pixel);
+        }
+    }
+}
+
+#[inline(always)]
+fn add_row(weight: i32, scaled: &[u8], sums: &mut [i32]) {
+    for (sum, &byte) in sums.iter_mut().zip(scaled) {
+        *sum += weight * i32::from(byte);
+    }
+}
+
+#[inline(always)]
+fn to_byte(sum: i32) -> u8 {
+    (sum >> PLACES).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Pixel by pixel: a row of each first, then a column of what that gives.
+    fn naive<const C: usize>(source: &[u8], rows: &Taps, columns: &Taps) -> Vec<u8> {
+        let half = 1_i32 << (PLACES - 1);
+        let mut between = Vec::new();
+        for row in source.chunks_exact(columns.source * C) {
+            for (first, weights) in columns.of_pixels() {
+                for c in 0..C {
+                    let taps = weights.iter().zip(first..);
+                    let sum: i32 = taps.map(|(weight, x)| weight * i32::from(row[x * C + c])).sum();
+                    between.push(to_byte(half + sum));
+                }
+            }
+        }
+        let row_len = columns.len() * C;
+        let of_row = |(first, weights): (usize, &[i32])| -> Vec<u8> {
+            let byte = |x: usize| {
+                let taps = weights.iter().zip(first..);
+                let sum: i32 = taps.map(|(weight, y)| weight * i32::from(between[y * row_len + x])).sum();
+                to_byte(half + sum)
+            };
+            (0..row_len).map(byte).collect()
+        };
+        rows.of_pixels().flat_map(of_row).collect()
+    }
+
+    /// Weights that overshoot, of a filter with `count` taps.
+    fn taps(source: usize, len: usize, count: usize, seed: u64) -> Taps {
+        let count = count.min(source);
+        let mut state = seed;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % below
+        };
+        let mut of_pixels: Vec<(usize, Vec<i32>)> = (0..len)
+            .map(|_| {
+                let taps = 1 + next(count);
+                let weights = (0..taps).map(|_| (next(1 << 22) as i32 - (1 << 20)) / taps as i32).collect();
+                (next(source - taps + 1), weights)
+            })
+            .collect();
+        of_pixels.sort_by_key(|(first, _)| *first);
+        Taps::new(source, &of_pixels)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn every_instruction_set_gives_the_bytes_of_the_plain_loops(
+            h in 1_usize..24, w in prop_oneof![1_usize..24, 1_000..1_100_usize], to_h in 0_usize..20, to_w in 0_usize..20, count in 1_usize..9, seed: u64,
+        ) {
+            let rows = taps(h, to_h, count, seed);
+            let columns = taps(w, to_w, count, seed ^ 77);
+            let source: Vec<u8> = (0..h * w * 3).map(|at| (at as u64 * 193 + seed) as u8).collect();
+            for isa in Isa::available() {
+                let found = resample::<3>(isa, &source, &rows, &columns);
+                prop_assert_eq!(found, naive::<3>(&source, &rows, &columns), "{}", isa.name());
+                let found = resample::<1>(isa, &source[..h * w], &rows, &columns);
+                prop_assert_eq!(found, naive::<1>(&source[..h * w], &rows, &columns), "{}", isa.name());
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Files that people take for safetensors: what they are, and what makes
+//! safetensors of them.
+
+use std::fmt;
+
+/// Bytes after the first eight that tell what a file is.
+pub(super) const RECOGNISED_BYTES: u64 = 512;
+
+/// A kind of file that is no safetensors file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// What `torch.save` writes.
+    PyTorch,
+    /// Keras 3's archive.
+    Keras,
+    /// HDF5: Keras' `.h5`.
+    Hdf5,
+    /// NumPy's `.npy` or `.npz`.
+    NumPy,
+    /// Another zip archive.
+    Zip,
+    /// A file packed with gzip.
+    Gzip,
+    /// What Git LFS leaves in the place of a file that was not fetched.
+    LfsPointer,
+    /// A page that a server sent instead of the file.
+    WebPage,
+    /// JSON: most often the index of weights that lie in several files.
+    Json,
+}
+
+impl Foreign {
+    /// The kind of a file that begins with `start`.
+    pub fn of(start: &[u8]) -> Option<Self> {
+        let text = start.trim_ascii_start().to_ascii_lowercase();
+        let holds = |name: &str| start.windows(name.len()).any(|window| window == name.as_bytes());
+        Some(match start {
+            [b'P', b'K', 3, 4, ..] if holds("data.pkl") => Self::PyTorch,
+            [b'P', b'K', 3, 4, ..] if holds("config.json") || holds("metadata.json") => Self::Keras,
+            [b'P', b'K', 3, 4, ..] if holds(".npy") => Self::NumPy,
+            [b'P', b'K', 3, 4, ..] => Self::Zip,
+            // A pickle of protocol 2 to 5: PyTorch before version 1.6.
+            [0x80, 2..=5, ..] => Self::PyTorch,
+            [0x89, b'H', b'D', b'F', ..] => Self::Hdf5,
+            [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Self::NumPy,
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            _ if text.starts_with(b"version https://git-lfs") => Self::LfsPointer,
+            _ if text.starts_with(b"<!doctype html") || text.starts_with(b"<html") => Self::WebPage,
+            _ if text.starts_with(b"{") => Self::Json,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PyTorch => {
+                "it is a file of PyTorch; in Python, `safetensors.torch.save_file(torch.load(FILE, \
+                 map_location=\"cpu\", weights_only=True), \"weights.safetensors\")` converts the weights in it"
+            }
+            Self::Keras => "it is a Keras archive; `python3 tools/keras-to-safetensors.py` converts it",
+            Self::Hdf5 => "it is an HDF5 file, as Keras writes; `python3 tools/keras-to-safetensors.py` converts it",
+            Self::NumPy => "it holds NumPy arrays; `safetensors.numpy.save_file` in Python writes them as safetensors",
+            Self::Zip => "it is a zip archive; unpack it",
+            Self::Gzip => "it is packed with gzip; unpack it",
+            Self::LfsPointer => "it is a pointer of Git LFS and not the file itself; `git lfs pull` fetches it",
+            Self::WebPage => "it is a web page: its server sent that in place of the file; look into it and fetch again",
+            Self::Json => {
+                "it is JSON, such as the index of weights that lie in several files: expected one file with all of them"
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_called_what_they_are() {
+        let zip = |first: &str| [b"PK\x03\x04".as_slice(), &[0; 26], first.as_bytes()].concat();
+        for (start, kind) in [
+            (zip("archive/data.pkl"), Foreign::PyTorch),
+            (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.".to_vec(), Foreign::PyTorch),
+            (zip("metadata.json"), Foreign::Keras),
+            (zip("a.npy"), Foreign::NumPy),
+            (zip("readme"), Foreign::Zip),
+            (b"\x89HDF\r\n\x1a\n".to_vec(), Foreign::Hdf5),
+            (b"\x1f\x8b\x08".to_vec(), Foreign::Gzip),
+            (b"version https://git-lfs.github.com/spec/v1\n".to_vec(), Foreign::LfsPointer),
+            (b"\n<!DOCTYPE html>".to_vec(), Foreign::WebPage),
+            (b"{\"weight_map\"".to_vec(), Foreign::Json),
+        ] {
+            assert_eq!(Foreign::of(&start), Some(kind), "{start:?}");
+        }
+        assert_eq!(Foreign::of(&[1, 2, 3, 4, 5, 6, 7, 8]), None);
+    }
+}
