@@ -51,7 +51,7 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
 
 /// `1 run`, `2 runs`.
 pub(crate) fn plural(count: usize, word: &str) -> String {
-    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+    format!("{} {word}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
 }
 
 /// `102400` as `102.4k`, `11800000` as `11.8M`.
