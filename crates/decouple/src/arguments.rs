@@ -181,11 +181,14 @@ pub(crate) struct DataShow {
     pub(crate) seed: u64,
 }
 
+/// The folder of results where none is named.
+pub(crate) const RESULTS: &str = "results";
+
 /// Options of every command.
 #[derive(Args, Debug)]
 pub(crate) struct Common {
     /// Folder of results; an experiment has one of its own in it.
-    #[arg(long, global = true, env = "DECOUPLE_RESULTS", default_value = "results", value_name = "DIR")]
+    #[arg(long, global = true, env = "DECOUPLE_RESULTS", default_value = RESULTS, value_name = "DIR")]
     pub(crate) results: PathBuf,
     /// Folder of data sets that are not built in.
     #[arg(long, global = true, env = "DECOUPLE_DATA", value_name = "DIR")]

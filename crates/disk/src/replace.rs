@@ -5,6 +5,7 @@ use std::{
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use crate::{Disk, Growing};
@@ -75,16 +76,21 @@ impl Disk {
         }
     }
 
-    /// Removes from `folder` the temporary files of writers that are gone.
+    /// Removes from `folder` the temporary files of writers that are gone: nobody has locked them, and they
+    /// are older than `age`. Where locks do not hold between hosts only the age tells.
     ///
     /// # Errors
     /// When the folder cannot be listed or a file not removed.
-    pub fn sweep(&self, folder: &Path) -> io::Result<()> {
+    pub fn sweep(&self, folder: &Path, age: Duration) -> io::Result<()> {
+        let is_old = |file: &File| {
+            let written = file.metadata().and_then(|found| found.modified());
+            age.is_zero() || written.is_ok_and(|at| at.elapsed().is_ok_and(|since| since > age))
+        };
         for path in self.list(folder)? {
             if is_temporary(&path) && path.symlink_metadata().is_ok_and(|found| found.is_file()) {
-                let is_free = File::open(&path).is_ok_and(|file| file.try_lock().is_ok() && path.exists());
+                let is_gone = |file: File| is_old(&file) && file.try_lock().is_ok() && path.exists();
                 // Those of an earlier version were not locked, and hold no lock.
-                if is_free {
+                if File::open(&path).is_ok_and(is_gone) {
                     self.remove_file(&path)?;
                 }
             }

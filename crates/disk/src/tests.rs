@@ -1,5 +1,6 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::time::Duration;
 
 use super::*;
 
@@ -80,11 +81,13 @@ fn a_sweep_takes_what_dead_writers_left_and_nothing_else() {
         fs::write(path(name), "x").unwrap();
     }
     let disk = Disk::within(folder.path());
-    let (temporary, _file) = disk.temporary(&path("status.json")).unwrap();
-    disk.sweep(folder.path()).unwrap();
-    assert!(temporary.exists(), "its writer is alive");
-    drop(_file);
-    disk.sweep(folder.path()).unwrap();
+    let (temporary, file) = disk.temporary(&path("status.json")).unwrap();
+    disk.sweep(folder.path(), Duration::ZERO).unwrap();
+    assert_eq!(names(folder.path()).len(), 4, "the writer of one is alive");
+    drop(file);
+    disk.sweep(folder.path(), Duration::from_secs(60)).unwrap();
+    assert!(temporary.exists(), "where locks may not hold, its writer may be alive on another host");
+    disk.sweep(folder.path(), Duration::ZERO).unwrap();
     assert_eq!(names(folder.path()), [".gitignore", ".hidden", "status.json"]);
 }
 

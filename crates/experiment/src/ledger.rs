@@ -50,10 +50,13 @@ use checksums::Depth;
 use folders::Place;
 use lease::Hold;
 
-use crate::{RunId, Trial};
+use crate::{FileSystem, RunId, Trial};
 
 /// How the names of checkpoints in a run's folder begin. What is in them is the trainer's matter.
 pub const CHECKPOINT_PREFIX: &str = "checkpoint-";
+
+/// Where locks may not hold, a temporary file of this age counts as left by a writer that is gone.
+const ABANDONED: Duration = Duration::from_secs(3_600);
 
 /// The runs of one experiment: the folder `results/<experiment>`.
 ///
@@ -314,11 +317,14 @@ impl Ledger {
     /// # Errors
     /// When a folder cannot be listed or a file not removed.
     pub fn sweep(&self) -> Result<(), LedgerError> {
+        let is_alone =
+            self.claims == Claims::Locks && !FileSystem::of(&self.root).is_some_and(|fs| fs.is_shared());
+        let age = if is_alone { Duration::ZERO } else { ABANDONED };
         let above = self.root.parent().filter(|above| *above != Path::new(""));
         for folder in
             [Some(self.root.as_path()), Some(&self.root.join("figures")), above].into_iter().flatten()
         {
-            self.disk.sweep(folder).map_err(LedgerError::io("clean", folder))?;
+            self.disk.sweep(folder, age).map_err(LedgerError::io("clean", folder))?;
         }
         Ok(())
     }

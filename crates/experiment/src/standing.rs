@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Ledger, LedgerError, MetricsRow, Outcome, RunId, RunState, Status, TimingRow, Trial};
+use crate::{Ledger, LedgerError, MetricsRow, Outcome, Problem, RunId, RunState, Status, TimingRow, Trial};
 
 /// How the trials of an experiment stand.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,7 +24,7 @@ pub struct Standing {
     /// Never begun.
     pub new: usize,
     /// Runs that cannot be read, and why.
-    pub unreadable: Vec<String>,
+    pub unreadable: Vec<Problem>,
     /// Seconds until all trials are over, as fast as they went so far and with as many
     /// at a time as there are now (one, if there is none); `None` while no run tells.
     pub secs_left: Option<f64>,
@@ -82,7 +82,7 @@ impl Onlooker {
     /// How `trials` stand now.
     ///
     /// # Errors
-    /// When the folder cannot be listed. A run that cannot be read is counted as such.
+    /// When the folder cannot be listed or a lock not looked at. A run that cannot be read is counted as such.
     pub fn look(&mut self, trials: &[&Trial], ledger: &Ledger) -> Result<Standing, LedgerError> {
         let mut standing = Standing { trials: trials.len(), ..Standing::default() };
         let mut pace = Pace::default();
@@ -91,13 +91,7 @@ impl Onlooker {
         for trial in trials {
             let state = match self.over.get(&trial.id) {
                 Some(status) => RunState::Done(Box::new(status.clone())),
-                None => match scan.state(trial) {
-                    Ok(state) => state,
-                    Err(error) => {
-                        standing.unreadable.push(error.to_string());
-                        continue;
-                    }
-                },
+                None => scan.state(trial)?,
             };
             match state {
                 RunState::Done(status) => {
@@ -105,7 +99,7 @@ impl Onlooker {
                     pace.learn(trial, &status);
                     self.over.entry(trial.id).or_insert(*status);
                 }
-                RunState::Damaged(problem) => standing.unreadable.push(problem.to_string()),
+                RunState::Damaged(problem) => standing.unreadable.push(problem),
                 RunState::Running => {
                     let (metrics, timing) = ledger.run(trial).map_or_else(
                         // Its first files may not be there yet.

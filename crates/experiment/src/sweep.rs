@@ -36,6 +36,8 @@ pub struct Sweep {
     pub text: String,
     /// The keys that were changed on the command line, as `key=value`.
     pub set: Vec<String>,
+    /// Words of the command line that say where its results and data are, for [`Sweep::command`].
+    pub flags: Vec<String>,
     /// What it varies, in the file's order; the seed is the last.
     pub axes: Vec<Axis>,
     /// Axis name and value of the point that budgets and differences refer to,
@@ -61,7 +63,9 @@ impl Sweep {
     /// The command that does `verb` to this experiment, to be typed or pasted into a shell.
     pub fn command(&self, verb: &str) -> String {
         let set = self.set.iter().map(|pair| format!(" --set {}", quoted(pair)));
-        format!("decouple {verb} {}{}", quoted(&self.path.display().to_string()), set.collect::<String>())
+        let flags = self.flags.iter().map(|word| format!(" {}", quoted(word)));
+        let more: String = set.chain(flags).collect();
+        format!("decouple {verb} {}{more}", quoted(&self.path.display().to_string()))
     }
 }
 
@@ -167,6 +171,7 @@ pub fn parse_with(
         path: file_name.into(),
         text: text.to_owned(),
         set: overrides.set.clone(),
+        flags: Vec::new(),
         axes: file.axes.iter().map(TypedAxis::summary).chain([seeds]).collect(),
         reference: expansion.reference,
         budget: file.budget,

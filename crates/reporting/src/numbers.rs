@@ -1,5 +1,7 @@
 //! Numbers as people read them. Files for programs carry them in full instead.
 
+use decouple_spectrum::cost::grouped;
+
 /// A count with a unit prefix and four digits at most: `980`, `102.3k`, `11.8M`.
 pub fn short_count(value: u64) -> String {
     let mut scaled = value as f64;
@@ -38,9 +40,9 @@ pub fn p_value(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("= {p:.3}") }
 }
 
-/// `1 seed`, `3 seeds`.
+/// `1 seed`, `3 seeds`, `1,200 seeds`.
 pub fn plural(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+    format!("{} {noun}{}", grouped(n as u64), if n == 1 { "" } else { "s" })
 }
 
 /// Seconds with three digits: `9.13`, `91.3`, `913`.

@@ -13,7 +13,10 @@
 //! Randomness is derived from the position (seed, epoch, step, image), so no generator is kept. The tables
 //! (`metrics.csv`, `timing.csv`) are in it, so that a run goes on with exactly the rows of its position.
 
-use std::{io, path::Path};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use decouple_disk::Disk;
 use decouple_experiment::{CHECKPOINT_PREFIX, RunId};
@@ -21,6 +24,9 @@ use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 8] = b"dcpl-ck1";
 const CHECKSUM_BYTES: usize = 32;
+
+/// Values that are turned into bytes at a time.
+const VALUES_AT_ONCE: usize = 1 << 14;
 
 /// Checkpoints of a run that are kept. The older one is for the case that the newer is damaged.
 const KEPT: usize = 2;
@@ -96,8 +102,8 @@ struct Header {
 }
 
 impl Checkpoint {
-    /// The bytes of the file.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    /// Writes the bytes of the file, without a copy of all of them: a checkpoint is made beside the training.
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
         let header = Header {
             owner: self.owner.clone(),
             position: self.state.position.clone(),
@@ -105,18 +111,20 @@ impl Checkpoint {
             timing: self.tables[1].clone(),
             arrays: self.state.arrays.iter().map(|array| (array.name.clone(), array.values.len())).collect(),
         };
-        let header = serde_json::to_vec(&header).expect("a header has only string keys");
-        let values: usize = self.state.arrays.iter().map(|array| array.values.len()).sum();
-        let mut bytes = Vec::with_capacity(16 + header.len() + 4 * values + CHECKSUM_BYTES);
-        bytes.extend(MAGIC);
-        bytes.extend((header.len() as u64).to_le_bytes());
-        bytes.extend(header);
-        for array in &self.state.arrays {
-            array.values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        let header = serde_json::to_vec(&header)?;
+        let mut hash = blake3::Hasher::new();
+        let mut write = |bytes: &[u8]| {
+            hash.update(bytes);
+            out.write_all(bytes)
+        };
+        write(MAGIC)?;
+        write(&(header.len() as u64).to_le_bytes())?;
+        write(&header)?;
+        for values in self.state.arrays.iter().flat_map(|array| array.values.chunks(VALUES_AT_ONCE)) {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            write(&bytes)?;
         }
-        let checksum = blake3::hash(&bytes);
-        bytes.extend(checksum.as_bytes());
-        bytes
+        out.write_all(hash.finalize().as_bytes())
     }
 
     /// Reads the bytes of a file.
@@ -159,7 +167,7 @@ impl Checkpoint {
     /// When the disk refuses; those that were there before stay.
     pub fn write(&self, disk: &Disk, dir: &Path) -> io::Result<()> {
         let name = format!("{CHECKPOINT_PREFIX}{:010}", self.state.position.step);
-        disk.replace(&dir.join(name), &self.to_bytes())?;
+        disk.replace_with(&dir.join(name), |out| self.write_to(out))?;
         let paths = files(disk, dir)?;
         paths.iter().rev().skip(KEPT).try_for_each(|path| disk.remove_file(path))
     }
@@ -229,17 +237,23 @@ mod tests {
         Checkpoint { owner: owner(), tables, state: State { position, arrays } }
     }
 
+    fn bytes_of(checkpoint: &Checkpoint) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        checkpoint.write_to(&mut bytes).expect("memory takes it");
+        bytes
+    }
+
     #[test]
     fn it_comes_back_bit_for_bit() {
-        let bytes = checkpoint(9).to_bytes();
+        let bytes = bytes_of(&checkpoint(9));
         let back = Checkpoint::from_bytes(&bytes).expect("it is sound");
-        assert_eq!(back.to_bytes(), bytes);
+        assert_eq!(bytes_of(&back), bytes);
         assert_eq!(back.state.position.epoch_loss.to_bits(), (0.1f64 + 0.2).to_bits());
     }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
-        let whole = checkpoint(9).to_bytes();
+        let whole = bytes_of(&checkpoint(9));
         for place in 0..whole.len() {
             for bit in 0..8 {
                 let mut bytes = whole.clone();

@@ -27,7 +27,7 @@ pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
 
 /// An experiment and what its runs on disk say.
 fn found(common: &Common, file: &Path) -> Result<(Sweep, Analysis), Failure> {
-    let sweep = settled(common, read(file, &[], StepTimes::Runs(&common.results))?)?;
+    let sweep = settled(common, read(common, file, &[], StepTimes::Runs(&common.results))?)?;
     let analysis = analyse(&sweep, &ledger(common, &sweep).read()?);
     Ok((sweep, analysis))
 }

@@ -35,12 +35,12 @@ pub(crate) fn run(common: &Common, data: &Data) -> Result<u8, Failure> {
 
 /// What the arguments ask for: read as the `[trial.data]` section of an
 /// experiment file would be.
-fn spec(choice: &DataChoice) -> Result<DataSpec, Failure> {
+fn spec(common: &Common, choice: &DataChoice) -> Result<DataSpec, Failure> {
     if choice.set.ends_with(".toml") {
         let typed =
             |pair: &String| if pair.starts_with("data.") { pair.clone() } else { format!("data.{pair}") };
         let keys: Vec<String> = choice.keys.iter().map(typed).collect();
-        let sweep = read(choice.set.as_ref(), &keys, StepTimes::Unknown)?;
+        let sweep = read(common, choice.set.as_ref(), &keys, StepTimes::Unknown)?;
         return Ok(sweep.trials.first().map_or_else(DataSpec::default, |trial| trial.record.data.clone()));
     }
     let set = std::iter::once(format!("set={}", choice.set));
@@ -104,7 +104,7 @@ fn import(common: &Common, arguments: &DataImport) -> Result<u8, Failure> {
 
 /// Decodes everything; a set in memory was read whole when it was loaded.
 fn verify(common: &Common, arguments: &DataVerify) -> Result<u8, Failure> {
-    let mut spec = spec(&arguments.choice)?;
+    let mut spec = spec(common, &arguments.choice)?;
     if let Source::ImageFolder(ImageFolder { reading, .. }) | Source::Shards(Shards { reading, .. }) =
         &mut spec.source
     {
@@ -133,7 +133,7 @@ fn verify(common: &Common, arguments: &DataVerify) -> Result<u8, Failure> {
 }
 
 fn info(common: &Common, arguments: &DataInfo) -> Result<u8, Failure> {
-    let spec = spec(&arguments.choice)?;
+    let spec = spec(common, &arguments.choice)?;
     let data = load(&spec, common.data.as_deref())?;
     match arguments.format {
         Format::Human => print(&human(&spec, &data)?)?,
@@ -203,7 +203,7 @@ fn document(spec: &DataSpec, data: &Dataset) -> serde_json::Value {
 }
 
 fn show(common: &Common, arguments: &DataShow) -> Result<u8, Failure> {
-    let spec = spec(&arguments.choice)?;
+    let spec = spec(common, &arguments.choice)?;
     let data = load(&spec, common.data.as_deref())?;
     if data.stream.is_some() {
         return Err(Failure::new(

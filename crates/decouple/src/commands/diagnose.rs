@@ -19,7 +19,8 @@ use crate::{
 
 pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> {
     let step_times = StepTimes::Runs(&common.results);
-    let sweep = settled(common, read(&arguments.selection.file, &arguments.selection.set, step_times)?)?;
+    let sweep =
+        settled(common, read(common, &arguments.selection.file, &arguments.selection.set, step_times)?)?;
     let ledger = ledger(common, &sweep);
     let trials: Vec<&Trial> = select(&sweep, &arguments.selection)?
         .into_iter()

@@ -185,7 +185,7 @@ fn room(folder: &Path) -> Option<Check> {
 
 /// Whether a lock that this process holds keeps another one out.
 fn locks(probe: &Probe, is_shared: bool) -> Check {
-    let lease = "claim runs with --claims leases (which `auto` does on shared file systems)";
+    let lease = "claim runs with --claims leases";
     let held = fs::File::options()
         .write(true)
         .open(&probe.path)
@@ -201,10 +201,10 @@ fn locks(probe: &Probe, is_shared: bool) -> Check {
         Ok(Some(code)) if code == i32::from(LOCKED) && is_shared => check(
             "locks",
             Verdict::Note,
-            format!("hold between processes of this host; whether between hosts, nothing tells: {lease}"),
+            "hold between processes of this host; whether between hosts, nothing tells: `--claims auto` takes leases",
         ),
         Ok(Some(code)) if code == i32::from(LOCKED) => {
-            check("locks", Verdict::Good, "hold between processes")
+            check("locks", Verdict::Good, "hold between processes: `--claims auto` takes them")
         }
         Ok(_) => check("locks", Verdict::Note, format!("do not hold between processes: {lease}")),
         Err(error) => {

@@ -29,14 +29,19 @@ use std::path::{Path, PathBuf};
 use decouple_experiment::{Filter, Ledger, Overrides, StepTimes, Sweep, Trial, load_with};
 
 use crate::{
-    arguments::{Common, Selection},
+    arguments::{Common, RESULTS, Selection},
     failure::{Failure, NOTHING, USAGE},
 };
 
 /// Reads an experiment file and prints its warnings.
-fn read(file: &Path, set: &[String], step_times: StepTimes<'_>) -> Result<Sweep, Failure> {
+fn read(common: &Common, file: &Path, set: &[String], step_times: StepTimes<'_>) -> Result<Sweep, Failure> {
     let file = experiment_file(file);
-    let sweep = load_with(&file, &Overrides { set: set.to_vec() }, step_times)?;
+    let mut sweep = load_with(&file, &Overrides { set: set.to_vec() }, step_times)?;
+    let results = Some(&common.results).filter(|results| **results != Path::new(RESULTS));
+    for (flag, folder) in [("--results", results), ("--data", common.data.as_ref())] {
+        let words = folder.map(|folder| [flag.to_owned(), folder.display().to_string()]);
+        sweep.flags.extend(words.into_iter().flatten());
+    }
     for warning in &sweep.warnings {
         say!("{}", warning.trim_end());
     }

@@ -25,7 +25,7 @@ const MOST_MEASURED: usize = 64;
 pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     let mut clock = Clock::new(common);
     let step_times = StepTimes::Timer(&mut clock);
-    let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
+    let sweep = read(common, &arguments.selection.file, &arguments.selection.set, step_times)?;
     let sweep = tune::settled_or_as_written(common, sweep);
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);

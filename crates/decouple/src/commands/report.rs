@@ -17,7 +17,7 @@ use crate::{
 
 pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
     let step_times = StepTimes::Runs(&common.results);
-    let sweep = settled(common, read(&arguments.file, &arguments.set, step_times)?)?;
+    let sweep = settled(common, read(common, &arguments.file, &arguments.set, step_times)?)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     ledger.sweep()?;
@@ -38,7 +38,7 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
 
 /// Prints how many seeds tell how large a difference, judged by the runs on disk.
 pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
-    let sweep = read(&arguments.file, &arguments.set, StepTimes::Runs(&common.results))?;
+    let sweep = read(common, &arguments.file, &arguments.set, StepTimes::Runs(&common.results))?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     let analysis = analyse(&sweep, &ledger.read()?);

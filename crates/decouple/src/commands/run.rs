@@ -30,7 +30,7 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let conduct = Conduct { stop, fresh: arguments.fresh, waits: !arguments.no_wait };
     let mut clock = Clock::new(common);
     let step_times = StepTimes::Timer(&mut clock);
-    let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
+    let sweep = read(common, &arguments.selection.file, &arguments.selection.set, step_times)?;
     let sweep = settle(common, arguments, &conduct, sweep)?;
     // The tries that chose a recipe are no runs that failed.
     let conduct = Conduct { fresh: arguments.fresh || arguments.only.is_some(), ..conduct };

@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use decouple_experiment::{Ledger, Onlooker, Standing, StepTimes, Sweep, Trial};
+use decouple_experiment::{Ledger, Onlooker, Problem, Standing, StepTimes, Sweep, Trial};
 use serde_json::json;
 
 use super::{ledger, read, select, tune};
 use crate::{
     arguments::{Common, Format, Status},
-    failure::{Failure, SUCCESS},
+    failure::{DATA, Failure, SUCCESS},
     text::{Table, duration, grouped, print},
 };
 
@@ -20,7 +20,7 @@ const MOST_NAMED: usize = 20;
 
 pub(crate) fn run(common: &Common, arguments: &Status) -> Result<u8, Failure> {
     let step_times = StepTimes::Runs(&common.results);
-    let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
+    let sweep = read(common, &arguments.selection.file, &arguments.selection.set, step_times)?;
     let mut screen = Screen::new(arguments);
     // While recipes are tried, the tries are what there is to see.
     let ledger = ledger(common, &sweep);
@@ -28,15 +28,14 @@ pub(crate) fn run(common: &Common, arguments: &Status) -> Result<u8, Failure> {
         let tries = sweep.tries();
         let title = format!("{}, tries of [tune]", sweep.name);
         let tries: Vec<&Trial> = tries.iter().collect();
-        screen.follow(&title, &tries, &sweep.tune_ledger(&ledger))?;
+        let code = screen.follow(&title, &sweep.command("run"), &tries, &sweep.tune_ledger(&ledger))?;
         if !arguments.watch {
-            return Ok(SUCCESS);
+            return Ok(code);
         }
     }
     let sweep: Sweep = tune::settled_or_as_written(common, sweep);
     let trials = select(&sweep, &arguments.selection)?;
-    screen.follow(&sweep.name, &trials, &ledger)?;
-    Ok(SUCCESS)
+    screen.follow(&sweep.name, &sweep.command("run"), &trials, &ledger)
 }
 
 /// Where a standing is shown, once or until all is over.
@@ -55,19 +54,19 @@ impl<'a> Screen<'a> {
     }
 
     /// Shows how `trials` stand; with `--watch` again whenever that has changed, until
-    /// all of them are over.
-    fn follow(&mut self, title: &str, trials: &[&Trial], ledger: &Ledger) -> Result<(), Failure> {
+    /// all of them are over. `run` is the command that trains them. The exit code.
+    fn follow(&mut self, title: &str, run: &str, trials: &[&Trial], ledger: &Ledger) -> Result<u8, Failure> {
         let mut onlooker = Onlooker::default();
         loop {
             let standing = onlooker.look(trials, ledger)?;
             let text = match self.arguments.format {
-                Format::Human => human(title, &standing),
-                Format::Json => format!("{}\n", document(title, &standing)),
+                Format::Human => human(title, run, &standing),
+                Format::Json => format!("{}\n", document(title, run, &standing)),
             };
             self.show(text)?;
             let waits = !standing.running.is_empty() || standing.left() > 0;
             if !self.arguments.watch || !waits {
-                return Ok(());
+                return Ok(if standing.unreadable.is_empty() { SUCCESS } else { DATA });
             }
             std::thread::sleep(Duration::from_secs_f64(self.arguments.interval.clamp(0.1, 3600.0)));
         }
@@ -92,7 +91,7 @@ impl<'a> Screen<'a> {
 }
 
 /// A standing for people.
-fn human(title: &str, standing: &Standing) -> String {
+fn human(title: &str, run: &str, standing: &Standing) -> String {
     let count = |n: usize| grouped(n as u64);
     let time = match standing.secs_left {
         _ if standing.left() == 0 && standing.running.is_empty() => String::new(),
@@ -136,14 +135,14 @@ fn human(title: &str, standing: &Standing) -> String {
         text +=
             &format!("  best so far: {:.2} % on the test images, {}\n", 100.0 * best.accuracy, best.label);
     }
-    for problem in standing.unreadable.iter().take(3) {
-        text += &format!("  warning: {problem}\n");
+    for problem in &standing.unreadable {
+        text += &format!("  warning: {problem}\n     = {}\n", problem.advice(run));
     }
     text
 }
 
 /// A standing for programs.
-fn document(title: &str, standing: &Standing) -> serde_json::Value {
+fn document(title: &str, run: &str, standing: &Standing) -> serde_json::Value {
     let running = |running: &decouple_experiment::Running| {
         json!({
             "id": running.id.to_string(),
@@ -154,6 +153,7 @@ fn document(title: &str, standing: &Standing) -> serde_json::Value {
             "secs_left": running.secs_left,
         })
     };
+    let unreadable = |problem: &Problem| format!("{problem}; {}", problem.advice(run));
     json!({
         "experiment": title,
         "trials": standing.trials,
@@ -166,7 +166,7 @@ fn document(title: &str, standing: &Standing) -> serde_json::Value {
         "left": standing.left(),
         "cut_off": standing.cut_off,
         "new": standing.new,
-        "unreadable": standing.unreadable,
+        "unreadable": standing.unreadable.iter().map(unreadable).collect::<Vec<_>>(),
         "secs_left": standing.secs_left,
         "best": standing.best.as_ref().map(|best| json!({
             "id": best.id.to_string(),
@@ -191,13 +191,13 @@ mod tests {
             ..Standing::default()
         };
         assert_eq!(
-            human("mine", &standing),
+            human("mine", "decouple run mine.toml", &standing),
             "mine: 1,201 of 10,000 trials over, 0 running, 8,799 left; about 2.0 h left\n  \
              1,200 finished, 1 failed\n"
         );
         let over = Standing { trials: 2, finished: 2, secs_left: Some(0.0), ..Standing::default() };
         assert_eq!(
-            human("mine", &over),
+            human("mine", "decouple run mine.toml", &over),
             "mine: 2 of 2 trials over, 0 running, 0 left\n  2 finished, 0 failed\n"
         );
     }

@@ -12,7 +12,8 @@ use crate::{
 
 /// Prints a line for each reason why runs belong to no trial.
 pub(crate) fn diff(common: &Common, arguments: &Diff) -> Result<u8, Failure> {
-    let sweep = settled(common, read(&arguments.file, &arguments.set, StepTimes::Runs(&common.results))?)?;
+    let sweep =
+        settled(common, read(common, &arguments.file, &arguments.set, StepTimes::Runs(&common.results))?)?;
     let ledger = ledger(common, &sweep);
     let contents = ledger.read()?;
     let strays = sweep.strays(&contents);
@@ -26,7 +27,8 @@ pub(crate) fn diff(common: &Common, arguments: &Diff) -> Result<u8, Failure> {
 
 /// Shows the runs that belong to no trial, and removes them where that is asked for.
 pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
-    let sweep = settled(common, read(&arguments.file, &arguments.set, StepTimes::Runs(&common.results))?)?;
+    let sweep =
+        settled(common, read(common, &arguments.file, &arguments.set, StepTimes::Runs(&common.results))?)?;
     let ledger = ledger(common, &sweep);
     let contents = ledger.read()?;
     let strays = sweep.strays(&contents);

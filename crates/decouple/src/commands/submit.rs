@@ -6,8 +6,8 @@ use std::{
 };
 
 use decouple_experiment::{
-    Held, LauncherKind, LauncherSpec, LauncherTable, Ledger, RunId, RunState, StepTimes, Sweep, Trial,
-    timestamp,
+    Held, LauncherKind, LauncherSpec, LauncherTable, Ledger, Problem, RunId, RunState, StepTimes, Sweep,
+    Trial, timestamp,
 };
 use decouple_training::launcher::{Job, LaunchError, Piece, Task, launcher, pack};
 
@@ -15,12 +15,15 @@ use super::{ledger, plan, plan::TrainImages, read, room, select, tune};
 use crate::{
     arguments::{Common, Submit},
     clock::Clock,
-    failure::{Failure, IO, SUCCESS, USAGE},
-    text::{bytes, duration, grouped, print},
+    failure::{DATA, Failure, IO, SUCCESS, USAGE},
+    text::{bytes, duration, plural, print},
 };
 
 /// Slurm's own limit on the elements of an array is 1001 where nobody has changed it.
 const MOST_TASKS: usize = 1_000;
+
+/// What a trial takes besides its training: its network is made, its files are synced.
+const EACH_SECS: f64 = 0.5;
 
 /// A task may take this many times its estimate, and so much more, before its time is
 /// up: nodes differ, and the estimate is of this machine. What is stopped goes on later.
@@ -34,16 +37,21 @@ const MEMORY_MORE: u64 = 256 << 20;
 pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     let mut clock = Clock::new(common);
     let step_times = StepTimes::Timer(&mut clock);
-    let sweep = read(&arguments.selection.file, &arguments.selection.set, step_times)?;
+    let sweep = read(common, &arguments.selection.file, &arguments.selection.set, step_times)?;
     let spec = spec(&sweep, arguments)?;
     let ledger = ledger(common, &sweep);
     let is_tuned = sweep.tune.is_none() || sweep.tuned(&sweep.tune_ledger(&ledger)).is_ok();
     let sweep = tune::settled_or_as_written(common, sweep);
     let trials = select(&sweep, &arguments.selection)?;
-    let left = left(&trials, &ledger)?;
+    let (left, problems) = left(&trials, &ledger)?;
+    for problem in &problems {
+        say!("warning: {problem}\n   = {}", problem.advice(&sweep.command("run")));
+    }
+    let code = if problems.is_empty() { SUCCESS } else { DATA };
     if left.is_empty() {
-        say!("nothing to submit: all {} trials are over or being trained", grouped(trials.len() as u64));
-        return Ok(SUCCESS);
+        let sound = trials.len() - problems.len();
+        say!("nothing to submit: {} over or being trained", plural(sound, "trial"));
+        return Ok(code);
     }
     let pieces = pieces(&left, &spec, common)?;
     let whole = whole_experiment(&sweep, is_tuned);
@@ -57,17 +65,17 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     let job = job(common, arguments, &sweep, &tasks, spec, whole.is_some())?;
     let longest = tasks.iter().map(|task| task.secs(job.spec.cpus)).fold(0.0, f64::max);
     let words = format!(
-        "{} trials in {} of about {} at most, {} cores{} each",
-        grouped(left.len() as u64),
-        if tasks.len() == 1 { "1 task".to_owned() } else { format!("{} tasks", tasks.len()) },
+        "{} in {} of about {} at most, {}{} each",
+        plural(left.len(), "trial"),
+        plural(tasks.len(), "task"),
         duration(longest),
-        job.spec.cpus,
+        plural(job.spec.cpus, "core"),
         job.bytes.map_or(String::new(), |needed| format!(" and {}", bytes(needed))),
     );
     if arguments.dry_run {
         say!("{words}; nothing is submitted");
         print(&launcher(job.spec.kind).script(&job))?;
-        return Ok(SUCCESS);
+        return Ok(code);
     }
     sweep.write_plan(&ledger)?;
     write_copy(&job.folder, &sweep)?;
@@ -77,9 +85,9 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     print(&format!("{}\n", submitted.id))?;
     say!("submitted {words}");
     say!("logs      {}", job.folder.display());
-    say!("follow    decouple status {} --watch", sweep.path.display());
+    say!("follow    {} --watch", sweep.command("status"));
     say!("stop      {}", submitted.stop);
-    Ok(SUCCESS)
+    Ok(code)
 }
 
 /// The file's `[launcher]` table, with the flags over it.
@@ -103,16 +111,18 @@ fn spec(sweep: &Sweep, arguments: &Submit) -> Result<LauncherSpec, Failure> {
     spec.map_err(|error| Failure::new(USAGE, format!("launcher.{} {}", error.key, error.message)))
 }
 
-/// Trials that nobody has ended or trains.
-fn left<'a>(trials: &[&'a Trial], ledger: &Ledger) -> Result<Vec<&'a Trial>, Failure> {
+/// Trials that nobody has ended or trains, and what is wrong with those whose runs are damaged.
+fn left<'a>(trials: &[&'a Trial], ledger: &Ledger) -> Result<(Vec<&'a Trial>, Vec<Problem>), Failure> {
     let scan = ledger.scan()?;
-    let mut left = Vec::new();
+    let (mut left, mut problems) = (Vec::new(), Vec::new());
     for &trial in trials {
-        if matches!(scan.state(trial)?, RunState::New | RunState::Partial) {
-            left.push(trial);
+        match scan.state(trial)? {
+            RunState::New | RunState::Partial => left.push(trial),
+            RunState::Damaged(problem) => problems.push(problem),
+            RunState::Running | RunState::Done(_) => {}
         }
     }
-    Ok(left)
+    Ok((left, problems))
 }
 
 /// What each trial takes, by the plan's estimates.
@@ -124,7 +134,8 @@ fn pieces<'a>(trials: &[&'a Trial], spec: &LauncherSpec, common: &Common) -> Res
     for (&trial, bytes) in trials.iter().zip(needs) {
         let secs = speeds.as_ref().zip(images.of(trial, common));
         // Where nothing tells, a trial is a task of its own.
-        let secs = secs.map_or(spec.task_secs as f64, |(speeds, images)| speeds.secs(trial, images));
+        let secs =
+            secs.map_or(spec.task_secs as f64, |(speeds, images)| EACH_SECS + speeds.secs(trial, images));
         pieces.push(Piece { trial, secs, bytes });
     }
     Ok(pieces)

@@ -12,9 +12,9 @@
 //! The file with the highest number is the lease. Its holder writes into it every few
 //! seconds; one that was not written into for its whole term has expired. Whoever wants
 //! a run whose lease has expired, or was given back, creates the next number, which
-//! succeeds for one of them only. Files are never renamed or reused, so a lease that is
-//! alive cannot be taken by mistake. A holder that was stalled for longer than its term
-//! finds a higher number when it wakes up, and writes nothing more.
+//! succeeds for one of them only. Files are never renamed, and a number below the highest
+//! is no lease, so one that is alive cannot be taken by mistake. A holder that was stalled
+//! for nearly its term gives the run up when it wakes up, and writes nothing more.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -114,7 +114,7 @@ struct Shared {
     file: Mutex<File>,
     beat: AtomicU64,
     is_lost: AtomicBool,
-    /// When the last word reached the file.
+    /// When the last word that reached the file was begun.
     heard: Mutex<Instant>,
 }
 
@@ -133,29 +133,7 @@ pub(super) fn take(disk: &Disk, locks: &Path, id: RunId, secs: u64) -> Result<Op
     {
         return Ok(None);
     }
-    let number = highest.map_or(1, |highest| highest + 1);
-    let path = folder.join(number.to_string());
-    let file = match File::options().write(true).create_new(true).open(&path) {
-        Ok(file) => file,
-        // Somebody else was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-        Err(error) => return Err(LedgerError::io("create", &path)(error)),
-    };
-    let shared = Shared {
-        folder: folder.clone(),
-        number,
-        secs,
-        file: Mutex::new(file),
-        beat: AtomicU64::new(0),
-        is_lost: AtomicBool::new(false),
-        heard: Mutex::new(Instant::now()),
-    };
-    shared.write(false).map_err(LedgerError::io("write", &path))?;
-    for older in numbers(&folder)?.into_iter().filter(|older| *older < number) {
-        // What cannot be removed is in nobody's way.
-        let _ = fs::remove_file(folder.join(older.to_string()));
-    }
-    Ok(Some(Lease::start(Arc::new(shared))))
+    Lease::create(&folder, highest.map_or(1, |highest| highest + 1), secs)
 }
 
 /// Whether somebody holds the lease of a run, by this host's clock: to look writes nothing.
@@ -230,19 +208,31 @@ impl Shared {
         // The same length each time, so that no reader sees the end of an older text.
         text += &" ".repeat(200_usize.saturating_sub(text.len()));
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the write, whose time the file gets: a slow disk does not make the lease last longer here.
+        let began = Instant::now();
         file.seek(SeekFrom::Start(0))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = began;
         Ok(())
     }
 
+    /// Whether no word got through for nearly the whole term: others may soon take the run, or have.
+    fn is_silent(&self) -> bool {
+        let silent = self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        silent > 5 * self.beat_time()
+    }
+
+    /// The time between two words.
+    fn beat_time(&self) -> Duration {
+        Duration::from_secs(self.secs) / 6
+    }
+
     /// Keeps the lease in force, or finds that it is lost: somebody has a higher number,
-    /// or no word got through for the whole term.
+    /// or it was silent for too long.
     fn keep(&self) {
         let is_superseded = highest(&self.folder).is_ok_and(|highest| highest > Some(self.number));
-        let silent = self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if is_superseded || silent > Duration::from_secs(self.secs) {
+        if is_superseded || self.is_silent() {
             self.is_lost.store(true, Ordering::SeqCst);
         } else {
             // One that fails is tried again at the next beat.
@@ -252,10 +242,41 @@ impl Shared {
 }
 
 impl Lease {
+    /// The lease of this number, unless somebody else is faster.
+    fn create(folder: &Path, number: u64, secs: u64) -> Result<Option<Self>, LedgerError> {
+        let path = folder.join(number.to_string());
+        let file = match File::options().write(true).create_new(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            Err(error) => return Err(LedgerError::io("create", &path)(error)),
+        };
+        // Since the look at the numbers others may have taken this one, given it back, and
+        // removed it for a higher one.
+        if highest(folder)? > Some(number) {
+            let _ = fs::remove_file(&path);
+            return Ok(None);
+        }
+        let shared = Shared {
+            folder: folder.to_owned(),
+            number,
+            secs,
+            file: Mutex::new(file),
+            beat: AtomicU64::new(0),
+            is_lost: AtomicBool::new(false),
+            heard: Mutex::new(Instant::now()),
+        };
+        shared.write(false).map_err(LedgerError::io("write", &path))?;
+        for older in numbers(folder)?.into_iter().filter(|older| *older < number) {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_file(folder.join(older.to_string()));
+        }
+        Ok(Some(Self::start(Arc::new(shared))))
+    }
+
     fn start(shared: Arc<Shared>) -> Self {
         let (stop, stopped) = mpsc::channel();
         let own = Arc::clone(&shared);
-        let pause = Duration::from_secs_f64(shared.secs as f64 / 6.0);
+        let pause = shared.beat_time();
         let heart = std::thread::spawn(move || {
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 own.keep();
@@ -267,8 +288,7 @@ impl Lease {
     /// Whether somebody else may have the run by now. Asked before each write, and so
     /// true even if this process was stopped as a whole and has just been woken up.
     fn is_lost(&self) -> bool {
-        let silent = self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if silent > Duration::from_secs(self.shared.secs) {
+        if self.shared.is_silent() {
             self.shared.keep();
         }
         self.shared.is_lost.load(Ordering::SeqCst)

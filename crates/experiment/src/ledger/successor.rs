@@ -5,6 +5,7 @@
 //! kill between these steps has left.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Claim, Ledger, LedgerError, RunWriter, folders::short_id, read};
 use crate::{RunId, Trial};
@@ -72,7 +73,7 @@ impl Ledger {
         }
         self.remove_empty();
         for dir in self.of_run(&self.runs_dir(), id)? {
-            self.disk.sweep(&dir).map_err(LedgerError::io("clean", &dir))?;
+            self.disk.sweep(&dir, Duration::ZERO).map_err(LedgerError::io("clean", &dir))?;
         }
         Ok(())
     }

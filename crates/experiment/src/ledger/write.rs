@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use decouple_disk::{Disk, Growing};
 use serde::Serialize;
@@ -37,7 +38,7 @@ impl RunWriter {
     ) -> Result<Self, LedgerError> {
         let disk = &ledger.disk;
         disk.create_dir_all(&dir).map_err(LedgerError::io("create", &dir))?;
-        disk.sweep(&dir).map_err(LedgerError::io("clean", &dir))?;
+        disk.sweep(&dir, Duration::ZERO).map_err(LedgerError::io("clean", &dir))?;
         // The status first: without it the run counts as cut off, whatever else is left of it.
         let status = dir.join("status.json");
         disk.remove_file(&status).map_err(LedgerError::io("remove", &status))?;

@@ -112,9 +112,10 @@ impl Place<'_> {
         let arrow = if is_first { "-->" } else { ":::" };
         let Self { source, line, text, before, marked } = self;
         let column = before.chars().count() + 1;
+        let (cut, text) = clipped(text, column - 1);
         // Tabs stay tabs, so that the mark stands under its place at any tab width.
-        let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        let marks = "^".repeat(*marked);
+        let indent: String = before.chars().skip(cut).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let marks = "^".repeat((*marked).min(text.chars().count().saturating_sub(column - 1 - cut)).max(1));
         let (position, number) = if source.is_file {
             (format!("{}:{line}:{column}", source.name), line.to_string())
         } else {
@@ -125,6 +126,18 @@ impl Place<'_> {
         let _ = write!(out, "\n {number:>width$} | {text}");
         let _ = write!(out, "\n {:width$} | {indent}{marks} {label}", "");
     }
+}
+
+/// As much of a line as a screen shows of it around the character at `place`, and how many are left out before.
+fn clipped(line: &str, place: usize) -> (usize, String) {
+    const BEFORE: usize = 60;
+    const SHOWN: usize = 160;
+    let cut = place.saturating_sub(BEFORE);
+    let mut shown: String = line.chars().skip(cut).take(SHOWN).collect();
+    if line.chars().count() > cut + SHOWN {
+        shown.push('…');
+    }
+    (cut, shown)
 }
 
 /// The candidate that `typed` was probably meant to be, if any is near enough.
@@ -219,6 +232,17 @@ mod tests {
         assert_eq!(nearest("weight", names), Some("training.weight-decay"));
         assert_eq!(nearest("colour", names), None);
         assert_eq!(nearest("5", ["1", "3"]), None);
+    }
+
+    #[test]
+    fn of_a_long_line_the_place_is_shown() {
+        let mut sources = Sources::default();
+        let text = format!("{}seed = [{}]", "x, ".repeat(1_000), "1, ".repeat(10_000));
+        let start = text.find("seed").unwrap_or_default();
+        sources.add_file("f.toml", &text);
+        let shown = sources.render("error", &Diagnostic::new("t").at(start..text.len(), "too many"));
+        assert!(shown.contains("x, seed = [1, ") && shown.contains("^^ too many"), "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() < 200), "{shown}");
     }
 
     #[test]

@@ -23,11 +23,11 @@ fn take(locks: &Path, id: RunId, secs: u64) -> Result<Option<Lease>, LedgerError
 #[test]
 fn a_lease_is_one_holders_as_long_as_it_is_heard_of() {
     let locks = tempfile::tempdir().unwrap();
-    let lease = take(locks.path(), id(1), 1).unwrap().unwrap();
+    let lease = take(locks.path(), id(1), 3).unwrap().unwrap();
     // Longer than the term: the heart beats on.
     let began = Instant::now();
-    while began.elapsed() < Duration::from_millis(2_500) {
-        assert!(take(locks.path(), id(1), 1).unwrap().is_none());
+    while began.elapsed() < Duration::from_secs(4) {
+        assert!(take(locks.path(), id(1), 3).unwrap().is_none());
         assert!(is_taken(locks.path(), id(1)).unwrap());
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -79,6 +79,31 @@ fn a_holder_that_was_stalled_finds_that_it_has_lost() {
     drop(hold);
     assert!(is_taken(locks.path(), id(1)).unwrap(), "what is lost is not given back in its heir's place");
     Hold::Lease(heir.unwrap()).check(id(1)).unwrap();
+}
+
+#[test]
+fn a_number_that_is_free_again_is_no_lease() {
+    let locks = tempfile::tempdir().unwrap();
+    let _holder = take(locks.path(), id(1), 30).unwrap().unwrap();
+    let folder = folder(locks.path(), id(1));
+    // Between this host's look (at nothing) and its file, two others came.
+    fs::rename(folder.join("1"), folder.join("2")).unwrap();
+    assert!(Lease::create(&folder, 1, 30).unwrap().is_none());
+    assert_eq!(numbers(&folder).unwrap(), [2]);
+}
+
+#[test]
+fn a_clock_that_went_backwards_leaves_one_holder() {
+    let locks = tempfile::tempdir().unwrap();
+    let mut old = take(locks.path(), id(1), 30).unwrap().unwrap();
+    old.stop();
+    let stamped = SystemTime::now() + Duration::from_secs(3_600);
+    let path = folder(locks.path(), id(1)).join("1");
+    File::options().write(true).open(path).unwrap().set_modified(stamped).unwrap();
+    // Nobody can tell how old it is: it is not waited for until the clock is there again.
+    let heir = take(locks.path(), id(1), 30).unwrap().unwrap();
+    old.shared.keep();
+    assert!(old.is_lost() && !heir.is_lost());
 }
 
 #[test]
