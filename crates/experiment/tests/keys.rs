@@ -40,7 +40,17 @@ fn companions(path: &str) -> &'static str {
         | "data.stream" => {
             "trial.data.set = \"image-folder\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
         }
-        "data.multi-label" => {
+        "data.score-weights" => {
+            "trial.data.set = \"shards\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\ntrial.data.multi-label = true\n"
+        }
+        "data.manifest" => {
+            "trial.data.set = \"manifest\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
+        }
+        "data.path-column" | "data.label-column" | "data.split-column" => {
+            "trial.data.set = \"manifest\"\ntrial.data.manifest = \"x.csv\"\ntrial.data.classes = 3\n\
+             trial.data.size = [32, 24]\n"
+        }
+        "data.multi-label" | "data.class-weights" => {
             "trial.data.set = \"shards\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
         }
         "data.coupling" | "data.images" | "data.noise" | "data.seed" => "trial.data.set = \"planted\"\n",
@@ -56,6 +66,7 @@ fn least_value(path: &str) -> Option<&'static str> {
     match path {
         "data.size" => Some("[8, 8]"),
         "data.classes" => Some("2"),
+        "data.manifest" => Some("\"x.csv\""),
         _ => None,
     }
 }
@@ -128,6 +139,9 @@ fn another_value(path: &str) -> &'static str {
         "data.filter" => "\"bicubic\"",
         "data.stream" => "true",
         "data.multi-label" => "true",
+        "data.class-weights" | "data.score-weights" => "\"weights.txt\"",
+        "data.manifest" => "\"birds.csv\"",
+        "data.path-column" | "data.label-column" | "data.split-column" => "\"other\"",
         "data.coupling" => "1",
         "data.images" => "100",
         "data.noise" => "0.5",
@@ -158,6 +172,7 @@ fn another_value(path: &str) -> &'static str {
         "training.weight-decay" => "0",
         "training.weight-decay-kind" => "\"decoupled\"",
         "training.weight-decay-on" => "\"all\"",
+        "training.loss" => "\"sigmoid\"",
         "training.label-smoothing" => "0.1",
         "training.average" => "\"polyak\"",
         "training.average.kind" => "\"polyak\"",

@@ -10,7 +10,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
-    Average, DecayKind, DecayOn, Every, Optimizer, Precision, RmspropForm, Schedule, TrainingSpec, Winograd,
+    Average, DecayKind, DecayOn, Every, Loss, Optimizer, Precision, RmspropForm, Schedule, TrainingSpec,
+    Winograd,
 };
 
 /// A key of a trial whose value is refused, and why.
@@ -40,6 +41,8 @@ pub(crate) struct Training {
     weight_decay: Option<f64>,
     weight_decay_kind: Option<DecayKind>,
     weight_decay_on: Option<DecayOn>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss: Option<Loss>,
     label_smoothing: Option<f64>,
     average: Option<AverageTable>,
     winograd: Option<Winograd>,
@@ -191,6 +194,7 @@ impl TryFrom<Training> for TrainingSpec {
             weight_decay: typed.weight_decay.unwrap_or(default.weight_decay),
             weight_decay_kind: typed.weight_decay_kind.unwrap_or(decay_kind),
             weight_decay_on: typed.weight_decay_on.unwrap_or(default.weight_decay_on),
+            loss: typed.loss.unwrap_or(default.loss),
             label_smoothing: typed.label_smoothing.unwrap_or(default.label_smoothing),
             average: resolve_average(typed.average.unwrap_or_default())?,
             winograd: typed.winograd.unwrap_or(default.winograd),
@@ -327,6 +331,9 @@ pub(crate) fn validate(spec: &TrainingSpec) -> Result<(), InvalidKey> {
     }
     not_negative("weight-decay", spec.weight_decay)?;
     share("label-smoothing", spec.label_smoothing)?;
+    if spec.loss == Loss::Sigmoid && spec.label_smoothing > 0.0 {
+        return Err(InvalidKey::new("label-smoothing", "is for the softmax loss of one label an image"));
+    }
     match spec.average {
         Average::None => Ok(()),
         Average::Polyak { decay } => share("average.decay", decay),
@@ -371,6 +378,8 @@ impl From<TrainingSpec> for Training {
             weight_decay: Some(spec.weight_decay),
             weight_decay_kind: Some(spec.weight_decay_kind),
             weight_decay_on: Some(spec.weight_decay_on),
+            // Records of runs from before there was such a key stay the same.
+            loss: (spec.loss != Loss::default()).then_some(spec.loss),
             label_smoothing: Some(spec.label_smoothing),
             average: Some(match spec.average {
                 Average::None => AverageTable { kind: AverageKind::None, decay: None },
