@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::image_folder::ImageFolder;
+use crate::manifest::{Columns, Manifest};
 use crate::planted::Planted;
 use crate::stream::Shards;
 use crate::{Augment, Corrupt, DataSpec, Filter, Fit, Looking, Reading, SetName, Source, Subset};
@@ -51,6 +52,18 @@ pub struct DataTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     multi_label: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    class_weights: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score_weights: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_column: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label_column: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split_column: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     coupling: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     images: Option<usize>,
@@ -81,6 +94,7 @@ impl TryFrom<DataTable> for DataSpec {
             SetName::Cifar100 => Source::Cifar100,
             SetName::ImageFolder => Source::ImageFolder(typed.image_folder()?),
             SetName::Shards => Source::Shards(typed.shards()?),
+            SetName::Manifest => Source::Manifest(typed.manifest()?),
             SetName::Planted => Source::Planted(typed.planted()?),
         };
         Ok(Self { source, validation: typed.validation, split: typed.split, augment: typed.augment })
@@ -90,15 +104,15 @@ impl TryFrom<DataTable> for DataSpec {
 impl DataTable {
     /// Refuses the first key that was typed although the set lacks it.
     fn refuse_foreign_keys(&self) -> Result<(), DataKeyError> {
-        use SetName::{FashionMnist, ImageFolder, Planted, Shards};
-        let photographs: &[SetName] = &[ImageFolder, Shards];
-        let keys: [(&'static str, bool, &[SetName]); 19] = [
+        use SetName::{FashionMnist, ImageFolder, Manifest, Planted, Shards};
+        let photographs: &[SetName] = &[ImageFolder, Shards, Manifest];
+        let keys: [(&'static str, bool, &[SetName]); 25] = [
             ("subset", self.subset.is_some(), &[FashionMnist]),
-            ("folder", self.folder.is_some(), photographs),
+            ("folder", self.folder.is_some(), &[ImageFolder, Shards]),
             ("classes", self.classes.is_some(), photographs),
             ("size", self.size.is_some(), photographs),
             ("channels", self.channels.is_some(), photographs),
-            ("test-share", self.test_share.is_some(), &[ImageFolder]),
+            ("test-share", self.test_share.is_some(), &[ImageFolder, Manifest]),
             ("corrupt", self.corrupt.is_some(), photographs),
             ("class-list", self.class_list.is_some(), photographs),
             ("orientation", self.orientation.is_some(), photographs),
@@ -107,7 +121,13 @@ impl DataTable {
             ("crop-fraction", self.crop_fraction.is_some(), photographs),
             ("filter", self.filter.is_some(), photographs),
             ("stream", self.stream.is_some(), photographs),
-            ("multi-label", self.multi_label.is_some(), &[Shards]),
+            ("multi-label", self.multi_label.is_some(), &[Shards, Manifest]),
+            ("class-weights", self.class_weights.is_some(), &[Shards, Manifest]),
+            ("score-weights", self.score_weights.is_some(), &[Shards, Manifest]),
+            ("manifest", self.manifest.is_some(), &[Manifest]),
+            ("path-column", self.path_column.is_some(), &[Manifest]),
+            ("label-column", self.label_column.is_some(), &[Manifest]),
+            ("split-column", self.split_column.is_some(), &[Manifest]),
             ("coupling", self.coupling.is_some(), &[Planted]),
             ("images", self.images.is_some(), &[Planted, Shards]),
             ("noise", self.noise.is_some(), &[Planted]),
@@ -130,24 +150,59 @@ impl DataTable {
             test_share: self.test_share.unwrap_or(0.2),
             stream: self.stream.unwrap_or(false),
         };
-        let share = folder.test_share;
-        check("test-share", share > 0.0 && share < 1.0, "must be between 0 and 1")?;
+        check_share(folder.test_share)?;
         Ok(folder)
+    }
+
+    /// Refuses to keep in memory what never is.
+    fn check_streamed(&self) -> Result<(), DataKeyError> {
+        let is_streamed = self.stream != Some(false);
+        check("stream", is_streamed, "must be true or left out: shards and manifests are never kept in memory")
+    }
+
+    fn manifest(&self) -> Result<Manifest, DataKeyError> {
+        self.check_streamed()?;
+        let missing = || DataKeyError {
+            key: "manifest",
+            message: "is needed: the table, a .csv, .tsv or .jsonl file".to_owned(),
+        };
+        let table = Manifest {
+            file: self.manifest.clone().ok_or_else(missing)?,
+            columns: Columns {
+                path: self.path_column.clone(),
+                label: self.label_column.clone(),
+                split: self.split_column.clone(),
+            },
+            reading: self.reading()?,
+            classes: self.number_of_classes()?,
+            class_list: self.class_list.clone(),
+            multi_label: self.multi_label.unwrap_or(false),
+            class_weights: self.class_weights.clone(),
+            score_weights: self.score_weights()?,
+            test_share: self.test_share.unwrap_or(0.2),
+        };
+        check_share(table.test_share)?;
+        Ok(table)
+    }
+
+    /// What classes count in MAP@100, which only images with any number of labels have.
+    fn score_weights(&self) -> Result<Option<PathBuf>, DataKeyError> {
+        let has_score = self.score_weights.is_none() || self.multi_label == Some(true);
+        check("score-weights", has_score, "is for MAP@100, the score where `multi-label = true`")?;
+        Ok(self.score_weights.clone())
     }
 
     fn shards(&self) -> Result<Shards, DataKeyError> {
         check("images", self.images != Some(0), "must be at least 1")?;
-        check(
-            "stream",
-            self.stream != Some(false),
-            "must be true or left out: shards are never kept in memory",
-        )?;
+        self.check_streamed()?;
         Ok(Shards {
             folder: self.folder.clone().unwrap_or_default(),
             reading: self.reading()?,
             classes: self.number_of_classes()?,
             class_list: self.class_list.clone(),
             multi_label: self.multi_label.unwrap_or(false),
+            class_weights: self.class_weights.clone(),
+            score_weights: self.score_weights()?,
             images: self.images,
         })
     }
@@ -213,6 +268,10 @@ fn unless_default<T: PartialEq>(value: T, default: T) -> Option<T> {
     (value != default).then_some(value)
 }
 
+fn check_share(share: f64) -> Result<(), DataKeyError> {
+    check("test-share", share > 0.0 && share < 1.0, "must be between 0 and 1")
+}
+
 fn check(key: &'static str, allowed: bool, expected: &str) -> Result<(), DataKeyError> {
     if allowed { Ok(()) } else { Err(DataKeyError { key, message: expected.to_owned() }) }
 }
@@ -234,13 +293,28 @@ impl From<DataSpec> for DataTable {
                     ..table.with(reading)
                 }
             }
-            Source::Shards(Shards { folder, classes, class_list, multi_label, images, reading }) => Self {
-                folder: Some(folder),
-                classes: Some(classes),
-                class_list,
-                multi_label: unless_default(multi_label, false),
-                images,
-                ..table.with(reading)
+            Source::Shards(shards) => Self {
+                folder: Some(shards.folder),
+                classes: Some(shards.classes),
+                class_list: shards.class_list,
+                multi_label: unless_default(shards.multi_label, false),
+                class_weights: shards.class_weights,
+                score_weights: shards.score_weights,
+                images: shards.images,
+                ..table.with(shards.reading)
+            },
+            Source::Manifest(list) => Self {
+                manifest: Some(list.file),
+                path_column: list.columns.path,
+                label_column: list.columns.label,
+                split_column: list.columns.split,
+                classes: Some(list.classes),
+                class_list: list.class_list,
+                multi_label: unless_default(list.multi_label, false),
+                class_weights: list.class_weights,
+                score_weights: list.score_weights,
+                test_share: Some(list.test_share),
+                ..table.with(list.reading)
             },
             Source::Planted(Planted { coupling, images, noise, seed }) => Self {
                 coupling: Some(coupling),

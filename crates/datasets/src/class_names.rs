@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::DataError;
 use crate::error::shortened;
@@ -10,18 +10,40 @@ use crate::error::shortened;
 /// Most bytes of a list of classes.
 const MOST_BYTES: u64 = 1 << 26;
 
+/// The text of a small file, without a byte order mark, or what is wrong with it.
+pub(crate) fn text(file: &Path) -> Result<String, String> {
+    let length = fs::metadata(file).map_err(|error| error.to_string())?.len();
+    if length > MOST_BYTES {
+        return Err(format!("{length} bytes long, and at most {MOST_BYTES} are read"));
+    }
+    let text = fs::read(file).map_err(|error| error.to_string())?;
+    let text = String::from_utf8(text)
+        .map_err(|error| format!("byte {}: not UTF-8", error.utf8_error().valid_up_to()))?;
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+}
+
+/// The names of `classes` classes from the list at `list`, whose place `of` tells, or else
+/// their numbers.
+pub(crate) fn stated(
+    classes: usize,
+    of: &dyn Fn(&Path) -> PathBuf,
+    list: Option<&Path>,
+) -> Result<Vec<String>, DataError> {
+    let Some(list) = list else { return Ok((0..classes).map(|class| class.to_string()).collect()) };
+    let file = of(list);
+    let names = read(&file)?;
+    if names.len() != classes {
+        let problem = format!("{} lines, and `data.classes` says {classes}", names.len());
+        return Err(DataError::ClassList { file, problem });
+    }
+    Ok(names)
+}
+
 /// Names of classes from a file, one a line in the order of their labels. Of a line
 /// such as `n01440764 tench` the first word is enough.
 pub(crate) fn read(file: &Path) -> Result<Vec<String>, DataError> {
     let list = |problem: String| DataError::ClassList { file: file.to_owned(), problem };
-    let length = fs::metadata(file).map_err(|error| list(error.to_string()))?.len();
-    if length > MOST_BYTES {
-        return Err(list(format!("{length} bytes long, and at most {MOST_BYTES} are read")));
-    }
-    let text = fs::read(file).map_err(|error| list(error.to_string()))?;
-    let text = String::from_utf8(text)
-        .map_err(|error| list(format!("byte {}: not UTF-8", error.utf8_error().valid_up_to())))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = text(file).map_err(list)?;
     let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
     if let Some(line) = names.iter().position(String::is_empty) {
         return Err(list(format!("line {}: empty, expected the name of a class", line + 1)));

@@ -169,6 +169,7 @@ pub fn load(spec: &DataSpec, folder: Option<&Path>) -> Result<Dataset, DataError
             return stream::load::folder(spec, images, folder, &Cache::of_user());
         }
         Source::Shards(shards) => return stream::load::shards(spec, shards, folder, &Cache::of_user()),
+        Source::Manifest(table) => return stream::load::manifest(spec, table, folder, &Cache::of_user()),
         Source::ImageFolder(spec) => image_folder::read(spec, folder)?,
         Source::FashionMnist { subset: Subset::Embedded } => {
             Read::named(fashion_mnist::embedded()?, &fashion_mnist::CLASSES)

@@ -267,6 +267,30 @@ pub enum DataError {
         /// What is wrong.
         problem: String,
     },
+    /// A table of images cannot be read, or a row of it not be understood.
+    #[error("{file}{}: {problem}", line.map_or(String::new(), |line| format!(":{line}")), file = file.display())]
+    Manifest {
+        /// The table.
+        file: PathBuf,
+        /// The line, from 1.
+        line: Option<u64>,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A stand-in of these numbers cannot be made.
+    #[error("a stand-in {problem}")]
+    StandIn {
+        /// What one is like.
+        problem: &'static str,
+    },
+    /// A list of what classes count is broken.
+    #[error("{file}: {problem}", file = file.display())]
+    ClassWeights {
+        /// The list.
+        file: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A folder of shards lacks a part.
     #[error(
         "{folder}: no tar file for `{part}`: expected names such as `{part}-000.tar`, or a folder `{part}` of them",

@@ -208,7 +208,7 @@ fn divide(
 
 /// Whether file number `index` of a class is among the share held out: these are
 /// spread evenly over the names, so that a folder sorted by time is not cut in two.
-fn held_out(index: usize, share: f64) -> bool {
+pub(crate) fn held_out(index: usize, share: f64) -> bool {
     ((index + 1) as f64 * share).floor() > (index as f64 * share).floor()
 }
 

@@ -55,22 +55,24 @@ fn write_shard(
 ) -> Result<(), DataError> {
     let written = |source: io::Error| DataError::Write { file: shard.to_owned(), source };
     let mut tar = tar::Builder::new(BufWriter::new(File::create_new(shard).map_err(written)?));
-    let mut append = |name: String, content: &[u8]| {
-        // Nothing of this machine or hour, so that equal images make equal shards.
-        let mut header = tar::Header::new_ustar();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        tar.append_data(&mut header, name, content)
-    };
     for &(index, (file, label)) in samples {
         let image = photograph::read(file, spec.reading.looking)
             .map_err(|reason| DataError::Image(crate::Skipped { file: file.clone(), reason }))?;
         let ending = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        append(format!("{index:09}.{ending}"), &image).map_err(written)?;
-        append(format!("{index:09}.cls"), label.to_string().as_bytes()).map_err(written)?;
+        append(&mut tar, &format!("{index:09}.{ending}"), &image).map_err(written)?;
+        append(&mut tar, &format!("{index:09}.cls"), label.to_string().as_bytes()).map_err(written)?;
     }
     let mut file = tar.into_inner().map_err(written)?;
     file.flush().and_then(|()| file.get_ref().sync_all()).map_err(written)
+}
+
+/// Adds a file of which nothing but name and content is noted, so that equal images make
+/// equal shards.
+pub(crate) fn append<W: Write>(tar: &mut tar::Builder<W>, name: &str, content: &[u8]) -> io::Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, name, content)
 }
 
 #[cfg(test)]
@@ -112,6 +114,8 @@ mod tests {
             classes: 2,
             class_list: Some("classes.txt".into()),
             multi_label: false,
+            class_weights: None,
+            score_weights: None,
             images: None,
             reading: Reading::of_size([6, 6]),
         };

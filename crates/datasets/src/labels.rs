@@ -22,6 +22,11 @@ impl Labelling {
         Self { classes, is_multi, by_name }
     }
 
+    /// Whether an image may have any number of labels.
+    pub(crate) fn is_multi(&self) -> bool {
+        self.is_multi
+    }
+
     /// The labels in a text: the name of a class, or names and numbers with commas or
     /// blanks between them.
     pub(crate) fn of_text(&self, text: &str) -> Result<Vec<u16>, String> {

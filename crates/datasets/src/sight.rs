@@ -27,6 +27,7 @@ impl DataSpec {
         match &self.source {
             Source::ImageFolder(folder) => folder.reading.clone(),
             Source::Shards(shards) => shards.reading.clone(),
+            Source::Manifest(table) => table.reading.clone(),
             _ => {
                 let shape = self.shape();
                 Reading { channels: shape.c, ..Reading::of_size([shape.h, shape.w]) }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::image_folder::{self, ImageFolder};
+use crate::manifest::{self, Manifest};
 use crate::planted::Planted;
 use crate::stream::Shards;
 use crate::{Augment, DataTable, ImageShape, cifar, fashion_mnist, planted};
@@ -54,6 +55,8 @@ pub enum Source {
     ImageFolder(ImageFolder),
     /// Tar files of samples.
     Shards(Shards),
+    /// A table of paths with their labels.
+    Manifest(Manifest),
     /// Generated images whose class is planted in them.
     Planted(Planted),
 }
@@ -73,16 +76,18 @@ impl Source {
             Self::Cifar100 => SetName::Cifar100,
             Self::ImageFolder(_) => SetName::ImageFolder,
             Self::Shards(_) => SetName::Shards,
+            Self::Manifest(_) => SetName::Manifest,
             Self::Planted(_) => SetName::Planted,
         }
     }
 
-    /// What a reader calls it: a folder of images by its own name, any other set by its
-    /// own.
+    /// What a reader calls it: a folder or table of images by its own name, any other set
+    /// by its own.
     pub fn title(&self) -> String {
         let folder = match self {
             Self::ImageFolder(images) => images.folder.file_name(),
             Self::Shards(shards) => shards.folder.file_name(),
+            Self::Manifest(table) => table.file.file_stem(),
             _ => None,
         };
         folder.map_or(self.set().to_string(), |name| name.to_string_lossy().into_owned())
@@ -97,6 +102,7 @@ impl DataSpec {
             Source::Cifar10 | Source::Cifar100 => cifar::SHAPE,
             Source::ImageFolder(folder) => folder.reading.shape(),
             Source::Shards(shards) => shards.reading.shape(),
+            Source::Manifest(table) => table.reading.shape(),
             Source::Planted(_) => planted::SHAPE,
         }
     }
@@ -109,11 +115,30 @@ impl DataSpec {
             Source::Cifar100 => cifar::CIFAR_100.classes.len(),
             Source::ImageFolder(folder) => folder.classes,
             Source::Shards(shards) => shards.classes,
+            Source::Manifest(table) => table.classes,
             Source::Planted(_) => planted::CLASSES,
         }
     }
 
-    /// Images to train on, without those held out. Those of an image folder are
+    /// Whether an image may have any number of labels.
+    pub const fn is_multi_label(&self) -> bool {
+        match &self.source {
+            Source::Shards(shards) => shards.multi_label,
+            Source::Manifest(table) => table.multi_label,
+            _ => false,
+        }
+    }
+
+    /// Whether classes count differently in the loss.
+    pub const fn has_class_weights(&self) -> bool {
+        match &self.source {
+            Source::Shards(shards) => shards.class_weights.is_some(),
+            Source::Manifest(table) => table.class_weights.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Images to train on, without those held out. Those of an image folder or a table are
     /// counted on disk, in `folder` as [`load`](crate::load) would find them;
     /// `None` if it cannot be read, and for shards whose images no key counts.
     pub fn train_images(&self, folder: Option<&Path>) -> Option<usize> {
@@ -123,6 +148,7 @@ impl DataSpec {
             Source::Cifar10 | Source::Cifar100 => 50_000,
             Source::ImageFolder(spec) => image_folder::count_train(spec, folder).ok()?,
             Source::Shards(shards) => shards.images?,
+            Source::Manifest(table) => manifest::list(table, folder).ok()?.train.len(),
             Source::Planted(planted) => planted.images,
         };
         Some(all.saturating_sub(self.validation))
@@ -146,6 +172,8 @@ pub enum SetName {
     ImageFolder,
     /// [`Source::Shards`].
     Shards,
+    /// [`Source::Manifest`].
+    Manifest,
     /// [`Source::Planted`].
     Planted,
 }
@@ -156,7 +184,12 @@ impl SetName {
     pub const fn licence(self) -> Option<&'static str> {
         match self {
             Self::FashionMnist => Some(fashion_mnist::LICENCE),
-            Self::Cifar10 | Self::Cifar100 | Self::ImageFolder | Self::Shards | Self::Planted => None,
+            Self::Cifar10
+            | Self::Cifar100
+            | Self::ImageFolder
+            | Self::Shards
+            | Self::Manifest
+            | Self::Planted => None,
         }
     }
 
@@ -172,6 +205,7 @@ impl SetName {
                 "the set is a folder with a folder of JPEG, PNG or WebP files for each class"
             }
             Self::Shards => "the set is tar files in which an image and its label share a name",
+            Self::Manifest => "the set is a table of paths with their labels",
             Self::Planted => "the set is made by the program",
         }
     }
@@ -185,6 +219,7 @@ impl fmt::Display for SetName {
             Self::Cifar100 => "cifar-100",
             Self::ImageFolder => "image-folder",
             Self::Shards => "shards",
+            Self::Manifest => "manifest",
             Self::Planted => "planted",
         })
     }
@@ -229,6 +264,7 @@ mod tests {
             "set = 'image-folder'\nfolder = 'birds'\nclasses = 3\nsize = [32, 24]\ncorrupt = 'skip'",
             "set = 'image-folder'\nclasses = 3\nsize = [32, 24]\nstream = true\nfit = 'stretch'\nfilter = 'bicubic'",
             "set = 'shards'\nfolder = 'x'\nclasses = 3\nsize = [32, 24]\nmulti-label = true\nimages = 7",
+            "set = 'manifest'\nmanifest = 'x.csv'\nclasses = 3\nsize = [32, 24]\nsplit-column = 'use'\nscore-weights = 'w.txt'\nmulti-label = true",
             "set = 'planted'\ncoupling = 1",
         ] {
             let spec: DataSpec = toml::from_str(text).unwrap();

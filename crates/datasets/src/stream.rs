@@ -91,6 +91,17 @@ pub struct Streamed {
     pub(crate) validation: Origin,
     pub(crate) test: Origin,
     pub(crate) left_out: Arc<Mutex<LeftOut>>,
+    /// What classes count.
+    pub weights: Weights,
+}
+
+/// What each class counts; without numbers all count the same.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Weights {
+    /// In the loss, by label.
+    pub loss: Option<Arc<[f32]>>,
+    /// In MAP@100, by label.
+    pub score: Option<Arc<[f64]>>,
 }
 
 impl Streamed {
@@ -100,6 +111,11 @@ impl Streamed {
             Part::Validation => &self.validation,
             Part::Test => &self.test,
         }
+    }
+
+    /// Whether an image may have any number of labels.
+    pub fn is_multi_label(&self) -> bool {
+        self.labelling.is_multi()
     }
 
     /// Images of a part, before any is left out.

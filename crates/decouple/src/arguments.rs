@@ -111,6 +111,8 @@ pub(crate) enum Data {
     Fetch(DataFetch),
     /// Write an image folder as shards, its files unchanged.
     Import(DataImport),
+    /// Make shards of images with many labels each, a stand-in for collections such as JFT.
+    StandIn(DataStandIn),
     /// Counts, classes, statistics of the channels, checksum, files left out.
     Info(DataInfo),
     /// Draw a contact sheet of training images, augmented as training sees them.
@@ -152,6 +154,33 @@ pub(crate) struct DataVerify {
 pub(crate) struct DataFetch {
     /// A name from `decouple data list`.
     pub(crate) set: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataStandIn {
+    /// The new folder for the shards.
+    pub(crate) target: PathBuf,
+    /// Images to train on.
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub(crate) train: usize,
+    /// Images for testing.
+    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    pub(crate) test: usize,
+    /// Classes.
+    #[arg(long, default_value_t = 600, value_name = "N")]
+    pub(crate) classes: usize,
+    /// Labels an image, about.
+    #[arg(long, default_value_t = 36, value_name = "N")]
+    pub(crate) labels: usize,
+    /// Rows and columns of an image.
+    #[arg(long, default_value_t = 32, value_name = "PIXELS")]
+    pub(crate) size: usize,
+    /// What all is drawn from: other seeds, other images.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Images of a shard.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub(crate) samples: usize,
 }
 
 #[derive(Args, Debug)]

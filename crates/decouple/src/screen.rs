@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use decouple_experiment::{Outcome, Status, Trial};
+use decouple_experiment::{Metric, Outcome, Status, Trial};
 use decouple_training::progress::{Event, Left};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -41,7 +41,9 @@ struct TrialBar {
     /// Steps that were done before this process began, of a run that goes on.
     before: Option<u64>,
     /// Of the last epoch.
-    accuracy: Option<f64>,
+    score: Option<f64>,
+    /// What that is.
+    metric: Metric,
 }
 
 impl<'a> Screen<'a> {
@@ -75,8 +77,11 @@ impl<'a> Screen<'a> {
         match event {
             Event::Started { trial, steps } => {
                 let label = short_label(self.trials[trial]);
+                // Without held-out images it is the accuracy while training.
+                let record = &self.trials[trial].record;
+                let metric = if record.data.validation == 0 { Metric::Accuracy } else { record.metric() };
                 if let Some(bars) = &mut self.bars {
-                    bars.start(trial, steps, label);
+                    bars.start(trial, steps, label, metric);
                 }
             }
             Event::Step { trial, step, epoch, loss, .. } => {
@@ -87,7 +92,7 @@ impl<'a> Screen<'a> {
             }
             Event::Epoch { trial, accuracy, .. } => {
                 if let Some(bar) = self.bars.as_mut().and_then(|bars| bars.trials.get_mut(&trial)) {
-                    bar.accuracy = Some(accuracy);
+                    bar.score = Some(accuracy);
                 }
             }
             Event::Ended { trial, status, earlier } => {
@@ -125,9 +130,10 @@ impl<'a> Screen<'a> {
         let label = label(self.trials[trial]);
         let line = match &status.outcome {
             Outcome::Finished => format!(
-                "[{}/{}] {label}  test accuracy {:.2} %  {}  {:.0} images/s",
+                "[{}/{}] {label}  test {} {:.2} %  {}  {:.0} images/s",
                 self.over,
                 self.trials.len(),
+                self.trials[trial].record.metric(),
                 100.0 * status.headline().unwrap_or(f64::NAN),
                 duration(status.train_secs),
                 status.images_per_sec,
@@ -227,25 +233,25 @@ impl Bars {
         Self { all, sweep, trials: BTreeMap::new() }
     }
 
-    fn start(&mut self, trial: usize, steps: u64, label: String) {
+    fn start(&mut self, trial: usize, steps: u64, label: String, metric: Metric) {
         let bar = self.all.insert_before(&self.sweep, ProgressBar::new(steps));
         bar.set_style(style("{bar:6} {prefix} {wide_msg}"));
         bar.set_prefix(shown(&label).into_owned());
-        self.trials.insert(trial, TrialBar { bar, began: Instant::now(), before: None, accuracy: None });
+        self.trials.insert(trial, TrialBar { bar, began: Instant::now(), before: None, score: None, metric });
     }
 
     fn step(&mut self, trial: usize, step: u64, epoch: u64, loss: f64) {
         let Some(shown) = self.trials.get_mut(&trial) else { return };
         shown.before.get_or_insert(step.saturating_sub(1));
-        shown.bar.set_message(message(epoch, loss, shown.accuracy, shown.secs_left(step)));
+        shown.bar.set_message(message(epoch, loss, shown.score, shown.metric, shown.secs_left(step)));
         shown.bar.set_position(step);
     }
 }
 
 /// What stands beside a trial's bar; with bar and label at most 80 columns.
-fn message(epoch: u64, loss: f64, accuracy: Option<f64>, secs_left: f64) -> String {
-    let accuracy = accuracy.map_or(String::new(), |accuracy| format!("  accuracy {:.1} %", 100.0 * accuracy));
-    format!("epoch {epoch}  loss {loss:.2}{accuracy}  {} left", duration(secs_left))
+fn message(epoch: u64, loss: f64, score: Option<f64>, metric: Metric, secs_left: f64) -> String {
+    let score = score.map_or(String::new(), |score| format!("  {metric} {:.1} %", 100.0 * score));
+    format!("epoch {epoch}  loss {loss:.2}{score}  {} left", duration(secs_left))
 }
 
 /// Columns for the label of a trial beside its bar.
@@ -281,7 +287,7 @@ mod tests {
         let file = "experiment.budget = 'none'\naxes.segments = [1, 'per-channel']\n\
                     axes.training.optimizer.kind = ['sgd', 'rmsprop']\naxes.seed = [0, 123456]";
         let sweep = parse(file, "x.toml", &Overrides::default()).expect("a sweep");
-        let widest = message(999, 12.34, Some(1.0), 99.0).chars().count();
+        let widest = message(999, 12.34, Some(1.0), Metric::Accuracy, 99.0).chars().count();
         for trial in &sweep.trials {
             let label = short_label(trial);
             assert_eq!(label.chars().count(), LABEL, "{label}");
@@ -289,6 +295,9 @@ mod tests {
         }
         assert_eq!(short_label(&sweep.trials[0]), "1, sgd, seed 0        ");
         assert_eq!(short_label(sweep.trials.last().expect("trials")), "per-chan…, seed 123456");
-        assert_eq!(message(3, 0.512, Some(0.881), 40.0), "epoch 3  loss 0.51  accuracy 88.1 %  40 s left");
+        assert_eq!(
+            message(3, 0.512, Some(0.881), Metric::Accuracy, 40.0),
+            "epoch 3  loss 0.51  accuracy 88.1 %  40 s left"
+        );
     }
 }

@@ -221,6 +221,85 @@ fn shards_are_trained_on_alike_if_a_run_is_stopped_in_the_middle() {
     assert!(workplace.learnt("cut") == workplace.learnt("whole"));
 }
 
+/// The keys of `streamed.toml` that make it an experiment on another set.
+fn retargeted(data: &str, training: &str) -> String {
+    let (head, rest) = QUESTION.split_once("[trial.data]").expect("a section");
+    let (_, training_of_all) = rest.split_once("[trial.training]").expect("a section");
+    format!("{head}[trial.data]\n{data}\n[trial.training]{training_of_all}{training}\n")
+}
+
+/// The bytes of a file of the only run in `results`.
+fn of_run(workplace: &Workplace, results: &str, file: &str) -> String {
+    let runs = fs::read_dir(workplace.path(results).join("streamed/runs")).expect("the runs");
+    let run = runs.map(|run| run.expect("a run").path()).next().expect("one run");
+    fs::read_to_string(run.join(file)).expect(file)
+}
+
+#[test]
+fn a_stand_in_is_made_trained_on_and_reported_by_its_score() {
+    let workplace = Workplace::new();
+    let sizes = ["--train", "96", "--test", "32", "--classes", "40", "--labels", "6", "--size", "16"];
+    let made = workplace.succeed(&[&["data", "stand-in", "jft", "--samples", "40"][..], &sizes].concat());
+    assert!(made.starts_with("jft: 96 train, 32 test in 4 shards\n"), "{made}");
+    let data = "set = \"shards\"\nfolder = \"jft\"\nclasses = 40\nsize = [16, 16]\nmulti-label = true\n\
+                score-weights = \"frequencies.txt\"";
+    fs::write(
+        workplace.path("streamed.toml"),
+        retargeted(data, "loss = \"sigmoid\"\nschedule = { peak = 0.01 }"),
+    )
+    .expect("a file");
+    let mut scores = Vec::new();
+    for threads in ["1", "2"] {
+        let said = workplace.succeed(&[
+            "run",
+            "streamed.toml",
+            "--threads",
+            threads,
+            "--results",
+            threads,
+            "--no-progress",
+        ]);
+        assert!(said.contains("test MAP@100"), "{said}");
+        let status: serde_json::Value =
+            serde_json::from_str(&of_run(&workplace, threads, "status.json")).expect("JSON");
+        scores.push(status["test"].clone());
+    }
+    assert_eq!(scores[0], scores[1]);
+    let score = scores[0]["map_at_100"].as_f64().expect("a score");
+    assert!((0.05..1.0).contains(&score), "{score}");
+    let report = fs::read_to_string(workplace.path("1/streamed/report.md")).expect("a report");
+    assert!(report.contains("MAP@100 in percent") && !report.contains("ccuracy in percent"), "{report}");
+    let figure = workplace.path("1/streamed/figures/accuracy-vs-decoupling.svg");
+    assert!(fs::read_to_string(figure).expect("a figure").contains("test MAP@100 (%)"));
+    // Its own test images once more, from the weights that it has kept.
+    let run =
+        fs::read_dir(workplace.path("1/streamed/runs")).expect("runs").next().expect("a run").expect("a run");
+    assert!(!run.path().join("per-image.bin").exists());
+    let said = workplace.succeed(&["evaluate", "--run", &run.path().to_string_lossy(), "--format", "json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(said["map_at_100"].as_f64(), Some(score));
+}
+
+#[test]
+fn a_table_of_images_is_verified_and_trained_on() {
+    let workplace = Workplace::new();
+    let row = |class: &str, index: u8, label: &str| format!("{class}/{index}.png,{label}\n");
+    let rows: String =
+        (0..20).flat_map(|index| [row("owl", index, "0"), row("wren", index, "1 2")]).collect();
+    fs::write(workplace.path("birds/all.csv"), format!("path,labels\n{rows}")).expect("a file");
+    let data = ["manifest=\"birds/all.csv\"", "classes=3", "size=[16,16]", "multi-label=true"];
+    let (said, talk, code) = workplace.data(&["verify", "manifest"], &data);
+    assert!(code == 0 && said.starts_with("40 sound images\nchecksum  "), "{said}{talk}");
+    let data = format!("set = \"manifest\"\n{}\nvalidation = 4", data.join("\n"));
+    fs::write(workplace.path("streamed.toml"), retargeted(&data, "")).expect("a file");
+    workplace.succeed(&["run", "streamed.toml", "--no-progress"]);
+    let metrics = of_run(&workplace, "results", "metrics.csv");
+    assert!(metrics.lines().next().expect("a head").ends_with(",validation_map_at_100"), "{metrics}");
+    fs::write(workplace.path("birds/all.csv"), format!("path,labels\n{rows}owl/99.png,0\n")).expect("a file");
+    let (_, talk, code) = workplace.run(&["run", "streamed.toml", "--no-progress"]);
+    assert!(code == 3 && talk.contains("birds/all.csv:42: no file"), "{talk}");
+}
+
 #[test]
 fn known_sets_are_listed_and_others_refused() {
     let workplace = Workplace::new();

@@ -27,6 +27,7 @@ mod file_system;
 mod keys;
 mod launcher;
 mod ledger;
+mod metric;
 mod schema;
 mod standing;
 mod step_times;
@@ -49,6 +50,7 @@ pub use ledger::{
     MetricsRow, Mismatch, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan, Scores,
     Status, TimingRow, timestamp,
 };
+pub use metric::Metric;
 pub use schema::schema;
 pub use standing::{Best, Onlooker, Running, Standing};
 pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
@@ -58,7 +60,7 @@ pub use sweep::{
 };
 pub use template::template;
 pub use training::{
-    Average, DecayKind, DecayOn, Every, InvalidKey, Optimizer, Precision, RmspropForm, Schedule,
+    Average, DecayKind, DecayOn, Every, InvalidKey, Loss, Optimizer, Precision, RmspropForm, Schedule,
     TrainingSpec, Winograd,
 };
 pub use trial::{FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial, folder_name};

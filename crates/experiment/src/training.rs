@@ -28,6 +28,8 @@ pub struct TrainingSpec {
     pub weight_decay_kind: DecayKind,
     /// Which parameters are pulled.
     pub weight_decay_on: DecayOn,
+    /// What is minimised.
+    pub loss: Loss,
     /// Probability mass spread evenly over all classes, from 0 up to 1.
     pub label_smoothing: f64,
     /// A second set of weights, averaged over steps and evaluated beside the raw ones.
@@ -53,6 +55,7 @@ impl Default for TrainingSpec {
             weight_decay: 1e-4,
             weight_decay_kind: DecayKind::Coupled,
             weight_decay_on: DecayOn::Weights,
+            loss: Loss::Softmax,
             label_smoothing: 0.0,
             average: Average::None,
             winograd: Winograd::F2,
@@ -71,6 +74,17 @@ impl TrainingSpec {
     pub fn validate(&self) -> Result<(), InvalidKey> {
         as_typed::validate(self)
     }
+}
+
+/// What training minimises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// The cross entropy of one choice among all classes; several labels share the choice.
+    #[default]
+    Softmax,
+    /// The sum of the binary cross entropies of all classes, each there or not.
+    Sigmoid,
 }
 
 /// How gradients become changes of the weights.

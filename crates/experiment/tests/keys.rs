@@ -42,7 +42,17 @@ fn companions(path: &str) -> &'static str {
         | "data.stream" => {
             "trial.data.set = \"image-folder\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
         }
-        "data.multi-label" => {
+        "data.score-weights" => {
+            "trial.data.set = \"shards\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\ntrial.data.multi-label = true\n"
+        }
+        "data.manifest" => {
+            "trial.data.set = \"manifest\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
+        }
+        "data.path-column" | "data.label-column" | "data.split-column" => {
+            "trial.data.set = \"manifest\"\ntrial.data.manifest = \"x.csv\"\ntrial.data.classes = 3\n\
+             trial.data.size = [32, 24]\n"
+        }
+        "data.multi-label" | "data.class-weights" => {
             "trial.data.set = \"shards\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
         }
         "data.coupling" | "data.images" | "data.noise" | "data.seed" => "trial.data.set = \"planted\"\n",
@@ -58,6 +68,7 @@ fn least_value(path: &str) -> Option<&'static str> {
     match path {
         "data.size" => Some("[8, 8]"),
         "data.classes" => Some("2"),
+        "data.manifest" => Some("\"x.csv\""),
         _ => None,
     }
 }

@@ -250,3 +250,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_does_not_fit_many_labels_is_refused() {
+    let data = "[trial.data]\nset = 'shards'\nclasses = 40\nsize = [16, 16]\n";
+    for (text, expected) in [
+        (
+            format!("{data}multi-label = true\n[trial.training]\nlabel-smoothing = 0.1"),
+            "is for images of one label",
+        ),
+        (format!("{data}score-weights = 'w.txt'"), "is for MAP@100, the score where `multi-label = true`"),
+        (
+            format!("{data}class-weights = 'w.txt'\n[trial.training]\nlabel-smoothing = 0.1"),
+            "is for classes that count alike",
+        ),
+        ("[trial.training]\nloss = 'sigmoid'\nlabel-smoothing = 0.1".to_owned(), "is for the softmax loss"),
+        (
+            format!("{data}[axes]\ndata.multi-label = [true, false]"),
+            "points with one label an image cannot be compared with points with many",
+        ),
+        (
+            "[trial.data]\nset = 'manifest'\nclasses = 3\nsize = [8, 8]".to_owned(),
+            "`data.manifest` is needed: the table",
+        ),
+    ] {
+        let message = refusal(&text, &[]);
+        assert!(message.contains(expected), "{text}\n{message}");
+    }
+}

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use decouple_experiment::{
-    Contents, Environment, Lock, MetricsRow, Outcome, Problem, Remedy, Run, RunId, Scores, Sweep, Trial,
-    file_hash, stray_lines,
+    Contents, Environment, Lock, Metric, MetricsRow, Outcome, Problem, Remedy, Run, RunId, Scores, Sweep,
+    Trial, file_hash, stray_lines,
 };
 
 use crate::analysis::{Analysis, Axis, Costs, Epoch, Fact, RunOutcome, RunRow, Study, summarise};
@@ -77,15 +77,17 @@ fn study(sweep: &Sweep, runs: &[&Run]) -> Study {
     let epochs: Vec<usize> = sweep.trials.iter().map(|trial| trial.record.training.epochs).collect();
     let scores = runs.iter().filter_map(|run| run.status.as_ref()?.test.as_ref());
     let axes = sweep.axes.iter().filter(|axis| axis.name != "seed");
+    let metric = sweep.trials.first().map_or(Metric::default(), |trial| trial.record.metric());
     Study {
+        metric,
         name: sweep.name.clone(),
         question: sweep.question.split_whitespace().collect::<Vec<_>>().join(" "),
         axes: axes.map(|axis| Axis { name: axis.name.clone(), values: axis.values.clone() }).collect(),
         reference: sweep.reference.clone(),
         held: sweep.budget.map(|quantity| quantity.to_string()),
         data: sweep.trials.first().map_or(String::new(), |trial| trial.record.data.source.title()),
-        epochs: epochs.first().copied().filter(|first| epochs.iter().all(|epoch| epoch == first)),
         test_images: scores.map(|scores| scores.images).min(),
+        epochs: epochs.first().copied().filter(|first| epochs.iter().all(|epoch| epoch == first)),
         margin: sweep.declared.margin,
         tries: sweep.tries_made.clone(),
         file: sweep.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -169,7 +171,7 @@ fn environment<'a>(runs: impl Iterator<Item = &'a Environment>) -> Vec<Fact> {
 
 fn row(trial: &Trial, run: Option<&Run>, problems: &mut Vec<String>) -> RunRow {
     let status = run.and_then(|run| run.status.as_ref());
-    let accuracy = |scores: &Option<Scores>| scores.as_ref().map(|scores| scores.accuracy);
+    let accuracy = |scores: &Option<Scores>| scores.as_ref().map(Scores::headline);
     RunRow {
         id: trial.id.to_string(),
         point: trial.point.clone(),

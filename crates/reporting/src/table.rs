@@ -5,7 +5,7 @@ use crate::numbers::{percent, seconds, short_count};
 
 /// A table for a terminal, one row a point, aligned with spaces; each line ends with a line feed.
 ///
-/// Accuracy is in percent with its 95 % interval. A last column tells of diverged, failed and missing runs
+/// The score is in percent with its 95 % interval. A last column tells of diverged, failed and missing runs
 /// where there are any.
 pub fn terminal_table(analysis: &Analysis) -> String {
     let has_unfinished = analysis.points.iter().any(|point| unfinished(point).is_some());
@@ -14,7 +14,8 @@ pub fn terminal_table(analysis: &Analysis) -> String {
         header.push("point".to_owned());
     }
     let text_columns = header.len();
-    header.extend(["width", "params", "MACs", "train s", "test accuracy (95 %)"].map(str::to_owned));
+    header.extend(["width", "params", "MACs", "train s"].map(str::to_owned));
+    header.push(format!("test {} (95 %)", analysis.study.metric));
     if has_unfinished {
         header.push("runs".to_owned());
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use decouple_experiment::Metric;
+
 use crate::analysis::{Analysis, CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, label};
 use crate::numbers::{p_value, percent, plural, points as in_points};
 use crate::statistics::Interval;
@@ -30,7 +32,7 @@ pub(crate) fn verdict(analysis: &Analysis) -> Verdict {
     }
     // At one value of a third axis each is in a table; what is said is of all values together.
     for found in analysis.interactions.iter().filter(|found| found.given.is_empty()).rev() {
-        let Some(sentence) = interaction(found) else { continue };
+        let Some(sentence) = interaction(found, analysis.study.metric) else { continue };
         // An interaction makes what is said of single points depend on where one looks, so it goes first;
         // but where contests are told one by one, nobody overlooks it.
         let is_first = found.is_shown() && analysis.contests.len() == 1;
@@ -175,7 +177,7 @@ fn in_points_up(margin: f64) -> String {
 }
 
 /// Whether the effect of one axis depends on the other, and by how much.
-fn interaction(interaction: &Interaction) -> Option<String> {
+fn interaction(interaction: &Interaction, metric: Metric) -> Option<String> {
     let test = interaction.test?;
     let largest = (interaction.contrasts.iter())
         .max_by(|a, b| a.estimate().abs().total_cmp(&b.estimate().abs()))
@@ -183,7 +185,7 @@ fn interaction(interaction: &Interaction) -> Option<String> {
     let contrast = largest.map_or(String::new(), |contrast| {
         let interval = contrast.interval.unwrap_or(Interval::around(f64::NAN, 0.0));
         format!(
-            ": from {} to {}, accuracy changes by {} points at {} and by {} at {} (difference {}, interval {} to \
+            ": from {} to {}, {metric} changes by {} points at {} and by {} at {} (difference {}, interval {} to \
              {})",
             contrast.from,
             contrast.to,

@@ -3,13 +3,17 @@
 use std::path::Path;
 
 use decouple_datasets::{DataSpec, Dataset, Looking, Normalisation, Photograph, Skipped};
+use decouple_experiment::Loss;
 use decouple_spectrum::{
     backend::{ExecutionError, Executor},
     preprocessing::Preprocessing,
     weights::Images,
 };
 
-use crate::{inference::logits, loss::probabilities};
+use crate::{
+    inference::logits,
+    loss::{probabilities, sigmoids},
+};
 
 /// How a photograph becomes the input of a network.
 #[derive(Clone, Debug)]
@@ -77,6 +81,8 @@ pub struct Classifier {
     pub network: Box<dyn Executor>,
     /// How it sees photographs.
     pub sight: Sight,
+    /// What it was trained by: whether its classes exclude each other.
+    pub loss: Loss,
 }
 
 /// Why a network does not say what is in a photograph.
@@ -128,6 +134,10 @@ impl Classifier {
         if let Some(&found) = logits.iter().find(|logit| !logit.is_finite()) {
             return Err(ClassifierError::NotFinite { found });
         }
+        let probabilities = match self.loss {
+            Loss::Softmax => probabilities,
+            Loss::Sigmoid => sigmoids,
+        };
         Ok(logits.chunks_exact(self.network.plan().graph.output().len()).map(probabilities).collect())
     }
 }

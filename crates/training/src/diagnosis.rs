@@ -17,7 +17,7 @@ use decouple_spectrum::{
     weights::{Description, error::WeightError, file::WeightFile, names::Naming, read},
 };
 
-use crate::{device::backend, evaluation::evaluate_part, trial::TrialError};
+use crate::{device::backend, evaluation::evaluate_part, objective::Objective, trial::TrialError};
 
 /// Batches from which batch norms learn the statistics of a projected network:
 /// with the usual share of 0.1 a batch, 0.1 % of what they held before is left.
@@ -190,5 +190,6 @@ fn calibrate(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Resul
 
 fn score(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Result<f64, TrialError> {
     let part = if data.images(Part::Validation) == 0 { Part::Test } else { Part::Validation };
-    Ok(evaluate_part(network, data, part, trial.record.training.batch)?.accuracy)
+    let training = &trial.record.training;
+    Ok(evaluate_part(network, data, part, training.batch, &Objective::new(training, data))?.headline())
 }

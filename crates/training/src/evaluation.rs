@@ -1,13 +1,15 @@
 //! Scores of a network on images that it is not trained on.
 
 use decouple_datasets::{
-    Batch, Dataset, Normalisation, Split, fill_batch,
+    Batch, Dataset, Labels, Normalisation, Split, fill_batch,
     stream::{Order, Part},
 };
 use decouple_experiment::Scores;
 use decouple_spectrum::backend::{Executor, Pass};
 
-use crate::{loss::cross_entropy_of, trial::TrialError};
+use rayon::prelude::*;
+
+use crate::{loss::LossError, objective::Objective, ranking::first_rank, trial::TrialError};
 
 /// Loss and accuracy of `network` over all of `split`, in inference, `batch`
 /// images at a time. The result does not depend on `batch`.
@@ -20,7 +22,7 @@ pub fn evaluate(
     normalisation: &Normalisation,
     batch: usize,
 ) -> Result<Scores, TrialError> {
-    Ok(answer(network, split, normalisation, batch)?.0)
+    Ok(answer(network, split, normalisation, batch, &Objective::of_one_label(0.0))?.0)
 }
 
 /// How a network does on each image, in the order of the images.
@@ -32,44 +34,35 @@ pub(crate) struct Answers {
     pub(crate) losses: Vec<f32>,
 }
 
+/// What an image adds to the scores.
+struct Answer {
+    loss: f64,
+    /// Classes before its first label.
+    rank: usize,
+    precision: Option<f64>,
+}
+
 /// As [`evaluate`], and how the network does on each image.
-pub(crate) fn answer(
+fn answer(
     network: &mut dyn Executor,
     split: &Split,
     normalisation: &Normalisation,
     batch: usize,
+    objective: &Objective,
 ) -> Result<(Scores, Answers), TrialError> {
-    let classes = network.plan().graph.output().len();
-    let (mut loss, mut correct, mut in_top5) = (0.0, 0, 0);
-    let mut answers = Answers::default();
+    let mut tally = Tally::new(network);
     let mut images = Batch::default();
     let indices: Vec<u32> = (0..split.len() as u32).collect();
     for indices in indices.chunks(batch.max(1)) {
         let layout = network.batch_layout(indices.len());
         fill_batch(split, indices, &[], |_| 0, normalisation, &layout, &mut images)?;
         let logits = network.forward(&images.values, indices.len(), Pass::Inference)?;
-        // Summed image by image in f64, so that the batch does not matter.
-        for (row, &label) in logits.chunks_exact(classes).zip(&images.labels) {
-            let own = cross_entropy_of(row, label);
-            let rank = rank(row, label);
-            loss += own;
-            answers.losses.push(own as f32);
-            answers.correct.push(rank == 0);
-            correct += u64::from(rank == 0);
-            in_top5 += u64::from(rank < 5);
-        }
+        tally.add(&logits, &Labels::single(images.labels.clone()), objective)?;
     }
-    let n = split.len().max(1) as f64;
-    let scores = Scores {
-        images: split.len() as u64,
-        loss: loss / n,
-        accuracy: correct as f64 / n,
-        top5_accuracy: (classes > 5).then_some(in_top5 as f64 / n),
-    };
-    Ok((scores, answers))
+    Ok(tally.finish())
 }
 
-/// As [`evaluate`], over a part of a set, in memory or streamed.
+/// As [`evaluate`], over a part of a set, in memory or streamed, by what the run is scored by.
 ///
 /// # Errors
 /// [`TrialError`] if an image cannot be read or does not fit the network.
@@ -78,32 +71,116 @@ pub fn evaluate_part(
     data: &Dataset,
     part: Part,
     batch: usize,
+    objective: &Objective,
 ) -> Result<Scores, TrialError> {
-    Ok(answer_part(network, data, part, batch)?.0)
+    Ok(answer_part(network, data, part, batch, objective)?.0)
 }
 
-/// As [`evaluate_part`], and how the network does on each image.
+/// As [`evaluate_part`], and how the network does on each image. Memory: a batch, and of
+/// each image a few bytes.
 pub(crate) fn answer_part(
     network: &mut dyn Executor,
     data: &Dataset,
     part: Part,
     batch: usize,
+    objective: &Objective,
 ) -> Result<(Scores, Answers), TrialError> {
     let normalisation = data.normalisation();
     let Some(stream) = &data.stream else {
-        return answer(network, data.split(part), &normalisation, batch);
+        return answer(network, data.split(part), &normalisation, batch, objective);
     };
-    let (mut scores, mut answers) = (Vec::new(), Answers::default());
+    let (mut scores, mut answers, mut values) = (Vec::new(), Answers::default(), Vec::new());
+    let mut precision = Mean::default();
     for pixels in stream.batches(part, Order::AsStored, batch, &[], rayon::current_num_threads()) {
         let pixels = pixels?;
-        let labels = pixels.labels.as_single().ok_or(TrialError::Labels)?.to_vec();
-        let split = Split { shape: pixels.shape, images: pixels.pixels, labels };
-        let (of_batch, own) = answer(network, &split, &normalisation, batch)?;
+        let layout = network.batch_layout(pixels.len());
+        pixels.write(&normalisation, &layout, &mut values)?;
+        let logits = network.forward(&values, pixels.len(), Pass::Inference)?;
+        let mut tally = Tally::new(network);
+        tally.add(&logits, &pixels.labels, objective)?;
+        precision.add(&tally.precision);
+        let (of_batch, own) = tally.finish();
         scores.push(of_batch);
         answers.correct.extend(own.correct);
         answers.losses.extend(own.losses);
     }
-    Ok((together(&scores), answers))
+    let scores = together(&scores);
+    if !objective.is_multi_label() {
+        return Ok((scores, answers));
+    }
+    let map_at_100 = Some(precision.value().ok_or(TrialError::NothingToFind)?);
+    Ok((Scores { map_at_100, ..scores }, answers))
+}
+
+/// A mean of what some images have.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: u64,
+}
+
+impl Mean {
+    fn add(&mut self, other: &Self) {
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+}
+
+/// What the images so far add up to.
+struct Tally {
+    classes: usize,
+    images: u64,
+    loss: f64,
+    correct: u64,
+    in_top5: u64,
+    precision: Mean,
+    answers: Answers,
+}
+
+impl Tally {
+    fn new(network: &dyn Executor) -> Self {
+        let classes = network.plan().graph.output().len();
+        let answers = Answers::default();
+        Self { classes, images: 0, loss: 0.0, correct: 0, in_top5: 0, precision: Mean::default(), answers }
+    }
+
+    /// Adds the images of a batch, one by one in f64, so that the batch does not matter.
+    fn add(&mut self, logits: &[f32], labels: &Labels, objective: &Objective) -> Result<(), LossError> {
+        let rows: Vec<&[f32]> = logits.chunks_exact(self.classes).take(labels.len()).collect();
+        let of_image = |(image, row): (usize, &&[f32])| {
+            let (row, own) = (*row, labels.of(image));
+            let loss = objective.loss_of_image(row, own)?;
+            Ok(Answer { loss, rank: first_rank(row, own), precision: objective.precision_of_image(row, own) })
+        };
+        let answers: Vec<Answer> =
+            rows.par_iter().enumerate().map(of_image).collect::<Result<_, LossError>>()?;
+        for Answer { loss, rank, precision } in answers {
+            self.images += 1;
+            self.loss += loss;
+            self.correct += u64::from(rank == 0);
+            self.in_top5 += u64::from(rank < 5);
+            self.precision.add(&Mean { sum: precision.unwrap_or(0.0), count: precision.is_some().into() });
+            self.answers.losses.push(loss as f32);
+            self.answers.correct.push(rank == 0);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> (Scores, Answers) {
+        let n = self.images.max(1) as f64;
+        let scores = Scores {
+            images: self.images,
+            loss: self.loss / n,
+            accuracy: self.correct as f64 / n,
+            top5_accuracy: (self.classes > 5).then_some(self.in_top5 as f64 / n),
+            map_at_100: None,
+        };
+        (scores, self.answers)
+    }
 }
 
 /// The scores of all images from those of some at a time, in their order.
@@ -118,24 +195,14 @@ fn together(scores: &[Scores]) -> Scores {
         loss: mean(&|scores| scores.loss),
         accuracy: mean(&|scores| scores.accuracy),
         top5_accuracy: has_top5.then(|| mean(&|scores| scores.top5_accuracy.unwrap_or(0.0))),
+        map_at_100: None,
     }
 }
 
-/// How many images of a batch have their label as the most likely class.
-pub(crate) fn count_correct(logits: &[f32], classes: usize, labels: &[u16]) -> u64 {
-    logits.chunks_exact(classes).zip(labels).map(|(row, &label)| u64::from(rank(row, label) == 0)).sum()
-}
-
-/// Classes that stand before `label`: those with a larger logit, and those
-/// before it with the same. Logits that are not numbers rank last, so a broken
-/// network is never right by accident. So does a class that does not exist.
-fn rank(row: &[f32], label: u16) -> usize {
-    let label = usize::from(label);
-    let own = row.get(label).copied().unwrap_or(f32::NAN);
-    if own.is_nan() {
-        return row.len();
-    }
-    row.iter().enumerate().filter(|&(class, &logit)| logit > own || (logit == own && class < label)).count()
+/// How many images of a batch have a label of theirs as the most likely class.
+pub(crate) fn count_correct(logits: &[f32], classes: usize, labels: &Labels) -> u64 {
+    let rows = logits.chunks_exact(classes).take(labels.len()).enumerate();
+    rows.map(|(image, row)| u64::from(first_rank(row, labels.of(image)) == 0)).sum()
 }
 
 #[cfg(test)]
@@ -143,12 +210,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranks_of_rows() {
-        assert_eq!(rank(&[1.0, 3.0, 2.0], 1), 0);
-        assert_eq!(rank(&[1.0, 3.0, 2.0], 0), 2);
-        assert_eq!(rank(&[2.0, 2.0, 0.0], 1), 1, "of equal logits the first class wins");
-        assert_eq!(rank(&[f32::NAN; 3], 0), 3);
-        assert_eq!(rank(&[1.0, 2.0], 2), 2, "a class that does not exist");
-        assert_eq!(count_correct(&[1.0, 3.0, 2.0, 0.0], 2, &[1, 1]), 1);
+    fn an_image_is_right_if_its_first_prediction_is_a_label_of_it() {
+        assert_eq!(count_correct(&[1.0, 3.0, 2.0, 0.0], 2, &Labels::single(vec![1, 1])), 1);
+        let mut labels = Labels::default();
+        labels.push(&[0, 1]);
+        labels.push(&[]);
+        assert_eq!(count_correct(&[1.0, 3.0, 2.0, 0.0], 2, &labels), 1);
     }
 }

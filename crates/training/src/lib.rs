@@ -3,6 +3,7 @@
 //! [`device`] chooses what networks are executed on; the rest knows no more of it
 //! than `decouple_spectrum::backend` says. [`init`] draws a network's start values,
 //! [`weights`] loads and stores them, [`loss`] has losses and their gradients,
+//! [`objective`] says which of them a run minimises, [`ranking`] where labels stand among predictions,
 //! [`optimizer`] the numbers of a step, [`evaluation`] scores. [`trial`] is the one
 //! training loop, [`sweep`] the one loop over trials, [`halving`] the one that stops
 //! the worse of them; all report to [`progress`] and return what they found.
@@ -44,8 +45,10 @@ pub mod keeper;
 pub mod launcher;
 pub mod loss;
 pub mod memory;
+pub mod objective;
 pub mod optimizer;
 pub mod progress;
+pub mod ranking;
 pub mod step_time;
 pub mod sweep;
 pub mod trial;

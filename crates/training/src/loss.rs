@@ -1,6 +1,8 @@
 //! Losses with their gradients: f64 an image, summed in the images' order, with
 //! powers and logarithms that are the same bits on every machine.
 
+use rayon::prelude::*;
+
 /// Why a loss has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LossError {
@@ -97,11 +99,11 @@ pub fn softmax_cross_entropy(
     Ok(loss / images.max(1) as f64)
 }
 
-/// Mean over images and classes of w_k (log(1 + exp(x_k)) - t_k x_k): minus the log
-/// likelihood of labels that each are there or not, each class with a weight.
+/// Mean over images of the sum over classes of w_k (log(1 + exp(x_k)) - t_k x_k): minus
+/// the log likelihood of an image's labels, each there or not, each class with a weight.
 ///
 /// `logits`, `targets`: (image, class), targets from 0 to 1; `weights`: (class);
-/// `gradient`: replaced by w_k (sigmoid(x_k) - t_k) / (images classes).
+/// `gradient`: replaced by w_k (sigmoid(x_k) - t_k) / images.
 ///
 /// # Errors
 /// [`LossError::Length`] if targets or weights do not fit the logits.
@@ -114,17 +116,29 @@ pub fn sigmoid_cross_entropy(
     check("targets", logits.len(), targets.len())?;
     let classes = weights.len().max(1);
     check("weights", logits.len() / classes * classes, logits.len())?;
+    let images = (logits.len() / classes).max(1) as f64;
     gradient.clear();
-    let (mut loss, count) = (0.0, logits.len().max(1) as f64);
-    for (index, (&x, &target)) in logits.iter().zip(targets).enumerate() {
-        let (x, target, weight) = (f64::from(x), f64::from(target), f64::from(weights[index % classes]));
-        // exp of what is not positive: it never overflows.
-        let power = libm::exp(-x.abs());
-        loss += weight * (if x < 0.0 { 0.0 } else { x } + libm::log1p(power) - target * x);
-        let sigmoid = if x < 0.0 { power / (1.0 + power) } else { 1.0 / (1.0 + power) };
-        gradient.push((weight * (sigmoid - target) / count) as f32);
-    }
-    Ok(loss / count)
+    gradient.resize(logits.len(), 0.0);
+    let rows = gradient.par_chunks_exact_mut(classes).zip(logits.par_chunks_exact(classes));
+    // Images in parallel, each summed class by class, and then in their order.
+    let losses: Vec<f64> = rows
+        .zip(targets.par_chunks_exact(classes))
+        .map(|((gradient, logits), targets)| {
+            let mut loss = 0.0;
+            for (((gradient, &x), &target), &weight) in
+                gradient.iter_mut().zip(logits).zip(targets).zip(weights)
+            {
+                let (x, target, weight) = (f64::from(x), f64::from(target), f64::from(weight));
+                // exp of what is not positive: it never overflows.
+                let power = libm::exp(-x.abs());
+                loss += weight * (if x < 0.0 { 0.0 } else { x } + libm::log1p(power) - target * x);
+                let sigmoid = if x < 0.0 { power / (1.0 + power) } else { 1.0 / (1.0 + power) };
+                *gradient = (weight * (sigmoid - target) / images) as f32;
+            }
+            loss
+        })
+        .collect();
+    Ok(losses.iter().sum::<f64>() / images)
 }
 
 fn check(what: &'static str, expected: usize, found: usize) -> Result<(), LossError> {
@@ -147,6 +161,11 @@ pub(crate) fn cross_entropy_of(row: &[f32], label: u16) -> f64 {
 /// softmax(row): the probability of each class.
 pub fn probabilities(row: &[f32]) -> Vec<f64> {
     log_softmax(row).map(libm::exp).collect()
+}
+
+/// sigmoid(row): the probability of each class by itself.
+pub fn sigmoids(row: &[f32]) -> Vec<f64> {
+    row.iter().map(|&logit| 1.0 / (1.0 + libm::exp(-f64::from(logit)))).collect()
 }
 
 #[cfg(test)]
@@ -197,13 +216,14 @@ mod tests {
         assert!(cross_entropy_of(&[1e30, -1e30], 1) > 1e30);
         assert_eq!(probabilities(&[1e30, -1e30]), [1.0, 0.0]);
         assert!((probabilities(&LOGITS[..3])[2] - 2f64.exp() / sum).abs() < 1e-12);
+        assert_eq!(sigmoids(&[-1e30, 0.0, 1e30]), [0.0, 0.5, 1.0]);
         let smoothed = Targets::Labels { labels: &[1], smoothing: 0.3 };
         let shares = Targets::Shares(&[0.1, 0.8, 0.1]);
         let [a, b] = [smoothed, shares]
             .map(|targets| softmax_cross_entropy(&LOGITS[..3], 3, targets, &mut Vec::new()).unwrap());
         assert!((a - b).abs() < 1e-7, "{a} {b}");
         let loss = sigmoid_cross_entropy(&[2.0, -1.0], &[1.0, 0.0], &[1.0, 3.0], &mut Vec::new()).unwrap();
-        let expected = ((1.0 + (-2f64).exp()).ln() + 3.0 * (1.0 + (-1f64).exp()).ln()) / 2.0;
+        let expected = (1.0 + (-2f64).exp()).ln() + 3.0 * (1.0 + (-1f64).exp()).ln();
         assert!((loss - expected).abs() < 1e-12, "{loss} {expected}");
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use decouple_datasets::{
-    Batch, BatchError, DataError, Dataset, Normalisation, PixelBatch, derive_seed, epoch_order, fill_batch,
+    Batch, BatchError, DataError, Dataset, Labels, Normalisation, derive_seed, epoch_order, fill_batch,
     stream::{Batches, Order, Part},
 };
 use decouple_disk::Target;
@@ -11,10 +11,7 @@ use decouple_experiment::{
     Average, FORMAT, LedgerError, MetricsRow, NUMERICS_VERSION, Outcome, Precision, Record, RunWriter,
     Scores, Status, TimingRow, TrainingSpec, Trial, Winograd, per_image, timestamp,
 };
-use decouple_kernels::{
-    layout::BatchLayout,
-    numerics::{self, Numerics},
-};
+use decouple_kernels::numerics::{self, Numerics};
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor, Pass},
     weights::{error::WeightError, names::Naming},
@@ -27,7 +24,8 @@ use crate::{
     evaluation::{Answers, answer_part, count_correct},
     init,
     keeper::{Between, Keeper, Pace, Stop, save},
-    loss::{LossError, Targets, softmax_cross_entropy},
+    loss::LossError,
+    objective::Objective,
     optimizer::update,
     progress::{Event, Progress},
     weights,
@@ -52,9 +50,12 @@ pub enum TrialError {
     /// A streamed set could not be read on.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Images with none or several labels, of which one is needed.
-    #[error("data: images with any number of labels, and the loss of this run needs one an image")]
-    Labels,
+    /// MAP@100 over images without a label that counts.
+    #[error(
+        "data: no image to be scored has a label, or none whose class counts in `data.score-weights`: MAP@100 has \
+         nothing to find"
+    )]
+    NothingToFind,
     /// Fewer images than the set was said to have.
     #[error(
         "data: the epoch ended before its {expected} images; files that are no sound images were left out, or \
@@ -212,8 +213,11 @@ impl<'a> UnderWay<'a> {
     pub(crate) fn finish(mut self, writer: &RunWriter) -> Result<Status, TrialError> {
         let (status, answers) = self.run.test()?;
         if status.outcome == Outcome::Finished {
-            let path = writer.dir().join(per_image::FILE_NAME);
-            per_image::write(writer.disk(), &path, &answers.correct, &answers.losses)?;
+            // Of images with many labels none is right or wrong.
+            if !self.run.objective.is_multi_label() {
+                let path = writer.dir().join(per_image::FILE_NAME);
+                per_image::write(writer.disk(), &path, &answers.correct, &answers.losses)?;
+            }
             self.run.keep_weights(self.trial, writer)?;
         }
         Ok(status)
@@ -256,6 +260,8 @@ pub struct Run<'a> {
     normalisation: Normalisation,
     network: Box<dyn Executor>,
     images: Batch,
+    labels: Labels,
+    objective: Objective,
     /// Of the logits of a step.
     gradient: Vec<f32>,
     /// What the epoch's batches come from, if the set is streamed.
@@ -297,6 +303,8 @@ impl<'a> Run<'a> {
             normalisation: data.normalisation(),
             network,
             images: Batch::default(),
+            labels: Labels::default(),
+            objective: Objective::new(&record.training, data),
             gradient: Vec::new(),
             stream: None,
             steps_per_epoch: (images / batch) as u64,
@@ -366,12 +374,14 @@ impl<'a> Run<'a> {
                 let expected = self.data.images(Part::Train);
                 let pixels = stream.next().transpose()?.ok_or(TrialError::EndOfData { expected })?;
                 let layout = self.network.batch_layout(pixels.len());
-                fill_from(&pixels, normalisation, &layout, &mut self.images)?;
-                pixels.len()
+                pixels.write(normalisation, &layout, &mut self.images.values)?;
+                self.labels = pixels.labels;
+                self.labels.len()
             }
             None => {
                 let (layout, images) = (self.network.batch_layout(indices.len()), &mut self.images);
                 fill_batch(split, indices, &spec.augment, augment_seed, normalisation, &layout, images)?;
+                self.labels = Labels::single(images.labels.clone());
                 indices.len()
             }
         };
@@ -380,10 +390,8 @@ impl<'a> Run<'a> {
         let pass = Pass::Training { dropout_seed };
         let logits = self.network.forward(&self.images.values, n, pass)?;
         let classes = self.network.plan().graph.output().len();
-        let labels = &self.images.labels;
-        self.epoch_correct += count_correct(&logits, classes, labels);
-        let targets = Targets::Labels { labels, smoothing: training.label_smoothing };
-        let loss = softmax_cross_entropy(&logits, classes, targets, &mut self.gradient)?;
+        self.epoch_correct += count_correct(&logits, classes, &self.labels);
+        let loss = self.objective.loss(&logits, classes, &self.labels, &mut self.gradient)?;
         self.epoch_loss += loss;
         self.network.backward(&self.gradient)?;
 
@@ -430,6 +438,8 @@ impl<'a> Run<'a> {
             validation_accuracy: raw.as_ref().map(|scores| scores.accuracy),
             averaged_validation_loss: averaged.as_ref().map(|scores| scores.loss),
             averaged_validation_accuracy: averaged.as_ref().map(|scores| scores.accuracy),
+            validation_map_at_100: raw.as_ref().and_then(|scores| scores.map_at_100),
+            averaged_validation_map_at_100: averaged.as_ref().and_then(|scores| scores.map_at_100),
         };
         let wall_secs = self.epoch_secs;
         let timing = TimingRow { epoch: epoch + 1, wall_secs, images_per_sec: images as f64 / wall_secs };
@@ -450,12 +460,12 @@ impl<'a> Run<'a> {
     /// answers of those that the run is judged by, which are the averaged ones if there are any.
     fn score(&mut self, part: Part) -> Result<(Option<Scores>, Option<Scores>, Answers), TrialError> {
         let batch = self.record.training.batch;
-        let (raw, answers) = answer_part(&mut *self.network, self.data, part, batch)?;
+        let (raw, answers) = answer_part(&mut *self.network, self.data, part, batch, &self.objective)?;
         if self.record.training.average == Average::None {
             return Ok((Some(raw), None, answers));
         }
         self.network.exchange_average();
-        let averaged = answer_part(&mut *self.network, self.data, part, batch);
+        let averaged = answer_part(&mut *self.network, self.data, part, batch, &self.objective);
         self.network.exchange_average();
         let (averaged, answers) = averaged?;
         Ok((Some(raw), Some(averaged), answers))
@@ -498,18 +508,6 @@ enum EpochEnd {
     Stopped {
         step: u64,
     },
-}
-
-/// Fills a batch from one of a streamed set.
-fn fill_from(
-    pixels: &PixelBatch,
-    normalisation: &Normalisation,
-    layout: &BatchLayout,
-    batch: &mut Batch,
-) -> Result<(), TrialError> {
-    batch.labels.clear();
-    batch.labels.extend_from_slice(pixels.labels.as_single().ok_or(TrialError::Labels)?);
-    Ok(pixels.write(normalisation, layout, &mut batch.values)?)
 }
 
 /// How exact the kernels have to be, in their words.

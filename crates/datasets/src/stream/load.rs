@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
-use super::{LeftOut, Origin, Part, Shards, Streamed, open_shards};
+use super::{LeftOut, Origin, Part, Shards, Streamed, Weights, open_shards};
 use crate::dataset::Moments;
 use crate::identity::Cache;
 use crate::image_folder::{self, ImageFolder};
 use crate::labels::Labelling;
-use crate::{DataError, DataSpec, Dataset, Reading, Split, photograph, shard};
+use crate::manifest::{self, Labelled, Manifest};
+use crate::{DataError, DataSpec, Dataset, Reading, Split, class_weights, photograph, shard};
 
 /// Images from which mean and deviation are computed, spread over the training images.
 const MEASURED: usize = 2_000;
@@ -27,20 +28,85 @@ pub(crate) fn folder(
     cache: &Cache,
 ) -> Result<Dataset, DataError> {
     let listing = image_folder::list(images, data)?;
-    let (train, validation) = hold_out(listing.train, spec, &listing.classes)?;
-    let origin = |files: Vec<(PathBuf, u16)>| {
-        Origin::Files(Arc::new(files.into_iter().map(|(file, label)| (file, vec![label])).collect()))
-    };
-    let set = Streamed {
-        reading: images.reading.clone(),
-        labelling: Arc::new(Labelling::new(images.classes, false, &listing.classes)),
-        train: origin(train),
-        validation: origin(validation),
-        test: origin(listing.test),
-        left_out: Arc::new(Mutex::new(LeftOut::default())),
-    };
+    let labelled =
+        |files: Vec<(PathBuf, u16)>| files.into_iter().map(|(file, label)| (file, vec![label])).collect();
+    let (train, validation) = hold_out(labelled(listing.train), spec, &listing.classes)?;
+    let labelling = Labelling::new(images.classes, false, &listing.classes);
+    let set = of_files(&images.reading, labelling, [train, validation, labelled(listing.test)]);
     let root = data.unwrap_or(Path::new(".")).join(&images.folder);
     dataset(spec, set, &root, listing.classes, listing.notes, cache)
+}
+
+/// The files of a table, decoded anew in every epoch.
+pub(crate) fn manifest(
+    spec: &DataSpec,
+    table: &Manifest,
+    data: Option<&Path>,
+    cache: &Cache,
+) -> Result<Dataset, DataError> {
+    let listing = manifest::list(table, data)?;
+    let (train, validation) = hold_out(listing.train, spec, &listing.classes)?;
+    let labelling = Labelling::new(table.classes, table.multi_label, &[]);
+    let mut set = of_files(&table.reading, labelling, [train, validation, listing.test]);
+    let mut also = vec![listing.hash];
+    let beside = |file: &Path| table.beside(data, file);
+    set.weights = weights(
+        table.classes,
+        &beside,
+        [table.class_weights.as_deref(), table.score_weights.as_deref()],
+        &mut also,
+    )?;
+    let root = beside(Path::new(""));
+    let dataset = dataset(spec, set, &root, listing.classes, listing.notes, cache)?;
+    Ok(hashed_with(dataset, &also))
+}
+
+/// A set of files: those of training, validation and testing.
+fn of_files(reading: &Reading, labelling: Labelling, parts: [Labelled; 3]) -> Streamed {
+    let [train, validation, test] = parts.map(|files| Origin::Files(Arc::new(files)));
+    Streamed {
+        reading: reading.clone(),
+        labelling: Arc::new(labelling),
+        train,
+        validation,
+        test,
+        left_out: Arc::new(Mutex::new(LeftOut::default())),
+        weights: Weights::default(),
+    }
+}
+
+/// What classes count in the loss and in the score, by the lists that are named; what is
+/// in these goes to `also`.
+fn weights(
+    classes: usize,
+    place: &dyn Fn(&Path) -> PathBuf,
+    lists: [Option<&Path>; 2],
+    also: &mut Vec<blake3::Hash>,
+) -> Result<Weights, DataError> {
+    let mut read = |name: &str, list: Option<&Path>| {
+        let weights = list.map(|list| class_weights::read(&place(list), classes)).transpose()?;
+        also.extend(weights.iter().map(|weights| {
+            let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+            blake3::hash(&[name.as_bytes(), &bytes].concat())
+        }));
+        Ok(weights)
+    };
+    let [loss, score] = [read("loss", lists[0])?, read("score", lists[1])?];
+    let loss = loss.map(|weights| weights.into_iter().map(|weight| weight as f32).collect());
+    Ok(Weights { loss, score: score.map(Arc::from) })
+}
+
+/// The set, which is another one if what else decides about it is another.
+fn hashed_with(dataset: Dataset, also: &[blake3::Hash]) -> Dataset {
+    if also.is_empty() {
+        return dataset;
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(dataset.checksum.as_bytes());
+    for hash in also {
+        hasher.update(hash.as_bytes());
+    }
+    Dataset { checksum: hasher.finalize().to_string(), ..dataset }
 }
 
 /// Shards.
@@ -50,12 +116,19 @@ pub(crate) fn shards(
     data: Option<&Path>,
     cache: &Cache,
 ) -> Result<Dataset, DataError> {
-    let (set, classes, notes) = open_shards(shards, data)?;
+    let (mut set, classes, notes) = open_shards(shards, data)?;
     if spec.validation > 0 {
         return Err(DataError::ShardValidation { requested: spec.validation });
     }
     let root = data.unwrap_or(Path::new(".")).join(&shards.folder);
-    let mut dataset = dataset(spec, set, &root, classes, notes, cache)?;
+    let (mut also, place) = (Vec::new(), |file: &Path| root.join(file));
+    set.weights = weights(
+        shards.classes,
+        &place,
+        [shards.class_weights.as_deref(), shards.score_weights.as_deref()],
+        &mut also,
+    )?;
+    let mut dataset = hashed_with(dataset(spec, set, &root, classes, notes, cache)?, &also);
     if let (Some(images), Some(Streamed { train: Origin::Shards { images: train, .. }, .. })) =
         (shards.images, &mut dataset.stream)
     {
@@ -64,12 +137,13 @@ pub(crate) fn shards(
     Ok(dataset)
 }
 
-/// Files with their classes.
-type Labelled = Vec<(PathBuf, u16)>;
-
-/// Parts the files that `spec` holds out from the others.
+/// Parts the files that `spec` holds out from the others: as many of each class; of images
+/// with any number of labels the last, or some that are drawn.
 fn hold_out(files: Labelled, spec: &DataSpec, classes: &[String]) -> Result<(Labelled, Labelled), DataError> {
-    let labels: Vec<u16> = files.iter().map(|(_, label)| *label).collect();
+    let label = |labels: &[u16]| if spec.is_multi_label() { 0 } else { labels.first().copied().unwrap_or(0) };
+    let labels: Vec<u16> = files.iter().map(|(_, labels)| label(labels)).collect();
+    let all = ["any".to_owned()];
+    let classes = if spec.is_multi_label() { &all } else { classes };
     let is_held = crate::dataset::held_out(&labels, spec.validation, spec.split, classes)?;
     let (mut kept, mut held) = (Vec::new(), Vec::new());
     for (file, is_held) in files.into_iter().zip(is_held) {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::{LeftOut, Origin, Streamed};
+use super::{LeftOut, Origin, Streamed, Weights};
 use crate::labels::Labelling;
 use crate::{DataError, Reading, class_names};
 
@@ -19,6 +19,10 @@ pub struct Shards {
     pub class_list: Option<PathBuf>,
     /// Whether an image may have any number of labels.
     pub multi_label: bool,
+    /// A file in the folder with what each class counts in the loss.
+    pub class_weights: Option<PathBuf>,
+    /// A file in the folder with what each class counts in MAP@100.
+    pub score_weights: Option<PathBuf>,
     /// Images of an epoch, where they are not all; else the headers of all shards are
     /// read once to count them.
     pub images: Option<usize>,
@@ -58,17 +62,7 @@ pub(crate) fn open(
     if test.is_empty() {
         return Err(DataError::NoShards { folder, part: "test" });
     }
-    let classes = match &spec.class_list {
-        Some(list) => class_names::read(&folder.join(list))?,
-        None => (0..spec.classes).map(|class| class.to_string()).collect(),
-    };
-    if classes.len() != spec.classes {
-        let problem = format!("{} lines, and `data.classes` says {}", classes.len(), spec.classes);
-        return Err(DataError::ClassList {
-            file: folder.join(spec.class_list.as_deref().unwrap_or(Path::new(""))),
-            problem,
-        });
-    }
+    let classes = class_names::stated(spec.classes, &|list| folder.join(list), spec.class_list.as_deref())?;
     let names = if spec.class_list.is_some() { &classes[..] } else { &[] };
     let labelling = Labelling::new(spec.classes, spec.multi_label, names);
     let empty = Origin::Files(Arc::new(Vec::new()));
@@ -79,6 +73,7 @@ pub(crate) fn open(
         validation: empty,
         test: Origin::Shards { files: Arc::new(test), images: 0 },
         left_out: Arc::new(Mutex::new(LeftOut::default())),
+        weights: Weights::default(),
     };
     Ok((set, classes, notes))
 }

@@ -43,6 +43,8 @@ fn shards(images: u8) -> (tempfile::TempDir, Streamed) {
         classes: 10,
         class_list: None,
         multi_label: false,
+        class_weights: None,
+        score_weights: None,
         images: None,
         reading: Reading::of_size([4, 4]),
     };
@@ -162,6 +164,8 @@ fn a_missing_part_is_named() {
         classes: 10,
         class_list: None,
         multi_label: false,
+        class_weights: None,
+        score_weights: None,
         images: Some(3),
         reading: Reading::of_size([4, 4]),
     };

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use decouple_experiment::{Difference, StepTimes, Sweep, differences};
+use decouple_experiment::{Difference, Metric, StepTimes, Sweep, differences};
 use decouple_reporting::{Analysis, Pair, Side, analyse, side_by_side};
 use serde_json::json;
 
 use super::{ledger, read, tune::settled};
 use crate::{
     arguments::{Common, Compare, Format},
-    failure::{Failure, SUCCESS},
+    failure::{Failure, SUCCESS, USAGE},
     text::{Table, print, short_count},
 };
 
@@ -17,9 +17,15 @@ pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
     let (first, first_found) = found(common, &arguments.first)?;
     let (second, second_found) = found(common, &arguments.second)?;
     let keys = recipes(&first, &second);
+    let [metric, other] = [&first_found, &second_found].map(|found| found.study.metric);
+    if metric != other {
+        let message =
+            format!("{} is scored by {metric}, {} by {other}: nothing to compare", first.name, second.name);
+        return Err(Failure::new(USAGE, message));
+    }
     let pairs = side_by_side(&first_found, &second_found);
     match arguments.format {
-        Format::Human => print(&human([&first.name, &second.name], &keys, &pairs))?,
+        Format::Human => print(&human([&first.name, &second.name], metric, &keys, &pairs))?,
         Format::Json => print(&format!("{}\n", document([&first.name, &second.name], &keys, &pairs)))?,
     }
     Ok(SUCCESS)
@@ -42,7 +48,7 @@ fn recipes(first: &Sweep, second: &Sweep) -> Vec<Difference> {
     differences(&a.record, &b.record).into_iter().filter(|difference| !varied(&difference.key)).collect()
 }
 
-fn human(names: [&str; 2], keys: &[Difference], pairs: &[Pair]) -> String {
+fn human(names: [&str; 2], metric: Metric, keys: &[Difference], pairs: &[Pair]) -> String {
     let mut text = String::new();
     if !keys.is_empty() {
         let mut table = Table::new(3, &["key", names[0], names[1]]);
@@ -63,7 +69,7 @@ fn human(names: [&str; 2], keys: &[Difference], pairs: &[Pair]) -> String {
         table.push(row);
     }
     text + &format!(
-        "{table}\ntest accuracy in %, mean over seeds (how many); the difference is {} less {}, in points, \
+        "{table}\ntest {metric} in %, mean over seeds (how many); the difference is {} less {}, in points, \
          each at 95 % by itself\n",
         names[1], names[0]
     )

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use decouple_datasets::{
-    Corrupt, DataSpec, Dataset, Source, contact_sheet,
+    Corrupt, DataSpec, Dataset, Source, StandIn, contact_sheet,
     image_folder::ImageFolder,
     import as import_folder,
     known::{KNOWN, KnownError},
     load,
+    manifest::Manifest,
     stream::{Order, Part, Shards},
 };
 use decouple_experiment::{StepTimes, section};
@@ -17,7 +18,9 @@ use serde_json::json;
 use super::model::{left_out, left_out_list};
 use super::read;
 use crate::{
-    arguments::{Common, Data, DataChoice, DataFetch, DataImport, DataInfo, DataShow, DataVerify, Format},
+    arguments::{
+        Common, Data, DataChoice, DataFetch, DataImport, DataInfo, DataShow, DataStandIn, DataVerify, Format,
+    },
     failure::{DATA, Failure, IO, SUCCESS, USAGE},
     text::{Table, bytes, grouped, print},
 };
@@ -29,6 +32,7 @@ pub(crate) fn run(common: &Common, data: &Data) -> Result<u8, Failure> {
         Data::Verify(arguments) => verify(common, arguments),
         Data::Fetch(arguments) => fetch(common, arguments),
         Data::Import(arguments) => import(common, arguments),
+        Data::StandIn(arguments) => stand_in(arguments),
         Data::Show(arguments) => show(common, arguments),
     }
 }
@@ -60,7 +64,7 @@ fn list(common: &Common) -> Result<u8, Failure> {
         let own = own.display().to_string();
         table.push(vec![known.name.to_owned(), known.what.to_owned(), own, is_there.to_owned()]);
     }
-    let others = "Without a folder: fashion-mnist (subset = \"embedded\") and planted. Your own: image-folder, shards.";
+    let others = "Without a folder: fashion-mnist (subset = \"embedded\") and planted. Your own: image-folder, shards, manifest.";
     print(&format!("{table}\n{others}\n"))?;
     Ok(SUCCESS)
 }
@@ -102,11 +106,29 @@ fn import(common: &Common, arguments: &DataImport) -> Result<u8, Failure> {
     Ok(SUCCESS)
 }
 
+fn stand_in(arguments: &DataStandIn) -> Result<u8, Failure> {
+    let &DataStandIn { ref target, train, test, classes, labels, size, seed, samples } = arguments;
+    let stand_in = StandIn { images: [train, test], classes, labels, side: size, samples, seed };
+    let written = stand_in.write(target)?;
+    let [most, median] = written.shares.map(|share| format!("{:.3} %", 100.0 * share));
+    print(&format!(
+        "{}: {} train, {} test in {} shards\n{:.1} labels an image; the most frequent class is in {most} of the \
+         images, the median class in {median}\n",
+        target.display(),
+        grouped(train as u64),
+        grouped(test as u64),
+        written.shards,
+        written.mean_labels
+    ))?;
+    Ok(SUCCESS)
+}
+
 /// Decodes everything; a set in memory was read whole when it was loaded.
 fn verify(common: &Common, arguments: &DataVerify) -> Result<u8, Failure> {
     let mut spec = spec(common, &arguments.choice)?;
-    if let Source::ImageFolder(ImageFolder { reading, .. }) | Source::Shards(Shards { reading, .. }) =
-        &mut spec.source
+    if let Source::ImageFolder(ImageFolder { reading, .. })
+    | Source::Shards(Shards { reading, .. })
+    | Source::Manifest(Manifest { reading, .. }) = &mut spec.source
     {
         reading.corrupt = Corrupt::Skip;
     }

@@ -12,6 +12,7 @@ use decouple_datasets::{
 use decouple_training::{
     classifier::{Classifier, Hits},
     evaluation,
+    objective::Objective,
 };
 use indicatif::ProgressBar;
 use rayon::prelude::*;
@@ -30,6 +31,8 @@ struct Accuracy {
     top_1: f64,
     /// `None` where there are no more than five classes.
     top_5: Option<f64>,
+    /// Of a run whose images have any number of labels.
+    map_at_100: Option<f64>,
     /// What came up while photographs were read.
     remarks: Remarks,
     /// Words on what is not read.
@@ -42,15 +45,16 @@ pub(crate) fn run(common: &Common, arguments: &Evaluate) -> Result<u8, Failure> 
         Some(folder) => on_photographs(common, arguments, &trained, folder)?,
         None => on_own_images(common, arguments, &trained)?,
     };
-    let Accuracy { images, top_1, top_5, remarks, notes } = accuracy;
+    let Accuracy { images, top_1, top_5, map_at_100, remarks, notes } = accuracy;
     match arguments.format {
         Format::Human => {
             let line = |name, share: f64| {
                 format!("{name}  {share:.4}  {} of {images}\n", (share * images as f64).round())
             };
             let top_5 = top_5.map(|share| line("top-5", share)).unwrap_or_default();
+            let map = map_at_100.map(|map| format!("MAP@100  {map:.4}\n")).unwrap_or_default();
             let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
-            print(&(line("top-1", top_1) + &top_5 + &notes + &remarks.text(&arguments.photographs)))?;
+            print(&(line("top-1", top_1) + &top_5 + &map + &notes + &remarks.text(&arguments.photographs)))?;
         }
         Format::Json => print(&format!(
             "{}\n",
@@ -58,6 +62,7 @@ pub(crate) fn run(common: &Common, arguments: &Evaluate) -> Result<u8, Failure> 
                 "images": images,
                 "top_1": top_1,
                 "top_5": top_5,
+                "map_at_100": map_at_100,
                 "with_orientation": remarks.with_orientation,
                 "skipped": left_out_list(&remarks.skipped),
                 "notes": notes,
@@ -104,7 +109,7 @@ fn on_photographs(
     }
     let share = |hits: usize| hits as f64 / images as f64;
     let top_5 = (labels.len() > 5).then_some(share(top_5));
-    Ok(Accuracy { images, top_1: share(top_1), top_5, remarks, notes })
+    Ok(Accuracy { images, top_1: share(top_1), top_5, map_at_100: None, remarks, notes })
 }
 
 /// Scores the test images of the run's data set, as the run itself has done.
@@ -114,7 +119,8 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
     };
     let data = load_data(&run.record.data, common.data.as_deref())?;
     let (Classifier { mut network, .. }, _) = trained.classifier(common)?;
-    let scores = evaluation::evaluate_part(&mut *network, &data, Part::Test, arguments.batch);
+    let objective = Objective::new(&run.record.training, &data);
+    let scores = evaluation::evaluate_part(&mut *network, &data, Part::Test, arguments.batch, &objective);
     let scores = scores.map_err(|error| Failure::new(IO, error))?;
     if !scores.loss.is_finite() {
         let loss = scores.loss;
@@ -127,6 +133,7 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
         images: scores.images as usize,
         top_1: scores.accuracy,
         top_5: scores.top5_accuracy,
+        map_at_100: scores.map_at_100,
         remarks: Remarks::default(),
         notes: Vec::new(),
     })

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use decouple_datasets::{DataSpec, Looking, Skipped, load as load_data};
-use decouple_experiment::{Run, section};
+use decouple_experiment::{Loss, Run, section};
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
     backend::ExecutionError,
@@ -156,7 +156,9 @@ impl Trained {
             LoadError::Weights(error) => error.into(),
             LoadError::Execution(error) => Failure::from(error),
         })?;
-        Ok((Classifier { network, sight }, labels))
+        // Weights without a run are taken for those of a choice among all classes.
+        let loss = self.run.as_ref().map_or(Loss::default(), |run| run.record.training.loss);
+        Ok((Classifier { network, sight, loss }, labels))
     }
 
     fn sight(&self, images: Option<&Images>) -> Result<Sight, Failure> {

@@ -1,7 +1,7 @@
 //! `[tune]`: run each point's tries, and give its trials the best recipe.
 
 use decouple_datasets::load as load_data;
-use decouple_experiment::{Choice, Ledger, Sweep, Trial, Tune, TuneError};
+use decouple_experiment::{Choice, Ledger, Metric, Sweep, Trial, Tune, TuneError};
 use decouple_training::{
     halving::run_halving,
     sweep::{Conduct, LoadedData, run_sweep},
@@ -51,7 +51,8 @@ pub(crate) fn settle(
         runs.train(&finals, None)?;
     }
     let (sweep, choices) = sweep.tuned(&ledger)?;
-    say!("{}", chosen(&choices));
+    let metric = sweep.trials.first().map_or(Metric::default(), |trial| trial.record.metric());
+    say!("{}", chosen(metric, &choices));
     Ok(sweep)
 }
 
@@ -127,9 +128,9 @@ pub(crate) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
     }
 }
 
-fn chosen(choices: &[Choice]) -> Table {
-    let header =
-        ["chosen at", "learning rate", "weight decay", "log-loss", "validation accuracy", "tries scored"];
+fn chosen(metric: Metric, choices: &[Choice]) -> Table {
+    let score = format!("validation {metric}");
+    let header = ["chosen at", "learning rate", "weight decay", "log-loss", &score, "tries scored"];
     let mut table = Table::new(1, &header);
     for Choice { point, setting, log_loss, accuracy, scored } in choices {
         table.push(vec![

@@ -127,7 +127,14 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "\"weights\"",
     ),
-    key("training.label-smoothing", "Probability mass spread evenly over all classes.", SHARE, "", "0.0"),
+    key(
+        "training.loss",
+        "What is minimised: the cross entropy of a choice among all classes, which several labels share; or the sum of the binary cross entropies of all classes.",
+        Words(&["softmax", "sigmoid"]),
+        "",
+        "\"softmax\"",
+    ),
+    key("training.label-smoothing", "Probability mass spread evenly over all classes (softmax, one label an image).", SHARE, "", "0.0"),
     key(
         "training.average",
         "A second set of weights, averaged over the steps and evaluated beside the raw ones.",

@@ -18,7 +18,8 @@ pub struct MetricsRow {
     pub learning_rate: f64,
     /// Mean loss over the epoch's training images, as seen while training.
     pub train_loss: f64,
-    /// Share of the epoch's training images classified right while training.
+    /// Share of the epoch's training images classified right while training: whose most
+    /// likely class is theirs, or one of theirs.
     pub train_accuracy: f64,
     /// Mean loss of the raw weights over the held-out images, where there are any.
     pub validation_loss: Option<f64>,
@@ -28,13 +29,24 @@ pub struct MetricsRow {
     pub averaged_validation_loss: Option<f64>,
     /// Accuracy of the averaged weights over the held-out images.
     pub averaged_validation_accuracy: Option<f64>,
+    /// MAP@100 of the raw weights over the held-out images, in a run that is scored by it.
+    /// Others have no such column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_map_at_100: Option<f64>,
+    /// MAP@100 of the averaged weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub averaged_validation_map_at_100: Option<f64>,
 }
 
 impl MetricsRow {
-    /// The accuracy on held-out images that stands for the epoch: of the averaged
-    /// weights where they are kept, else of the raw ones; `None` where none are held out.
+    /// The score on held-out images that stands for the epoch, MAP@100 in a run that is
+    /// scored by it and else the accuracy: of the averaged weights where they are kept,
+    /// else of the raw ones; `None` where none are held out.
     pub fn validation(&self) -> Option<f64> {
-        self.averaged_validation_accuracy.or(self.validation_accuracy)
+        self.averaged_validation_map_at_100
+            .or(self.validation_map_at_100)
+            .or(self.averaged_validation_accuracy)
+            .or(self.validation_accuracy)
     }
 
     /// The log-loss on held-out images that stands for the epoch, of the same weights.
@@ -60,13 +72,25 @@ pub struct TimingRow {
 pub struct Scores {
     /// Images that were classified.
     pub images: u64,
-    /// Mean cross entropy, without label smoothing. Not a number where it was not finite.
+    /// Mean of the run's loss, without label smoothing. Not a number where it was not finite.
     #[serde(deserialize_with = "nan_if_null")]
     pub loss: f64,
-    /// Share of the images classified right.
+    /// Share of the images classified right: whose most likely class is theirs, or one of
+    /// theirs.
     pub accuracy: f64,
-    /// Share of the images whose class is among the five most likely.
+    /// Share of the images whose class, or one of whose classes, is among the five most
+    /// likely.
     pub top5_accuracy: Option<f64>,
+    /// MAP@100, where images have any number of labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_at_100: Option<f64>,
+}
+
+impl Scores {
+    /// What stands for the weights: MAP@100 where it is known, else the accuracy.
+    pub fn headline(&self) -> f64 {
+        self.map_at_100.unwrap_or(self.accuracy)
+    }
 }
 
 /// JSON has no number that is not finite; serde_json writes them as `null`.
@@ -140,11 +164,11 @@ pub struct Status {
 }
 
 impl Status {
-    /// The accuracy that stands for the run: of the averaged weights where they
+    /// The score that stands for the run: of the averaged weights where they
     /// were kept, else of the raw ones; `None` unless the run finished.
     pub fn headline(&self) -> Option<f64> {
         match self.outcome {
-            Outcome::Finished => self.averaged_test.as_ref().or(self.test.as_ref()).map(|s| s.accuracy),
+            Outcome::Finished => self.averaged_test.as_ref().or(self.test.as_ref()).map(Scores::headline),
             Outcome::Diverged { .. } | Outcome::Stopped { .. } | Outcome::Failed { .. } => None,
         }
     }

@@ -27,6 +27,8 @@ fn row(epoch: u64) -> MetricsRow {
         validation_accuracy: None,
         averaged_validation_loss: None,
         averaged_validation_accuracy: Some(2.0 / 3.0),
+        validation_map_at_100: None,
+        averaged_validation_map_at_100: None,
     }
 }
 
@@ -38,7 +40,13 @@ fn status(outcome: Outcome) -> Status {
     Status {
         format: FORMAT,
         outcome,
-        test: Some(Scores { images: 2_000, loss: 0.1 + 0.2, accuracy: 0.8755, top5_accuracy: None }),
+        test: Some(Scores {
+            images: 2_000,
+            loss: 0.1 + 0.2,
+            accuracy: 0.8755,
+            top5_accuracy: None,
+            map_at_100: None,
+        }),
         averaged_test: None,
         steps: 20,
         train_secs: 1.5,
@@ -316,8 +324,9 @@ fn what_cannot_be_read_is_told_and_hides_nothing() {
 
 #[test]
 fn the_headline_is_the_averaged_accuracy_of_a_finished_run() {
-    let scores =
-        |accuracy| Some(Scores { images: 10, loss: f64::INFINITY, accuracy, top5_accuracy: Some(1.0) });
+    let scores = |accuracy| {
+        Some(Scores { images: 10, loss: f64::INFINITY, accuracy, top5_accuracy: Some(1.0), map_at_100: None })
+    };
     let mut done = Status { averaged_test: scores(0.9), ..status(Outcome::Finished) };
     assert_eq!(done.headline(), Some(0.9));
     done.averaged_test = None;
@@ -328,7 +337,8 @@ fn the_headline_is_the_averaged_accuracy_of_a_finished_run() {
 
 #[test]
 fn a_loss_that_is_not_finite_survives_as_nan() {
-    let scores = Scores { images: 10, loss: f64::INFINITY, accuracy: 0.1, top5_accuracy: None };
+    let scores =
+        Scores { images: 10, loss: f64::INFINITY, accuracy: 0.1, top5_accuracy: None, map_at_100: None };
     let text = serde_json::to_string(&scores).unwrap();
     let back: Scores = serde_json::from_str(&text).unwrap();
     assert!(back.loss.is_nan() && back.accuracy == 0.1);

@@ -18,7 +18,7 @@ fn status(outcome: Outcome, accuracy: f64) -> Status {
     Status {
         format: FORMAT,
         outcome,
-        test: Some(Scores { images: 100, loss: 1.0, accuracy, top5_accuracy: None }),
+        test: Some(Scores { images: 100, loss: 1.0, accuracy, top5_accuracy: None, map_at_100: None }),
         averaged_test: None,
         steps: 100,
         train_secs: 8.0,
@@ -42,6 +42,8 @@ fn epoch(writer: &mut RunWriter, epoch: u64) {
         validation_accuracy: None,
         averaged_validation_loss: None,
         averaged_validation_accuracy: None,
+        validation_map_at_100: None,
+        averaged_validation_map_at_100: None,
     };
     writer.append(&metrics, &TimingRow { epoch, wall_secs: 2.0, images_per_sec: 800.0 }).unwrap();
 }

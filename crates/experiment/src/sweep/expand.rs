@@ -56,6 +56,7 @@ pub(super) fn expand(
         .map(|choice| Point::resolve(file, choice, &mut networks))
         .collect::<Result<_, _>>()?;
     let points = distinct(points, &reference, &mut warnings)?;
+    one_metric(&points)?;
     if file.scaling.pays == Pays::Inner {
         check_inner(file, &points)?;
     }
@@ -96,6 +97,19 @@ fn check_inner(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnostic>
     Err(Diagnostic::new("`experiment.budget.pays = \"inner\"` means nothing here")
         .note(reason)
         .note("leave `pays` out, or hold parameters, macs or activations"))
+}
+
+/// Refuses points whose scores are of different kinds.
+fn one_metric(points: &[Point<'_>]) -> Result<(), Diagnostic> {
+    let kinds = |many: bool| points.iter().find(|point| point.data.is_multi_label() == many);
+    match (kinds(false), kinds(true)) {
+        (Some(one), Some(many)) => {
+            let title = "points with one label an image cannot be compared with points with many";
+            let note = format!("{} is scored by accuracy, {} by MAP@100", one.label(), many.label());
+            Err(Diagnostic::new(title).note(note))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses more trials than a plan can hold, before any of them is made.
@@ -305,6 +319,16 @@ impl<'a> Point<'a> {
         let typed: TrainingTable = section(&trial, "training")?;
         let training = TrainingSpec::try_from(typed)
             .map_err(|error| invalid(&trial, &format!("training.{}", error.key), &error.message))?;
+        let not_to_be_smoothed = match () {
+            () if data.is_multi_label() => Some("is for images of one label, and `data.multi-label` is true"),
+            () if data.has_class_weights() => {
+                Some("is for classes that count alike, and `data.class-weights` says what each counts")
+            }
+            () => None,
+        };
+        if let (Some(message), true) = (not_to_be_smoothed, training.label_smoothing > 0.0) {
+            return Err(invalid(&trial, "training.label-smoothing", message));
+        }
         let summary = networks.summary(&network, &data).map_err(|error| refused(&trial, &error))?;
         let axes = &file.axes;
         Ok(Self { choice, axes, network, size, data, splits_by_seed, training, summary, budget: None })

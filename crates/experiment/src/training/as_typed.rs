@@ -12,7 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::keys::check;
 
 use super::{
-    Average, DecayKind, DecayOn, Every, Optimizer, Precision, RmspropForm, Schedule, TrainingSpec, Winograd,
+    Average, DecayKind, DecayOn, Every, Loss, Optimizer, Precision, RmspropForm, Schedule, TrainingSpec,
+    Winograd,
 };
 
 /// A key of a trial whose value is refused, and why.
@@ -42,6 +43,8 @@ pub(crate) struct TrainingTable {
     weight_decay: Option<f64>,
     weight_decay_kind: Option<DecayKind>,
     weight_decay_on: Option<DecayOn>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss: Option<Loss>,
     label_smoothing: Option<f64>,
     average: Option<AverageTable>,
     winograd: Option<Winograd>,
@@ -193,6 +196,7 @@ impl TryFrom<TrainingTable> for TrainingSpec {
             weight_decay: typed.weight_decay.unwrap_or(default.weight_decay),
             weight_decay_kind: typed.weight_decay_kind.unwrap_or(decay_kind),
             weight_decay_on: typed.weight_decay_on.unwrap_or(default.weight_decay_on),
+            loss: typed.loss.unwrap_or(default.loss),
             label_smoothing: typed.label_smoothing.unwrap_or(default.label_smoothing),
             average: resolve_average(typed.average.unwrap_or_default())?,
             winograd: typed.winograd.unwrap_or(default.winograd),
@@ -330,6 +334,9 @@ pub(crate) fn validate(spec: &TrainingSpec) -> Result<(), InvalidKey> {
     }
     check("weight-decay", spec.weight_decay)?;
     check("label-smoothing", spec.label_smoothing)?;
+    if spec.loss == Loss::Sigmoid && spec.label_smoothing > 0.0 {
+        return Err(InvalidKey::new("label-smoothing", "is for the softmax loss of one label an image"));
+    }
     match spec.average {
         Average::None => Ok(()),
         Average::Polyak { decay } => check("average.decay", decay),
@@ -346,6 +353,8 @@ impl From<TrainingSpec> for TrainingTable {
             weight_decay: Some(spec.weight_decay),
             weight_decay_kind: Some(spec.weight_decay_kind),
             weight_decay_on: Some(spec.weight_decay_on),
+            // Records of runs from before there was such a key stay the same.
+            loss: (spec.loss != Loss::default()).then_some(spec.loss),
             label_smoothing: Some(spec.label_smoothing),
             average: Some(match spec.average {
                 Average::None => AverageTable { kind: AverageKind::None, decay: None },

@@ -35,6 +35,8 @@ fn end(ledger: &Ledger, trial: &Trial, accuracy: Option<f64>) {
         validation_accuracy: accuracy,
         averaged_validation_loss: None,
         averaged_validation_accuracy: None,
+        validation_map_at_100: None,
+        averaged_validation_map_at_100: None,
     };
     writer.append(&metrics, &TimingRow { epoch: 1, wall_secs: 1.0, images_per_sec: 1.0 }).unwrap();
     let outcome = if accuracy.is_some() { Outcome::Finished } else { Outcome::Diverged { step: 1 } };

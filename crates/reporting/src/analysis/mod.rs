@@ -20,6 +20,8 @@ pub use study::*;
 pub use summary::*;
 pub use support::{FEWEST_IMAGES, Unsupported};
 
+use decouple_experiment::Metric;
+
 use contest::contests;
 use interaction::interactions;
 use summary::summarise_point;
@@ -64,8 +66,9 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
     }
     let groups: Vec<Vec<&RunRow>> =
         coordinates.iter().map(|point| runs.iter().filter(|run| run.point == **point).collect()).collect();
-    let mut points: Vec<PointSummary> =
-        groups.iter().map(|group| summarise_point(group, study.test_images)).collect();
+    // Of a mean of precisions, an image is no smallest step.
+    let counted = study.test_images.filter(|_| study.metric == Metric::Accuracy);
+    let mut points: Vec<PointSummary> = groups.iter().map(|group| summarise_point(group, counted)).collect();
 
     if !study.times_compare() {
         points.iter_mut().for_each(|point| point.steps = None);

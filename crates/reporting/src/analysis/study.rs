@@ -1,6 +1,6 @@
 //! What was asked, and each run as it stands.
 
-use decouple_experiment::Try;
+use decouple_experiment::{Metric, Try};
 use serde::{Deserialize, Serialize};
 
 use crate::numbers::plural;
@@ -25,6 +25,8 @@ pub struct Study {
     pub data: String,
     /// Epochs of training, where all trials have equally many.
     pub epochs: Option<usize>,
+    /// What its runs are scored by.
+    pub metric: Metric,
     /// Test images that an accuracy is counted over, where known and the same for all runs.
     pub test_images: Option<u64>,
     /// The margin (a share) within which points count as equal, where the experiment lays one down.

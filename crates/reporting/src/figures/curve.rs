@@ -47,7 +47,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     };
     let digits = decimals(frame.y, 7);
     frame.draw_rows(&mut canvas, 7, |value| format!("{value:.digits$}"));
-    frame.name_rows(&mut canvas, "test accuracy (%)");
+    frame.name_rows(&mut canvas, &format!("test {} (%)", analysis.study.metric));
     for line in &lines {
         draw_line(&mut canvas, &frame, line, analysis);
     }

@@ -44,7 +44,7 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
     paper(&mut canvas, &frame, analysis);
     let digits = decimals(frame.y, 7);
     frame.draw_rows(&mut canvas, 7, |value| format!("{value:.digits$}"));
-    frame.name_rows(&mut canvas, "test accuracy (%)");
+    frame.name_rows(&mut canvas, &format!("test {} (%)", analysis.study.metric));
     // Lines that share places on the x axis step aside for each other.
     let others = lines.len().saturating_sub(1) as f64;
     let aside = |k: usize| f64::min(8.0, 40.0 / others.max(1.0)) * (k as f64 - others / 2.0);

@@ -31,7 +31,7 @@ pub struct Figure {
     /// The name of its files, without the ending.
     pub name: &'static str,
     /// What it shows, in a sentence.
-    pub caption: &'static str,
+    pub caption: String,
     /// The drawing.
     pub canvas: Canvas,
 }
@@ -43,32 +43,47 @@ pub fn headline(analysis: &Analysis) -> Canvas {
 
 /// Every figure of a report, the headline first.
 pub fn all(analysis: &Analysis) -> Vec<Figure> {
+    let metric = analysis.study.metric;
     let mut figures = vec![Figure {
         name: "accuracy-vs-decoupling",
-        caption: "Test accuracy of every seed, the mean and its 95 % interval; below, what the points cost.",
+        caption: format!(
+            "Test {metric} of every seed, the mean and its 95 % interval; below, what the points cost."
+        ),
         canvas: headline(analysis),
     }];
-    figures.extend(curve::draw(analysis).map(|canvas| Figure {
-        name: "group-width",
-        caption: "A smooth curve over the logarithm of channels a segment with its 95 % band; below, the 95 % \
-                  interval of the best width.",
-        canvas,
+    figures.extend(curve::draw(analysis).map(|canvas| {
+        Figure {
+            name: "group-width",
+            caption:
+                "A smooth curve over the logarithm of channels a segment with its 95 % band; below, the 95 % \
+                  interval of the best width."
+                    .to_owned(),
+            canvas,
+        }
     }));
     figures.extend(pareto::draw(analysis).map(|canvas| Figure {
         name: "pareto",
-        caption: "Test accuracy against what a network costs. Points on the stepped line are Pareto-optimal: \
-                  no point that costs as little is better.",
+        caption: format!(
+            "Test {metric} against what a network costs. Points on the stepped line are Pareto-optimal: no point \
+             that costs as little is better."
+        ),
         canvas,
     }));
     figures.extend(tuning::draw(analysis).map(|canvas| Figure {
         name: "tuning",
-        caption: "Validation accuracy of every try of a recipe; the test images play no part in the choice.",
+        caption: format!(
+            "Validation {metric} of every try of a recipe; the test images play no part in the choice."
+        ),
         canvas,
     }));
-    figures.extend(profiles::draw(analysis).map(|canvas| Figure {
-        name: "training-profiles",
-        caption: "Training profiles: the mean over seeds, and a band from the lowest to the highest seed.",
-        canvas,
+    figures.extend(profiles::draw(analysis).map(|canvas| {
+        Figure {
+            name: "training-profiles",
+            caption:
+                "Training profiles: the mean over seeds, and a band from the lowest to the highest seed."
+                    .to_owned(),
+            canvas,
+        }
     }));
     figures
 }

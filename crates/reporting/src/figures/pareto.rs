@@ -40,7 +40,8 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     if finished < 2 {
         return None;
     }
-    let title = wrapped("Accuracy against cost", WIDTH - 40.0, TITLE, true);
+    let title =
+        wrapped(&format!("{} against cost", analysis.study.metric.title()), WIDTH - 40.0, TITLE, true);
     let mut subtitle =
         vec![format!("{} · a stepped line joins the Pareto-optimal points", analysis.study.name)];
     if lines.len() > 1 {
@@ -48,7 +49,8 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     }
     let keys = if lines.len() > 1 { 30.0 } else { 0.0 };
     let top = head_height(&title, &subtitle) + keys + 34.0;
-    let mut canvas = Canvas::new(WIDTH, top + HEIGHT + 62.0, "Test accuracy against what a network costs.");
+    let summary = format!("Test {} against what a network costs.", analysis.study.metric);
+    let mut canvas = Canvas::new(WIDTH, top + HEIGHT + 62.0, summary);
     head(&mut canvas, &title, &subtitle);
     if keys > 0.0 {
         draw_keys(&mut canvas, &lines, top - 46.0);
@@ -74,7 +76,8 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
             x: padded(costs, 0.02 * middle.abs().max(1e-9), 0.12),
             y: accuracy_range(analysis),
         };
-        draw_panel(&mut canvas, &frame, panel, dots, k == 0);
+        let name = format!("test {} (%)", analysis.study.metric);
+        draw_panel(&mut canvas, &frame, panel, dots, (k == 0).then_some(&name));
     }
     Some(canvas)
 }
@@ -108,11 +111,12 @@ fn draw_keys(canvas: &mut Canvas, lines: &[Series<'_>], y: f64) {
     }
 }
 
-fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'_>>, is_first: bool) {
+/// `name`: of the rows, in the first panel.
+fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'_>>, name: Option<&String>) {
     let digits = decimals(frame.y, 6);
-    frame.draw_rows(canvas, 6, |value| if is_first { format!("{value:.digits$}") } else { String::new() });
-    if is_first {
-        frame.name_rows(canvas, "test accuracy (%)");
+    frame.draw_rows(canvas, 6, |value| name.map_or(String::new(), |_| format!("{value:.digits$}")));
+    if let Some(name) = name {
+        frame.name_rows(canvas, name);
     }
     let mut last = String::new();
     for value in round_values(frame.x, 4) {

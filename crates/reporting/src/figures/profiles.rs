@@ -1,6 +1,8 @@
 //! Training profiles, as in the paper's figures 6 to 10: loss and accuracy against gradient descent steps,
 //! with the epochs beneath them, a line a point.
 
+use decouple_experiment::Metric;
+
 use crate::analysis::{Analysis, CurvePoint, PointSummary, Spread};
 use crate::numbers::short_count;
 
@@ -87,9 +89,12 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
 
 fn panels(analysis: &Analysis) -> Vec<Panel<'_>> {
     let held_out = |point: &PointSummary| point.curve.iter().any(|row| row.validation_accuracy.is_some());
-    let accuracy: Quantity = match analysis.points.iter().any(held_out) {
-        true => ("validation accuracy (%)", 100.0, |row| row.validation_accuracy),
-        false => ("training accuracy (%)", 100.0, |row| row.train_accuracy),
+    let is_held_out = analysis.points.iter().any(held_out);
+    let accuracy: Quantity = match (is_held_out, analysis.study.metric) {
+        (true, Metric::Accuracy) => ("validation accuracy (%)", 100.0, |row| row.validation_accuracy),
+        (true, Metric::MeanPrecision) => ("validation MAP@100 (%)", 100.0, |row| row.validation_accuracy),
+        (false, Metric::Accuracy) => ("training accuracy (%)", 100.0, |row| row.train_accuracy),
+        (false, Metric::MeanPrecision) => ("training top-1 (%)", 100.0, |row| row.train_accuracy),
     };
     let lines = series(analysis);
     if is_spectrum(analysis) && lines.len() > 1 && lines.len() <= MOST_PANELS {

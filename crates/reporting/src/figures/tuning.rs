@@ -24,7 +24,8 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
             .to_owned(),
     ];
     let top = head_height(&title, &subtitle) + 14.0;
-    let mut canvas = Canvas::new(WIDTH, top + HEIGHT + 74.0, "Validation accuracy of every try.");
+    let metric = analysis.study.metric;
+    let mut canvas = Canvas::new(WIDTH, top + HEIGHT + 74.0, format!("Validation {metric} of every try."));
     head(&mut canvas, &title, &subtitle);
     let points = points(tries);
     let frame = Frame {
@@ -37,7 +38,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     };
     let digits = decimals(frame.y, 6);
     frame.draw_rows(&mut canvas, 6, |value| format!("{value:.digits$}"));
-    frame.name_rows(&mut canvas, "validation accuracy (%)");
+    frame.name_rows(&mut canvas, &format!("validation {metric} (%)"));
     let mut drawn = vec![0; points.len()];
     for tried in tries {
         let point = points.iter().position(|known| *known == tried.point).unwrap_or(0);

@@ -19,8 +19,9 @@ pub fn markdown(analysis: &Analysis) -> String {
     }
     let _ = writeln!(text, "\n{}\n", escaped(&facts(analysis)));
     let figures = figures::all(analysis);
-    let image =
-        |figure: &figures::Figure| format!("![{}](figures/{}.svg)\n\n", escaped(figure.caption), figure.name);
+    let image = |figure: &figures::Figure| {
+        format!("![{}](figures/{}.svg)\n\n", escaped(&figure.caption), figure.name)
+    };
     text.extend(figures.first().map(image));
     tables::all(analysis).iter().for_each(|part| text += &table(part));
     text.extend(figures.iter().skip(1).map(image));

@@ -27,10 +27,11 @@ impl Cell {
 /// plain table.
 pub(super) fn runs(analysis: &Analysis) -> Markup {
     let axes = &analysis.study.axes;
+    let score = format!("{} %", analysis.study.metric);
     let columns: Vec<&str> = axes
         .iter()
         .map(|axis| axis.name.as_str())
-        .chain(["seed", "outcome", "accuracy %", "raw %", "averaged %", "parameters", "MACs", "steps"])
+        .chain(["seed", "outcome", &score, "raw %", "averaged %", "parameters", "MACs", "steps"])
         .chain(["train s", "images/s", "peak MiB", "id"])
         .collect();
     html! {

@@ -1,6 +1,6 @@
 //! The tables of a report as text in cells, for HTML, Markdown and LaTeX alike.
 
-use decouple_experiment::Outcome;
+use decouple_experiment::{Metric, Outcome};
 
 use crate::analysis::{Analysis, Contest, Interaction, PointSummary, label, power_plan, scatter};
 use crate::figures::curve::short;
@@ -38,7 +38,7 @@ impl Table {
 pub(super) fn all(analysis: &Analysis) -> Vec<Table> {
     let against = analysis.contests.iter().map(|contest| against_reference(contest, &analysis.points));
     let images = analysis.contests.iter().map(|contest| on_images(contest, &analysis.points));
-    let interactions = analysis.interactions.iter().map(interaction);
+    let interactions = analysis.interactions.iter().map(|found| interaction(found, analysis.study.metric));
     let tables = std::iter::once(summary(analysis))
         .chain(against)
         .chain(images)
@@ -71,12 +71,13 @@ fn summary(analysis: &Analysis) -> Option<Table> {
     let mut table = Table::new(
         "The points",
         format!(
-            "Accuracy in percent: the mean over seeds and Student's 95 % interval of it. P(best): the probability \
+            "{} in percent: the mean over seeds and Student's 95 % interval of it. P(best): the probability \
              that a point is the best, from the posterior of a model in which means and spreads are shrunk as far \
-             as the runs say.{times}"
+             as the runs say.{times}",
+            analysis.study.metric.title()
         ),
         &words,
-        &["width", "parameters", "MACs", "step ms", "seeds", "accuracy", "95 %", "P(best)"],
+        &["width", "parameters", "MACs", "step ms", "seeds", analysis.study.metric.name(), "95 %", "P(best)"],
     );
     table.rows = analysis.points.iter().map(|point| summary_row(analysis, point)).collect();
     table.highlights = analysis.contests.iter().filter_map(|contest| contest.best).collect();
@@ -241,7 +242,7 @@ fn scaling(analysis: &Analysis) -> Option<Table> {
 }
 
 /// Differences of differences, where two axes are crossed.
-fn interaction(interaction: &Interaction) -> Option<Table> {
+fn interaction(interaction: &Interaction, metric: Metric) -> Option<Table> {
     let test = interaction.test.map_or(String::new(), |test| {
         format!(
             "Test of any interaction, each cell with its own spread: F({:.1}, {:.1}) = {:.2}, p {}. ",
@@ -256,7 +257,7 @@ fn interaction(interaction: &Interaction) -> Option<Table> {
     let mut table = Table::new(
         &format!("Interaction of {along} and {effect}{}", circumstances(interaction)),
         format!(
-            "{test}Each row: by how many points accuracy changes with {effect}, at the two ends of {along}, and \
+            "{test}Each row: by how many points {metric} changes with {effect}, at the two ends of {along}, and \
              the difference of these changes with its 95 % interval; p is corrected for all rows (Holm)."
         ),
         &[effect.as_str()],
@@ -349,7 +350,14 @@ fn tries(analysis: &Analysis) -> Option<Table> {
         "What chose each point's tuned recipe, by log-loss on validation images. A try that was stopped stands where \
          it stood then.",
         &["point", "ended"],
-        &["seed", "learning rate", "weight decay", "epochs", "validation log-loss", "validation accuracy"],
+        &[
+            "seed",
+            "learning rate",
+            "weight decay",
+            "epochs",
+            "validation log-loss",
+            &format!("validation {}", analysis.study.metric),
+        ],
     );
     table.rows = (analysis.study.tries.iter())
         .map(|tried| {

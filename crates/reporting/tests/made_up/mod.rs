@@ -148,10 +148,12 @@ pub(crate) fn fill(ledger: &Ledger, sweep: &Sweep) {
                 validation_accuracy: Some(near),
                 averaged_validation_loss: None,
                 averaged_validation_accuracy: None,
+                validation_map_at_100: None,
+                averaged_validation_map_at_100: None,
             };
             writer.append(&metrics, &TimingRow { epoch, wall_secs: 2.0, images_per_sec: 4500.0 }).unwrap();
         }
-        let scores = Scores { images: 2000, loss: 0.4, accuracy, top5_accuracy: None };
+        let scores = Scores { images: 2000, loss: 0.4, accuracy, top5_accuracy: None, map_at_100: None };
         let status = Status {
             format: decouple_experiment::FORMAT,
             outcome: Outcome::Finished,

@@ -1,0 +1,401 @@
+//! A manifest: a table of paths with their labels, as CSV, TSV or JSON-lines.
+//!
+//! The table is read from front to back and hashed on the way. What is kept of an image is
+//! its path and its labels; the images themselves are streamed.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use crate::labels::Labelling;
+use crate::{Corrupt, DataError, Reading, class_names};
+
+/// Most bytes of a row.
+const MOST_ROW_BYTES: usize = 16 << 20;
+
+/// Names that columns have where no key names them, the first that is there first.
+const PATHS: [&str; 7] = ["path", "image", "file", "filename", "file_name", "filepath", "image_path"];
+const LABELS: [&str; 5] = ["label", "labels", "class", "classes", "category"];
+const SPLITS: [&str; 4] = ["split", "subset", "part", "partition"];
+
+/// What a column of splits may say: for training, and in the order in which one of the
+/// others is chosen for testing.
+const TRAIN: [&str; 2] = ["train", "training"];
+const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
+
+/// A table of images and what they are brought to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// The table, relative to the folder of the data sets.
+    pub file: PathBuf,
+    /// Columns of paths (relative to the table), of labels and of splits; without a name
+    /// the first of those that are usual.
+    pub columns: Columns,
+    /// Number of classes.
+    pub classes: usize,
+    /// A file beside the table with the names of the classes by label.
+    pub class_list: Option<PathBuf>,
+    /// Whether an image may have any number of labels.
+    pub multi_label: bool,
+    /// A file beside the table with what each class counts in the loss.
+    pub class_weights: Option<PathBuf>,
+    /// A file beside the table with what each class counts in MAP@100.
+    pub score_weights: Option<PathBuf>,
+    /// Share of the rows that is for testing, where there is no column of splits.
+    pub test_share: f64,
+    /// How the images are read.
+    pub reading: Reading,
+}
+
+/// Names of columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// Of the images' paths.
+    pub path: Option<String>,
+    /// Of their labels.
+    pub label: Option<String>,
+    /// Of what each is for.
+    pub split: Option<String>,
+}
+
+/// Files with their labels.
+pub(crate) type Labelled = Vec<(PathBuf, Vec<u16>)>;
+
+/// What a manifest says.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) classes: Vec<String>,
+    pub(crate) train: Labelled,
+    pub(crate) test: Labelled,
+    pub(crate) notes: Vec<String>,
+    /// BLAKE3 of the table.
+    pub(crate) hash: blake3::Hash,
+}
+
+impl Manifest {
+    /// The table.
+    pub(crate) fn path(&self, data: Option<&Path>) -> PathBuf {
+        data.unwrap_or(Path::new(".")).join(&self.file)
+    }
+
+    /// A file beside the table.
+    pub(crate) fn beside(&self, data: Option<&Path>, file: &Path) -> PathBuf {
+        self.path(data).parent().unwrap_or(Path::new(".")).join(file)
+    }
+}
+
+/// Reads the table; no image is opened.
+pub(crate) fn list(spec: &Manifest, data: Option<&Path>) -> Result<Listing, DataError> {
+    let file = spec.path(data);
+    let classes =
+        class_names::stated(spec.classes, &|list| spec.beside(data, list), spec.class_list.as_deref())?;
+    let names = if spec.class_list.is_some() { &classes[..] } else { &[] };
+    let labelling = Labelling::new(spec.classes, spec.multi_label, names);
+    let metadata = fs::metadata(&file).map_err(|error| whole(&file, error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(whole(&file, "expected a CSV, TSV or JSON-lines file, found no regular file".to_owned()));
+    }
+    let ending = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let mut rows = Rows {
+        spec,
+        file: &file,
+        labelling,
+        parts: Default::default(),
+        seen: HashMap::new(),
+        missing: Vec::new(),
+    };
+    let mut input = Checked::new(File::open(&file).map_err(|error| whole(&file, error.to_string()))?);
+    let has_splits = match ending.as_str() {
+        "csv" => rows.separated(&mut input, b',')?,
+        "tsv" | "tab" => rows.separated(&mut input, b'\t')?,
+        "jsonl" | "ndjson" | "json" => rows.json_lines(&mut input)?,
+        _ => {
+            let problem = "expected a table that ends in .csv, .tsv, .jsonl or .ndjson; other tables, such as \
+                           Parquet, are written as one of these first";
+            return Err(whole(&file, problem.to_owned()));
+        }
+    };
+    let (train, test, mut notes) = rows.divided(has_splits)?;
+    notes.extend(rows.missing_note());
+    Ok(Listing { classes, train, test, notes, hash: input.hasher.finalize() })
+}
+
+fn whole(file: &Path, problem: String) -> DataError {
+    DataError::Manifest { file: file.to_owned(), line: None, problem }
+}
+
+/// A row as it stands in the table.
+struct Row {
+    line: u64,
+    path: String,
+    labels: Result<Vec<u16>, String>,
+    split: Option<String>,
+}
+
+struct Rows<'a> {
+    spec: &'a Manifest,
+    file: &'a Path,
+    labelling: Labelling,
+    /// Of training and, each, of [`TEST`]. Rows of a table without splits are all in the first.
+    parts: [Labelled; 1 + TEST.len()],
+    /// Where each path is, by its hash.
+    seen: HashMap<u64, (usize, usize)>,
+    /// Files that are not there.
+    missing: Vec<(u64, PathBuf)>,
+}
+
+impl Rows<'_> {
+    fn at(&self, line: u64, problem: String) -> DataError {
+        DataError::Manifest { file: self.file.to_owned(), line: Some(line), problem }
+    }
+
+    /// Reads a table with a head. Whether it has splits.
+    fn separated(&mut self, input: impl Read, separator: u8) -> Result<bool, DataError> {
+        let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(input);
+        let head = reader.headers().map_err(|error| self.of_csv(&error))?.clone();
+        let names: Vec<&str> = head.iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
+        let column = |own: &Option<String>, usual: &[&str]| match own {
+            Some(own) => names.iter().position(|name| name == own),
+            None => {
+                usual.iter().find_map(|usual| names.iter().position(|name| name.eq_ignore_ascii_case(usual)))
+            }
+        };
+        let columns = &self.spec.columns;
+        let needed = |key: &str, own: &Option<String>, usual: &[&str]| {
+            column(own, usual).ok_or_else(|| self.at(1, no_column(key, own, usual, &names)))
+        };
+        let path = needed("path-column", &columns.path, &PATHS)?;
+        let label = needed("label-column", &columns.label, &LABELS)?;
+        let split = match &columns.split {
+            own @ Some(_) => Some(needed("split-column", own, &SPLITS)?),
+            None => column(&None, &SPLITS),
+        };
+        let mut record = csv::StringRecord::new();
+        while reader.read_record(&mut record).map_err(|error| self.of_csv(&error))? {
+            let line = record.position().map_or(0, csv::Position::line);
+            let cell = |column: usize| record.get(column).unwrap_or_default();
+            let labels = self.labelling.of_text(cell(label));
+            let split = split.map(|split| cell(split).to_owned());
+            self.add(Row { line, path: cell(path).to_owned(), labels, split })?;
+        }
+        Ok(split.is_some())
+    }
+
+    fn of_csv(&self, error: &csv::Error) -> DataError {
+        let line = error.position().map(csv::Position::line);
+        let problem = match error.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                format!("expected {expected_len} cells as in the first line, found {len}")
+            }
+            csv::ErrorKind::Utf8 { .. } => "not UTF-8".to_owned(),
+            csv::ErrorKind::Io(error) => error.to_string(),
+            _ => error.to_string(),
+        };
+        DataError::Manifest { file: self.file.to_owned(), line, problem }
+    }
+
+    /// Reads an object a line. Whether they have splits.
+    fn json_lines(&mut self, input: impl Read) -> Result<bool, DataError> {
+        let mut input = BufReader::new(input);
+        let (mut text, mut line, mut has_splits) = (Vec::new(), 0, None);
+        loop {
+            text.clear();
+            line += 1;
+            if input.read_until(b'\n', &mut text).map_err(|error| self.at(line, error.to_string()))? == 0 {
+                return Ok(has_splits == Some(true));
+            }
+            let text = if line == 1 { text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text) } else { &text };
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
+            let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text)
+                .map_err(|error| self.at(line, format!("expected an object as JSON: {error}")))?;
+            let columns = &self.spec.columns;
+            let value = |own: &Option<String>, usual: &[&str]| match own {
+                Some(own) => object.get(own),
+                None => usual.iter().find_map(|usual| object.get(*usual)),
+            };
+            let names = || object.keys().map(String::as_str).collect::<Vec<_>>();
+            let needed = |key: &str, own: &Option<String>, usual: &[&str]| {
+                value(own, usual).ok_or_else(|| self.at(line, no_column(key, own, usual, &names())))
+            };
+            let text_of = |what: &str, value: &serde_json::Value| match value {
+                serde_json::Value::String(text) => Ok(text.clone()),
+                other => Err(self.at(line, format!("expected {what} as a string, found {other}"))),
+            };
+            let path = text_of("a path", needed("path-column", &columns.path, &PATHS)?)?;
+            let labels = self.labelling.of_value(needed("label-column", &columns.label, &LABELS)?);
+            let split = match &columns.split {
+                own @ Some(_) => Some(needed("split-column", own, &SPLITS)?),
+                None => value(&None, &SPLITS),
+            };
+            let split = split.map(|split| text_of("a split", split)).transpose()?;
+            if *has_splits.get_or_insert(split.is_some()) != split.is_some() {
+                let problem = "some rows say what they are for (train, test) and others do not";
+                return Err(self.at(line, problem.to_owned()));
+            }
+            self.add(Row { line, path, labels, split })?;
+        }
+    }
+
+    fn add(&mut self, row: Row) -> Result<(), DataError> {
+        let Row { line, path, labels, split } = row;
+        let path = path.trim();
+        if path.is_empty() {
+            return Err(self.at(line, "no path".to_owned()));
+        }
+        if path.contains("://") {
+            return Err(self.at(line, format!("`{path}` is an address, and images are read from files")));
+        }
+        let labels = labels.map_err(|problem| self.at(line, problem))?;
+        let part = match &split {
+            None => 0,
+            Some(split) => self.part(line, split)?,
+        };
+        let image = self.file.parent().unwrap_or(Path::new(".")).join(path);
+        let place = (part, self.parts[part].len());
+        let hash = blake3::hash(image.as_os_str().as_encoded_bytes());
+        let hash = u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap_or_default());
+        match self.seen.entry(hash) {
+            Entry::Occupied(first) => {
+                let (first_part, index) = *first.get();
+                if first_part != part || !self.spec.multi_label {
+                    let problem = format!(
+                        "`{path}` stands in an earlier row already; with `data.multi-label = true` rows of one \
+                         image and one split are its labels together"
+                    );
+                    return Err(self.at(line, problem));
+                }
+                if let Some((_, own)) = self.parts[part].get_mut(index) {
+                    own.extend(labels);
+                    own.sort_unstable();
+                    own.dedup();
+                }
+                return Ok(());
+            }
+            Entry::Vacant(new) => new.insert(place),
+        };
+        if !image.is_file() {
+            if self.spec.reading.corrupt == Corrupt::Refuse {
+                let problem = format!(
+                    "no file `{}`; `data.corrupt = \"skip\"` leaves such rows out and counts them",
+                    image.display()
+                );
+                return Err(self.at(line, problem));
+            }
+            self.seen.remove(&hash);
+            self.missing.push((line, image));
+            return Ok(());
+        }
+        self.parts[part].push((image, labels));
+        Ok(())
+    }
+
+    /// The place of a split in [`Self::parts`].
+    fn part(&self, line: u64, split: &str) -> Result<usize, DataError> {
+        let name = split.trim().to_ascii_lowercase();
+        if TRAIN.contains(&name.as_str()) {
+            return Ok(0);
+        }
+        TEST.iter().position(|test| *test == name).map(|place| place + 1).ok_or_else(|| {
+            let expected = [&TRAIN[..], &TEST[..]].concat().join(", ");
+            self.at(line, format!("expected a split, one of {expected}, found `{split}`"))
+        })
+    }
+
+    /// Rows for training, for testing, and words on those that are not used.
+    fn divided(&mut self, has_splits: bool) -> Result<(Labelled, Labelled, Vec<String>), DataError> {
+        let [all, tests @ ..] = std::mem::take(&mut self.parts);
+        if all.is_empty() {
+            return Err(whole(self.file, "no row with an image to train on".to_owned()));
+        }
+        let (mut train, mut test, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        if has_splits {
+            train = all;
+            for (name, rows) in TEST.iter().zip(tests) {
+                if test.is_empty() {
+                    test = rows;
+                } else if !rows.is_empty() {
+                    let rows = if rows.len() == 1 {
+                        "1 row is".to_owned()
+                    } else {
+                        format!("{} rows are", rows.len())
+                    };
+                    notes.push(format!("{}: {rows} of the split `{name}` and not used", self.file.display()));
+                }
+            }
+        } else {
+            let share = self.spec.test_share;
+            for (index, row) in all.into_iter().enumerate() {
+                let is_test = crate::image_folder::held_out(index, share);
+                if is_test { &mut test } else { &mut train }.push(row);
+            }
+        }
+        if test.is_empty() {
+            let problem = "no row with an image for testing; a column of splits says `test`, or \
+                           `data.test-share` takes some of the rows";
+            return Err(whole(self.file, problem.to_owned()));
+        }
+        Ok((train, test, notes))
+    }
+
+    fn missing_note(&self) -> Option<String> {
+        let (line, first) = self.missing.first()?;
+        let rows = if self.missing.len() == 1 {
+            "row names a file that is".to_owned()
+        } else {
+            "rows name files that are".to_owned()
+        };
+        let (file, count) = (self.file.display(), self.missing.len());
+        Some(format!(
+            "{file}: {count} {rows} not there and left out, the first in line {line}: {}",
+            first.display()
+        ))
+    }
+}
+
+/// What to say where a column is missing.
+fn no_column(key: &str, own: &Option<String>, usual: &[&str], found: &[&str]) -> String {
+    let found = found.join(", ");
+    match own {
+        Some(own) => format!("no column `{own}`, which `data.{key}` names; columns are: {found}"),
+        None => format!(
+            "expected a column {}, or one that `data.{key}` names; columns are: {found}",
+            usual.join(" or ")
+        ),
+    }
+}
+
+/// A table as it is read: hashed, and refused where a row has no end.
+struct Checked<R> {
+    input: R,
+    hasher: blake3::Hasher,
+    row: usize,
+}
+
+impl<R> Checked<R> {
+    fn new(input: R) -> Self {
+        Self { input, hasher: blake3::Hasher::new(), row: 0 }
+    }
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.input.read(buffer)?;
+        let bytes = &buffer[..length];
+        self.hasher.update(bytes);
+        self.row = match bytes.iter().rposition(|&byte| byte == b'\n') {
+            Some(end) => length - end - 1,
+            None => self.row + length,
+        };
+        if self.row > MOST_ROW_BYTES {
+            return Err(io::Error::other(format!("a row of more than {MOST_ROW_BYTES} bytes")));
+        }
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! Tables as people write them, and what is wrong with others.
+
+use image::{Rgb, RgbImage};
+use proptest::prelude::*;
+
+use super::*;
+use crate::identity::Cache;
+use crate::stream::{Order, Part, load};
+use crate::{DataSpec, Source};
+
+/// A folder with `images/0.png` to `images/4.png`, and a table of it.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::create_dir(place.0.path().join("images")).unwrap();
+        for number in 0..5_u8 {
+            let image = RgbImage::from_pixel(4, 4, Rgb([number, 0, 0]));
+            image.save(place.0.path().join(format!("images/{number}.png"))).unwrap();
+        }
+        fs::write(place.0.path().join("classes.txt"), "owl tawny\nwren\nred kite\n").unwrap();
+        place
+    }
+
+    fn spec(&self, name: &str, multi_label: bool) -> Manifest {
+        Manifest {
+            file: name.into(),
+            columns: Columns::default(),
+            classes: 3,
+            class_list: Some("classes.txt".into()),
+            multi_label,
+            class_weights: None,
+            score_weights: None,
+            test_share: 0.4,
+            reading: Reading::of_size([4, 4]),
+        }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    fn list(&self, name: &str, text: &str, change: impl FnOnce(&mut Manifest)) -> Result<Listing, String> {
+        self.write(name, text);
+        let mut spec = self.spec(name, false);
+        change(&mut spec);
+        list(&spec, Some(self.0.path())).map_err(|error| {
+            let error = error.to_string();
+            let place = format!("{}/", self.0.path().display());
+            error.strip_prefix(&place).unwrap_or_else(|| panic!("{error}")).to_owned()
+        })
+    }
+}
+
+/// The numbers and labels of files.
+fn numbers(files: &Labelled) -> Vec<(String, Vec<u16>)> {
+    files
+        .iter()
+        .map(|(file, labels)| (file.file_stem().unwrap().to_string_lossy().into_owned(), labels.clone()))
+        .collect()
+}
+
+fn of(number: &str, labels: &[u16]) -> (String, Vec<u16>) {
+    (number.to_owned(), labels.to_vec())
+}
+
+#[test]
+fn tables_of_every_kind_say_the_same() {
+    let place = Place::new();
+    let csv = "\u{feff}id,Path,label,split\n7,images/0.png,owl,train\r\n8,\"images/1.png\",red kite,Training\n9,images/2.png,1,test\n";
+    let tsv = csv.replace(',', "\t");
+    let json = "{\"file_name\": \"images/0.png\", \"label\": 0, \"split\": \"train\"}\n\n\
+                {\"file_name\": \"images/1.png\", \"label\": \"red kite\", \"split\": \"train\", \"x\": {}}\n\
+                {\"file_name\": \"images/2.png\", \"label\": [\"wren\"], \"split\": \"test\"}";
+    for (name, text) in [("a.csv", csv), ("a.tsv", &tsv), ("a.jsonl", json)] {
+        let listing = place.list(name, text, |_| ()).unwrap();
+        assert_eq!(numbers(&listing.train), [of("0", &[0]), of("1", &[2])], "{name}");
+        assert_eq!(numbers(&listing.test), [of("2", &[1])], "{name}");
+        assert_eq!((listing.classes[2].as_str(), listing.notes.len()), ("red kite", 0));
+        assert_eq!(listing.hash, blake3::hash(text.as_bytes()));
+    }
+}
+
+#[test]
+fn rows_without_a_split_are_divided_and_unused_splits_named() {
+    let place = Place::new();
+    let rows: String = (0..5).map(|number| format!("images/{number}.png,{}\n", number % 3)).collect();
+    let listing = place.list("a.csv", &format!("image,class\n{rows}"), |_| ()).unwrap();
+    assert_eq!(numbers(&listing.test), [of("2", &[2]), of("4", &[1])]);
+    assert_eq!(listing.train.len(), 3);
+    let text = "path,label,use\nimages/0.png,0,train\nimages/1.png,1,val\nimages/2.png,1,test\n";
+    let listing = place.list("a.csv", text, |spec| spec.columns.split = Some("use".to_owned())).unwrap();
+    assert_eq!(numbers(&listing.test), [of("2", &[1])]);
+    assert!(
+        listing.notes[0].ends_with("a.csv: 1 row is of the split `val` and not used"),
+        "{:?}",
+        listing.notes
+    );
+}
+
+#[test]
+fn an_image_with_many_labels_may_have_a_row_for_each() {
+    let place = Place::new();
+    let text = "path,labels,split\nimages/0.png,wren|owl,train\nimages/1.png,,train\nimages/0.png,red kite,train\nimages/2.png,2 0,test\n";
+    let listing = place.list("a.csv", text, |spec| spec.multi_label = true).unwrap();
+    assert_eq!(numbers(&listing.train), [of("0", &[0, 1, 2]), of("1", &[])]);
+    assert_eq!(numbers(&listing.test), [of("2", &[0, 2])]);
+}
+
+#[test]
+fn a_mistake_is_named_with_file_and_line() {
+    let place = Place::new();
+    let head = "path,label,split\nimages/0.png,0,train\n";
+    for (name, text, expected) in [
+        ("a.csv", "name,kind\n".to_owned(), "a.csv:1: expected a column path or image or file"),
+        ("a.csv", "path,kind\n".to_owned(), "a.csv:1: expected a column label or labels"),
+        ("a.csv", format!("{head}images/1.png,3,train\n"), "a.csv:3: expected a label below 3, found 3"),
+        ("a.csv", format!("{head}images/1.png,eagle,train\n"), "a.csv:3: `eagle` is neither the name of a class"),
+        ("a.csv", format!("{head}images/1.png,0 1,train\n"), "a.csv:3: expected one label, found 2"),
+        ("a.csv", format!("{head}images/1.png,0,dev\n"), "a.csv:3: expected a split, one of train"),
+        ("a.csv", format!("{head}images/9.png,0,train\n"), "a.csv:3: no file `"),
+        ("a.csv", format!("{head}images/0.png,0,test\n"), "a.csv:3: `images/0.png` stands in an earlier row"),
+        ("a.csv", format!("{head}images/1.png,0\n"), "a.csv:3: expected 3 cells as in the first line, found 2"),
+        ("a.csv", format!("{head}https://x/1.png,0,train\n"), "a.csv:3: `https://x/1.png` is an address"),
+        ("a.csv", format!("{head},0,train\n"), "a.csv:3: no path"),
+        ("a.csv", head.to_owned(), "a.csv: no row with an image for testing"),
+        ("a.csv", "path,label\n".to_owned(), "a.csv: no row with an image to train on"),
+        ("a.jsonl", "{\"path\": \"images/0.png\", \"label\": 0}\n[1]\n".to_owned(), "a.jsonl:2: expected an object as JSON"),
+        ("a.jsonl", "{\"path\": 1, \"label\": 0}".to_owned(), "a.jsonl:1: expected a path as a string, found 1"),
+        ("a.jsonl", "{\"path\": \"images/0.png\"}".to_owned(), "a.jsonl:1: expected a column label"),
+        (
+            "a.jsonl",
+            "\n{\"path\": \"images/0.png\", \"label\": 0}\n{\"path\": \"images/1.png\", \"label\": 0, \"split\": \"test\"}".to_owned(),
+            "a.jsonl:3: some rows say what they are for",
+        ),
+        ("a.parquet", "PAR1".to_owned(), "a.parquet: expected a table that ends in .csv"),
+    ] {
+        let message = place.list(name, &text, |_| ()).unwrap_err();
+        assert!(message.starts_with(expected), "{text}\n{message}");
+    }
+    let message = place.list("a.csv", head, |spec| spec.columns.path = Some("src".to_owned())).unwrap_err();
+    assert_eq!(
+        message,
+        "a.csv:1: no column `src`, which `data.path-column` names; columns are: path, label, split"
+    );
+    fs::write(place.0.path().join("latin.csv"), b"path,label\nimages/\xe9.png,0\n").unwrap();
+    let message = list(&place.spec("latin.csv", false), Some(place.0.path())).unwrap_err().to_string();
+    assert!(message.ends_with("latin.csv:2: not UTF-8"), "{message}");
+    let message = list(&place.spec("images", false), Some(place.0.path())).unwrap_err().to_string();
+    assert!(message.contains("found no regular file"), "{message}");
+}
+
+#[test]
+fn a_missing_file_is_left_out_if_asked() {
+    let place = Place::new();
+    let text = "path,label,split\nimages/0.png,0,train\nimages/9.png,1,train\nimages/1.png,1,test\n";
+    let listing = place.list("a.csv", text, |spec| spec.reading.corrupt = Corrupt::Skip).unwrap();
+    assert_eq!(listing.train.len(), 1);
+    assert!(
+        listing.notes[0].contains("1 row names a file that is not there and left out, the first in line 3")
+    );
+}
+
+#[test]
+fn a_row_without_an_end_is_refused() {
+    let mut input = Checked::new(io::repeat(b'x'));
+    let error = io::copy(&mut input, &mut io::sink()).unwrap_err();
+    assert!(error.to_string().contains("a row of more than"), "{error}");
+}
+
+#[test]
+fn the_images_are_streamed_and_labels_and_weights_are_part_of_what_the_set_is() {
+    let place = Place::new();
+    place.write("loss.txt", "1\n2\n3\n");
+    let text = "path,labels,split\nimages/0.png,0 1,train\nimages/1.png,,train\nimages/2.png,2,train\nimages/3.png,0 2,test\n";
+    let load = |text: &str, loss: bool| {
+        place.write("a.csv", text);
+        let mut table = place.spec("a.csv", true);
+        table.class_weights = loss.then(|| "loss.txt".into());
+        let spec = DataSpec { source: Source::Manifest(table.clone()), validation: 1, ..DataSpec::default() };
+        load::manifest(&spec, &table, Some(place.0.path()), &Cache::at(&place.0.path().join("cache")))
+            .unwrap()
+    };
+    let data = load(text, false);
+    let stream = data.stream.as_ref().unwrap();
+    assert_eq!(Part::ALL.map(|part| stream.len(part)), [2, 1, 1]);
+    let batch = stream.batches(Part::Train, Order::AsStored, 8, &[], 1).next().unwrap().unwrap();
+    assert_eq!(
+        (batch.labels.of(0), batch.labels.of(1), batch.pixels[0], batch.pixels[48]),
+        (&[0, 1][..], &[][..], 0, 1)
+    );
+    assert_eq!(data.checksum, load(text, false).checksum);
+    assert_ne!(data.checksum, load(&text.replace("0 1", "0 2"), false).checksum);
+    let weighted = load(text, true);
+    assert_ne!(data.checksum, weighted.checksum);
+    assert_eq!(weighted.stream.unwrap().weights.loss.as_deref(), Some(&[1.0, 2.0, 3.0][..]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    /// Nothing in a table can end the program.
+    #[test]
+    fn a_changed_table_is_read_or_refused(
+        changes in prop::collection::vec((0_usize..120, any::<u8>()), 0..6), cut in 0_usize..160, kind in 0..3,
+    ) {
+        let name = ["a.csv", "a.tsv", "a.jsonl"][kind as usize];
+        let text = match kind {
+            0 => "path,label,split\nimages/0.png,0,train\n\"images/1.png\",wren,test\n".to_owned(),
+            1 => "path\tlabel\nimages/0.png\t0\nimages/1.png\twren\n".to_owned(),
+            _ => "{\"path\": \"images/0.png\", \"label\": [0]}\n{\"path\": \"images/1.png\", \"label\": \"wren\"}\n".to_owned(),
+        };
+        let mut bytes = text.into_bytes();
+        for (at, byte) in changes {
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+        }
+        bytes.truncate(cut);
+        thread_local! { static PLACE: Place = Place::new(); }
+        PLACE.with(|place| {
+            fs::write(place.0.path().join(name), &bytes).unwrap();
+            if let Ok(listing) = list(&place.spec(name, true), Some(place.0.path())) {
+                assert!(listing.train.len() + listing.test.len() <= 3);
+            }
+        });
+    }
+}

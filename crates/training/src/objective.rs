@@ -1,0 +1,221 @@
+//! What a run minimises, image by image and batch by batch, as its record and its data say.
+
+use decouple_datasets::{Dataset, Labels};
+use decouple_experiment::{Loss, TrainingSpec};
+
+use crate::loss::{LossError, Targets, cross_entropy_of, sigmoid_cross_entropy, softmax_cross_entropy};
+use crate::ranking::average_precision;
+
+/// The loss and the score of a run.
+#[derive(Clone, Debug)]
+pub struct Objective {
+    loss: Loss,
+    /// Of one label an image: an experiment with others is refused.
+    smoothing: f64,
+    /// Whether images may have any number of labels.
+    is_multi_label: bool,
+    /// What each class counts in the loss, and in MAP@100.
+    class_weights: Option<Vec<f32>>,
+    score_weights: Option<Vec<f64>>,
+}
+
+impl Objective {
+    /// As `training` says, on `data`.
+    pub fn new(training: &TrainingSpec, data: &Dataset) -> Self {
+        let stream = data.stream.as_ref();
+        Self {
+            loss: training.loss,
+            smoothing: training.label_smoothing,
+            is_multi_label: stream.is_some_and(|stream| stream.is_multi_label()),
+            class_weights: stream.and_then(|stream| stream.weights.loss.as_deref()).map(<[f32]>::to_vec),
+            score_weights: stream.and_then(|stream| stream.weights.score.as_deref()).map(<[f64]>::to_vec),
+        }
+    }
+
+    /// The cross entropy of one label an image: what a run is asked for that says nothing else.
+    pub fn of_one_label(smoothing: f64) -> Self {
+        Self {
+            loss: Loss::Softmax,
+            smoothing,
+            is_multi_label: false,
+            class_weights: None,
+            score_weights: None,
+        }
+    }
+
+    /// Whether images may have any number of labels, so that MAP@100 is the score.
+    pub fn is_multi_label(&self) -> bool {
+        self.is_multi_label
+    }
+
+    /// The mean loss over the images of `logits`, (image, class), and its gradient.
+    ///
+    /// An image with labels L is to have, by the softmax, the share w_k / |L| for each class k
+    /// of L, without a label none; by the sigmoid 1 for each k of L and 0 for the others, each
+    /// class with the weight w_k.
+    ///
+    /// # Errors
+    /// [`LossError`] if the labels do not fit the logits.
+    pub fn loss(
+        &self,
+        logits: &[f32],
+        classes: usize,
+        labels: &Labels,
+        gradient: &mut Vec<f32>,
+    ) -> Result<f64, LossError> {
+        if let (false, Loss::Softmax, None, Some(labels)) =
+            (self.is_multi_label, self.loss, &self.class_weights, labels.as_single())
+        {
+            let targets = Targets::Labels { labels, smoothing: self.smoothing };
+            return softmax_cross_entropy(logits, classes, targets, gradient);
+        }
+        self.of_sets(logits, classes, labels, gradient)
+    }
+
+    /// [`Self::loss`] of images with any number of labels. Nothing is smoothed.
+    fn of_sets(
+        &self,
+        logits: &[f32],
+        classes: usize,
+        labels: &Labels,
+        gradient: &mut Vec<f32>,
+    ) -> Result<f64, LossError> {
+        let targets = self.targets(logits.len() / classes.max(1), classes, labels)?;
+        match self.loss {
+            Loss::Softmax => softmax_cross_entropy(logits, classes, Targets::Shares(&targets), gradient),
+            Loss::Sigmoid => match &self.class_weights {
+                Some(weights) => sigmoid_cross_entropy(logits, &targets, weights, gradient),
+                None => sigmoid_cross_entropy(logits, &targets, &vec![1.0; classes], gradient),
+            },
+        }
+    }
+
+    /// What each class of each image should be: (image, class).
+    fn targets(&self, images: usize, classes: usize, labels: &Labels) -> Result<Vec<f32>, LossError> {
+        if labels.len() != images {
+            return Err(LossError::Length { what: "labels", expected: images, found: labels.len() });
+        }
+        let mut targets = vec![0.0; images * classes];
+        for (image, row) in targets.chunks_exact_mut(classes.max(1)).enumerate() {
+            let own = labels.of(image);
+            for &label in own {
+                let target =
+                    row.get_mut(usize::from(label)).ok_or(LossError::Label { label, image, classes })?;
+                let weight = self.class_weights.as_ref().map_or(1.0, |weights| weights[usize::from(label)]);
+                *target = match self.loss {
+                    Loss::Softmax => weight / own.len() as f32,
+                    Loss::Sigmoid => 1.0,
+                };
+            }
+        }
+        Ok(targets)
+    }
+
+    /// The loss of one image, without smoothing.
+    ///
+    /// # Errors
+    /// [`LossError`] if a label is none of its classes.
+    pub fn loss_of_image(&self, row: &[f32], labels: &[u16]) -> Result<f64, LossError> {
+        if let (false, Loss::Softmax, None, &[label]) =
+            (self.is_multi_label, self.loss, &self.class_weights, labels)
+        {
+            return Ok(cross_entropy_of(row, label));
+        }
+        let mut all = Labels::default();
+        all.push(labels);
+        self.of_sets(row, row.len(), &all, &mut Vec::new())
+    }
+
+    /// The average precision of an image's first 100 predictions; `None` where the score is
+    /// another, or none of its labels counts.
+    pub fn precision_of_image(&self, row: &[f32], labels: &[u16]) -> Option<f64> {
+        let weights = self.score_weights.as_deref();
+        if self.is_multi_label { average_precision(row, labels, weights) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objective(loss: Loss, is_multi_label: bool, weights: Option<&[f32]>) -> Objective {
+        let class_weights = weights.map(<[f32]>::to_vec);
+        Objective { loss, is_multi_label, class_weights, ..Objective::of_one_label(0.0) }
+    }
+
+    fn labels(images: &[&[u16]]) -> Labels {
+        let mut labels = Labels::default();
+        images.iter().for_each(|own| labels.push(own));
+        labels
+    }
+
+    const LOGITS: [f32; 6] = [1.0, 3.0, 2.0, -0.5, 0.25, 4.0];
+
+    #[test]
+    fn losses_of_label_sets_are_their_definitions() {
+        let of = |loss, weights, sets: &[&[u16]]| {
+            let mut gradient = Vec::new();
+            let loss = objective(loss, true, weights).loss(&LOGITS, 3, &labels(sets), &mut gradient).unwrap();
+            (loss, gradient)
+        };
+        let log_softmax = |row: &[f32], class: usize| {
+            let sum: f64 = row.iter().map(|&x| f64::from(x).exp()).sum();
+            f64::from(row[class]) - sum.ln()
+        };
+        let (first, second) = (&LOGITS[..3], &LOGITS[3..]);
+        let sets: [&[u16]; 2] = [&[0, 2], &[1]];
+        let expected =
+            -(0.5 * (log_softmax(first, 0) + log_softmax(first, 2)) + log_softmax(second, 1)) / 2.0;
+        assert!((of(Loss::Softmax, None, &sets).0 - expected).abs() < 1e-12);
+        let weights = [2.0, 1.0, 0.5];
+        let expected = -(0.5 * (2.0 * log_softmax(first, 0) + 0.5 * log_softmax(first, 2))
+            + log_softmax(second, 1))
+            / 2.0;
+        assert!((of(Loss::Softmax, Some(&weights), &sets).0 - expected).abs() < 1e-12);
+        let binary = |x: f32, there: bool| (if there { -f64::from(x) } else { f64::from(x) }).exp().ln_1p();
+        let there = [true, false, true, false, true, false];
+        let expected: f64 =
+            (0..6).map(|at| f64::from(weights[at % 3]) * binary(LOGITS[at], there[at])).sum::<f64>() / 2.0;
+        assert!((of(Loss::Sigmoid, Some(&weights), &sets).0 - expected).abs() < 1e-12);
+        // An image without a label asks for nothing of a choice, and for no class of all.
+        let (loss, gradient) = of(Loss::Softmax, None, &[&[], &[]]);
+        assert_eq!((loss, gradient), (0.0, vec![0.0; 6]));
+        assert!(of(Loss::Sigmoid, None, &[&[], &[]]).1.iter().all(|&gradient| gradient > 0.0));
+    }
+
+    #[test]
+    fn an_image_costs_what_a_batch_of_it_does() {
+        for (loss, is_multi, weights) in [
+            (Loss::Softmax, false, None),
+            (Loss::Softmax, false, Some(&[1.0, 0.5, 2.0][..])),
+            (Loss::Softmax, true, None),
+            (Loss::Sigmoid, false, None),
+            (Loss::Sigmoid, true, Some(&[1.0, 0.5, 2.0])),
+        ] {
+            let objective = objective(loss, is_multi, weights);
+            let of_batch = objective.loss(&LOGITS, 3, &labels(&[&[2], &[0]]), &mut Vec::new()).unwrap();
+            let [one, other] = [(&LOGITS[..3], 2), (&LOGITS[3..], 0)]
+                .map(|(row, label)| objective.loss_of_image(row, &[label]).unwrap());
+            assert!((of_batch - (one + other) / 2.0).abs() < 1e-12, "{objective:?}");
+        }
+    }
+
+    #[test]
+    fn one_label_and_the_softmax_are_the_loss_that_runs_always_had() {
+        let (mut own, mut former) = (Vec::new(), Vec::new());
+        let loss = Objective::of_one_label(0.1).loss(&LOGITS, 3, &labels(&[&[2], &[0]]), &mut own).unwrap();
+        let targets = Targets::Labels { labels: &[2, 0], smoothing: 0.1 };
+        assert_eq!(loss, softmax_cross_entropy(&LOGITS, 3, targets, &mut former).unwrap());
+        assert_eq!(own, former);
+    }
+
+    #[test]
+    fn labels_that_do_not_fit_are_refused() {
+        let objective = objective(Loss::Sigmoid, true, None);
+        let of = |sets: &[&[u16]]| {
+            objective.loss(&LOGITS, 3, &labels(sets), &mut Vec::new()).unwrap_err().to_string()
+        };
+        assert_eq!(of(&[&[0], &[3]]), "cross entropy: label 3 of image 1, with 3 classes");
+        assert_eq!(of(&[&[0]]), "cross entropy: 1 labels, expected 2");
+    }
+}
