@@ -152,7 +152,9 @@ pub fn parse_with(
     // Some editors begin a file with a byte order mark; nothing below looks at it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sources = Sources::default();
-    let resolved = as_typed::read(text, file_name, overrides, &mut sources).and_then(|file| {
+    let resolved = as_typed::read(text, file_name, &mut sources).and_then(|mut file| {
+        overrides.set.iter().try_for_each(|change| set::apply(change, &mut file, &mut sources))?;
+        as_typed::check_axes(&file)?;
         let name = experiment_name(&file, file_name)?;
         let launcher = as_typed::launcher(&file)?;
         let expansion = expand(&file, &name, step_times)?;

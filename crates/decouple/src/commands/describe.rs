@@ -1,6 +1,6 @@
 //! `decouple describe`: a network layer by layer.
 
-use decouple_datasets::{DataSpec, Reading, Source, image_folder::ImageFolder};
+use decouple_datasets::DataSpec;
 use decouple_experiment::{Record, StepTimer, TrainingSpec, Trial};
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
@@ -102,17 +102,9 @@ impl Images {
     /// A trial whose steps are those of `network` on such images.
     fn trial(self, network: &NetworkSpec) -> Result<Trial, SpecError> {
         let MapShape { h, w, c } = self.input;
-        let folder = ImageFolder {
-            folder: "noise".into(),
-            classes: self.classes,
-            class_list: None,
-            test_share: 0.5,
-            stream: false,
-            reading: Reading { channels: c, ..Reading::of_size([h, w]) },
-        };
         let record = Record {
             network: network.explicit(),
-            data: DataSpec { source: Source::ImageFolder(folder), ..DataSpec::default() },
+            data: DataSpec::of_images([h, w, c], self.classes),
             training: TrainingSpec { batch: self.batch, ..TrainingSpec::default() },
             seed: 0,
         };

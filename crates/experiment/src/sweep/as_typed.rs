@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::diagnostic::{Diagnostic, Sources, listed, suggestion};
 use super::document::{self, Data, Leaf, Span, Table, Value};
-use super::{Axis, Overrides, de, set};
+use super::{Axis, de};
 use crate::keys::{SHORT_NAMES, axis_name, axis_names, names_in, other_name};
 use crate::{Declared, Held, InvalidKey, LauncherTable};
 use decouple_spectrum::budget::{Pays, Scaling};
@@ -67,20 +67,13 @@ pub(super) struct Coordinate {
     pub(super) value: Value,
 }
 
-/// Reads the file and applies the overrides. Both texts stay in `sources`.
-pub(super) fn read(
-    text: &str,
-    file_name: &str,
-    overrides: &Overrides,
-    sources: &mut Sources,
-) -> Result<SweepFile, Diagnostic> {
+/// What a change from the command line is called in messages.
+pub(super) const SET: &str = "--set";
+
+/// Reads the file, whose text stays in `sources`.
+pub(super) fn read(text: &str, file_name: &str, sources: &mut Sources) -> Result<SweepFile, Diagnostic> {
     let offset = sources.add_file(file_name, text);
-    let mut file = sweep_file(&document::parse(text, offset)?)?;
-    for argument in &overrides.set {
-        set::apply(argument, &mut file, sources)?;
-    }
-    check_axes(&file)?;
-    Ok(file)
+    sweep_file(&document::parse(text, offset)?)
 }
 
 fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
@@ -293,7 +286,7 @@ fn axis_suggestion(name: &str) -> String {
 }
 
 pub(super) fn unknown_axis(name: &str, span: &Span, place: &str) -> Diagnostic {
-    let (subject, of_experiment) = if place == set::NAME {
+    let (subject, of_experiment) = if place == SET {
         ("--set", ", or one of [experiment], such as experiment.budget")
     } else {
         ("axes", "")
@@ -388,7 +381,7 @@ pub(super) fn launcher(file: &SweepFile) -> Result<LauncherTable, Diagnostic> {
 }
 
 /// Checks what concerns several axes at once.
-fn check_axes(file: &SweepFile) -> Result<(), Diagnostic> {
+pub(super) fn check_axes(file: &SweepFile) -> Result<(), Diagnostic> {
     for axis in &file.axes {
         let first = file.axes.iter().find(|other| other.zipped_with == axis.zipped_with);
         if let (Some(first), Some(_)) = (first, axis.zipped_with)

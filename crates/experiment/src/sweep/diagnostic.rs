@@ -1,8 +1,10 @@
 //! Messages in the style of rustc: what, where, the line with a mark, what helps.
 
 use std::fmt::Write;
+use std::ops::Range;
 
-use super::document::Span;
+/// Bytes of a text, moved by the offset of that text.
+pub(super) type Span = Range<usize>;
 
 /// An error or a warning, and the place that it is about.
 #[derive(Clone, Debug)]

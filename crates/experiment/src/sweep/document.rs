@@ -4,15 +4,11 @@
 //! each text has its own range of positions, so a position alone says where
 //! a value was typed. See [`Sources`](super::diagnostic::Sources).
 
-use std::ops::Range;
-
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Diagnostic;
-
-/// Bytes of a text, moved by the offset of that text.
-pub(super) type Span = Range<usize>;
+pub(super) use super::diagnostic::Span;
 
 /// A value and where it was typed.
 #[derive(Clone, Debug)]

@@ -1,12 +1,9 @@
 //! `--set key=value`: changes to a file, or a whole section, from the command line.
 
-use super::as_typed::{SEED, SweepFile, experiment_key, typed_axis, unknown_axis};
+use super::as_typed::{SEED, SET, SweepFile, experiment_key, typed_axis, unknown_axis};
 use super::diagnostic::{Diagnostic, Sources};
 use super::document::{self, Data, Leaf, Span, Table, Value};
 use crate::keys::{axis_name, full_name};
-
-/// What a change is called in messages.
-pub(super) const NAME: &str = "--set";
 
 /// Applies one change to `file`.
 pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources) -> Result<(), Diagnostic> {
@@ -26,7 +23,7 @@ pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources)
         return Ok(());
     }
     let name = axis_name(&leaf.name).or((leaf.name == SEED).then_some(SEED));
-    let Some(name) = name else { return Err(unknown_axis(&leaf.name, &leaf.key_span, NAME)) };
+    let Some(name) = name else { return Err(unknown_axis(&leaf.name, &leaf.key_span, SET)) };
     let axis = file.axes.iter_mut().chain(&mut file.seeds).find(|axis| axis.name == name);
     if axis.is_none() && name != SEED {
         file.trial.set(&full_name(name), &leaf.key_span, leaf.value.clone());
@@ -38,7 +35,7 @@ pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources)
         list.data = Data::Array(vec![leaf.value.clone()]);
     }
     let zipped_with = axis.as_ref().and_then(|axis| axis.zipped_with);
-    let replacement = typed_axis(&Leaf { value: &list, ..leaf }, NAME, zipped_with)?;
+    let replacement = typed_axis(&Leaf { value: &list, ..leaf }, SET, zipped_with)?;
     match axis {
         Some(axis) => *axis = replacement,
         None => file.seeds = Some(replacement),
@@ -62,7 +59,7 @@ pub(super) fn section(name: &str, arguments: &[String], sources: &mut Sources) -
 /// The document that an argument is, and where all of it stands.
 fn parse(argument: &str, sources: &mut Sources) -> Result<(Table, Span), Diagnostic> {
     let argument = quoted(argument);
-    let offset = sources.add_argument(NAME, &argument);
+    let offset = sources.add_argument(SET, &argument);
     let root = document::parse(&argument, offset).map_err(|error| {
         error.note(
             "--set takes key=value, the value as in the file, such as training.epochs=3 or segments=[1,3]",
