@@ -1,16 +1,17 @@
 //! Many trials, many workers, one machine or many: `status`, `submit`, `doctor`, claims
 //! by leases, and what is refused before it starts.
 
+mod workplace;
+
 use std::{
     fs,
-    path::PathBuf,
     process::{Command as Process, Stdio},
     time::{Duration, Instant},
 };
 
-use assert_cmd::{Command, cargo::cargo_bin};
 use serde_json::Value;
-use tempfile::TempDir;
+
+use workplace::Workplace;
 
 /// Two points, two seeds, a moment each.
 const TINY: &str = r#"# Does the smallest sweep run?
@@ -33,57 +34,32 @@ images = 400
 epochs = 2
 "#;
 
-struct Workplace(TempDir);
+fn tiny() -> Workplace {
+    let workplace = Workplace::new();
+    workplace.write("tiny.toml", TINY);
+    workplace
+}
 
-impl Workplace {
-    fn new() -> Self {
-        let workplace = Self(TempDir::new().expect("a folder"));
-        fs::write(workplace.path("tiny.toml"), TINY).expect("a file can be written");
-        workplace
-    }
+fn standing(workplace: &Workplace) -> Value {
+    let json = workplace.succeed(&["status", "tiny.toml", "--format", "json"]);
+    serde_json::from_str(&json).expect("JSON")
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn decouple(&self, arguments: &[&str]) -> Process {
-        let mut command = Process::new(cargo_bin("decouple"));
-        command.current_dir(self.0.path()).args(arguments);
-        for name in ["DECOUPLE_RESULTS", "DECOUPLE_DATA", "DECOUPLE_CLAIMS"] {
-            command.env_remove(name);
-        }
-        command
-    }
-
-    /// Standard output, standard error and exit code.
-    fn run(&self, arguments: &[&str]) -> (String, String, i32) {
-        let output = Command::from_std(self.decouple(arguments)).output().expect("the program runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        (text(output.stdout), text(output.stderr), output.status.code().expect("it was not killed"))
-    }
-
-    fn status(&self) -> Value {
-        let (json, talk, code) = self.run(&["status", "tiny.toml", "--format", "json"]);
-        assert_eq!(code, 0, "{talk}");
-        serde_json::from_str(&json).expect("JSON")
-    }
-
-    fn runs(&self) -> usize {
-        fs::read_dir(self.path("results/tiny/runs")).map_or(0, Iterator::count)
-    }
+fn runs(workplace: &Workplace) -> usize {
+    fs::read_dir(workplace.path("results/tiny/runs")).map_or(0, Iterator::count)
 }
 
 #[test]
 fn status_tells_how_far_an_experiment_is() {
-    let workplace = Workplace::new();
-    let status = workplace.status();
+    let workplace = tiny();
+    let status = standing(&workplace);
     assert_eq!((&status["trials"], &status["new"]), (&4.into(), &4.into()));
     assert!(status["secs_left"].is_null() && status["best"].is_null(), "{status}");
     assert!(!workplace.path("results").exists(), "to look changes nothing");
 
     let (_, talk, code) = workplace.run(&["run", "tiny.toml", "--filter", "seed = 0"]);
     assert_eq!(code, 0, "{talk}");
-    let status = workplace.status();
+    let status = standing(&workplace);
     assert_eq!((&status["finished"], &status["left"]), (&2.into(), &2.into()));
     assert!(status["secs_left"].as_f64().is_some_and(|secs| secs > 0.0), "{status}");
     assert!(status["best"]["trial"].as_str().is_some_and(|trial| trial.ends_with("seed = 0")), "{status}");
@@ -93,7 +69,7 @@ fn status_tells_how_far_an_experiment_is() {
 
     // Watched, it ends when all is over.
     let watch = workplace
-        .decouple(&["status", "tiny.toml", "--watch", "--interval", "0.2"])
+        .process(&["status", "tiny.toml", "--watch", "--interval", "0.2"])
         .stdout(Stdio::piped())
         .spawn()
         .expect("the program runs");
@@ -106,7 +82,7 @@ fn status_tells_how_far_an_experiment_is() {
 
 #[test]
 fn what_cannot_fit_is_refused_with_the_number_before_it_starts() {
-    let workplace = Workplace::new();
+    let workplace = tiny();
     let wide =
         ["--set", "network.width=60", "--set", "training.batch=1000000", "--set", "data.images=1000000"];
     for (flags, expected) in [
@@ -131,7 +107,7 @@ fn what_cannot_fit_is_refused_with_the_number_before_it_starts() {
 
 #[test]
 fn trials_that_fit_only_one_at_a_time_take_turns() {
-    let workplace = Workplace::new();
+    let workplace = tiny();
     let (plan, _, _) = workplace.run(&["plan", "tiny.toml", "--format", "json"]);
     let plan: Value = serde_json::from_str(&plan).expect("JSON");
     let bytes = plan.as_array().expect("rows").iter().filter_map(|row| row["estimated_bytes"].as_u64());
@@ -141,17 +117,17 @@ fn trials_that_fit_only_one_at_a_time_take_turns() {
     let memory = (most.parse::<u64>().expect("a number") + images).to_string();
     let (_, talk, code) = workplace.run(&["run", "tiny.toml", "--jobs", "4", "--max-memory", &memory]);
     assert_eq!(code, 0, "{talk}");
-    assert_eq!(workplace.status()["finished"], 4);
+    assert_eq!(standing(&workplace)["finished"], 4);
 }
 
 #[test]
 fn the_longest_trials_start_first() {
-    let workplace = Workplace::new();
+    let workplace = tiny();
     let text = TINY
         .replace("[1, \"per-channel\"]", "[1]")
         .replace("seed = [0, 1]", "training.epochs = [1, 4, 2]\nseed = [0]")
         .replace("epochs = 2\n", "");
-    fs::write(workplace.path("tiny.toml"), text).expect("a file can be written");
+    workplace.write("tiny.toml", &text);
     let (_, talk, code) = workplace.run(&["run", "tiny.toml", "--jobs", "1"]);
     assert_eq!(code, 0, "{talk}");
     let epochs: Vec<char> = talk
@@ -164,7 +140,7 @@ fn the_longest_trials_start_first() {
 
 #[test]
 fn jobs_auto_measures_once() {
-    let workplace = Workplace::new();
+    let workplace = tiny();
     let flags = ["run", "tiny.toml", "--jobs", "auto", "--threads", "2", "--filter"];
     let (_, talk, code) = workplace.run(&[&flags[..], &["seed = 0"]].concat());
     assert_eq!(code, 0, "{talk}");
@@ -177,7 +153,7 @@ fn jobs_auto_measures_once() {
 
 #[test]
 fn a_dry_run_prints_the_script_and_does_nothing() {
-    let workplace = Workplace::new();
+    let workplace = tiny();
     let flags = [
         "--dry-run",
         "--task-time",
@@ -211,7 +187,7 @@ fn a_dry_run_prints_the_script_and_does_nothing() {
 
 #[test]
 fn local_tasks_train_every_trial_once_in_the_background() {
-    let workplace = Workplace::new();
+    let workplace = tiny();
     let submit = ["submit", "tiny.toml", "--launcher", "local", "--task-time", "1s", "--at-once", "2"];
     let (id, talk, code) = workplace.run(&submit);
     assert_eq!(code, 0, "{talk}");
@@ -219,7 +195,7 @@ fn local_tasks_train_every_trial_once_in_the_background() {
     assert!(talk.contains("follow    decouple status tiny.toml --watch"), "{talk}");
     let (_, _, code) = workplace.run(&["status", "tiny.toml", "--watch", "--interval", "0.2"]);
     assert_eq!(code, 0);
-    assert_eq!((workplace.status()["finished"].as_u64(), workplace.runs()), (Some(4), 4));
+    assert_eq!((standing(&workplace)["finished"].as_u64(), runs(&workplace)), (Some(4), 4));
     let report = workplace.path("results/tiny/report.html");
     let began = Instant::now();
     while !report.is_file() && began.elapsed() < Duration::from_secs(60) {
@@ -228,46 +204,66 @@ fn local_tasks_train_every_trial_once_in_the_background() {
     assert!(report.is_file(), "the last task reports");
     let (_, talk, code) = workplace.run(&submit);
     assert_eq!(code, 0, "{talk}");
-    assert!(talk.contains("nothing to submit: all 4 trials are over or being trained"), "{talk}");
+    assert!(talk.contains("nothing to submit: 4 trials over or being trained"), "{talk}");
+}
+
+/// What makes a process one of another host, with `NAME` for its name: a network, process ids and a mount of the
+/// folder of its own. Killed, all of it is gone at once, as a host is.
+const OTHER_HOST: [&str; 9] =
+    ["unshare", "--net", "--uts", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"];
+
+/// The program on a host of that name, where root may make one; else just another process: with leases no
+/// process takes a lock, so two of them share no more than two hosts do.
+fn on_host(workplace: &Workplace, name: &str, arguments: &[&str]) -> Process {
+    let plain = workplace.process(arguments);
+    let [unshare, flags @ ..] = OTHER_HOST;
+    let can = Process::new(unshare).args(flags).arg("true").stderr(Stdio::null()).status();
+    if !can.is_ok_and(|status| status.success()) {
+        println!("no hosts can be made here: two processes share the folder instead");
+        return plain;
+    }
+    let mount = workplace.path(name);
+    fs::create_dir(&mount).expect("a folder");
+    let script = "hostname \"$1\" && mount --bind . \"$2\" && cd \"$2\" && shift 2 && exec \"$@\"";
+    let mut host = Process::new(unshare);
+    host.args(flags).args([script, "sh", name]).arg(mount).arg(plain.get_program()).args(plain.get_args());
+    host.current_dir(workplace.path("")).env_remove("DECOUPLE_RESULTS").env_remove("DECOUPLE_CLAIMS");
+    host
 }
 
 #[test]
 fn two_hosts_share_a_folder_by_leases_and_one_survives_the_other() {
-    // With leases no process takes a lock, so two of them share no more than two hosts do.
     let workplace = Workplace::new();
-    let long = ["--set", "training.epochs=15", "--set", "data.images=1200"];
-    let flags = [&["run", "tiny.toml", "--claims", "leases:2", "--jobs", "1"], &long[..]].concat();
-    let mut dies =
-        workplace.decouple(&flags).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
-    let began = Instant::now();
-    while workplace.runs() == 0 && began.elapsed() < Duration::from_secs(60) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let mut lives =
-        workplace.decouple(&flags).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
-    while workplace.runs() < 2 && began.elapsed() < Duration::from_secs(60) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert!(workplace.runs() >= 2, "both train, each another trial");
-    dies.kill().expect("it is still running");
-    dies.wait().expect("it ends");
-    lives.wait().expect("it ends");
-    // Whoever comes when the lease is over finishes what is left.
-    let began = Instant::now();
-    let code = loop {
-        let (_, talk, code) = workplace.run(&flags);
-        assert!(code == 0 || code == 5, "{code}: {talk}");
-        if code == 0 || began.elapsed() > Duration::from_secs(60) {
-            break code;
-        }
-        std::thread::sleep(Duration::from_millis(200));
+    workplace.write("tiny.toml", &TINY.replace("epochs = 2", "epochs = 12").replace("= 400", "= 1200"));
+    let flags = ["run", "tiny.toml", "--claims", "leases:2", "--jobs", "1"];
+    let start = |name| {
+        let mut host = on_host(&workplace, name, &flags);
+        host.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs")
     };
-    assert_eq!((code, workplace.runs()), (0, 4));
+    let wait_for_runs = |number| {
+        let began = Instant::now();
+        while runs(&workplace) < number {
+            assert!(began.elapsed() < Duration::from_secs(120), "there never are {number} runs");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let mut dies = start("dies");
+    wait_for_runs(1);
+    let lives = start("lives");
+    wait_for_runs(2);
+    dies.kill().expect("it is still running");
+    let done = [dies, lives].map(|host| host.wait_with_output().expect("it ends"));
+    let talk = done.each_ref().map(|output| String::from_utf8_lossy(&output.stderr));
+    // It waited until the dead one's lease had expired.
+    assert_eq!(done[1].status.code(), Some(0), "{}", talk[1]);
+    assert_eq!((standing(&workplace)["finished"].as_u64(), runs(&workplace)), (Some(4), 4));
+    let trained = |talk: &str| talk.lines().filter(|line| line.contains("test accuracy")).count();
+    assert!(talk.iter().map(|talk| trained(talk)).sum::<usize>() <= 4, "none is trained twice: {talk:?}");
 }
 
 #[test]
 fn the_doctor_finds_what_a_run_needs() {
-    let workplace = Workplace::new();
+    let workplace = tiny();
     let (json, talk, code) = workplace.run(&["doctor", "--format", "json"]);
     assert_eq!(code, 0, "{talk}{json}");
     let document: Value = serde_json::from_str(&json).expect("JSON");
@@ -282,7 +278,7 @@ fn the_doctor_finds_what_a_run_needs() {
     assert!(!workplace.path("results").exists(), "it leaves nothing behind");
 
     // A file where the folder should be.
-    fs::write(workplace.path("results"), "no folder").expect("a file can be written");
+    workplace.write("results", "no folder");
     let (text, _, code) = workplace.run(&["doctor"]);
     assert_eq!(code, 74, "{text}");
     assert!(text.contains("cannot be written to"), "{text}");

@@ -54,11 +54,7 @@ fn small() -> Workplace {
 const QUICK: [&str; 4] = ["run", "small.toml", "--set", "training.epochs=1"];
 
 fn start(workplace: &Workplace, arguments: &[&str]) -> Child {
-    Process::new(assert_cmd::cargo::cargo_bin("decouple"))
-        .current_dir(workplace.path(""))
-        .args(arguments)
-        .env_remove("DECOUPLE_RESULTS")
-        .env_remove("DECOUPLE_DATA")
+    (workplace.process(arguments))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -248,16 +244,19 @@ fn one_damaged_run_is_named_once_with_the_command_that_mends_it() {
         fs::write(statuses[0].with_file_name(file), damage).expect("it can be written");
         let dir = statuses[0].parent().expect("a folder");
         let id = dir.to_string_lossy().rsplit_once('-').expect("an id").1.to_owned();
-        for command in ["plan", "report", "run"] {
+        for command in ["plan", "status", "submit", "report", "run"] {
             let (out, talk, code) = workplace.run(&[&[command, "small.toml"], &set[..]].concat());
-            if command == "plan" && file == "weights.safetensors" {
+            // Of the weights only those tell that read them.
+            if file == "weights.safetensors" && ["plan", "status", "submit"].contains(&command) {
                 continue;
             }
+            // What `status` is asked for is how things stand.
+            let talk = if command == "status" { &out } else { &talk };
             assert_eq!(code, 3, "{command} with {file}: {talk}");
             assert_eq!(talk.matches(file).count(), 1, "{command} with {file}: {talk}");
             let mend = format!("decouple run small.toml --set training.epochs=1 --fresh --filter id={id}");
             assert!(talk.contains(&mend), "{command} with {file}: {talk}");
-            assert!(out.contains("per-channel"), "the others are shown: {out}");
+            assert!(command == "submit" || out.contains("per-channel"), "the others are shown: {out}");
         }
         let (_, talk, code) = workplace.run(&["verify"]);
         assert_eq!(code, 3, "{talk}");

@@ -7,9 +7,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Command as Process,
 };
 
-use assert_cmd::Command;
+use assert_cmd::{Command, cargo::cargo_bin};
 use tempfile::TempDir;
 
 /// Two points, two seeds, a second or two each.
@@ -81,11 +82,18 @@ impl Workplace {
         fs::write(self.path(name), text).expect("a file can be written");
     }
 
+    /// The program, to be started and left to itself.
+    pub fn process(&self, arguments: &[&str]) -> Process {
+        let mut process = Process::new(cargo_bin("decouple"));
+        process.current_dir(self.0.path()).args(arguments);
+        for name in ["DECOUPLE_RESULTS", "DECOUPLE_DATA", "DECOUPLE_CLAIMS"] {
+            process.env_remove(name);
+        }
+        process
+    }
+
     pub fn decouple(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("decouple").expect("the program is built");
-        command.current_dir(self.0.path()).args(arguments);
-        command.env_remove("DECOUPLE_RESULTS").env_remove("DECOUPLE_DATA");
-        command
+        Command::from_std(self.process(arguments))
     }
 
     /// Standard output, standard error and exit code.
