@@ -134,9 +134,10 @@ impl Place<'_> {
 fn clipped(line: &str, place: usize) -> (usize, String) {
     const BEFORE: usize = 60;
     const SHOWN: usize = 160;
-    let cut = place.saturating_sub(BEFORE);
+    let length = line.chars().count();
+    let cut = if length > SHOWN { place.saturating_sub(BEFORE) } else { 0 };
     let mut shown: String = line.chars().skip(cut).take(SHOWN).collect();
-    if line.chars().count() > cut + SHOWN {
+    if length > cut + SHOWN {
         shown.push('…');
     }
     (cut, shown)
