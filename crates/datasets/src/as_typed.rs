@@ -47,6 +47,8 @@ pub struct DataTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<Filter>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reduced: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     multi_label: Option<bool>,
@@ -92,7 +94,7 @@ impl DataTable {
     fn refuse_foreign_keys(&self) -> Result<(), DataKeyError> {
         use SetName::{FashionMnist, ImageFolder, Planted, Shards};
         let photographs: &[SetName] = &[ImageFolder, Shards];
-        let keys: [(&'static str, bool, &[SetName]); 19] = [
+        let keys: [(&'static str, bool, &[SetName]); 20] = [
             ("subset", self.subset.is_some(), &[FashionMnist]),
             ("folder", self.folder.is_some(), photographs),
             ("classes", self.classes.is_some(), photographs),
@@ -106,6 +108,7 @@ impl DataTable {
             ("fit", self.fit.is_some(), photographs),
             ("crop-fraction", self.crop_fraction.is_some(), photographs),
             ("filter", self.filter.is_some(), photographs),
+            ("reduced", self.reduced.is_some(), photographs),
             ("stream", self.stream.is_some(), photographs),
             ("multi-label", self.multi_label.is_some(), &[Shards]),
             ("coupling", self.coupling.is_some(), &[Planted]),
@@ -172,6 +175,7 @@ impl DataTable {
                 most_pixels: self.most_pixels.unwrap_or(default.looking.most_pixels),
             },
             corrupt: self.corrupt.unwrap_or(default.corrupt),
+            reduced: self.reduced.unwrap_or(default.reduced),
         };
         check(
             "size",
@@ -265,6 +269,7 @@ impl DataTable {
             fit: unless_default(reading.fit, default.fit),
             crop_fraction: unless_default(reading.crop_fraction, default.crop_fraction),
             filter: unless_default(reading.filter, default.filter),
+            reduced: unless_default(reading.reduced, default.reduced),
             ..self
         }
     }
