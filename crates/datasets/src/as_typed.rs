@@ -48,6 +48,8 @@ pub struct DataTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<Filter>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reduced: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     multi_label: Option<bool>,
@@ -106,7 +108,7 @@ impl DataTable {
     fn refuse_foreign_keys(&self) -> Result<(), DataKeyError> {
         use SetName::{FashionMnist, ImageFolder, Manifest, Planted, Shards};
         let photographs: &[SetName] = &[ImageFolder, Shards, Manifest];
-        let keys: [(&'static str, bool, &[SetName]); 25] = [
+        let keys: [(&'static str, bool, &[SetName]); 26] = [
             ("subset", self.subset.is_some(), &[FashionMnist]),
             ("folder", self.folder.is_some(), &[ImageFolder, Shards]),
             ("classes", self.classes.is_some(), photographs),
@@ -120,6 +122,7 @@ impl DataTable {
             ("fit", self.fit.is_some(), photographs),
             ("crop-fraction", self.crop_fraction.is_some(), photographs),
             ("filter", self.filter.is_some(), photographs),
+            ("reduced", self.reduced.is_some(), photographs),
             ("stream", self.stream.is_some(), photographs),
             ("multi-label", self.multi_label.is_some(), &[Shards, Manifest]),
             ("class-weights", self.class_weights.is_some(), &[Shards, Manifest]),
@@ -227,6 +230,7 @@ impl DataTable {
                 most_pixels: self.most_pixels.unwrap_or(default.looking.most_pixels),
             },
             corrupt: self.corrupt.unwrap_or(default.corrupt),
+            reduced: self.reduced.unwrap_or(default.reduced),
         };
         check(
             "size",
@@ -339,6 +343,7 @@ impl DataTable {
             fit: unless_default(reading.fit, default.fit),
             crop_fraction: unless_default(reading.crop_fraction, default.crop_fraction),
             filter: unless_default(reading.filter, default.filter),
+            reduced: unless_default(reading.reduced, default.reduced),
             ..self
         }
     }

@@ -17,7 +17,7 @@ use crate::random_numbers::{below, between};
 use crate::resample::{Axis, Filter, resample};
 use crate::seeds::stream;
 use crate::view::View;
-use crate::{ImageShape, Photograph, Reading, colour};
+use crate::{ImageShape, Reading, colour};
 
 /// One random change, written in files as a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -239,28 +239,39 @@ pub(crate) fn augment_image(
     }
 }
 
-/// What training sees of a photograph: `framed` as an evaluation does, unless a
-/// random part is cut out of it, then augmented.
+/// What training sees of the photograph in the bytes of a file: `framed` as an
+/// evaluation does, unless a random part is cut out of it, then augmented.
+///
+/// # Errors
+/// What is wrong with the file.
 pub(crate) fn augment_photograph(
     augment: &[Augment],
     seed: u64,
-    photograph: &Photograph,
+    bytes: &[u8],
     reading: &Reading,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, String> {
     let Some((&Augment::RandomResizedCrop { least, most }, rest)) = augment.split_first() else {
-        let mut image = reading.framed(photograph);
+        let (mut image, _) = reading.framed(bytes)?;
         let mut scratch = vec![0; image.len()];
         augment_image(augment, seed, reading.shape(), &mut image, &mut scratch);
-        return image;
+        return Ok(image);
     };
-    let mut rng = stream(seed);
-    let [rows, columns] = crop(photograph.size(), [least.value(), most.value()], reading.size, &mut rng);
-    let mut image = part(photograph, rows, columns, reading.filter);
+    let drawn = |size| {
+        let mut rng = stream(seed);
+        (crop(size, [least.value(), most.value()], reading.size, &mut rng), rng)
+    };
+    // The part is drawn from the size alone, so it is known before anything is decoded.
+    let photograph = reading.photograph(bytes, |size| {
+        let ([rows, columns], _) = drawn(size);
+        rows.shrink().min(columns.shrink())
+    })?;
+    let ([rows, columns], mut rng) = drawn(photograph.size());
+    let mut image = part(&photograph, rows, columns, reading.filter);
     let mut scratch = vec![0; image.len()];
     for &step in rest {
         change(step, &mut rng, reading.shape(), &mut image, &mut scratch);
     }
-    image
+    Ok(image)
 }
 
 /// The rows and columns of a random part of an image, scaled to `size`: torchvision's

@@ -42,6 +42,13 @@ impl Framing {
         part(photograph, down, across, self.filter)
     }
 
+    /// How many pixels a side of a photograph of this size become one, on the side where
+    /// they are fewer.
+    pub(crate) fn shrink(&self, [h, w]: [usize; 2]) -> f64 {
+        let [rows, columns] = self.scaled([h, w]);
+        (h as f64 / rows as f64).min(w as f64 / columns as f64)
+    }
+
     /// The size that a photograph is scaled to.
     fn scaled(&self, [h, w]: [usize; 2]) -> [usize; 2] {
         let [rows, columns] = self.cover;
@@ -55,8 +62,10 @@ impl Framing {
     }
 }
 
-/// A part of a photograph, scaled, as (h, w, c) bytes.
+/// A part of a photograph, scaled, as (h, w, c) bytes. The axes are those of the file.
 pub(crate) fn part(photograph: &Photograph, rows: Axis, columns: Axis, filter: Filter) -> Vec<u8> {
+    let by = photograph.reduction();
+    let (rows, columns) = (rows.reduced(by), columns.reduced(by));
     match photograph.pixels() {
         (bytes, 1) => resample::<1>(bytes, rows, columns, filter),
         (bytes, _) => resample::<3>(bytes, rows, columns, filter),

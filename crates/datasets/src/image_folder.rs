@@ -68,13 +68,13 @@ pub(crate) fn read(spec: &ImageFolder, data: Option<&Path>) -> Result<Read, Data
 
 /// A word on `count` images that note an orientation.
 pub(crate) fn orientation_note(count: usize, reading: &Reading) -> Option<String> {
-    let images = if count == 1 { "image notes" } else { "images note" };
+    let (images, were) = if count == 1 { ("image notes", "was") } else { ("images note", "were") };
     let what = if reading.looking.orientation {
-        "were turned upright (`data.orientation = false` leaves them as stored)"
+        "turned upright (`data.orientation = false` leaves photographs as stored)"
     } else {
-        "were left as stored (`data.orientation = true` turns them upright)"
+        "left as stored (`data.orientation = true` turns photographs upright)"
     };
-    (count > 0).then(|| format!("{count} {images} how the camera was held and {what}"))
+    (count > 0).then(|| format!("{count} {images} how the camera was held and {were} {what}"))
 }
 
 /// Files to train on, without opening one.
@@ -286,8 +286,7 @@ fn decode_all(
 fn decode(reading: &Reading, file: &Path) -> Result<(Vec<u8>, bool), Skipped> {
     let unusable = |reason| Skipped { file: file.to_owned(), reason };
     let bytes = photograph::read(file, reading.looking).map_err(unusable)?;
-    let photograph = reading.photograph(&bytes).map_err(unusable)?;
-    Ok((reading.framed(&photograph), photograph.has_orientation()))
+    reading.framed(&bytes).map_err(unusable)
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ pub mod planted;
 mod rand_augment;
 mod random_numbers;
 mod reading;
+mod reduced;
 mod resample;
 pub mod seeds;
 mod shard;

@@ -43,8 +43,10 @@ pub struct Photograph {
     h: usize,
     w: usize,
     c: usize,
-    /// (h, w, c).
+    /// (h, w, c) of the file's size over [`reduction`](Self::reduction), rounded up.
     bytes: Vec<u8>,
+    /// Pixels of the file a side for one that was decoded.
+    reduction: usize,
     /// Whether the file notes an orientation other than upright.
     has_orientation: bool,
 }
@@ -79,9 +81,26 @@ impl Photograph {
         }
     }
 
-    /// Rows and columns.
+    /// A photograph of `size` rows and columns of which `image` is decoded, one pixel for
+    /// `reduction` a side.
+    pub(crate) fn reduced(
+        image: DynamicImage,
+        channels: usize,
+        [h, w]: [usize; 2],
+        reduction: usize,
+        has_orientation: bool,
+    ) -> Self {
+        Self { h, w, c: channels, bytes: bytes_of(image, channels), reduction, has_orientation }
+    }
+
+    /// Rows and columns of the file.
     pub fn size(&self) -> [usize; 2] {
         [self.h, self.w]
+    }
+
+    /// Pixels of the file a side for one of [`pixels`](Self::pixels).
+    pub(crate) fn reduction(&self) -> usize {
+        self.reduction
     }
 
     /// The (h, w, c) bytes, and the number of channels.
@@ -117,12 +136,8 @@ fn decoded<D: ImageDecoder>(
         Err(error) => return Ok(Err(error)),
     };
     let (w, h) = decoder.dimensions();
-    let pixels = u64::from(w) * u64::from(h);
-    if pixels > looking.most_pixels {
-        return Err(format!(
-            "{w} x {h} pixels are {pixels}, and at most {} are read, as `most-pixels` says",
-            looking.most_pixels
-        ));
+    if let Some(problem) = too_many_pixels(w, h, looking) {
+        return Err(problem);
     }
     let mut limits = image::Limits::no_limits();
     // Eight bytes a pixel, and a MiB for what a decoder needs besides.
@@ -134,10 +149,21 @@ fn decoded<D: ImageDecoder>(
             image.apply_orientation(orientation);
         }
         let (h, w) = (image.height() as usize, image.width() as usize);
-        let bytes = if channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() };
         let has_orientation = orientation != Orientation::NoTransforms;
-        Ok(Photograph { h, w, c: channels, bytes, has_orientation })
+        Ok(Photograph { h, w, c: channels, bytes: bytes_of(image, channels), reduction: 1, has_orientation })
     }))
+}
+
+/// (h, w, c) bytes, grey (`channels` of 1) or in colour.
+fn bytes_of(image: DynamicImage, channels: usize) -> Vec<u8> {
+    if channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() }
+}
+
+/// What is wrong with a photograph that has more pixels than are read.
+pub(crate) fn too_many_pixels(w: u32, h: u32, looking: Looking) -> Option<String> {
+    let (pixels, most) = (u64::from(w) * u64::from(h), looking.most_pixels);
+    (pixels > most)
+        .then(|| format!("{w} x {h} pixels are {pixels}, and at most {most} are read, as `most-pixels` says"))
 }
 
 /// The bytes of a regular file that is not too long.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::framing::{Fit, Framing};
 use crate::resample::Filter;
-use crate::{ImageShape, Looking, Photograph};
+use crate::{ImageShape, Looking, Photograph, reduced};
 
 /// What is done about a file that is no sound image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct Reading {
     pub looking: Looking,
     /// What to do about a file that is no sound image.
     pub corrupt: Corrupt,
+    /// Whether JPEG files are decoded at a half, a quarter or an eighth of their size
+    /// where that leaves two pixels a side for each of the result.
+    pub reduced: bool,
 }
 
 impl Reading {
@@ -48,6 +51,7 @@ impl Reading {
             filter: Filter::default(),
             looking: Looking::default(),
             corrupt: Corrupt::default(),
+            reduced: false,
         }
     }
 
@@ -56,14 +60,24 @@ impl Reading {
         ImageShape { h: self.size[0], w: self.size[1], c: self.channels }
     }
 
-    /// The photograph in the bytes of a file.
-    pub(crate) fn photograph(&self, bytes: &[u8]) -> Result<Photograph, String> {
-        Photograph::decode(bytes, self.channels, self.looking)
+    /// The photograph in the bytes of a file; `shrink` tells how many pixels a side become
+    /// one if it has so many rows and columns.
+    pub(crate) fn photograph(
+        &self,
+        bytes: &[u8],
+        shrink: impl Fn([usize; 2]) -> f64,
+    ) -> Result<Photograph, String> {
+        let reduced =
+            if self.reduced { reduced::decode(bytes, self.channels, self.looking, shrink)? } else { None };
+        reduced.map_or_else(|| Photograph::decode(bytes, self.channels, self.looking), Ok)
     }
 
-    /// What an evaluation sees of a photograph: (h, w, c) bytes.
-    pub(crate) fn framed(&self, photograph: &Photograph) -> Vec<u8> {
-        self.framing().frame(photograph)
+    /// What an evaluation sees of the photograph in the bytes of a file, (h, w, c) bytes,
+    /// and whether the file notes an orientation.
+    pub(crate) fn framed(&self, bytes: &[u8]) -> Result<(Vec<u8>, bool), String> {
+        let framing = self.framing();
+        let photograph = self.photograph(bytes, |size| framing.shrink(size))?;
+        Ok((framing.frame(&photograph), photograph.has_orientation()))
     }
 
     fn framing(&self) -> Framing {

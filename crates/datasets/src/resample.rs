@@ -68,6 +68,17 @@ impl Axis {
         Self { source, from: from as f64, len: len as f64, scaled, first: 0, window: scaled }
     }
 
+    /// How many pixels of the source become one.
+    pub(crate) const fn shrink(&self) -> f64 {
+        self.len / self.scaled as f64
+    }
+
+    /// The same part of a source of which `by` pixels are one.
+    pub(crate) const fn reduced(self, by: usize) -> Self {
+        let (from, len) = (self.from / by as f64, self.len / by as f64);
+        Self { source: self.source.div_ceil(by), from, len, ..self }
+    }
+
     fn taps(&self, filter: Filter) -> Taps {
         let scale = self.len / self.scaled as f64;
         let widened = if filter == Filter::Nearest { 1.0 } else { scale.max(1.0) };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::image_folder::ImageFolder;
-use crate::{DataSpec, Looking, Photograph, Reading, Skipped, Source, photograph};
+use crate::{DataSpec, Looking, Reading, Skipped, Source, photograph};
 
 impl DataSpec {
     /// Images of `size` rows, columns and channels in so many `classes`, of which
@@ -42,10 +42,9 @@ impl DataSpec {
     /// [`Skipped`] when it cannot be read or is no sound image.
     pub fn see(&self, path: &Path, looking: Looking) -> Result<(Vec<u8>, bool), Skipped> {
         let unusable = |reason: String| Skipped { file: path.to_owned(), reason };
-        let reading = self.reading();
+        let reading = Reading { looking, ..self.reading() };
         let bytes = photograph::read(path, looking).map_err(unusable)?;
-        let photograph = Photograph::decode(&bytes, reading.channels, looking).map_err(unusable)?;
-        Ok((reading.framed(&photograph), photograph.has_orientation()))
+        reading.framed(&bytes).map_err(unusable)
     }
 }
 

@@ -291,6 +291,9 @@ pub(crate) struct Plan {
     /// Lay down the hypotheses, margin and analysis of the file before the first run: lock.json.
     #[arg(long)]
     pub(crate) lock: bool,
+    /// Machines like this one that share the trials: also says how long they need. A trial is never shared.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) nodes: usize,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,

@@ -200,7 +200,7 @@ fn a_prefix_that_all_names_share_is_taken_off() {
         assert_eq!(code, 0, "{talk}");
         talk
     };
-    assert_eq!(import("foreign.safetensors", "plain"), "");
+    assert!(!import("foreign.safetensors", "plain").contains("begins with"));
     for prefix in ["module.", "_orig_mod.", "module._orig_mod.", "backbone."] {
         let named = edited(&plain, |header, _| {
             let tensors = std::mem::take(header).into_iter();

@@ -39,7 +39,7 @@ fn companions(path: &str) -> &'static str {
         "data.size" => "trial.data.set = \"image-folder\"\ntrial.data.classes = 3\n",
         "data.folder" | "data.channels" | "data.test-share" | "data.corrupt" | "data.class-list"
         | "data.orientation" | "data.most-pixels" | "data.fit" | "data.crop-fraction" | "data.filter"
-        | "data.stream" => {
+        | "data.reduced" | "data.stream" => {
             "trial.data.set = \"image-folder\"\ntrial.data.classes = 3\ntrial.data.size = [32, 24]\n"
         }
         "data.score-weights" => {

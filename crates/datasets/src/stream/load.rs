@@ -246,6 +246,5 @@ fn measured(set: &Streamed) -> Result<Moments, DataError> {
 }
 
 fn framed(reading: &Reading, bytes: Result<Vec<u8>, String>) -> Option<Vec<u8>> {
-    let photograph = reading.photograph(&bytes.ok()?).ok()?;
-    Some(reading.framed(&photograph))
+    Some(reading.framed(&bytes.ok()?).ok()?.0)
 }

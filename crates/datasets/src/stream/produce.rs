@@ -1,5 +1,6 @@
 //! The background: samples in order, decoded in parallel, put together to batches.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -143,23 +144,19 @@ impl Job {
     fn see(&self, sample: &Pending) -> Result<(Vec<u8>, u64), Skipped> {
         let unusable = |reason| Skipped { file: sample.name().clone(), reason };
         let reading = &self.set.reading;
-        let photograph = match sample {
-            Pending::File(files, at) => {
-                let bytes = photograph::read(&files[*at].0, reading.looking).map_err(unusable)?;
-                reading.photograph(&bytes).map_err(unusable)?
-            }
-            Pending::Read(sample) => {
-                let bytes = sample.image.as_ref().map_err(|reason| unusable(reason.clone()))?;
-                reading.photograph(bytes).map_err(unusable)?
-            }
+        let bytes = match sample {
+            Pending::File(files, at) => photograph::read(&files[*at].0, reading.looking).map(Cow::Owned),
+            Pending::Read(sample) => sample.image.as_deref().map(Cow::Borrowed).map_err(Clone::clone),
         };
-        Ok(match self.order {
-            Order::AsStored => (reading.framed(&photograph), 0),
+        let bytes = bytes.map_err(unusable)?;
+        match self.order {
+            Order::AsStored => reading.framed(&bytes).map(|(image, _)| (image, 0)),
             Order::Shuffled { seed, epoch } => {
                 let seed = derive_seed(seed, "augment", epoch, sample.index());
-                (augment_photograph(&self.augment, seed, &photograph, reading), seed)
+                augment_photograph(&self.augment, seed, &bytes, reading).map(|image| (image, seed))
             }
-        })
+        }
+        .map_err(unusable)
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     };
     let rows = trials.iter().zip(&needs).map(row).collect::<Result<Vec<_>, Failure>>()?;
     match arguments.format {
-        Format::Human => print(&human(&sweep, &trials, &rows))?,
+        Format::Human => print(&human(&sweep, &trials, &rows, arguments.nodes))?,
         Format::Json => print(&format!("{}\n", json!(rows.iter().map(Row::json).collect::<Vec<_>>())))?,
     }
     let problems: Vec<&Problem> = rows.iter().filter_map(|row| row.problem.as_ref()).collect();
@@ -185,7 +185,7 @@ impl Row<'_> {
 }
 
 /// The plan as a table.
-fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>]) -> String {
+fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>], nodes: usize) -> String {
     let axes: Vec<&str> =
         trials[0].point.iter().map(|(axis, _)| axis.as_str()).chain(std::iter::once("seed")).collect();
     let mut header = vec!["id"];
@@ -217,7 +217,7 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>]) -> String {
     } else {
         "/ M: for every million training images of a set that is not there to be counted\n"
     };
-    format!("{table}\n{} trials, {budget}; {}\n{note}", rows.len(), left(rows))
+    format!("{table}\n{} trials, {budget}; {}\n{note}", rows.len(), left(rows, nodes))
 }
 
 /// The time of a trial in words.
@@ -237,15 +237,45 @@ fn step_time(trial: &Trial) -> Option<String> {
     Some(format!("{:.2} ms {over:+.1} % ±{:.1}", nanoseconds / 1e6, 100.0 * budget.spread?))
 }
 
-/// What is left to train, and how long that takes.
-fn left(rows: &[Row<'_>]) -> String {
+/// What is left to train, and how long that takes on `nodes` machines such as this.
+fn left(rows: &[Row<'_>], nodes: usize) -> String {
     let to_do: Vec<&Row<'_>> = rows.iter().filter(|row| row.is_to_do()).collect();
     if to_do.is_empty() {
         return "nothing left to train".to_owned();
     }
     let jobs = Workers::share(cores(), to_do.len(), None).jobs;
-    let secs: Option<f64> = to_do.iter().map(|row| row.secs).sum();
-    let time = secs
-        .map_or("in an unknown time".to_owned(), |secs| format!("about {}", duration(secs / jobs as f64)));
-    format!("{} to train, {time} with {jobs} at a time", to_do.len())
+    let secs: Option<Vec<f64>> = to_do.iter().map(|row| row.secs).collect();
+    let time = |jobs| {
+        let secs = secs.as_ref().map(|secs| makespan(secs, jobs));
+        secs.map_or("in an unknown time".to_owned(), |secs| format!("about {}", duration(secs)))
+    };
+    let here = format!("{} to train, {} with {jobs} at a time", to_do.len(), time(jobs));
+    if nodes <= 1 {
+        return here;
+    }
+    let at_once = to_do.len().min(jobs * nodes);
+    format!("{here}; on {nodes} machines such as this {} with {at_once} at a time", time(at_once))
+}
+
+/// Seconds until all is done if `jobs` at a time are, each next trial by whoever is free.
+fn makespan(secs: &[f64], jobs: usize) -> f64 {
+    let mut free = vec![0.0_f64; jobs.max(1)];
+    for secs in secs {
+        let first = free.iter_mut().min_by(|a, b| a.total_cmp(b)).expect("at least one job");
+        *first += secs;
+    }
+    free.into_iter().fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_is_never_shared_by_two_machines() {
+        assert_eq!(makespan(&[3.0, 1.0, 1.0, 1.0], 1), 6.0);
+        assert_eq!(makespan(&[3.0, 1.0, 1.0, 1.0], 2), 3.0);
+        assert_eq!(makespan(&[3.0, 1.0, 1.0, 1.0], 100), 3.0);
+        assert_eq!(makespan(&[1.0, 1.0, 3.0], 2), 4.0);
+    }
 }

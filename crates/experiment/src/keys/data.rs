@@ -110,6 +110,13 @@ pub(super) const KEYS: &[Key] = &[
         "\"bilinear\"",
     ),
     key(
+        "data.reduced",
+        "Whether JPEG files are decoded at a half, a quarter or an eighth of their size where that leaves two pixels a side for each of the result: faster, and not the same bytes (image-folder, shards, manifest).",
+        Flag,
+        "",
+        "false",
+    ),
+    key(
         "data.stream",
         "Whether images are decoded anew in every epoch, from photographs of any number and size; else they are brought to `size` once and kept in memory (image-folder; of shards and manifests only `true`).",
         Flag,
