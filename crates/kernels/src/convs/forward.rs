@@ -289,8 +289,8 @@ pub(super) fn map_rows(map: Shared, layout: &MapLayout, group: usize) -> Rows {
 
 /// A ring of `capacity` rows, after the margin before its first.
 pub(super) fn ring_rows(ring: &mut [f32], layout: &MapLayout, capacity: usize) -> Rows {
-    let (margin, rows) = ring.split_at_mut(layout.start());
-    margin.fill(0.0);
-    assert!(rows.len() >= capacity * layout.row(), "a ring of {capacity} rows");
-    Rows::new(rows.as_mut_ptr(), layout.row(), capacity)
+    assert!(ring.len() >= layout.start() + capacity * layout.row(), "a ring of {capacity} rows");
+    ring[..layout.start()].fill(0.0);
+    // A pointer to all of the ring: what stands before a row is reached from it.
+    Rows::new(ring.as_mut_ptr().wrapping_add(layout.start()), layout.row(), capacity)
 }
