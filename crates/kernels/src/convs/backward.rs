@@ -203,6 +203,8 @@ impl Task<'_> {
         }
         let inputs = ring_rows(ring(0, schedule.input_rows), &convs.layouts[0], schedule.input_rows);
         let fresh = &mut ring(0, 1)[convs.layouts[0].start()..];
+        assert_eq!(partial.len(), convs.weight_count(), "a sum for each weight");
+        let (vectors, partial) = (vectors.as_mut_ptr(), partial.as_mut_ptr());
         let calls = self.part.groups.len() * schedule.blocks.len();
         let mut call = 0;
         for index in self.part.groups.clone() {
@@ -232,9 +234,9 @@ impl Task<'_> {
                     let first: usize =
                         convs.convs[..conv].iter().map(|conv| conv.spec.geometry.weight_count()).sum();
                     Sums {
-                        vectors: vectors[first * LANES..].as_ptr().cast_mut(),
+                        vectors: vectors.wrapping_add(first * LANES),
                         is_first: call == 0,
-                        total: (call + 1 == calls).then(|| partial[first..].as_ptr().cast_mut()),
+                        total: (call + 1 == calls).then(|| partial.wrapping_add(first)),
                     }
                 };
                 let sums = [sums(0), sums(last - 1)];
