@@ -133,6 +133,9 @@ def prepare(request):
         return inference(request)
     if request.work == "conv":
         return conv(request)
+    if request.work == "xception":
+        model = keras.applications.Xception(weights=None, classifier_activation=None)
+        return training(model, request.batch, 1000, rate=0.01)
     if request.work == "module":
         model = chain(request.segments, request.side, request.channels, request.chain)
         return training(model, request.batch, request.channels)

@@ -11,7 +11,8 @@ SIZES = {
 }
 BATCH = 64
 # Rows and columns of the maps, or of the network's images.
-SIDE = {"conv": 16, "module": 16, "step": 32, "forward": 299}
+SIDE = {"conv": 16, "module": 16, "step": 32, "forward": 299, "xception": 299}
+XCEPTION_BATCH = 16
 SEGMENTS = {
     "conv": [1, 2, 4, 8, 16, 32, 64, 128],
     "module": [1, 2, 4, 8, 16, 32, 64, 128],
@@ -22,13 +23,21 @@ SCALE_SEGMENTS = [1, 16, 128]
 SCALE_BATCHES = [16, 32, 64, 128, 256]
 SCALE_SIDES = [16, 32, 64]
 MEMORY_SEGMENTS = [1, 8, 64, 256]
+# The networks that experiments train here, by rows and columns of their images: those
+# of the quickstart and of the CIFAR experiments, with as many parameters as at one
+# segment a channel. Two processes of one thread each train at once.
+TRIAL_CHANNELS = {28: 1, 32: 3}
+TRIAL_SEGMENTS = [1, 3, 8, 32, 0]
+TRIAL_PROCESSES = 2
+# More segments than any network has channels are one a channel.
+PER_CHANNEL = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
     """One piece of work that programs do in turn. `table` says what for:
-    `spectrum` (every program), `forward` (every program that has Xception),
-    `scale` (this program alone) or `memory`."""
+    `spectrum` (every program), `xception` and `forward` (every program that has Xception),
+    `scale` (this program alone), `memory` or `trial` (this program and PyTorch)."""
 
     table: str
     work: str
@@ -64,24 +73,36 @@ class Mode:
     patience_secs: float
     # The slow-to-compile variants are left out.
     compiled: bool
+    # How often programs take turns where processor time is compared.
+    turns: int = 9
+    # The machine has other work: programs have one thread and are all compared by
+    # processor time.
+    shared: bool = False
 
 
 QUICK = Mode("quick", rounds=2, seconds=0.15, tries=2, patience_secs=1.0, compiled=False)
 FULL = Mode("full", rounds=3, seconds=0.4, tries=3, patience_secs=2.0, compiled=True)
+SHARED = Mode("shared", rounds=0, seconds=0.4, tries=1, patience_secs=0.0, compiled=False, turns=7, shared=True)
 
 
 def items(mode):
     """All that `mode` measures, in order."""
     for work, counts in SEGMENTS.items():
-        if mode is QUICK:
+        if mode.shared and work == "conv":
+            continue  # It has several parts, whose processor time is not told apart.
+        if mode is not FULL:
             counts = [*counts[::2], *counts[-1:]] if len(counts) % 2 == 0 else counts[::2]
         for segments in counts:
             yield Item("spectrum", work, segments, BATCH, SIDE[work])
+    for side in TRIAL_CHANNELS:
+        for segments in TRIAL_SEGMENTS:
+            yield Item("trial", "trial", segments, BATCH, side)
     # The published Xception, whose segments are no choice.
+    yield Item("xception", "xception", 0, XCEPTION_BATCH, SIDE["xception"])
     yield Item("forward", "forward", 0, 1, SIDE["forward"])
     if mode is QUICK:
         return
-    for work in ("module", "step"):
+    for work in () if mode.shared else ("module", "step"):
         for segments in SCALE_SEGMENTS:
             for batch in SCALE_BATCHES:
                 yield Item("scale", work, segments, batch, SIDE[work])
@@ -90,4 +111,5 @@ def items(mode):
                     yield Item("scale", work, segments, BATCH, side)
     for segments in MEMORY_SEGMENTS:
         yield Item("memory", "step", segments, BATCH, SIDE["step"])
+    yield Item("memory", "xception", 0, XCEPTION_BATCH, SIDE["xception"])
     yield Item("memory", "forward", 0, 1, SIDE["forward"])

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import venv
 
+import plan
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILT = ROOT / "target/bench"
@@ -58,6 +60,38 @@ def all_programs(threads):
         Program("candle", "candle", threads, rust_peer("candle")),
         Program("burn", "burn", threads, rust_peer("burn")),
     ]
+
+
+def in_trials(compiled):
+    """Those that train what experiments train: for each program as many of it as are
+    asked at once, with one thread each."""
+    families = ("decouple", "PyTorch")
+    chosen = [program for program in all_programs(1) if program.name in families or program.family == "PyTorch"]
+    chosen = [program for program in chosen if compiled or not program.compiled]
+    copies = range(plan.TRIAL_PROCESSES)
+    return [[dataclasses.replace(program) for _ in copies] for program in chosen]
+
+
+def trial_network(segments, side):
+    """Sizes of the network that an experiment's budget makes of mini-xception."""
+    channels = plan.TRIAL_CHANNELS[side]
+    binary = cargo("--package", "decouple", "--bin", "decouple")
+    count = str(segments) if segments else "per-channel"
+    arguments = ["--input", f"{side}x{side}x{channels}", "--classes", "10", "--format", "json"]
+    described = install([binary, "describe", "mini-xception", "--segments", count, "--budget", "parameters", *arguments])
+    outputs = {layer["name"]: layer["output"][2] for layer in json.loads(described)["layers"]}
+    spatial = [name.split(".") for name in outputs if name.endswith(".spatial")]
+    middle = {tuple(name[1:3]) for name in spatial if name[0] == "middle"}
+    blocks = {block for block, _ in middle}
+    return {
+        "image": channels,
+        "stem": outputs["stem.conv"],
+        "entry": [outputs[".".join(name)] for name in spatial if name[0] == "entry" and name[2] == "module1"],
+        "middle": len(blocks),
+        "modules": len(middle) // len(blocks),
+        "exit": outputs["exit.module1.spatial"],
+        "classes": 10,
+    }
 
 
 def machine(threads):

@@ -2,7 +2,6 @@
 """PyTorch's side of the benchmark, see worker.py: nchw|nhwc|compiled THREADS."""
 import sys
 
-import timm
 import torch
 from torch import nn
 
@@ -82,9 +81,16 @@ def training(network, images, classes, rate=None):
     return {"step" if rate else "passes": warmed(run)}, facts_of(network)
 
 
+def xception():
+    """timm's."""
+    import timm
+
+    return timm.create_model("legacy_xception", pretrained=False)
+
+
 def inference(request):
-    """A forward pass of timm's Xception."""
-    network = timm.create_model("legacy_xception", pretrained=False).eval().to(memory_format=FORMAT)
+    """A forward pass of Xception."""
+    network = xception().eval().to(memory_format=FORMAT)
     images = random(request.batch, request.network.image, request.side, request.side)
     forward = executable(network)
 
@@ -102,6 +108,9 @@ def prepare(request):
         return inference(request)
     if request.work == "conv":
         return conv(request), {}
+    if request.work == "xception":
+        images = random(request.batch, request.network.image, request.side, request.side)
+        return training(xception(), images, 1000, rate=0.01)
     if request.work == "module":
         images = random(request.batch, request.channels, request.side, request.side)
         return training(Chain(request.channels, request.chain, request.segments), images, request.channels)

@@ -5,6 +5,7 @@ request waits for a quiet moment, notes how much of the machine others used
 while it ran, and is asked again where that was much.
 """
 import os
+import pathlib
 import time
 
 # Of all cores; a moment with less is quiet, an answer with more is asked again.
@@ -43,6 +44,15 @@ def busy_secs():
     with open("/proc/stat") as stat:
         user, nice, system, _idle, _wait, irq, softirq, steal, *_ = map(int, stat.readline().split()[1:])
     return (user + nice + system + irq + softirq + steal) / TICKS_PER_SEC
+
+
+def process_nanosecs(pid):
+    """Nanoseconds that all threads of a process have had a processor; those of threads
+    that have ended are not in it."""
+    if pid is None:
+        return 0
+    tasks = pathlib.Path(f"/proc/{pid}/task")
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir())
 
 
 def process_secs(pid):

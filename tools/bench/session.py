@@ -1,4 +1,5 @@
 """Running workers and asking them in turn."""
+import concurrent.futures
 import json
 import os
 import select
@@ -169,6 +170,55 @@ def measure_memory(session, item, programs):
         session.forget(program)
         rows += rows_of(item, program.name, 0, answer)
     return rows
+
+
+def measure_in_turn(session, item, programs, sizes, mode):
+    """Asks for `item` with `sizes`: all processes of each program at once, the programs
+    in turn. Nothing waits for a quiet moment: what is compared is the processor's time
+    that a run takes, which does not count when others have the processor, and ratios
+    are taken round by round."""
+    rows, able = [], []
+    with concurrent.futures.ThreadPoolExecutor(max(map(len, programs))) as pool:
+
+        def ask(copies, seconds):
+            request = {**item.request(seconds), **sizes}
+            answers = list(pool.map(lambda copy: ask_for_cpu(session, copy, request), copies))
+            return next((answer for answer in answers if "missing" in answer), None) or together(answers)
+
+        for copies in programs:
+            answer = ask(copies, 0.0)
+            if "missing" in answer:
+                rows += rows_of(item, copies[0].name, 0, answer)
+            else:
+                able.append(copies)
+        for round_ in range(mode.turns):
+            for copies in able:
+                rows += rows_of(item, copies[0].name, round_, ask(copies, mode.seconds))
+    for copy in (copy for copies in programs for copy in copies):
+        session.forget(copy)
+    return rows
+
+
+def ask_for_cpu(session, program, request):
+    """The answer to a request of one part, with the processor's milliseconds of a run
+    in place of the clock's."""
+    before = quiet.process_nanosecs(session.pid(program))
+    answer = session.ask(program, request)
+    if "missing" in answer:
+        return answer
+    used = quiet.process_nanosecs(session.pid(program)) - before
+    [(part, runs)] = answer["measured"]["milliseconds"].items()
+    # Where it repeats a run, one more warms up before.
+    warming = len(runs) > 1 or runs[0] <= 2e3 * request["seconds"]
+    answer["measured"]["milliseconds"] = {part: [used / 1e6 / (len(runs) + warming)]}
+    return answer
+
+
+def together(answers):
+    """One answer of several processes that worked at once."""
+    parts = [answer["measured"]["milliseconds"] for answer in answers]
+    times = {name: [time for part in parts for time in part[name]] for name in parts[0]}
+    return {"measured": {"milliseconds": times, "facts": answers[0]["measured"]["facts"]}}
 
 
 def rows_of(item, program, round_, answer):

@@ -36,7 +36,7 @@ class Measured:
         modules that of one module."""
         if self.missing(program):
             return []
-        parts = {"conv": ("forward", "input", "weights", "gradients", "passes"), "module": ("passes",), "step": ("step",), "forward": ("forward",)}[self.item.work]
+        parts = {"conv": ("forward", "input", "weights", "gradients", "passes"), "module": ("passes",), "step": ("step",), "trial": ("step",), "xception": ("step",), "forward": ("forward",)}[self.item.work]
         sums = collections.defaultdict(float)
         for row in self.rows:
             if row["program"] == program and row["quantity"] in parts:
@@ -59,8 +59,12 @@ class Measured:
     def ratio(self, slow, fast):
         """How many times faster `fast` is, in the median of the rounds; the two
         were measured one after the other in each."""
-        pairs = list(zip(self.rounds(slow), self.rounds(fast)))
-        return statistics.median(a / b for a, b in pairs) if pairs else None
+        ratios = self.ratios(slow, fast)
+        return statistics.median(ratios) if ratios else None
+
+    def ratios(self, slow, fast):
+        """The same round by round."""
+        return [a / b for a, b in zip(self.rounds(slow), self.rounds(fast))]
 
     def macs(self):
         """Multiply-adds of what `median` times, as direct convolutions."""
@@ -118,11 +122,15 @@ def write(folder):
         if of_work:
             sections += [f"## {title}", sizes(of_work[0].item), times(of_work), against(of_work, roof_of(rows))]
             sections += [threads(of_work)]
-    forward = measured(rows, "forward")
-    if forward:
-        title = "## Xception of 299x299 pixels, batch 1: one forward pass"
-        sections += [title, times(forward), against(forward, roof_of(rows)), threads(forward)]
-    sections += [scale(measured(rows, "scale")), memory(measured(rows, "memory")), missing(rows), unequal(spectrum + forward)]
+    sections += [trials(measured(rows, "trial"))]
+    forward, xception = measured(rows, "forward"), measured(rows, "xception")
+    for title, of_xception in [
+        (f"## Xception of 299x299 pixels, batch {plan.XCEPTION_BATCH}: a training step", xception),
+        ("## Xception of 299x299 pixels, batch 1: one forward pass", forward),
+    ]:
+        if of_xception:
+            sections += [title, times(of_xception), against(of_xception, roof_of(rows)), threads(of_xception)]
+    sections += [scale(measured(rows, "scale")), memory(measured(rows, "memory")), missing(rows), unequal(spectrum + xception + forward)]
     text = "\n\n".join(section for section in sections if section)
     (folder.folder / "bench.md").write_text(text + "\n")
 
@@ -133,12 +141,16 @@ def introduction(environment, spectrum):
         "# Benchmark",
         "",
         f"Written by `tools/bench/run` ({environment['mode']} mode). {environment['cpu']}, "
-        f"{environment['threads']} threads, f32. {versions}.",
+        f"{environment['threads']} thread{'s' if environment['threads'] > 1 else ''}, f32. {versions}.",
         "",
         "Programs are asked in turn, several rounds, so that a change of the machine's speed meets all "
         "alike. A time is the median of the rounds' medians, with the least of all runs in brackets; a "
-        "ratio is the median of the rounds' ratios. The peak is measured in the same rounds. "
-        + disturbance(spectrum),
+        "ratio is the median of the rounds' ratios. "
+        + (
+            "The machine had other work: each program had one thread, and times are those that its process had a processor."
+            if environment["mode"] == "shared"
+            else "The peak is measured in the same rounds. " + disturbance(spectrum)
+        ),
     ]
     machine = [
         (name, [m.fact("machine", quantity) for m in spectrum if m.fact("machine", quantity)], unit)
@@ -154,7 +166,8 @@ def introduction(environment, spectrum):
         for name, values, unit in machine
         if values
     ]
-    return "\n".join(lines) + "\n\n" + table(["The machine", "median", "range"], body)
+    measured_machine = "\n\n" + table(["The machine", "median", "range"], body) if body else ""
+    return "\n".join(lines) + measured_machine
 
 
 def disturbance(spectrum):
@@ -223,6 +236,31 @@ def threads(of_work):
         for m in pairs
     ]
     return table(["segments", "1 thread", "all threads", "times faster"], body) if body else ""
+
+
+def trials(items):
+    """Training images a second of the networks that experiments train."""
+    if not items:
+        return ""
+    programs = list(dict.fromkeys(program for m in items for program in m.programs))
+    body = []
+    for m in items:
+        rate = lambda program: 1e3 * plan.TRIAL_PROCESSES * m.item.batch / m.median(program)
+        rates = [f"{rate(program):.0f}" if m.rounds(program) else "missing" for program in programs]
+        rival = m.best(RIVAL)
+        ratios = sorted(m.ratios(rival, "decouple")) if rival else []
+        spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" if ratios else ""
+        images = f"{m.item.side}x{m.item.side}x{plan.TRIAL_CHANNELS[m.item.side]}"
+        parameters = m.fact("decouple", "parameters")
+        body.append([images, m.item.label, f"{parameters:.0f}" if parameters else "", *rates, spread])
+    text = (
+        "## Networks of the quickstart and of the CIFAR experiments\n\nTraining images a second of "
+        f"{plan.TRIAL_PROCESSES} processes of one thread each, together: steps of SGD with momentum on a batch of "
+        f"{plan.BATCH} that lies in memory, by the time that the processes had a processor (others on the machine "
+        f"make the wall's clock tell little). The ratio is the median over rounds, to the best of {RIVAL}, with the "
+        "least and the largest; programs take turns of half a second."
+    )
+    return text + "\n\n" + table(["images", "segments", "parameters", *programs, "ratio"], body)
 
 
 def scale(items):

@@ -117,7 +117,6 @@ impl Network {
         if map.norm.is_none() && !matches!(step.work, Work::Dropout(_)) {
             return false;
         }
-        self.spare.reserve(layout.len(images));
         let spare = &mut self.spare[..layout.len(images)];
         let (read, []) = self.maps.parts(&[gradient, y], []);
         if map.norm.is_some() {
@@ -166,9 +165,17 @@ impl Network {
             let input = InputGradient { target, adds: write.adds, sums };
             let source = Source { layout, reading: reading(&plan, &self.norms, read), x: maps[0] };
             match (&step.work, pool(self.isa, &plan, step)) {
-                (_, Some(pool)) => pool.backward(images, source.reading, source.x, dy, input),
+                (_, Some(pool)) => pool.backward(images, source.reading, source.x, dy, input, &self.scratch),
                 (Work::GlobalMeanPool, _) => {
-                    maps::global_mean_backward(self.isa, &source, &own_layout, images, dy, input);
+                    maps::global_mean_backward(
+                        self.isa,
+                        &source,
+                        &own_layout,
+                        images,
+                        dy,
+                        input,
+                        &self.scratch,
+                    );
                 }
                 _ => maps::join_backward(self.isa, &own_layout, images, &source, (dy, first), input),
             }
@@ -209,6 +216,7 @@ impl Network {
             gradient: dy,
             through: plan.map(step.writes).norm.as_ref().map(|_| (&self.norms[step.writes.0].through, y)),
             weights: weights.iter_mut().map(|weights| &mut weights[..]).collect(),
+            partial: &mut self.partial[..convs.partial(images)],
             bias: biases.first_mut().map(|bias| &mut bias[..]),
             input: read.gradient.map(|write| InputGradient {
                 target,
@@ -248,6 +256,7 @@ impl Network {
             inference: Arc::clone(&self.inference),
             maps: std::mem::take(&mut self.maps),
             spare: std::mem::take(&mut self.spare),
+            partial: std::mem::take(&mut self.partial),
             scratch: std::mem::take(&mut self.scratch),
             open: self.open,
             peak_bytes: self.peak_bytes,

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use decouple_kernels::{
     buffer::{Buffer, Scratch},
-    convs::{ConvSpec, Convs},
+    convs::Convs,
     isa::Isa,
     layout::{BatchLayout, groups},
     update::{self, Parameter},
@@ -12,10 +12,13 @@ use decouple_kernels::{
 use decouple_spectrum::{
     backend::{ExecutionError, Executor, Pass, State, Update},
     graph::{ParameterId, Role},
-    plan::{Arena, GradientId, MapId, Plan, Work},
+    plan::{Arena, GradientId, MapId, Plan},
 };
 
-use crate::norm::NormState;
+use crate::{
+    memory::{self, Room},
+    norm::NormState,
+};
 
 /// A plan with values, on this machine.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct Network {
     pub(crate) maps: Buffer,
     /// A step's own gradient, where that is not what its readers have written.
     pub(crate) spare: Buffer,
+    /// The sums of each task of a step, before they are added.
+    pub(crate) partial: Buffer,
     pub(crate) scratch: Scratch,
     /// The last pass, if a way back may follow: images and seed of dropout.
     pub(crate) open: Option<(usize, u64)>,
@@ -54,23 +59,10 @@ impl Network {
         for (values, parameter) in values.iter().zip(&plan.graph.parameters) {
             ExecutionError::check_length(&parameter.name, parameter.len(), values.len())?;
         }
-        let convs = plan.steps.iter().map(|step| {
-            let Work::Convs(convs) = &step.work else { return None };
-            let spec = |conv: &decouple_spectrum::plan::Conv| ConvSpec {
-                geometry: conv.geometry,
-                order: conv.order,
-                activation: conv.activation,
-            };
-            let specs: Vec<ConvSpec> = convs.iter().map(spec).collect();
-            let read = &step.reads[0];
-            let maps = [read.map].into_iter().chain(step.middle).chain([step.writes]);
-            let layouts: Vec<_> = maps.map(|map| plan.layout(map)).collect();
-            Some(Convs::new(isa, &specs, &layouts, read.gradient.is_some()))
-        });
         let none = || vec![Vec::new(); plan.graph.parameters.len()];
         Ok(Self {
             isa,
-            convs: convs.collect(),
+            convs: memory::convs(isa, &plan),
             gradients: none(),
             memory: [none(), none()],
             average: none(),
@@ -79,6 +71,7 @@ impl Network {
             inference: Arc::new(plan.inference_arena()),
             maps: Buffer::default(),
             spare: Buffer::default(),
+            partial: Buffer::default(),
             scratch: Scratch::default(),
             open: None,
             peak_bytes: 0,
@@ -91,6 +84,10 @@ impl Network {
     pub(crate) fn reserve(&mut self, images: usize, is_training: bool) {
         let arena = if is_training { &self.training } else { &self.inference };
         self.maps.reserve(groups(images) * arena.len);
+        let room = Room::new(self.isa, &self.plan, &self.convs, images, is_training);
+        self.scratch.reserve(room.task);
+        self.partial.reserve(room.partial);
+        self.spare.reserve(room.spare);
     }
 
     /// Where a map of `images` images stands.
@@ -118,8 +115,9 @@ impl Network {
             + of(&self.memory[0])
             + of(&self.memory[1])
             + of(&self.average);
-        let held =
-            kept + (size_of_val(&self.maps[..]) + size_of_val(&self.spare[..])) as u64 + self.scratch.bytes();
+        let buffers = [&self.maps, &self.spare, &self.partial].map(|buffer| size_of_val(&buffer[..]) as u64);
+        let packed = self.convs.iter().flatten().map(Convs::packed_bytes).sum::<u64>();
+        let held = kept + buffers.iter().sum::<u64>() + packed + self.scratch.bytes();
         self.peak_bytes = self.peak_bytes.max(held);
     }
 

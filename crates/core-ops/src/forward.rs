@@ -124,10 +124,12 @@ impl Network {
             (Work::MaxPool(_) | Work::MeanPool(..), _) => {
                 pool(self.isa, &plan, step)
                     .into_iter()
-                    .for_each(|pool| pool.forward(images, first.reading, first.x, y));
+                    .for_each(|pool| pool.forward(images, first.reading, first.x, y, &self.scratch));
             }
-            (Work::GlobalMeanPool, _) => maps::global_mean(self.isa, first, &layout, images, y),
-            (Work::Add, _) => maps::add(self.isa, &layout, images, &sources, y),
+            (Work::GlobalMeanPool, _) => {
+                maps::global_mean(self.isa, first, &layout, images, y, &self.scratch)
+            }
+            (Work::Add, _) => maps::add(self.isa, &layout, images, &sources, y, &self.scratch),
             (Work::Concat | Work::Dropout(_) | Work::Convs(_), _) => {
                 maps::concat(self.isa, &layout, images, &sources, y);
             }

@@ -27,6 +27,7 @@
 mod backward;
 mod executor;
 mod forward;
+mod memory;
 mod norm;
 mod tape;
 
@@ -35,7 +36,7 @@ use std::sync::Arc;
 pub use decouple_kernels::isa::Isa;
 use decouple_kernels::numerics::{Numerics, Precision, Winograd};
 use decouple_spectrum::{
-    backend::{Backend, ExecutionError, Executor},
+    backend::{Backend, ExecutionError, Executor, Update},
     graph::ParameterId,
     plan::Plan,
 };
@@ -71,6 +72,12 @@ impl Backend for Engine {
     ) -> Result<Box<dyn Executor>, ExecutionError> {
         check(numerics)?;
         Ok(Box::new(executor::Network::new(self.isa, plan, values)?))
+    }
+
+    fn training_bytes(&self, plan: &Plan, images: usize, update: &Update, threads: usize) -> u64 {
+        let convs = memory::convs(self.isa, plan);
+        let room = memory::Room::new(self.isa, plan, &convs, images, true);
+        plan.training_arena().bytes(images) + plan.parameter_bytes(update) + room.bytes(threads)
     }
 }
 

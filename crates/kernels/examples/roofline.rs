@@ -81,7 +81,9 @@ fn measure(isa: Isa, peak: f64, (side, channels, segments, images): (usize, usiz
         activation: Some(Activation::Relu),
     };
     let mut sums = vec![[[0.0; LANES]; 2]; convs.sums(&layout, images)];
-    let scratch = Scratch::default();
+    let mut scratch = Scratch::default();
+    scratch.reserve(convs.forward_scratch().max(convs.backward_scratch()));
+    let mut partial = vec![0.0; convs.partial(images)];
     let forward = time(|| {
         convs.pack_forward(&[&weights[0], &weights[1]]);
         let moments = Some((&ones[..], &mut sums[..]));
@@ -109,6 +111,7 @@ fn measure(isa: Isa, peak: f64, (side, channels, segments, images): (usize, usiz
             gradient: &dy,
             through: Some((&through, &y)),
             weights,
+            partial: &mut partial,
             bias: None,
             input: Some(input),
         };

@@ -114,17 +114,29 @@ impl std::fmt::Debug for Buffer {
     }
 }
 
-/// Scratch for as many tasks as run at once.
+/// Scratch for as many tasks as run at once, of the same length for each: how much
+/// there is does not depend on which task comes when.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    len: usize,
     free: Mutex<Vec<Buffer>>,
 }
 
 impl Scratch {
+    /// Makes room for `len` values a task at least.
+    pub fn reserve(&mut self, len: usize) {
+        if len > self.len {
+            *self = Self { len, free: Mutex::default() };
+        }
+    }
+
     /// Calls `work` with `len` values of unspecified contents.
+    ///
+    /// # Panics
+    /// If there was never room made for so many.
     pub fn with<T>(&self, len: usize, work: impl FnOnce(&mut [f32]) -> T) -> T {
-        let mut buffer = self.lock().pop().unwrap_or_default();
-        buffer.reserve(len);
+        assert!(len <= self.len, "{len} values of scratch, of {} that there are", self.len);
+        let mut buffer = self.lock().pop().unwrap_or_else(|| Buffer::zeroed(self.len));
         let result = work(&mut buffer[..len]);
         self.lock().push(buffer);
         result
@@ -168,7 +180,9 @@ mod tests {
 
     #[test]
     fn scratch_is_used_again() {
-        let scratch = Scratch::default();
+        let mut scratch = Scratch::default();
+        scratch.reserve(100);
+        scratch.reserve(50);
         let first = scratch.with(100, |values| values.as_ptr().addr());
         assert_eq!(scratch.with(50, |values| values.as_ptr().addr()), first);
         assert_eq!(scratch.bytes(), 400);

@@ -141,6 +141,37 @@ impl Convs {
         groups(images) * self.bands.len() * layout.shape.c
     }
 
+    /// Values of scratch that a task needs on the way forward.
+    pub fn forward_scratch(&self) -> usize {
+        forward::scratch(self)
+    }
+
+    /// Values of scratch that a task needs on the way back.
+    pub fn backward_scratch(&self) -> usize {
+        backward::scratch(self)
+    }
+
+    /// Values of [`Backward::partial`] for `images` images.
+    pub fn partial(&self, images: usize) -> usize {
+        self.tasks(images) * self.weight_count()
+    }
+
+    /// How many tasks `images` images are cut into.
+    pub fn tasks(&self, images: usize) -> usize {
+        groups(images).div_ceil(self.groups_per_part()) * self.bands.len()
+    }
+
+    /// Number of packed weights, for the way forward and for both ways.
+    pub fn packed(&self) -> [usize; 2] {
+        let forward = self.convs.iter().map(|conv| conv.forward.packed()).sum();
+        [forward, forward + self.walks_back().map(Pass::packed).sum::<usize>()]
+    }
+
+    /// Bytes of the weights that have been packed so far.
+    pub fn packed_bytes(&self) -> u64 {
+        self.convs.iter().flat_map(|conv| [&conv.forward, &conv.back]).map(Pass::packed_bytes).sum()
+    }
+
     /// Number of weights of all convolutions.
     pub fn weight_count(&self) -> usize {
         self.convs.iter().map(|conv| conv.spec.geometry.weight_count()).sum()
@@ -149,6 +180,12 @@ impl Convs {
     fn check_weights(&self, weights: &[&[f32]]) {
         let expected = self.convs.iter().map(|conv| conv.spec.geometry.weight_count());
         assert!(expected.eq(weights.iter().map(|weights| weights.len())), "weights of each convolution");
+    }
+
+    /// The walks that make the gradient of each convolution's input, where it is wanted.
+    fn walks_back(&self) -> impl Iterator<Item = &Pass> {
+        let from = usize::from(!self.has_input_gradient);
+        self.convs[from..].iter().map(|conv| &conv.back)
     }
 
     fn groups_per_part(&self) -> usize {

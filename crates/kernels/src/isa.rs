@@ -40,6 +40,7 @@ impl Isa {
     }
 
     /// Whether it is AVX2 with FMA.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) const fn is_avx2(self) -> bool {
         matches!(self.0, Family::Avx2)
     }

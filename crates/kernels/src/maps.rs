@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use crate::{
+    buffer::Scratch,
     convs::InputGradient,
     isa::Isa,
     layout::{DropoutMask, LANES, MapLayout, groups},
@@ -45,22 +46,22 @@ pub(crate) struct Seen<'a> {
     layout: MapLayout,
     reading: Reading<'a>,
     group: Group<'a>,
-    /// What has been read, and up to which row: nothing where reading is plain.
-    rows: Vec<f32>,
+    /// The last rows that were read, row r at r modulo their number, and up to which
+    /// row: nothing where reading is plain.
+    ring: &'a mut [f32],
     done: usize,
 }
 
 impl<'a> Seen<'a> {
-    pub(crate) fn new(isa: Isa, layout: &MapLayout, reading: Reading<'a>, group: &'a [f32]) -> Self {
-        let len = if reading.is_plain() { 0 } else { layout.shape.h * layout.row() };
-        Self {
-            isa,
-            layout: *layout,
-            reading,
-            group: Group::new(layout, group),
-            rows: vec![0.0; len],
-            done: 0,
-        }
+    /// `ring` holds as many rows as are asked for at once.
+    pub(crate) fn new(
+        isa: Isa,
+        layout: &MapLayout,
+        reading: Reading<'a>,
+        group: &'a [f32],
+        ring: &'a mut [f32],
+    ) -> Self {
+        Self { isa, layout: *layout, reading, group: Group::new(layout, group), ring, done: 0 }
     }
 
     /// The rows `rows`, which begin no earlier than those of the call before.
@@ -69,12 +70,14 @@ impl<'a> Seen<'a> {
             return rows.map(|row| self.group.row(row)).collect();
         }
         let len = self.layout.row();
-        for row in self.done..rows.end {
-            let seen = &mut self.rows[row * len..][..len];
+        let capacity = self.ring.len() / len;
+        assert!(rows.len() <= capacity, "{} rows in a ring of {capacity}", rows.len());
+        for row in self.done.max(rows.start)..rows.end {
+            let seen = &mut self.ring[row % capacity * len..][..len];
             rows::read(self.isa, &self.layout, &self.layout, self.reading, self.group.row(row), seen);
         }
         self.done = self.done.max(rows.end);
-        self.rows[rows.start * len..rows.end * len].chunks_exact(len).collect()
+        rows.map(|row| &self.ring[row % capacity * len..][..len]).collect()
     }
 }
 
@@ -105,11 +108,18 @@ pub struct Source<'a> {
     pub x: &'a [f32],
 }
 
-/// y = the sum of `sources`, which all have its shape.
+/// y = the sum of `sources`, which all have its shape. Scratch: a row.
 ///
 /// # Panics
 /// If a slice has not the length that its layout gives.
-pub fn add(isa: Isa, layout: &MapLayout, images: usize, sources: &[Source<'_>], y: &mut [f32]) {
+pub fn add(
+    isa: Isa,
+    layout: &MapLayout,
+    images: usize,
+    sources: &[Source<'_>],
+    y: &mut [f32],
+    scratch: &Scratch,
+) {
     assert_eq!(y.len(), layout.len(images), "values of a sum");
     assert!(
         sources
@@ -117,18 +127,19 @@ pub fn add(isa: Isa, layout: &MapLayout, images: usize, sources: &[Source<'_>], 
             .all(|source| source.layout.shape == layout.shape && source.x.len() == source.layout.len(images))
     );
     y.par_chunks_mut(layout.group()).enumerate().for_each(|(group, y)| {
-        let mut seen = vec![0.0; layout.row()];
-        for (row, y) in group_mut(layout, y).chunks_exact_mut(layout.row()).enumerate() {
-            for (index, source) in sources.iter().enumerate() {
-                let x = group_of(source, group).row(row);
-                if index == 0 {
-                    rows::read(isa, &source.layout, layout, source.reading, x, y);
-                } else {
-                    rows::read(isa, &source.layout, layout, source.reading, x, &mut seen);
-                    rows::add(isa, &seen, y);
+        scratch.with(layout.row(), |seen| {
+            for (row, y) in group_mut(layout, y).chunks_exact_mut(layout.row()).enumerate() {
+                for (index, source) in sources.iter().enumerate() {
+                    let x = group_of(source, group).row(row);
+                    if index == 0 {
+                        rows::read(isa, &source.layout, layout, source.reading, x, y);
+                    } else {
+                        rows::read(isa, &source.layout, layout, source.reading, x, seen);
+                        rows::add(isa, seen, y);
+                    }
                 }
             }
-        }
+        });
     });
 }
 
@@ -268,21 +279,30 @@ pub fn norm_sums(
     });
 }
 
-/// y = the mean over all pixels of each channel of `source`.
+/// y = the mean over all pixels of each channel of `source`. Scratch: a row of it.
 ///
 /// # Panics
 /// If a slice has not the length that its layout gives.
-pub fn global_mean(isa: Isa, source: &Source<'_>, to: &MapLayout, images: usize, y: &mut [f32]) {
+pub fn global_mean(
+    isa: Isa,
+    source: &Source<'_>,
+    to: &MapLayout,
+    images: usize,
+    y: &mut [f32],
+    scratch: &Scratch,
+) {
     let from = source.layout;
     assert_eq!((source.x.len(), y.len()), (from.len(images), to.len(images)), "values of a mean");
     let zero = vec![0.0; from.shape.c];
     let pixels = from.shape.pixels() as f32;
     y.par_chunks_mut(to.group()).zip(source.x.par_chunks(from.group())).for_each(|(y, x)| {
         let mut sums = vec![[[0.0; LANES]; 2]; from.shape.c];
-        let mut seen = Seen::new(isa, &from, source.reading, x);
-        for row in 0..from.shape.h {
-            rows::add_moments(isa, &from, &zero, seen.rows(row..row + 1)[0], &mut sums);
-        }
+        scratch.with(from.row(), |ring| {
+            let mut seen = Seen::new(isa, &from, source.reading, x, ring);
+            for row in 0..from.shape.h {
+                rows::add_moments(isa, &from, &zero, seen.rows(row..row + 1)[0], &mut sums);
+            }
+        });
         let y = group_mut(to, y);
         y.fill(0.0);
         for (y, [sum, _]) in y.chunks_exact_mut(to.channel()).zip(sums) {
@@ -291,7 +311,7 @@ pub fn global_mean(isa: Isa, source: &Source<'_>, to: &MapLayout, images: usize,
     });
 }
 
-/// The gradient of the input of [`global_mean`].
+/// The gradient of the input of [`global_mean`]. Scratch: a row of it.
 ///
 /// # Panics
 /// If a slice has not the length that its layout gives.
@@ -302,6 +322,7 @@ pub fn global_mean_backward(
     images: usize,
     dy: &[f32],
     input: InputGradient<'_>,
+    scratch: &Scratch,
 ) {
     let from = source.layout;
     assert_eq!((dy.len(), input.target.len()), (to.len(images), from.len(images)), "values of a mean");
@@ -310,20 +331,22 @@ pub fn global_mean_backward(
     let pixels = from.shape.pixels() as f32;
     let work = target.par_chunks_mut(from.group()).zip(sums).zip(dy.par_chunks(to.group()));
     work.enumerate().for_each(|(group, ((target, mut sums), dy))| {
-        let mut fresh = vec![0.0; from.row()];
-        let means = Group::new(to, dy).row(0).chunks_exact(to.channel());
-        for (fresh, dy) in fresh.chunks_exact_mut(from.channel()).zip(means) {
-            for column in fresh[..from.shape.w * LANES].chunks_exact_mut(LANES) {
-                column.iter_mut().zip(dy).for_each(|(fresh, dy)| *fresh = dy / pixels);
+        scratch.with(from.row(), |fresh| {
+            fresh.fill(0.0);
+            let means = Group::new(to, dy).row(0).chunks_exact(to.channel());
+            for (fresh, dy) in fresh.chunks_exact_mut(from.channel()).zip(means) {
+                for column in fresh[..from.shape.w * LANES].chunks_exact_mut(LANES) {
+                    column.iter_mut().zip(dy).for_each(|(fresh, dy)| *fresh = dy / pixels);
+                }
             }
-        }
-        let target = if adds { &mut target[from.start()..] } else { group_mut(&from, target) };
-        for (row, target) in target.chunks_exact_mut(from.row()).enumerate() {
-            let x = stored_row(source, group, row);
-            let sums = mean.zip(sums.as_deref_mut());
-            let undo = Undo { reading: source.reading, x, fresh: &fresh, adds, sums };
-            rows::undo(isa, &from, &from, undo, target);
-        }
+            let target = if adds { &mut target[from.start()..] } else { group_mut(&from, target) };
+            for (row, target) in target.chunks_exact_mut(from.row()).enumerate() {
+                let x = stored_row(source, group, row);
+                let sums = mean.zip(sums.as_deref_mut());
+                let undo = Undo { reading: source.reading, x, fresh, adds, sums };
+                rows::undo(isa, &from, &from, undo, target);
+            }
+        });
     });
 }
 

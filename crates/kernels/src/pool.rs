@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::{
+    buffer::Scratch,
     convs::InputGradient,
     geometry::PoolGeometry,
     isa::Isa,
@@ -42,18 +43,31 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// Values of scratch that a task needs, on either way.
+    pub const fn scratch(&self) -> usize {
+        (self.geometry.window() + self.ring()) * self.from.row()
+    }
+
+    /// Rows of the input that the windows of two output rows cover.
+    const fn ring(&self) -> usize {
+        self.geometry.window() + self.geometry.stride()
+    }
+
     /// y = pool(activation(norm(x))), overwriting `y`, margins included.
     ///
     /// # Panics
     /// If a slice has not the length that its layout gives.
-    pub fn forward(&self, images: usize, reading: Reading<'_>, x: &[f32], y: &mut [f32]) {
+    pub fn forward(&self, images: usize, reading: Reading<'_>, x: &[f32], y: &mut [f32], scratch: &Scratch) {
         self.check(images, x.len(), y.len());
         y.par_chunks_mut(self.to.group()).zip(x.par_chunks(self.from.group())).for_each(|(y, x)| {
-            let (y, mut seen) = (group_mut(&self.to, y), Seen::new(self.isa, &self.from, reading, x));
-            for (row, y) in y.chunks_exact_mut(self.to.row()).enumerate() {
-                let x = seen.rows(self.rows(row));
-                dispatch(self.isa, Forward { pool: self, x: &x, y });
-            }
+            scratch.with(self.geometry.window() * self.from.row(), |ring| {
+                let y = group_mut(&self.to, y);
+                let mut seen = Seen::new(self.isa, &self.from, reading, x, ring);
+                for (row, y) in y.chunks_exact_mut(self.to.row()).enumerate() {
+                    let x = seen.rows(self.rows(row));
+                    dispatch(self.isa, Forward { pool: self, x: &x, y });
+                }
+            });
         });
     }
 
@@ -70,6 +84,7 @@ impl Pool {
         x: &[f32],
         dy: &[f32],
         input: InputGradient<'_>,
+        scratch: &Scratch,
     ) {
         self.check(images, input.target.len(), dy.len());
         assert!(x.len() == input.target.len() || x.is_empty(), "values of a map to pool");
@@ -78,41 +93,44 @@ impl Pool {
         let source = Source { layout: self.from, reading, x };
         let work = target.par_chunks_mut(self.from.group()).zip(sums).zip(dy.par_chunks(self.to.group()));
         work.enumerate().for_each(|(group, ((target, mut sums), dy))| {
-            let len = self.from.row();
-            let of_group =
-                if x.is_empty() { x } else { &x[group * self.from.group()..][..self.from.group()] };
-            let mut seen =
-                (self.pooling == Pooling::Max).then(|| Seen::new(self.isa, &self.from, reading, of_group));
-            let target = if adds { &mut target[self.from.start()..] } else { group_mut(&self.from, target) };
-            // The rows that windows still add to, in a ring.
-            let capacity = self.geometry.window() + self.geometry.stride();
-            let mut ring = vec![0.0; capacity * len];
-            let (mut begun, mut done) = (0, 0);
-            let h = self.from.shape.h;
-            let mut dys = Group::new(&self.to, dy).rows();
-            for row in 0..=self.to.shape.h {
-                // What no later window covers is complete.
-                let complete = if row < self.to.shape.h { self.rows(row).start } else { h };
-                for index in done..complete {
-                    let place = index % capacity * len;
-                    if index >= begun {
-                        ring[place..place + len].fill(0.0);
+            scratch.with(self.scratch(), |scratch| {
+                let len = self.from.row();
+                let of_group =
+                    if x.is_empty() { x } else { &x[group * self.from.group()..][..self.from.group()] };
+                let (seen, ring) = scratch.split_at_mut(self.geometry.window() * len);
+                let mut seen = (self.pooling == Pooling::Max)
+                    .then(|| Seen::new(self.isa, &self.from, reading, of_group, seen));
+                let target =
+                    if adds { &mut target[self.from.start()..] } else { group_mut(&self.from, target) };
+                // The rows that windows still add to, in a ring.
+                let capacity = self.ring();
+                let (mut begun, mut done) = (0, 0);
+                let h = self.from.shape.h;
+                let mut dys = Group::new(&self.to, dy).rows();
+                for row in 0..=self.to.shape.h {
+                    // What no later window covers is complete.
+                    let complete = if row < self.to.shape.h { self.rows(row).start } else { h };
+                    for index in done..complete {
+                        let place = index % capacity * len;
+                        if index >= begun {
+                            ring[place..place + len].fill(0.0);
+                        }
+                        let x = stored_row(&source, group, index);
+                        let sums = mean.zip(sums.as_deref_mut());
+                        let undo = Undo { reading, x, fresh: &ring[place..place + len], adds, sums };
+                        rows::undo(self.isa, &self.from, &self.from, undo, &mut target[index * len..][..len]);
                     }
-                    let x = stored_row(&source, group, index);
-                    let sums = mean.zip(sums.as_deref_mut());
-                    let undo = Undo { reading, x, fresh: &ring[place..place + len], adds, sums };
-                    rows::undo(self.isa, &self.from, &self.from, undo, &mut target[index * len..][..len]);
+                    done = done.max(complete);
+                    let Some(dy) = dys.next() else { break };
+                    let rows = self.rows(row);
+                    for index in begun.max(done)..rows.end {
+                        ring[index % capacity * len..][..len].fill(0.0);
+                    }
+                    begun = begun.max(rows.end);
+                    let x = seen.as_mut().map_or_else(Vec::new, |seen| seen.rows(rows.clone()));
+                    dispatch(self.isa, Backward { pool: self, rows, x: &x, dy, ring, capacity });
                 }
-                done = done.max(complete);
-                let Some(dy) = dys.next() else { break };
-                let rows = self.rows(row);
-                for index in begun.max(done)..rows.end {
-                    ring[index % capacity * len..][..len].fill(0.0);
-                }
-                begun = begun.max(rows.end);
-                let x = seen.as_mut().map_or_else(Vec::new, |seen| seen.rows(rows.clone()));
-                dispatch(self.isa, Backward { pool: self, rows, x: &x, dy, ring: &mut ring, capacity });
-            }
+            });
         });
     }
 

@@ -203,6 +203,13 @@ impl Network {
     }
 }
 
+/// What [`Executor::peak_bytes`] comes to: all maps and their gradients in double
+/// precision, and what is kept of the parameters.
+pub(crate) fn training_bytes(plan: &Plan, images: usize, update: &Update) -> u64 {
+    let values: usize = plan.graph.nodes.iter().map(|node| node.output.len()).sum();
+    (2 * images * values * size_of::<f64>()) as u64 + plan.parameter_bytes(update)
+}
+
 impl Executor for Network {
     fn plan(&self) -> &Plan {
         &self.plan

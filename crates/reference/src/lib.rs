@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use decouple_kernels::numerics::Numerics;
 use decouple_spectrum::{
-    backend::{Backend, ExecutionError, Executor},
+    backend::{Backend, ExecutionError, Executor, Update},
     graph::ParameterId,
     plan::Plan,
 };
@@ -52,5 +52,9 @@ impl Backend for Reference {
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError> {
         Ok(Box::new(Network::new(plan, values)?))
+    }
+
+    fn training_bytes(&self, plan: &Plan, images: usize, update: &Update, _: usize) -> u64 {
+        executor::training_bytes(plan, images, update)
     }
 }

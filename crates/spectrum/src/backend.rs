@@ -28,6 +28,10 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
         numerics: Numerics,
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError>;
+
+    /// What [`Executor::peak_bytes`] of `plan` comes to when it is trained on batches of
+    /// `images` by steps such as `update`, with as many threads.
+    fn training_bytes(&self, plan: &Plan, images: usize, update: &Update, threads: usize) -> u64;
 }
 
 /// A network with values.

@@ -399,9 +399,8 @@ fn sizes_are_the_ones_counted_by_hand() {
 }
 
 #[test]
-fn training_takes_the_arena_and_what_is_kept_of_the_parameters() {
+fn what_is_kept_of_the_parameters_is_counted_once_a_copy() {
     let plan = Plan::new(block().expect("a block"));
-    let arena = plan.training_arena();
     // 27 weights, scale and shift of 3 channels, 15 weights and 5 biases; 6 statistics.
     let (trained, statistics) = (27 + 6 + 20, 6);
     let sgd = |momentum| Rule::Sgd { rate: 0.1, momentum, nesterov: false };
@@ -414,6 +413,6 @@ fn training_takes_the_arena_and_what_is_kept_of_the_parameters() {
     ] {
         let update = Update { rule, l2: 0.0, shrink: 1.0, decays_all: false, average_share };
         let kept = 4 * (copies[0] * trained + copies[1] * statistics);
-        assert_eq!(plan.training_bytes(20, &update), arena.bytes(20) + kept, "{rule:?}");
+        assert_eq!(plan.parameter_bytes(&update), kept, "{rule:?}");
     }
 }

@@ -50,7 +50,11 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
             NetworkSpec { segments: SegmentSchedule::Uniform(Segments::Count(segments)), ..base.clone() };
         let graph = spec.graph(input, 10)?;
         let macs = graph.cost().macs;
-        let estimate = bytes(&graph, &TrainingSpec { batch: BATCH, ..TrainingSpec::default() });
+        let estimate = bytes(
+            &graph,
+            &TrainingSpec { batch: BATCH, ..TrainingSpec::default() },
+            rayon::current_num_threads(),
+        );
         let mut network = init::start(&graph, 0, &*backend(), Numerics::default())?;
         let training = TrainingSpec::default();
         let images: Vec<f32> =

@@ -94,9 +94,10 @@ impl Speeds {
     }
 }
 
-/// The most memory that training `graph` takes, in bytes.
-pub fn bytes(graph: &Graph, training: &TrainingSpec) -> u64 {
-    Plan::new(graph.clone()).training_bytes(training.batch, &update(training, 1.0, 1))
+/// The most memory that training `graph` with `threads` threads takes, in bytes.
+pub fn bytes(graph: &Graph, training: &TrainingSpec, threads: usize) -> u64 {
+    let plan = Plan::new(graph.clone());
+    backend().training_bytes(&plan, training.batch, &update(training, 1.0, 1), threads)
 }
 
 /// What the speed of a trial depends on.

@@ -41,7 +41,7 @@ pub fn run_halving(
     let admission = Admission::new(workers.memory);
     let mut report = share_out(workers, points.len(), &runner, |point, report| {
         // The tries of a point take turns, but all of them stay in memory.
-        let mut needs = Needs::default();
+        let mut needs = Needs::new(workers.threads);
         let images = |trial| data.of(trial).map(|data| data.train.len());
         let _room = admission.enter(points[point].iter().map(|trial| needs.of(trial, images(trial))).sum());
         let indices = point * tune.settings.len()..;

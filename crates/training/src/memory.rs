@@ -90,16 +90,25 @@ fn of_control_group(root: &Path, own: &str) -> Option<u64> {
 
 /// Estimated bytes of one training at a time of each trial, once for each network and
 /// what an optimiser remembers of it.
-#[derive(Clone, Debug, Default)]
-pub struct Needs(HashMap<(u64, usize, usize), u64>);
+#[derive(Clone, Debug)]
+pub struct Needs {
+    threads: usize,
+    known: HashMap<(u64, usize, usize), u64>,
+}
 
 impl Needs {
+    /// With so many threads a trial.
+    pub fn new(threads: usize) -> Self {
+        Self { threads, known: HashMap::new() }
+    }
+
     /// What `trial` needs with `images` to train on: no batch is larger than the set.
     pub fn of(&mut self, trial: &Trial, images: Option<usize>) -> u64 {
         let batch = trial.record.training.batch.min(images.unwrap_or(usize::MAX).max(1));
         let training = TrainingSpec { batch, ..trial.record.training.clone() };
         let key = (trial.workload(), batch, update(&training, 1.0, 1).copies());
-        *self.0.entry(key).or_insert_with(|| estimate::bytes(&trial.graph(), &training))
+        let estimate = || estimate::bytes(&trial.graph(), &training, self.threads);
+        *self.known.entry(key).or_insert_with(estimate)
     }
 }
 

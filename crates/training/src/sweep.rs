@@ -149,7 +149,7 @@ pub fn run_sweep(
         Runner { ledger, data, backend: &*backend, environment, progress, conduct, troubles: &troubles };
     let to_do = runner.without_done(trials)?;
     let admission = Admission::new(workers.memory);
-    let mut needs = Needs::default();
+    let mut needs = Needs::new(workers.threads);
     let mut need = |index: &usize| {
         let trial = trials[*index];
         needs.of(trial, data.of(trial).map(|data| data.train.len()))

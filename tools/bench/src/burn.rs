@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Work::Conv => Ok(convolution(request, &device)),
         Work::Module => Ok(chain(request, &device)),
         Work::Step => Ok(mini_xception(request, &device)),
-        Work::Forward => Err(Missing::from("its library of models has no Xception")),
+        Work::Xception | Work::Forward => Err(Missing::from("its library of models has no Xception")),
         Work::Machine => Err(Missing::from("not for peers")),
     })
 }

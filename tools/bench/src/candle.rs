@@ -20,7 +20,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         Work::Conv => Ok(convolution(request)?),
         Work::Module => Ok(chain(request)?),
         Work::Step => Ok(mini_xception(request)?),
-        Work::Forward => Err(Missing::from("its library of models has no Xception")),
+        Work::Xception | Work::Forward => Err(Missing::from("its library of models has no Xception")),
         Work::Machine => Err(Missing::from("not for peers")),
     })
 }

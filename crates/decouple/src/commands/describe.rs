@@ -169,9 +169,9 @@ fn human(graph: &Graph, width: f64, batch: usize) -> String {
     )
 }
 
-/// Of a training with the defaults, but for the batch.
+/// Of a training with the defaults, but for the batch, on one thread.
 fn training_bytes(graph: &Graph, batch: usize) -> u64 {
-    estimate::bytes(graph, &TrainingSpec { batch, ..TrainingSpec::default() })
+    estimate::bytes(graph, &TrainingSpec { batch, ..TrainingSpec::default() }, 1)
 }
 
 fn document(graph: &Graph, width: f64, batch: usize) -> serde_json::Value {

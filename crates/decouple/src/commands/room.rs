@@ -53,9 +53,9 @@ pub(super) fn workers(resources: &Resources, trials: &[&Trial], common: &Common)
     }
 }
 
-/// What each of `trials` needs.
+/// What each of `trials` needs with one thread, the least.
 pub(super) fn needs(trials: &[&Trial], images: &mut TrainImages, common: &Common) -> Vec<u64> {
-    let mut needs = Needs::default();
+    let mut needs = Needs::new(1);
     trials.iter().map(|trial| needs.of(trial, images.of(trial, common))).collect()
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct Pass {
     phases: Vec<Phase>,
     /// Input channels that are summed at once.
     block: usize,
+    /// Number of packed weights, which is what `weights` holds once they are.
+    packed: usize,
     weights: Vec<f32>,
 }
 
@@ -145,8 +147,17 @@ impl Pass {
         to: MapLayout,
     ) -> Self {
         let o = geometry.options();
-        let mut pass =
-            Self { geometry, order, direction, from, to, phases: Vec::new(), block: 1, weights: Vec::new() };
+        let mut pass = Self {
+            geometry,
+            order,
+            direction,
+            from,
+            to,
+            phases: Vec::new(),
+            block: 1,
+            packed: 0,
+            weights: Vec::new(),
+        };
         match direction {
             Direction::Forward => pass.push_phase(
                 isa,
@@ -224,9 +235,8 @@ impl Pass {
         phase.columns = pieces(width, columns);
         phase.channels = phase.channels.iter().flat_map(|run| run.split(channels)).collect();
         for tile in &mut phase.channels {
-            tile.weights = self.weights.len();
-            let len = tile.inputs * self.geometry.options().kernel_h * phase.taps.len() * tile.count;
-            self.weights.resize(self.weights.len() + len, 0.0);
+            tile.weights = self.packed;
+            self.packed += tile.inputs * self.geometry.options().kernel_h * phase.taps.len() * tile.count;
             let of = |columns: &Range<usize>| tile::find(isa, tile.kind, columns.len(), tile.count);
             let tiles: Option<Vec<TileFn>> = phase.columns.iter().map(of).collect();
             tile.tiles = tiles.expect("extents are those of tiles");
@@ -246,57 +256,71 @@ impl Pass {
 
     /// Takes the weights over, in the order in which they are read.
     pub(crate) fn pack(&mut self, weights: &[f32]) {
+        self.weights.resize(self.packed, 0.0);
         let o = *self.geometry.options();
-        let mut starts = Vec::with_capacity(o.groups);
-        let mut start = 0;
-        for group in 0..o.groups {
-            starts.push(start);
-            start += self.geometry.group_inputs(group).len()
-                * self.geometry.group_outputs(group).len()
-                * o.kernel_h
-                * o.kernel_w;
-        }
-        let group_of = {
-            let mut of = vec![0; self.to.shape.c];
-            for (group, (outputs, _)) in self.groups().into_iter().enumerate() {
-                outputs.for_each(|channel| of[channel] = group);
-            }
-            of
-        };
-        let (order, direction, geometry) = (self.order, self.direction, self.geometry);
+        let taps = o.kernel_h * o.kernel_w;
+        let firsts = self.firsts();
+        let rows: Vec<usize> = (0..o.kernel_h).map(|ky| self.kernel_row(ky)).collect();
         for phase in &self.phases {
             for tile in &phase.channels {
-                let mut place = tile.weights;
+                // All channels of a tile have as many inputs, in the geometry's sense.
+                let ins = firsts[tile.output].1;
+                let of_tap = if self.order == WeightOrder::ChannelFirst { 1 } else { ins };
+                let of_input = match (self.direction, self.order) {
+                    (Direction::Forward, WeightOrder::ChannelFirst) => taps,
+                    (Direction::Forward, WeightOrder::ChannelLast) => 1,
+                    (Direction::Back, _) => ins * taps,
+                };
+                let outputs = &firsts[tile.output..tile.output + tile.count];
+                let read = rows.iter().flat_map(|ky| phase.taps.iter().map(move |kx| ky * o.kernel_w + kx));
+                let read: Vec<usize> = read.collect();
+                let len = tile.inputs * read.len() * tile.count;
+                let mut packed = self.weights[tile.weights..tile.weights + len].chunks_exact_mut(tile.count);
                 for input in 0..tile.inputs {
-                    for ky in 0..o.kernel_h {
-                        let ky = self.kernel_row(ky);
-                        for &kx in &phase.taps {
-                            for q in 0..tile.count {
-                                let output = tile.output + q;
-                                let group = group_of[output];
-                                let (ins, outs) =
-                                    (geometry.group_inputs(group), geometry.group_outputs(group));
-                                let (i, j) = match direction {
-                                    Direction::Forward => (input, output - outs.start),
-                                    Direction::Back => (output - ins.start, input),
-                                };
-                                let tap = ky * o.kernel_w + kx;
-                                let index = match order {
-                                    WeightOrder::ChannelFirst => {
-                                        (j * ins.len() + i) * o.kernel_h * o.kernel_w + tap
-                                    }
-                                    WeightOrder::ChannelLast => {
-                                        j * ins.len() * o.kernel_h * o.kernel_w + tap * ins.len() + i
-                                    }
-                                };
-                                self.weights[place] = weights[starts[group] + index];
-                                place += 1;
-                            }
+                    for (tap, packed) in read.iter().zip(&mut packed) {
+                        let place = input * of_input + tap * of_tap;
+                        for (packed, (first, _)) in packed.iter_mut().zip(outputs) {
+                            *packed = weights[first + place];
                         }
                     }
                 }
             }
         }
+    }
+
+    /// For each output channel of this direction the place of its first weight, that of the
+    /// first input and tap, and how many input channels its segment has in the geometry.
+    fn firsts(&self) -> Vec<(usize, usize)> {
+        let o = self.geometry.options();
+        let taps = o.kernel_h * o.kernel_w;
+        let (mut firsts, mut segment) = (Vec::with_capacity(self.to.shape.c), 0);
+        for group in 0..o.groups {
+            let (ins, outs) =
+                (self.geometry.group_inputs(group).len(), self.geometry.group_outputs(group).len());
+            let (channels, step) = match (self.direction, self.order) {
+                (Direction::Forward, _) => (outs, ins * taps),
+                (Direction::Back, WeightOrder::ChannelFirst) => (ins, taps),
+                (Direction::Back, WeightOrder::ChannelLast) => (ins, 1),
+            };
+            firsts.extend((0..channels).map(|channel| (segment + channel * step, ins)));
+            segment += ins * outs * taps;
+        }
+        firsts
+    }
+
+    /// How many weights [`Self::pack`] makes.
+    pub(crate) const fn packed(&self) -> usize {
+        self.packed
+    }
+
+    /// Bytes of those that it has made.
+    pub(crate) const fn packed_bytes(&self) -> u64 {
+        size_of_val(self.weights.as_slice()) as u64
+    }
+
+    /// Whether it has.
+    pub(crate) const fn is_packed(&self) -> bool {
+        self.weights.len() == self.packed
     }
 
     /// Rows of the input that the output rows `rows` read.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     buffer::Scratch,
-    conv::{Rows, Sums},
+    conv::{Pass, Rows, Sums},
     layout::LANES,
     rows::{self, ChannelSums, Reading, SumsAbout, ThroughNorm, Undo},
 };
@@ -33,6 +33,8 @@ pub struct Backward<'a> {
     pub through: Option<(&'a ThroughNorm, &'a [f32])>,
     /// The gradient of each convolution's weights, overwritten.
     pub weights: Vec<&'a mut [f32]>,
+    /// Room for each task's sums, [`Convs::partial`] of them; overwritten.
+    pub partial: &'a mut [f32],
     /// The gradient of the last convolution's bias, overwritten.
     pub bias: Option<&'a mut [f32]>,
     /// The gradient of the input, where it is wanted.
@@ -57,15 +59,17 @@ impl Convs {
     /// written. Cost: twice the multiply-adds of the way forward.
     ///
     /// # Panics
-    /// If a slice has not the length that the layouts and images give.
+    /// If a slice has not the length that the layouts and images give, or no weights are packed.
     pub fn backward(&self, backward: Backward<'_>, scratch: &Scratch) {
-        let Backward { images, x, reading, middle, gradient, through, weights, bias, input } = backward;
+        let Backward { images, x, reading, middle, gradient, through, weights, partial, bias, input } =
+            backward;
         self.check_map(0, images, x.len());
         self.check_map(self.convs.len(), images, gradient.len());
         through.iter().for_each(|(_, y)| self.check_map(self.convs.len(), images, y.len()));
         assert_eq!(middle.is_some(), self.convs.len() == 2, "a map between two convolutions");
         middle.iter().for_each(|middle| self.check_map(1, images, middle.len()));
         assert_eq!(input.is_some(), self.has_input_gradient, "a place for the gradient of the input");
+        assert!(self.walks_back().all(Pass::is_packed), "weights for the way back");
         let expected = self.convs.iter().map(|conv| conv.spec.geometry.weight_count());
         assert!(expected.eq(weights.iter().map(|weights| weights.len())), "weights of each convolution");
 
@@ -82,53 +86,52 @@ impl Convs {
         let mut bias_sums =
             vec![[[0.0; LANES]; 2]; if bias.is_some() { self.sums(self.output(), images) } else { 0 }];
         let (parts, count) = (self.parts(images), self.weight_count());
-        scratch.with(parts.len() * count, |partial| {
-            let shared = SharedMaps {
-                x: Shared(x.as_ptr().cast_mut()),
-                middle: middle.map(|map| Shared(map.as_ptr().cast_mut())),
-                gradient: Shared(gradient.as_ptr().cast_mut()),
-                y: through.map(|(_, y)| Shared(y.as_ptr().cast_mut())),
-                through: through.map(|(through, _)| through),
-                bias_sums: bias.is_some().then(|| Shared(bias_sums.as_mut_ptr().cast())),
-                adds: input.as_ref().is_some_and(|input| input.adds),
-                mean: input.as_ref().and_then(|input| input.sums.as_ref().map(|(mean, _)| *mean)),
-                sums: input
-                    .as_mut()
-                    .and_then(|input| input.sums.as_mut())
-                    .map(|(_, sums)| Shared(sums.as_mut_ptr().cast())),
-                target: input.as_mut().map(|input| Shared(input.target.as_mut_ptr())),
-                images,
-                reading,
-            };
-            parts.par_iter().zip(partial.par_chunks_mut(count)).for_each(|(part, partial)| {
-                scratch.with(self.backward_scratch(), |scratch| {
-                    Task { convs: self, maps: &shared, part, band: &self.bands[part.band] }
-                        .run(partial, scratch);
-                });
+        assert_eq!(partial.len(), parts.len() * count, "room for the sums of each task");
+        let shared = SharedMaps {
+            x: Shared(x.as_ptr().cast_mut()),
+            middle: middle.map(|map| Shared(map.as_ptr().cast_mut())),
+            gradient: Shared(gradient.as_ptr().cast_mut()),
+            y: through.map(|(_, y)| Shared(y.as_ptr().cast_mut())),
+            through: through.map(|(through, _)| through),
+            bias_sums: bias.is_some().then(|| Shared(bias_sums.as_mut_ptr().cast())),
+            adds: input.as_ref().is_some_and(|input| input.adds),
+            mean: input.as_ref().and_then(|input| input.sums.as_ref().map(|(mean, _)| *mean)),
+            sums: input
+                .as_mut()
+                .and_then(|input| input.sums.as_mut())
+                .map(|(_, sums)| Shared(sums.as_mut_ptr().cast())),
+            target: input.as_mut().map(|input| Shared(input.target.as_mut_ptr())),
+            images,
+            reading,
+        };
+        parts.par_iter().zip(partial.par_chunks_mut(count)).for_each(|(part, partial)| {
+            scratch.with(self.backward_scratch(), |scratch| {
+                Task { convs: self, maps: &shared, part, band: &self.bands[part.band] }.run(partial, scratch);
             });
-            let mut first = 0;
-            for weights in weights {
-                add_parts(partial, count, first, weights);
-                first += weights.len();
-            }
         });
+        let mut first = 0;
+        for weights in weights {
+            add_parts(partial, count, first, weights);
+            first += weights.len();
+        }
         if let Some(bias) = bias {
             rows::totals(&bias_sums, channels, |channel, [sum, _]| bias[channel] = sum as f32);
         }
     }
+}
 
-    pub(super) fn backward_scratch(&self) -> usize {
-        let most = |rows: fn(&super::Schedule, usize) -> usize, map: usize| {
-            self.bands.iter().map(|band| rows(&band.schedule, map)).max().unwrap_or(0)
-        };
-        let ring = |map: usize, rows: usize| self.layouts[map].start() + rows * self.layouts[map].row();
-        let gradients: usize = (1..=self.convs.len())
-            .map(|map| ring(map, most(|schedule, map| schedule.gradient_rows[map], map)))
-            .sum();
-        let inputs = ring(0, most(|schedule, _| schedule.input_rows, 0));
-        // And one row of the input's gradient.
-        gradients + inputs + ring(0, 1) + self.weight_count() * LANES
-    }
+/// Values that a task works in: its rings, a row of the input's gradient, and a vector
+/// for each weight.
+pub(super) fn scratch(convs: &Convs) -> usize {
+    let most = |rows: fn(&super::Schedule, usize) -> usize, map: usize| {
+        convs.bands.iter().map(|band| rows(&band.schedule, map)).max().unwrap_or(0)
+    };
+    let ring = |map: usize, rows: usize| convs.layouts[map].start() + rows * convs.layouts[map].row();
+    let gradients: usize = (1..=convs.convs.len())
+        .map(|map| ring(map, most(|schedule, map| schedule.gradient_rows[map], map)))
+        .sum();
+    let inputs = ring(0, most(|schedule, _| schedule.input_rows, 0));
+    gradients + inputs + ring(0, 1) + convs.weight_count() * LANES
 }
 
 /// `weights[i]` is the sum over the parts, in their order.
@@ -200,6 +203,8 @@ impl Task<'_> {
         }
         let inputs = ring_rows(ring(0, schedule.input_rows), &convs.layouts[0], schedule.input_rows);
         let fresh = &mut ring(0, 1)[convs.layouts[0].start()..];
+        assert_eq!(partial.len(), convs.weight_count(), "a sum for each weight");
+        let (vectors, partial) = (vectors.as_mut_ptr(), partial.as_mut_ptr());
         let calls = self.part.groups.len() * schedule.blocks.len();
         let mut call = 0;
         for index in self.part.groups.clone() {
@@ -229,9 +234,9 @@ impl Task<'_> {
                     let first: usize =
                         convs.convs[..conv].iter().map(|conv| conv.spec.geometry.weight_count()).sum();
                     Sums {
-                        vectors: vectors[first * LANES..].as_ptr().cast_mut(),
+                        vectors: vectors.wrapping_add(first * LANES),
                         is_first: call == 0,
-                        total: (call + 1 == calls).then(|| partial[first..].as_ptr().cast_mut()),
+                        total: (call + 1 == calls).then(|| partial.wrapping_add(first)),
                     }
                 };
                 let sums = [sums(0), sums(last - 1)];

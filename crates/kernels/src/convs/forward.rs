@@ -40,7 +40,7 @@ impl Convs {
     /// of whole groups; what lies beyond the last image is unspecified.
     ///
     /// # Panics
-    /// If a slice has not the length that the layouts and images give.
+    /// If a slice has not the length that the layouts and images give, or no weights are packed.
     pub fn forward(&self, forward: Forward<'_>, scratch: &Scratch) {
         let Forward { images, x, reading, biases, middle, y, mut moments } = forward;
         self.check_map(0, images, x.len());
@@ -49,6 +49,7 @@ impl Convs {
         if let Some(middle) = &middle {
             self.check_map(1, images, middle.len());
         }
+        assert!(self.convs.iter().all(|conv| conv.forward.is_packed()), "weights for the way forward");
         let channels = self.output().shape.c;
         if let Some((centre, sums)) = &mut moments {
             assert_eq!((centre.len(), sums.len()), (channels, self.sums(self.output(), images)));
@@ -98,14 +99,6 @@ impl Convs {
         assert_eq!(len, self.layouts[map].len(images), "values of a map of {:?}", self.layouts[map]);
     }
 
-    pub(super) fn forward_scratch(&self) -> usize {
-        let input = &self.layouts[0];
-        let rings = input.start() + self.input_ring() * input.row();
-        let halo = self.layouts[1].start() + self.halo() * self.layouts[1].row();
-        let fresh = self.layouts[1..].iter().map(MapLayout::row).max().unwrap_or(0);
-        rings + halo + fresh
-    }
-
     /// Rows of the input that one row of outputs reads.
     fn input_ring(&self) -> usize {
         let o = self.convs[0].spec.geometry.options();
@@ -122,6 +115,16 @@ impl Convs {
             }
         }
     }
+}
+
+/// Values that a task works in: a ring of the input, one of the rows between two
+/// convolutions that another band owns, and a row that a convolution has made.
+pub(super) fn scratch(convs: &Convs) -> usize {
+    let input = &convs.layouts[0];
+    let ring = input.start() + convs.input_ring() * input.row();
+    let halo = convs.layouts[1].start() + convs.halo() * convs.layouts[1].row();
+    let fresh = convs.layouts[1..].iter().map(MapLayout::row).max().unwrap_or(0);
+    ring + halo + fresh
 }
 
 /// One group and band.
@@ -286,8 +289,8 @@ pub(super) fn map_rows(map: Shared, layout: &MapLayout, group: usize) -> Rows {
 
 /// A ring of `capacity` rows, after the margin before its first.
 pub(super) fn ring_rows(ring: &mut [f32], layout: &MapLayout, capacity: usize) -> Rows {
-    let (margin, rows) = ring.split_at_mut(layout.start());
-    margin.fill(0.0);
-    assert!(rows.len() >= capacity * layout.row(), "a ring of {capacity} rows");
-    Rows::new(rows.as_mut_ptr(), layout.row(), capacity)
+    assert!(ring.len() >= layout.start() + capacity * layout.row(), "a ring of {capacity} rows");
+    ring[..layout.start()].fill(0.0);
+    // A pointer to all of the ring: what stands before a row is reached from it.
+    Rows::new(ring.as_mut_ptr().wrapping_add(layout.start()), layout.row(), capacity)
 }

@@ -87,16 +87,17 @@ fn inputs(case: &Case) -> Inputs {
 fn run(case: &Case, isa: Isa) -> Results {
     let (layouts, inputs, images) = (case.layouts(), inputs(case), case.images);
     let last = case.specs.len();
+    let mut convs = Convs::new(isa, &case.specs, &layouts, case.has_input_gradient);
     // Scratch that others have used before.
-    let scratch = Scratch::default();
-    scratch.with(1 << 21, |values| {
+    let (mut scratch, len) = (Scratch::default(), convs.forward_scratch().max(convs.backward_scratch()));
+    scratch.reserve(len);
+    scratch.with(len, |values| {
         values.fill(f32::NAN);
-        scratch.with(1 << 21, |values| {
+        scratch.with(len, |values| {
             values.fill(f32::NAN);
-            scratch.with(1 << 21, |values| values.fill(f32::NAN));
+            scratch.with(len, |values| values.fill(f32::NAN));
         });
     });
-    let mut convs = Convs::new(isa, &case.specs, &layouts, case.has_input_gradient);
     let weights: Vec<&[f32]> = inputs.weights.iter().map(|weights| &weights[..]).collect();
     convs.pack_forward(&weights);
     convs.pack_back(&weights);
@@ -148,6 +149,7 @@ fn run(case: &Case, isa: Isa) -> Results {
             gradient: &dy,
             through: case.through.then_some((&inputs.through, &y)),
             weights: grads.iter_mut().map(|grad| &mut grad[..]).collect(),
+            partial: &mut vec![f32::NAN; convs.partial(images)],
             bias: Some(&mut bias),
             input: case.has_input_gradient.then_some(InputGradient {
                 target: &mut dx,
@@ -333,7 +335,7 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 48 }))]
 
     #[test]
     fn any_convolutions_are_those_of_the_definition(case in case()) {

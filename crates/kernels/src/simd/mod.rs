@@ -78,6 +78,7 @@ pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) {
             return unsafe { run_avx2(kernel) };
         }
     }
+    assert!(isa == Isa::PORTABLE, "no kernels for {}", isa.name());
     kernel.run(Portable);
 }
 

@@ -1,5 +1,6 @@
 //! Where every map and gradient of a plan stands in one piece of memory, and how
-//! large it is: what the engine allocates is what an estimate says.
+//! large that and what is kept of the parameters is: what is allocated is what an
+//! estimate says.
 
 use decouple_kernels::layout::{MapLayout, groups};
 
@@ -51,14 +52,14 @@ impl Plan {
         place(&self.tenants(|map| map.last_read), self.maps.len())
     }
 
-    /// The most memory that a training on batches of `images` takes, in bytes: the
-    /// arena, and whatever is kept of the parameters for steps such as `update`.
-    pub fn training_bytes(&self, images: usize, update: &Update) -> u64 {
+    /// Bytes of what is kept of the parameters for steps such as `update`: values,
+    /// gradients, what the optimiser remembers, averages.
+    pub fn parameter_bytes(&self, update: &Update) -> u64 {
         let kept = self.graph.parameters.iter().map(|spec| {
             let statistics = 1 + usize::from(update.average_share.is_some());
             spec.len() * if spec.role.is_trained() { update.copies() } else { statistics }
         });
-        self.training_arena().bytes(images) + (size_of::<f32>() * kept.sum::<usize>()) as u64
+        (size_of::<f32>() * kept.sum::<usize>()) as u64
     }
 
     /// The gradient of a map, where one flows into it.

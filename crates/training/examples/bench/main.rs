@@ -36,6 +36,7 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
         Work::Conv => convolution(request),
         Work::Module => training(chain(request)?, request, None),
         Work::Step => training(network(request)?, request, Some(0.01)),
+        Work::Xception => training(xception(request)?, request, Some(0.01)),
         Work::Forward => inference(request),
         Work::Machine => Ok(machine::prepare(request)),
     })
@@ -119,7 +120,7 @@ fn training(graph: Graph, request: &Request, rate: Option<f64>) -> Result<Prepar
         // Forward and backward take three passes over the multiply-adds.
         ("macs", 3.0 * request.batch as f64 * cost.macs as f64),
         ("parameters", cost.parameters as f64),
-        ("estimated_bytes", bytes(&graph, &spec) as f64),
+        ("estimated_bytes", bytes(&graph, &spec, rayon::current_num_threads()) as f64),
     ];
     let mut network = init::start(&graph, 0, &*backend(), numerics::Numerics::default())?;
     let batch = request.batch;
@@ -141,11 +142,16 @@ fn training(graph: Graph, request: &Request, rate: Option<f64>) -> Result<Prepar
     Ok(Prepared { parts: vec![(part, run)], facts: facts.into() })
 }
 
-/// A forward pass of Xception, one segment a channel, for 1000 classes.
-fn inference(request: &Request) -> Result<Prepared, Missing> {
+/// Xception, one segment a channel, for 1000 classes.
+fn xception(request: &Request) -> Result<Graph, SpecError> {
     let spec = NetworkSpec::of(Family::Xception, Numerics::Timm);
-    let input = MapShape::new(request.side, request.side, request.network.image);
-    let graph = spec.graph(input, 1000)?;
+    spec.graph(MapShape::new(request.side, request.side, request.network.image), 1000)
+}
+
+/// A forward pass of it.
+fn inference(request: &Request) -> Result<Prepared, Missing> {
+    let graph = xception(request)?;
+    let input = graph.input();
     let cost = graph.cost();
     let facts =
         [("macs", request.batch as f64 * cost.macs as f64), ("parameters", cost.parameters as f64)].into();

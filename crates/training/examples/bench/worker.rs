@@ -51,7 +51,9 @@ pub(crate) enum Work {
     Module,
     /// A training step of mini-xception.
     Step,
-    /// One pass of the published Xception, forward only.
+    /// A training step of the published Xception.
+    Xception,
+    /// One pass of it, forward only.
     Forward,
     /// What the machine can do. Only this program answers it.
     Machine,

@@ -1,0 +1,88 @@
+//! What the engine needs beside a plan's maps and parameters. The executor makes as
+//! much room as is counted here.
+
+use decouple_kernels::{
+    convs::{ConvSpec, Convs},
+    isa::Isa,
+    layout::groups,
+};
+use decouple_spectrum::plan::{Conv, Plan, Step, Work};
+
+use crate::forward::pool;
+
+/// The kernels of each step of convolutions.
+pub(crate) fn convs(isa: Isa, plan: &Plan) -> Vec<Option<Convs>> {
+    let of = |step: &Step| {
+        let Work::Convs(convs) = &step.work else { return None };
+        let spec = |conv: &Conv| ConvSpec {
+            geometry: conv.geometry,
+            order: conv.order,
+            activation: conv.activation,
+        };
+        let specs: Vec<ConvSpec> = convs.iter().map(spec).collect();
+        let read = &step.reads[0];
+        let maps = [read.map].into_iter().chain(step.middle).chain([step.writes]);
+        let layouts: Vec<_> = maps.map(|map| plan.layout(map)).collect();
+        Some(Convs::new(isa, &specs, &layouts, read.gradient.is_some()))
+    };
+    plan.steps.iter().map(of).collect()
+}
+
+/// Room for the steps of a pass over a batch, in values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Scratch of one task.
+    pub task: usize,
+    /// Tasks at once, if there are as many threads.
+    tasks: usize,
+    /// Sums of weights' gradients of all tasks of a step.
+    pub partial: usize,
+    /// A gradient that is not the one that the readers of a map have written.
+    pub spare: usize,
+    /// Packed weights.
+    packed: usize,
+}
+
+impl Room {
+    /// For a pass over `images` images, or a pass and the way back.
+    pub(crate) fn new(
+        isa: Isa,
+        plan: &Plan,
+        convs: &[Option<Convs>],
+        images: usize,
+        is_training: bool,
+    ) -> Self {
+        let most = |of: &dyn Fn(&Convs) -> usize| convs.iter().flatten().map(of).max().unwrap_or(0);
+        let tasks = most(&|convs| convs.tasks(images)).max(groups(images));
+        let packed = convs.iter().flatten().map(|convs| convs.packed()[usize::from(is_training)]).sum();
+        let of_maps = plan.steps.iter().map(|step| match step.work {
+            Work::MaxPool(_) | Work::MeanPool(..) => pool(isa, plan, step).map_or(0, |pool| pool.scratch()),
+            Work::GlobalMeanPool => plan.layout(step.reads[0].map).row(),
+            Work::Add => plan.layout(step.writes).row(),
+            _ => 0,
+        });
+        let task = most(&Convs::forward_scratch).max(of_maps.max().unwrap_or(0));
+        if !is_training {
+            return Self { task, tasks, partial: 0, spare: 0, packed };
+        }
+        let has_own = |step: &&Step| {
+            let map = plan.map(step.writes);
+            let changes = map.norm.is_some() || matches!(step.work, Work::Dropout(_));
+            changes && map.gradient.is_some() && !matches!(step.work, Work::Convs(_))
+        };
+        let own = plan.steps.iter().filter(has_own).map(|step| plan.layout(step.writes).len(images));
+        Self {
+            task: task.max(most(&Convs::backward_scratch)),
+            tasks,
+            partial: most(&|convs| convs.partial(images)),
+            spare: own.max().unwrap_or(0),
+            packed,
+        }
+    }
+
+    /// Bytes of it all with so many threads.
+    pub(crate) fn bytes(&self, threads: usize) -> u64 {
+        let values = self.task * self.tasks.min(threads) + self.partial + self.spare + self.packed;
+        (size_of::<f32>() * values) as u64
+    }
+}
