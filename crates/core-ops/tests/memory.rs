@@ -9,9 +9,9 @@ use decouple_kernels::{geometry::MapShape, numerics::Numerics};
 use decouple_spectrum::{
     backend::{Backend, Pass, Rule, Update},
     graph::{Graph, ParameterId},
-    network::{Family, NetworkSpec, Numerics as Published},
+    network::{Family, NetworkKey, NetworkSpec, Numerics as Published},
     plan::Plan,
-    segments::{Schedule, Segments},
+    segments::{SegmentSchedule, Segments},
 };
 use peak_alloc::PeakAlloc;
 
@@ -58,11 +58,11 @@ fn estimates_are_within_a_twentieth_of_what_is_allocated() {
     {
         let own = NetworkSpec::of(family, Published::Keras);
         let is_segmented =
-            family.reads("segments") && !matches!(family, Family::Resnet50 | Family::Resnet152);
+            family.reads(NetworkKey::Segments) && !matches!(family, Family::Resnet50 | Family::Resnet152);
         let spec = NetworkSpec {
             width: if family == Family::MiniXception { 0.5 } else { 0.07 },
-            small_stem: family.reads("small-stem"),
-            segments: if is_segmented { Schedule::Uniform(segments) } else { own.segments.clone() },
+            small_stem: family.reads(NetworkKey::SmallStem),
+            segments: if is_segmented { SegmentSchedule::Uniform(segments) } else { own.segments.clone() },
             ..own
         };
         let graph = spec.graph(MapShape::new(32, 32, 3), 10).expect("a small network");

@@ -160,7 +160,11 @@ impl DataTable {
     /// Refuses to keep in memory what never is.
     fn check_streamed(&self) -> Result<(), DataKeyError> {
         let is_streamed = self.stream != Some(false);
-        check("stream", is_streamed, "must be true or left out: shards and manifests are never kept in memory")
+        check(
+            "stream",
+            is_streamed,
+            "must be true or left out: shards and manifests are never kept in memory",
+        )
     }
 
     fn manifest(&self) -> Result<Manifest, DataKeyError> {

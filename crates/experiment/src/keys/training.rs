@@ -134,7 +134,13 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "\"softmax\"",
     ),
-    key("training.label-smoothing", "Probability mass spread evenly over all classes (softmax, one label an image).", SHARE, "", "0.0"),
+    key(
+        "training.label-smoothing",
+        "Probability mass spread evenly over all classes (softmax, one label an image).",
+        SHARE,
+        "",
+        "0.0",
+    ),
     key(
         "training.average",
         "A second set of weights, averaged over the steps and evaluated beside the raw ones.",
