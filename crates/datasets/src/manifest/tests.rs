@@ -198,7 +198,7 @@ fn the_images_are_streamed_and_labels_and_weights_are_part_of_what_the_set_is() 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     /// Nothing in a table can end the program.
     #[test]
@@ -220,7 +220,10 @@ proptest! {
         bytes.truncate(cut);
         thread_local! { static PLACE: Place = Place::new(); }
         PLACE.with(|place| {
-            fs::write(place.0.path().join(name), &bytes).unwrap();
+            // Anew, since some file systems wait for the disk where a file is written over.
+            let file = place.0.path().join(name);
+            let _ = fs::remove_file(&file);
+            fs::write(&file, &bytes).unwrap();
             if let Ok(listing) = list(&place.spec(name, true), Some(place.0.path())) {
                 assert!(listing.train.len() + listing.test.len() <= 3);
             }

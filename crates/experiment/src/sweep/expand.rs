@@ -319,12 +319,12 @@ impl<'a> Point<'a> {
         let typed: TrainingTable = section(&trial, "training")?;
         let training = TrainingSpec::try_from(typed)
             .map_err(|error| invalid(&trial, &format!("training.{}", error.key), &error.message))?;
-        let not_to_be_smoothed = match () {
-            () if data.is_multi_label() => Some("is for images of one label, and `data.multi-label` is true"),
-            () if data.has_class_weights() => {
-                Some("is for classes that count alike, and `data.class-weights` says what each counts")
-            }
-            () => None,
+        let not_to_be_smoothed = if data.is_multi_label() {
+            Some("is for images of one label, and `data.multi-label` is true")
+        } else if data.has_class_weights() {
+            Some("is for classes that count alike, and `data.class-weights` says what each counts")
+        } else {
+            None
         };
         if let (Some(message), true) = (not_to_be_smoothed, training.label_smoothing > 0.0) {
             return Err(invalid(&trial, "training.label-smoothing", message));
