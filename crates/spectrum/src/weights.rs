@@ -331,5 +331,5 @@ fn check<R: Read + Seek>(
         return Ok(());
     }
     mismatches.find_head(classes);
-    Err(WeightError::Tensors { path: file.path().to_owned(), mismatches })
+    Err(WeightError::Tensors { path: file.path().to_owned(), mismatches: Box::new(mismatches) })
 }

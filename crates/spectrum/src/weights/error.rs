@@ -33,7 +33,7 @@ pub enum WeightError {
         /// The file.
         path: PathBuf,
         /// Everything that does not fit.
-        mismatches: Mismatches,
+        mismatches: Box<Mismatches>,
     },
     /// A value is infinite or not a number.
     #[error(
