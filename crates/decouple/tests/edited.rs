@@ -53,6 +53,12 @@ fn runs_of_an_edited_file_are_explained_and_removed_on_request() {
         (&compared["keys"][0]["second"], &compared["points"][0]["first"]["seeds"]),
         (&"2".into(), &1.into())
     );
+    // What else a difference may come from is said.
+    let other = ONE.replace("validation = 9000", "validation = 9500").replace("exit = 8", "exit = 9");
+    workplace.write("other.toml", &other.replace("\"one\"", "\"other\""));
+    let (_, talk, _) = workplace.run(&["compare", "one.toml", "other.toml"]);
+    assert!(talk.contains("different images (data.validation)"), "{talk}");
+    assert!(talk.contains("1 point with networks of different sizes"), "{talk}");
 
     let shown = workplace.succeed(&[&["clean", "one.toml"], &edited[..]].concat());
     let folder = shown.strip_prefix(line).expect("the reason").trim_end().to_owned();

@@ -1,6 +1,7 @@
 //! Two experiments side by side: the points that both have, and how far they are
 //! apart.
 
+use decouple_spectrum::budget::TOLERANCE;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::analysis::{Analysis, CONFIDENCE, PointSummary};
@@ -20,6 +21,15 @@ pub struct Pair {
     /// Welch's interval of the difference at [`CONFIDENCE`], this comparison alone;
     /// `None` where a side has fewer than two seeds or no spread.
     pub interval: Option<Interval>,
+}
+
+impl Pair {
+    /// Whether both have the point, in networks whose parameters are further apart
+    /// than two that meet one budget can be.
+    pub fn is_uneven(&self) -> bool {
+        let [Some(first), Some(second)] = [self.first, self.second] else { return false };
+        first.parameters.abs_diff(second.parameters) as f64 > 2.0 * TOLERANCE * first.parameters as f64
+    }
 }
 
 /// The finished seeds of a point.

@@ -294,7 +294,11 @@ fn uncapitalised(text: &str) -> String {
     letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
 }
 
+/// For the first word of a sentence; a key stays as it is typed.
 fn capitalised(text: &str) -> String {
+    if text.split_whitespace().nth(1) == Some("=") {
+        return text.to_owned();
+    }
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }

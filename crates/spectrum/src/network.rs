@@ -138,8 +138,10 @@ impl Family {
 }
 
 impl NetworkSpec {
-    /// The network that its paper describes, as `numerics` implements it.
+    /// The network that its paper describes, as `numerics` implements it where
+    /// implementations of the family differ.
     pub fn of(family: Family, numerics: Numerics) -> Self {
+        let numerics = if family.reads(NetworkKey::Numerics) { numerics } else { Numerics::default() };
         let momentum = if numerics == Numerics::Keras { 0.01 } else { 0.1 };
         let channels = family.channels().to_vec();
         let published = Self { family, numerics, norm_momentum: momentum, channels, ..Self::default() };

@@ -208,6 +208,10 @@ fn keys_that_change_nothing_are_refused() {
          mini-xception, xception, simple-inception, resnet-50, resnet-152, resnext-50)"
     );
     assert!(
+        refused("family = 'vgg-16'\nnumerics = 'timm'")
+            .starts_with("`numerics` is \"timm\": expected left out")
+    );
+    assert!(
         refused("family = 'xception'\nentry = [8, 16]").starts_with("`entry` is [8,16]: expected left out")
     );
     assert!(

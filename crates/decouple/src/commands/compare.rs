@@ -10,20 +10,21 @@ use super::{ledger, read, tune::settled};
 use crate::{
     arguments::{Common, Compare, Format},
     failure::{Failure, SUCCESS, USAGE},
-    text::{Table, print, short_count},
+    text::{Table, plural, print, short_count},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
     let (first, first_found) = found(common, &arguments.first)?;
     let (second, second_found) = found(common, &arguments.second)?;
     let keys = recipes(&first, &second);
+    let pairs = side_by_side(&first_found, &second_found);
     let [metric, other] = [&first_found, &second_found].map(|found| found.study.metric);
     if metric != other {
         let message =
             format!("{} is scored by {metric}, {} by {other}: nothing to compare", first.name, second.name);
         return Err(Failure::new(USAGE, message));
     }
-    let pairs = side_by_side(&first_found, &second_found);
+    warn(&keys, &pairs);
     match arguments.format {
         Format::Human => print(&human([&first.name, &second.name], metric, &keys, &pairs))?,
         Format::Json => print(&format!("{}\n", document([&first.name, &second.name], &keys, &pairs)))?,
@@ -46,6 +47,19 @@ fn recipes(first: &Sweep, second: &Sweep) -> Vec<Difference> {
         axes.map(|axis| axis.name.as_str()).any(|axis| key == axis || key.ends_with(&format!(".{axis}")))
     };
     differences(&a.record, &b.record).into_iter().filter(|difference| !varied(&difference.key)).collect()
+}
+
+/// Says what a difference of accuracies may come from besides the networks.
+fn warn(keys: &[Difference], pairs: &[Pair]) {
+    let data: Vec<_> = keys.iter().map(|d| d.key.as_str()).filter(|key| key.starts_with("data.")).collect();
+    if !data.is_empty() {
+        say!("warning: they see different images ({}): the differences are of data as well", data.join(", "));
+    }
+    let count = pairs.iter().filter(|pair| pair.is_uneven()).count();
+    if count > 0 {
+        let points = plural(count, "point");
+        say!("warning: {points} with networks of different sizes: the differences are of size as well");
+    }
 }
 
 fn human(names: [&str; 2], metric: Metric, keys: &[Difference], pairs: &[Pair]) -> String {

@@ -64,6 +64,25 @@ impl Frame {
         if lines.contains(&Some(1)) { 17.0 } else { 0.0 }
     }
 
+    /// As [`name_columns`](Self::name_columns), of columns at every whole `x`: a name takes as many lines as the
+    /// width of its column asks for.
+    pub(super) fn name_even_columns(&self, canvas: &mut Canvas, names: &[(f64, String)]) -> f64 {
+        let room = (self.right - self.left) / (self.x.1 - self.x.0) - 8.0;
+        let lines: Vec<Vec<String>> =
+            names.iter().map(|(_, name)| wrapped(name, room, TICK, false)).collect();
+        if lines.iter().flatten().any(|line| text_width(line, TICK, false) > room) {
+            return self.name_columns(canvas, names);
+        }
+        for ((x, _), lines) in names.iter().zip(&lines) {
+            canvas.line(vec![(*x, self.bottom), (*x, self.bottom + 5.0)], INK, 1.0, 0.0);
+            for (k, line) in lines.iter().enumerate() {
+                let place = (*x, self.bottom + 17.0 + 17.0 * k as f64);
+                canvas.text(line, place, Style::new(TICK, Anchor::Middle));
+            }
+        }
+        17.0 * lines.iter().map(|lines| lines.len().saturating_sub(1)).max().unwrap_or(0) as f64
+    }
+
     /// What the values up the side are; leaves room for numbers as wide as `100.0`.
     pub(super) fn name_rows(&self, canvas: &mut Canvas, name: &str) {
         let style = Style { upwards: true, ..Style::new(LABEL, Anchor::Middle) };

@@ -4,9 +4,9 @@ use crate::analysis::{Analysis, PointSummary};
 
 use super::axis::{Frame, LABEL, TICK, decimals, padded, spread};
 use super::canvas::{Anchor, Canvas, Marker, Style};
-use super::font::text_width;
+use super::font::{shortened, text_width};
 use super::palette::category;
-use super::series::Series;
+use super::series::{Series, other_values, spectrum_value};
 
 /// One quantity of a point: its name, its mark, its colour's index and its value.
 type Quantity = (&'static str, Marker, usize, fn(&PointSummary) -> Option<f64>);
@@ -42,7 +42,10 @@ pub(super) fn draw(canvas: &mut Canvas, frame: Frame, analysis: &Analysis, lines
     let frame = Frame { y: (0.0, high), ..frame };
     let digits = decimals(frame.y, 4);
     let of_line = if lines.len() > 1 { format!(" of {}", line.label) } else { String::new() };
-    let title = format!("cost{of_line}, relative to {}", reference.label);
+    let name = spectrum_value(&reference.point).map_or_else(|| other_values(reference), str::to_owned);
+    let title = format!("cost{of_line}, relative to {name}");
+    // The names of the lines begin where the frame ends.
+    let title = shortened(&title, frame.right - frame.left, LABEL);
     canvas.text(title, (frame.left, frame.top - 18.0), Style::new(LABEL, Anchor::Start).bold());
     frame.draw_rows(canvas, 4, |value| format!("{value:.digits$}"));
     let ends: Vec<f64> = curves.iter().map(|(_, curve)| frame.down(curve[curve.len() - 1].1)).collect();

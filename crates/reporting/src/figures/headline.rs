@@ -230,9 +230,13 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
         }
     }
     names.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let second = frame.name_columns(canvas, &names);
+    let deeper = if is_spectrum(analysis) {
+        frame.name_columns(canvas, &names)
+    } else {
+        frame.name_even_columns(canvas, &names)
+    };
     let middle = (frame.left + frame.right) / 2.0;
-    let below = frame.bottom + 42.0 + second;
+    let below = frame.bottom + 42.0 + deeper;
     let name = match analysis.study.axes.as_slice() {
         _ if is_spectrum(analysis) && !is_by_width(analysis) => {
             "segments, placed by decoupling level: 0 regular, 1 per channel"
@@ -242,7 +246,7 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
         }
         _ if is_spectrum(analysis) => "channels a segment (the mean over layers, on a logarithmic scale)",
         [axis] => axis.name.as_str(),
-        _ => return frame.bottom + 26.0 + second,
+        _ => return frame.bottom + 26.0 + deeper,
     };
     canvas.text(name, (middle, below), Style::new(LABEL, Anchor::Middle));
     below + 6.0

@@ -1,5 +1,7 @@
 //! Test accuracy against what a network costs, a panel a cost that is known, with the points that none beats.
 
+use std::collections::HashSet;
+
 use crate::analysis::{Analysis, PointSummary};
 use crate::numbers::{percent, seconds, short_count};
 
@@ -9,7 +11,7 @@ use super::font::text_width;
 use super::headline::{LEFT, TITLE, WIDTH, accuracy_range, head, head_height};
 use super::labels::Labels;
 use super::palette::{Colour, FAINT, INK, ordered};
-use super::series::{Series, series, spectrum_value};
+use super::series::{Series, other_values_of, series, spectrum_value};
 
 const HEIGHT: f64 = 270.0;
 const GAP: f64 = 26.0;
@@ -162,13 +164,28 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
             format!("{}: {} %, {} {}", dot.point.label, percent(dot.mean), (panel.2)(dot.cost), panel.0);
         canvas.datum(dot.marker, place, 5.0, dot.colour, 1.0, says);
     }
+    let axes = distinguishing_axes(&dots);
     for dot in &dots {
-        let name =
-            spectrum_value(&dot.point.point).or(dot.point.point.first().map(|(_, value)| value.as_str()));
-        if let Some(name) = name {
-            labels.write(canvas, name, frame.place(dot.cost, 100.0 * dot.mean));
+        let own: Vec<(String, String)> = axes.iter().map(|&axis| dot.point.point[axis].clone()).collect();
+        let name = spectrum_value(&dot.point.point).map_or_else(|| other_values_of(&own), str::to_owned);
+        labels.write(canvas, &name, frame.place(dot.cost, 100.0 * dot.mean));
+    }
+}
+
+/// Indices of as few axes as distinguish the points: one of two that vary together is enough.
+fn distinguishing_axes(dots: &[Dot<'_>]) -> Vec<usize> {
+    let mut axes: Vec<usize> = (0..dots.first().map_or(0, |dot| dot.point.point.len())).collect();
+    let count = |axes: &[usize]| {
+        let values = |dot: &Dot<'_>| axes.iter().map(|&axis| dot.point.point[axis].1.clone()).collect();
+        dots.iter().map(values).collect::<HashSet<Vec<String>>>().len()
+    };
+    for axis in (0..axes.len()).rev() {
+        let fewer: Vec<usize> = axes.iter().copied().filter(|&other| other != axis).collect();
+        if count(&fewer) == dots.len() {
+            axes = fewer;
         }
     }
+    axes
 }
 
 /// Indices of the Pareto-optimal dots, from cheap to dear: no dot that costs as little is better. `dots` are sorted by cost.
