@@ -193,7 +193,8 @@ impl fmt::Display for Mismatches {
         let Some(classes) = self.classes else { return Ok(()) };
         write!(
             f,
-            "\n  all else fits: these are weights for {classes} classes, which --classes {classes} says"
+            "\n  all else fits: these are weights for {classes} classes, which --classes {classes} says; `weights import \
+             --new-head SEED` starts another head"
         )
     }
 }
