@@ -1,7 +1,9 @@
 //! `epochs.csv`: all learning curves in one tidy table, for people who analyse
 //! elsewhere.
 
-use crate::analysis::{Analysis, Epoch, RunRow};
+use decouple_experiment::MetricsRow;
+
+use crate::analysis::{Analysis, RunRow};
 use crate::export::csv_text;
 
 /// A row an epoch of every run, in the sweep's order.
@@ -25,13 +27,13 @@ pub fn epochs_csv(analysis: &Analysis) -> String {
     csv_text(header, rows)
 }
 
-fn cells(axes: &[&str], run: &RunRow, epoch: &Epoch) -> Vec<String> {
+fn cells(axes: &[&str], run: &RunRow, epoch: &MetricsRow) -> Vec<String> {
     let value = |axis: &&str| run.point.iter().find(|(name, _)| name == axis).map(|(_, value)| value.clone());
     let mut cells = vec![run.id.clone()];
     cells.extend(axes.iter().map(|axis| value(axis).unwrap_or_default()));
     cells.extend([run.seed.to_string(), run.outcome.word().to_owned()]);
     cells.extend([epoch.epoch.to_string(), epoch.step.to_string()]);
     cells.extend([epoch.train_loss, epoch.train_accuracy].map(|value| value.to_string()));
-    cells.push(epoch.validation_accuracy.map_or(String::new(), |value| value.to_string()));
+    cells.push(epoch.validation().map_or(String::new(), |value| value.to_string()));
     cells
 }

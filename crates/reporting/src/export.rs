@@ -3,7 +3,7 @@
 //! Floats are written by their shortest text that reads back to the same bits. An empty cell is a value that
 //! does not exist. Accuracies and their differences are shares from 0 to 1.
 
-use decouple_experiment::inert_cell;
+use decouple_experiment::{Outcome, inert_cell};
 
 use crate::analysis::{Analysis, PointSummary, RunOutcome, RunRow};
 use crate::statistics::Interval;
@@ -30,11 +30,12 @@ fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
     cells.push(run.seed.to_string());
     cells.push(run.outcome.word().to_owned());
     cells.push(match &run.outcome {
-        RunOutcome::Diverged { step } => format!("step {step}"),
-        RunOutcome::Stopped { epoch } => format!("epoch {epoch}"),
-        RunOutcome::Failed { message } | RunOutcome::Unusable { message } => message.clone(),
-        RunOutcome::Unfinished { epochs } => format!("epoch {epochs}"),
-        RunOutcome::Finished | RunOutcome::Missing => String::new(),
+        RunOutcome::Over(Outcome::Diverged { step }) => format!("step {step}"),
+        RunOutcome::Over(Outcome::Stopped { epoch }) | RunOutcome::Unfinished { epochs: epoch } => {
+            format!("epoch {epoch}")
+        }
+        RunOutcome::Over(Outcome::Failed { message }) | RunOutcome::Unusable { message } => message.clone(),
+        RunOutcome::Over(Outcome::Finished) | RunOutcome::Missing => String::new(),
     });
     cells.extend([run.accuracy(), run.raw_accuracy, run.averaged_accuracy].map(optional));
     cells.extend([run.level.to_string(), optional(run.width)]);

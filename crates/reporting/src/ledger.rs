@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use decouple_experiment::{
-    Contents, Environment, Lock, Metric, MetricsRow, Outcome, Problem, Remedy, Run, RunId, Scores, Sweep,
-    Trial, file_hash, stray_lines,
+    Contents, Environment, Lock, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash,
+    stray_lines,
 };
 
-use crate::analysis::{Analysis, Axis, Costs, Epoch, Fact, RunOutcome, RunRow, Study, summarise};
+use crate::analysis::{Analysis, Costs, Fact, RunOutcome, RunRow, Study, summarise};
 use crate::identity::{numerics_fact, odd_ones};
 
 /// Analyses the runs of a sweep.
@@ -82,7 +82,7 @@ fn study(sweep: &Sweep, runs: &[&Run]) -> Study {
         metric,
         name: sweep.name.clone(),
         question: sweep.question.split_whitespace().collect::<Vec<_>>().join(" "),
-        axes: axes.map(|axis| Axis { name: axis.name.clone(), values: axis.values.clone() }).collect(),
+        axes: axes.cloned().collect(),
         reference: sweep.reference.clone(),
         held: sweep.budget.map(|quantity| quantity.to_string()),
         data: sweep.trials.first().map_or(String::new(), |trial| trial.record.data.source.title()),
@@ -176,15 +176,12 @@ fn row(trial: &Trial, run: Option<&Run>, problems: &mut Vec<String>) -> RunRow {
         id: trial.id.to_string(),
         point: trial.point.clone(),
         seed: trial.seed(),
-        outcome: match (run, status.map(|status| &status.outcome)) {
+        outcome: match (run, status) {
             (None, _) => RunOutcome::Missing,
             (Some(run), None) => {
                 RunOutcome::Unfinished { epochs: run.metrics.last().map_or(0, |row| row.epoch) }
             }
-            (_, Some(Outcome::Finished)) => RunOutcome::Finished,
-            (_, Some(Outcome::Diverged { step })) => RunOutcome::Diverged { step: *step },
-            (_, Some(Outcome::Stopped { epoch })) => RunOutcome::Stopped { epoch: *epoch },
-            (_, Some(Outcome::Failed { message })) => RunOutcome::Failed { message: message.clone() },
+            (_, Some(status)) => RunOutcome::Over(status.outcome.clone()),
         },
         level: trial.level,
         group_width: group_width(trial),
@@ -200,7 +197,7 @@ fn row(trial: &Trial, run: Option<&Run>, problems: &mut Vec<String>) -> RunRow {
         train_secs: status.map(|status| status.train_secs),
         images_per_sec: status.map(|status| status.images_per_sec),
         peak_bytes: status.and_then(|status| status.peak_bytes),
-        epochs: run.map_or(Vec::new(), |run| run.metrics.iter().map(epoch).collect()),
+        epochs: run.map_or(Vec::new(), |run| run.metrics.clone()),
         correct: run.and_then(|run| correct(run, problems)),
     }
 }
@@ -218,14 +215,4 @@ fn correct(run: &Run, problems: &mut Vec<String>) -> Option<Vec<bool>> {
         None
     })?;
     Some((0..results.len()).map(|image| results.is_correct(image)).collect())
-}
-
-fn epoch(row: &MetricsRow) -> Epoch {
-    Epoch {
-        epoch: row.epoch,
-        step: row.step,
-        train_loss: row.train_loss,
-        train_accuracy: row.train_accuracy,
-        validation_accuracy: row.validation(),
-    }
 }

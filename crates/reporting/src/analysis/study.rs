@@ -1,6 +1,6 @@
 //! What was asked, and each run as it stands.
 
-use decouple_experiment::{Metric, Try};
+use decouple_experiment::{Axis, Metric, MetricsRow, Outcome, Try};
 use serde::{Deserialize, Serialize};
 
 use crate::numbers::plural;
@@ -72,35 +72,11 @@ pub struct Fact {
     pub values: Vec<String>,
 }
 
-/// Something that a study varies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Axis {
-    /// The key: `segments`, `training.weight-decay`.
-    pub name: String,
-    /// Its values as text, in the file's order.
-    pub values: Vec<String>,
-}
-
 /// How a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunOutcome {
-    /// Trained and tested.
-    Finished,
-    /// Its loss stopped being finite.
-    Diverged {
-        /// The step at which it did.
-        step: u64,
-    },
-    /// Others of its kind were ahead, so it was stopped.
-    Stopped {
-        /// The epoch after which it was.
-        epoch: u64,
-    },
-    /// It could not be carried out.
-    Failed {
-        /// Why.
-        message: String,
-    },
+    /// It is over.
+    Over(Outcome),
     /// It was started, but is still running or was cut off.
     Unfinished {
         /// Epochs that it has written down.
@@ -120,10 +96,10 @@ impl RunOutcome {
     /// One word for tables.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Finished => "finished",
-            Self::Diverged { .. } => "diverged",
-            Self::Stopped { .. } => "stopped",
-            Self::Failed { .. } => "failed",
+            Self::Over(Outcome::Finished) => "finished",
+            Self::Over(Outcome::Diverged { .. }) => "diverged",
+            Self::Over(Outcome::Stopped { .. }) => "stopped",
+            Self::Over(Outcome::Failed { .. }) => "failed",
             Self::Unfinished { .. } => "unfinished",
             Self::Missing => "missing",
             Self::Unusable { .. } => "unusable",
@@ -138,16 +114,23 @@ impl RunOutcome {
     /// What became of the run, in words that follow its name.
     pub fn sentence(&self) -> String {
         match self {
-            Self::Finished => "finished".to_owned(),
-            Self::Diverged { step } => format!("diverged: the loss stopped being finite at step {step}"),
-            Self::Stopped { epoch } => format!("stopped after epoch {epoch}: others were ahead"),
-            Self::Failed { message } => format!("failed: {message}"),
+            Self::Over(outcome) => ending(outcome),
             Self::Unfinished { epochs } => {
                 format!("unfinished after {}: still running, or cut off", plural(*epochs as usize, "epoch"))
             }
             Self::Missing => "not started".to_owned(),
             Self::Unusable { message } => format!("not used: {message}"),
         }
+    }
+}
+
+/// How a run ended, in words that follow its name.
+pub(crate) fn ending(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Finished => "finished".to_owned(),
+        Outcome::Diverged { step } => format!("diverged: the loss stopped being finite at step {step}"),
+        Outcome::Stopped { epoch } => format!("stopped after epoch {epoch}: others were ahead"),
+        Outcome::Failed { message } => format!("failed: {message}"),
     }
 }
 
@@ -161,21 +144,6 @@ pub struct Costs {
     pub macs: u64,
     /// Outputs of convolutions and dense layers.
     pub activations: u64,
-}
-
-/// A row of a run's learning curve.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Epoch {
-    /// Epochs done, from 1.
-    pub epoch: u64,
-    /// Gradient descent steps done.
-    pub step: u64,
-    /// Mean training loss of the epoch.
-    pub train_loss: f64,
-    /// Training accuracy of the epoch.
-    pub train_accuracy: f64,
-    /// Validation accuracy, of the averaged weights where they are kept.
-    pub validation_accuracy: Option<f64>,
 }
 
 /// One run: a point with a seed.
@@ -210,7 +178,7 @@ pub struct RunRow {
     /// Peak memory of the process while it ran.
     pub peak_bytes: Option<u64>,
     /// A row an epoch.
-    pub epochs: Vec<Epoch>,
+    pub epochs: Vec<MetricsRow>,
     /// Which test images it classifies right, where it kept that.
     pub correct: Option<Vec<bool>>,
 }
@@ -220,7 +188,7 @@ impl RunRow {
     /// ones; `None` unless the run finished.
     pub fn accuracy(&self) -> Option<f64> {
         let value = self.averaged_accuracy.or(self.raw_accuracy)?;
-        (self.outcome == RunOutcome::Finished && value.is_finite()).then_some(value)
+        (self.outcome == RunOutcome::Over(Outcome::Finished) && value.is_finite()).then_some(value)
     }
 }
 

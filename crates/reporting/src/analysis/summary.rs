@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use decouple_experiment::{MetricsRow, Outcome};
+
 use super::CONFIDENCE;
-use super::study::{Coordinates, Costs, Epoch, RunRow, label};
+use super::study::{Coordinates, Costs, RunOutcome, RunRow, label};
 use super::support::{Unsupported, sample};
 use crate::statistics::{Interval, Sample, mean, sd, t_interval};
 
@@ -114,7 +116,7 @@ pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSu
     let accuracies: Vec<(u64, f64)> =
         finished.iter().filter_map(|run| Some((run.seed, run.accuracy()?))).collect();
     let values: Vec<f64> = accuracies.iter().map(|(_, accuracy)| *accuracy).collect();
-    let count = |word| group.iter().filter(|run| run.outcome.word() == word).count();
+    let count = |is: fn(&RunOutcome) -> bool| group.iter().filter(|run| is(&run.outcome)).count();
     let mean_of = |value: fn(&RunRow) -> Option<f64>| {
         mean(&finished.iter().filter_map(|run| value(run)).collect::<Vec<_>>())
     };
@@ -126,9 +128,9 @@ pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSu
         group_width: first.group_width,
         width: first.width,
         costs: first.costs,
-        diverged: count("diverged"),
-        failed: count("failed"),
-        missing: count("missing") + count("unfinished") + count("unusable"),
+        diverged: count(|outcome| matches!(outcome, RunOutcome::Over(Outcome::Diverged { .. }))),
+        failed: count(|outcome| matches!(outcome, RunOutcome::Over(Outcome::Failed { .. }))),
+        missing: count(|outcome| !matches!(outcome, RunOutcome::Over(_))),
         mean: mean(&values),
         sd: sd(&values),
         interval: sample.ok().and_then(|_| t_interval(&values, CONFIDENCE)),
@@ -145,12 +147,12 @@ pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSu
 
 /// The learning curve of a point: one row an epoch.
 fn curve(finished: &[&RunRow]) -> Vec<CurvePoint> {
-    let mut epochs: BTreeMap<u64, Vec<&Epoch>> = BTreeMap::new();
+    let mut epochs: BTreeMap<u64, Vec<&MetricsRow>> = BTreeMap::new();
     for row in finished.iter().flat_map(|run| &run.epochs) {
         epochs.entry(row.epoch).or_default().push(row);
     }
-    let point = |(epoch, rows): (u64, Vec<&Epoch>)| {
-        let spread = |value: fn(&Epoch) -> Option<f64>| {
+    let point = |(epoch, rows): (u64, Vec<&MetricsRow>)| {
+        let spread = |value: fn(&MetricsRow) -> Option<f64>| {
             Spread::of(&rows.iter().filter_map(|row| value(row)).collect::<Vec<_>>())
         };
         CurvePoint {
@@ -158,7 +160,7 @@ fn curve(finished: &[&RunRow]) -> Vec<CurvePoint> {
             step: rows.iter().map(|row| row.step).max().unwrap_or(0),
             train_loss: spread(|row| Some(row.train_loss)),
             train_accuracy: spread(|row| Some(row.train_accuracy)),
-            validation_accuracy: spread(|row| row.validation_accuracy),
+            validation_accuracy: spread(|row| row.validation()),
         }
     };
     epochs.into_iter().map(point).collect()

@@ -79,15 +79,20 @@ fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
     named.collect()
 }
 
-/// From the lowest to the highest mean and middle of a curve, in percent, with room for bands.
+/// From the lowest to the highest mean and end of a band, in percent. A band far wider than the means are apart
+/// is cut, so that they stay apart.
 fn range(analysis: &Analysis, lines: &[Line<'_>]) -> (f64, f64) {
     let points = lines.iter().flat_map(|line| &line.curve.lines[line.index].points);
     let means = points.filter_map(|&index| analysis.points[index].mean);
-    let curves = lines.iter().flat_map(|line| {
-        let shape = &line.curve.lines[line.index].shape;
-        line.curve.curve.grid().into_iter().map(|x| line.curve.curve.mean(x, shape)).collect::<Vec<_>>()
-    });
-    padded(means.chain(curves).map(|share| 100.0 * share), 0.5, 0.12)
+    let places = || lines.iter().flat_map(|line| line.curve.curve.grid().into_iter().map(move |x| (line, x)));
+    let middles = places().map(|(line, x)| line.curve.curve.mean(x, &line.curve.lines[line.index].shape));
+    let (low, high) = padded(means.chain(middles).map(|share| 100.0 * share), 0.5, 0.0);
+    let room = 0.5 * (high - low);
+    let bands =
+        places().filter_map(|(line, x)| line.curve.curve.band(x, &line.curve.lines[line.index].shape));
+    let ends = bands.flat_map(|band| [band.low, band.high]);
+    let ends = ends.map(|end| (100.0 * end).clamp(low - room, high + room));
+    padded(ends.chain([low, high]), 0.5, 0.05)
 }
 
 fn draw_line(canvas: &mut Canvas, frame: &Frame, line: &Line<'_>, analysis: &Analysis) {

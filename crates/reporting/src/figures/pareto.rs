@@ -11,7 +11,7 @@ use super::font::text_width;
 use super::headline::{LEFT, TITLE, WIDTH, accuracy_range, head, head_height};
 use super::labels::Labels;
 use super::palette::{Colour, FAINT, INK, ordered};
-use super::series::{Series, other_values_of, series, spectrum_value};
+use super::series::{Series, series, spectrum_value};
 
 const HEIGHT: f64 = 270.0;
 const GAP: f64 = 26.0;
@@ -166,8 +166,8 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
     }
     let axes = distinguishing_axes(&dots);
     for dot in &dots {
-        let own: Vec<(String, String)> = axes.iter().map(|&axis| dot.point.point[axis].clone()).collect();
-        let name = spectrum_value(&dot.point.point).map_or_else(|| other_values_of(&own), str::to_owned);
+        let own: Vec<&str> = axes.iter().map(|&axis| dot.point.point[axis].1.as_str()).collect();
+        let name = spectrum_value(&dot.point.point).map_or_else(|| own.join(", "), str::to_owned);
         labels.write(canvas, &name, frame.place(dot.cost, 100.0 * dot.mean));
     }
 }

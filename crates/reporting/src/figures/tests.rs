@@ -1,12 +1,13 @@
 //! Layout: nothing is drawn off the page or over another label, whatever the data.
 
+use decouple_experiment::{Axis, MetricsRow, Outcome};
 use proptest::prelude::*;
 
 use super::axis::{decimals, round_values, spread, stagger, wrapped};
 use super::canvas::Shape;
 use super::labels::Labels;
 use super::*;
-use crate::analysis::{Axis, Costs, Epoch, RunOutcome, RunRow, Study, summarise};
+use crate::analysis::{Costs, RunOutcome, RunRow, Study, summarise};
 
 /// An analysis of made-up runs: `accuracy(point, seed)`, `None` for one that diverged.
 fn analysis(
@@ -29,7 +30,9 @@ fn analysis(
                     id: format!("{k}-{i}-{seed}"),
                     point,
                     seed,
-                    outcome: accuracy.map_or(RunOutcome::Diverged { step: 3 }, |_| RunOutcome::Finished),
+                    outcome: RunOutcome::Over(
+                        accuracy.map_or(Outcome::Diverged { step: 3 }, |_| Outcome::Finished),
+                    ),
                     level,
                     group_width: Some(2f64.powi(segments.len() as i32 - i as i32)),
                     width: Some(1.0),
@@ -41,12 +44,19 @@ fn analysis(
                     images_per_sec: Some(100.0),
                     peak_bytes: None,
                     epochs: (1..4)
-                        .map(|epoch| Epoch {
+                        .map(|epoch| MetricsRow {
                             epoch,
                             step: 5 * epoch,
                             train_loss: 2.0 / epoch as f64,
                             train_accuracy: 0.3 * epoch as f64,
                             validation_accuracy: None,
+                            samples: 0,
+                            learning_rate: 0.1,
+                            validation_loss: None,
+                            averaged_validation_loss: None,
+                            averaged_validation_accuracy: None,
+                            validation_map_at_100: None,
+                            averaged_validation_map_at_100: None,
                         })
                         .collect(),
                     correct: None,
@@ -54,9 +64,9 @@ fn analysis(
             }
         }
     }
-    let mut axes = vec![Axis { name: "segments".to_owned(), values: vec![] }];
+    let mut axes = vec![Axis { name: "segments".to_owned(), values: vec![], zipped_with: None }];
     if others.len() > 1 {
-        axes.push(Axis { name: "intermediate".to_owned(), values: vec![] });
+        axes.push(Axis { name: "intermediate".to_owned(), values: vec![], zipped_with: None });
     }
     let study = Study { name: "a".into(), question: "Why? ".repeat(40), axes, ..Study::default() };
     summarise(study, runs, Vec::new())

@@ -1,9 +1,10 @@
 //! The curve over segments under each budget: one figure from several experiments.
 
+use decouple_experiment::{Axis, Outcome};
 use serde::{Deserialize, Serialize};
 
 use super::Card;
-use crate::analysis::{Analysis, Axis, Coordinates, Costs, RunOutcome, RunRow, Study, equal, summarise};
+use crate::analysis::{Analysis, Coordinates, Costs, RunOutcome, RunRow, Study, equal, summarise};
 
 /// The finished runs of a study that varies the segments alone: what a card keeps for other experiments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,7 +91,7 @@ fn together(curves: &[&Curve]) -> Analysis {
         id: String::new(),
         point: point(curve, run),
         seed: run.seed,
-        outcome: RunOutcome::Finished,
+        outcome: RunOutcome::Over(Outcome::Finished),
         level: run.level,
         group_width: None,
         width: None,
@@ -117,8 +118,12 @@ fn together(curves: &[&Curve]) -> Analysis {
         name: "under-each-budget".to_owned(),
         question: "Accuracy against decoupling level under each budget".to_owned(),
         axes: vec![
-            Axis { name: "segments".to_owned(), values: segments },
-            Axis { name: "budget".to_owned(), values: curves.iter().map(|curve| name(curve)).collect() },
+            Axis { name: "segments".to_owned(), values: segments, zipped_with: None },
+            Axis {
+                name: "budget".to_owned(),
+                values: curves.iter().map(|curve| name(curve)).collect(),
+                zipped_with: None,
+            },
         ],
         held: Some(held.join(" or ")),
         reference: (curves[0].runs.iter().find(|run| run.level == 1.0))

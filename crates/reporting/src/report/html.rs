@@ -1,5 +1,6 @@
 //! `report.html`.
 
+use decouple_experiment::Outcome;
 use maud::{Markup, PreEscaped, html};
 
 use super::page::{inline_code, page, table};
@@ -93,7 +94,7 @@ fn costs(analysis: &Analysis) -> Markup {
 /// Runs that diverged, failed or were cut off, and what could not be read.
 fn failures(analysis: &Analysis) -> Markup {
     let lost: Vec<&RunRow> = (analysis.runs.iter())
-        .filter(|run| !matches!(run.outcome, RunOutcome::Finished | RunOutcome::Missing))
+        .filter(|run| !matches!(run.outcome, RunOutcome::Over(Outcome::Finished) | RunOutcome::Missing))
         .collect();
     html! {
         section id="failures" {

@@ -1,6 +1,6 @@
 //! The table of runs, which the page's script filters and sorts.
 
-use decouple_experiment::folder_name;
+use decouple_experiment::{Outcome, folder_name};
 use maud::{Markup, html};
 
 use crate::analysis::{Analysis, RunOutcome, RunRow};
@@ -111,8 +111,8 @@ fn row(analysis: &Analysis, run: &RunRow) -> Markup {
         Cell::number(run.images_per_sec, seconds),
         Cell::number(run.peak_bytes.map(|bytes| bytes as f64), |bytes| format!("{:.0}", bytes / 1048576.0)),
     ];
-    let is_lost = matches!(run.outcome, RunOutcome::Diverged { .. } | RunOutcome::Failed { .. })
-        || run.outcome.is_unusable();
+    let is_lost = run.outcome.is_unusable()
+        || matches!(run.outcome, RunOutcome::Over(Outcome::Diverged { .. } | Outcome::Failed { .. }));
     html! {
         tr class=[is_lost.then_some("lost")] {
             @for cell in axes.chain(words) { td data-key=[cell.key] { (cell.text) } }

@@ -1,8 +1,8 @@
 //! The tables of a report as text in cells, for HTML, Markdown and LaTeX alike.
 
-use decouple_experiment::{Metric, Outcome};
+use decouple_experiment::Metric;
 
-use crate::analysis::{Analysis, Contest, Interaction, PointSummary, label, power_plan, scatter};
+use crate::analysis::{Analysis, Contest, Interaction, PointSummary, ending, label, power_plan, scatter};
 use crate::figures::curve::short;
 use crate::numbers::{p_value, percent, points as in_points, seconds, short_count, signed_points};
 use crate::statistics::{Interval, OnOtherImages, expected_best, quadratic_surface};
@@ -361,15 +361,9 @@ fn tries(analysis: &Analysis) -> Option<Table> {
     );
     table.rows = (analysis.study.tries.iter())
         .map(|tried| {
-            let ended = match &tried.outcome {
-                Outcome::Finished => "finished".to_owned(),
-                Outcome::Diverged { step } => format!("diverged at step {step}"),
-                Outcome::Stopped { .. } => "stopped: others were ahead".to_owned(),
-                Outcome::Failed { message } => format!("failed: {message}"),
-            };
             vec![
                 label(&tried.point),
-                ended,
+                ending(&tried.outcome),
                 tried.seed.to_string(),
                 tried.setting.learning_rate.to_string(),
                 tried.setting.weight_decay.to_string(),

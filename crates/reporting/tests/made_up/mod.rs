@@ -4,11 +4,11 @@
 use std::time::UNIX_EPOCH;
 
 use decouple_experiment::{
-    Claim, Environment, Identity, Ledger, MetricsRow, NUMERICS_VERSION, Outcome, Scores, Status, Sweep,
+    Axis, Claim, Environment, Identity, Ledger, MetricsRow, NUMERICS_VERSION, Outcome, Scores, Status, Sweep,
     TimingRow, Trial, timestamp,
 };
 use decouple_reporting::Analysis;
-use decouple_reporting::analysis::{Axis, Costs, Epoch, RunOutcome, RunRow, Study, summarise};
+use decouple_reporting::analysis::{Costs, RunOutcome, RunRow, Study, summarise};
 
 /// The points of a study of the spectrum, by their value on the axis `segments`.
 pub(crate) fn spectrum(name: &str, segments: &[&str], seeds: u64) -> Analysis {
@@ -32,7 +32,7 @@ pub(crate) fn crossed(name: &str, segments: &[&str], other: &str, values: &[&str
             }
         }
     }
-    let axis = |name: &str, values: Vec<String>| Axis { name: name.to_owned(), values };
+    let axis = |name: &str, values: Vec<String>| Axis { name: name.to_owned(), values, zipped_with: None };
     let mut axes = Vec::new();
     if segments.len() > 1 {
         axes.push(axis("segments", segments.iter().map(|&count| count.to_owned()).collect()));
@@ -65,18 +65,25 @@ fn run_row(point: Vec<(String, String)>, level: f64, other: f64, seed: u64) -> R
         + 0.003 * common
         + 0.002 * noise(1.0);
     let is_lost = level > 0.5 && level < 0.7 && seed == 2 && other > 0.0;
-    let epochs = (1..=12).map(|epoch| Epoch {
+    let epochs = (1..=12).map(|epoch| MetricsRow {
         epoch,
         step: 140 * epoch,
         train_loss: 0.3 + (1.2 - 0.3 * level) / epoch as f64 + 0.01 * noise(epoch as f64),
         train_accuracy: accuracy - 0.3 / epoch as f64 + 0.004 * noise(epoch as f64),
         validation_accuracy: Some(accuracy - 0.2 / epoch as f64 + 0.006 * noise(epoch as f64)),
+        samples: 0,
+        learning_rate: 0.1,
+        validation_loss: None,
+        averaged_validation_loss: None,
+        averaged_validation_accuracy: None,
+        validation_map_at_100: None,
+        averaged_validation_map_at_100: None,
     });
     RunRow {
         id: format!("{:016x}", (salt * 1e6) as u64 ^ 0x9e37_79b9_7f4a_7c15),
         point,
         seed,
-        outcome: if is_lost { RunOutcome::Diverged { step: 412 } } else { RunOutcome::Finished },
+        outcome: RunOutcome::Over(if is_lost { Outcome::Diverged { step: 412 } } else { Outcome::Finished }),
         level,
         group_width: Some(100f64.powf(1.0 - level)),
         width: Some(0.35 + 0.65 * level),
@@ -111,13 +118,17 @@ pub(crate) fn measured(points: &[(Axes<'_>, &[Option<f64>])]) -> Analysis {
             let mut row = run_row(point.clone(), level, 0.0, seed as u64);
             row.averaged_accuracy = *accuracy;
             row.raw_accuracy = *accuracy;
-            row.outcome = accuracy.map_or(RunOutcome::Diverged { step: 7 }, |_| RunOutcome::Finished);
+            row.outcome =
+                RunOutcome::Over(accuracy.map_or(Outcome::Diverged { step: 7 }, |_| Outcome::Finished));
             row.costs.parameters = 1000;
             runs.push(row);
         }
     }
     let axes = points.first().map_or(&[][..], |(point, _)| point);
-    let axes = axes.iter().map(|(name, _)| Axis { name: (*name).to_owned(), values: Vec::new() }).collect();
+    let axes = axes
+        .iter()
+        .map(|(name, _)| Axis { name: (*name).to_owned(), values: Vec::new(), zipped_with: None })
+        .collect();
     summarise(Study { name: "measured".to_owned(), axes, ..Study::default() }, runs, Vec::new())
 }
 
