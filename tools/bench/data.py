@@ -62,7 +62,8 @@ def ours(arguments):
             [*command, "--", str(keys), folder, str(arguments.processes)],
             cwd=ROOT, check=True, capture_output=True, text=True,
         ).stdout
-    return [float(out.split(before)[0].split()[-1]) for before in (" a second", " ms of processor time")]
+    # The last line is of all images.
+    return [float(out.rsplit(before, 1)[0].split()[-1]) for before in (" a second", " ms of processor time")]
 
 
 def repeat(source, target, images):

@@ -4,7 +4,8 @@
 //! cargo run --release -p decouple-datasets --example throughput -- set.toml DATA WORKERS [IMAGES]
 //! ```
 //!
-//! `set.toml` holds the keys of `[trial.data]`. The first two batches are not counted.
+//! `set.toml` holds the keys of `[trial.data]`. The first two batches are not counted. A line
+//! after each tenth of the images tells whether memory grows with them.
 
 use std::error::Error;
 use std::path::Path;
@@ -32,19 +33,35 @@ fn main() -> Result<(), Box<dyn Error>> {
         batch?;
     }
     let (began, cpu, mut images) = (Instant::now(), cpu_ms(), 0);
+    let tenth = most.min(stream.len(Part::Train)) / 10;
+    let tell = |images: usize| {
+        let rate = images as f64 / began.elapsed().as_secs_f64();
+        let cpu = (cpu_ms() - cpu) / images as f64;
+        println!(
+            "{images} images, {rate:.1} a second, {cpu:.3} ms of processor time each, {}",
+            peak_memory()
+        );
+    };
+    println!("{workers} workers, {}", peak_memory());
     for batch in batches {
+        let before = images;
         images += batch?.len();
         if images >= most {
             break;
         }
+        if images / tenth.max(1) > before / tenth.max(1) {
+            tell(images);
+        }
     }
-    let rate = images as f64 / began.elapsed().as_secs_f64();
-    let cpu = (cpu_ms() - cpu) / images as f64;
-    println!("{images} images, {rate:.1} a second, {cpu:.3} ms of processor time each, {workers} workers");
-    // Linux: the most memory that was ever held.
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().filter(|line| line.starts_with("VmHWM")).for_each(|line| println!("{line}"));
+    tell(images);
     Ok(())
+}
+
+/// The most memory that this process ever held, where the system tells: on Linux.
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.map_or("memory unknown".to_owned(), |peak| format!("{} of memory at most", peak.trim()))
 }
 
 /// Processor time of this process, where the system tells: on Linux, in hundredths of a second.
