@@ -36,6 +36,8 @@ struct Tile {
     /// From the beginning of a gradient's row to the tile's first value.
     gradient: isize,
     gradient_channel: usize,
+    /// From there to the channel of gradients that is fetched into the cache for later tiles.
+    fetched: usize,
     /// Columns that go by: of the output, or of the input where three taps slide.
     columns: usize,
     /// The tile's first sum, as number among the weights.
@@ -112,6 +114,9 @@ unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const
             for column in 0..t.columns {
                 let ahead = if TAPS == 3 { column + 2 } else { column };
                 unrolled!(B in [0 1 2 3 4 5] below O => { first[B] = s.load(gradients.add(B * t.gradient_channel + ahead * LANES)); });
+                if ROWS == 1 {
+                    s.fetch(gradients.wrapping_add(t.fetched + column * LANES));
+                }
                 unrolled!(R in [0 1 2] below ROWS => { unrolled!(A in [0 1 2 3] below I => {
                     let input = s.load(inputs[R].add(A * t.input_channel + column * t.input_column));
                     unrolled!(B in [0 1 2 3 4 5] below O => {
@@ -238,10 +243,14 @@ impl WeightGradient {
             let block = self.cached_inputs(rows.len()).next_multiple_of(most_inputs);
             for begin in from.clone().step_by(block) {
                 let block = begin..(begin + block).min(from.end);
+                let mut later = pieces(to.clone(), most_outputs).skip(1);
                 for outputs in pieces(to.clone(), most_outputs) {
-                    for inputs_of_tile in pieces(block.clone(), most_inputs) {
+                    let next = later.next().unwrap_or(outputs.clone());
+                    for (number, inputs_of_tile) in pieces(block.clone(), most_inputs).enumerate() {
                         let corner = Corner {
                             kind,
+                            // Each tile fetches one of the channels that come after these.
+                            fetched: next.start + number % next.len() - outputs.start,
                             inputs: inputs_of_tile.clone(),
                             outputs: outputs.clone(),
                             first: first
@@ -312,6 +321,7 @@ impl WeightGradient {
                     gradient: gradient * LANES as isize
                         + (corner.outputs.start * self.output.channel()) as isize,
                     gradient_channel: self.output.channel(),
+                    fetched: corner.fetched * self.output.channel(),
                     columns,
                     first: corner.first + ky * of_row + kx * of_tap,
                     of_input,
@@ -374,6 +384,8 @@ struct Corner {
     kind: Kind,
     inputs: Range<usize>,
     outputs: Range<usize>,
+    /// Channels from the first output to the one whose gradients are fetched for later.
+    fetched: usize,
     /// Number of the first.
     first: usize,
     group_inputs: usize,

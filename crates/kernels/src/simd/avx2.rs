@@ -108,4 +108,10 @@ impl Simd for Avx2 {
             _mm256_storeu_ps(ptr.add(HALF), a[1]);
         }
     }
+
+    #[inline(always)]
+    fn fetch(self, ptr: *const f32) {
+        // SAFETY: the instruction is present, and no address is wrong to hint at.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(ptr.cast()) };
+    }
 }

@@ -94,4 +94,10 @@ impl Simd for Avx512 {
         // SAFETY: the instructions are present; the caller vouches for `ptr`.
         unsafe { _mm512_storeu_ps(ptr, a) }
     }
+
+    #[inline(always)]
+    fn fetch(self, ptr: *const f32) {
+        // SAFETY: the instruction is present, and no address is wrong to hint at.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(ptr.cast()) };
+    }
 }

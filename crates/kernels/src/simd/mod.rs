@@ -54,6 +54,9 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `ptr` is valid for writing sixteen values.
     unsafe fn store(self, ptr: *mut f32, a: Self::Vector);
+    /// Asks for what stands at `ptr`, if anything does, to be in the second-level cache soon.
+    #[inline(always)]
+    fn fetch(self, _ptr: *const f32) {}
 }
 
 /// Work that is written once for every family of instructions. `run` and all
