@@ -2,7 +2,7 @@
 //! decoupled afterwards.
 
 use decouple_datasets::load as load_data;
-use decouple_experiment::{Ledger, StepTimes, Trial};
+use decouple_experiment::{Ledger, Trial};
 use decouple_training::{
     diagnosis::{Cost, Diagnosis, Target, diagnose},
     sweep::LoadedData,
@@ -10,7 +10,7 @@ use decouple_training::{
 };
 use serde_json::json;
 
-use super::{ledger, read, select, tune::settled};
+use super::{ledger, read_with_runs, select};
 use crate::{
     arguments::{Common, Diagnose, Format},
     failure::{Failure, NOTHING, SUCCESS, USAGE},
@@ -18,9 +18,7 @@ use crate::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> {
-    let step_times = StepTimes::Runs(&common.results);
-    let sweep =
-        settled(common, read(common, &arguments.selection.file, &arguments.selection.set, step_times)?)?;
+    let sweep = read_with_runs(common, &arguments.selection.file, &arguments.selection.set)?;
     let ledger = ledger(common, &sweep);
     let trials: Vec<&Trial> = select(&sweep, &arguments.selection)?
         .into_iter()
