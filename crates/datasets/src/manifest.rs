@@ -97,16 +97,22 @@ pub(crate) fn list(spec: &Manifest, data: Option<&Path>) -> Result<Listing, Data
     if !metadata.is_file() {
         return Err(whole(&file, "expected a CSV, TSV or JSON-lines file, found no regular file".to_owned()));
     }
+    let input = File::open(&file).map_err(|error| whole(&file, error.to_string()))?;
+    read_from(spec, &file, labelling, classes, input)
+}
+
+/// Reads the table `input`, which is `file`; its ending says what kind it is of.
+pub(crate) fn read_from(
+    spec: &Manifest,
+    file: &Path,
+    labelling: Labelling,
+    classes: Vec<String>,
+    input: impl Read,
+) -> Result<Listing, DataError> {
     let ending = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let mut rows = Rows {
-        spec,
-        file: &file,
-        labelling,
-        parts: Default::default(),
-        seen: HashMap::new(),
-        missing: Vec::new(),
-    };
-    let mut input = Checked::new(File::open(&file).map_err(|error| whole(&file, error.to_string()))?);
+    let mut rows =
+        Rows { spec, file, labelling, parts: Default::default(), seen: HashMap::new(), missing: Vec::new() };
+    let mut input = Checked::new(input);
     let has_splits = match ending.as_str() {
         "csv" => rows.separated(&mut input, b',')?,
         "tsv" | "tab" => rows.separated(&mut input, b'\t')?,
@@ -114,7 +120,7 @@ pub(crate) fn list(spec: &Manifest, data: Option<&Path>) -> Result<Listing, Data
         _ => {
             let problem = "expected a table that ends in .csv, .tsv, .jsonl or .ndjson; other tables, such as \
                            Parquet, are written as one of these first";
-            return Err(whole(&file, problem.to_owned()));
+            return Err(whole(file, problem.to_owned()));
         }
     };
     let (train, test, mut notes) = rows.divided(has_splits)?;

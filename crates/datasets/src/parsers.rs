@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::content::Source;
 use crate::labels::Labelling;
-use crate::{DataError, Looking, Photograph, cifar, idx, shard};
+use crate::manifest::{self, Columns, Manifest};
+use crate::{Corrupt, DataError, Looking, Photograph, Reading, cifar, idx, shard};
 
 /// Few pixels, so that changed headers cannot make a test slow.
 const LOOKING: Looking = Looking { orientation: true, most_pixels: 1 << 16 };
@@ -56,6 +57,28 @@ pub fn cifar(bytes: &[u8]) -> Result<usize, DataError> {
 pub fn labels(bytes: &[u8]) -> Result<Vec<u16>, String> {
     let labelling = Labelling::new(10, true, &["a".to_owned(), "b c".to_owned()]);
     labelling.of_json(bytes).or_else(|_| labelling.of_text(&String::from_utf8_lossy(bytes)))
+}
+
+/// A manifest with the ending `kind` and ten classes, rows of which name no file: what is left of
+/// it, which is too little for a set.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn manifest(bytes: &[u8], kind: &str) -> Result<(), DataError> {
+    let file = PathBuf::from("no-such-folder/table").with_extension(kind);
+    let reading = Reading { corrupt: Corrupt::Skip, ..Reading::of_size([4, 4]) };
+    let spec = Manifest {
+        file: file.clone(),
+        columns: Columns::default(),
+        classes: 10,
+        class_list: None,
+        multi_label: true,
+        class_weights: None,
+        score_weights: None,
+        test_share: 0.5,
+        reading,
+    };
+    manifest::read_from(&spec, &file, Labelling::new(10, true, &[]), Vec::new(), bytes).map(drop)
 }
 
 #[cfg(test)]

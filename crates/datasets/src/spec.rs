@@ -107,6 +107,20 @@ impl DataSpec {
         }
     }
 
+    /// The same photographs brought to another size; nothing where a set has one size of its own.
+    pub fn with_size(mut self, size: [usize; 2]) -> Option<Self> {
+        let reading = match &mut self.source {
+            Source::ImageFolder(folder) => &mut folder.reading,
+            Source::Shards(shards) => &mut shards.reading,
+            Source::Manifest(table) => &mut table.reading,
+            Source::FashionMnist { .. } | Source::Cifar10 | Source::Cifar100 | Source::Planted(_) => {
+                return None;
+            }
+        };
+        reading.size = size;
+        Some(self)
+    }
+
     /// Number of classes.
     pub const fn classes(&self) -> usize {
         match &self.source {
@@ -291,9 +305,11 @@ mod tests {
         let folder = of("set = 'image-folder'\nclasses = 3\nsize = [32, 24]\nchannels = 1");
         assert_eq!((folder.shape(), folder.classes()), (ImageShape { h: 32, w: 24, c: 1 }, 3));
         assert_eq!(folder.train_images(Some(Path::new("/nowhere"))), None);
+        assert_eq!(folder.with_size([16, 8]).unwrap().shape(), ImageShape { h: 16, w: 8, c: 1 });
         let cifar = of("set = 'cifar-100'\nvalidation = 5000");
         assert_eq!((cifar.shape(), cifar.classes()), (ImageShape { h: 32, w: 32, c: 3 }, 100));
         assert_eq!(cifar.train_images(None), Some(45_000));
+        assert_eq!(cifar.with_size([16, 8]), None);
         let planted = of("set = 'planted'\nimages = 100\nvalidation = 20");
         assert_eq!((planted.shape(), planted.train_images(None)), (planted::SHAPE, Some(80)));
     }

@@ -417,6 +417,10 @@ pub(crate) struct Conversion {
     /// Whose names the target gets [default: decouple; export needs it].
     #[arg(long, value_enum)]
     pub(crate) to: Option<Names>,
+    /// Start the head of --classes anew, from values drawn from this number; the source's head,
+    /// where it has one, is passed over.
+    #[arg(long, value_name = "SEED", requires = "classes")]
+    pub(crate) new_head: Option<u64>,
     #[command(flatten)]
     pub(crate) model: Model,
 }

@@ -94,6 +94,29 @@ fn weights_go_out_and_come_back() {
 }
 
 #[test]
+fn a_head_of_another_size_starts_anew() {
+    let workplace = Workplace::new();
+    let headless =
+        edited(&fs::read(workplace.path("foreign.safetensors")).expect("the file"), |header, _| {
+            // The last in the file, so that no gap is left.
+            header.retain(|name, _| !name.starts_with("fc."));
+        });
+    let arguments = ["--new-head", "3", "--classes", "10"];
+    let import = |source: &str, target: &str| {
+        let command = [&["weights", "import", source, target][..], &MODEL, &arguments].concat();
+        let (_, talk, code) = workplace.run(&command);
+        assert_eq!(code, 0, "{talk}");
+        assert!(talk.contains("the head of 10 classes starts anew"), "{talk}");
+        fs::read(workplace.path(target)).expect("the file")
+    };
+    let imported = import("timm.safetensors", "ours.safetensors");
+    assert!(imported == import("foreign.safetensors", "again.safetensors"));
+    let cut = headless.len() - 4 * (1000 * 31 + 1000);
+    fs::write(workplace.path("headless.safetensors"), &headless[..cut]).expect("a file");
+    assert!(imported == import("headless.safetensors", "third.safetensors"));
+}
+
+#[test]
 fn photographs_are_named_and_counted() {
     let workplace = Workplace::new();
     let weights = ["--weights", "foreign.safetensors"];

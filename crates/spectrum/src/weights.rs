@@ -229,17 +229,70 @@ pub fn convert(
             expected: "the network that its weights are for, or to be told which".to_owned(),
         })?,
     };
+    let images = Images::of(&file)?;
+    rewrite(&mut file, from, &description, target, to, images.as_ref(), |_| None)
+}
+
+/// As [`convert`], with another head than that of `source`: `start` gives the values of the
+/// parameters whose shapes depend on the number of classes. What `source` has under their names, of
+/// whatever shape, is passed over; it may have nothing there. What it notes of its classes is dropped.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_with_new_head(
+    source: &Path,
+    from: Naming,
+    description: &Description,
+    target: &Path,
+    to: Naming,
+    mut start: impl FnMut(ParameterId) -> Vec<f32>,
+) -> Result<(), WeightError> {
+    let mut file = WeightFile::open(source)?;
+    let head = head(description)?;
+    rewrite(&mut file, from, description, target, to, None, |id| head.contains(&id).then(|| start(id)))
+}
+
+/// The parameters whose shapes depend on the number of classes.
+fn head(description: &Description) -> Result<BTreeSet<ParameterId>, WeightError> {
+    let other = Description { classes: description.classes + 1, ..description.clone() }.graph()?;
+    let graph = description.graph()?;
+    let pairs = graph.parameters.iter().zip(&other.parameters).enumerate();
+    Ok(pairs.filter(|(_, (a, b))| a.len() != b.len()).map(|(index, _)| ParameterId(index)).collect())
+}
+
+/// Writes the weights of `file` to `target`, but those that `new` gives.
+fn rewrite<R: Read + Seek>(
+    file: &mut WeightFile<R>,
+    from: Naming,
+    description: &Description,
+    target: &Path,
+    to: Naming,
+    images: Option<&Images>,
+    mut new: impl FnMut(ParameterId) -> Option<Vec<f32>>,
+) -> Result<(), WeightError> {
     let graph = description.graph()?;
     let sources = names::named_tensors(&description.network, &graph, from)?;
     let targets = names::named_tensors(&description.network, &graph, to)?;
-    check(&mut file, from, &sources, description.classes)?;
-    let metadata = description.metadata(to, Images::of(&file)?.as_ref());
+    let mut kept = Vec::new();
+    let mut replaced = BTreeMap::new();
+    for tensor in &sources {
+        match new(tensor.parameter) {
+            Some(values) => drop(replaced.insert(tensor.name.clone(), values)),
+            None => kept.push(tensor.clone()),
+        }
+    }
+    let prefix = prefix_of(file.header(), &kept).to_owned();
+    file.drop_prefix(&prefix);
+    file.pass_over(|name| replaced.contains_key(name));
+    check(file, from, &kept, description.classes)?;
+    let metadata = description.metadata(to, images);
     let mut sources = sources.iter();
     store(target.into(), &metadata, &targets, |tensor| {
         // Both lists stand in the graph's order, one entry a parameter.
         let source = sources.next().filter(|source| source.parameter == tensor.parameter);
         let source = source.expect("both namings name every parameter");
-        Ok(foreign(tensor, read_ours(&mut file, source)?.into()))
+        let values = replaced.remove(&source.name).map_or_else(|| read_ours(file, source), Ok)?;
+        Ok(foreign(tensor, values.into()))
     })
 }
 
@@ -331,5 +384,5 @@ fn check<R: Read + Seek>(
         return Ok(());
     }
     mismatches.find_head(classes);
-    Err(WeightError::Tensors { path: file.path().to_owned(), mismatches })
+    Err(WeightError::Tensors { path: file.path().to_owned(), mismatches: Box::new(mismatches) })
 }

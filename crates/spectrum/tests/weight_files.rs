@@ -249,7 +249,7 @@ fn mend_length(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     /// Whatever is accepted, the reference accepts with the same contents.
     #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use decouple_datasets::{Dataset, ImageShape, Split};
-use decouple_experiment::{Average, TrainingSpec, Trial};
+use decouple_experiment::{Average, Record, TrainingSpec, Trial};
 use decouple_kernels::layout::LANES;
 use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
@@ -22,6 +22,9 @@ const PASSES: f64 = 3.0;
 /// Multiply-adds of a measured step, unless one group of images has more: a tenth
 /// of a second or so.
 const STEP_MACS: f64 = 1e9;
+
+/// Multiply-adds of the longest step that is measured: a second or so.
+const LONGEST_STEP_MACS: f64 = 3e10;
 
 /// Why nothing could be measured.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,7 @@ impl Speeds {
     /// Trains each network of `trials` on noise for a step or more, the cheapest
     /// first, until `patience` runs out. All of `workers` train the same network
     /// at once, since they share the machine's memory as they would in a run.
+    /// A network whose step would take long is measured on smaller images.
     ///
     /// # Errors
     /// [`EstimateError`] if a network cannot be executed or no thread started.
@@ -65,13 +69,15 @@ impl Speeds {
         let mut speeds = Self { measured: Vec::new(), macs_per_sec: 0.0 };
         for (index, trial) in distinct.iter().enumerate() {
             let left = patience.saturating_sub(began.elapsed());
+            let quick = quick(trial);
             // A step to warm up and one to measure.
-            let least = 2.0 * step_macs(trial) / speeds.macs_per_sec;
+            let least = 2.0 * step_macs(&quick) / speeds.macs_per_sec;
             if index > 0 && least > left.as_secs_f64() {
                 break;
             }
-            let rate = rate(trial, &pools, left / (distinct.len() - index) as u32)?;
-            speeds.macs_per_sec = PASSES * rate * trial.cost.macs as f64;
+            let rate = rate(&quick, &pools, left / (distinct.len() - index) as u32)?;
+            speeds.macs_per_sec = PASSES * rate * quick.cost.macs as f64;
+            let rate = rate * quick.cost.macs as f64 / trial.cost.macs as f64;
             speeds.measured.push((trial.record.network.clone(), trial.record.training.batch, rate));
         }
         Ok(speeds)
@@ -103,6 +109,29 @@ pub fn bytes(graph: &Graph, training: &TrainingSpec, threads: usize) -> u64 {
 /// What the speed of a trial depends on.
 fn key(trial: &Trial) -> (&NetworkSpec, usize) {
     (&trial.record.network, trial.record.training.batch)
+}
+
+/// `trial`, or, where its step would take long, the same network on images of a half, a third
+/// or less of the rows and columns, as far as it takes such. Multiply-adds a second differ
+/// little: the channels, which they depend on, are the same.
+fn quick(trial: &Trial) -> Trial {
+    let shape = trial.record.data.shape();
+    let smaller = |divisor| {
+        let data = trial.record.data.clone();
+        let data = data.with_size([shape.h, shape.w].map(|extent| extent.div_ceil(divisor)))?;
+        let record = Record { data, ..trial.record.clone() };
+        let graph = record.graph().ok()?;
+        Some(Trial::new(trial.point.clone(), record, &graph, None))
+    };
+    let mut quick = trial.clone();
+    for divisor in 2.. {
+        if step_macs(&quick) <= LONGEST_STEP_MACS {
+            break;
+        }
+        let Some(smaller) = smaller(divisor) else { break };
+        quick = smaller;
+    }
+    quick
 }
 
 /// Images of a measured step: in whole groups, since a part of one takes as long.
@@ -171,5 +200,35 @@ pub(crate) fn noise(trial: &Trial, images: usize) -> Dataset {
         skipped: Vec::new(),
         notes: Vec::new(),
         stream: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use decouple_experiment::{Overrides, parse};
+
+    use super::*;
+
+    fn trial(size: usize, family: &str) -> Trial {
+        let text = format!(
+            "[trial.data]\nset = 'image-folder'\nfolder = 'photographs'\nclasses = 10\nsize = [{size}, {size}]\n\
+             stream = true\n[trial.network]\nfamily = '{family}'"
+        );
+        parse(&text, "test.toml", &Overrides::default()).expect("the sweep is right").trials.remove(0)
+    }
+
+    #[test]
+    fn a_large_network_is_measured_on_small_images() {
+        for family in ["xception", "inception-v3", "vgg-16"] {
+            let large = trial(299, family);
+            let quick = quick(&large);
+            assert!(
+                step_macs(&large) > LONGEST_STEP_MACS && step_macs(&quick) <= LONGEST_STEP_MACS,
+                "{family}"
+            );
+            assert_eq!(quick.record.network, large.record.network);
+        }
+        let small = trial(32, "mini-xception");
+        assert_eq!(quick(&small).record, small.record);
     }
 }

@@ -198,7 +198,7 @@ fn the_images_are_streamed_and_labels_and_weights_are_part_of_what_the_set_is() 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     /// Nothing in a table can end the program.
     #[test]

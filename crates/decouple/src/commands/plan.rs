@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     environment::cores,
     failure::{DATA, Failure, IO, SUCCESS, USAGE},
-    text::{Table, bytes, duration, print, short_count},
+    text::{Table, bytes, duration, plural, print, short_count},
 };
 
 /// Time that all measurements together may take.
@@ -243,18 +243,26 @@ fn left(rows: &[Row<'_>], nodes: usize) -> String {
     if to_do.is_empty() {
         return "nothing left to train".to_owned();
     }
-    let jobs = Workers::share(cores(), to_do.len(), None).jobs;
-    let secs: Option<Vec<f64>> = to_do.iter().map(|row| row.secs).collect();
-    let time = |jobs| {
-        let secs = secs.as_ref().map(|secs| makespan(secs, jobs));
-        secs.map_or("in an unknown time".to_owned(), |secs| format!("about {}", duration(secs)))
+    let all_counted = to_do.iter().all(|row| row.secs.is_some());
+    let secs = |row: &&Row<'_>| if all_counted { row.secs } else { row.secs_per_million };
+    let secs: Option<Vec<f64>> = to_do.iter().map(secs).collect();
+    let here = Workers::share(cores(), to_do.len(), None);
+    let time = |jobs, threads| {
+        let Some(secs) = &secs else { return "in an unknown time".to_owned() };
+        // They were measured with as many threads as there are for each here.
+        let secs = makespan(secs, jobs) * here.threads as f64 / threads as f64;
+        format!("about {}{}", duration(secs), if all_counted { "" } else { " / M" })
     };
-    let here = format!("{} to train, {} with {jobs} at a time", to_do.len(), time(jobs));
+    let words =
+        format!("{} to train, {} with {} at a time", to_do.len(), time(here.jobs, here.threads), here.jobs);
     if nodes <= 1 {
-        return here;
+        return words;
     }
-    let at_once = to_do.len().min(jobs * nodes);
-    format!("{here}; on {nodes} machines such as this {} with {at_once} at a time", time(at_once))
+    // Fewer trials on each machine leave more threads to each of them.
+    let there = Workers::share(cores(), to_do.len().div_ceil(nodes), None);
+    let at_once = to_do.len().min(there.jobs * nodes);
+    let (time, threads) = (time(at_once, there.threads), plural(there.threads, "thread"));
+    format!("{words}; on {nodes} machines such as this {time} with {at_once} at a time of {threads}")
 }
 
 /// Seconds until all is done if `jobs` at a time are, each next trial by whoever is free.

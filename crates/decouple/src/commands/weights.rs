@@ -1,6 +1,7 @@
 //! `decouple weights`: weights from and for other programs.
 
-use decouple_spectrum::weights::{convert, file::WeightFile, inspect, names::Naming};
+use decouple_spectrum::weights::{convert, convert_with_new_head, file::WeightFile, inspect, names::Naming};
+use decouple_training::init::start_values;
 
 use super::model::{description, naming, tell_prefix};
 use crate::{
@@ -31,8 +32,18 @@ fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
     let from = conversion.from.map_or_else(|| Naming::of(file.header()), naming);
     let description = description(&conversion.model, &file, from)?;
     tell_prefix(&file, from, &description)?;
-    convert(source, from, Some(&description), target, to)?;
-    let values: usize = description.graph()?.parameters.iter().map(|parameter| parameter.len()).sum();
+    let graph = description.graph()?;
+    match conversion.new_head {
+        Some(seed) => {
+            let mut start = start_values(&graph, seed);
+            convert_with_new_head(source, from, &description, target, to, |id| {
+                std::mem::take(&mut start[id.0])
+            })?;
+            say!("{}: the head of {} classes starts anew", target.display(), description.classes);
+        }
+        None => convert(source, from, Some(&description), target, to)?,
+    }
+    let values: usize = graph.parameters.iter().map(|parameter| parameter.len()).sum();
     say!(
         "{}: {} values of {} with the names of {to}",
         target.display(),

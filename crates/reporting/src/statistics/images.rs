@@ -1,7 +1,5 @@
 //! The test images as a sample of their own, and points compared image by image.
 
-use std::collections::HashSet;
-
 use super::random::Draws;
 use super::{Estimate, Interval, Sample, t_quantile};
 
@@ -78,45 +76,96 @@ pub fn same_image_by_image(a: &Correctness, b: &Correctness) -> Option<f64> {
     if runs.iter().any(|run| run.len() != images) || smallest_p(a.len(), b.len()) > 0.05 {
         return None;
     }
-    // With the products of the runs' rows, the statistic of any split costs nothing more of the images.
-    let product = |x: &[bool], y: &[bool]| x.iter().zip(y).filter(|(x, y)| **x && **y).count() as f64;
-    let products: Vec<Vec<f64>> = runs.iter().map(|x| runs.iter().map(|y| product(x, y)).collect()).collect();
-    let statistic = |is_first: &[bool]| -> f64 {
-        let weight = |run: usize| if is_first[run] { 1.0 / a.len() as f64 } else { -1.0 / b.len() as f64 };
-        let pairs = (0..runs.len()).flat_map(|x| (0..runs.len()).map(move |y| (x, y)));
-        pairs.map(|(x, y)| weight(x) * weight(y) * products[x][y]).sum()
-    };
-    let own: Vec<bool> = (0..runs.len()).map(|run| run < a.len()).collect();
-    let least = statistic(&own) * (1.0 - 1e-9) - 1e-9;
-    let (mut as_far, mut all) = (0.0, 0.0);
-    let mut count = |is_first: &[bool]| {
-        as_far += f64::from(u8::from(statistic(is_first) >= least));
-        all += 1.0;
+    let distance = Distance::of(&runs, a.len());
+    let own = distance.of_split(&Vec::from_iter(0..a.len()));
+    let (mut as_far, mut all) = (0u32, 0u32);
+    let mut count = |first: &[usize]| {
+        as_far += u32::from(distance.of_split(first) >= own);
+        all += 1;
     };
     if runs.len() <= COUNTED {
-        for mask in 0u32..1 << runs.len() {
-            if mask.count_ones() as usize == a.len() {
-                let split: Vec<bool> = (0..runs.len()).map(|run| mask >> run & 1 == 1).collect();
-                count(&split);
-            }
+        for mask in (0u32..1 << runs.len()).filter(|mask| mask.count_ones() as usize == a.len()) {
+            count(&Vec::from_iter((0..runs.len()).filter(|run| mask >> run & 1 == 1)));
         }
-        return Some(as_far / all);
+        return Some(f64::from(as_far) / f64::from(all));
     }
     let mut random = Draws::new(1);
+    let mut order = Vec::from_iter(0..runs.len());
     for _ in 0..SPLITS {
-        let mut first: HashSet<usize> = HashSet::new();
-        while first.len() < a.len() {
-            first.insert((random.uniform() * runs.len() as f64) as usize);
+        for place in 0..a.len() {
+            let left = (runs.len() - place) as f64;
+            order.swap(place, place + (random.uniform() * left) as usize);
         }
-        let split: Vec<bool> = (0..runs.len()).map(|run| first.contains(&run)).collect();
-        count(&split);
+        count(&order[..a.len()]);
     }
     // The split as it is counts as one of them (B. Phipson and G. K. Smyth, 2010).
-    Some((as_far + 1.0) / (all + 1.0))
+    Some(f64::from(as_far + 1) / f64::from(all + 1))
+}
+
+/// How far two groups of runs lie apart, of any split of them, without a look at the images.
+///
+/// With the weights `w = 1 / a` of a run in the first group and `-1 / b` of another, the statistic is the sum over
+/// pairs of runs of `w_x w_y p_xy`, where `p_xy` counts the images that both get right. Since `w` is
+/// `n / (a b)` times the membership of the first group less `1 / b`, splits compare as `n^2 q - 2 n a r` does, with
+/// `q` the sum of `p` over pairs in the first group and `r` that over pairs whose first run is: whole numbers, so
+/// that equal splits are equal.
+struct Distance {
+    runs: usize,
+    first: usize,
+    /// Images that runs x and y both get right, at x * runs + y.
+    both: Vec<u32>,
+    /// The sum of each row.
+    sums: Vec<i128>,
+}
+
+impl Distance {
+    fn of(runs: &[&Vec<bool>], first: usize) -> Self {
+        let pack = |word: &[bool]| word.iter().rev().fold(0u64, |bits, &right| bits << 1 | u64::from(right));
+        let packed: Vec<Vec<u64>> = runs.iter().map(|run| run.chunks(64).map(pack).collect()).collect();
+        let both = |x: &[u64], y: &[u64]| x.iter().zip(y).map(|(x, y)| (x & y).count_ones()).sum();
+        let both: Vec<u32> = packed.iter().flat_map(|x| packed.iter().map(move |y| both(x, y))).collect();
+        let sums = both.chunks(runs.len()).map(|row| row.iter().copied().map(i128::from).sum()).collect();
+        Self { runs: runs.len(), first, both, sums }
+    }
+
+    fn of_split(&self, first: &[usize]) -> i128 {
+        let row = |x: usize| &self.both[x * self.runs..][..self.runs];
+        let before =
+            |place: usize, x: usize| first[..place].iter().map(|&y| u64::from(row(x)[y])).sum::<u64>();
+        let pairs = first.iter().enumerate().map(|(place, &x)| 2 * before(place, x) + u64::from(row(x)[x]));
+        let (within, touching) =
+            (i128::from(pairs.sum::<u64>()), first.iter().map(|&x| self.sums[x]).sum::<i128>());
+        let (n, a) = (self.runs as i128, self.first as i128);
+        n * n * within - 2 * n * a * touching
+    }
 }
 
 /// The smallest p-value that the splits of `a` and `b` runs can give: a split and, of equal groups, its mirror.
 fn smallest_p(a: usize, b: usize) -> f64 {
     let splits: f64 = (1..=a).map(|k| (b + k) as f64 / k as f64).product();
     if a == b { 2.0 / splits } else { 1.0 / splits }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_are_as_far_apart_as_the_definition_says() {
+        let mut random = Draws::new(3);
+        let rows: Vec<Vec<bool>> =
+            (0..7).map(|_| (0..100).map(|_| random.uniform() < 0.5).collect()).collect();
+        let runs: Vec<&Vec<bool>> = rows.iter().collect();
+        let distance = Distance::of(&runs, 3);
+        let by_definition = |first: &[usize]| -> f64 {
+            let weight = |run: usize| if first.contains(&run) { 1.0 / 3.0 } else { -1.0 / 4.0 };
+            let at = |image: usize| (0..7).filter(|&run| rows[run][image]).map(weight).sum::<f64>();
+            (0..100).map(|image| at(image).powi(2)).sum()
+        };
+        let sets = [[0, 1, 2], [6, 1, 3], [5, 4, 2]];
+        for (x, y) in sets.iter().flat_map(|x| sets.iter().map(move |y| (x, y))) {
+            let scaled = (distance.of_split(x) - distance.of_split(y)) as f64 / (3.0 * 4.0f64).powi(2);
+            assert!((scaled - (by_definition(x) - by_definition(y))).abs() < 1e-9);
+        }
+    }
 }

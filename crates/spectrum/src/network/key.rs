@@ -15,7 +15,7 @@ macro_rules! keys {
         /// A key of `[trial.network]` but for `family`, which says which of the others are read.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum NetworkKey {
-            $(#[doc = concat!("`", $name, "`: [`NetworkSpec::", stringify!($field), "`].")] $key,)*
+            $(#[doc = concat!("`", $name, "`, a field of [`NetworkSpec`].")] $key,)*
         }
 
         impl NetworkKey {

@@ -33,7 +33,7 @@ pub enum WeightError {
         /// The file.
         path: PathBuf,
         /// Everything that does not fit.
-        mismatches: Mismatches,
+        mismatches: Box<Mismatches>,
     },
     /// A value is infinite or not a number.
     #[error(
@@ -193,7 +193,8 @@ impl fmt::Display for Mismatches {
         let Some(classes) = self.classes else { return Ok(()) };
         write!(
             f,
-            "\n  all else fits: these are weights for {classes} classes, which --classes {classes} says"
+            "\n  all else fits: these are weights for {classes} classes, which --classes {classes} says; `weights import \
+             --new-head SEED` starts another head"
         )
     }
 }

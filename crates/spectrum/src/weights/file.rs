@@ -87,6 +87,11 @@ impl<R: Read + Seek> WeightFile<R> {
         self.header.tensors = tensors.map(|(name, info)| (plain(name), info)).collect();
     }
 
+    /// Forgets the tensors whose names are `unwanted`.
+    pub(super) fn pass_over(&mut self, unwanted: impl Fn(&str) -> bool) {
+        self.header.tensors.retain(|name, _| !unwanted(name));
+    }
+
     /// The values of the tensor `name` as f32, or `None` where there is no such
     /// tensor or its type is none that is read.
     ///

@@ -1,0 +1,7 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    // The first byte says what kind of table it is.
+    let Some((&kind, bytes)) = bytes.split_first() else { return };
+    let _ = decouple_datasets::parsers::manifest(bytes, ["csv", "jsonl", "tsv"][usize::from(kind % 3)]);
+});
