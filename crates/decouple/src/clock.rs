@@ -6,7 +6,7 @@ use decouple_experiment::{ClockError, Machine, RememberingTimer, StepTimer, Tria
 use decouple_spectrum::budget::step_time::Comparison;
 use decouple_training::{
     device::backend,
-    step_time::{THREADS, Timer},
+    timer::{THREADS, Timer},
 };
 
 use crate::{arguments::Common, environment::cpu, text::short_count};

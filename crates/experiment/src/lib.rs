@@ -56,7 +56,7 @@ pub use standing::{Best, Onlooker, Running, Standing};
 pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
     Axis, ExperimentError, Filter, FilterError, Overrides, Sweep, inert_cell, load, load_with, parse,
-    parse_with, section,
+    parse_with, section, shell_word,
 };
 pub use template::template;
 pub use training::{

@@ -62,16 +62,21 @@ pub struct Sweep {
 impl Sweep {
     /// The command that does `verb` to this experiment, to be typed or pasted into a shell.
     pub fn command(&self, verb: &str) -> String {
-        let set = self.set.iter().map(|pair| format!(" --set {}", quoted(pair)));
-        let flags = self.flags.iter().map(|word| format!(" {}", quoted(word)));
+        let set = self.set.iter().map(|pair| format!(" --set {}", shell_word(pair)));
+        let flags = self.flags.iter().map(|word| format!(" {}", shell_word(word)));
         let more: String = set.chain(flags).collect();
-        format!("decouple {verb} {}{more}", quoted(&self.path.display().to_string()))
+        format!("decouple {verb} {}{more}", shell_word(&self.path.display().to_string()))
     }
 }
 
 /// A word for a shell: between quotes if anything in it could mean something.
-fn quoted(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_alphanumeric() || "._-/=,:+@".contains(letter);
+///
+/// ```
+/// use decouple_experiment::shell_word;
+/// assert_eq!(["a/b.toml", "it's 1"].map(shell_word), ["a/b.toml", r"'it'\''s 1'"]);
+/// ```
+pub fn shell_word(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "._-/=,:+@%".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()
     } else {

@@ -13,13 +13,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod analyse;
 pub mod analysis;
 mod document;
 mod epochs;
 mod export;
 pub mod figures;
 mod identity;
-mod ledger;
 pub mod numbers;
 pub mod report;
 mod side_by_side;
@@ -29,11 +29,11 @@ pub mod tensorboard;
 mod verdict;
 mod written;
 
+pub use analyse::analyse;
 pub use analysis::Analysis;
 pub use document::document;
 pub use epochs::epochs_csv;
 pub use export::{runs_csv, summary_csv};
-pub use ledger::analyse;
 pub use side_by_side::{Pair, Side, side_by_side};
 pub use table::terminal_table;
 pub use verdict::Verdict;

@@ -4,13 +4,13 @@
 //! The result is one SVG document without scripts, styles or references. Blocks
 //! that repeat are drawn once, with how often.
 
-mod layout;
 mod page;
+mod placement;
 mod steps;
 
 use crate::graph::Graph;
-use layout::{BOX, Block, MARGIN, Placed};
 use page::{FAINT, INK, Page};
+use placement::{BOX, Block, MARGIN, Placed};
 use steps::{Step, steps};
 
 /// Between two blocks of a column, and between two columns.
@@ -116,7 +116,7 @@ fn blocks(steps: &[Step]) -> Vec<Block> {
         if !ends {
             continue;
         }
-        let block = layout::block(steps, start..index);
+        let block = placement::block(steps, start..index);
         match blocks.last_mut().filter(|last| looks_like(steps, last, &block)) {
             Some(last) => {
                 last.times += 1;

@@ -46,7 +46,7 @@ impl Target {
 
 /// What a projection does to one network.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cost {
+pub struct Effect {
     /// What its kernels were projected on.
     pub target: Target,
     /// For each spatial layer, its name and the energy kept, of its own kernel and
@@ -63,7 +63,7 @@ pub struct Diagnosis {
     /// Accuracy of the network as it was trained.
     pub accuracy: f64,
     /// One for each target.
-    pub costs: Vec<Cost>,
+    pub effects: Vec<Effect>,
 }
 
 /// Why a network cannot be diagnosed.
@@ -104,8 +104,8 @@ pub fn diagnose(
     let stored = stored(trial, weights)?;
     let mut network = network(trial, &stored, &*backend)?;
     let accuracy = score(trial, &mut *network, data)?;
-    let costs = targets.iter().map(|&target| cost(trial, &stored, data, target, &*backend));
-    Ok(Diagnosis { accuracy, costs: costs.collect::<Result<_, _>>()? })
+    let effects = targets.iter().map(|&target| effect(trial, &stored, data, target, &*backend));
+    Ok(Diagnosis { accuracy, effects: effects.collect::<Result<_, _>>()? })
 }
 
 /// The values of every parameter and running statistic.
@@ -136,13 +136,13 @@ fn network(
     Ok(backend.executor(plan, Numerics::default(), &mut |id| stored[id.0].clone())?)
 }
 
-fn cost(
+fn effect(
     trial: &Trial,
     stored: &[Vec<f32>],
     data: &Dataset,
     target: Target,
     backend: &dyn Backend,
-) -> Result<Cost, DiagnosisError> {
+) -> Result<Effect, DiagnosisError> {
     let mut values = stored.to_vec();
     let mut layers = Vec::new();
     let graph = trial.graph();
@@ -160,7 +160,7 @@ fn cost(
     let mut network = network(trial, &values, backend)?;
     calibrate(trial, &mut *network, data)?;
     let accuracy = score(trial, &mut *network, data)?;
-    Ok(Cost { target, layers, accuracy })
+    Ok(Effect { target, layers, accuracy })
 }
 
 /// Shows training images to the network, in training, without a step.

@@ -14,7 +14,7 @@ use std::{
     process::Command,
 };
 
-use decouple_experiment::{LauncherKind, LauncherSpec, RunId, Trial};
+use decouple_experiment::{LauncherKind, LauncherSpec, RunId, Trial, shell_word};
 
 /// The exit code of a run that has kept a checkpoint and wants to go on later.
 pub const RUN_AGAIN: i32 = 75;
@@ -127,7 +127,7 @@ impl Job {
 
     /// The command of a task for a shell, without its number.
     fn shell_command(&self) -> String {
-        self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+        self.command.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -137,15 +137,6 @@ fn write(path: &Path, text: &str) -> Result<(), LaunchError> {
         fs::create_dir_all(folder).map_err(io)?;
     }
     fs::write(path, text).map_err(io)
-}
-
-/// `word` as a shell reads it back.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._=:,@%+-".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// What a program of a scheduler prints, if it succeeds.

@@ -12,7 +12,7 @@
 //! [`diagnosis`] asks what coupled kernels lose when they are decoupled after
 //! training. [`inference`] asks a network for the logits of images, [`classifier`]
 //! names what is in photographs. [`estimate`] tells beforehand how long a trial
-//! takes, [`memory`] how much it needs and when there is room for it, and [`step_time`]
+//! takes, [`memory`] how much it needs and when there is room for it, and [`timer`]
 //! how its steps compare with those of another. [`launcher`] hands trials over to Slurm
 //! or to processes.
 //!
@@ -49,7 +49,7 @@ pub mod objective;
 pub mod optimizer;
 pub mod progress;
 pub mod ranking;
-pub mod step_time;
 pub mod sweep;
+pub mod timer;
 pub mod trial;
 pub mod weights;

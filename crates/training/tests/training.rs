@@ -260,11 +260,11 @@ fn weights_are_kept_and_can_be_projected() {
     let own = contents.runs.iter().find(|run| run.dir == ledger.run_dir(trials[0])).expect("its run");
     let last = own.metrics.last().expect("an epoch");
     assert_eq!(Some(found.accuracy), last.averaged_validation_accuracy);
-    for (cost, kept) in found.costs.iter().zip([(1.0, 1.0), (0.05, 0.95), (0.05, 0.99)]) {
-        assert_eq!(cost.layers.len(), trials[0].layers.len());
-        for (layer, energy, _) in &cost.layers {
+    for (effect, kept) in found.effects.iter().zip([(1.0, 1.0), (0.05, 0.95), (0.05, 0.99)]) {
+        assert_eq!(effect.layers.len(), trials[0].layers.len());
+        for (layer, energy, _) in &effect.layers {
             let (least, most) = kept;
-            assert!((least - 1e-6..=most + 1e-6).contains(energy), "{:?} {layer}: {energy}", cost.target);
+            assert!((least - 1e-6..=most + 1e-6).contains(energy), "{:?} {layer}: {energy}", effect.target);
         }
     }
     let refused = diagnosed(trials[2], &targets);

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use decouple_experiment::{Difference, Metric, StepTimes, Sweep, differences};
+use decouple_experiment::{Difference, Metric, Sweep, differences};
 use decouple_reporting::{Analysis, Pair, Side, analyse, side_by_side};
 use serde_json::json;
 
-use super::{ledger, read, tune::settled};
+use super::{ledger, read_with_runs};
 use crate::{
     arguments::{Common, Compare, Format},
     failure::{Failure, SUCCESS, USAGE},
@@ -34,7 +34,7 @@ pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
 
 /// An experiment and what its runs on disk say.
 fn found(common: &Common, file: &Path) -> Result<(Sweep, Analysis), Failure> {
-    let sweep = settled(common, read(common, file, &[], StepTimes::Runs(&common.results))?)?;
+    let sweep = read_with_runs(common, file, &[])?;
     let analysis = analyse(&sweep, &ledger(common, &sweep).read()?);
     Ok((sweep, analysis))
 }

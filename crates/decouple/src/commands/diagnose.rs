@@ -2,15 +2,15 @@
 //! decoupled afterwards.
 
 use decouple_datasets::load as load_data;
-use decouple_experiment::{Ledger, StepTimes, Trial};
+use decouple_experiment::{Ledger, Trial};
 use decouple_training::{
-    diagnosis::{Cost, Diagnosis, Target, diagnose},
+    diagnosis::{Diagnosis, Effect, Target, diagnose},
     sweep::LoadedData,
     trial::WEIGHTS_FILE,
 };
 use serde_json::json;
 
-use super::{ledger, read, select, tune::settled};
+use super::{ledger, read_with_runs, select};
 use crate::{
     arguments::{Common, Diagnose, Format},
     failure::{Failure, NOTHING, SUCCESS, USAGE},
@@ -18,9 +18,7 @@ use crate::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> {
-    let step_times = StepTimes::Runs(&common.results);
-    let sweep =
-        settled(common, read(common, &arguments.selection.file, &arguments.selection.set, step_times)?)?;
+    let sweep = read_with_runs(common, &arguments.selection.file, &arguments.selection.set)?;
     let ledger = ledger(common, &sweep);
     let trials: Vec<&Trial> = select(&sweep, &arguments.selection)?
         .into_iter()
@@ -80,22 +78,22 @@ fn name(target: Target, trial: &Trial) -> String {
 /// A row a layer: the share of its energy that each projection keeps, and in
 /// brackets what it keeps of the same weights shuffled.
 fn human(trial: &Trial, found: &Diagnosis, on_test: bool) -> String {
-    let names: Vec<String> = found.costs.iter().map(|cost| name(cost.target, trial)).collect();
+    let names: Vec<String> = found.effects.iter().map(|effect| name(effect.target, trial)).collect();
     let header: Vec<&str> =
         std::iter::once("energy kept (of shuffled)").chain(names.iter().map(String::as_str)).collect();
     let mut table = Table::new(1, &header);
-    let layers = found.costs.first().map_or(0, |cost| cost.layers.len());
-    let cell = |cost: &Cost, layer: usize| {
-        let (_, kept, by_chance) = &cost.layers[layer];
+    let layers = found.effects.first().map_or(0, |effect| effect.layers.len());
+    let cell = |effect: &Effect, layer: usize| {
+        let (_, kept, by_chance) = &effect.layers[layer];
         format!("{:.1} % ({:.1} %)", 100.0 * kept, 100.0 * by_chance)
     };
     for layer in 0..layers {
-        let mut row = vec![found.costs[0].layers[layer].0.clone()];
-        row.extend(found.costs.iter().map(|cost| cell(cost, layer)));
+        let mut row = vec![found.effects[0].layers[layer].0.clone()];
+        row.extend(found.effects.iter().map(|effect| cell(effect, layer)));
         table.push(row);
     }
     let mut row = vec!["accuracy".to_owned()];
-    row.extend(found.costs.iter().map(|cost| format!("{:.2} %", 100.0 * cost.accuracy)));
+    row.extend(found.effects.iter().map(|effect| format!("{:.2} %", 100.0 * effect.accuracy)));
     table.push(row);
     let images = if on_test { "test" } else { "validation" };
     format!(
@@ -108,11 +106,11 @@ fn human(trial: &Trial, found: &Diagnosis, on_test: bool) -> String {
 
 fn document(trial: &Trial, found: &Diagnosis) -> serde_json::Value {
     let layer = |(name, kept, by_chance): &(String, f64, f64)| json!({ "layer": name, "kept": kept, "kept_of_shuffled": by_chance });
-    let cost = |cost: &Cost| {
+    let effect = |effect: &Effect| {
         json!({
-            "target": name(cost.target, trial),
-            "accuracy": cost.accuracy,
-            "layers": cost.layers.iter().map(layer).collect::<Vec<_>>(),
+            "target": name(effect.target, trial),
+            "accuracy": effect.accuracy,
+            "layers": effect.layers.iter().map(layer).collect::<Vec<_>>(),
         })
     };
     json!({
@@ -120,6 +118,6 @@ fn document(trial: &Trial, found: &Diagnosis) -> serde_json::Value {
         "point": trial.point_label(),
         "seed": trial.seed(),
         "accuracy": found.accuracy,
-        "projections": found.costs.iter().map(cost).collect::<Vec<_>>(),
+        "projections": found.effects.iter().map(effect).collect::<Vec<_>>(),
     })
 }

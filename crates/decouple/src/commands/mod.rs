@@ -48,6 +48,11 @@ fn read(common: &Common, file: &Path, set: &[String], step_times: StepTimes<'_>)
     Ok(sweep)
 }
 
+/// Reads the experiment file of runs that are there: their step times and tuned recipes are its own.
+fn read_with_runs(common: &Common, file: &Path, set: &[String]) -> Result<Sweep, Failure> {
+    tune::settled(common, read(common, file, set, StepTimes::Runs(&common.results))?)
+}
+
 /// The experiment file that is meant: as typed, or where no such file is there and a
 /// bare name was typed, `experiments/NAME.toml`.
 fn experiment_file(typed: &Path) -> PathBuf {

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use decouple_experiment::{Ledger, StepTimes, Sweep};
+use decouple_experiment::{Ledger, Sweep};
 use decouple_reporting::analysis::{Analysis, power_plan, scatter};
 use decouple_reporting::{
     analyse, document, terminal_table, update_index, write, write_events, write_index, write_latex,
 };
 
-use super::{ledger, read, tune::settled};
+use super::{ledger, read_with_runs};
 use crate::{
     arguments::{Common, Format, Power, Report},
     failure::{DATA, Failure, NOTHING, SUCCESS, USAGE},
@@ -16,8 +16,7 @@ use crate::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
-    let step_times = StepTimes::Runs(&common.results);
-    let sweep = settled(common, read(common, &arguments.file, &arguments.set, step_times)?)?;
+    let sweep = read_with_runs(common, &arguments.file, &arguments.set)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     ledger.sweep()?;
@@ -38,7 +37,7 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
 
 /// Prints how many seeds tell how large a difference, judged by the runs on disk.
 pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
-    let sweep = read(common, &arguments.file, &arguments.set, StepTimes::Runs(&common.results))?;
+    let sweep = read_with_runs(common, &arguments.file, &arguments.set)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     let analysis = analyse(&sweep, &ledger.read()?);

@@ -1,9 +1,9 @@
 //! `decouple diff` and `decouple clean`: runs that belong to no trial of an edited
 //! file.
 
-use decouple_experiment::{StepTimes, Stray, stray_lines};
+use decouple_experiment::{Stray, stray_lines};
 
-use super::{ledger, read, tune::settled};
+use super::{ledger, read_with_runs};
 use crate::{
     arguments::{Clean, Common, Diff},
     failure::{Failure, SUCCESS},
@@ -12,8 +12,7 @@ use crate::{
 
 /// Prints a line for each reason why runs belong to no trial.
 pub(crate) fn diff(common: &Common, arguments: &Diff) -> Result<u8, Failure> {
-    let sweep =
-        settled(common, read(common, &arguments.file, &arguments.set, StepTimes::Runs(&common.results))?)?;
+    let sweep = read_with_runs(common, &arguments.file, &arguments.set)?;
     let ledger = ledger(common, &sweep);
     let contents = ledger.read()?;
     let strays = sweep.strays(&contents);
@@ -27,8 +26,7 @@ pub(crate) fn diff(common: &Common, arguments: &Diff) -> Result<u8, Failure> {
 
 /// Shows the runs that belong to no trial, and removes them where that is asked for.
 pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
-    let sweep =
-        settled(common, read(common, &arguments.file, &arguments.set, StepTimes::Runs(&common.results))?)?;
+    let sweep = read_with_runs(common, &arguments.file, &arguments.set)?;
     let ledger = ledger(common, &sweep);
     let contents = ledger.read()?;
     let strays = sweep.strays(&contents);

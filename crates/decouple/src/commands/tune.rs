@@ -106,7 +106,7 @@ fn with_problems(mut message: String, sweep: &Sweep, ledger: &Ledger) -> String 
 }
 
 /// `sweep` with its tuned recipes, whose tries must have been run.
-pub(crate) fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
+pub(super) fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
     if sweep.tune.is_none() {
         return Ok(sweep);
     }
@@ -115,7 +115,7 @@ pub(crate) fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
 }
 
 /// As [`settled`]; where the tries have not been run, `sweep` as it is, with a word.
-pub(crate) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
+pub(super) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
     if sweep.tune.is_none() {
         return sweep;
     }

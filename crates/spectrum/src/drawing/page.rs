@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::layout::Placed;
+use super::placement::Placed;
 use super::steps::{Kind, Step};
 
 const FONT: &str = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif";

@@ -6,7 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Job, LaunchError, Launcher, RUN_AGAIN, Submitted, quoted};
+use decouple_experiment::shell_word;
+
+use super::{Job, LaunchError, Launcher, RUN_AGAIN, Submitted};
 
 /// A shell that runs the tasks in the background, some at a time.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +17,8 @@ pub struct Local;
 impl Launcher for Local {
     fn script(&self, job: &Job) -> String {
         let command = job.shell_command();
-        let folder = quoted(&job.folder.display().to_string());
-        let working_dir = quoted(&job.working_dir.display().to_string());
+        let folder = shell_word(&job.folder.display().to_string());
+        let working_dir = shell_word(&job.working_dir.display().to_string());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let at_once = job.spec.at_once.unwrap_or((cores / job.spec.cpus).max(1));
         let (last, requeues) = (job.tasks - 1, job.spec.requeues);

@@ -2,7 +2,9 @@
 
 use std::{path::Path, process::Command};
 
-use super::{Job, LaunchError, Launcher, RUN_AGAIN, Submitted, output, quoted};
+use decouple_experiment::shell_word;
+
+use super::{Job, LaunchError, Launcher, RUN_AGAIN, Submitted, output};
 
 /// Seconds before the end of a task's time at which its trials are told to stop.
 const NOTICE_SECS: u64 = 120;
@@ -84,7 +86,7 @@ impl Launcher for Slurm {
 /// An option with its value as `sbatch` reads it from a script: quotes keep blanks together.
 fn quoted_option(option: &str) -> String {
     match option.split_once('=') {
-        Some((name, value)) if value.contains(char::is_whitespace) => format!("{name}={}", quoted(value)),
+        Some((name, value)) if value.contains(char::is_whitespace) => format!("{name}={}", shell_word(value)),
         _ => option.to_owned(),
     }
 }

@@ -93,7 +93,7 @@ fn local_processes_run_every_task_and_again_on_75() {
 fn words_survive_a_shell() {
     for word in ["", "plain", "two words", "it's", "$HOME", "a\"b", "`id`", "*"] {
         let echoed =
-            Command::new("sh").arg("-c").arg(format!("printf %s {}", quoted(word))).output().unwrap();
+            Command::new("sh").arg("-c").arg(format!("printf %s {}", shell_word(word))).output().unwrap();
         assert_eq!(String::from_utf8(echoed.stdout).unwrap(), word);
     }
 }
