@@ -32,6 +32,8 @@ def main(words):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--python", type=pathlib.Path, help="one that has torchvision (else target/bench-data is made)")
     arguments = parser.parse_args(words)
+    if arguments.images < 256:
+        parser.error(f"--images {arguments.images}: torchvision's first two batches of 64 warm up, so at least 256 are needed")
     arguments.python = arguments.python or python()
     programs = {"decouple": ours} | {f"torchvision, {peer}": theirs(peer) for peer in PEERS}
     measured = {name: [] for name in programs}
