@@ -1,13 +1,15 @@
 //! Sets on disk as a user meets them: imported to shards, verified, streamed, trained on.
 
+mod workplace;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use assert_cmd::Command;
 use image::{Rgb, RgbImage};
-use tempfile::TempDir;
+
+use workplace::Workplace;
 
 const FOLDER: [&str; 3] = ["classes=2", "folder=\"birds\"", "size=[16,16]"];
 
@@ -43,11 +45,9 @@ batch = 4
 "#;
 
 /// A folder with twenty pictures of each of two birds, larger than they are trained on.
-struct Workplace(TempDir);
-
 impl Workplace {
-    fn new() -> Self {
-        let workplace = Self(TempDir::new().expect("a folder"));
+    fn with_birds() -> Self {
+        let workplace = Self::new();
         for (class, shade) in [("owl", 30_u8), ("wren", 200)] {
             fs::create_dir_all(workplace.path("birds").join(class)).expect("a folder");
             for index in 0..20_u8 {
@@ -62,30 +62,8 @@ impl Workplace {
         workplace
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Standard output, standard error and exit code.
-    fn run(&self, arguments: &[&str]) -> (String, String, i32) {
-        let mut command = Command::cargo_bin("decouple").expect("the program is built");
-        command.env("XDG_CACHE_HOME", self.path("cache")).current_dir(self.0.path());
-        let output = command.args(arguments).output().expect("the program runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        (text(output.stdout), text(output.stderr), output.status.code().expect("it was not killed"))
-    }
-
-    fn succeed(&self, arguments: &[&str]) -> String {
-        let (out, talk, code) = self.run(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {talk}");
-        out
-    }
-
     fn start(&self, arguments: &[&str]) -> Child {
-        std::process::Command::new(assert_cmd::cargo::cargo_bin("decouple"))
-            .env("XDG_CACHE_HOME", self.path("cache"))
-            .current_dir(self.0.path())
-            .args(arguments)
+        self.process(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -114,7 +92,7 @@ impl Workplace {
 
 #[test]
 fn a_folder_becomes_shards_and_a_broken_file_is_found() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_birds();
     let (said, talk, code) = workplace.data(&["import", "shards", "--samples", "10"], &FOLDER);
     assert_eq!((said.as_str(), code), ("shards: 32 train, 8 test in 5 shards\n", 0), "{talk}");
     let shards = ["classes=2", "folder=\"shards\"", "size=[16,16]", "class-list=\"classes.txt\""];
@@ -139,7 +117,7 @@ fn a_folder_becomes_shards_and_a_broken_file_is_found() {
 
 #[test]
 fn photographs_of_telephones_and_traps_are_told() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_birds();
     let info =
         |keys: &[&'static str]| workplace.data(&["info", "image-folder"], &[&FOLDER[..], keys].concat());
     let picture = workplace.path("birds/owl/40.jpg");
@@ -176,7 +154,7 @@ fn photographs_of_telephones_and_traps_are_told() {
 
 #[test]
 fn a_streamed_set_is_trained_on_alike_by_one_worker_and_two() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_birds();
     for (threads, results) in [("1", "one"), ("2", "two")] {
         workplace.succeed(&[
             "run",
@@ -194,7 +172,7 @@ fn a_streamed_set_is_trained_on_alike_by_one_worker_and_two() {
 
 #[test]
 fn shards_are_trained_on_alike_if_a_run_is_stopped_in_the_middle() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_birds();
     let (_, talk, code) = workplace.data(&["import", "shards", "--samples", "7"], &FOLDER);
     assert_eq!(code, 0, "{talk}");
     let shards = ["data.set=\"shards\"", "data.folder=\"shards\"", "data.validation=0", "training.epochs=60"];
@@ -237,7 +215,7 @@ fn of_run(workplace: &Workplace, results: &str, file: &str) -> String {
 
 #[test]
 fn a_stand_in_is_made_trained_on_and_reported_by_its_score() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_birds();
     let sizes = ["--train", "96", "--test", "32", "--classes", "40", "--labels", "6", "--size", "16"];
     let made = workplace.succeed(&[&["data", "stand-in", "jft", "--samples", "40"][..], &sizes].concat());
     assert!(made.starts_with("jft: 96 train, 32 test in 4 shards\n"), "{made}");
@@ -282,7 +260,7 @@ fn a_stand_in_is_made_trained_on_and_reported_by_its_score() {
 
 #[test]
 fn a_table_of_images_is_verified_and_trained_on() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_birds();
     let row = |class: &str, index: u8, label: &str| format!("{class}/{index}.png,{label}\n");
     let rows: String =
         (0..20).flat_map(|index| [row("owl", index, "0"), row("wren", index, "1 2")]).collect();
@@ -302,7 +280,7 @@ fn a_table_of_images_is_verified_and_trained_on() {
 
 #[test]
 fn known_sets_are_listed_and_others_refused() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_birds();
     let listed = workplace.succeed(&["data", "list"]);
     for name in ["cifar-10 ", "cifar-100 ", "fashion-mnist ", "cifar10-jpeg "] {
         assert!(listed.contains(name), "{listed}");

@@ -1,9 +1,10 @@
 //! Weights and photographs as a user meets them: convert, inspect, predict,
 //! evaluate, and the mistakes people make.
 
-use std::{fs, path::PathBuf};
+mod workplace;
 
-use assert_cmd::Command;
+use std::fs;
+
 use decouple_kernels::numerics::Numerics as Arithmetic;
 use decouple_spectrum::{
     network::{Family, NetworkSpec, Numerics},
@@ -11,18 +12,17 @@ use decouple_spectrum::{
 };
 use decouple_training::{device::backend, init, weights::save};
 use image::{Rgb, RgbImage};
-use tempfile::TempDir;
+
+use workplace::Workplace;
 
 /// What tells the program which network [`Workplace`] has weights of.
 const MODEL: [&str; 8] =
     ["--model", "resnet-18", "--set", "width=0.06", "--set", "small-stem=true", "--input", "32x32x3"];
 
 /// A folder with `timm.safetensors` and a few pictures.
-struct Workplace(TempDir);
-
 impl Workplace {
-    fn new() -> Self {
-        let workplace = Self(TempDir::new().expect("a folder"));
+    fn with_weights() -> Self {
+        let workplace = Self::new();
         let own = NetworkSpec::of(Family::Resnet18, Numerics::Timm);
         let network = NetworkSpec { width: 0.06, small_stem: true, ..own };
         let description = Description { network, input: [32, 32, 3], classes: 1000 };
@@ -39,24 +39,6 @@ impl Workplace {
             picture.save(workplace.path(&format!("{class}/picture.png"))).expect("a picture");
         }
         workplace
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Standard output, standard error and exit code.
-    fn run(&self, arguments: &[&str]) -> (String, String, i32) {
-        let mut command = Command::cargo_bin("decouple").expect("the program is built");
-        let output = command.current_dir(self.0.path()).args(arguments).output().expect("the program runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        (text(output.stdout), text(output.stderr), output.status.code().expect("it was not killed"))
-    }
-
-    fn succeed(&self, arguments: &[&str]) -> String {
-        let (out, talk, code) = self.run(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {talk}");
-        out
     }
 }
 
@@ -80,7 +62,7 @@ fn without_metadata(bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn weights_go_out_and_come_back() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_weights();
     let convert = |arguments: &[&str]| workplace.succeed(&[&["weights"], arguments].concat());
     convert(&[&["import", "foreign.safetensors", "ours.safetensors"][..], &MODEL].concat());
     convert(&["export", "ours.safetensors", "back.safetensors", "--to", "timm"]);
@@ -95,7 +77,7 @@ fn weights_go_out_and_come_back() {
 
 #[test]
 fn a_head_of_another_size_starts_anew() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_weights();
     let headless =
         edited(&fs::read(workplace.path("foreign.safetensors")).expect("the file"), |header, _| {
             // The last in the file, so that no gap is left.
@@ -118,7 +100,7 @@ fn a_head_of_another_size_starts_anew() {
 
 #[test]
 fn photographs_are_named_and_counted() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_weights();
     let weights = ["--weights", "foreign.safetensors"];
     let pictures = ["n01440764/picture.png", "n01443537/picture.png"];
     let named = workplace.succeed(&[&["predict"], &weights[..], &MODEL, &pictures].concat());
@@ -162,7 +144,7 @@ fn photographs_are_named_and_counted() {
 
 #[test]
 fn mistakes_are_explained() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_weights();
     fs::write(workplace.path("noise.png"), "no picture").expect("a file");
     fs::write(workplace.path("labels.txt"), "one\ntwo\n").expect("a file");
     let archive = [b"PK\x03\x04".as_slice(), &[0; 26], b"archive/data.pkl", &[0; 600]].concat();
@@ -216,7 +198,7 @@ fn mistakes_are_explained() {
 
 #[test]
 fn a_prefix_that_all_names_share_is_taken_off() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_weights();
     let plain = fs::read(workplace.path("foreign.safetensors")).expect("the file");
     let import = |source: &str, target: &str| {
         let (_, talk, code) = workplace.run(&[&["weights", "import", source, target][..], &MODEL].concat());
@@ -239,7 +221,7 @@ fn a_prefix_that_all_names_share_is_taken_off() {
 
 #[test]
 fn what_is_no_number_is_never_scored() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_weights();
     let sound = fs::read(workplace.path("foreign.safetensors")).expect("the file");
     let name = "layer2.0.bn1.weight";
     for value in [f32::NAN, f32::INFINITY] {
@@ -271,7 +253,7 @@ fn what_is_no_number_is_never_scored() {
 
 #[test]
 fn published_networks_are_described_at_their_own_size() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::with_weights();
     let described = workplace.succeed(&["describe", "xception", "--segments", "4", "--budget", "parameters"]);
     assert!(described.contains("width 0.59"), "{described}");
     let total = described.lines().find(|line| line.starts_with("total")).expect("a total");

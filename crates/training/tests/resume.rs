@@ -59,20 +59,7 @@ fn folder() -> TempDir {
 }
 
 fn environment() -> Environment {
-    Environment {
-        decouple: "test".to_owned(),
-        git_revision: None,
-        git_dirty: None,
-        lock_hash: None,
-        rustc: None,
-        cpu: String::new(),
-        cpu_flags: Vec::new(),
-        kernels: String::new(),
-        threads: 0,
-        data_checksum: String::new(),
-        numerics_version: NUMERICS_VERSION,
-        command: String::new(),
-    }
+    Environment { numerics_version: NUMERICS_VERSION, ..Environment::default() }
 }
 
 fn data(trials: &[&Trial]) -> LoadedData {

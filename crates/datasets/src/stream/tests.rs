@@ -34,11 +34,8 @@ fn write_shards(folder: &Path, part: &str, images: u8) {
     }
 }
 
-fn shards(images: u8) -> (tempfile::TempDir, Streamed) {
-    let folder = tempfile::tempdir().unwrap();
-    write_shards(folder.path(), "train", images);
-    write_shards(folder.path(), "test", 5);
-    let spec = Shards {
+fn spec_of_shards() -> Shards {
+    Shards {
         folder: PathBuf::new(),
         classes: 10,
         class_list: None,
@@ -47,8 +44,14 @@ fn shards(images: u8) -> (tempfile::TempDir, Streamed) {
         score_weights: None,
         images: None,
         reading: Reading::of_size([4, 4]),
-    };
-    let spec = DataSpec { source: Source::Shards(spec), ..DataSpec::default() };
+    }
+}
+
+fn shards(images: u8) -> (tempfile::TempDir, Streamed) {
+    let folder = tempfile::tempdir().unwrap();
+    write_shards(folder.path(), "train", images);
+    write_shards(folder.path(), "test", 5);
+    let spec = DataSpec { source: Source::Shards(spec_of_shards()), ..DataSpec::default() };
     let Source::Shards(shards) = &spec.source else { unreachable!() };
     let data =
         load::shards(&spec, shards, Some(folder.path()), &Cache::at(&folder.path().join("cache"))).unwrap();
@@ -159,16 +162,7 @@ fn a_missing_part_is_named() {
     let (folder, _) = shards(3);
     std::fs::remove_file(folder.path().join("test-0.tar")).unwrap();
     std::fs::remove_file(folder.path().join("test-1.tar")).unwrap();
-    let spec = Shards {
-        folder: PathBuf::new(),
-        classes: 10,
-        class_list: None,
-        multi_label: false,
-        class_weights: None,
-        score_weights: None,
-        images: Some(3),
-        reading: Reading::of_size([4, 4]),
-    };
+    let spec = Shards { images: Some(3), ..spec_of_shards() };
     let error = open_shards(&spec, Some(folder.path())).unwrap_err().to_string();
     assert!(error.contains("no tar file for `test`"), "{error}");
 }

@@ -86,6 +86,8 @@ impl Workplace {
     pub fn process(&self, arguments: &[&str]) -> Process {
         let mut process = Process::new(cargo_bin("decouple"));
         process.current_dir(self.0.path()).args(arguments);
+        // Checksums of sets are not left in the user's cache.
+        process.env("XDG_CACHE_HOME", self.path("cache"));
         for name in ["DECOUPLE_RESULTS", "DECOUPLE_DATA", "DECOUPLE_CLAIMS"] {
             process.env_remove(name);
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// A row of `metrics.csv`, one an epoch. No clock in it, so that the files of
 /// two equal runs are equal bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MetricsRow {
     /// Epochs done, from 1.
     pub epoch: u64,
@@ -175,7 +175,7 @@ impl Status {
 }
 
 /// `environment.json`: what a run does not depend on by design but may by accident.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
     /// Version of the program.

@@ -63,18 +63,9 @@ fn here() -> Identity {
 
 fn environment(data_checksum: &str) -> Environment {
     Environment {
-        decouple: "test".to_owned(),
-        git_revision: None,
-        git_dirty: None,
-        lock_hash: None,
-        rustc: None,
-        cpu: "a processor".to_owned(),
-        cpu_flags: Vec::new(),
-        kernels: "avx2".to_owned(),
-        threads: 1,
         data_checksum: data_checksum.to_owned(),
         numerics_version: NUMERICS_VERSION,
-        command: "decouple run".to_owned(),
+        ..Environment::default()
     }
 }
 

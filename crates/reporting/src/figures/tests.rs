@@ -49,14 +49,8 @@ fn analysis(
                             step: 5 * epoch,
                             train_loss: 2.0 / epoch as f64,
                             train_accuracy: 0.3 * epoch as f64,
-                            validation_accuracy: None,
-                            samples: 0,
                             learning_rate: 0.1,
-                            validation_loss: None,
-                            averaged_validation_loss: None,
-                            averaged_validation_accuracy: None,
-                            validation_map_at_100: None,
-                            averaged_validation_map_at_100: None,
+                            ..MetricsRow::default()
                         })
                         .collect(),
                     correct: None,

@@ -71,13 +71,8 @@ fn run_row(point: Vec<(String, String)>, level: f64, other: f64, seed: u64) -> R
         train_loss: 0.3 + (1.2 - 0.3 * level) / epoch as f64 + 0.01 * noise(epoch as f64),
         train_accuracy: accuracy - 0.3 / epoch as f64 + 0.004 * noise(epoch as f64),
         validation_accuracy: Some(accuracy - 0.2 / epoch as f64 + 0.006 * noise(epoch as f64)),
-        samples: 0,
         learning_rate: 0.1,
-        validation_loss: None,
-        averaged_validation_loss: None,
-        averaged_validation_accuracy: None,
-        validation_map_at_100: None,
-        averaged_validation_map_at_100: None,
+        ..MetricsRow::default()
     });
     RunRow {
         id: format!("{:016x}", (salt * 1e6) as u64 ^ 0x9e37_79b9_7f4a_7c15),
@@ -157,10 +152,7 @@ pub(crate) fn fill(ledger: &Ledger, sweep: &Sweep) {
                 train_accuracy: near - 0.01,
                 validation_loss: Some(0.4 + 1.1 / epoch as f64),
                 validation_accuracy: Some(near),
-                averaged_validation_loss: None,
-                averaged_validation_accuracy: None,
-                validation_map_at_100: None,
-                averaged_validation_map_at_100: None,
+                ..MetricsRow::default()
             };
             writer.append(&metrics, &TimingRow { epoch, wall_secs: 2.0, images_per_sec: 4500.0 }).unwrap();
         }
