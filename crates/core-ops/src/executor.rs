@@ -7,6 +7,7 @@ use decouple_kernels::{
     convs::Convs,
     isa::Isa,
     layout::{BatchLayout, groups},
+    numerics::Numerics,
     update::{self, Parameter},
 };
 use decouple_spectrum::{
@@ -52,6 +53,7 @@ impl Network {
     pub(crate) fn new(
         isa: Isa,
         plan: Arc<Plan>,
+        numerics: Numerics,
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Self, ExecutionError> {
         let values: Vec<Vec<f32>> =
@@ -62,7 +64,7 @@ impl Network {
         let none = || vec![Vec::new(); plan.graph.parameters.len()];
         Ok(Self {
             isa,
-            convs: memory::convs(isa, &plan),
+            convs: memory::convs(isa, &plan, numerics),
             gradients: none(),
             memory: [none(), none()],
             average: none(),

@@ -34,7 +34,7 @@ mod tape;
 use std::sync::Arc;
 
 pub use decouple_kernels::isa::Isa;
-use decouple_kernels::numerics::{Numerics, Precision, Winograd};
+use decouple_kernels::numerics::{Numerics, Precision};
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor, Update},
     graph::ParameterId,
@@ -71,24 +71,29 @@ impl Backend for Engine {
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError> {
         check(numerics)?;
-        Ok(Box::new(executor::Network::new(self.isa, plan, values)?))
+        Ok(Box::new(executor::Network::new(self.isa, plan, numerics, values)?))
     }
 
-    fn training_bytes(&self, plan: &Plan, images: usize, update: &Update, threads: usize) -> u64 {
-        let convs = memory::convs(self.isa, plan);
+    fn training_bytes(
+        &self,
+        plan: &Plan,
+        numerics: Numerics,
+        images: usize,
+        update: &Update,
+        threads: usize,
+    ) -> u64 {
+        let convs = memory::convs(self.isa, plan, numerics);
         let room = memory::Room::new(self.isa, plan, &convs, images, true);
         plan.training_arena().bytes(images) + plan.parameter_bytes(update) + room.bytes(threads)
     }
 }
 
-/// Refuses what is less exact than this engine computes: a record that asks for it
-/// would not say what was done. (Winograd's F(2x2) is an allowance, not a wish.)
+/// Refuses what this engine does not compute: a record that asks for it would not say what was done.
 fn check(numerics: Numerics) -> Result<(), ExecutionError> {
-    let asked = match numerics {
-        Numerics { precision: Precision::Bf16, .. } => "training.precision = \"bf16\"",
-        Numerics { winograd: Winograd::F4, .. } => "training.winograd = \"f4\"",
-        _ => return Ok(()),
-    };
-    let remedy = "this engine computes convolutions by their definition, in f32: leave the key out";
-    Err(ExecutionError::Device(format!("{asked}: {remedy}")))
+    match numerics.precision {
+        Precision::F32 => Ok(()),
+        Precision::Bf16 => Err(ExecutionError::Device(
+            "training.precision = \"bf16\": this engine multiplies in f32: leave the key out".to_owned(),
+        )),
+    }
 }

@@ -5,13 +5,14 @@ use decouple_kernels::{
     convs::{ConvSpec, Convs},
     isa::Isa,
     layout::groups,
+    numerics::Numerics,
 };
 use decouple_spectrum::plan::{Conv, Plan, Step, Work};
 
 use crate::forward::pool;
 
 /// The kernels of each step of convolutions.
-pub(crate) fn convs(isa: Isa, plan: &Plan) -> Vec<Option<Convs>> {
+pub(crate) fn convs(isa: Isa, plan: &Plan, numerics: Numerics) -> Vec<Option<Convs>> {
     let of = |step: &Step| {
         let Work::Convs(convs) = &step.work else { return None };
         let spec = |conv: &Conv| ConvSpec {
@@ -23,7 +24,7 @@ pub(crate) fn convs(isa: Isa, plan: &Plan) -> Vec<Option<Convs>> {
         let read = &step.reads[0];
         let maps = [read.map].into_iter().chain(step.middle).chain([step.writes]);
         let layouts: Vec<_> = maps.map(|map| plan.layout(map)).collect();
-        Some(Convs::new(isa, &specs, &layouts, read.gradient.is_some()))
+        Some(Convs::new(isa, &specs, &layouts, read.gradient.is_some(), numerics.winograd))
     };
     plan.steps.iter().map(of).collect()
 }

@@ -67,7 +67,9 @@ fn estimates_are_within_a_twentieth_of_what_is_allocated() {
         };
         let graph = spec.graph(MapShape::new(32, 32, 3), 10).expect("a small network");
         let plan = Plan::new(graph.clone());
-        let estimate = |threads| Engine::best().training_bytes(&plan, images, &UPDATE, threads) as f64;
+        let estimate = |threads| {
+            Engine::best().training_bytes(&plan, Numerics::default(), images, &UPDATE, threads) as f64
+        };
         // Whether two threads have ever worked at the same time is for the system to say.
         let (least, most) = (0.95 * estimate(1), 1.05 * estimate(threads));
         let measured = measured(&graph, images, threads);

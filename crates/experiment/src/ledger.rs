@@ -40,6 +40,7 @@ use decouple_disk::Disk;
 pub use adopt::Elsewhere;
 pub use folders::Scan;
 pub use identity::{Identity, Mismatch, NUMERICS_VERSION};
+pub(crate) use identity::{PLAIN, TILED};
 pub use lease::Claims;
 pub use read::{Contents, Problem, Remedy, Run};
 pub use rows::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};

@@ -5,15 +5,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use decouple_datasets::DataSpec;
-use decouple_kernels::geometry::MapShape;
+use decouple_kernels::{conv::WeightOrder, convs::tiles_pay, geometry::MapShape};
 use decouple_spectrum::cost::Cost;
 use decouple_spectrum::error::SpecError;
-use decouple_spectrum::graph::{Graph, SpatialLayer};
+use decouple_spectrum::graph::{Graph, Node, Op, SpatialLayer};
 use decouple_spectrum::network::NetworkSpec;
 use decouple_spectrum::segments::level;
 use serde::{Deserialize, Serialize};
 
-use crate::{BudgetOutcome, TrainingSpec};
+use crate::ledger::{PLAIN, TILED};
+use crate::{BudgetOutcome, TrainingSpec, Winograd};
 
 /// Version of the files of a run: `trial.toml`, `status.json` and the rows.
 /// A change that old files do not survive raises it, and with it every id.
@@ -59,6 +60,27 @@ impl Record {
         let shape = self.data.shape();
         self.network.graph(MapShape::new(shape.h, shape.w, shape.c), self.data.classes())
     }
+
+    /// The version of the engine's arithmetic that last changed the bytes of this record's runs.
+    ///
+    /// # Errors
+    /// As [`Self::graph`].
+    pub fn numerics(&self) -> Result<u32, SpecError> {
+        Ok(self.version(is_tiled(&self.graph()?)))
+    }
+
+    fn version(&self, is_tiled: bool) -> u32 {
+        if is_tiled && self.training.winograd != Winograd::Off { TILED } else { PLAIN }
+    }
+}
+
+/// Whether Winograd's tiles compute a convolution of `graph` where they may.
+fn is_tiled(graph: &Graph) -> bool {
+    let is_tiled = |node: &Node| match &node.op {
+        Op::Conv { geometry, .. } => tiles_pay(geometry, WeightOrder::ChannelFirst),
+        _ => false,
+    };
+    graph.nodes.iter().any(is_tiled)
 }
 
 /// The first 64 bits of the BLAKE3 hash of a value as compact JSON.
@@ -134,6 +156,8 @@ pub struct Trial {
     pub layers: Arc<[LayerRecord]>,
     /// Decoupling level of the network: the mean over its layers.
     pub level: f64,
+    /// The version of the arithmetic that computes it, [`Record::numerics`].
+    pub numerics: u32,
 }
 
 impl Trial {
@@ -154,8 +178,9 @@ impl Trial {
         network: Summary,
         budget: Option<BudgetOutcome>,
     ) -> Self {
-        let Summary { cost, level, layers } = network;
-        Self { id: record.id(), point, record, cost, budget, layers, level }
+        let numerics = record.version(network.is_tiled);
+        let Summary { cost, level, layers, .. } = network;
+        Self { id: record.id(), point, record, cost, budget, layers, level, numerics }
     }
 
     /// The trial of another record with the same network, at the same point.
@@ -215,6 +240,7 @@ pub(crate) struct Summary {
     pub(crate) cost: Cost,
     pub(crate) level: f64,
     pub(crate) layers: Arc<[LayerRecord]>,
+    pub(crate) is_tiled: bool,
 }
 
 impl Summary {
@@ -226,7 +252,7 @@ impl Summary {
             level: level(layer.segments, layer.channels),
         };
         let layers = graph.spatial_layers.iter().map(record).collect();
-        Self { cost: graph.cost(), level: graph.level(), layers }
+        Self { cost: graph.cost(), level: graph.level(), layers, is_tiled: is_tiled(graph) }
     }
 }
 

@@ -148,7 +148,7 @@ fn a_report_finds_the_widths_in_the_runs_alone() {
     let ledger = Ledger::open(folder.path().join("timed"));
     for trial in &measured.trials {
         assert!(matches!(
-            ledger.claim(trial, &decouple_experiment::Identity::of_any_data()).unwrap(),
+            ledger.claim(trial, &decouple_experiment::Identity::of(trial, None)).unwrap(),
             Claim::Mine(_)
         ));
     }

@@ -16,6 +16,7 @@ use decouple_kernels::{
     geometry::{ConvGeometry, ConvOptions, MapShape},
     isa::Isa,
     layout::{LANES, MapLayout},
+    numerics::Winograd,
     peak,
     rows::{Affine, Reading, ThroughNorm},
 };
@@ -46,18 +47,27 @@ const MODULES: [(usize, usize, usize, usize); 21] = [
 ];
 
 fn main() {
+    let winograd = if std::env::args().any(|a| a == "off") { Winograd::Off } else { Winograd::F2 };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     pool.install(|| {
         for isa in Isa::available().take(if std::env::args().len() > 1 { 3 } else { 1 }) {
             let peak = peak::macs_per_sec(isa);
             println!("{}: {:.1} billion multiply-adds a second", isa.name(), peak / 1e9);
             println!("map      channels  segments   forward           back");
-            MODULES.iter().for_each(|&module| measure(isa, peak, module));
+            MODULES
+                .iter()
+                .filter(|m| std::env::var("ONLY").map_or(true, |o| format!("{}-{}-{}", m.0, m.1, m.2) == o))
+                .for_each(|&module| measure(isa, peak, winograd, module));
         }
     });
 }
 
-fn measure(isa: Isa, peak: f64, (side, channels, segments, images): (usize, usize, usize, usize)) {
+fn measure(
+    isa: Isa,
+    peak: f64,
+    winograd: Winograd,
+    (side, channels, segments, images): (usize, usize, usize, usize),
+) {
     let shape = MapShape::new(side, side, channels);
     let layout = MapLayout::new(shape, 1);
     let spec = |options| ConvSpec {
@@ -67,7 +77,7 @@ fn measure(isa: Isa, peak: f64, (side, channels, segments, images): (usize, usiz
     };
     let specs = [spec(ConvOptions::pointwise()), spec(ConvOptions::spatial(3, segments))];
     let macs: u64 = specs.iter().map(|spec| spec.geometry.macs()).sum::<u64>() * images as u64;
-    let mut convs = Convs::new(isa, &specs, &[layout; 3], true);
+    let mut convs = Convs::new(isa, &specs, &[layout; 3], true, winograd);
     let weights = specs.map(|spec| vec![0.1; spec.geometry.weight_count()]);
     let mut grads = weights.clone();
     let (mut x, mut middle, mut y, mut dx) =

@@ -19,10 +19,11 @@ pub use forward::Forward;
 
 use crate::{
     activation::Activation,
-    conv::{Direction, Pass, WeightGradient, WeightOrder},
-    geometry::{ConvGeometry, partition},
+    conv::{Direction, Tiling, Walk, WeightGradient, WeightOrder},
+    geometry::{ConvGeometry, MapShape, partition},
     isa::Isa,
     layout::{LANES, MapLayout, groups},
+    numerics::Winograd,
 };
 use schedule::Schedule;
 
@@ -30,6 +31,9 @@ use schedule::Schedule;
 const BAND: usize = 2 << 20;
 /// Rows of a band at the least.
 const LEAST_ROWS: usize = 12;
+/// Channels of a segment, and pixels of a side, from which on Winograd's tiles pay.
+const TILED_CHANNELS: usize = 48;
+const TILED_PIXELS: usize = 7;
 /// Pixels of a map up to which two groups make one part.
 const FEW_PIXELS: usize = 32;
 
@@ -58,8 +62,8 @@ pub struct Convs {
 #[derive(Clone, Debug)]
 struct Conv {
     spec: ConvSpec,
-    forward: Pass,
-    back: Pass,
+    forward: Walk,
+    back: Walk,
     gradient: WeightGradient,
 }
 
@@ -80,11 +84,33 @@ struct Part {
 
 impl Convs {
     /// The convolutions `specs` (one or two) between maps of `layouts` (one more).
-    /// `has_input_gradient` says whether the gradient of the input is wanted.
+    /// `has_input_gradient` says whether the gradient of the input is wanted, `winograd`
+    /// which tiles may be used where they pay.
     ///
     /// # Panics
     /// If the layouts do not have the convolutions' shapes, or too small margins.
-    pub fn new(isa: Isa, specs: &[ConvSpec], layouts: &[MapLayout], has_input_gradient: bool) -> Self {
+    pub fn new(
+        isa: Isa,
+        specs: &[ConvSpec],
+        layouts: &[MapLayout],
+        has_input_gradient: bool,
+        winograd: Winograd,
+    ) -> Self {
+        let tiling = |spec: &ConvSpec| {
+            let allowed = tiles_pay(&spec.geometry, spec.order).then_some(winograd)?;
+            Tiling::of(allowed, &spec.geometry, spec.order)
+        };
+        Self::with(isa, specs, layouts, has_input_gradient, tiling)
+    }
+
+    /// As [`Self::new`]; `tiling` says which tiles each convolution is computed by.
+    fn with(
+        isa: Isa,
+        specs: &[ConvSpec],
+        layouts: &[MapLayout],
+        has_input_gradient: bool,
+        tiling: impl Fn(&ConvSpec) -> Option<Tiling>,
+    ) -> Self {
         assert!(
             (1..=2).contains(&specs.len()) && layouts.len() == specs.len() + 1,
             "one or two convolutions"
@@ -95,13 +121,13 @@ impl Convs {
             assert!(ends[0].margin >= input && ends[1].margin >= output, "margins of {spec:?}");
         }
         let conv = |(&spec, ends): (&ConvSpec, &[MapLayout])| {
-            let ConvSpec { geometry, order, .. } = spec;
+            let (of, tiling) = ((spec.geometry, spec.order), tiling(&spec));
             let (from, to) = (ends[0], ends[1]);
             Conv {
                 spec,
-                forward: Pass::new(isa, geometry, order, Direction::Forward, from, to),
-                back: Pass::new(isa, geometry, order, Direction::Back, to, from),
-                gradient: WeightGradient::new(isa, geometry, order, from, to),
+                forward: Walk::new(isa, of, tiling, Direction::Forward, from, to),
+                back: Walk::new(isa, of, tiling, Direction::Back, to, from),
+                gradient: WeightGradient::new(isa, spec.geometry, spec.order, from, to),
             }
         };
         let convs: Vec<Conv> = specs.iter().zip(layouts.windows(2)).map(conv).collect();
@@ -164,12 +190,12 @@ impl Convs {
     /// Number of packed weights, for the way forward and for both ways.
     pub fn packed(&self) -> [usize; 2] {
         let forward = self.convs.iter().map(|conv| conv.forward.packed()).sum();
-        [forward, forward + self.walks_back().map(Pass::packed).sum::<usize>()]
+        [forward, forward + self.walks_back().map(Walk::packed).sum::<usize>()]
     }
 
     /// Bytes of the weights that have been packed so far.
     pub fn packed_bytes(&self) -> u64 {
-        self.convs.iter().flat_map(|conv| [&conv.forward, &conv.back]).map(Pass::packed_bytes).sum()
+        self.convs.iter().flat_map(|conv| [&conv.forward, &conv.back]).map(Walk::packed_bytes).sum()
     }
 
     /// Number of weights of all convolutions.
@@ -183,7 +209,7 @@ impl Convs {
     }
 
     /// The walks that make the gradient of each convolution's input, where it is wanted.
-    fn walks_back(&self) -> impl Iterator<Item = &Pass> {
+    fn walks_back(&self) -> impl Iterator<Item = &Walk> {
         let from = usize::from(!self.has_input_gradient);
         self.convs[from..].iter().map(|conv| &conv.back)
     }
@@ -209,6 +235,18 @@ impl Convs {
     fn output(&self) -> &MapLayout {
         &self.layouts[self.convs.len()]
     }
+}
+
+/// Whether a convolution is one that Winograd's tiles compute where they may: a 3x3 one that
+/// they have been measured to be faster for.
+pub fn tiles_pay(geometry: &ConvGeometry, order: WeightOrder) -> bool {
+    if Tiling::of(Winograd::F2, geometry, order).is_none() {
+        return false;
+    }
+    let channels = |segment| geometry.group_inputs(segment).len().min(geometry.group_outputs(segment).len());
+    let least = (0..geometry.options().groups).map(channels).min().unwrap_or(0);
+    let MapShape { h, w, .. } = geometry.output();
+    least >= TILED_CHANNELS && h.min(w) >= TILED_PIXELS
 }
 
 /// A pointer that tasks share, each of which writes places of its own.

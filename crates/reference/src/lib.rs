@@ -54,7 +54,7 @@ impl Backend for Reference {
         Ok(Box::new(Network::new(plan, values)?))
     }
 
-    fn training_bytes(&self, plan: &Plan, images: usize, update: &Update, _: usize) -> u64 {
+    fn training_bytes(&self, plan: &Plan, _: Numerics, images: usize, update: &Update, _: usize) -> u64 {
         executor::training_bytes(plan, images, update)
     }
 }

@@ -232,7 +232,10 @@ fn steps_decay_and_averages_as_written() {
     assert_eq!(network.read(State::Value, w), [0.75]);
     // Two maps and their gradients; value, gradient, momentum and average.
     assert_eq!(network.peak_bytes(), 2 * 2 * 8 + 4 * 4);
-    assert_eq!(Reference.training_bytes(network.plan(), 1, &averaged, 1), 2 * 2 * 8 + 4 * 4);
+    assert_eq!(
+        Reference.training_bytes(network.plan(), Numerics::default(), 1, &averaged, 1),
+        2 * 2 * 8 + 4 * 4
+    );
     network.exchange_average();
     assert_eq!(network.forward(&[1.0], 1, Pass::Inference).expect("a batch"), [1.59375]);
     network.exchange_average();

@@ -3,8 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use decouple_experiment::{
-    Contents, Environment, Lock, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash,
-    stray_lines,
+    Contents, Lock, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash, stray_lines,
 };
 
 use crate::analysis::{Analysis, Costs, Fact, RunOutcome, RunRow, Study, summarise};
@@ -92,7 +91,7 @@ fn study(sweep: &Sweep, runs: &[&Run]) -> Study {
         tries: sweep.tries_made.clone(),
         file: sweep.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         text: sweep.text.clone(),
-        environment: environment(runs.iter().filter_map(|run| run.environment.as_ref())),
+        environment: environment(&runs),
     }
 }
 
@@ -139,24 +138,24 @@ fn command(typed: &str) -> String {
 }
 
 /// What the runs wrote down about where they happened, each value once.
-fn environment<'a>(runs: impl Iterator<Item = &'a Environment>) -> Vec<Fact> {
+fn environment(runs: &[&Run]) -> Vec<Fact> {
     let mut facts: Vec<Fact> = Vec::new();
-    for run in runs {
-        let revision = run.git_revision.as_ref().map(|revision| match run.git_dirty {
+    for (run, place) in runs.iter().filter_map(|run| Some((run, run.environment.as_ref()?))) {
+        let revision = place.git_revision.as_ref().map(|revision| match place.git_dirty {
             Some(true) => format!("{revision}, with changes of its own"),
             _ => revision.clone(),
         });
         let values = [
-            ("command", Some(command(&run.command))),
-            ("decouple", Some(run.decouple.clone())),
+            ("command", Some(command(&place.command))),
+            ("decouple", Some(place.decouple.clone())),
             ("git revision", revision),
-            ("Cargo.lock", run.lock_hash.clone()),
-            ("compiler", run.rustc.clone()),
-            ("processor", Some(run.cpu.clone())),
-            ("kernels", Some(run.kernels.clone())),
-            ("numerics", Some(numerics_fact(run.numerics_version))),
-            ("threads a run", Some(run.threads.to_string())),
-            ("data checksum", Some(run.data_checksum.clone())),
+            ("Cargo.lock", place.lock_hash.clone()),
+            ("compiler", place.rustc.clone()),
+            ("processor", Some(place.cpu.clone())),
+            ("kernels", Some(place.kernels.clone())),
+            ("numerics", Some(numerics_fact(run))),
+            ("threads a run", Some(place.threads.to_string())),
+            ("data checksum", Some(place.data_checksum.clone())),
         ];
         for (name, value) in values.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             match facts.iter_mut().find(|fact| fact.name == name) {

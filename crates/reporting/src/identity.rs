@@ -6,12 +6,12 @@ use decouple_experiment::{NUMERICS_VERSION, Run, RunId};
 
 /// The runs that do not belong beside the most of them, each with the reason.
 ///
-/// All runs of a report are of one numerics version, and those of one data set of one checksum. Most runs
-/// decide; of equal numbers the newer engine and the later runs.
+/// All runs of a report are of this program's arithmetic or of one earlier version, and those of one data set of
+/// one checksum. Most runs decide; of equal numbers the newer engine and the later runs.
 pub(crate) fn odd_ones(runs: &[&Run]) -> HashMap<RunId, String> {
     let over: Vec<&Run> = runs.iter().copied().filter(|run| run.status.is_some()).collect();
     let mut odd = HashMap::new();
-    let numerics = |run: &Run| run.identity().numerics;
+    let numerics = |run: &Run| if is_current(run) { NUMERICS_VERSION } else { run.identity().numerics };
     let Some(usual) = most(over.iter().map(|run| (numerics(run), u64::from(numerics(run)).to_string())))
     else {
         return odd;
@@ -61,13 +61,18 @@ fn most<T: Ord + Clone>(values: impl Iterator<Item = (T, String)>) -> Option<T> 
     counts.into_iter().max_by(|a, b| (a.1, &a.2, &a.0).cmp(&(b.1, &b.2, &b.0))).map(|(value, _, _)| value)
 }
 
-/// What a report says of the engine that computed its runs.
-pub(crate) fn numerics_fact(version: u32) -> String {
-    if version == NUMERICS_VERSION {
-        format!("version {version}")
-    } else {
-        format!(
-            "version {version}, while this program computes by version {NUMERICS_VERSION}: train again to compare with new runs"
-        )
+/// Whether this program would compute the same bytes.
+fn is_current(run: &Run) -> bool {
+    run.record.numerics().is_ok_and(|version| version == run.identity().numerics)
+}
+
+/// What a report says of the engine that computed a run.
+pub(crate) fn numerics_fact(run: &Run) -> String {
+    let version = run.identity().numerics;
+    match run.record.numerics() {
+        Ok(here) if here != version => format!(
+            "version {version}, while this program computes by version {here}: train again to compare with new runs"
+        ),
+        _ => format!("version {version}"),
     }
 }

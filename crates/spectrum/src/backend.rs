@@ -31,7 +31,14 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
 
     /// What [`Executor::peak_bytes`] of `plan` comes to when it is trained on batches of
     /// `images` by steps such as `update`, with as many threads.
-    fn training_bytes(&self, plan: &Plan, images: usize, update: &Update, threads: usize) -> u64;
+    fn training_bytes(
+        &self,
+        plan: &Plan,
+        numerics: Numerics,
+        images: usize,
+        update: &Update,
+        threads: usize,
+    ) -> u64;
 }
 
 /// A network with values.

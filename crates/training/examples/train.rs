@@ -3,7 +3,7 @@
 //!     cargo run --release --package decouple-training --example train
 
 use decouple_datasets::load;
-use decouple_experiment::{Environment, Ledger, NUMERICS_VERSION, Overrides, parse};
+use decouple_experiment::{Environment, Ledger, Overrides, parse};
 use decouple_training::{
     progress::Progress,
     sweep::{Conduct, LoadedData, Workers, run_sweep},
@@ -47,7 +47,6 @@ fn environment() -> Environment {
         kernels: String::new(),
         threads: 0,
         data_checksum: String::new(),
-        numerics_version: NUMERICS_VERSION,
         command: "example train".to_owned(),
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     device::backend,
     optimizer::update,
     sweep::Workers,
+    trial::numerics,
     trial::{Run, TrialError},
 };
 
@@ -103,7 +104,7 @@ impl Speeds {
 /// The most memory that training `graph` with `threads` threads takes, in bytes.
 pub fn bytes(graph: &Graph, training: &TrainingSpec, threads: usize) -> u64 {
     let plan = Plan::new(graph.clone());
-    backend().training_bytes(&plan, training.batch, &update(training, 1.0, 1), threads)
+    backend().training_bytes(&plan, numerics(training), training.batch, &update(training, 1.0, 1), threads)
 }
 
 /// What the speed of a trial depends on.

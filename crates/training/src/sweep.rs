@@ -365,7 +365,7 @@ impl<'a> Runner<'a> {
 
     /// What a run of this trial is trained on and by here.
     fn identity(&self, trial: &Trial) -> Identity {
-        self.data.of(trial).map_or_else(Identity::of_any_data, |data| Identity::of_data(&data.checksum))
+        Identity::of(trial, self.data.of(trial).map(|data| &data.checksum[..]))
     }
 
     fn differs(&self, dir: &Option<std::path::PathBuf>, trial: &Trial) -> bool {
@@ -394,7 +394,9 @@ impl<'a> Runner<'a> {
         let Some(data) = self.data.of(trial) else { return Ok(None) };
         let data_checksum = data.checksum.clone();
         let threads = rayon::current_num_threads();
-        writer.write_environment(&Environment { data_checksum, threads, ..self.environment.clone() })?;
+        let numerics_version = trial.numerics;
+        let own = Environment { data_checksum, threads, numerics_version, ..self.environment.clone() };
+        writer.write_environment(&own)?;
         Ok(Some(data))
     }
 

@@ -8,8 +8,8 @@ use decouple_datasets::{
 };
 use decouple_disk::Target;
 use decouple_experiment::{
-    Average, FORMAT, LedgerError, MetricsRow, NUMERICS_VERSION, Outcome, Precision, Record, RunWriter,
-    Scores, Status, TimingRow, TrainingSpec, Trial, Winograd, per_image, timestamp,
+    Average, FORMAT, LedgerError, MetricsRow, Outcome, Precision, Record, RunWriter, Scores, Status,
+    TimingRow, TrainingSpec, Trial, Winograd, per_image, timestamp,
 };
 use decouple_kernels::numerics::{self, Numerics};
 use decouple_spectrum::{
@@ -140,7 +140,7 @@ impl<'a> UnderWay<'a> {
         let mut run = Run::new(trial, data, backend)?;
         let steps = trial.record.training.epochs as u64 * run.steps_per_epoch;
         progress.tell(Event::Started { trial: index, steps });
-        let owner = Owner { run: trial.id, data: data.checksum.clone(), numerics: NUMERICS_VERSION };
+        let owner = Owner { run: trial.id, data: data.checksum.clone(), numerics: trial.numerics };
         let mut accuracies = Vec::new();
         let mut epochs = 0;
         if let Some(found) = newest_checkpoint(writer, &owner, index, progress)? {
@@ -511,7 +511,7 @@ enum EpochEnd {
 }
 
 /// How exact the kernels have to be, in their words.
-fn numerics(training: &TrainingSpec) -> Numerics {
+pub(crate) fn numerics(training: &TrainingSpec) -> Numerics {
     let winograd = match training.winograd {
         Winograd::Off => numerics::Winograd::Off,
         Winograd::F2 => numerics::Winograd::F2,

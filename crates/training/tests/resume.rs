@@ -9,9 +9,7 @@ use std::{
 
 use decouple_datasets::load;
 use decouple_disk::{Disk, Fault, FaultKind};
-use decouple_experiment::{
-    Environment, Ledger, NUMERICS_VERSION, Outcome, Overrides, RunState, Sweep, Trial, parse,
-};
+use decouple_experiment::{Environment, Ledger, Outcome, Overrides, RunState, Sweep, Trial, parse};
 use decouple_training::{
     halving::run_halving,
     keeper::Stop,
@@ -59,7 +57,7 @@ fn folder() -> TempDir {
 }
 
 fn environment() -> Environment {
-    Environment { numerics_version: NUMERICS_VERSION, ..Environment::default() }
+    Environment::default()
 }
 
 fn data(trials: &[&Trial]) -> LoadedData {

@@ -76,6 +76,16 @@ fn trials() -> Vec<Trial> {
         set.push(network("segments", segments.into()));
         trials.push(trial(&set));
     }
+    // Wide enough for Winograd's tiles, on maps of an odd and of an even side.
+    for tiles in ["f2", "f4"] {
+        let wide = ["segments=1", "stem=8", "entry=[48]", "middle=0", "exit=48"]
+            .map(|pair| format!("network.{pair}"));
+        let mut set: Vec<String> = wide.into();
+        set.push(format!("training.winograd={tiles:?}"));
+        let trial = trial(&set);
+        assert_eq!(trial.numerics, 2, "computed by tiles");
+        trials.push(trial);
+    }
     trials
 }
 
@@ -105,7 +115,8 @@ fn data() -> Dataset {
 fn outcome(trial: &Trial, data: &Dataset, backend: &dyn Backend, threads: usize) -> [Vec<u8>; 2] {
     let folder = TempDir::new().expect("a folder");
     let ledger = Ledger::open(folder.path());
-    let Claim::Mine(mut writer) = ledger.claim(trial, &Identity::of_any_data()).expect("a new ledger") else {
+    let Claim::Mine(mut writer) = ledger.claim(trial, &Identity::of(trial, None)).expect("a new ledger")
+    else {
         panic!("it is taken")
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");

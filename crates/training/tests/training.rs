@@ -6,8 +6,7 @@ use std::{fs, path::Path};
 
 use decouple_datasets::{Dataset, ImageShape, Split, derive_seed};
 use decouple_experiment::{
-    Claim, Environment, Identity, Ledger, NUMERICS_VERSION, Outcome, Overrides, RunState, Status, Sweep,
-    Trial, parse,
+    Claim, Environment, Identity, Ledger, Outcome, Overrides, RunState, Status, Sweep, Trial, parse,
 };
 use decouple_training::{
     diagnosis::{DiagnosisError, Target, diagnose},
@@ -83,7 +82,7 @@ fn data() -> Dataset {
 }
 
 fn environment() -> Environment {
-    Environment { numerics_version: NUMERICS_VERSION, ..Environment::default() }
+    Environment::default()
 }
 
 fn run(trials: &[&Trial], root: &Path, workers: Workers) -> SweepReport {
@@ -165,7 +164,7 @@ fn finished_trials_are_not_trained_again() {
     assert_eq!(run(&trials[..2], folder.path(), ONE).finished, 2);
     // One more is cut off after its claim.
     let ledger = Ledger::open(folder.path());
-    assert!(matches!(ledger.claim(trials[2], &Identity::of_any_data()), Ok(Claim::Mine(_))));
+    assert!(matches!(ledger.claim(trials[2], &Identity::of(trials[2], None)), Ok(Claim::Mine(_))));
     assert_eq!(ledger.state(trials[2]).expect("readable"), RunState::Partial);
     let report = run(&trials, folder.path(), ONE);
     assert_eq!((report.finished, report.earlier), (4, 2));

@@ -101,7 +101,7 @@ fn state(
 ) -> Result<(&'static str, Option<Problem>), Failure> {
     let word = match scan.state(trial)? {
         // The images are not read for a plan.
-        RunState::New if elsewhere.find(trial, &Identity::of_any_data()).is_some() => "elsewhere",
+        RunState::New if elsewhere.find(trial, &Identity::of(trial, None)).is_some() => "elsewhere",
         RunState::New => "new",
         RunState::Partial => "cut off",
         RunState::Running => "running",

@@ -189,7 +189,7 @@ pub(super) fn refuse_mixing(
 
 /// What a run of `trial` is trained on and by here.
 fn identity(data: &LoadedData, trial: &Trial) -> Identity {
-    data.of(trial).map_or_else(Identity::of_any_data, |data| Identity::of_data(&data.checksum))
+    Identity::of(trial, data.of(trial).map(|data| &data.checksum[..]))
 }
 
 /// The ledger with the claims that the command line asks for, or its file system needs.

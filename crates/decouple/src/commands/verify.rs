@@ -96,7 +96,7 @@ fn rerun(common: &Common, run: &Run, copies: &[&Run]) -> Result<u8, Failure> {
     let trial = Trial::new(run.point.clone(), run.record.clone(), &graph, run.budget.clone());
     let trials = [&trial];
     let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
-    let here = data.of(&trial).map_or_else(Identity::of_any_data, |data| Identity::of_data(&data.checksum));
+    let here = Identity::of(&trial, data.of(&trial).map(|data| &data.checksum[..]));
     if let Some(difference) = here.difference(run.dir.clone(), &run.identity()) {
         let message =
             format!("{difference}\n   = the same bytes are not to be expected, so it is not trained");

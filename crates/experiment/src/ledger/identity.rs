@@ -7,10 +7,18 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Environment;
+use crate::Trial;
 
-/// Version of the engine's arithmetic. It is raised by every change after which a run may give other bytes;
-/// a run that does not tell its version is of version 0.
-pub const NUMERICS_VERSION: u32 = 1;
+/// Version of the engine's arithmetic, raised by every change after which some run gives other bytes. A run has the
+/// version that last changed its own bytes ([`Record::numerics`](crate::Record::numerics)); one that does not tell
+/// is of version 0.
+pub const NUMERICS_VERSION: u32 = TILED;
+
+/// The version of networks that are computed by the definition throughout.
+pub(crate) const PLAIN: u32 = 1;
+
+/// The version of networks of which Winograd's tiles compute a convolution.
+pub(crate) const TILED: u32 = 2;
 
 /// What a run depends on besides its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,19 +26,14 @@ pub struct Identity {
     /// Checksum of the images and labels that it is trained on. `None` where nobody has looked at them yet,
     /// which agrees with any.
     pub data: Option<String>,
-    /// [`NUMERICS_VERSION`] of the program that trains it.
+    /// The version of its arithmetic, as [`NUMERICS_VERSION`] says.
     pub numerics: u32,
 }
 
 impl Identity {
-    /// A run by this program on data of this checksum.
-    pub fn of_data(checksum: &str) -> Self {
-        Self { data: Some(checksum.to_owned()), numerics: NUMERICS_VERSION }
-    }
-
-    /// A run by this program on data that has not been read.
-    pub fn of_any_data() -> Self {
-        Self { data: None, numerics: NUMERICS_VERSION }
+    /// A run of `trial` by this program on data of the checksum `data`, if they have been read.
+    pub fn of(trial: &Trial, data: Option<&str>) -> Self {
+        Self { data: data.map(str::to_owned), numerics: trial.numerics }
     }
 
     /// What a run has written down of itself.

@@ -198,7 +198,8 @@ pub struct Environment {
     pub threads: usize,
     /// Checksum of the images.
     pub data_checksum: String,
-    /// [`NUMERICS_VERSION`](crate::NUMERICS_VERSION) of the program; 0 of one that did not tell.
+    /// The version of its arithmetic, as [`NUMERICS_VERSION`](crate::NUMERICS_VERSION) says; 0 of a program that
+    /// did not tell.
     #[serde(default)]
     pub numerics_version: u32,
     /// The command as typed.

@@ -58,13 +58,13 @@ fn status(outcome: Outcome) -> Status {
 }
 
 fn here() -> Identity {
-    Identity::of_data("images")
+    Identity::of(&trial(0), Some("images"))
 }
 
 fn environment(data_checksum: &str) -> Environment {
     Environment {
         data_checksum: data_checksum.to_owned(),
-        numerics_version: NUMERICS_VERSION,
+        numerics_version: here().numerics,
         ..Environment::default()
     }
 }
@@ -386,7 +386,8 @@ fn a_copy_is_of_a_run_of_the_same_data_and_numerics_that_is_whole() {
     let trial = trial(0);
     let source = finished(&Ledger::open(ledger.root().with_file_name("order")), &trial);
     let elsewhere = ledger.elsewhere();
-    let others = [Identity::of_data("other images"), Identity { numerics: NUMERICS_VERSION + 1, ..here() }];
+    let others =
+        [Identity::of(&trial, Some("other images")), Identity { numerics: trial.numerics + 1, ..here() }];
     for other in &others {
         assert_eq!(elsewhere.find(&trial, other), None);
         assert_eq!(elsewhere.others(&trial, other).len(), 1);
@@ -402,13 +403,13 @@ fn a_run_of_other_data_is_shown_and_not_taken_for_done() {
     let (_dir, ledger) = scratch();
     let trial = trial(0);
     finished(&ledger, &trial);
-    let claim = ledger.claim(&trial, &Identity::of_data("other images")).unwrap();
+    let claim = ledger.claim(&trial, &Identity::of(&trial, Some("other images"))).unwrap();
     let Claim::Differs(difference) = claim else { panic!("{claim:?}") };
     assert!(difference.to_string().contains("data checksum images, here other images"), "{difference}");
-    let newer = Identity { numerics: NUMERICS_VERSION + 1, ..here() };
+    let newer = Identity { numerics: trial.numerics + 1, ..here() };
     assert!(matches!(ledger.claim(&trial, &newer).unwrap(), Claim::Done(_)), "it is a result all the same");
     let differences = ledger.differences([(&trial, newer)]).unwrap();
-    assert_eq!(differences[0].1.numerics, Some((NUMERICS_VERSION, NUMERICS_VERSION + 1)));
+    assert_eq!(differences[0].1.numerics, Some((trial.numerics, trial.numerics + 1)));
     assert!(ledger.differences([(&trial, here())]).unwrap().is_empty());
 }
 
@@ -622,9 +623,9 @@ fn two_hosts_without_a_common_lock_share_runs_by_leases() {
     for (index, trial) in trials.iter().enumerate() {
         let (first, second) = if index % 2 == 0 { (&here, &there) } else { (&there, &here) };
         writers.push(claim(first, trial));
-        assert!(matches!(second.claim(trial, &Identity::of_any_data()).unwrap(), Claim::Taken));
+        assert!(matches!(second.claim(trial, &Identity::of(trial, None)).unwrap(), Claim::Taken));
         assert!(
-            matches!(locks.claim(trial, &Identity::of_any_data()).unwrap(), Claim::Taken),
+            matches!(locks.claim(trial, &Identity::of(trial, None)).unwrap(), Claim::Taken),
             "who locks respects a lease"
         );
         assert_eq!(locks.state(trial).unwrap(), RunState::Running);
@@ -632,12 +633,12 @@ fn two_hosts_without_a_common_lock_share_runs_by_leases() {
     }
     for (writer, trial) in writers.into_iter().zip(&trials) {
         writer.finish(&status(Outcome::Finished)).unwrap();
-        assert!(matches!(there.claim(trial, &Identity::of_any_data()).unwrap(), Claim::Done(_)));
+        assert!(matches!(there.claim(trial, &Identity::of(trial, None)).unwrap(), Claim::Done(_)));
     }
     // And who has a lease respects a lock.
     let last = trial(7);
     let writer = claim(&locks, &last);
-    assert!(matches!(here.claim(&last, &Identity::of_any_data()).unwrap(), Claim::Taken));
+    assert!(matches!(here.claim(&last, &Identity::of(&last, None)).unwrap(), Claim::Taken));
     drop(writer);
     drop(claim(&here, &last));
 }

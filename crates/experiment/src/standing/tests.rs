@@ -7,7 +7,7 @@ fn trials() -> Vec<Trial> {
 }
 
 fn claim(ledger: &Ledger, trial: &Trial) -> RunWriter {
-    match ledger.claim(trial, &Identity::of_any_data()).unwrap() {
+    match ledger.claim(trial, &Identity::of(trial, None)).unwrap() {
         Claim::Mine(writer) => *writer,
         other => panic!("expected the trial to be free, found {other:?}"),
     }

@@ -21,7 +21,7 @@ fn sweep(text: &str) -> Result<Sweep, String> {
 
 /// Ends the run of `trial` with a validation accuracy, or as diverged.
 fn end(ledger: &Ledger, trial: &Trial, accuracy: Option<f64>) {
-    let Ok(Claim::Mine(mut writer)) = ledger.claim(trial, &crate::Identity::of_any_data()) else {
+    let Ok(Claim::Mine(mut writer)) = ledger.claim(trial, &crate::Identity::of(trial, None)) else {
         panic!("a new trial")
     };
     let metrics = MetricsRow {

@@ -13,7 +13,7 @@ use crate::{
     geometry::ConvGeometry,
     isa::Isa,
     layout::{LANES, MapLayout},
-    simd::{Portable, Simd, sum_lanes, unrolled},
+    simd::{Portable, Simd, unrolled},
 };
 
 /// Bytes of inputs that stay in the second-level cache while all output
@@ -135,7 +135,7 @@ unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const
             unrolled!(T in [0 1 2] below TAPS => {
                 let (place, sum) = (place + T * t.of_tap, sums[R][A][B][T]);
                 match t.sums.total {
-                    Some(total) => *total.add(place) = sum_lanes(s.to_array(sum)),
+                    Some(total) => *total.add(place) = s.sum(sum),
                     None => s.store(t.sums.vectors.add(place * LANES), sum),
                 }
             });

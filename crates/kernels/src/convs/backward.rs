@@ -6,12 +6,12 @@ use rayon::prelude::*;
 
 use super::{
     Band, Convs, Part, Shared,
-    forward::{clear_before, map_rows, ring_rows},
+    forward::{clear_before, map_rows, ring_rows, row_mut, row_of},
     schedule::Block,
 };
 use crate::{
     buffer::Scratch,
-    conv::{Pass, Rows, Sums},
+    conv::{Rows, Sums, Walk},
     layout::LANES,
     rows::{self, ChannelSums, Reading, SumsAbout, ThroughNorm, Undo},
 };
@@ -69,7 +69,7 @@ impl Convs {
         assert_eq!(middle.is_some(), self.convs.len() == 2, "a map between two convolutions");
         middle.iter().for_each(|middle| self.check_map(1, images, middle.len()));
         assert_eq!(input.is_some(), self.has_input_gradient, "a place for the gradient of the input");
-        assert!(self.walks_back().all(Pass::is_packed), "weights for the way back");
+        assert!(self.walks_back().all(Walk::is_packed), "weights for the way back");
         let expected = self.convs.iter().map(|conv| conv.spec.geometry.weight_count());
         assert!(expected.eq(weights.iter().map(|weights| weights.len())), "weights of each convolution");
 
@@ -120,8 +120,8 @@ impl Convs {
     }
 }
 
-/// Values that a task works in: its rings, a row of the input's gradient, and a vector
-/// for each weight.
+/// Values that a task works in: its rings, rows of the input's gradient, a vector for each
+/// weight, and the scratch of a walk.
 pub(super) fn scratch(convs: &Convs) -> usize {
     let most = |rows: fn(&super::Schedule, usize) -> usize, map: usize| {
         convs.bands.iter().map(|band| rows(&band.schedule, map)).max().unwrap_or(0)
@@ -131,7 +131,13 @@ pub(super) fn scratch(convs: &Convs) -> usize {
         .map(|map| ring(map, most(|schedule, map| schedule.gradient_rows[map], map)))
         .sum();
     let inputs = ring(0, most(|schedule, _| schedule.input_rows, 0));
-    gradients + inputs + ring(0, 1) + convs.weight_count() * LANES
+    let fresh = ring(0, convs.convs[0].back.rows_at_once());
+    gradients + inputs + fresh + convs.weight_count() * LANES + work(convs)
+}
+
+/// Values of the scratch of a walk.
+fn work(convs: &Convs) -> usize {
+    convs.walks_back().map(Walk::scratch).max().unwrap_or(0)
 }
 
 /// `weights[i]` is the sum over the parts, in their order.
@@ -179,8 +185,10 @@ struct Group<'a> {
     middle: Option<Rows>,
     /// The gradient of each map: of the output before its norm, in between, of the input.
     gradients: [Rows; 3],
-    /// A row of the input's gradient.
-    fresh: &'a mut [f32],
+    /// Rows of the input's gradient.
+    fresh: Rows,
+    /// Scratch of a walk.
+    work: &'a mut [f32],
 }
 
 impl Task<'_> {
@@ -188,7 +196,8 @@ impl Task<'_> {
         let (convs, maps) = (self.convs, self.maps);
         let last = convs.convs.len();
         let schedule = &self.band.schedule;
-        let (vectors, mut scratch) = scratch.split_at_mut(convs.weight_count() * LANES);
+        let (vectors, scratch) = scratch.split_at_mut(convs.weight_count() * LANES);
+        let (work, mut scratch) = scratch.split_at_mut(work(convs));
         let mut ring = |map: usize, rows: usize| {
             let layout = &convs.layouts[map];
             let (ring, rest) =
@@ -202,7 +211,8 @@ impl Task<'_> {
             *rings = ring_rows(ring(map, rows), &convs.layouts[map], rows);
         }
         let inputs = ring_rows(ring(0, schedule.input_rows), &convs.layouts[0], schedule.input_rows);
-        let fresh = &mut ring(0, 1)[convs.layouts[0].start()..];
+        let at_once = convs.convs[0].back.rows_at_once();
+        let fresh = ring_rows(ring(0, at_once), &convs.layouts[0], at_once);
         assert_eq!(partial.len(), convs.weight_count(), "a sum for each weight");
         let (vectors, partial) = (vectors.as_mut_ptr(), partial.as_mut_ptr());
         let calls = self.part.groups.len() * schedule.blocks.len();
@@ -216,6 +226,7 @@ impl Task<'_> {
                 middle: maps.middle.map(|map| map_rows(map, &convs.layouts[1], index)),
                 gradients: [rings[0], rings[1], rings[2]],
                 fresh,
+                work,
             };
             let from = map_rows(maps.gradient, convs.output(), index);
             if maps.through.is_none() {
@@ -273,13 +284,16 @@ impl Task<'_> {
             let layout = &convs.layouts[1];
             // SAFETY: the schedule has made the rows that each of these reads.
             unsafe {
-                convs.convs[1].gradient.rows(block.weights[1].clone(), middle, group.gradients[2], sums[1]);
-                for row in block.gradients[1].clone() {
-                    convs.convs[1].back.row(row, group.gradients[2], group.gradients[1].at(row), None);
-                    let y = row_of(middle, row, layout.row());
-                    let gradient = row_mut(group.gradients[1], row, layout.row());
-                    rows::finish_back(convs.isa, layout, convs.convs[0].spec.activation, y, gradient);
-                    clear_before(group.gradients[1], row, layout);
+                let (conv, work) = (&convs.convs[1], group.work.as_mut_ptr());
+                conv.gradient.rows(block.weights[1].clone(), middle, group.gradients[2], sums[1]);
+                for step in conv.back.steps(block.gradients[1].clone()) {
+                    conv.back.rows(step.clone(), group.gradients[2], group.gradients[1], None, work);
+                    for row in step {
+                        let y = row_of(middle, row, layout.row());
+                        let gradient = row_mut(group.gradients[1], row, layout.row());
+                        rows::finish_back(convs.isa, layout, convs.convs[0].spec.activation, y, gradient);
+                        clear_before(group.gradients[1], row, layout);
+                    }
                 }
             }
         }
@@ -300,8 +314,9 @@ impl Task<'_> {
         }
         // SAFETY: the schedule has made the rows that these read.
         unsafe {
-            convs.convs[0].gradient.rows(block.weights[0].clone(), group.inputs, group.gradients[1], sums[0])
-        };
+            let rows = block.weights[0].clone();
+            convs.convs[0].gradient.rows(rows, group.inputs, group.gradients[1], sums[0]);
+        }
         if maps.target.is_some() {
             self.input_gradient(block.gradients[0].clone(), group);
         }
@@ -321,18 +336,21 @@ impl Task<'_> {
         let (convs, maps) = (self.convs, self.maps);
         let layout = &convs.layouts[0];
         let mut sums = maps.sums.map(|sums| self.sums(sums, group.index, layout.shape.c));
-        for row in rows {
-            let target = row_mut(group.gradients[0], row, layout.row());
-            // SAFETY: the schedule has made the rows that this one reads; the band owns it.
-            unsafe { convs.convs[0].back.row(row, group.gradients[1], group.fresh.as_mut_ptr(), None) };
-            let undo = Undo {
-                reading: maps.reading,
-                x: row_of(group.x, row, layout.row()),
-                fresh: &group.fresh[..layout.row()],
-                adds: maps.adds,
-                sums: maps.mean.zip(sums.as_deref_mut()),
-            };
-            rows::undo(convs.isa, layout, layout, undo, target);
+        let back = &convs.convs[0].back;
+        for step in back.steps(rows) {
+            let (fresh, work) = (group.fresh, group.work.as_mut_ptr());
+            // SAFETY: the schedule has made the rows that these read; the band owns them.
+            unsafe { back.rows(step.clone(), group.gradients[1], fresh, None, work) };
+            for row in step {
+                let undo = Undo {
+                    reading: maps.reading,
+                    x: row_of(group.x, row, layout.row()),
+                    fresh: row_of(fresh, row, layout.row()),
+                    adds: maps.adds,
+                    sums: maps.mean.zip(sums.as_deref_mut()),
+                };
+                rows::undo(convs.isa, layout, layout, undo, row_mut(group.gradients[0], row, layout.row()));
+            }
         }
     }
 
@@ -343,16 +361,4 @@ impl Task<'_> {
         let sums = unsafe { sums.slice((group * self.convs.bands.len() + self.part.band) * len, len) };
         sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0
     }
-}
-
-/// Row `row`, which is there.
-fn row_of<'a>(rows: Rows, row: usize, len: usize) -> &'a [f32] {
-    // SAFETY: maps hold all their rows, and rings those that the schedule has made.
-    unsafe { std::slice::from_raw_parts(rows.at(row), len) }
-}
-
-/// Row `row`, which belongs to the task.
-fn row_mut<'a>(rows: Rows, row: usize, len: usize) -> &'a mut [f32] {
-    // SAFETY: as above; no other task writes the row.
-    unsafe { std::slice::from_raw_parts_mut(rows.at(row), len) }
 }

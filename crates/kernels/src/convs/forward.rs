@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Band, Convs, Part, Shared};
+use super::{Band, Conv, Convs, Part, Shared};
 use crate::{
     buffer::Scratch,
     conv::Rows,
@@ -102,7 +102,8 @@ impl Convs {
     /// Rows of the input that one row of outputs reads.
     fn input_ring(&self) -> usize {
         let o = self.convs[0].spec.geometry.options();
-        ((o.kernel_h - 1) * o.dilation + 1 + o.stride).min(self.layouts[0].shape.h)
+        let at_once = self.convs[0].forward.rows_at_once();
+        ((o.kernel_h - 1) * o.dilation + 1 + o.stride * at_once).min(self.layouts[0].shape.h)
     }
 
     /// Rows between the convolutions that a band needs and another owns.
@@ -111,20 +112,26 @@ impl Convs {
             (None, _) | (_, 1) => 0,
             (Some(second), _) => {
                 let o = second.spec.geometry.options();
-                2 * ((o.kernel_h - 1) * o.dilation + o.stride)
+                let [first, second] = [0, 1].map(|conv| self.convs[conv].forward.rows_at_once() - 1);
+                2 * ((o.kernel_h - 1) * o.dilation + o.stride + second) + first
             }
         }
     }
 }
 
 /// Values that a task works in: a ring of the input, one of the rows between two
-/// convolutions that another band owns, and a row that a convolution has made.
+/// convolutions that another band owns, rows that a convolution has made, and its own scratch.
 pub(super) fn scratch(convs: &Convs) -> usize {
     let input = &convs.layouts[0];
     let ring = input.start() + convs.input_ring() * input.row();
     let halo = convs.layouts[1].start() + convs.halo() * convs.layouts[1].row();
-    let fresh = convs.layouts[1..].iter().map(MapLayout::row).max().unwrap_or(0);
-    ring + halo + fresh
+    ring + halo + fresh(convs) + convs.convs.iter().map(|conv| conv.forward.scratch()).max().unwrap_or(0)
+}
+
+/// Values of the rows that a convolution makes at once.
+fn fresh(convs: &Convs) -> usize {
+    let of = |(conv, layout): (&Conv, &MapLayout)| conv.forward.rows_at_once() * layout.row();
+    convs.convs.iter().zip(&convs.layouts[1..]).map(of).max().unwrap_or(0)
 }
 
 /// One group and band.
@@ -143,8 +150,9 @@ impl Task<'_> {
         let last = convs.convs.len();
         let (ring, rest) =
             scratch.split_at_mut(convs.layouts[0].start() + convs.input_ring() * convs.layouts[0].row());
-        let (halo, fresh) =
+        let (halo, rest) =
             rest.split_at_mut(convs.layouts[1].start() + convs.halo() * convs.layouts[1].row());
+        let (fresh, work) = rest.split_at_mut(fresh(convs));
         let x = map_rows(self.maps[0], &convs.layouts[0], self.group);
         let mut input = Input { x, task: self, rows: x, done: 0 };
         if !self.reading.is_plain() {
@@ -175,12 +183,12 @@ impl Task<'_> {
                 clear(1, &convs.layouts[1]);
             }
         }
-        for row in self.band.rows[last].clone() {
-            let conv = &convs.convs[last - 1];
-            let read = conv.forward.reads(row..row + 1);
+        let conv = &convs.convs[last - 1];
+        for step in conv.forward.steps(self.band.rows[last].clone()) {
+            let read = conv.forward.reads(step.clone());
             let from = match &mut middle {
                 Some(middle) => {
-                    self.make_middle(middle, read.end, &mut input, fresh);
+                    self.make_middle(middle, read.end, &mut input, fresh, work);
                     middle.rows
                 }
                 None => {
@@ -188,15 +196,17 @@ impl Task<'_> {
                     input.rows
                 }
             };
-            let fresh = &mut fresh[..y_layout.row()];
-            // SAFETY: the rows that this one reads are there; the band owns it.
-            let y = unsafe {
-                conv.forward.row(row, from, fresh.as_mut_ptr(), self.biases[last - 1]);
-                std::slice::from_raw_parts_mut(y.at(row), y_layout.row())
-            };
-            let moments = moments.as_mut().map(|(centre, sums)| (*centre, &mut **sums));
-            rows::finish(convs.isa, y_layout, conv.spec.activation, fresh, y, moments);
-            rows::clear_margins(convs.isa, y_layout, y_layout.shape.c, y);
+            let made = Rows::new(fresh.as_mut_ptr(), y_layout.row(), conv.forward.rows_at_once());
+            // SAFETY: the rows that these read are there; the band owns them.
+            unsafe {
+                conv.forward.rows(step.clone(), from, made, self.biases[last - 1], work.as_mut_ptr());
+            }
+            for row in step {
+                let (fresh, y) = (row_of(made, row, y_layout.row()), row_mut(y, row, y_layout.row()));
+                let moments = moments.as_mut().map(|(centre, sums)| (*centre, &mut **sums));
+                rows::finish(convs.isa, y_layout, conv.spec.activation, fresh, y, moments);
+                rows::clear_margins(convs.isa, y_layout, y_layout.shape.c, y);
+            }
         }
     }
 
@@ -209,20 +219,30 @@ impl Task<'_> {
         rows.start
     }
 
-    /// Makes the rows between the convolutions up to `end`.
-    fn make_middle(&self, middle: &mut Middle, end: usize, input: &mut Input<'_>, fresh: &mut [f32]) {
+    /// Makes the rows between the convolutions up to `end`, or to the end of its row of tiles.
+    fn make_middle(
+        &self,
+        middle: &mut Middle,
+        end: usize,
+        input: &mut Input<'_>,
+        fresh: &mut [f32],
+        work: &mut [f32],
+    ) {
         let (conv, layout) = (&self.convs.convs[0], &self.convs.layouts[1]);
-        let fresh = &mut fresh[..layout.row()];
+        let at_once = conv.forward.rows_at_once();
+        let fresh = Rows::new(fresh.as_mut_ptr(), layout.row(), at_once);
         // Of a small map rows go straight to memory: one sweep less.
         let is_direct = conv.spec.activation.is_none() && layout.group() * size_of::<f32>() <= DIRECT;
-        for row in middle.done..end {
-            input.read_until(conv.forward.reads(row..row + 1).end);
-            // SAFETY: the rows that this one reads are there; the band owns it or the ring that it stands in.
-            unsafe {
-                let values = std::slice::from_raw_parts_mut(middle.rows.at(row), layout.row());
-                let to = if is_direct { values.as_mut_ptr() } else { fresh.as_mut_ptr() };
-                conv.forward.row(row, input.rows, to, self.biases[0]);
+        let end = end.next_multiple_of(at_once).min(layout.shape.h);
+        for step in conv.forward.steps(middle.done..end.max(middle.done)) {
+            input.read_until(conv.forward.reads(step.clone()).end);
+            let to = if is_direct { middle.rows } else { fresh };
+            // SAFETY: the rows that these read are there; the band owns them or the ring that they stand in.
+            unsafe { conv.forward.rows(step.clone(), input.rows, to, self.biases[0], work.as_mut_ptr()) };
+            for row in step {
+                let values = row_mut(middle.rows, row, layout.row());
                 if !is_direct {
+                    let fresh = row_of(fresh, row, layout.row());
                     rows::finish(self.convs.isa, layout, conv.spec.activation, fresh, values, None);
                 }
                 // What stands before the first row of the next band is cleared already,
@@ -293,4 +313,16 @@ pub(super) fn ring_rows(ring: &mut [f32], layout: &MapLayout, capacity: usize) -
     ring[..layout.start()].fill(0.0);
     // A pointer to all of the ring: what stands before a row is reached from it.
     Rows::new(ring.as_mut_ptr().wrapping_add(layout.start()), layout.row(), capacity)
+}
+
+/// Row `row`, which is there.
+pub(super) fn row_of<'a>(rows: Rows, row: usize, len: usize) -> &'a [f32] {
+    // SAFETY: maps hold all their rows, and rings those that a task has made.
+    unsafe { std::slice::from_raw_parts(rows.at(row), len) }
+}
+
+/// Row `row`, which belongs to the task.
+pub(super) fn row_mut<'a>(rows: Rows, row: usize, len: usize) -> &'a mut [f32] {
+    // SAFETY: as above; no other task writes the row.
+    unsafe { std::slice::from_raw_parts_mut(rows.at(row), len) }
 }

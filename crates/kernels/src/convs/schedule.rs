@@ -39,7 +39,8 @@ impl Schedule {
         let last = convs.convs.len();
         // The map whose rows drive the others: the input, or where its gradient is of no use the next.
         let driver = usize::from(!convs.has_input_gradient);
-        let step = rows_of_block(convs).min(rows[driver].len().max(1));
+        let at_once = convs.convs[driver.min(last - 1)].back.rows_at_once();
+        let step = rows_of_block(convs).next_multiple_of(at_once).min(rows[driver].len().max(1));
         let mut done: Vec<usize> = rows.iter().map(|rows| rows.start).collect();
         for map in driver + 1..=last {
             let first = convs.convs[map - 1].back.reads(done[map - 1]..rows[map - 1].end).start;
@@ -93,7 +94,7 @@ impl Schedule {
 /// Rows of the input that a block makes the gradient of.
 fn rows_of_block(convs: &Convs) -> usize {
     if LANES_BYTES * convs.weight_count() > MANY_SUMS {
-        return usize::MAX;
+        return usize::MAX / 2;
     }
     let bytes: usize = convs.layouts.iter().map(|layout| layout.row() * size_of::<f32>()).sum();
     (BLOCK / bytes).max(1)

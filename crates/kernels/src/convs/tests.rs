@@ -18,10 +18,16 @@ struct Case {
     through: bool,
     adds: bool,
     has_input_gradient: bool,
+    tiling: Option<Winograd>,
     seed: u64,
 }
 
 impl Case {
+    fn convs(&self, isa: Isa) -> Convs {
+        let tiling = |spec: &ConvSpec| Tiling::of(self.tiling?, &spec.geometry, spec.order);
+        Convs::with(isa, &self.specs, &self.layouts(), self.has_input_gradient, tiling)
+    }
+
     fn layouts(&self) -> Vec<MapLayout> {
         let mut margins = vec![0; self.specs.len() + 1];
         for (index, spec) in self.specs.iter().enumerate() {
@@ -87,7 +93,7 @@ fn inputs(case: &Case) -> Inputs {
 fn run(case: &Case, isa: Isa) -> Results {
     let (layouts, inputs, images) = (case.layouts(), inputs(case), case.images);
     let last = case.specs.len();
-    let mut convs = Convs::new(isa, &case.specs, &layouts, case.has_input_gradient);
+    let mut convs = case.convs(isa);
     // Scratch that others have used before.
     let (mut scratch, len) = (Scratch::default(), convs.forward_scratch().max(convs.backward_scratch()));
     scratch.reserve(len);
@@ -325,13 +331,38 @@ fn specs() -> impl Strategy<Value = Vec<ConvSpec>> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let flags = (any::<bool>(), activation(), any::<bool>(), any::<bool>(), any::<bool>());
+    let tiling = prop_oneof![Just(None), Just(Some(Winograd::F2)), Just(Some(Winograd::F4))];
+    let flags = (any::<bool>(), activation(), any::<bool>(), any::<bool>(), any::<bool>(), tiling);
     (specs(), 1_usize..=49, flags, 0_u64..1 << 40).prop_map(
-        |(specs, images, (reads, activation, through, adds, has_input_gradient), seed)| {
+        |(specs, images, (reads, activation, through, adds, has_input_gradient, tiling), seed)| {
             let reads = (reads, activation);
-            Case { specs, images, reads, through, adds, has_input_gradient, seed }
+            Case { specs, images, reads, through, adds, has_input_gradient, tiling, seed }
         },
     )
+}
+
+fn tiled() -> impl Strategy<Value = Case> {
+    let shape = (1_usize..=17, 1_usize..=17, 1_usize..=9, 1_usize..=9, 1_usize..=4);
+    let spatial = shape.prop_map(|(h, w, c, out_c, groups)| {
+        let options = ConvOptions::spatial(3, groups.min(c).min(out_c));
+        let geometry = ConvGeometry::new(MapShape::new(h, w, c), out_c, options).expect("a geometry");
+        ConvSpec { geometry, order: WeightOrder::ChannelFirst, activation: None }
+    });
+    let of = |(spatial, mut case, other, comes_first): (ConvSpec, Case, usize, Option<bool>)| {
+        let (input, output) = (spatial.geometry.input(), spatial.geometry.output());
+        let pointwise = |from: MapShape, to| ConvSpec {
+            geometry: ConvGeometry::new(from, to, ConvOptions::pointwise()).expect("a geometry"),
+            ..spatial
+        };
+        case.specs = match comes_first {
+            None => vec![spatial],
+            Some(true) => vec![spatial, pointwise(output, other)],
+            Some(false) => vec![pointwise(MapShape::new(input.h, input.w, other), input.c), spatial],
+        };
+        case.tiling = case.tiling.or(Some(Winograd::F2));
+        case
+    };
+    (spatial, case(), 1_usize..=9, any::<Option<bool>>()).prop_map(of)
 }
 
 proptest! {
@@ -339,6 +370,11 @@ proptest! {
 
     #[test]
     fn any_convolutions_are_those_of_the_definition(case in case()) {
+        check(&case);
+    }
+
+    #[test]
+    fn any_tiles_are_the_definition(case in tiled()) {
         check(&case);
     }
 }
@@ -354,7 +390,7 @@ fn modules_of_any_number_of_segments() {
             activation: None,
         };
         let mut specs = vec![spec(ConvOptions::pointwise()), spec(ConvOptions::spatial(3, segments))];
-        for _ in 0..2 {
+        for tiling in [None, Some(Winograd::F2), None, Some(Winograd::F2)] {
             let reads = (true, Some(Activation::Relu));
             check(&Case {
                 specs: specs.clone(),
@@ -363,6 +399,7 @@ fn modules_of_any_number_of_segments() {
                 through: true,
                 adds: true,
                 has_input_gradient: true,
+                tiling,
                 seed: 3,
             });
             specs.reverse();
@@ -378,7 +415,10 @@ fn bands_and_wide_layers() {
         (MapShape::new(37, 40, 48), 48, 48),
         (MapShape::new(5, 3, 150), 1, 80),
     ];
-    for (map, segments, out_c) in cases {
+    let tilings = [None, Some(Winograd::F2), Some(Winograd::F4)];
+    for ((map, segments, out_c), tiling) in
+        cases.into_iter().flat_map(|case| tilings.map(|tiling| (case, tiling)))
+    {
         let spatial = ConvGeometry::new(map, map.c, ConvOptions::spatial(3, segments)).unwrap();
         let pointwise = ConvGeometry::new(map, out_c, ConvOptions::pointwise()).unwrap();
         let spec = |geometry| ConvSpec { geometry, order: WeightOrder::ChannelFirst, activation: None };
@@ -389,9 +429,10 @@ fn bands_and_wide_layers() {
             through: true,
             adds: false,
             has_input_gradient: true,
+            tiling,
             seed: 5,
         };
-        let convs = Convs::new(Isa::best(), &case.specs, &case.layouts(), true);
+        let convs = case.convs(Isa::best());
         assert_eq!(convs.bands.len() > 1, map.h > 30);
         check_against_reference(&case, &run(&case, Isa::best()));
     }

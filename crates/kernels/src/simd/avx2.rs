@@ -89,6 +89,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn sum(self, [a, b]: [__m256; 2]) -> f32 {
+        // SAFETY: the instructions are present.
+        unsafe { sum(_mm256_add_ps(a, b)) }
+    }
+
+    #[inline(always)]
     fn of_array(self, a: [f32; LANES]) -> [__m256; 2] {
         // SAFETY: `a` holds sixteen values.
         unsafe { self.load(a.as_ptr()) }
@@ -113,5 +119,19 @@ impl Simd for Avx2 {
     fn fetch(self, ptr: *const f32) {
         // SAFETY: the instruction is present, and no address is wrong to hint at.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(ptr.cast()) };
+    }
+}
+
+/// The sum of eight lanes, halves first.
+///
+/// # Safety
+/// This machine has AVX.
+#[inline(always)]
+pub(super) unsafe fn sum(a: __m256) -> f32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
     }
 }

@@ -78,6 +78,15 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn sum(self, a: __m512) -> f32 {
+        // SAFETY: the instructions are present.
+        unsafe {
+            let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a)));
+            super::avx2::sum(_mm256_add_ps(_mm512_castps512_ps256(a), upper))
+        }
+    }
+
+    #[inline(always)]
     fn of_array(self, a: [f32; LANES]) -> __m512 {
         // SAFETY: the instructions are present and `a` holds sixteen values.
         unsafe { _mm512_loadu_ps(a.as_ptr()) }

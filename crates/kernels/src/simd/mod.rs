@@ -41,6 +41,11 @@ pub(crate) trait Simd: Copy {
     fn part_equal(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> [Self::Vector; 2];
     /// The lanes.
     fn to_array(self, a: Self::Vector) -> [f32; LANES];
+    /// The sum of the lanes, halves first: the same tree on every machine.
+    #[inline(always)]
+    fn sum(self, a: Self::Vector) -> f32 {
+        sum_lanes(self.to_array(a))
+    }
     /// A vector of these lanes.
     fn of_array(self, a: [f32; LANES]) -> Self::Vector;
 
@@ -113,9 +118,9 @@ macro_rules! unrolled {
 }
 pub(crate) use unrolled;
 
-/// The sum of sixteen lanes, halves first: the same tree on every machine.
+/// The sum of sixteen lanes, halves first.
 #[inline(always)]
-pub(crate) fn sum_lanes(mut a: [f32; LANES]) -> f32 {
+fn sum_lanes(mut a: [f32; LANES]) -> f32 {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -141,6 +146,10 @@ mod tests {
             let (x, y) = (s.of_array(a), s.of_array(b));
             let each = |f: &dyn Fn(f32, f32) -> f32| std::array::from_fn::<f32, LANES, _>(|i| f(a[i], b[i]));
             assert_eq!(s.to_array(s.splat(2.5)), [2.5; LANES]);
+            // Lanes whose sum depends on the order.
+            let uneven: [f32; LANES] =
+                std::array::from_fn(|i| (1.0 + i as f32 * 0.37) * (i as f32 * 1.7).exp2());
+            assert_eq!(s.sum(s.of_array(uneven)), sum_lanes(uneven));
             assert_eq!(s.to_array(s.add(x, y)), each(&|a, b| a + b));
             assert_eq!(s.to_array(s.sub(x, y)), each(&|a, b| a - b));
             assert_eq!(s.to_array(s.fma(x, y, x)), each(&|a, b| a.mul_add(b, a)));

@@ -1,0 +1,117 @@
+//! A convolution by its definition or by Winograd's tiles, to those who call it.
+
+use std::ops::Range;
+
+use super::{
+    pass::{Direction, Pass, Rows, WeightOrder},
+    winograd::{TiledPass, Tiling},
+};
+use crate::{geometry::ConvGeometry, isa::Isa, layout::MapLayout};
+
+/// From an input to an output, or back, row by row or by rows of tiles.
+#[derive(Clone, Debug)]
+pub(crate) enum Walk {
+    /// By the definition.
+    Plain(Pass),
+    /// By tiles.
+    Tiled(TiledPass),
+}
+
+/// Calls a method that both ways have.
+macro_rules! either {
+    ($of:ident, $way:ident => $call:expr) => {
+        match $of {
+            Self::Plain($way) => $call,
+            Self::Tiled($way) => $call,
+        }
+    };
+}
+
+impl Walk {
+    pub(crate) fn new(
+        isa: Isa,
+        (geometry, order): (ConvGeometry, WeightOrder),
+        tiling: Option<Tiling>,
+        direction: Direction,
+        from: MapLayout,
+        to: MapLayout,
+    ) -> Self {
+        match tiling {
+            None => Self::Plain(Pass::new(isa, geometry, order, direction, from, to)),
+            Some(tiling) => Self::Tiled(TiledPass::new(isa, tiling, geometry, direction, from, to)),
+        }
+    }
+
+    /// Takes the weights over.
+    pub(crate) fn pack(&mut self, weights: &[f32]) {
+        either!(self, way => way.pack(weights));
+    }
+
+    /// How many values [`Self::pack`] makes.
+    pub(crate) fn packed(&self) -> usize {
+        either!(self, way => way.packed())
+    }
+
+    /// Bytes of those that it has made.
+    pub(crate) fn packed_bytes(&self) -> u64 {
+        either!(self, way => way.packed_bytes())
+    }
+
+    /// Whether it has.
+    pub(crate) fn is_packed(&self) -> bool {
+        either!(self, way => way.is_packed())
+    }
+
+    /// Rows that are computed together: those from a multiple of it to the next.
+    pub(crate) const fn rows_at_once(&self) -> usize {
+        match self {
+            Self::Plain(_) => 1,
+            Self::Tiled(pass) => pass.rows_at_once(),
+        }
+    }
+
+    /// `rows` as those that are computed together.
+    pub(crate) fn steps(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let at_once = self.rows_at_once();
+        let first = if rows.is_empty() { rows.end } else { rows.start / at_once * at_once };
+        (first..rows.end)
+            .step_by(at_once)
+            .map(move |step| step.max(rows.start)..(step + at_once).min(rows.end))
+    }
+
+    /// Rows of the input that the output rows `rows` read.
+    pub(crate) fn reads(&self, rows: Range<usize>) -> Range<usize> {
+        either!(self, way => way.reads(rows))
+    }
+
+    /// Values of scratch.
+    pub(crate) fn scratch(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tiled(pass) => pass.scratch(),
+        }
+    }
+
+    /// Computes the output rows `rows`, one of [`Self::steps`].
+    ///
+    /// # Safety
+    /// `input` holds the rows of [`Self::reads`], with their margins, `output` the rows,
+    /// which nothing else touches, `bias` a value a channel, and `scratch` is valid for
+    /// [`Self::scratch`] values.
+    pub(crate) unsafe fn rows(
+        &self,
+        rows: Range<usize>,
+        input: Rows,
+        output: Rows,
+        bias: Option<&[f32]>,
+        scratch: *mut f32,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Self::Plain(pass) => rows.for_each(|row| pass.row(row, input, output.at(row), bias)),
+                Self::Tiled(pass) => pass.rows(rows, input, output, bias, scratch),
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Winograd's minimal filtering of 3x3 convolutions at stride 1 (Lavin and Gray, "Fast
+//! Algorithms for Convolutional Neural Networks", 2016).
+//!
+//! A tile of MxM outputs reads NxN inputs, N = M + 2. With inputs, weights and outputs
+//! transformed it takes N^2 products a pair of channels in place of 9 M^2. Each of the N^2
+//! components of all tiles is a map again, with a pixel a tile; so what remains for each is a
+//! 1x1 convolution on the register tiles of `pass.rs`. Transforms are sums of whole vectors,
+//! whatever the processor.
+//!
+//! The gradient of the weights is summed by its definition: by tiles it has as many products
+//! less, but its transformed maps leave the cache, and it was no faster (docs/kernels.md).
+
+mod schemes;
+mod transforms;
+
+use std::ops::Range;
+
+use schemes::{Scheme, Tile2, Tile4};
+use transforms::{FromOutput, Lines, OfInput, OfWeights, Target};
+
+use super::pass::{Direction, Pass, Rows, WeightOrder};
+use crate::{
+    geometry::{ConvGeometry, ConvOptions, MapShape, Padding},
+    isa::Isa,
+    layout::{LANES, MapLayout},
+    numerics::Winograd,
+    simd::dispatch,
+};
+
+/// Bytes of transformed inputs and outputs that are alive at once.
+const CHUNK: usize = 1 << 20;
+/// Tiles of a row that are transformed at once at the least: fewer leave registers empty.
+const LEAST_TILES: usize = 4;
+
+/// Which tiles a convolution is computed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tiling {
+    /// 2x2 outputs.
+    Two,
+    /// 4x4 outputs.
+    Four,
+}
+
+impl Tiling {
+    /// Outputs of a tile along a side.
+    const fn outputs(self) -> usize {
+        match self {
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
+
+    /// Components of a tile.
+    const fn components(self) -> usize {
+        (self.outputs() + 2) * (self.outputs() + 2)
+    }
+
+    /// The tiles that `winograd` allows of a convolution, if it is one that has them.
+    pub(crate) fn of(winograd: Winograd, geometry: &ConvGeometry, order: WeightOrder) -> Option<Self> {
+        let o = geometry.options();
+        let is_three = (o.kernel_h, o.kernel_w, o.stride, o.dilation) == (3, 3, 1, 1);
+        if !is_three || o.padding != Padding::symmetric(1) || order != WeightOrder::ChannelFirst {
+            return None;
+        }
+        match winograd {
+            Winograd::Off => None,
+            Winograd::F2 => Some(Self::Two),
+            Winograd::F4 => Some(Self::Four),
+        }
+    }
+}
+
+/// Calls `$self.$method` for the scheme of its tiling.
+macro_rules! by_scheme {
+    ($self:ident.$method:ident($($argument:expr),*)) => {
+        match $self.tiling {
+            Tiling::Two => $self.$method::<Tile2, 2, 4>($($argument),*),
+            Tiling::Four => $self.$method::<Tile4, 4, 6>($($argument),*),
+        }
+    };
+}
+
+/// The convolution of each component: 1x1, between rows of `tiles` tiles.
+fn component(geometry: &ConvGeometry, direction: Direction, tiles: usize) -> ConvGeometry {
+    let (inputs, outputs) = match direction {
+        Direction::Forward => (geometry.input().c, geometry.output().c),
+        Direction::Back => (geometry.output().c, geometry.input().c),
+    };
+    let options = ConvOptions { groups: geometry.options().groups, ..ConvOptions::pointwise() };
+    ConvGeometry::new(MapShape::new(1, tiles, inputs), outputs, options)
+        .expect("as many channels and groups as the convolution has")
+}
+
+/// A walk by tiles, with transformed and packed weights.
+#[derive(Clone, Debug)]
+pub(crate) struct TiledPass {
+    isa: Isa,
+    tiling: Tiling,
+    geometry: ConvGeometry,
+    direction: Direction,
+    from: MapLayout,
+    to: MapLayout,
+    /// Tiles of a row that are transformed at once.
+    chunk: usize,
+    /// One walk a component.
+    components: Vec<Pass>,
+    /// Transformed weights: those of a component after those of the one before.
+    weights: Vec<f32>,
+}
+
+impl TiledPass {
+    pub(crate) fn new(
+        isa: Isa,
+        tiling: Tiling,
+        geometry: ConvGeometry,
+        direction: Direction,
+        from: MapLayout,
+        to: MapLayout,
+    ) -> Self {
+        let tiles = to.shape.w.div_ceil(tiling.outputs());
+        let bytes = tiling.components() * (from.shape.c + to.shape.c) * LANES * size_of::<f32>();
+        let chunks = tiles.div_ceil((CHUNK / bytes).max(LEAST_TILES));
+        let chunk = tiles.div_ceil(chunks);
+        let of_component = component(&geometry, direction, chunk);
+        let [input, output] =
+            [of_component.input(), of_component.output()].map(|shape| MapLayout::new(shape, 0));
+        let order = WeightOrder::ChannelFirst;
+        let pass = Pass::new(isa, of_component, order, Direction::Forward, input, output);
+        let components = vec![pass; tiling.components()];
+        Self { isa, tiling, geometry, direction, from, to, chunk, components, weights: Vec::new() }
+    }
+
+    /// Outputs of a tile along a side.
+    pub(crate) const fn rows_at_once(&self) -> usize {
+        self.tiling.outputs()
+    }
+
+    /// Transforms the weights and takes them over.
+    pub(crate) fn pack(&mut self, weights: &[f32]) {
+        let count = self.geometry.weight_count() / 9;
+        self.weights.resize(self.tiling.components() * count, 0.0);
+        by_scheme!(self.transform_weights(weights));
+        for (pass, weights) in self.components.iter_mut().zip(self.weights.chunks_exact(count)) {
+            pass.pack(weights);
+        }
+    }
+
+    fn transform_weights<T: Scheme<M, N>, const M: usize, const N: usize>(&mut self, weights: &[f32]) {
+        let count = self.geometry.weight_count() / 9;
+        let mut first = 0;
+        for group in 0..self.geometry.options().groups {
+            let (ins, outs) =
+                (self.geometry.group_inputs(group).len(), self.geometry.group_outputs(group).len());
+            let weights = &weights[9 * first..9 * (first + ins * outs)];
+            let target = &mut self.weights[first..];
+            let is_back = self.direction == Direction::Back;
+            dispatch(self.isa, OfWeights::<T, M, N>::new(weights, [ins, outs], is_back, target, count));
+            first += ins * outs;
+        }
+    }
+
+    /// How many values [`Self::pack`] makes.
+    pub(crate) fn packed(&self) -> usize {
+        let transformed = self.tiling.components() * (self.geometry.weight_count() / 9);
+        transformed + self.components.iter().map(Pass::packed).sum::<usize>()
+    }
+
+    /// Bytes of those that it has made.
+    pub(crate) fn packed_bytes(&self) -> u64 {
+        let transformed = size_of_val(self.weights.as_slice()) as u64;
+        transformed + self.components.iter().map(Pass::packed_bytes).sum::<u64>()
+    }
+
+    /// Whether it has.
+    pub(crate) fn is_packed(&self) -> bool {
+        self.components.iter().all(Pass::is_packed)
+    }
+
+    /// Rows of the input that the tiles of the output rows `rows` read.
+    pub(crate) fn reads(&self, rows: Range<usize>) -> Range<usize> {
+        if rows.is_empty() {
+            return 0..0;
+        }
+        let (m, h) = (self.tiling.outputs(), self.from.shape.h);
+        (rows.start / m * m).saturating_sub(1)..(rows.end.next_multiple_of(m) + 1).min(h)
+    }
+
+    /// Values of scratch.
+    pub(crate) fn scratch(&self) -> usize {
+        self.tiling.components() * (self.from.shape.c + self.to.shape.c) * self.chunk * LANES
+    }
+
+    /// Computes the output rows `rows`, which lie in one row of tiles.
+    ///
+    /// # Safety
+    /// `input` holds the rows of [`Self::reads`], with their margins, `output` the rows,
+    /// which nothing else touches, and `scratch` is valid for [`Self::scratch`] values.
+    pub(crate) unsafe fn rows(
+        &self,
+        rows: Range<usize>,
+        input: Rows,
+        output: Rows,
+        bias: Option<&[f32]>,
+        scratch: *mut f32,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { by_scheme!(self.tiles(rows, input, output, bias, scratch)) }
+    }
+
+    /// # Safety
+    /// As of [`Self::rows`].
+    unsafe fn tiles<T: Scheme<M, N>, const M: usize, const N: usize>(
+        &self,
+        rows: Range<usize>,
+        input: Rows,
+        output: Rows,
+        bias: Option<&[f32]>,
+        scratch: *mut f32,
+    ) {
+        let first_row = rows.start / M * M;
+        let shape = self.from.shape;
+        let [of_input, of_output] = [shape.c, self.to.shape.c].map(|channels| channels * self.chunk * LANES);
+        let transformed = scratch;
+        // SAFETY: the caller's promise for all memory.
+        unsafe {
+            let products = scratch.add(N * N * of_input);
+            let lines = Lines::of(&self.from, |k| {
+                let row = (first_row + k).checked_sub(1).filter(|&row| row < shape.h)?;
+                Some(input.at(row))
+            });
+            let targets = std::array::from_fn(|k| {
+                let row = first_row + k;
+                if rows.contains(&row) { output.at(row) } else { std::ptr::null_mut() }
+            });
+            for first in (0..shape.w.div_ceil(M)).step_by(self.chunk) {
+                let tiles = first..first + self.chunk;
+                let target = Target { first: transformed, channel: self.chunk * LANES, component: of_input };
+                dispatch(self.isa, OfInput::<T, M, N>::new(&lines, tiles.clone(), target));
+                for (component, pass) in self.components.iter().enumerate() {
+                    let row = Rows::new(transformed.add(component * of_input), of_input, 1);
+                    pass.row(0, row, products.add(component * of_output), None);
+                }
+                dispatch(
+                    self.isa,
+                    FromOutput::<T, M, N>::new(products, of_output, tiles, &self.to, targets, bias),
+                );
+            }
+        }
+    }
+}
