@@ -61,8 +61,8 @@ bench *flags:
     tools/bench/run "$@"
 
 # How much of the processor's peak the modules of the spectrum reach, on one thread.
-roofline:
-    cargo run --release --locked --package decouple-kernels --example roofline
+roofline *arguments:
+    cargo run --release --locked --package decouple-kernels --example roofline -- "$@"
 
 # Re-create the fixtures from PyTorch, timm and Keras (pinned, in target/parity) and compare afresh.
 parity:

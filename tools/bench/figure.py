@@ -43,9 +43,10 @@ def main():
     axes[0][0].set_ylabel("milliseconds (lower is faster)")
     environment = folder.environment()
     figure.suptitle("Time against segment count", fontsize=14, fontweight="bold", x=0.008, ha="left")
-    note = f"{environment['cpu']}, {environment['threads']} threads, f32. Of each program its fastest variant. " + (
-        "Roofline: the multiply-adds of direct convolution at the measured peak, or the maps copied once."
-    )
+    threads = f"{environment['threads']} thread{'s' if environment['threads'] > 1 else ''}"
+    note = f"{environment['cpu']}, {threads}, f32. Of each program its fastest variant."
+    if roof:
+        note += "\nRoofline: the multiply-adds of direct convolution at the measured peak, or the maps copied once."
     figure.supxlabel(note, fontsize=9, color="#6e6e6e", x=0.008, ha="left")
     for kind in ("svg", "png"):
         metadata = {"Date": None} if kind == "svg" else {}

@@ -5,6 +5,9 @@
 //! ```sh
 //! cargo run --release --package decouple-kernels --example roofline
 //! ```
+//!
+//! With `definition` no convolution is computed by Winograd's tiles, with `all` every
+//! instruction set is measured.
 
 use std::time::Instant;
 
@@ -47,17 +50,16 @@ const MODULES: [(usize, usize, usize, usize); 21] = [
 ];
 
 fn main() {
-    let winograd = if std::env::args().any(|a| a == "off") { Winograd::Off } else { Winograd::F2 };
+    let has = |word: &str| std::env::args().any(|argument| argument == word);
+    let winograd = if has("definition") { Winograd::Off } else { Winograd::F2 };
+    let families = if has("all") { 3 } else { 1 };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     pool.install(|| {
-        for isa in Isa::available().take(if std::env::args().len() > 1 { 3 } else { 1 }) {
+        for isa in Isa::available().take(families) {
             let peak = peak::macs_per_sec(isa);
             println!("{}: {:.1} billion multiply-adds a second", isa.name(), peak / 1e9);
             println!("map      channels  segments   forward           back");
-            MODULES
-                .iter()
-                .filter(|m| std::env::var("ONLY").map_or(true, |o| format!("{}-{}-{}", m.0, m.1, m.2) == o))
-                .for_each(|&module| measure(isa, peak, winograd, module));
+            MODULES.iter().for_each(|&module| measure(isa, peak, winograd, module));
         }
     });
 }

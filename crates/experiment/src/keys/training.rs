@@ -164,7 +164,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "training.winograd",
-        "By which algorithm 3x3 convolutions may be computed at most: their definition, Winograd's tiles of 2x2 outputs (rounding errors as small) or 4x4 (ten times larger). The present engine computes all by their definition, and refuses `\"f4\"`.",
+        "By which algorithm 3x3 convolutions may be computed: their definition, Winograd's tiles of 2x2 outputs (rounding errors as small) or of 4x4 (ten times larger). Tiles are used where they are faster: at stride 1, from 48 channels a segment and 7x7 pixels on.",
         Words(&["off", "f2", "f4"]),
         "",
         "\"f2\"",
