@@ -218,14 +218,15 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> Kernel for OfWeights<'_, T
             (0..outer).flat_map(|of| (0..inner).step_by(LANES).map(move |first| (of, first)))
         {
             let lanes = LANES.min(inner - first);
+            let kernel = |lane: usize| match self.is_back {
+                true => (first + lane) * inputs + of_outer,
+                false => of_outer * inputs + first + lane,
+            };
             let mut taps = [[0.0; LANES]; 9];
-            for lane in 0..lanes {
-                let [output, input] =
-                    if self.is_back { [first + lane, of_outer] } else { [of_outer, first + lane] };
-                let kernel = &self.weights[9 * (output * inputs + input)..][..9];
-                for (tap, weight) in kernel.iter().enumerate() {
-                    let tap = if self.is_back { 8 - tap } else { tap };
-                    taps[tap][lane] = *weight;
+            for (tap, of_tap) in taps.iter_mut().enumerate() {
+                let tap = if self.is_back { 8 - tap } else { tap };
+                for (lane, value) in of_tap.iter_mut().enumerate().take(lanes) {
+                    *value = self.weights[9 * kernel(lane) + tap];
                 }
             }
             let mut rows = [[s.splat(0.0); N]; 3];
