@@ -91,7 +91,7 @@ fn study(sweep: &Sweep, runs: &[&Run]) -> Study {
         tries: sweep.tries_made.clone(),
         file: sweep.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         text: sweep.text.clone(),
-        environment: environment(&runs),
+        environment: environment(runs),
     }
 }
 
