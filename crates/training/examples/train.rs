@@ -38,15 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn environment() -> Environment {
     Environment {
         decouple: env!("CARGO_PKG_VERSION").to_owned(),
-        git_revision: None,
-        git_dirty: None,
-        lock_hash: None,
-        rustc: None,
         cpu: std::env::consts::ARCH.to_owned(),
-        cpu_flags: Vec::new(),
-        kernels: String::new(),
-        threads: 0,
-        data_checksum: String::new(),
         command: "example train".to_owned(),
+        ..Environment::default()
     }
 }
