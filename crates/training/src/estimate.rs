@@ -8,12 +8,7 @@ use decouple_kernels::layout::LANES;
 use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use crate::{
-    device::backend,
-    optimizer::update,
-    sweep::Workers,
-    trial::{Run, TrialError},
-};
+use crate::{device::backend, error::TrialError, optimizer::update, trial::Training, workers::Workers};
 
 /// Passes over a network's multiply-adds that a training step takes: forward,
 /// and backward for inputs and weights. An evaluation takes one.
@@ -164,7 +159,7 @@ fn rate(trial: &Trial, pools: &[ThreadPool], patience: Duration) -> Result<f64, 
 fn images_per_sec(trial: &Trial, patience: Duration) -> Result<f64, TrialError> {
     let batch = images(trial);
     let data = noise(trial, batch);
-    let mut run = Run::new(trial, &data, &*backend())?;
+    let mut run = Training::new(trial, &data, &*backend())?;
     let indices: Vec<u32> = (0..batch as u32).collect();
     let began = Instant::now();
     run.train_step(0, &indices)?;

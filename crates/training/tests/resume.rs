@@ -9,14 +9,13 @@ use std::{
 
 use decouple_datasets::load;
 use decouple_disk::{Disk, Fault, FaultKind};
-use decouple_experiment::{
-    Environment, Ledger, NUMERICS_VERSION, Outcome, Overrides, RunState, Sweep, Trial, parse,
-};
+use decouple_experiment::{Environment, Ledger, Outcome, Overrides, RunState, Sweep, Trial, parse};
 use decouple_training::{
     halving::run_halving,
     keeper::Stop,
     progress::{Event, Left, Progress},
-    sweep::{Conduct, LoadedData, SweepReport, Workers, run_sweep},
+    sweep::{Conduct, LoadedData, SweepReport, run_sweep},
+    workers::Workers,
 };
 use tempfile::TempDir;
 
@@ -58,10 +57,6 @@ fn folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
 
-fn environment() -> Environment {
-    Environment { numerics_version: NUMERICS_VERSION, ..Environment::default() }
-}
-
 fn data(trials: &[&Trial]) -> LoadedData {
     LoadedData::load(trials, |spec| load(spec, None)).expect("planted data are made")
 }
@@ -77,7 +72,8 @@ fn run_with(
     progress: &Progress,
     conduct: &Conduct,
 ) -> SweepReport {
-    run_sweep(trials, ledger, data, ONE, &environment(), progress, conduct).expect("the ledger can be listed")
+    run_sweep(trials, ledger, data, ONE, &Environment::of_engine(), progress, conduct)
+        .expect("the ledger can be listed")
 }
 
 /// The files of a ledger's runs that have no clock in them, and all their scores.
@@ -226,7 +222,8 @@ fn a_race_of_tries_that_is_stopped_has_the_same_winners() {
     let tries: Vec<&Trial> = tries.iter().collect();
     let loaded = data(&tries);
     let race = |ledger: &Ledger, progress: &Progress, conduct: &Conduct| {
-        run_halving(&tries, tune, ledger, &loaded, ONE, &environment(), progress, conduct).expect("it runs")
+        run_halving(&tries, tune, ledger, &loaded, ONE, &Environment::of_engine(), progress, conduct)
+            .expect("it runs")
     };
     let whole = folder();
     let whole = Ledger::open(whole.path().join("r/whole"));
@@ -270,7 +267,7 @@ fn whatever_step_of_the_disk_fails_the_trial_is_trained_to_the_same_end() {
                 &failing,
                 &loaded,
                 ONE,
-                &environment(),
+                &Environment::of_engine(),
                 &Progress::silent(),
                 &Conduct::default(),
             );

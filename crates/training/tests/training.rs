@@ -6,14 +6,14 @@ use std::{fs, path::Path};
 
 use decouple_datasets::{Dataset, ImageShape, Split, derive_seed};
 use decouple_experiment::{
-    Claim, Environment, Identity, Ledger, NUMERICS_VERSION, Outcome, Overrides, RunState, Status, Sweep,
-    Trial, parse,
+    Claim, Environment, Identity, Ledger, Outcome, Overrides, RunState, Status, Sweep, Trial, parse,
 };
 use decouple_training::{
     diagnosis::{DiagnosisError, Target, diagnose},
     progress::{Event, Progress},
-    sweep::{Conduct, LoadedData, SweepReport, Workers, run_sweep},
-    trial::WEIGHTS_FILE,
+    sweep::{Conduct, LoadedData, SweepReport, run_sweep},
+    weights::WEIGHTS_FILE,
+    workers::Workers,
 };
 use tempfile::TempDir;
 
@@ -82,15 +82,11 @@ fn data() -> Dataset {
     }
 }
 
-fn environment() -> Environment {
-    Environment { numerics_version: NUMERICS_VERSION, ..Environment::default() }
-}
-
 fn run(trials: &[&Trial], root: &Path, workers: Workers) -> SweepReport {
     let loaded = LoadedData::load(trials, |_| Ok::<_, std::convert::Infallible>(data())).expect("infallible");
     let ledger = Ledger::open(root);
     let conduct = Conduct::default();
-    run_sweep(trials, &ledger, &loaded, workers, &environment(), &Progress::silent(), &conduct)
+    run_sweep(trials, &ledger, &loaded, workers, &Environment::of_engine(), &Progress::silent(), &conduct)
         .expect("the sweep runs")
 }
 
@@ -213,7 +209,7 @@ fn a_diverged_or_failed_trial_does_not_stop_the_sweep() {
     let (sender, events) = std::sync::mpsc::channel();
     let progress = Progress::new(sender);
     let conduct = Conduct::default();
-    let report = run_sweep(&trials, &ledger, &loaded, ONE, &environment(), &progress, &conduct);
+    let report = run_sweep(&trials, &ledger, &loaded, ONE, &Environment::of_engine(), &progress, &conduct);
     let report = report.expect("it goes on");
     assert_eq!((report.diverged, report.failed, report.finished), (1, 1, 1));
     drop(progress);

@@ -205,6 +205,13 @@ pub struct Environment {
     pub command: String,
 }
 
+impl Environment {
+    /// One that tells the engine's numerics and nothing else: what a run needs to be taken for done later.
+    pub fn of_engine() -> Self {
+        Self { numerics_version: super::NUMERICS_VERSION, ..Self::default() }
+    }
+}
+
 /// `at` in RFC 3339, UTC, to the second: `2017-04-25T00:00:00Z`.
 pub fn timestamp(at: SystemTime) -> String {
     let secs = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -9,6 +9,9 @@ use decouple_kernels::geometry::MapShape;
 use super::*;
 use crate::{FORMAT, Record};
 
+mod damage;
+mod takeover;
+
 fn trial(seed: u64) -> Trial {
     let record = Record { seed, ..Record::default() };
     let graph = record.network.graph(MapShape::new(28, 28, 1), 10).unwrap();
@@ -62,11 +65,7 @@ fn here() -> Identity {
 }
 
 fn environment(data_checksum: &str) -> Environment {
-    Environment {
-        data_checksum: data_checksum.to_owned(),
-        numerics_version: NUMERICS_VERSION,
-        ..Environment::default()
-    }
+    Environment { data_checksum: data_checksum.to_owned(), ..Environment::of_engine() }
 }
 
 /// A run with a row, weights and an environment, over.
@@ -187,23 +186,6 @@ fn a_run_cut_off_starts_afresh() {
 }
 
 #[test]
-fn a_torn_row_in_a_run_that_is_over_is_a_problem() {
-    let (_dir, ledger) = scratch();
-    let mut writer = claim(&ledger, &trial(0));
-    writer.append(&row(1), &timing(1)).unwrap();
-    let path = writer.dir().join("metrics.csv");
-    writer.finish(&status(Outcome::Finished)).unwrap();
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.trim_end()).unwrap();
-    let [problem] = ledger.read().unwrap().problems.try_into().unwrap();
-    assert!(problem.message.contains("metrics.csv: its bytes are not those"), "{problem:?}");
-    fs::remove_file(path.with_file_name("checksums.txt")).unwrap();
-    let contents = ledger.read().unwrap();
-    assert!(contents.runs.is_empty());
-    assert!(contents.problems[0].message.ends_with("metrics.csv: ends in the middle of a row"));
-}
-
-#[test]
 fn of_many_claims_one_wins() {
     let (_dir, ledger) = scratch();
     let trial = trial(0);
@@ -268,52 +250,6 @@ fn a_finished_run_is_found_after_its_point_is_renamed() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_and_hides_nothing() {
-    let (_dir, ledger) = scratch();
-    let trials = [0, 1, 2, 3].map(trial);
-    for trial in &trials {
-        claim(&ledger, trial).finish(&status(Outcome::Diverged { step: 12 })).unwrap();
-    }
-    let dirs = trials.each_ref().map(|trial| ledger.run_dir(trial));
-    // Without checksums, as runs of earlier versions.
-    dirs.iter().for_each(|dir| fs::remove_file(dir.join("checksums.txt")).unwrap());
-    let newer = dirs[1].join("status.json");
-    fs::write(&newer, r#"{ "format": 99, "outcome": "ascended" }"#).unwrap();
-    let edited = dirs[2].join("trial.toml");
-    let text = fs::read_to_string(&edited).unwrap();
-    fs::write(&edited, text.replace("epochs = 10", "epochs = 11")).unwrap();
-    fs::remove_file(dirs[3].join("trial.toml")).unwrap();
-    fs::write(ledger.root().join("runs/notes.txt"), "mine").unwrap();
-
-    let contents = ledger.read().unwrap();
-    assert_eq!(contents.runs.len(), 1);
-    assert_eq!(contents.runs[0].id, trials[0].id);
-    let messages = contents.problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("\n");
-    assert_eq!(contents.problems.len(), 4, "{messages}");
-    for part in [
-        "format 99 is unknown to this version, which reads 1",
-        "it was edited by hand",
-        "has no record",
-        "no run's folder",
-    ] {
-        assert!(messages.contains(part), "{part:?} is not in: {messages}");
-    }
-    for damaged in &trials[1..] {
-        let claim = ledger.claim(damaged, &here()).unwrap();
-        let Claim::Damaged(problem) = claim else { panic!("{claim:?}") };
-        assert_eq!(ledger.state(damaged).unwrap(), RunState::Damaged(problem.clone()));
-        let advice = problem.advice("decouple run question.toml");
-        let command = format!("decouple run question.toml --fresh --filter id={}", damaged.id.short());
-        assert!(advice.contains(&command), "{advice}");
-        // The command that mends it.
-        let Claim::Mine(writer) = ledger.claim_fresh(damaged).unwrap() else { panic!("it is free") };
-        fill(*writer);
-        assert!(matches!(ledger.state(damaged).unwrap(), RunState::Done(_)));
-    }
-    assert_eq!(ledger.read().unwrap().runs.len(), 4);
-}
-
-#[test]
 fn the_headline_is_the_averaged_accuracy_of_a_finished_run() {
     let scores = |accuracy| {
         Some(Scores { images: 10, loss: f64::INFINITY, accuracy, top5_accuracy: Some(1.0), map_at_100: None })
@@ -344,249 +280,6 @@ fn timestamps_are_civil_dates() {
     assert_eq!(at(1_000_000_000), "2001-09-09T01:46:40Z");
     assert_eq!(at(1_735_689_599), "2024-12-31T23:59:59Z");
     assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
-}
-
-#[test]
-fn a_trial_that_another_experiment_has_finished_is_taken_over_whole() {
-    let (_dir, ledger) = scratch();
-    let beside = |name: &str| Ledger::open(ledger.root().with_file_name(name));
-    let (trial, failed, under_way) = (trial(0), trial(1), trial(2));
-    let mut other = trial.clone();
-    other.point = vec![("order".to_owned(), "pointwise-first".to_owned())];
-    let source_dir = finished(&beside("order"), &other);
-    claim(&beside("order"), &failed)
-        .finish(&status(Outcome::Failed { message: "a bug".to_owned() }))
-        .unwrap();
-    let held = claim(&beside("order"), &under_way);
-
-    let elsewhere = ledger.elsewhere();
-    let source = elsewhere.find(&trial, &here()).expect("it is finished there");
-    assert!(source.ends_with(other.dir_name()));
-    assert_eq!((elsewhere.find(&failed, &here()), elsewhere.find(&under_way, &here())), (None, None));
-    assert!(!ledger.root().exists(), "looking creates nothing");
-    assert!(ledger.adopt(&trial, source, &here()).unwrap());
-    drop(held);
-
-    let Contents { runs, problems, .. } = ledger.read().unwrap();
-    assert!(problems.is_empty(), "{problems:?}");
-    let [run] = runs.as_slice() else { panic!("one run was taken over: {runs:?}") };
-    assert_eq!(run.point, trial.point, "the point keeps the name that it has here");
-    assert_eq!(run.metrics, [row(1)]);
-    assert_eq!(run.status, Some(status(Outcome::Finished)));
-    for name in ["environment.json", "metrics.csv", "status.json", "timing.csv", "weights.safetensors"] {
-        assert_eq!(fs::read(run.dir.join(name)).unwrap(), fs::read(source_dir.join(name)).unwrap(), "{name}");
-    }
-    assert!(run.has_checksums);
-    assert!(!ledger.adopt(&trial, source, &here()).unwrap(), "what is done here stays as it is");
-}
-
-#[test]
-fn a_copy_is_of_a_run_of_the_same_data_and_numerics_that_is_whole() {
-    let (_dir, ledger) = scratch();
-    let trial = trial(0);
-    let source = finished(&Ledger::open(ledger.root().with_file_name("order")), &trial);
-    let elsewhere = ledger.elsewhere();
-    let others = [Identity::of_data("other images"), Identity { numerics: NUMERICS_VERSION + 1, ..here() }];
-    for other in &others {
-        assert_eq!(elsewhere.find(&trial, other), None);
-        assert_eq!(elsewhere.others(&trial, other).len(), 1);
-    }
-    fs::write(source.join("weights.safetensors"), b"weighty").unwrap();
-    let error = ledger.adopt(&trial, &source, &here()).unwrap_err().to_string();
-    assert!(error.contains("weights.safetensors: its bytes are not those that the run wrote"), "{error}");
-    assert_eq!(ledger.state(&trial).unwrap(), RunState::New, "it is still to be done");
-}
-
-#[test]
-fn a_run_of_other_data_is_shown_and_not_taken_for_done() {
-    let (_dir, ledger) = scratch();
-    let trial = trial(0);
-    finished(&ledger, &trial);
-    let claim = ledger.claim(&trial, &Identity::of_data("other images")).unwrap();
-    let Claim::Differs(difference) = claim else { panic!("{claim:?}") };
-    assert!(difference.to_string().contains("data checksum images, here other images"), "{difference}");
-    let newer = Identity { numerics: NUMERICS_VERSION + 1, ..here() };
-    assert!(matches!(ledger.claim(&trial, &newer).unwrap(), Claim::Done(_)), "it is a result all the same");
-    let differences = ledger.differences([(&trial, newer)]).unwrap();
-    assert_eq!(differences[0].1.numerics, Some((NUMERICS_VERSION, NUMERICS_VERSION + 1)));
-    assert!(ledger.differences([(&trial, here())]).unwrap().is_empty());
-}
-
-#[test]
-fn a_fault_of_the_machine_that_was_recorded_as_a_failure_is_no_result() {
-    let (_dir, ledger) = scratch();
-    for (seed, message, is_result) in [
-        (0, "cannot write results/a/runs/b/metrics.csv: No space left on device (os error 28)", false),
-        (1, "bug: index out of bounds", false),
-        (2, "x.safetensors: failed to write whole buffer", false),
-        (3, "expected images of 28x28x1, found 8x8x1", true),
-    ] {
-        let trial = trial(seed);
-        claim(&ledger, &trial).finish(&status(Outcome::Failed { message: message.to_owned() })).unwrap();
-        let is_done = matches!(ledger.state(&trial).unwrap(), RunState::Done(_));
-        assert_eq!(is_done, is_result, "{message}");
-        assert_eq!(matches!(ledger.claim(&trial, &here()).unwrap(), Claim::Done(_)), is_result);
-    }
-}
-
-#[test]
-fn two_folders_of_one_run_are_named_and_none_is_chosen() {
-    let (_dir, ledger) = scratch();
-    let trial = trial(0);
-    let dir = finished(&ledger, &trial);
-    let copy = dir.with_file_name(format!("a-copy-{}", trial.id.short()));
-    fs::create_dir(&copy).unwrap();
-    for name in names(&dir) {
-        fs::copy(dir.join(&name), copy.join(&name)).unwrap();
-    }
-    let RunState::Damaged(problem) = ledger.state(&trial).unwrap() else { panic!("it cannot be told") };
-    assert!(problem.message.contains("two folders are of run"), "{problem:?}");
-    let contents = ledger.read().unwrap();
-    assert!(contents.runs.is_empty());
-    assert_eq!(contents.problems, [problem]);
-    fs::remove_dir_all(copy).unwrap();
-    assert!(matches!(ledger.state(&trial).unwrap(), RunState::Done(_)));
-}
-
-#[test]
-fn fresh_destroys_nothing_before_its_successor_stands() {
-    let (_dir, ledger) = scratch();
-    let trial = trial(0);
-    let dir = finished(&ledger, &trial);
-    fs::write(dir.join("mark"), "old").unwrap();
-    let Claim::Mine(mut writer) = ledger.claim_fresh(&trial).unwrap() else { panic!("it is free") };
-    writer.append(&row(1), &timing(1)).unwrap();
-    fs::write(writer.dir().join("checkpoint-10"), "x").unwrap();
-    drop(writer);
-    assert!(matches!(ledger.state(&trial).unwrap(), RunState::Done(_)), "interrupted, the old run stands");
-    assert!(dir.join("mark").exists());
-
-    let Claim::Mine(writer) = ledger.claim_fresh(&trial).unwrap() else { panic!("it is free") };
-    assert!(writer.dir().join("checkpoint-10").exists(), "it goes on where it was");
-    fill(*writer);
-    assert!(!dir.join("mark").exists() && dir.join("status.json").exists());
-    assert_eq!(names(ledger.root()), ["locks", "runs"], "nothing is left lying");
-    assert_eq!(ledger.verify().unwrap().runs.len(), 1);
-}
-
-#[test]
-fn a_replacement_that_was_killed_is_ended_by_the_next_runner() {
-    // After each step of the replacement: the old run set aside; the new one in its place.
-    for steps in 1..=2 {
-        let (_dir, ledger) = scratch();
-        let trial = trial(0);
-        let dir = finished(&ledger, &trial);
-        let aside = ledger.replaced_dir().join(format!("0.{}", trial.dir_name()));
-        let successor = ledger.successors_dir().join(trial.dir_name());
-        for folder in [&aside, &successor] {
-            fs::create_dir_all(folder.parent().unwrap()).unwrap();
-        }
-        fs::create_dir(&successor).unwrap();
-        for name in names(&dir) {
-            fs::copy(dir.join(&name), successor.join(&name)).unwrap();
-        }
-        fs::rename(&dir, &aside).unwrap();
-        assert_eq!(ledger.read().unwrap().runs.len(), 1, "the one set aside is still read");
-        assert!(matches!(ledger.state(&trial).unwrap(), RunState::Done(_)));
-        if steps == 2 {
-            fs::rename(&successor, &dir).unwrap();
-        }
-        let Claim::Mine(writer) = ledger.claim_fresh(&trial).unwrap() else { panic!("it is free") };
-        assert!(dir.join("status.json").exists() && !aside.exists());
-        drop(writer);
-    }
-}
-
-#[test]
-fn every_flipped_byte_and_every_cut_of_a_small_file_is_noticed() {
-    let (_dir, ledger) = scratch();
-    let trial = trial(0);
-    let dir = finished(&ledger, &trial);
-    let is_noticed = || {
-        let contents = ledger.verify().unwrap();
-        contents.runs.is_empty() && !contents.problems.is_empty()
-    };
-    assert!(!is_noticed());
-    for name in names(&dir) {
-        let path = dir.join(&name);
-        let whole = fs::read(&path).unwrap();
-        // A sample: a prime's distance apart, so that every kind of place is met.
-        for place in (0..whole.len()).step_by(if whole.len() > 500 { 61 } else { 7 }) {
-            for bit in [0, 5] {
-                let mut bytes = whole.clone();
-                bytes[place] ^= 1 << bit;
-                fs::write(&path, bytes).unwrap();
-                assert!(is_noticed(), "{name}: bit {bit} of byte {place}");
-            }
-            fs::write(&path, &whole[..place]).unwrap();
-            // Without a status that can be read it is no run that is over.
-            assert!(is_noticed(), "{name}: cut at {place}");
-        }
-        fs::write(&path, &whole).unwrap();
-    }
-    assert!(!is_noticed());
-    fs::remove_file(dir.join("checksums.txt")).unwrap();
-    assert!(is_noticed(), "a run of this version has checksums");
-}
-
-#[test]
-fn weights_may_be_left_out_of_results() {
-    let (_dir, ledger) = scratch();
-    let dir = finished(&ledger, &trial(0));
-    fs::remove_file(dir.join("weights.safetensors")).unwrap();
-    assert_eq!(ledger.verify().unwrap().problems, []);
-}
-
-#[test]
-fn whatever_step_fails_the_run_is_done_or_still_to_be_done() {
-    use decouple_disk::{Fault, FaultKind};
-    for (kind, lasts) in [(FaultKind::Broken, false), (FaultKind::Full, true), (FaultKind::ShortWrite, false)]
-    {
-        for step in 1.. {
-            let (_dir, ledger) = scratch();
-            let trial = trial(0);
-            let failing = ledger.clone().on(ledger.disk().clone().failing(Fault { step, kind, lasts }));
-            let train = || -> Result<(), LedgerError> {
-                let Claim::Mine(mut writer) = failing.claim(&trial, &here())? else { return Ok(()) };
-                writer.write_environment(&environment("images"))?;
-                writer.append(&row(1), &timing(1))?;
-                writer.append(&row(2), &timing(2))?;
-                writer.finish(&status(Outcome::Finished))
-            };
-            let trained = train();
-            match ledger.state(&trial).unwrap() {
-                RunState::New | RunState::Partial => assert!(trained.is_err(), "step {step}: a run is lost"),
-                RunState::Done(_) => {}
-                other => panic!("step {step} of {kind:?}: {other:?}"),
-            }
-            // The disk is mended: the trial is trained, once, and nothing is left lying.
-            if let Claim::Mine(writer) = ledger.claim(&trial, &here()).unwrap() {
-                fill(*writer);
-            }
-            let contents = ledger.verify().unwrap();
-            assert_eq!((contents.runs.len(), contents.problems.len()), (1, 0), "step {step} of {kind:?}");
-            let left = names(&contents.runs[0].dir);
-            assert!(left.iter().all(|name| !name.starts_with('.')), "{left:?}");
-            if trained.is_ok() && failing.disk().steps() < step {
-                break;
-            }
-        }
-    }
-}
-
-#[test]
-fn a_link_in_a_results_folder_leads_nothing_out_of_it() {
-    let (dir, ledger) = scratch();
-    let outside = dir.path().join("outside");
-    fs::create_dir(&outside).unwrap();
-    fs::create_dir_all(ledger.root().join("runs")).unwrap();
-    symlink(&outside, ledger.root().join("runs").join(trial(0).dir_name())).unwrap();
-    let error = ledger.claim(&trial(0), &here()).unwrap_err().to_string();
-    assert!(error.contains("it is a symbolic link"), "{error}");
-    symlink(outside.join("lock"), ledger.root().join("locks").join(trial(1).id.to_string())).unwrap();
-    let error = ledger.claim(&trial(1), &here()).unwrap_err().to_string();
-    assert!(error.contains("it is a symbolic link"), "{error}");
-    assert_eq!(names(&outside), Vec::<String>::new());
 }
 
 #[test]
