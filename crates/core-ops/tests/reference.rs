@@ -9,12 +9,15 @@ use decouple_kernels::{
     layout::BatchLayout,
     numerics::{Numerics, Precision},
 };
-use decouple_reference::Reference;
+use decouple_reference::{
+    Reference,
+    made_up::{noise, start},
+};
 use decouple_spectrum::{
     backend::{Backend, Executor, Pass, Rule, State, Update},
     builder::{BatchNormOptions, GraphBuilder},
     error::SpecError,
-    graph::{Activation, Graph, ParameterId, Role},
+    graph::{Activation, Graph, ParameterId},
     plan::Plan,
 };
 
@@ -69,23 +72,6 @@ fn residual() -> Result<Graph, SpecError> {
     let pool = b.global_mean_pool("pool", map);
     b.linear("logits", pool, 3);
     Ok(b.finish())
-}
-
-/// `len` values between -1 and 1 that look random.
-fn noise(len: usize, seed: u32) -> Vec<f32> {
-    let value =
-        |i: u32| (i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(40_503)).wrapping_mul(2_246_822_519);
-    (1..=len as u32).map(|i| (value(i) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
-}
-
-fn start(graph: &Graph, id: ParameterId) -> Vec<f32> {
-    let spec = graph.parameter(id);
-    let (scale, centre) = match spec.role {
-        Role::ConvWeight | Role::LinearWeight => ((2.0 / spec.fan_in as f32).sqrt(), 0.0),
-        Role::Gamma | Role::RunningVariance => (0.3, 1.0),
-        _ => (0.3, 0.0),
-    };
-    noise(spec.len(), id.0 as u32 + 1).into_iter().map(|value| centre + scale * value).collect()
 }
 
 fn executor(backend: &dyn Backend, graph: &Graph) -> Box<dyn Executor> {

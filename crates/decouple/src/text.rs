@@ -1,4 +1,4 @@
-//! Text for people: numbers, tables, and the way to standard output and standard error.
+//! Text for people: numbers, and the way to standard output and standard error.
 
 use std::{
     borrow::Cow,
@@ -6,7 +6,10 @@ use std::{
     io::{ErrorKind, Write},
 };
 
-pub(crate) use decouple_reporting::numbers::{duration, plural, short_count};
+pub(crate) use decouple_reporting::{
+    TextTable,
+    numbers::{duration, plural, short_count},
+};
 pub(crate) use decouple_spectrum::cost::grouped;
 
 use crate::failure::{Failure, IO};
@@ -58,46 +61,6 @@ pub(crate) fn bytes(count: u64) -> String {
     if mib < 1024.0 { format!("{:.0} MiB", mib.max(1.0)) } else { format!("{:.1} GiB", mib / 1024.0) }
 }
 
-/// A table whose columns line up: the first ones to the left, numbers to the
-/// right.
-pub(crate) struct Table {
-    /// How many columns, from the left, are words.
-    words: usize,
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    pub(crate) fn new(words: usize, header: &[&str]) -> Self {
-        Self { words, rows: vec![header.iter().map(|&cell| cell.to_owned()).collect()] }
-    }
-
-    pub(crate) fn push(&mut self, row: Vec<String>) {
-        self.rows.push(row);
-    }
-}
-
-impl std::fmt::Display for Table {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            self.rows
-                .iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in &self.rows {
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-                if column < self.words { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-            });
-            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,13 +78,5 @@ mod tests {
     #[test]
     fn numbers_for_people() {
         assert_eq!([1, 5 << 20, 3 << 29].map(bytes), ["1 MiB", "5 MiB", "1.5 GiB"]);
-    }
-
-    #[test]
-    fn tables_line_up() {
-        let mut table = Table::new(1, &["name", "n"]);
-        table.push(vec!["a".into(), "100".into()]);
-        table.push(vec!["longer".into(), "7".into()]);
-        assert_eq!(table.to_string(), "name      n\na       100\nlonger    7\n");
     }
 }

@@ -88,7 +88,7 @@ fn a_head_of_another_size_starts_anew() {
         let command = [&["weights", "import", source, target][..], &MODEL, &arguments].concat();
         let (_, talk, code) = workplace.run(&command);
         assert_eq!(code, 0, "{talk}");
-        assert!(talk.contains("the head of 10 classes starts anew"), "{talk}");
+        assert!(talk.contains("the head of 10 classes gets new start values"), "{talk}");
         fs::read(workplace.path(target)).expect("the file")
     };
     let imported = import("timm.safetensors", "ours.safetensors");
@@ -137,7 +137,7 @@ fn photographs_are_named_and_counted() {
     fs::rename(workplace.path("folder/n15075141"), workplace.path("folder/7")).expect("another name");
     let (_, talk, code) = workplace.run(&evaluate);
     assert!(
-        code == 3 && talk.contains("folder: folders that are no class: 7; expected folders called"),
+        code == 3 && talk.contains("folder: folders that are not classes: 7; expected folders called"),
         "{talk}"
     );
 }

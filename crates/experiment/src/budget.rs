@@ -43,6 +43,15 @@ impl Held {
             Self::StepTime => "step-time",
         }
     }
+
+    /// In words: "multiply-adds".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Macs => "multiply-adds",
+            Self::StepTime => "step time",
+            counted => counted.name(),
+        }
+    }
 }
 
 /// As typed: `parameters`, `macs`, `activations`, `step-time`.

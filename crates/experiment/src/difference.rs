@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::trial::label;
 use crate::{Contents, Record, Run, Sweep, Trial};
 
 /// A key that has another value in one record than in another.
@@ -132,11 +133,6 @@ impl Sweep {
         let foreign = contents.runs.iter().filter(|run| !ids.contains(&run.id));
         foreign.map(|run| Stray { run, reason: reason(run) }).collect()
     }
-}
-
-fn label(point: &[(String, String)]) -> String {
-    let pairs: Vec<String> = point.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
-    if pairs.is_empty() { "base".to_owned() } else { pairs.join(", ") }
 }
 
 /// One line for each reason, with how many runs it holds of: `12 runs with

@@ -13,7 +13,6 @@ mod training;
 mod tune;
 mod values;
 
-use crate::InvalidKey;
 pub use values::Values;
 
 /// A key of an experiment file.
@@ -39,6 +38,22 @@ impl Key {
             if text.is_empty() { String::new() } else { format!("`{text}`") }
         };
         format!("| `{path}` | {meaning} | {} | {unit} | {} |", values.text(), quoted(default))
+    }
+}
+
+/// A key of a trial whose value is refused, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` {message}")]
+pub struct InvalidKey {
+    /// The key, relative to its section: `optimizer.momentum`.
+    pub key: String,
+    /// What is wrong, to be read after the key: "must be at least 1".
+    pub message: String,
+}
+
+impl InvalidKey {
+    pub(crate) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
     }
 }
 

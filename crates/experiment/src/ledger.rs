@@ -21,9 +21,11 @@
 mod adopt;
 mod checksums;
 mod discard;
+mod files;
 mod folders;
 mod identity;
 mod lease;
+mod lock;
 pub mod per_image;
 mod read;
 mod rows;
@@ -37,11 +39,13 @@ use std::time::Duration;
 
 use decouple_disk::Disk;
 
-pub use adopt::Elsewhere;
+pub use adopt::{Adopted, Elsewhere};
 pub use folders::Scan;
 pub use identity::{Identity, Mismatch, NUMERICS_VERSION};
 pub(crate) use identity::{PLAIN, TILED};
 pub use lease::Claims;
+pub(crate) use lock::FILE_NAME as LOCK_FILE;
+pub use lock::Lock;
 pub use read::{Contents, Problem, Remedy, Run};
 pub use rows::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};
 pub use write::RunWriter;
@@ -129,7 +133,7 @@ pub enum LedgerError {
         found: u64,
     },
     /// The run's lease has expired, and another runner may have the run.
-    #[error("run {id} was not heard of for longer than its lease; another runner may have taken it over")]
+    #[error("run {id} has not renewed its lease in time; another runner may have taken it over")]
     Lost {
         /// The run.
         id: RunId,
@@ -303,7 +307,7 @@ impl Ledger {
 
     fn contents(&self, depth: Depth) -> Result<Contents, LedgerError> {
         let mut contents = read::contents(self, depth)?;
-        match crate::declared::read(&self.root) {
+        match lock::read(&self.root) {
             Ok(lock) => contents.lock = lock,
             Err(error) => {
                 let (path, message) = (self.root.clone(), error.to_string());

@@ -30,38 +30,40 @@ mod ledger;
 mod metric;
 mod schema;
 mod standing;
-mod step_times;
+mod step_timer;
 mod sweep;
 mod template;
 mod training;
 mod trial;
 mod tune;
+mod tuning;
 
 pub use budget::{BudgetOutcome, Drift, Held};
-pub use declared::{Declared, Lock, LockError, file_hash};
+pub use declared::{Declared, file_hash};
 pub use difference::{Difference, Reason, Stray, differences, stray_lines};
 pub use file_system::FileSystem;
-pub use keys::{Key, Values, keys};
+pub use keys::{InvalidKey, Key, Values, keys};
 pub use launcher::{LauncherKind, LauncherSpec, LauncherTable, parse_size};
 pub use ledger::per_image;
 pub use ledger::per_image::PerImage;
 pub use ledger::{
-    CHECKPOINT_PREFIX, Claim, Claims, Contents, Elsewhere, Environment, Identity, Ledger, LedgerError,
-    MetricsRow, Mismatch, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan, Scores,
-    Status, TimingRow, timestamp,
+    Adopted, CHECKPOINT_PREFIX, Claim, Claims, Contents, Elsewhere, Environment, Identity, Ledger,
+    LedgerError, Lock, MetricsRow, Mismatch, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState,
+    RunWriter, Scan, Scores, Status, TimingRow, timestamp,
 };
 pub use metric::Metric;
 pub use schema::schema;
 pub use standing::{Best, Onlooker, Running, Standing};
-pub use step_times::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
+pub use step_timer::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
-    Axis, ExperimentError, Filter, FilterError, Overrides, Sweep, inert_cell, load, load_with, parse,
-    parse_with, section, shell_word,
+    Axis, ExperimentError, Filter, FilterError, LockError, Overrides, Sweep, inert_cell, load, load_with,
+    parse, parse_with, section, shell_word,
 };
 pub use template::template;
 pub use training::{
-    Average, DecayKind, DecayOn, Every, InvalidKey, Loss, Optimizer, Precision, RmspropForm, Schedule,
-    TrainingSpec, Winograd,
+    Average, DecayKind, DecayOn, Every, Loss, Optimizer, Precision, RmspropForm, Schedule, TrainingSpec,
+    Winograd,
 };
 pub use trial::{FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial, folder_name};
-pub use tune::{Choice, RECIPE, Setting, Try, Tune, TuneError};
+pub use tune::{Setting, Try, Tune};
+pub use tuning::{Choice, RECIPE, TuneError};

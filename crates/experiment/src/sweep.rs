@@ -13,13 +13,16 @@ mod diagnostic;
 mod document;
 mod expand;
 mod filter;
+mod fitted;
 mod grouping;
+mod lock;
 mod networks;
 mod plan;
+mod point;
 mod set;
-mod step_time;
 
 pub use filter::{Filter, FilterError};
+pub use lock::LockError;
 pub use plan::inert_cell;
 
 /// An experiment: its trials and what they ask.
@@ -110,13 +113,13 @@ pub struct Overrides {
 pub struct ExperimentError(String);
 
 /// Reads the experiment file at `path` and resolves it into trials. Under a budget
-/// of step time, points keep their typed widths: [`StepTimes::Unknown`].
+/// of step time, points keep the widths that were typed.
 ///
 /// # Errors
 /// [`ExperimentError`] when the file cannot be read or anything in it or in
 /// `overrides` is refused.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Sweep, ExperimentError> {
-    load_with(path, overrides, StepTimes::Unknown)
+    load_with(path, overrides, StepTimes::Runs(&[]))
 }
 
 /// As [`load`], with `step_times` for a budget of step time.
@@ -141,7 +144,7 @@ pub fn load_with(
 /// # Errors
 /// [`ExperimentError`] when anything in the text or in `overrides` is refused.
 pub fn parse(text: &str, file_name: &str, overrides: &Overrides) -> Result<Sweep, ExperimentError> {
-    parse_with(text, file_name, overrides, StepTimes::Unknown)
+    parse_with(text, file_name, overrides, StepTimes::Runs(&[]))
 }
 
 /// As [`load_with`], for a text that is at hand.
@@ -162,7 +165,7 @@ pub fn parse_with(
         as_typed::check_axes(&file)?;
         let name = experiment_name(&file, file_name)?;
         let launcher = as_typed::launcher(&file)?;
-        let expansion = expand(&file, &name, step_times)?;
+        let expansion = expand(&file, step_times)?;
         Ok((name, launcher, expansion, file))
     });
     let (name, launcher, expansion, file) =

@@ -6,9 +6,9 @@
 
 pub(crate) mod as_typed;
 
-pub use as_typed::InvalidKey;
-
 use serde::{Deserialize, Serialize};
+
+use crate::keys::InvalidKey;
 
 /// How a network is trained. Complete: nothing is left to a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

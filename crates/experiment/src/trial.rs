@@ -109,7 +109,7 @@ impl fmt::Display for RunId {
 
 /// A run id that is not 16 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no run id: expected 16 hexadecimal digits")]
+#[error("`{0}` is not a run id: expected 16 hexadecimal digits")]
 pub struct ParseRunIdError(String);
 
 impl FromStr for RunId {
@@ -171,6 +171,27 @@ impl Trial {
         Self::summarised(point, record, Summary::of(graph), budget)
     }
 
+    /// A trial made up to time steps of `network` by: the default recipe with this batch, on images of this shape.
+    /// No data set has them, so it is not to be run.
+    ///
+    /// # Errors
+    /// [`SpecError`] when the network cannot be built on such images.
+    pub fn to_time(
+        network: &NetworkSpec,
+        input: MapShape,
+        classes: usize,
+        batch: usize,
+    ) -> Result<Self, SpecError> {
+        let record = Record {
+            network: network.explicit(),
+            data: DataSpec::of_images([input.h, input.w, input.c], classes),
+            training: TrainingSpec { batch, ..TrainingSpec::default() },
+            seed: 0,
+        };
+        let point = vec![("segments".to_owned(), network.segments.to_string())];
+        Ok(Self::new(point, record, &network.graph(input, classes)?, None))
+    }
+
     /// As [`Trial::new`], where the graph has been built before and is gone.
     pub(crate) fn summarised(
         point: Vec<(String, String)>,
@@ -218,11 +239,7 @@ impl Trial {
     /// The point in words: `segments = 3, intermediate = relu`, or `base` in a
     /// sweep over seeds alone.
     pub fn point_label(&self) -> String {
-        if self.point.is_empty() {
-            return "base".to_owned();
-        }
-        let pairs: Vec<_> = self.point.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
-        pairs.join(", ")
+        label(&self.point)
     }
 
     /// Name of the run's folder, such as `segments=3,intermediate=relu,seed=1-3f9c21aa`.
@@ -232,6 +249,12 @@ impl Trial {
     pub fn dir_name(&self) -> String {
         folder_name(&self.point, self.record.seed, &self.id.short())
     }
+}
+
+/// A point in words, as [`Trial::point_label`] has it.
+pub(crate) fn label(point: &[(String, String)]) -> String {
+    let pairs: Vec<_> = point.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
+    if pairs.is_empty() { "base".to_owned() } else { pairs.join(", ") }
 }
 
 /// What a trial keeps of a graph.

@@ -152,12 +152,13 @@ fn a_report_finds_the_widths_in_the_runs_alone() {
             Claim::Mine(_)
         ));
     }
-    let found = read(StepTimes::Runs(folder.path()));
+    let runs = ledger.read().unwrap().runs;
+    let found = read(StepTimes::Runs(&runs));
     assert_eq!(ids(&found), ids(&measured));
     assert_eq!(found.trials[0].budget, measured.trials[0].budget);
     // Fitted to another reference, they are other points.
     let overrides = Overrides { set: vec!["network.exit=96".to_owned()] };
-    let other = parse_with(FILE, "timed.toml", &overrides, StepTimes::Runs(folder.path())).unwrap();
+    let other = parse_with(FILE, "timed.toml", &overrides, StepTimes::Runs(&runs)).unwrap();
     assert!(other.trials.iter().all(|trial| trial.budget.is_none()));
 }
 

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod executor;
+pub mod made_up;
 mod ops;
 mod optimizer;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use decouple_experiment::{
     Contents, Lock, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash, stray_lines,
 };
 
-use crate::analysis::{Analysis, Costs, Fact, RunOutcome, RunRow, Study, summarise};
+use crate::analysis::{Analysis, Fact, RunOutcome, RunRow, Study, summarise};
 use crate::identity::{numerics_fact, odd_ones};
 
 /// Analyses the runs of a sweep.
@@ -185,11 +185,7 @@ fn row(trial: &Trial, run: Option<&Run>, problems: &mut Vec<String>) -> RunRow {
         level: trial.level,
         group_width: group_width(trial),
         width: trial.budget.as_ref().map(|budget| budget.width),
-        costs: Costs {
-            parameters: trial.cost.parameters,
-            macs: trial.cost.macs,
-            activations: trial.cost.activations,
-        },
+        costs: trial.cost,
         raw_accuracy: status.and_then(|status| accuracy(&status.test)),
         averaged_accuracy: status.and_then(|status| accuracy(&status.averaged_test)),
         steps: status.map(|status| status.steps),

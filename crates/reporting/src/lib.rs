@@ -26,15 +26,13 @@ mod side_by_side;
 pub mod statistics;
 mod table;
 pub mod tensorboard;
-mod verdict;
 mod written;
 
 pub use analyse::analyse;
-pub use analysis::Analysis;
+pub use analysis::{Analysis, Verdict};
 pub use document::document;
 pub use epochs::epochs_csv;
 pub use export::{runs_csv, summary_csv};
 pub use side_by_side::{Pair, Side, side_by_side};
-pub use table::terminal_table;
-pub use verdict::Verdict;
+pub use table::{TextTable, terminal_table};
 pub use written::{ReportError, Written, update_index, write, write_events, write_index, write_latex};

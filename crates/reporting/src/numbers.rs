@@ -18,6 +18,15 @@ pub fn short_count(value: u64) -> String {
     format!("{scaled:.1}P")
 }
 
+/// A width with two digits.
+pub(crate) fn short_width(width: f64) -> String {
+    if width < 9.95 {
+        format!("{:.1}", width).trim_end_matches(".0").to_owned()
+    } else {
+        format!("{width:.0}")
+    }
+}
+
 /// A share in percent with one digit: `89.2`.
 pub fn percent(share: f64) -> String {
     points(share)

@@ -1,9 +1,54 @@
-//! The table at the end of a run.
+//! Tables for a terminal, and that at the end of a run.
+
+use std::fmt;
 
 use crate::analysis::{Analysis, PointSummary};
 use crate::numbers::{percent, seconds, short_count};
 
-/// A table for a terminal, one row a point, aligned with spaces; each line ends with a line feed.
+/// A table whose columns line up: the first ones to the left, numbers to the
+/// right.
+#[derive(Clone, Debug)]
+pub struct TextTable {
+    /// How many columns, from the left, are words.
+    words: usize,
+    rows: Vec<Vec<String>>,
+}
+
+impl TextTable {
+    /// A table of these columns, of which the first `words` hold words.
+    pub fn new(words: usize, header: &[&str]) -> Self {
+        Self { words, rows: vec![header.iter().map(|&cell| cell.to_owned()).collect()] }
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: Vec<String>) {
+        self.rows.push(row);
+    }
+}
+
+impl fmt::Display for TextTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for row in &self.rows {
+            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+                if column < self.words { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            });
+            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// A row a point; each line ends with a line feed.
 ///
 /// The score is in percent with its 95 % interval. A last column tells of diverged, failed and missing runs
 /// where there are any.
@@ -19,9 +64,12 @@ pub fn terminal_table(analysis: &Analysis) -> String {
     if has_unfinished {
         header.push("runs".to_owned());
     }
-    let mut rows = vec![header];
-    rows.extend(analysis.points.iter().map(|point| row(analysis, point, has_unfinished)));
-    aligned(&rows, text_columns)
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let mut table = TextTable::new(text_columns, &header);
+    for point in &analysis.points {
+        table.push(row(analysis, point, has_unfinished));
+    }
+    table.to_string()
 }
 
 fn row(analysis: &Analysis, point: &PointSummary, has_unfinished: bool) -> Vec<String> {
@@ -55,25 +103,15 @@ fn unfinished(point: &PointSummary) -> Option<String> {
     (!words.is_empty()).then(|| format!("{} finished, {}", point.finished(), words.join(", ")))
 }
 
-/// Pads every cell to its column, words to the left and the four cost columns to the right; three spaces
-/// between columns and none at the end of a line.
-fn aligned(rows: &[Vec<String>], text_columns: usize) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let last_number = text_columns + 4;
-    let mut table = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let padding = " ".repeat(widths[column] - cell.chars().count());
-            let numeric = (text_columns..last_number).contains(&column);
-            line += &if numeric { format!("{padding}{cell}   ") } else { format!("{cell}{padding}   ") };
-        }
-        table += line.trim_end();
-        table.push('\n');
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_line_up() {
+        let mut table = TextTable::new(1, &["name", "n"]);
+        table.push(vec!["a".into(), "100".into()]);
+        table.push(vec!["longer".into(), "7".into()]);
+        assert_eq!(table.to_string(), "name      n\na       100\nlonger    7\n");
     }
-    table
 }

@@ -171,7 +171,7 @@ fn an_index_draws_experiments_that_differ_in_their_budget_together() {
     };
     let title = "Accuracy against decoupling level under each budget";
     let index_of_two = index(["parameters", "macs"]);
-    assert!(index_of_two.contains(title) && index_of_two.contains("equal macs"));
+    assert!(index_of_two.contains(title) && index_of_two.contains("equal multiply-adds"));
     assert!(!index(["parameters", "parameters"]).contains(title), "one budget is no comparison");
 }
 

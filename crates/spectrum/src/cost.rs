@@ -11,6 +11,7 @@ pub struct Cost {
     /// Trained values.
     pub parameters: u64,
     /// Running statistics: stored with the weights, not trained.
+    #[serde(default)]
     pub statistics: u64,
     /// Multiply-adds of one image, forward, in convolutions and dense layers.
     /// Taps that fall on padding count.

@@ -6,7 +6,8 @@ use decouple_datasets::load;
 use decouple_experiment::{Environment, Ledger, Overrides, parse};
 use decouple_training::{
     progress::Progress,
-    sweep::{Conduct, LoadedData, Workers, run_sweep},
+    sweep::{Conduct, LoadedData, run_sweep},
+    workers::Workers,
 };
 
 const FILE: &str = "
@@ -22,7 +23,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ledger = Ledger::open(std::env::temp_dir().join("decouple-example"));
     let data = LoadedData::load(&trials, |spec| load(spec, None))?;
     let workers = Workers::share(std::thread::available_parallelism()?.get(), trials.len(), None);
-    run_sweep(&trials, &ledger, &data, workers, &environment(), &Progress::silent(), &Conduct::default())?;
+    run_sweep(
+        &trials,
+        &ledger,
+        &data,
+        workers,
+        &Environment::default(),
+        &Progress::silent(),
+        &Conduct::default(),
+    )?;
     for trial in trials {
         let scores = ledger.run(trial)?.status.and_then(|status| status.test);
         println!(
@@ -32,14 +41,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
     }
     Ok(())
-}
-
-/// What a run notes about where it happened; a real program says more.
-fn environment() -> Environment {
-    Environment {
-        decouple: env!("CARGO_PKG_VERSION").to_owned(),
-        cpu: std::env::consts::ARCH.to_owned(),
-        command: "example train".to_owned(),
-        ..Environment::default()
-    }
 }

@@ -1,14 +1,16 @@
 //! A trained network that names what is in photographs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use decouple_datasets::{DataSpec, Dataset, Looking, Normalisation, Photograph, Skipped};
 use decouple_experiment::Loss;
 use decouple_spectrum::{
     backend::{ExecutionError, Executor},
+    network::Family,
     preprocessing::Preprocessing,
-    weights::Images,
+    weights::{Description, Images},
 };
+use rayon::prelude::*;
 
 use crate::{
     inference::logits,
@@ -30,10 +32,28 @@ pub enum Sight {
 }
 
 impl Sight {
-    /// That of a run on `data`, whose weights note `images`.
-    pub fn trained(data: DataSpec, images: &Images) -> Self {
+    /// That of the network `description`: as it was trained, where its weights note `images` or its run those of
+    /// `data`, else as its family was published.
+    ///
+    /// # Errors
+    /// [`SightError`] when nothing says how it sees photographs.
+    pub fn of(
+        description: &Description,
+        images: Option<&Images>,
+        data: Option<&DataSpec>,
+    ) -> Result<Self, SightError> {
+        let [h, w, c] = description.input;
+        let Some(images) = images else {
+            let published = Preprocessing::of(&description.network, [h, w]).filter(|_| c == 3);
+            let family = description.network.family;
+            return published.map(Self::Published).ok_or(SightError::Unpublished { family, h, w, c });
+        };
+        if c != 1 && c != 3 {
+            return Err(SightError::Channels { channels: c });
+        }
+        let own = || DataSpec::of_images(description.input, description.classes);
         let normalisation = Normalisation::new(&images.mean, &images.std);
-        Self::Trained { data: Box::new(data), normalisation }
+        Ok(Self::Trained { data: Box::new(data.cloned().unwrap_or_else(own)), normalisation })
     }
 
     /// The photograph in `file` as the network sees it.
@@ -58,6 +78,32 @@ impl Sight {
             }
         }
     }
+}
+
+/// Why a network sees no photographs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SightError {
+    /// Its images are none that photographs can become.
+    #[error("the network's images have {channels} channels: photographs have 1 or 3")]
+    Channels {
+        /// Their channels.
+        channels: usize,
+    },
+    /// Nothing is known of the images that it was trained on.
+    #[error(
+        "{family} on images of {h}x{w}x{c} has no published way to see photographs: expected a published family and \
+         three channels"
+    )]
+    Unpublished {
+        /// Its family.
+        family: Family,
+        /// Rows of its images.
+        h: usize,
+        /// Their columns.
+        w: usize,
+        /// Their channels.
+        c: usize,
+    },
 }
 
 /// A photograph as a network sees it.
@@ -139,6 +185,34 @@ impl Classifier {
             Loss::Sigmoid => sigmoids,
         };
         Ok(logits.chunks_exact(self.network.plan().graph.output().len()).map(probabilities).collect())
+    }
+
+    /// Shows the photographs in `files`, each with its class, and adds what the network gets right to `hits`. `take`
+    /// gives the values of what was read, or leaves the file out.
+    ///
+    /// # Errors
+    /// The first error of `take`, or [`ClassifierError`].
+    pub fn count<E: From<ClassifierError>>(
+        &mut self,
+        files: &[(PathBuf, usize)],
+        looking: Looking,
+        mut take: impl FnMut(Result<Seen, Skipped>) -> Result<Option<Vec<f32>>, E>,
+        hits: &mut Hits,
+    ) -> Result<(), E> {
+        let seen: Vec<_> = files.par_iter().map(|(file, _)| self.sight.see(file, looking)).collect();
+        let (mut images, mut classes) = (Vec::new(), Vec::new());
+        for ((_, class), seen) in files.iter().zip(seen) {
+            if let Some(values) = take(seen)? {
+                images.extend(values);
+                classes.push(*class);
+            }
+        }
+        if !classes.is_empty() {
+            for (&class, probabilities) in classes.iter().zip(self.probabilities(&images)?) {
+                hits.add(class, &probabilities);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -14,10 +14,16 @@ use decouple_spectrum::{
     graph::{Op, ParameterId},
     plan::Plan,
     separability::{Kernel, Projection, segmented, separable, shuffled},
-    weights::{Description, error::WeightError, file::WeightFile, names::Naming, read},
+    weights::{error::WeightError, names::Naming},
 };
 
-use crate::{device::backend, evaluation::evaluate_part, objective::Objective, trial::TrialError};
+use crate::{
+    device::backend,
+    error::TrialError,
+    evaluation::evaluate_part,
+    objective::Objective,
+    weights::{description, values},
+};
 
 /// Batches from which batch norms learn the statistics of a projected network:
 /// with the usual share of 0.1 a batch, 0.1 % of what they held before is left.
@@ -101,30 +107,11 @@ pub fn diagnose(
         return Err(DiagnosisError::Decoupled { layer: layer.name.clone(), segments: layer.segments });
     }
     let backend = backend();
-    let stored = stored(trial, weights)?;
+    let stored = values(weights, Naming::Decouple, &description(trial))?;
     let mut network = network(trial, &stored, &*backend)?;
     let accuracy = score(trial, &mut *network, data)?;
     let effects = targets.iter().map(|&target| effect(trial, &stored, data, target, &*backend));
     Ok(Diagnosis { accuracy, effects: effects.collect::<Result<_, _>>()? })
-}
-
-/// The values of every parameter and running statistic.
-fn stored(trial: &Trial, weights: &Path) -> Result<Vec<Vec<f32>>, DiagnosisError> {
-    let mut file = WeightFile::open(weights)?;
-    let mut values = vec![Vec::new(); trial.graph().parameters.len()];
-    read(&mut file, Naming::Decouple, &description(trial), |id, of| values[id.0] = of)?;
-    Ok(values)
-}
-
-/// What the weights of `trial` are for.
-pub(crate) fn description(trial: &Trial) -> Description {
-    let graph = trial.graph();
-    let input = graph.input();
-    Description {
-        network: trial.record.network.clone(),
-        input: [input.h, input.w, input.c],
-        classes: graph.output().len(),
-    }
 }
 
 fn network(

@@ -10,10 +10,10 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::{
     device::backend,
+    error::TrialError,
     optimizer::update,
-    sweep::Workers,
-    trial::numerics,
-    trial::{Run, TrialError},
+    trial::{Training, numerics},
+    workers::Workers,
 };
 
 /// Passes over a network's multiply-adds that a training step takes: forward,
@@ -165,7 +165,7 @@ fn rate(trial: &Trial, pools: &[ThreadPool], patience: Duration) -> Result<f64, 
 fn images_per_sec(trial: &Trial, patience: Duration) -> Result<f64, TrialError> {
     let batch = images(trial);
     let data = noise(trial, batch);
-    let mut run = Run::new(trial, &data, &*backend())?;
+    let mut run = Training::new(trial, &data, &*backend())?;
     let indices: Vec<u32> = (0..batch as u32).collect();
     let began = Instant::now();
     run.train_step(0, &indices)?;

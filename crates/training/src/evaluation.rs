@@ -9,7 +9,7 @@ use decouple_spectrum::backend::{Executor, Pass};
 
 use rayon::prelude::*;
 
-use crate::{loss::LossError, objective::Objective, ranking::first_rank, trial::TrialError};
+use crate::{error::TrialError, loss::LossError, objective::Objective, ranking::first_rank};
 
 /// Loss and accuracy of `network` over all of `split`, in inference, `batch`
 /// images at a time. The result does not depend on `batch`.

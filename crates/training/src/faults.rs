@@ -10,7 +10,7 @@ use std::{
 use decouple_experiment::{FORMAT, LedgerError, Outcome, Status, timestamp};
 use decouple_spectrum::weights::error::WeightError;
 
-use crate::trial::TrialError;
+use crate::error::TrialError;
 
 /// How a trial ended that was not trained to its end.
 #[derive(Debug)]

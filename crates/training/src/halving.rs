@@ -9,8 +9,9 @@ use crate::{
     faults::{Ended, Troubles, guarded, refused},
     memory::{Admission, Needs},
     progress::{Event, Left, Progress},
-    sweep::{Conduct, LoadedData, Piece, Runner, SweepError, SweepReport, Workers, share_out},
+    sweep::{Conduct, LoadedData, Piece, Runner, SweepError, SweepReport, share_out},
     trial::{UnderWay, shown_accuracy},
+    workers::Workers,
 };
 
 /// Runs the tries of every point that are not over yet; `tries` has those of a point one after the other, in

@@ -22,28 +22,8 @@ use crate::{
     memory::{Admission, Needs},
     progress::{Event, Left, Progress},
     trial::run_trial,
+    workers::Workers,
 };
-
-/// How a sweep uses the machine. Results do not depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Workers {
-    /// Trials trained at the same time.
-    pub jobs: usize,
-    /// Threads that each of them has.
-    pub threads: usize,
-    /// Bytes that all of them may need together, by estimate; without a limit all run
-    /// at once.
-    pub memory: Option<u64>,
-}
-
-impl Workers {
-    /// Shares `cores` among `trials`: one core a trial as long as there are
-    /// enough of them, since whole trials need no waiting for each other.
-    pub fn share(cores: usize, trials: usize, jobs: Option<usize>) -> Self {
-        let jobs = jobs.unwrap_or(cores).clamp(1, trials.max(1));
-        Self { jobs, threads: (cores / jobs).max(1), memory: None }
-    }
-}
 
 /// Data sets that the trials of a sweep name, each loaded once.
 #[derive(Clone, Debug, Default)]

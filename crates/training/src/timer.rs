@@ -7,11 +7,7 @@ use decouple_experiment::Trial;
 use decouple_spectrum::budget::step_time::{Comparison, StepTime};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use crate::{
-    device::backend,
-    estimate::noise,
-    trial::{Run, TrialError},
-};
+use crate::{device::backend, error::TrialError, estimate::noise, trial::Training};
 
 /// Steps of each that warm up: buffers are allocated, weights move into caches,
 /// the processor finds its clock.
@@ -87,14 +83,14 @@ fn batch_of_noise(trial: &Trial) -> Dataset {
 
 /// A training that does the same step again and again.
 struct Stepper<'a> {
-    run: Run<'a>,
+    run: Training<'a>,
     indices: Vec<u32>,
 }
 
 impl<'a> Stepper<'a> {
     fn new(trial: &'a Trial, data: &'a Dataset) -> Result<Self, TrialError> {
         let indices = (0..trial.record.training.batch as u32).collect();
-        Ok(Self { run: Run::new(trial, data, &*backend())?, indices })
+        Ok(Self { run: Training::new(trial, data, &*backend())?, indices })
     }
 
     /// Seconds of one step.

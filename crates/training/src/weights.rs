@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use decouple_disk::Target;
+use decouple_experiment::Trial;
 use decouple_kernels::numerics::Numerics;
 use decouple_spectrum::{
     backend::{ExecutionError, Executor, State},
@@ -11,6 +12,9 @@ use decouple_spectrum::{
 };
 
 use crate::device::backend;
+
+/// The file in a run's folder with its trained weights.
+pub const WEIGHTS_FILE: &str = "weights.safetensors";
 
 /// Why a file gives no network.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +33,21 @@ pub enum LoadError {
 /// # Errors
 /// [`LoadError`] when the file cannot be read or is not of that network.
 pub fn load(path: &Path, naming: Naming, description: &Description) -> Result<Box<dyn Executor>, LoadError> {
-    let graph = description.graph()?;
-    let mut values: Vec<Vec<f32>> = vec![Vec::new(); graph.parameters.len()];
+    let mut values = values(path, naming, description)?;
+    let plan = Arc::new(Plan::new(description.graph()?));
+    Ok(backend().executor(plan, Numerics::default(), &mut |id| std::mem::take(&mut values[id.0]))?)
+}
+
+/// The values of every parameter and running statistic of the network `description`, in the graph's order, from the
+/// file at `path`, which has the names and layouts of `naming`.
+///
+/// # Errors
+/// [`WeightError`] when the file cannot be read or is not of that network.
+pub fn values(path: &Path, naming: Naming, description: &Description) -> Result<Vec<Vec<f32>>, WeightError> {
+    let mut values = vec![Vec::new(); description.graph()?.parameters.len()];
     let mut file = WeightFile::open(path)?;
     weights::read(&mut file, naming, description, |id, read| values[id.0] = read)?;
-    let plan = Arc::new(Plan::new(graph));
-    Ok(backend().executor(plan, Numerics::default(), &mut |id| std::mem::take(&mut values[id.0]))?)
+    Ok(values)
 }
 
 /// Writes the weights of `network`, which is that of `description`, to `target`
@@ -52,4 +65,15 @@ pub fn save<'p>(
     images: Option<&Images>,
 ) -> Result<(), WeightError> {
     weights::write_noted(target, naming, description, images, |id| network.read(State::Value, id).into())
+}
+
+/// What the weights of `trial` are for.
+pub(crate) fn description(trial: &Trial) -> Description {
+    let graph = trial.graph();
+    let input = graph.input();
+    Description {
+        network: trial.record.network.clone(),
+        input: [input.h, input.w, input.c],
+        classes: graph.output().len(),
+    }
 }

@@ -53,7 +53,7 @@ fn ten_steps_follow_pytorch() {
     let fixture: Fixture = serde_json::from_str(include_str!("fixtures/parity.json")).expect("the fixture");
     assert_eq!(fixture.cases.len(), 16, "four optimisers at four segment counts");
     for case in &fixture.cases {
-        let mut run = Run::new(&fixture, case);
+        let mut run = Training::new(&fixture, case);
         for (step, (&rate, &expected)) in case.rates.iter().zip(&case.losses).enumerate() {
             let loss = run.train(step, rate);
             assert_close(loss, expected, expected, &format!("{}: loss of step {step}", case.name));
@@ -75,7 +75,7 @@ fn assert_close(found: f64, expected: f64, scale: f64, what: &str) {
 }
 
 /// A case's network and stream of batches.
-struct Run<'a> {
+struct Training<'a> {
     case: &'a Case,
     network: Box<dyn Executor>,
     input: MapShape,
@@ -83,7 +83,7 @@ struct Run<'a> {
     classes: usize,
 }
 
-impl<'a> Run<'a> {
+impl<'a> Training<'a> {
     fn new(fixture: &Fixture, case: &'a Case) -> Self {
         let mut typed = fixture.network.clone();
         typed["segments"] = case.segments.clone();

@@ -14,7 +14,8 @@ use decouple_training::{
     halving::run_halving,
     keeper::Stop,
     progress::{Event, Left, Progress},
-    sweep::{Conduct, LoadedData, SweepReport, Workers, run_sweep},
+    sweep::{Conduct, LoadedData, SweepReport, run_sweep},
+    workers::Workers,
 };
 use tempfile::TempDir;
 
@@ -56,10 +57,6 @@ fn folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
 
-fn environment() -> Environment {
-    Environment::default()
-}
-
 fn data(trials: &[&Trial]) -> LoadedData {
     LoadedData::load(trials, |spec| load(spec, None)).expect("planted data are made")
 }
@@ -75,7 +72,8 @@ fn run_with(
     progress: &Progress,
     conduct: &Conduct,
 ) -> SweepReport {
-    run_sweep(trials, ledger, data, ONE, &environment(), progress, conduct).expect("the ledger can be listed")
+    run_sweep(trials, ledger, data, ONE, &Environment::default(), progress, conduct)
+        .expect("the ledger can be listed")
 }
 
 /// The files of a ledger's runs that have no clock in them, and all their scores.
@@ -224,7 +222,8 @@ fn a_race_of_tries_that_is_stopped_has_the_same_winners() {
     let tries: Vec<&Trial> = tries.iter().collect();
     let loaded = data(&tries);
     let race = |ledger: &Ledger, progress: &Progress, conduct: &Conduct| {
-        run_halving(&tries, tune, ledger, &loaded, ONE, &environment(), progress, conduct).expect("it runs")
+        run_halving(&tries, tune, ledger, &loaded, ONE, &Environment::default(), progress, conduct)
+            .expect("it runs")
     };
     let whole = folder();
     let whole = Ledger::open(whole.path().join("r/whole"));
@@ -268,7 +267,7 @@ fn whatever_step_of_the_disk_fails_the_trial_is_trained_to_the_same_end() {
                 &failing,
                 &loaded,
                 ONE,
-                &environment(),
+                &Environment::default(),
                 &Progress::silent(),
                 &Conduct::default(),
             );

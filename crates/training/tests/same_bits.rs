@@ -13,10 +13,7 @@ use decouple_spectrum::{
     network::{Family, NetworkKey},
 };
 use decouple_training::{
-    device::backend,
-    keeper::Stop,
-    progress::Progress,
-    trial::{WEIGHTS_FILE, run_trial},
+    device::backend, keeper::Stop, progress::Progress, trial::run_trial, weights::WEIGHTS_FILE,
 };
 use formula::uniform;
 use tempfile::TempDir;

@@ -11,8 +11,9 @@ use decouple_experiment::{
 use decouple_training::{
     diagnosis::{DiagnosisError, Target, diagnose},
     progress::{Event, Progress},
-    sweep::{Conduct, LoadedData, SweepReport, Workers, run_sweep},
-    trial::WEIGHTS_FILE,
+    sweep::{Conduct, LoadedData, SweepReport, run_sweep},
+    weights::WEIGHTS_FILE,
+    workers::Workers,
 };
 use tempfile::TempDir;
 
@@ -81,15 +82,11 @@ fn data() -> Dataset {
     }
 }
 
-fn environment() -> Environment {
-    Environment::default()
-}
-
 fn run(trials: &[&Trial], root: &Path, workers: Workers) -> SweepReport {
     let loaded = LoadedData::load(trials, |_| Ok::<_, std::convert::Infallible>(data())).expect("infallible");
     let ledger = Ledger::open(root);
     let conduct = Conduct::default();
-    run_sweep(trials, &ledger, &loaded, workers, &environment(), &Progress::silent(), &conduct)
+    run_sweep(trials, &ledger, &loaded, workers, &Environment::default(), &Progress::silent(), &conduct)
         .expect("the sweep runs")
 }
 
@@ -212,7 +209,7 @@ fn a_diverged_or_failed_trial_does_not_stop_the_sweep() {
     let (sender, events) = std::sync::mpsc::channel();
     let progress = Progress::new(sender);
     let conduct = Conduct::default();
-    let report = run_sweep(&trials, &ledger, &loaded, ONE, &environment(), &progress, &conduct);
+    let report = run_sweep(&trials, &ledger, &loaded, ONE, &Environment::default(), &progress, &conduct);
     let report = report.expect("it goes on");
     assert_eq!((report.diverged, report.failed, report.finished), (1, 1, 1));
     drop(progress);

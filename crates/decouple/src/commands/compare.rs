@@ -6,11 +6,11 @@ use decouple_experiment::{Difference, Metric, Sweep, differences};
 use decouple_reporting::{Analysis, Pair, Side, analyse, side_by_side};
 use serde_json::json;
 
-use super::{ledger, read_with_runs};
+use super::experiment::{ledger, read_with_runs};
 use crate::{
     arguments::{Common, Compare, Format},
     failure::{Failure, SUCCESS, USAGE},
-    text::{Table, plural, print, short_count},
+    text::{TextTable, plural, print, short_count},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
@@ -53,19 +53,22 @@ fn recipes(first: &Sweep, second: &Sweep) -> Vec<Difference> {
 fn warn(keys: &[Difference], pairs: &[Pair]) {
     let data: Vec<_> = keys.iter().map(|d| d.key.as_str()).filter(|key| key.starts_with("data.")).collect();
     if !data.is_empty() {
-        say!("warning: they see different images ({}): the differences are of data as well", data.join(", "));
+        say!(
+            "warning: they are trained on different images ({}): differences may be due to the data",
+            data.join(", ")
+        );
     }
     let count = pairs.iter().filter(|pair| pair.is_uneven()).count();
     if count > 0 {
         let points = plural(count, "point");
-        say!("warning: {points} with networks of different sizes: the differences are of size as well");
+        say!("warning: {points} with networks of different sizes: differences may be due to size");
     }
 }
 
 fn human(names: [&str; 2], metric: Metric, keys: &[Difference], pairs: &[Pair]) -> String {
     let mut text = String::new();
     if !keys.is_empty() {
-        let mut table = Table::new(3, &["key", names[0], names[1]]);
+        let mut table = TextTable::new(3, &["key", names[0], names[1]]);
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         for key in keys {
             table.push(vec![key.key.clone(), value(&key.first), value(&key.second)]);
@@ -73,7 +76,7 @@ fn human(names: [&str; 2], metric: Metric, keys: &[Difference], pairs: &[Pair]) 
         text += &format!("{table}\n");
     }
     let header = ["point", names[0], "params", names[1], "params", "difference", "95 % interval"];
-    let mut table = Table::new(1, &header);
+    let mut table = TextTable::new(1, &header);
     for pair in pairs {
         let mut row = vec![pair.label.clone()];
         row.extend([pair.first, pair.second].into_iter().flat_map(cells));

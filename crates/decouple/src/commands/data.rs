@@ -11,18 +11,20 @@ use decouple_datasets::{
     manifest::Manifest,
     stream::{Order, Part, Shards},
 };
-use decouple_experiment::{StepTimes, section};
+use decouple_experiment::section;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::model::{left_out, left_out_list};
-use super::read;
+use super::{
+    experiment::read_as_run,
+    photographs::{left_out, left_out_list},
+};
 use crate::{
     arguments::{
         Common, Data, DataChoice, DataFetch, DataImport, DataInfo, DataShow, DataStandIn, DataVerify, Format,
     },
     failure::{DATA, Failure, IO, SUCCESS, USAGE},
-    text::{Table, bytes, grouped, print},
+    text::{TextTable, bytes, grouped, print},
 };
 
 pub(crate) fn run(common: &Common, data: &Data) -> Result<u8, Failure> {
@@ -44,7 +46,7 @@ fn spec(common: &Common, choice: &DataChoice) -> Result<DataSpec, Failure> {
         let typed =
             |pair: &String| if pair.starts_with("data.") { pair.clone() } else { format!("data.{pair}") };
         let keys: Vec<String> = choice.keys.iter().map(typed).collect();
-        let sweep = read(common, choice.set.as_ref(), &keys, StepTimes::Unknown)?;
+        let sweep = read_as_run(common, choice.set.as_ref(), &keys)?;
         return Ok(sweep.trials.first().map_or_else(DataSpec::default, |trial| trial.record.data.clone()));
     }
     let set = std::iter::once(format!("set={}", choice.set));
@@ -57,7 +59,7 @@ fn folder(common: &Common) -> &Path {
 }
 
 fn list(common: &Common) -> Result<u8, Failure> {
-    let mut table = Table::new(4, &["set", "what", "folder", "there"]);
+    let mut table = TextTable::new(4, &["set", "what", "folder", "there"]);
     for known in KNOWN {
         let own = folder(common).join(known.folder);
         let is_there = if own.is_dir() { "yes" } else { "no" };
@@ -176,13 +178,13 @@ fn human(spec: &DataSpec, data: &Dataset) -> Result<String, Failure> {
     let record = toml::to_string(spec).map_err(|error| Failure::new(USAGE, error))?;
     text += &format!("\n[trial.data]\n{record}\n");
 
-    let mut channels = Table::new(1, &["channel", "mean", "std"]);
+    let mut channels = TextTable::new(1, &["channel", "mean", "std"]);
     for (channel, (mean, std)) in data.mean.iter().zip(&data.std).enumerate() {
         channels.push(vec![channel.to_string(), format!("{mean:.4}"), format!("{std:.4}")]);
     }
     text += &format!("{channels}\n");
 
-    let mut classes = Table::new(2, &["label", "class", "train", "validation", "test"]);
+    let mut classes = TextTable::new(2, &["label", "class", "train", "validation", "test"]);
     let counts = splits.map(|split| split.class_counts());
     for (label, class) in data.classes.iter().enumerate() {
         let mut row = vec![label.to_string(), class.clone()];

@@ -1,7 +1,6 @@
 //! `decouple describe`: a network layer by layer.
 
-use decouple_datasets::DataSpec;
-use decouple_experiment::{Record, StepTimer, TrainingSpec, Trial};
+use decouple_experiment::{StepTimer, TrainingSpec, Trial};
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
     budget::{Quantity, solve, step_time},
@@ -9,9 +8,8 @@ use decouple_spectrum::{
     drawing::svg,
     error::SpecError,
     graph::Graph,
-    network::{NetworkKey, NetworkSpec},
+    network::NetworkSpec,
     networks::figures,
-    segments::{SegmentSchedule, Segments},
     table::{LayerRow, layer_rows},
 };
 use decouple_training::estimate;
@@ -22,14 +20,17 @@ use crate::{
     arguments::{Budget, Common, Describe, Picture},
     clock::Clock,
     failure::{Failure, SUCCESS, USAGE},
-    text::{Table, bytes, grouped, print},
+    text::{TextTable, bytes, grouped, print},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> {
     let name = arguments.family.as_deref().unwrap_or_default();
     if let Some(number) = name.strip_prefix("figure-").and_then(|number| number.parse().ok()) {
         let Some(graph) = figures::module(number) else {
-            return Err(Failure::new(USAGE, format!("`{name}` is no module: expected figure-1 to figure-4")));
+            return Err(Failure::new(
+                USAGE,
+                format!("`{name}` is not a module: expected figure-1 to figure-4"),
+            ));
         };
         return show(arguments, &graph, 1.0, figures::TITLES[number - 1]);
     }
@@ -54,7 +55,7 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
             }
         },
     };
-    show(arguments, &spec.graph(input, classes)?, width, &title(&spec, width))
+    show(arguments, &spec.graph(input, classes)?, width, &model::title(&spec, width))
 }
 
 fn show(arguments: &Describe, graph: &Graph, width: f64, title: &str) -> Result<u8, Failure> {
@@ -64,20 +65,6 @@ fn show(arguments: &Describe, graph: &Graph, width: f64, title: &str) -> Result<
         Picture::Svg => print(&svg(graph, title))?,
     }
     Ok(SUCCESS)
-}
-
-/// What stands over the picture of a network.
-pub(super) fn title(spec: &NetworkSpec, width: f64) -> String {
-    let segments = match &spec.segments {
-        SegmentSchedule::Uniform(Segments::PerChannel) => "one segment a channel".to_owned(),
-        SegmentSchedule::Uniform(Segments::Count(1)) => "1 segment".to_owned(),
-        SegmentSchedule::Uniform(Segments::Count(count)) => format!("{count} segments"),
-        other => format!("segments {other}"),
-    };
-    let segments =
-        if spec.family.reads(NetworkKey::Segments) { format!(", {segments}") } else { String::new() };
-    let width = if width == 1.0 { String::new() } else { format!(", width {width:.3}") };
-    format!("{}{segments}{width}", spec.family)
 }
 
 /// The quantity that is counted for a budget; `None` for one that a clock measures.
@@ -101,15 +88,7 @@ struct Images {
 impl Images {
     /// A trial whose steps are those of `network` on such images.
     fn trial(self, network: &NetworkSpec) -> Result<Trial, SpecError> {
-        let MapShape { h, w, c } = self.input;
-        let record = Record {
-            network: network.explicit(),
-            data: DataSpec::of_images([h, w, c], self.classes),
-            training: TrainingSpec { batch: self.batch, ..TrainingSpec::default() },
-            seed: 0,
-        };
-        let point = vec![("segments".to_owned(), network.segments.to_string())];
-        Ok(Trial::new(point, record, &network.graph(self.input, self.classes)?, None))
+        Trial::to_time(network, self.input, self.classes, self.batch)
     }
 }
 
@@ -148,7 +127,7 @@ fn network(arguments: &Describe) -> Result<NetworkSpec, Failure> {
 /// The layers as a table, with totals.
 fn human(graph: &Graph, width: f64, batch: usize) -> String {
     let mut table =
-        Table::new(2, &["layer", "operation", "output", "segments", "params", "MACs", "activations"]);
+        TextTable::new(2, &["layer", "operation", "output", "segments", "params", "MACs", "activations"]);
     let number = |count: u64| if count == 0 { String::new() } else { grouped(count) };
     let cells = |cost: &Cost| [number(cost.parameters), number(cost.macs), number(cost.activations)];
     for LayerRow { name, op, output, segments, cost } in layer_rows(graph) {

@@ -6,15 +6,15 @@ use decouple_experiment::{Ledger, Trial};
 use decouple_training::{
     diagnosis::{Diagnosis, Effect, Target, diagnose},
     sweep::LoadedData,
-    trial::WEIGHTS_FILE,
+    weights::WEIGHTS_FILE,
 };
 use serde_json::json;
 
-use super::{ledger, read_with_runs, select};
+use super::experiment::{ledger, read_with_runs, select};
 use crate::{
     arguments::{Common, Diagnose, Format},
     failure::{Failure, NOTHING, SUCCESS, USAGE},
-    text::{Table, print},
+    text::{TextTable, print},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> {
@@ -81,7 +81,7 @@ fn human(trial: &Trial, found: &Diagnosis, on_test: bool) -> String {
     let names: Vec<String> = found.effects.iter().map(|effect| name(effect.target, trial)).collect();
     let header: Vec<&str> =
         std::iter::once("energy kept (of shuffled)").chain(names.iter().map(String::as_str)).collect();
-    let mut table = Table::new(1, &header);
+    let mut table = TextTable::new(1, &header);
     let layers = found.effects.first().map_or(0, |effect| effect.layers.len());
     let cell = |effect: &Effect, layer: usize| {
         let (_, kept, by_chance) = &effect.layers[layer];

@@ -19,7 +19,7 @@ use crate::{
     arguments::{Common, Doctor, Format},
     environment::{cores, cpu, environment},
     failure::{Failure, IO, LOCKED, SUCCESS},
-    text::{Table, bytes, print},
+    text::{TextTable, bytes, print},
 };
 
 /// Less room than this for results is worth a word.
@@ -68,7 +68,7 @@ pub(crate) fn run(common: &Common, arguments: &Doctor) -> Result<u8, Failure> {
     let code = if checks.iter().any(|check| check.verdict == Verdict::Bad) { IO } else { SUCCESS };
     match arguments.format {
         Format::Human => {
-            let mut table = Table::new(3, &["check", "", "found"]);
+            let mut table = TextTable::new(3, &["check", "", "found"]);
             for Check { name, verdict, found } in checks {
                 table.push(vec![name.to_owned(), verdict.word().to_owned(), found]);
             }

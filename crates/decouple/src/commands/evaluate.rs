@@ -15,10 +15,12 @@ use decouple_training::{
     objective::Objective,
 };
 use indicatif::ProgressBar;
-use rayon::prelude::*;
 use serde_json::json;
 
-use super::model::{Remarks, Trained, left_out_list};
+use super::{
+    photographs::{Remarks, left_out_list},
+    trained::Trained,
+};
 use crate::{
     arguments::{Common, Evaluate, Format},
     failure::{DATA, Failure, IO, NOTHING, SUCCESS, USAGE},
@@ -83,22 +85,8 @@ fn on_photographs(
     let (mut hits, mut remarks, photographs) = (Hits::default(), Remarks::default(), &arguments.photographs);
     let bar = ProgressBar::new(files.len() as u64);
     for batch in files.chunks(arguments.batch.max(1)) {
-        let see = |(file, _): &(PathBuf, usize)| classifier.sight.see(file, photographs.looking());
-        let seen: Vec<_> = batch.par_iter().map(see).collect();
-        let (mut images, mut classes) = (Vec::new(), Vec::new());
-        for ((_, class), seen) in batch.iter().zip(seen) {
-            if let Some(values) = remarks.sort(photographs, seen)? {
-                images.extend(values);
-                classes.push(*class);
-            }
-        }
+        classifier.count(batch, photographs.looking(), |seen| remarks.sort(photographs, seen), &mut hits)?;
         bar.inc(batch.len() as u64);
-        if classes.is_empty() {
-            continue;
-        }
-        for (&class, probabilities) in classes.iter().zip(classifier.probabilities(&images)?) {
-            hits.add(class, &probabilities);
-        }
     }
     bar.finish_and_clear();
     let Hits { images, top_1, top_5 } = hits;
@@ -126,7 +114,7 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
         let loss = scores.loss;
         return Err(Failure::new(
             DATA,
-            format!("{}: a loss of {loss} is no score", trained.weights.display()),
+            format!("{}: the loss is {loss}, so there is no score", trained.weights.display()),
         ));
     }
     Ok(Accuracy {
@@ -169,5 +157,5 @@ fn no_such_class(folder: &Path, trained: &Trained, labels: &[String], unknown: &
     } else {
         format!("expected folders called by a class's label or its first word, such as `{}`", labels[0])
     };
-    Failure::new(DATA, format!("{folder}: folders that are no class: {unknown}; {expected}"))
+    Failure::new(DATA, format!("{folder}: folders that are not classes: {unknown}; {expected}"))
 }

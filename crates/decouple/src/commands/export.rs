@@ -4,12 +4,10 @@ use std::path::Path;
 
 use decouple_disk::write_output;
 use decouple_export::{ExportError, Notes, onnx, pytorch};
-use decouple_spectrum::{
-    graph::Graph,
-    weights::{Images, convert, file::WeightFile, names::Naming, read},
-};
+use decouple_spectrum::weights::{Images, convert, names::Naming};
+use decouple_training::weights::values;
 
-use super::{describe::title, model::Trained};
+use super::{model::title, trained::Trained};
 use crate::{
     arguments::{Common, Export, Exported},
     failure::{Failure, IO, SUCCESS, USAGE},
@@ -23,7 +21,10 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
     let notes = notes(common, &trained)?;
     let target = &arguments.target;
     match format {
-        Exported::Onnx => write(target, &onnx(&graph, &values(&trained, &graph)?, &notes)?)?,
+        Exported::Onnx => write(
+            target,
+            &onnx(&graph, &values(&trained.weights, trained.naming, &trained.description)?, &notes)?,
+        )?,
         Exported::Pytorch => {
             let weights = target.with_extension("safetensors");
             let name = weights.file_name().unwrap_or_default().to_string_lossy();
@@ -87,14 +88,6 @@ fn notes(common: &Common, trained: &Trained) -> Result<Notes, Failure> {
     let in_pixels = |values: Vec<f32>| values.into_iter().map(|value| value * 255.0).collect();
     let std = std.into_iter().map(|std| if std == 0.0 { 1.0 } else { std }).collect();
     Ok(Notes { title, classes, mean: in_pixels(mean), deviation: in_pixels(std) })
-}
-
-/// The values of every parameter and running statistic.
-fn values(trained: &Trained, graph: &Graph) -> Result<Vec<Vec<f32>>, Failure> {
-    let mut values = vec![Vec::new(); graph.parameters.len()];
-    let mut file = WeightFile::open(&trained.weights)?;
-    read(&mut file, trained.naming, &trained.description, |id, of| values[id.0] = of)?;
-    Ok(values)
 }
 
 /// Writes a file whole: what was there before stays until it is.

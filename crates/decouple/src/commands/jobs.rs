@@ -6,7 +6,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use decouple_experiment::{NUMERICS_VERSION, Trial};
-use decouple_training::{device::backend, estimate::Speeds, sweep::Workers};
+use decouple_training::{device::backend, estimate::Speeds, workers::Workers};
 use serde_json::{Value, json};
 
 use crate::{

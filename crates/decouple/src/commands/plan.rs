@@ -1,32 +1,23 @@
 //! `decouple plan`: every trial, before anything runs.
 
-use std::{collections::HashSet, time::Duration};
-
-use decouple_datasets::DataSpec;
-use decouple_experiment::{Elsewhere, Identity, Outcome, Problem, RunState, Scan, StepTimes, Sweep, Trial};
-use decouple_training::{estimate::Speeds, memory::Limit, sweep::Workers};
+use decouple_experiment::{Elsewhere, Identity, Outcome, Problem, RunState, Scan, Sweep, Trial};
+use decouple_training::{memory::Limit, workers::Workers};
 use serde_json::json;
 
-use super::{ledger, read, room, select, tune};
+use super::{
+    estimates::{TrainImages, speeds},
+    experiment::{ledger, read_timed, select, settled_or_as_written},
+    room,
+};
 use crate::{
     arguments::{Common, Format, Plan},
-    clock::Clock,
     environment::cores,
-    failure::{DATA, Failure, IO, SUCCESS, USAGE},
-    text::{Table, bytes, duration, plural, print, short_count},
+    failure::{DATA, Failure, SUCCESS, USAGE},
+    text::{TextTable, bytes, duration, plural, print, short_count},
 };
 
-/// Time that all measurements together may take.
-const PATIENCE: Duration = Duration::from_millis(800);
-
-/// Networks that are measured at most, the cheapest.
-const MOST_MEASURED: usize = 64;
-
 pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
-    let mut clock = Clock::new(common);
-    let step_times = StepTimes::Timer(&mut clock);
-    let sweep = read(common, &arguments.selection.file, &arguments.selection.set, step_times)?;
-    let sweep = tune::settled_or_as_written(common, sweep);
+    let sweep = settled_or_as_written(common, read_timed(common, &arguments.selection)?);
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
     if arguments.lock {
@@ -63,23 +54,6 @@ pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
     Ok(if problems.is_empty() { SUCCESS } else { DATA })
 }
 
-/// Training images of each data set that was asked for; those of a folder are
-/// counted once.
-#[derive(Default)]
-pub(super) struct TrainImages(Vec<(DataSpec, Option<usize>)>);
-
-impl TrainImages {
-    pub(super) fn of(&mut self, trial: &Trial, common: &Common) -> Option<usize> {
-        let spec = &trial.record.data;
-        if let Some((_, count)) = self.0.iter().find(|(known, _)| known == spec) {
-            return *count;
-        }
-        let count = spec.train_images(common.data.as_deref());
-        self.0.push((spec.clone(), count));
-        count
-    }
-}
-
 /// One trial of the plan.
 struct Row<'a> {
     trial: &'a Trial,
@@ -114,32 +88,6 @@ fn state(
         },
     };
     Ok((word, None))
-}
-
-/// Training speeds of the networks that fit into `limit`; nothing if none does.
-pub(super) fn speeds(
-    trials: &[&Trial],
-    needs: &[u64],
-    limit: Option<Limit>,
-) -> Result<Option<Speeds>, Failure> {
-    let workers = Workers::share(cores(), trials.len(), None);
-    let most = limit.map_or(u64::MAX, |limit| limit.bytes);
-    let mut seen = HashSet::new();
-    let mut fitting: Vec<&Trial> = trials
-        .iter()
-        .zip(needs)
-        // Each worker trains a copy.
-        .filter(|(_, need)| need.saturating_mul(workers.jobs as u64) <= most)
-        .map(|(trial, _)| *trial)
-        .filter(|trial| seen.insert(trial.workload()))
-        .collect();
-    if fitting.is_empty() {
-        return Ok(None);
-    }
-    // Patience lasts for a few networks only; the others are taken to be as fast as these.
-    fitting.sort_by_key(|trial| trial.cost.macs);
-    fitting.truncate(MOST_MEASURED);
-    Speeds::measure(&fitting, workers, PATIENCE).map(Some).map_err(|error| Failure::new(IO, error))
 }
 
 /// Says that `decouple run` would refuse some trials here.
@@ -194,7 +142,7 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>], nodes: usize) -> St
     let is_timed = trials.iter().any(|trial| step_time(trial).is_some());
     header.extend(is_timed.then_some("step (measured)"));
     header.extend(["time", "memory", "state"]);
-    let mut table = Table::new(1 + axes.len(), &header);
+    let mut table = TextTable::new(1 + axes.len(), &header);
     for row in rows {
         let trial = row.trial;
         let mut cells = vec![trial.id.short()];
@@ -210,14 +158,14 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>], nodes: usize) -> St
         cells.extend([time(row), bytes(row.bytes), row.state.to_owned()]);
         table.push(cells);
     }
-    let budget = sweep.budget.map_or("no budget".to_owned(), |quantity| format!("equal {quantity}"));
+    let budget = sweep.budget.map_or("no budget".to_owned(), |held| format!("equal {}", held.words()));
     let is_counted = |row: &Row<'_>| row.secs.is_some() || row.secs_per_million.is_none();
     let note = if rows.iter().all(is_counted) {
         ""
     } else {
         "/ M: for every million training images of a set that is not there to be counted\n"
     };
-    format!("{table}\n{} trials, {budget}; {}\n{note}", rows.len(), left(rows, nodes))
+    format!("{table}\n{}, {budget}; {}\n{note}", plural(rows.len(), "trial"), left(rows, nodes))
 }
 
 /// The time of a trial in words.

@@ -3,7 +3,7 @@
 use decouple_training::classifier::ranked;
 use serde_json::json;
 
-use super::model::{Remarks, Trained, plain_name};
+use super::{photographs::Remarks, trained::Trained};
 use crate::{
     arguments::{Common, Format, Predict},
     failure::{Failure, SUCCESS},
@@ -47,4 +47,12 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<u8, Failure> {
         say!("{}", remarks.trim_end());
     }
     Ok(SUCCESS)
+}
+
+/// The name of a class without the WordNet id before it.
+fn plain_name(label: &str) -> &str {
+    let is_id = |word: &str| {
+        word.len() == 9 && word.starts_with('n') && word.bytes().skip(1).all(|byte| byte.is_ascii_digit())
+    };
+    label.split_once(' ').filter(|(first, _)| is_id(first)).map_or(label, |(_, name)| name)
 }

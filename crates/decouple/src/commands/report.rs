@@ -8,11 +8,11 @@ use decouple_reporting::{
     analyse, document, terminal_table, update_index, write, write_events, write_index, write_latex,
 };
 
-use super::{ledger, read_with_runs};
+use super::experiment::{ledger, read_with_runs};
 use crate::{
     arguments::{Common, Format, Power, Report},
     failure::{DATA, Failure, NOTHING, SUCCESS, USAGE},
-    text::{Table, print},
+    text::{TextTable, print},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
@@ -59,7 +59,7 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
         return Err(Failure::new(USAGE, message));
     }
     let shares: Vec<f64> = arguments.difference.iter().map(|points| points / 100.0).collect();
-    let mut table = Table::new(0, &["difference, points", "seeds a point", "with the widest point"]);
+    let mut table = TextTable::new(0, &["difference, points", "seeds a point", "with the widest point"]);
     let shown =
         |seeds: Option<usize>| seeds.map_or("more than a million".to_owned(), |seeds| seeds.to_string());
     for needed in power_plan(&analysis, &shares, arguments.power) {

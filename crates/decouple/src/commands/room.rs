@@ -2,13 +2,15 @@
 //! before anything is started, since a machine without memory left ends programs
 //! without a word.
 
+use decouple_datasets::load as load_data;
 use decouple_experiment::Trial;
 use decouple_training::{
     memory::{Limit, Needs},
-    sweep::{LoadedData, Workers},
+    sweep::LoadedData,
+    workers::Workers,
 };
 
-use super::{jobs, plan::TrainImages};
+use super::{estimates::TrainImages, jobs};
 use crate::{
     arguments::{Common, Jobs, Resources, Size},
     environment::cores,
@@ -28,8 +30,21 @@ pub(super) fn limit(max_memory: Option<Size>) -> Option<Limit> {
     })
 }
 
+/// The images of `trials`, the longest first, and how they share what `resources` say.
+pub(super) fn load(
+    trials: &[&Trial],
+    resources: &Resources,
+    common: &Common,
+) -> Result<(LoadedData, Workers), Failure> {
+    check(trials, resources, common)?;
+    let workers = workers(resources, trials, common)?;
+    let data = LoadedData::load(trials, |spec| load_data(spec, common.data.as_deref()))?;
+    let workers = beside_data(workers, &data, trials, common)?;
+    Ok((data, workers))
+}
+
 /// How `trials`, the longest first, share what `resources` say.
-pub(super) fn workers(resources: &Resources, trials: &[&Trial], common: &Common) -> Result<Workers, Failure> {
+fn workers(resources: &Resources, trials: &[&Trial], common: &Common) -> Result<Workers, Failure> {
     let jobs = match resources.jobs {
         Some(Jobs::Count(jobs)) => Some(jobs.get()),
         Some(Jobs::Auto) | None => None,
@@ -73,7 +88,7 @@ pub(super) fn too_large<'a>(
 }
 
 /// Refuses trials that can never be admitted.
-pub(super) fn check(trials: &[&Trial], resources: &Resources, common: &Common) -> Result<(), Failure> {
+fn check(trials: &[&Trial], resources: &Resources, common: &Common) -> Result<(), Failure> {
     let limit = limit(resources.max_memory);
     let needs = needs(trials, &mut TrainImages::default(), common);
     let too_large = too_large(trials, &needs, limit);
@@ -97,7 +112,7 @@ pub(super) fn check(trials: &[&Trial], resources: &Resources, common: &Common) -
 }
 
 /// `workers` with what the images leave of the memory, if that is enough for each of `trials`.
-pub(super) fn beside_data(
+fn beside_data(
     workers: Workers,
     data: &LoadedData,
     trials: &[&Trial],

@@ -5,22 +5,21 @@ use std::{
     time::Duration,
 };
 
-use decouple_experiment::{Ledger, Onlooker, Problem, Standing, StepTimes, Sweep, Trial};
+use decouple_experiment::{Ledger, Onlooker, Problem, Standing, Trial};
 use serde_json::json;
 
-use super::{ledger, read, select, tune};
+use super::experiment::{ledger, read_as_run, select, settled_or_as_written};
 use crate::{
     arguments::{Common, Format, Status},
     failure::{DATA, Failure, SUCCESS},
-    text::{Table, duration, grouped, print},
+    text::{TextTable, duration, grouped, print},
 };
 
 /// Running trials that are named; of more, so many and a count.
 const MOST_NAMED: usize = 20;
 
 pub(crate) fn run(common: &Common, arguments: &Status) -> Result<u8, Failure> {
-    let step_times = StepTimes::Runs(&common.results);
-    let sweep = read(common, &arguments.selection.file, &arguments.selection.set, step_times)?;
+    let sweep = read_as_run(common, &arguments.selection.file, &arguments.selection.set)?;
     let mut screen = Screen::new(arguments);
     // While recipes are tried, the tries are what there is to see.
     let ledger = ledger(common, &sweep);
@@ -33,7 +32,7 @@ pub(crate) fn run(common: &Common, arguments: &Status) -> Result<u8, Failure> {
             return Ok(code);
         }
     }
-    let sweep: Sweep = tune::settled_or_as_written(common, sweep);
+    let sweep = settled_or_as_written(common, sweep);
     let trials = select(&sweep, &arguments.selection)?;
     screen.follow(&sweep.name, &sweep.command("run"), &trials, &ledger)
 }
@@ -116,7 +115,7 @@ fn human(title: &str, run: &str, standing: &Standing) -> String {
     let kinds = kinds.iter().filter(|(name, n)| *n > 0 || *name == "finished" || *name == "failed");
     let kinds: Vec<String> = kinds.map(|(name, n)| format!("{} {name}", count(*n))).collect();
     text += &format!("  {}\n", kinds.join(", "));
-    let mut table = Table::new(1, &["running", "epoch", "accuracy", "time left"]);
+    let mut table = TextTable::new(1, &["running", "epoch", "accuracy", "time left"]);
     for running in standing.running.iter().take(MOST_NAMED) {
         table.push(vec![
             running.label.clone(),

@@ -3,7 +3,7 @@
 
 use decouple_experiment::{Stray, stray_lines};
 
-use super::{ledger, read_with_runs};
+use super::experiment::{ledger, read_with_runs};
 use crate::{
     arguments::{Clean, Common, Diff},
     failure::{Failure, SUCCESS},

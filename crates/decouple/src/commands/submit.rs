@@ -6,15 +6,18 @@ use std::{
 };
 
 use decouple_experiment::{
-    Held, LauncherKind, LauncherSpec, LauncherTable, Ledger, Problem, RunId, RunState, StepTimes, Sweep,
-    Trial, timestamp,
+    Held, LauncherKind, LauncherSpec, LauncherTable, Ledger, Problem, RunId, RunState, Sweep, Trial,
+    timestamp,
 };
 use decouple_training::launcher::{Job, LaunchError, Piece, Task, launcher, pack};
 
-use super::{ledger, plan, plan::TrainImages, read, room, select, tune};
+use super::{
+    estimates::{TrainImages, speeds},
+    experiment::{ledger, read_timed, select, settled_or_as_written},
+    room,
+};
 use crate::{
     arguments::{Common, Submit},
-    clock::Clock,
     failure::{DATA, Failure, IO, SUCCESS, USAGE},
     text::{bytes, duration, plural, print},
 };
@@ -35,13 +38,11 @@ const MEMORY_FACTOR: f64 = 1.25;
 const MEMORY_MORE: u64 = 256 << 20;
 
 pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
-    let mut clock = Clock::new(common);
-    let step_times = StepTimes::Timer(&mut clock);
-    let sweep = read(common, &arguments.selection.file, &arguments.selection.set, step_times)?;
+    let sweep = read_timed(common, &arguments.selection)?;
     let spec = spec(&sweep, arguments)?;
     let ledger = ledger(common, &sweep);
     let is_tuned = sweep.tune.is_none() || sweep.tuned(&sweep.tune_ledger(&ledger)).is_ok();
-    let sweep = tune::settled_or_as_written(common, sweep);
+    let sweep = settled_or_as_written(common, sweep);
     let trials = select(&sweep, &arguments.selection)?;
     let (left, problems) = left(&trials, &ledger)?;
     for problem in &problems {
@@ -129,7 +130,7 @@ fn left<'a>(trials: &[&'a Trial], ledger: &Ledger) -> Result<(Vec<&'a Trial>, Ve
 fn pieces<'a>(trials: &[&'a Trial], spec: &LauncherSpec, common: &Common) -> Result<Vec<Piece<'a>>, Failure> {
     let mut images = TrainImages::default();
     let needs = room::needs(trials, &mut images, common);
-    let speeds = plan::speeds(trials, &needs, room::limit(None))?;
+    let speeds = speeds(trials, &needs, room::limit(None))?;
     let mut pieces = Vec::new();
     for (&trial, bytes) in trials.iter().zip(needs) {
         let secs = speeds.as_ref().zip(images.of(trial, common));

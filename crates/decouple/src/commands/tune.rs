@@ -1,20 +1,20 @@
 //! `[tune]`: run each point's tries, and give its trials the best recipe.
 
-use decouple_datasets::load as load_data;
 use decouple_experiment::{Choice, Ledger, Metric, Sweep, Trial, Tune, TuneError};
 use decouple_training::{
     halving::run_halving,
-    sweep::{Conduct, LoadedData, run_sweep},
+    sweep::{Conduct, run_sweep},
 };
 
 use super::{
-    ledger, room,
-    run::{claiming, refuse_mixing, stopped, watched},
+    experiment::ledger,
+    room,
+    train::{claiming, refuse_mixing, stopped, watched},
 };
 use crate::{
     arguments::{Common, Run},
-    failure::{DATA, Failure, IO, LOCKED, NOTHING, RUN_FAILED},
-    text::Table,
+    failure::{DATA, Failure, IO, LOCKED},
+    text::TextTable,
 };
 
 /// `sweep` with its tuned recipes, running the tries that are missing. Without a
@@ -69,10 +69,7 @@ impl Tries<'_> {
     /// Trains `trials` to their end, by halves where a section says so.
     fn train(&self, trials: &[&Trial], halving: Option<&Tune>) -> Result<(), Failure> {
         let Self { common, arguments, conduct, sweep, ledger } = *self;
-        room::check(trials, &arguments.resources, common)?;
-        let workers = room::workers(&arguments.resources, trials, common)?;
-        let data = LoadedData::load(trials, |spec| load_data(spec, common.data.as_deref()))?;
-        let workers = room::beside_data(workers, &data, trials, common)?;
+        let (data, workers) = room::load(trials, &arguments.resources, common)?;
         refuse_mixing(sweep, trials, trials, ledger, &data, arguments.fresh)?;
         let done = watched(trials, !arguments.no_progress, |environment, progress| match halving {
             Some(tune) => run_halving(trials, tune, ledger, &data, workers, environment, progress, conduct),
@@ -105,33 +102,10 @@ fn with_problems(mut message: String, sweep: &Sweep, ledger: &Ledger) -> String 
     message
 }
 
-/// `sweep` with its tuned recipes, whose tries must have been run.
-pub(super) fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
-    if sweep.tune.is_none() {
-        return Ok(sweep);
-    }
-    let ledger: Ledger = sweep.tune_ledger(&ledger(common, &sweep));
-    Ok(sweep.tuned(&ledger)?.0)
-}
-
-/// As [`settled`]; where the tries have not been run, `sweep` as it is, with a word.
-pub(super) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
-    if sweep.tune.is_none() {
-        return sweep;
-    }
-    match settled(common, sweep.clone()) {
-        Ok(tuned) => tuned,
-        Err(failure) => {
-            say!("recipes as written: {}", failure.message());
-            sweep
-        }
-    }
-}
-
-fn chosen(metric: Metric, choices: &[Choice]) -> Table {
+fn chosen(metric: Metric, choices: &[Choice]) -> TextTable {
     let score = format!("validation {metric}");
     let header = ["chosen at", "learning rate", "weight decay", "log-loss", &score, "tries scored"];
-    let mut table = Table::new(1, &header);
+    let mut table = TextTable::new(1, &header);
     for Choice { point, setting, log_loss, accuracy, scored } in choices {
         table.push(vec![
             point.clone(),
@@ -143,16 +117,4 @@ fn chosen(metric: Metric, choices: &[Choice]) -> Table {
         ]);
     }
     table
-}
-
-impl From<TuneError> for Failure {
-    fn from(error: TuneError) -> Self {
-        match error {
-            TuneError::Ledger(error) => error.into(),
-            TuneError::NoScore { .. } => Self::new(RUN_FAILED, error),
-            TuneError::Unfinished { .. } => {
-                Self::new(NOTHING, format!("{error}\n   = `decouple run` runs them first"))
-            }
-        }
-    }
 }

@@ -9,11 +9,12 @@ use decouple_datasets::load as load_data;
 use decouple_experiment::{Contents, Identity, Ledger, Run, Trial};
 use decouple_training::{
     keeper::Stop,
-    sweep::{Conduct, LoadedData, Workers, run_sweep},
-    trial::WEIGHTS_FILE,
+    sweep::{Conduct, LoadedData, run_sweep},
+    weights::WEIGHTS_FILE,
+    workers::Workers,
 };
 
-use super::run::watched;
+use super::train::watched;
 use crate::{
     arguments::{Common, Verify},
     environment::cores,

@@ -39,7 +39,7 @@ fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
             convert_with_new_head(source, from, &description, target, to, |id| {
                 std::mem::take(&mut start[id.0])
             })?;
-            say!("{}: the head of {} classes starts anew", target.display(), description.classes);
+            say!("{}: the head of {} classes gets new start values", target.display(), description.classes);
         }
         None => convert(source, from, Some(&description), target, to)?,
     }

@@ -4,13 +4,13 @@
 //! of them, say) on the same data by the same numerics ask for the same numbers. The second takes a copy, byte
 //! for byte; only what the record's file says of its own point and budget stays its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use decouple_disk::Disk;
 
 use super::checksums::{self, Depth};
-use super::{Claim, Identity, Ledger, LedgerError, Mismatch, Outcome, read};
+use super::{Claim, Identity, Ledger, LedgerError, Mismatch, Outcome, RunState, read};
 use crate::Trial;
 
 /// The runs of the other experiments of a results folder, as their folders' names tell.
@@ -28,7 +28,7 @@ impl Elsewhere {
     }
 
     /// Finished runs of the same record that are other runs all the same, for other data or numerics.
-    pub fn others(&self, trial: &Trial, identity: &Identity) -> Vec<Mismatch> {
+    pub(super) fn others(&self, trial: &Trial, identity: &Identity) -> Vec<Mismatch> {
         self.finished(trial).filter_map(|dir| self.difference(dir, identity)).collect()
     }
 
@@ -50,7 +50,49 @@ impl Elsewhere {
     }
 }
 
+/// What a ledger took over of the runs of other experiments.
+#[derive(Debug, Default)]
+pub struct Adopted {
+    /// How many runs of each experiment, by its folder.
+    pub runs_of: BTreeMap<PathBuf, usize>,
+    /// Finished runs of the same trials that were left, for their data or numerics.
+    pub others: Vec<Mismatch>,
+    /// Why other runs, which are damaged, were left.
+    pub damaged: Vec<LedgerError>,
+}
+
 impl Ledger {
+    /// Takes a copy of each finished run that another experiment has of `trials`, as far as nobody has begun
+    /// them here.
+    ///
+    /// # Errors
+    /// When files cannot be read or written.
+    pub fn adopt_finished<'a>(
+        &self,
+        trials: impl Iterator<Item = (&'a Trial, Identity)>,
+    ) -> Result<Adopted, LedgerError> {
+        let (scan, elsewhere, mut adopted) = (self.scan()?, self.elsewhere(), Adopted::default());
+        for (trial, identity) in trials {
+            if scan.state(trial)? != RunState::New {
+                continue;
+            }
+            let Some(run) = elsewhere.find(trial, &identity) else {
+                adopted.others.extend(elsewhere.others(trial, &identity));
+                continue;
+            };
+            match self.adopt(trial, run, &identity) {
+                Ok(true) => {
+                    let experiment = run.ancestors().nth(2).unwrap_or(run);
+                    *adopted.runs_of.entry(experiment.to_owned()).or_default() += 1;
+                }
+                Ok(false) => {}
+                Err(error @ LedgerError::Io { .. }) => return Err(error),
+                Err(error) => adopted.damaged.push(error),
+            }
+        }
+        Ok(adopted)
+    }
+
     /// The runs of the experiments beside this one. What cannot be listed counts as
     /// nothing.
     pub fn elsewhere(&self) -> Elsewhere {
@@ -75,7 +117,12 @@ impl Ledger {
     /// # Errors
     /// When files cannot be read or written, or the source is not what its checksums say. Then the trial is
     /// still to be done here.
-    pub fn adopt(&self, trial: &Trial, source: &Path, identity: &Identity) -> Result<bool, LedgerError> {
+    pub(super) fn adopt(
+        &self,
+        trial: &Trial,
+        source: &Path,
+        identity: &Identity,
+    ) -> Result<bool, LedgerError> {
         checksums::check(&self.disk, source, Depth::All)?;
         let status_path = source.join("status.json");
         let status = self.disk.read(&status_path).map_err(LedgerError::io("read", &status_path))?;

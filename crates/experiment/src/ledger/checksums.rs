@@ -7,7 +7,7 @@ use std::path::Path;
 
 use decouple_disk::Disk;
 
-use super::{LedgerError, read};
+use super::{LedgerError, files};
 
 /// Its name.
 pub(super) const FILE: &str = "checksums.txt";
@@ -69,8 +69,8 @@ pub(super) fn write(disk: &Disk, dir: &Path, sums: &Checksums) -> Result<(), Led
 /// The list in `dir`; `None` where a run of an earlier version has none.
 pub(super) fn list(disk: &Disk, dir: &Path) -> Result<Option<Checksums>, LedgerError> {
     let path = dir.join(FILE);
-    let Some(text) = read::text(disk, &path)? else {
-        let environment = read::environment(disk, &dir.join("environment.json"))?;
+    let Some(text) = files::text(disk, &path)? else {
+        let environment = files::environment(disk, &dir.join("environment.json"))?;
         if environment.is_some_and(|environment| environment.numerics_version > 0) {
             return Err(LedgerError::malformed(
                 &path,
@@ -109,7 +109,7 @@ pub(super) fn check(disk: &Disk, dir: &Path, depth: Depth) -> Result<bool, Ledge
         if !is_plain_name {
             return Err(LedgerError::malformed(
                 &dir.join(FILE),
-                format!("{name:?} is no file of this folder"),
+                format!("{name:?} is not a file of this folder"),
             ));
         }
         let bytes = match disk.read(&path) {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Ledger, LedgerError, Problem, Remedy, RunState, read};
+use super::{Ledger, LedgerError, Problem, Remedy, RunState, files::short_id, read};
 use crate::{RunId, Trial};
 
 /// The folders of runs as they were listed at one moment: to ask for many trials.
@@ -121,10 +121,4 @@ impl Problem {
             remedy: Remedy::RemoveOne { id: id.short() },
         }
     }
-}
-
-/// The eight digits at the end of the name of a run's folder.
-pub(super) fn short_id(dir: &Path) -> Option<&str> {
-    let (_, id) = dir.file_name()?.to_str()?.rsplit_once('-')?;
-    (id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }

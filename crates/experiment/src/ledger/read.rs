@@ -1,7 +1,6 @@
 //! Reading runs back, whole or not.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use decouple_disk::Disk;
@@ -10,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::checksums::{self, Depth};
+use super::files::{environment, short_id, text};
 use super::per_image::{self, PerImage};
-use super::{Environment, Identity, Ledger, LedgerError, MetricsRow, Status, TimingRow, folders::short_id};
+use super::{Environment, Identity, Ledger, LedgerError, MetricsRow, Status, TimingRow};
 use crate::{BudgetOutcome, FORMAT, LayerRecord, Lock, Record, RunId, Trial};
 
 /// All that a ledger holds.
@@ -189,16 +189,6 @@ fn check_format(path: &Path, found: u64) -> Result<(), LedgerError> {
     }
 }
 
-/// The text of a file; `None` where it is not there.
-pub(super) fn text(disk: &Disk, path: &Path) -> Result<Option<String>, LedgerError> {
-    match disk.read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(LedgerError::malformed(path, error)),
-        Err(error) => Err(LedgerError::io("read", path)(error)),
-    }
-}
-
 /// The status of the run in `dir`, if it is over.
 fn status(disk: &Disk, dir: &Path) -> Result<Option<Status>, LedgerError> {
     let path = dir.join("status.json");
@@ -226,7 +216,7 @@ pub(super) fn checked_status(disk: &Disk, dir: &Path) -> Result<Option<Status>, 
 pub(super) fn id(disk: &Disk, dir: &Path) -> Result<Option<RunId>, LedgerError> {
     let path = dir.join("trial.toml");
     if !dir.is_dir() {
-        return Err(LedgerError::malformed(dir, "it is no folder"));
+        return Err(LedgerError::malformed(dir, "it is not a folder"));
     }
     let Some(text) = text(disk, &path)? else {
         let is_over = dir.join("status.json").exists();
@@ -313,12 +303,6 @@ pub(super) fn run(disk: &Disk, dir: &Path, depth: Depth) -> Result<Run, LedgerEr
         status,
         has_checksums,
     })
-}
-
-/// `environment.json`; `None` where it is not there.
-pub(super) fn environment(disk: &Disk, path: &Path) -> Result<Option<Environment>, LedgerError> {
-    let Some(text) = text(disk, path)? else { return Ok(None) };
-    serde_json::from_str(&text).map(Some).map_err(|error| LedgerError::malformed(path, error))
 }
 
 /// The rows of a table. A run that was cut off may end in the middle of a row,

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Claim, Ledger, LedgerError, RunWriter, folders::short_id, read};
+use super::{Claim, Ledger, LedgerError, RunWriter, files::short_id, read};
 use crate::{RunId, Trial};
 
 impl Ledger {

@@ -38,12 +38,7 @@ fn epoch(writer: &mut RunWriter, epoch: u64) {
         learning_rate: 0.1,
         train_loss: 1.0,
         train_accuracy: 0.25 * epoch as f64,
-        validation_loss: None,
-        validation_accuracy: None,
-        averaged_validation_loss: None,
-        averaged_validation_accuracy: None,
-        validation_map_at_100: None,
-        averaged_validation_map_at_100: None,
+        ..MetricsRow::default()
     };
     writer.append(&metrics, &TimingRow { epoch, wall_secs: 2.0, images_per_sec: 800.0 }).unwrap();
 }

@@ -46,11 +46,11 @@ const RELATIONS: [(&str, Relation); 7] = [
 pub enum FilterError {
     /// Part of it is no condition.
     #[error(
-        "`{0}` is no condition\n = write axis, relation and value, joined by `&`, as in segments>=8 & seed=0"
+        "`{0}` is not a condition\n = write axis, relation and value, joined by `&`, as in segments>=8 & seed=0"
     )]
     Condition(String),
     /// A condition on something that the sweep does not vary.
-    #[error("`{name}` is no axis of this experiment: {suggestion}\n = a filter may name: {known}")]
+    #[error("`{name}` is not an axis of this experiment: {suggestion}\n = a filter may name: {known}")]
     Axis {
         /// As typed.
         name: String,

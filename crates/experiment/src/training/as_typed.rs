@@ -9,28 +9,12 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::keys::check;
+use crate::keys::{InvalidKey, check};
 
 use super::{
     Average, DecayKind, DecayOn, Every, Loss, Optimizer, Precision, RmspropForm, Schedule, TrainingSpec,
     Winograd,
 };
-
-/// A key of a trial whose value is refused, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` {message}")]
-pub struct InvalidKey {
-    /// The key, relative to its section: `optimizer.momentum`.
-    pub key: String,
-    /// What is wrong, to be read after the key: "must be at least 1".
-    pub message: String,
-}
-
-impl InvalidKey {
-    pub(crate) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
-    }
-}
 
 /// The section.
 #[derive(Default, Serialize, Deserialize)]

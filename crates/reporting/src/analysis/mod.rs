@@ -9,6 +9,7 @@ mod power;
 mod study;
 mod summary;
 mod support;
+mod verdict;
 
 pub use comparison::{Comparison, ReferenceComparison};
 pub use contest::Contest;
@@ -19,14 +20,14 @@ pub use power::{Scatter, SeedsNeeded, power_plan, scatter};
 pub use study::*;
 pub use summary::*;
 pub use support::{FEWEST_IMAGES, Unsupported};
+pub use verdict::Verdict;
 
 use decouple_experiment::Metric;
 
 use contest::contests;
 use interaction::interactions;
 use summary::summarise_point;
-
-use crate::verdict::{self, Verdict};
+use verdict::verdict;
 
 /// Confidence of every interval, and of all comparisons of a sweep taken together.
 pub const CONFIDENCE: f64 = 0.95;
@@ -77,18 +78,17 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
         .or_else(|| points.len().checked_sub(1));
     let mut contests = contests(&study, &mut points);
     contests.iter_mut().for_each(|contest| contest.on_images = images::compare(contest, &groups));
-    let mut analysis = Analysis {
+    let interactions = interactions(&study, &points);
+    Analysis {
+        verdict: verdict(&study, &points, &contests, &interactions),
         contests,
-        interactions: interactions(&study, &points),
+        interactions,
         curves: curve::curves(&study, &points),
         scalings: curve::scalings(&study, &points),
         study,
         points,
         reference,
         runs,
-        verdict: Verdict::default(),
         problems,
-    };
-    analysis.verdict = verdict::verdict(&analysis);
-    analysis
+    }
 }

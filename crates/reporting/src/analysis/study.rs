@@ -1,7 +1,7 @@
 //! What was asked, and each run as it stands.
 
-use decouple_experiment::{Axis, Metric, MetricsRow, Outcome, Try};
-use serde::{Deserialize, Serialize};
+use decouple_experiment::{Axis, Held, Metric, MetricsRow, Outcome, Try};
+use decouple_spectrum::cost::Cost;
 
 use crate::numbers::plural;
 
@@ -49,9 +49,10 @@ pub(crate) fn spectrum_axis(study: &Study) -> Option<&Axis> {
     study.axes.iter().find(|axis| SPECTRUM.contains(&axis.name.as_str()))
 }
 
-/// "equal parameters", or "equal width" where no budget was held.
-pub(crate) fn equal(held: Option<&str>) -> String {
-    format!("equal {}", held.unwrap_or("width"))
+/// What was held equal, in words: "multiply-adds", or "width" where no budget was held.
+pub(crate) fn held_equal(held: Option<&str>) -> &str {
+    let Some(held) = held else { return "width" };
+    Held::ALL.into_iter().find(|known| known.name() == held).map_or(held, |known| known.words())
 }
 
 impl Study {
@@ -134,18 +135,6 @@ pub(crate) fn ending(outcome: &Outcome) -> String {
     }
 }
 
-/// What a network costs, forward, an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Costs {
-    /// Trained values.
-    pub parameters: u64,
-    /// Multiply-adds.
-    pub macs: u64,
-    /// Outputs of convolutions and dense layers.
-    pub activations: u64,
-}
-
 /// One run: a point with a seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRow {
@@ -164,7 +153,7 @@ pub struct RunRow {
     /// Width that the budget chose.
     pub width: Option<f64>,
     /// Cost of its network.
-    pub costs: Costs,
+    pub costs: Cost,
     /// Test accuracy of the last weights, 0 to 1.
     pub raw_accuracy: Option<f64>,
     /// Test accuracy of the averaged weights.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use decouple_experiment::{MetricsRow, Outcome};
 
 use super::CONFIDENCE;
-use super::study::{Coordinates, Costs, RunOutcome, RunRow, label};
+use decouple_spectrum::cost::Cost;
+
+use super::study::{Coordinates, RunOutcome, RunRow, label};
 use super::support::{Unsupported, sample};
 use crate::statistics::{Interval, Sample, mean, sd, t_interval};
 
@@ -61,7 +63,7 @@ pub struct PointSummary {
     /// Width that the budget chose.
     pub width: Option<f64>,
     /// Cost of the network.
-    pub costs: Costs,
+    pub costs: Cost,
     /// Seed and accuracy of each finished run.
     pub accuracies: Vec<(u64, f64)>,
     /// Runs that diverged; they count in no mean.

@@ -33,9 +33,10 @@ impl Frame {
         self.bottom - (y - self.y.0) / (self.y.1 - self.y.0) * (self.bottom - self.top)
     }
 
-    /// As [`down`](Self::down), moved to the frame's edge where it would leave it.
-    pub(super) fn inside(&self, y: f64) -> f64 {
-        self.down(y).clamp(self.top, self.bottom)
+    /// Where a share stands in a frame of percentages: no lower than 0 %, no higher than 100 %, and within the
+    /// frame. The ends of a t-interval know no such bounds.
+    pub(super) fn share(&self, share: f64) -> f64 {
+        self.down(100.0 * share.clamp(0.0, 1.0)).clamp(self.top, self.bottom)
     }
 
     /// Horizontal lines at round values with their numbers, and the base line.

@@ -1,6 +1,7 @@
 //! The smooth curve over the group width: its band, the points it goes by, and where it is best.
 
 use crate::analysis::{Analysis, PointSummary, WidthCurve, label};
+use crate::numbers::short_width;
 
 use super::axis::{Frame, LABEL, decimals, padded, spread, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
@@ -56,7 +57,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
         draw_best(&mut canvas, &frame, line, frame.bottom + ROW * (row as f64 + 1.0));
     }
     name_lines(&mut canvas, &frame, &lines);
-    let ticks = ticks(ends).into_iter().map(|width| (base.across(width.ln()), short(width)));
+    let ticks = ticks(ends).into_iter().map(|width| (base.across(width.ln()), short_width(width)));
     let second = base.name_columns(&mut canvas, &ticks.collect::<Vec<_>>());
     let middle = (frame.left + frame.right) / 2.0;
     let place = (middle, base.bottom + 42.0 + second);
@@ -97,7 +98,7 @@ fn range(analysis: &Analysis, lines: &[Line<'_>]) -> (f64, f64) {
 
 fn draw_line(canvas: &mut Canvas, frame: &Frame, line: &Line<'_>, analysis: &Analysis) {
     let (curve, own) = (&line.curve.curve, &line.curve.lines[line.index]);
-    let at = |x: f64, share: f64| (frame.across(x), frame.inside(100.0 * share));
+    let at = |x: f64, share: f64| (frame.across(x), frame.share(share));
     let bands: Vec<(f64, f64, f64)> = (curve.grid().into_iter())
         .filter_map(|x| curve.band(x, &own.shape).map(|band| (x, band.low, band.high)))
         .collect();
@@ -128,9 +129,9 @@ fn draw_best(canvas: &mut Canvas, frame: &Frame, line: &Line<'_>, y: f64) {
     let says = format!(
         "{}: best at {} channels a segment, 95 % interval {} to {}",
         line.name,
-        short(own.highest.exp()),
-        short(best.interval.low.exp()),
-        short(best.interval.high.exp())
+        short_width(own.highest.exp()),
+        short_width(best.interval.low.exp()),
+        short_width(best.interval.high.exp())
     );
     canvas.datum(Marker::Diamond, (frame.across(own.highest), y), 4.5, line.colour, 1.0, says);
 }
@@ -141,7 +142,7 @@ fn name_lines(canvas: &mut Canvas, frame: &Frame, lines: &[Line<'_>]) {
     let named: Vec<&Line<'_>> = lines.iter().filter(|line| !line.name.is_empty()).collect();
     let places: Vec<f64> = named
         .iter()
-        .map(|line| frame.inside(100.0 * line.curve.curve.mean(end, &line.curve.lines[line.index].shape)))
+        .map(|line| frame.share(line.curve.curve.mean(end, &line.curve.lines[line.index].shape)))
         .collect();
     for (line, y) in named.iter().zip(spread(&places, 20.0)) {
         let text = shortened(&line.name, WIDTH - frame.right - 22.0, LABEL);
@@ -162,13 +163,4 @@ fn ticks((low, high): (f64, f64)) -> Vec<f64> {
         .map(|power| f64::from(1 << power))
         .filter(|width| (low - 0.1..=high + 0.1).contains(&width.ln()))
         .collect()
-}
-
-/// A width with two digits.
-pub(crate) fn short(width: f64) -> String {
-    if width < 9.95 {
-        format!("{:.1}", width).trim_end_matches(".0").to_owned()
-    } else {
-        format!("{width:.0}")
-    }
 }

@@ -1,13 +1,12 @@
 //! Accuracy along the spectrum, by channels a segment: every seed a dot, the mean a line, its interval a band, and under it
 //! what the points cost.
 
-use crate::analysis::{Analysis, PointSummary, equal};
-use crate::numbers::{percent, plural};
+use crate::analysis::{Analysis, PointSummary, held_equal};
+use crate::numbers::{percent, plural, short_width};
 
 use super::axis::{Frame, LABEL, TICK, decimals, padded, spread, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::costs;
-use super::curve::short;
 use super::font::{shortened, text_width};
 use super::palette::{FAINT, GRID};
 use super::series::{Series, is_by_width, is_spectrum, other_values, place, series, spectrum_value};
@@ -71,7 +70,7 @@ fn title(analysis: &Analysis) -> String {
 fn subtitle(analysis: &Analysis) -> Vec<String> {
     let study = &analysis.study;
     let seeds = analysis.points.iter().map(PointSummary::finished).max().unwrap_or(0);
-    let budget = equal(study.held.as_deref());
+    let budget = format!("equal {}", held_equal(study.held.as_deref()));
     let epochs = study.epochs.map(|epochs| plural(epochs, "epoch"));
     let facts = [Some(study.data.clone()), Some(budget), Some(plural(seeds, "seed")), epochs];
     let facts: Vec<String> = facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
@@ -147,9 +146,8 @@ fn band(canvas: &mut Canvas, frame: &Frame, line: &Series<'_>, aside: f64) {
         .filter_map(|(x, point)| point.interval.map(|interval| (*x, interval.low, interval.high)))
         .collect();
     if ends.len() > 1 && line.is_band {
-        let upper = ends.iter().map(|&(x, _, high)| (frame.across(x) + aside, frame.inside(100.0 * high)));
-        let lower =
-            ends.iter().rev().map(|&(x, low, _)| (frame.across(x) + aside, frame.inside(100.0 * low)));
+        let upper = ends.iter().map(|&(x, _, high)| (frame.across(x) + aside, frame.share(high)));
+        let lower = ends.iter().rev().map(|&(x, low, _)| (frame.across(x) + aside, frame.share(low)));
         canvas.area(upper.chain(lower).collect(), line.colour, 0.10);
     }
 }
@@ -165,7 +163,7 @@ fn means(canvas: &mut Canvas, frame: &Frame, line: &Series<'_>, aside: f64, is_o
     for (x, point) in &line.points {
         if let Some(interval) = point.interval {
             let x = frame.across(*x) + aside;
-            let ends = [interval.low, interval.high].map(|end| frame.inside(100.0 * end));
+            let ends = [interval.low, interval.high].map(|end| frame.share(end));
             canvas.line(vec![(x, ends[0]), (x, ends[1])], line.colour, 1.2, 0.0);
             for end in ends {
                 canvas.line(vec![(x - 4.0, end), (x + 4.0, end)], line.colour, 1.2, 0.0);
@@ -217,7 +215,7 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
         let is_segments = point.value("segments").is_some() && is_by_width(analysis);
         let name = match (spectrum_value(&point.point), point.point.as_slice()) {
             (Some(value), _) => match point.group_width.filter(|_| is_segments) {
-                Some(width) => format!("{value} ({})", short(width)),
+                Some(width) => format!("{value} ({})", short_width(width)),
                 None => value.to_owned(),
             },
             (None, [(_, value)]) => value.clone(),

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use decouple_experiment::Held;
+
 use crate::analysis::{Analysis, PointSummary};
 use crate::numbers::{percent, seconds, short_count};
 
@@ -17,13 +19,23 @@ const HEIGHT: f64 = 270.0;
 const GAP: f64 = 26.0;
 const RIGHT: f64 = 20.0;
 
-/// One panel: the name of a cost, its value and how a value is written.
-type Panel = (&'static str, fn(&PointSummary) -> Option<f64>, fn(f64) -> String);
+/// One panel: the name of a cost, its value, how a value is written and the budget that holds it equal.
+type Panel = (&'static str, fn(&PointSummary) -> Option<f64>, fn(f64) -> String, Held);
 
 const PANELS: [Panel; 3] = [
-    ("parameters", |point| Some(point.costs.parameters as f64), |value| short_count(value as u64)),
-    ("multiply-adds an image", |point| Some(point.costs.macs as f64), |value| short_count(value as u64)),
-    ("step time (ms)", |point| point.step_secs().map(|secs| 1e3 * secs), seconds),
+    (
+        "parameters",
+        |point| Some(point.costs.parameters as f64),
+        |value| short_count(value as u64),
+        Held::Parameters,
+    ),
+    (
+        "multiply-adds an image",
+        |point| Some(point.costs.macs as f64),
+        |value| short_count(value as u64),
+        Held::Macs,
+    ),
+    ("step time (ms)", |point| point.step_secs().map(|secs| 1e3 * secs), seconds, Held::StepTime),
 ];
 
 /// A point as a panel shows it.
@@ -58,7 +70,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
         draw_keys(&mut canvas, &lines, top - 46.0);
     }
     // What is held equal has next to one value: a panel of it would show rounding.
-    let is_held = |panel: &&Panel| analysis.study.held.as_deref() == Some(panel.0);
+    let is_held = |panel: &&Panel| analysis.study.held.as_deref() == Some(panel.3.name());
     let panels: Vec<(&Panel, Vec<Dot<'_>>)> = (PANELS.iter())
         .filter(|panel| !is_held(panel))
         .map(|panel| (panel, dots(&lines, panel.1)))
@@ -152,7 +164,7 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
     for dot in &dots {
         let (x, y) = frame.place(dot.cost, 100.0 * dot.mean);
         if let Some(interval) = dot.point.interval {
-            let [low, high] = [interval.low, interval.high].map(|end| (x, frame.inside(100.0 * end)));
+            let [low, high] = [interval.low, interval.high].map(|end| (x, frame.share(end)));
             canvas.line(vec![low, high], dot.colour, 1.0, 0.0);
             labels.keep_off_line(low, high);
         }

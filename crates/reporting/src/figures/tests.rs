@@ -7,7 +7,9 @@ use super::axis::{decimals, round_values, spread, stagger, wrapped};
 use super::canvas::Shape;
 use super::labels::Labels;
 use super::*;
-use crate::analysis::{Costs, RunOutcome, RunRow, Study, summarise};
+use decouple_spectrum::cost::Cost;
+
+use crate::analysis::{RunOutcome, RunRow, Study, summarise};
 
 /// An analysis of made-up runs: `accuracy(point, seed)`, `None` for one that diverged.
 fn analysis(
@@ -36,7 +38,12 @@ fn analysis(
                     level,
                     group_width: Some(2f64.powi(segments.len() as i32 - i as i32)),
                     width: Some(1.0),
-                    costs: Costs { parameters: 1000 + i as u64, macs: 5000, activations: 300 },
+                    costs: Cost {
+                        parameters: 1000 + i as u64,
+                        macs: 5000,
+                        activations: 300,
+                        ..Cost::default()
+                    },
                     raw_accuracy: accuracy,
                     averaged_accuracy: None,
                     steps: Some(10),

@@ -1,10 +1,11 @@
 //! The curve over segments under each budget: one figure from several experiments.
 
 use decouple_experiment::{Axis, Outcome};
+use decouple_spectrum::cost::Cost;
 use serde::{Deserialize, Serialize};
 
 use super::Card;
-use crate::analysis::{Analysis, Coordinates, Costs, RunOutcome, RunRow, Study, equal, summarise};
+use crate::analysis::{Analysis, Coordinates, RunOutcome, RunRow, Study, held_equal, summarise};
 
 /// The finished runs of a study that varies the segments alone: what a card keeps for other experiments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,7 +34,7 @@ pub struct CurveRun {
     /// Decoupling level of its network, 0 to 1.
     pub level: f64,
     /// Cost of its network.
-    pub costs: Costs,
+    pub costs: Cost,
     /// Test accuracy, 0 to 1.
     pub accuracy: f64,
 }
@@ -83,7 +84,8 @@ pub fn under_each_budget(cards: &[Card]) -> Vec<Analysis> {
 }
 
 fn together(curves: &[&Curve]) -> Analysis {
-    let name = |curve: &Curve| equal(curve.held.as_deref());
+    let held = |curve: &Curve| held_equal(curve.held.as_deref()).to_owned();
+    let name = |curve: &Curve| format!("equal {}", held(curve));
     let point = |curve: &Curve, run: &CurveRun| -> Coordinates {
         vec![("segments".to_owned(), run.segments.clone()), ("budget".to_owned(), name(curve))]
     };
@@ -113,7 +115,7 @@ fn together(curves: &[&Curve]) -> Analysis {
             segments.push(run.segments.clone());
         }
     }
-    let held: Vec<&str> = curves.iter().map(|curve| curve.held.as_deref().unwrap_or("width")).collect();
+    let held: Vec<String> = curves.iter().map(|curve| held(curve)).collect();
     let study = Study {
         name: "under-each-budget".to_owned(),
         question: "Accuracy against decoupling level under each budget".to_owned(),

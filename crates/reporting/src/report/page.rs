@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::tables::Table;
-use crate::analysis::{Analysis, PointSummary, equal};
+use crate::analysis::{Analysis, PointSummary, held_equal};
 use crate::figures::font;
 use crate::numbers::plural;
 
@@ -95,7 +95,7 @@ pub(super) fn facts(analysis: &Analysis) -> String {
     let points = plural(analysis.points.len(), "point");
     let facts = [
         Some(study.data.clone()).filter(|data| !data.is_empty()),
-        Some(equal(study.held.as_deref())),
+        Some(format!("equal {}", held_equal(study.held.as_deref()))),
         Some(format!("{points}, {finished} of {} finished", plural(analysis.runs.len(), "run"))),
         study.epochs.map(|epochs| plural(epochs, "epoch")),
         study.test_images.map(|images| format!("{images} test images")),

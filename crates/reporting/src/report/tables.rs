@@ -3,8 +3,9 @@
 use decouple_experiment::Metric;
 
 use crate::analysis::{Analysis, Contest, Interaction, PointSummary, ending, label, power_plan, scatter};
-use crate::figures::curve::short;
-use crate::numbers::{p_value, percent, points as in_points, seconds, short_count, signed_points};
+use crate::numbers::{
+    p_value, percent, points as in_points, seconds, short_count, short_width, signed_points,
+};
 use crate::statistics::{Interval, OnOtherImages, expected_best, quadratic_surface};
 
 /// A table of a report.
@@ -204,12 +205,12 @@ fn best_width(analysis: &Analysis) -> Option<Table> {
     for curve in &analysis.curves {
         table.rows.extend(curve.lines.iter().map(|line| {
             let coordinates = [&line.at[..], &curve.shared].concat();
-            let width = |log: f64| short(log.exp());
+            let width = |log: f64| short_width(log.exp());
             vec![
                 if coordinates.is_empty() { "all points".to_owned() } else { label(&coordinates) },
                 line.points.len().to_string(),
                 width(line.highest),
-                or_absent(line.best, |best| range(best.interval, |log| short(log.exp()))),
+                or_absent(line.best, |best| range(best.interval, |log| short_width(log.exp()))),
                 or_absent(line.best, |best| format!("{:.2}", best.at_an_end)),
             ]
         }));

@@ -8,7 +8,8 @@ use decouple_experiment::{
     timestamp,
 };
 use decouple_reporting::Analysis;
-use decouple_reporting::analysis::{Costs, RunOutcome, RunRow, Study, summarise};
+use decouple_reporting::analysis::{RunOutcome, RunRow, Study, summarise};
+use decouple_spectrum::cost::Cost;
 
 /// The points of a study of the spectrum, by their value on the axis `segments`.
 pub(crate) fn spectrum(name: &str, segments: &[&str], seeds: u64) -> Analysis {
@@ -82,10 +83,11 @@ fn run_row(point: Vec<(String, String)>, level: f64, other: f64, seed: u64) -> R
         level,
         group_width: Some(100f64.powf(1.0 - level)),
         width: Some(0.35 + 0.65 * level),
-        costs: Costs {
+        costs: Cost {
             parameters: (102_000.0 + 300.0 * (level * 7.0).sin()) as u64,
             macs: (11_900_000.0 - 900_000.0 * level) as u64,
             activations: (120_000.0 + 190_000.0 * level) as u64,
+            ..Cost::default()
         },
         raw_accuracy: (!is_lost).then_some(accuracy - 0.001),
         averaged_accuracy: (!is_lost).then_some(accuracy),

@@ -6,7 +6,7 @@ use decouple_spectrum::{
     graph::ParameterId,
 };
 
-use super::Run;
+use super::Training;
 use crate::{
     checkpoint::{Array, Position, State},
     optimizer::update,
@@ -20,7 +20,7 @@ const KEPT: [(backend::State, &str); 4] = [
     (backend::State::Average, "average"),
 ];
 
-impl Run<'_> {
+impl Training<'_> {
     /// All that is needed to go on from here, with the rows of `epochs` written.
     pub(super) fn state(&self, epochs: u64) -> State {
         let arrays = self.kept(self.step).map(|(what, id, name, _)| {

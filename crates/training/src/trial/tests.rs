@@ -1,6 +1,6 @@
 //! A run that is restored goes on bit for bit, from any step.
 
-use decouple_datasets::{DataSpec, load};
+use decouple_datasets::{DataSpec, derive_seed, epoch_order, load};
 use decouple_experiment::{Overrides, parse};
 
 use super::*;
@@ -41,12 +41,12 @@ fn data(spec: &DataSpec) -> Dataset {
     load(spec, None).expect("planted data are made")
 }
 
-fn begin<'a>(trial: &'a Trial, data: &'a Dataset) -> Run<'a> {
-    Run::new(trial, data, &*backend()).expect("it can be trained")
+fn begin<'a>(trial: &'a Trial, data: &'a Dataset) -> Training<'a> {
+    Training::new(trial, data, &*backend()).expect("it can be trained")
 }
 
 /// Trains `steps` steps from where `run` is; all of one epoch.
-fn train(run: &mut Run<'_>, steps: u64) {
+fn train(run: &mut Training<'_>, steps: u64) {
     for _ in 0..steps {
         let epoch = run.step / run.steps_per_epoch;
         let order = epoch_order(run.data.train.len(), derive_seed(run.record.seed, "order", epoch, 0));

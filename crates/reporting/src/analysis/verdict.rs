@@ -4,7 +4,7 @@ use std::fmt;
 
 use decouple_experiment::Metric;
 
-use crate::analysis::{Analysis, CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, label};
+use super::{CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, label};
 use crate::numbers::{p_value, percent, plural, points as in_points};
 use crate::statistics::Interval;
 
@@ -23,22 +23,26 @@ impl fmt::Display for Verdict {
     }
 }
 
-pub(crate) fn verdict(analysis: &Analysis) -> Verdict {
-    let points = &analysis.points;
-    let answers: Vec<Vec<String>> = analysis.contests.iter().map(|contest| answer(contest, points)).collect();
+pub(super) fn verdict(
+    study: &Study,
+    points: &[PointSummary],
+    contests: &[Contest],
+    interactions: &[Interaction],
+) -> Verdict {
+    let answers: Vec<Vec<String>> = contests.iter().map(|contest| answer(contest, points)).collect();
     let mut sentences: Vec<String> = answers.concat();
-    if analysis.contests.is_empty() {
+    if contests.is_empty() {
         sentences.push(NOTHING.to_owned());
     }
     // At one value of a third axis each is in a table; what is said is of all values together.
-    for found in analysis.interactions.iter().filter(|found| found.given.is_empty()).rev() {
-        let Some(sentence) = interaction(found, analysis.study.metric) else { continue };
+    for found in interactions.iter().filter(|found| found.given.is_empty()).rev() {
+        let Some(sentence) = interaction(found, study.metric) else { continue };
         // An interaction makes what is said of single points depend on where one looks, so it goes first;
         // but where contests are told one by one, nobody overlooks it.
-        let is_first = found.is_shown() && analysis.contests.len() == 1;
+        let is_first = found.is_shown() && contests.len() == 1;
         sentences.insert(if is_first { 0 } else { sentences.len() }, sentence);
     }
-    sentences.extend(unmatched(&analysis.study, points));
+    sentences.extend(unmatched(study, points));
     sentences.extend(unsupported(points));
     sentences.extend(losses(points));
     let summary = match answers.as_slice() {

@@ -12,7 +12,7 @@ use decouple_disk::Disk;
 use decouple_spectrum::{budget::step_time::Comparison, network::NetworkSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::{Average, LedgerError, Optimizer, Record, TrainingSpec, Trial, ledger::replace_json};
+use crate::{Average, LedgerError, Optimizer, Record, Run, TrainingSpec, Trial, ledger::replace_json};
 
 /// What a [`StepTimer`] may fail with.
 pub type ClockError = Box<dyn Error + Send + Sync>;
@@ -28,14 +28,11 @@ pub trait StepTimer {
 
 /// Where a budget of step time gets its times from.
 pub enum StepTimes<'a> {
-    /// Nowhere: points stand at the width that was typed, without a budget's
-    /// outcome. For those who need no widths.
-    Unknown,
     /// From a clock.
     Timer(&'a mut dyn StepTimer),
-    /// From the runs of the experiment, below this folder of results: a point has
-    /// the network that its runs have. One without runs stands at its typed width.
-    Runs(&'a Path),
+    /// From these runs of the experiment: a point has the network that its runs have.
+    /// One without runs stands at the width that was typed, without a budget's outcome.
+    Runs(&'a [Run]),
 }
 
 /// What measured times are true for.

@@ -1,37 +1,29 @@
 //! Points fitted to a step time: by a clock, or as their runs have it.
 
-use std::{fmt::Display, path::Path};
+use std::fmt::Display;
 
 use decouple_spectrum::budget::step_time::{Nearest, StepTimeError, TOLERANCE, solve};
 
 use super::diagnostic::Diagnostic;
-use super::expand::Point;
 use super::networks::image_shape;
-use crate::{BudgetOutcome, Drift, Held, Ledger, Run, StepTimer, StepTimes};
+use super::point::Point;
+use crate::{BudgetOutcome, Drift, Held, Run, StepTimer, StepTimes};
 
-/// Fits `points` to the step time of `reference`. `name` is the experiment's.
+/// Fits `points` to the step time of `reference`.
 pub(super) fn fit<'a>(
     points: Vec<Point<'a>>,
     reference: &Point<'a>,
-    name: &str,
     step_times: StepTimes<'_>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Point<'a>>, Diagnostic> {
     match step_times {
-        StepTimes::Unknown => Ok(points),
         StepTimes::Timer(timer) => {
             points.into_iter().map(|point| point.timed(reference, timer, warnings)).collect()
         }
-        StepTimes::Runs(results) => {
-            let runs = runs(&results.join(name))?;
-            Ok(points.into_iter().map(|point| point.fitted_as_run(reference, &runs)).collect())
+        StepTimes::Runs(runs) => {
+            Ok(points.into_iter().map(|point| point.fitted_as_run(reference, runs)).collect())
         }
     }
-}
-
-fn runs(root: &Path) -> Result<Vec<Run>, Diagnostic> {
-    let contents = Ledger::open(root).read().map_err(|error| Diagnostic::new(error.to_string()))?;
-    Ok(contents.runs)
 }
 
 impl<'a> Point<'a> {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::ledger::{Claim, MetricsRow, Status, TimingRow};
-use crate::{FORMAT, Overrides, parse};
+use crate::tune::DEFAULT_SEED;
+use crate::{FORMAT, Outcome, Overrides, Tune, parse};
 
 const SWEEP: &str = r#"
 [axes]
@@ -33,10 +34,7 @@ fn end(ledger: &Ledger, trial: &Trial, accuracy: Option<f64>) {
         train_accuracy: 0.5,
         validation_loss: accuracy.map(|accuracy| 1.0 - accuracy),
         validation_accuracy: accuracy,
-        averaged_validation_loss: None,
-        averaged_validation_accuracy: None,
-        validation_map_at_100: None,
-        averaged_validation_map_at_100: None,
+        ..MetricsRow::default()
     };
     writer.append(&metrics, &TimingRow { epoch: 1, wall_secs: 1.0, images_per_sec: 1.0 }).unwrap();
     let outcome = if accuracy.is_some() { Outcome::Finished } else { Outcome::Diverged { step: 1 } };

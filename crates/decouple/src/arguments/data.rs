@@ -1,0 +1,116 @@
+//! The arguments of `decouple data`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::Format;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// List the sets that are known by name, and which of them are there.
+    List,
+    /// Read and decode every image of a set, and list what is broken.
+    Verify(DataVerify),
+    /// Download a known set from its makers; a download that was cut off goes on.
+    Fetch(DataFetch),
+    /// Write an image folder as shards, its files unchanged.
+    Import(DataImport),
+    /// Make shards of images with many labels each, a stand-in for collections such as JFT.
+    StandIn(DataStandIn),
+    /// Counts, classes, statistics of the channels, checksum, files left out.
+    Info(DataInfo),
+    /// Draw a contact sheet of training images, augmented as training sees them.
+    Show(DataShow),
+}
+
+/// Which data set.
+#[derive(Args, Debug)]
+pub(crate) struct DataChoice {
+    /// A set, such as fashion-mnist, cifar-10, image-folder or planted, or an
+    /// experiment file, whose first trial's data it is.
+    #[arg(default_value = "fashion-mnist")]
+    pub(crate) set: String,
+    /// Change a key of [trial.data], as in --set coupling=1 or --set 'augment=["flip"]'.
+    /// May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) keys: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataInfo {
+    #[command(flatten)]
+    pub(crate) choice: DataChoice,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataVerify {
+    #[command(flatten)]
+    pub(crate) choice: DataChoice,
+    /// The checksum that the set must have.
+    #[arg(long, value_name = "CHECKSUM")]
+    pub(crate) checksum: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataFetch {
+    /// A name from `decouple data list`.
+    pub(crate) set: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataStandIn {
+    /// The new folder for the shards.
+    pub(crate) target: PathBuf,
+    /// Images to train on.
+    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    pub(crate) train: usize,
+    /// Images for testing.
+    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    pub(crate) test: usize,
+    /// Classes.
+    #[arg(long, default_value_t = 600, value_name = "N")]
+    pub(crate) classes: usize,
+    /// Labels an image, about.
+    #[arg(long, default_value_t = 36, value_name = "N")]
+    pub(crate) labels: usize,
+    /// Rows and columns of an image.
+    #[arg(long, default_value_t = 32, value_name = "PIXELS")]
+    pub(crate) size: usize,
+    /// What all is drawn from: other seeds, other images.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Images of a shard.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub(crate) samples: usize,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataImport {
+    /// The new folder for the shards.
+    pub(crate) target: PathBuf,
+    /// A key of [trial.data] for the image folder, as in --set classes=10. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) keys: Vec<String>,
+    /// Images of a shard.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub(crate) samples: usize,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataShow {
+    #[command(flatten)]
+    pub(crate) choice: DataChoice,
+    /// The PNG file to write [default: SET.png].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Images of each class.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) columns: usize,
+    /// The seed of the run whose first epoch is shown.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+}

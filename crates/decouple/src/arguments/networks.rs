@@ -1,0 +1,249 @@
+//! The arguments of commands on networks and their weights.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Args, Subcommand, ValueEnum};
+use decouple_datasets::Looking;
+use decouple_kernels::geometry::MapShape;
+
+use super::Format;
+
+#[derive(Args, Debug)]
+pub(crate) struct Describe {
+    /// Family of networks, such as xception, or figure-1 to figure-4 for a module
+    /// of the paper (mini-xception if left out).
+    pub(crate) family: Option<String>,
+    /// Segments: a count, per-channel, or { level = 0.5 }, or one a stage as in [1, 3, 8].
+    #[arg(long)]
+    pub(crate) segments: Option<String>,
+    /// Change any other key of [trial.network], as in --set order=spatial-first.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Find the width at which the network has as much of this as it has with its
+    /// family's own segments, which are one a channel in the Xceptions.
+    #[arg(long, value_enum)]
+    pub(crate) budget: Option<Budget>,
+    /// Height, width and channels of an image [default: those that the network was
+    /// published for; of mini-xception, 28x28x1].
+    #[arg(long, value_name = "HxWxC")]
+    pub(crate) input: Option<Extents>,
+    /// Number of classes [default: 1000; of mini-xception, 10].
+    #[arg(long, value_name = "N")]
+    pub(crate) classes: Option<usize>,
+    /// Images a step, for the estimate of memory and for step times.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) batch: usize,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Picture::Human)]
+    pub(crate) format: Picture,
+}
+
+/// How a network is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Picture {
+    /// A table for people.
+    Human,
+    /// One JSON document.
+    Json,
+    /// A picture: blocks as frames, residual connections as arcs.
+    Svg,
+}
+
+/// Which network weights are for. Files that this program has written say so
+/// themselves.
+#[derive(Args, Debug)]
+pub(crate) struct Model {
+    /// Family of networks, such as xception [default: what the file says].
+    #[arg(long = "model", value_name = "FAMILY")]
+    pub(crate) family: Option<String>,
+    /// Change a key of [trial.network], as in --set numerics=timm. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE", requires = "family")]
+    pub(crate) set: Vec<String>,
+    /// Height, width and channels of an image [default: those that the network was
+    /// published for].
+    #[arg(long, value_name = "HxWxC", requires = "family")]
+    pub(crate) input: Option<Extents>,
+    /// Number of classes [default: 1000; of mini-xception, 10].
+    #[arg(long, value_name = "N", requires = "family")]
+    pub(crate) classes: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Weights {
+    /// Make a file of this program's from one of timm's or Keras' (safetensors;
+    /// tools/keras-to-safetensors.py makes those of Keras' .h5 and .keras).
+    Import(Conversion),
+    /// Make a file for timm or Keras from one of this program's.
+    Export(Conversion),
+    /// Make a file with names and layouts of one kind from one of another.
+    Convert(Conversion),
+    /// List a file's tensors without reading their values.
+    Inspect(Inspect),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Conversion {
+    /// File to read.
+    pub(crate) source: PathBuf,
+    /// File to write.
+    pub(crate) target: PathBuf,
+    /// Whose names the source has [default: as they look].
+    #[arg(long, value_enum)]
+    pub(crate) from: Option<Names>,
+    /// Whose names the target gets [default: decouple; export needs it].
+    #[arg(long, value_enum)]
+    pub(crate) to: Option<Names>,
+    /// Start the head of --classes anew, from values drawn from this number; the source's head,
+    /// where it has one, is passed over.
+    #[arg(long, value_name = "SEED", requires = "classes")]
+    pub(crate) new_head: Option<u64>,
+    #[command(flatten)]
+    pub(crate) model: Model,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    /// File of weights.
+    pub(crate) file: PathBuf,
+}
+
+/// Whose names and layouts a file of weights has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Names {
+    /// This program's.
+    Decouple,
+    /// PyTorch image models.
+    Timm,
+    /// keras.applications.
+    Keras,
+}
+
+/// A trained network: that of a run, or weights from anywhere.
+#[derive(Args, Debug)]
+pub(crate) struct Trained {
+    /// Folder of a finished run, as in results/mine/runs/segments=4,seed=0-dd132986:
+    /// its network with its classes and its way to see images.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "from", "family"])]
+    pub(crate) run: Option<PathBuf>,
+    /// File of weights (safetensors).
+    #[arg(long, value_name = "FILE", required_unless_present = "run")]
+    pub(crate) weights: Option<PathBuf>,
+    /// Whose names the weights have [default: as they look].
+    #[arg(long, value_enum)]
+    pub(crate) from: Option<Names>,
+    /// Names of the classes, one a line in the order of the logits [default: those
+    /// of the run, or ImageNet's for 1000 classes].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: Model,
+}
+
+/// How photographs are looked at.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Photographs {
+    /// What to do about a file that is no sound image.
+    #[arg(long, value_enum, default_value_t = Corrupt::Refuse)]
+    pub(crate) corrupt: Corrupt,
+    /// Leave photographs as stored, whatever they note on how the camera was held.
+    #[arg(long)]
+    pub(crate) as_stored: bool,
+    /// Most pixels of an image.
+    #[arg(long, value_name = "N", default_value_t = Looking::default().most_pixels)]
+    pub(crate) most_pixels: u64,
+}
+
+/// What is done about a file that is no sound image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Corrupt {
+    /// Stop and name it.
+    Refuse,
+    /// Leave it out, and list it.
+    Skip,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Predict {
+    #[command(flatten)]
+    pub(crate) trained: Trained,
+    #[command(flatten)]
+    pub(crate) photographs: Photographs,
+    /// JPEG, PNG or WebP files.
+    #[arg(required = true)]
+    pub(crate) images: Vec<PathBuf>,
+    /// How many classes to name.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub(crate) top: usize,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Evaluate {
+    #[command(flatten)]
+    pub(crate) trained: Trained,
+    #[command(flatten)]
+    pub(crate) photographs: Photographs,
+    /// Folder of class folders, called by the first word of a label, by the whole
+    /// label or, for a network without labels, by the numbers of the classes from 0
+    /// [default: the test images of the run's own data set].
+    #[arg(required_unless_present = "run")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Images computed together.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) batch: usize,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) trained: Trained,
+    /// What to write [default: as the file's ending says, .onnx or .py].
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Exported>,
+    /// File to write; beside a .py file go the weights that it reads, as .safetensors.
+    #[arg(value_name = "OUT")]
+    pub(crate) target: PathBuf,
+}
+
+/// What a network is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Exported {
+    /// One ONNX file, for onnxruntime and others.
+    Onnx,
+    /// A Python file that rebuilds the network in PyTorch, and its weights.
+    Pytorch,
+}
+
+/// Extents of an image, written as in `28x28x1`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extents(pub(crate) MapShape);
+
+impl FromStr for Extents {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Option<Vec<usize>> = text.split('x').map(|part| part.parse().ok()).collect();
+        match numbers.as_deref() {
+            Some(&[h, w, c]) if h > 0 && w > 0 && c > 0 => Ok(Self(MapShape::new(h, w, c))),
+            _ => Err("expected height, width and channels, as in 28x28x1".to_owned()),
+        }
+    }
+}
+
+/// The quantity that a budget holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Budget {
+    /// Trained values.
+    Parameters,
+    /// Multiply-adds of an image.
+    Macs,
+    /// Outputs of convolutions and dense layers.
+    Activations,
+    /// Time of a training step, measured on this machine.
+    StepTime,
+}

@@ -1,0 +1,116 @@
+//! The experiment that a command is about: its file, its step times and recipes, its trials, its runs.
+
+use std::path::{Path, PathBuf};
+
+use decouple_experiment::{Filter, Held, Ledger, Overrides, StepTimes, Sweep, Trial, TuneError, load_with};
+
+use crate::{
+    arguments::{Common, RESULTS, Selection},
+    clock::Clock,
+    failure::{Failure, NOTHING, RUN_FAILED, USAGE},
+};
+
+/// Reads an experiment file whose trials are to be trained: a budget of step time is met by the clock.
+pub(super) fn read_timed(common: &Common, selection: &Selection) -> Result<Sweep, Failure> {
+    let mut clock = Clock::new(common);
+    read(common, &selection.file, &selection.set, StepTimes::Timer(&mut clock))
+}
+
+/// Reads an experiment file as its runs have it: a budget of step time is met as it was for them.
+pub(super) fn read_as_run(common: &Common, file: &Path, set: &[String]) -> Result<Sweep, Failure> {
+    let sweep = load(common, file, set, StepTimes::Runs(&[]))?;
+    if sweep.budget != Some(Held::StepTime) {
+        return Ok(warned(sweep));
+    }
+    let runs = ledger(common, &sweep).read()?.runs;
+    read(common, file, set, StepTimes::Runs(&runs))
+}
+
+/// As [`read_as_run`], with the recipes that its tries, which must have been run, have chosen.
+pub(super) fn read_with_runs(common: &Common, file: &Path, set: &[String]) -> Result<Sweep, Failure> {
+    settled(common, read_as_run(common, file, set)?)
+}
+
+fn read(common: &Common, file: &Path, set: &[String], step_times: StepTimes<'_>) -> Result<Sweep, Failure> {
+    Ok(warned(load(common, file, set, step_times)?))
+}
+
+fn load(common: &Common, file: &Path, set: &[String], step_times: StepTimes<'_>) -> Result<Sweep, Failure> {
+    let mut sweep = load_with(&experiment_file(file), &Overrides { set: set.to_vec() }, step_times)?;
+    let results = Some(&common.results).filter(|results| **results != Path::new(RESULTS));
+    for (flag, folder) in [("--results", results), ("--data", common.data.as_ref())] {
+        let words = folder.map(|folder| [flag.to_owned(), folder.display().to_string()]);
+        sweep.flags.extend(words.into_iter().flatten());
+    }
+    Ok(sweep)
+}
+
+/// `sweep`, whose warnings are printed.
+fn warned(sweep: Sweep) -> Sweep {
+    for warning in &sweep.warnings {
+        say!("{}", warning.trim_end());
+    }
+    sweep
+}
+
+/// `sweep` with its tuned recipes, whose tries must have been run.
+fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
+    if sweep.tune.is_none() {
+        return Ok(sweep);
+    }
+    let ledger = sweep.tune_ledger(&ledger(common, &sweep));
+    Ok(sweep.tuned(&ledger)?.0)
+}
+
+/// As [`settled`]; where the tries have not been run, `sweep` as it is, with a word.
+pub(super) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
+    if sweep.tune.is_none() {
+        return sweep;
+    }
+    match settled(common, sweep.clone()) {
+        Ok(tuned) => tuned,
+        Err(failure) => {
+            say!("recipes as written: {}", failure.message());
+            sweep
+        }
+    }
+}
+
+/// The experiment file that is meant: as typed, or where no such file is there and a
+/// bare name was typed, `experiments/NAME.toml`.
+fn experiment_file(typed: &Path) -> PathBuf {
+    if typed.exists() || typed.extension().is_some() {
+        return typed.to_owned();
+    }
+    let named = typed.with_extension("toml");
+    let places = [Path::new("experiments").join(&named), named];
+    places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| typed.to_owned())
+}
+
+/// The trials of `sweep` that the filter leaves.
+pub(super) fn select<'a>(sweep: &'a Sweep, selection: &Selection) -> Result<Vec<&'a Trial>, Failure> {
+    let Some(text) = &selection.filter else { return Ok(sweep.trials.iter().collect()) };
+    let filter = Filter::parse(text, sweep).map_err(|error| Failure::new(USAGE, error))?;
+    let trials: Vec<&Trial> = sweep.trials.iter().filter(|trial| filter.matches(trial)).collect();
+    if trials.is_empty() {
+        return Err(Failure::new(NOTHING, format!("no trial of {} matches `{text}`", sweep.path.display())));
+    }
+    Ok(trials)
+}
+
+/// Where the runs of `sweep` are.
+pub(super) fn ledger(common: &Common, sweep: &Sweep) -> Ledger {
+    Ledger::open(common.results.join(&sweep.name))
+}
+
+impl From<TuneError> for Failure {
+    fn from(error: TuneError) -> Self {
+        match error {
+            TuneError::Ledger(error) => error.into(),
+            TuneError::NoScore { .. } => Self::new(RUN_FAILED, error),
+            TuneError::Unfinished { .. } => {
+                Self::new(NOTHING, format!("{error}\n   = `decouple run` runs them first"))
+            }
+        }
+    }
+}

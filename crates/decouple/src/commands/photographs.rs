@@ -1,0 +1,93 @@
+//! Photographs on the command line: how they are read, and what came up.
+
+use decouple_datasets::{Looking, Skipped};
+use decouple_training::classifier::Seen;
+use serde_json::json;
+
+use crate::{
+    arguments,
+    failure::{DATA, Failure},
+};
+
+/// Files left out that are listed by name.
+const LISTED: usize = 20;
+
+/// What came up while photographs were read.
+#[derive(Default)]
+pub(super) struct Remarks {
+    /// Files that were left out.
+    pub(super) skipped: Vec<Skipped>,
+    /// Photographs that note how the camera was held.
+    pub(super) with_orientation: usize,
+}
+
+impl Remarks {
+    /// The values of what was read; a file that is no sound image is left out if
+    /// `photographs` say so, and else refused.
+    pub(super) fn sort(
+        &mut self,
+        photographs: &arguments::Photographs,
+        seen: Result<Seen, Skipped>,
+    ) -> Result<Option<Vec<f32>>, Failure> {
+        match seen {
+            Ok(seen) => {
+                self.with_orientation += usize::from(seen.has_orientation);
+                Ok(Some(seen.values))
+            }
+            Err(skipped) if photographs.corrupt == arguments::Corrupt::Skip => {
+                self.skipped.push(skipped);
+                Ok(None)
+            }
+            Err(Skipped { file, reason }) => {
+                let file = file.display();
+                let problem = format!("{file}: expected a sound JPEG, PNG or WebP file ({reason})");
+                Err(Failure::new(
+                    DATA,
+                    format!("{problem}; --corrupt skip leaves such files out and lists them"),
+                ))
+            }
+        }
+    }
+
+    /// Lines for people: what was turned, and what was left out.
+    pub(super) fn text(&self, photographs: &arguments::Photographs) -> String {
+        let mut text = String::new();
+        if self.with_orientation > 0 {
+            let count = self.with_orientation;
+            let images = if count == 1 { "image notes" } else { "images note" };
+            let what = if photographs.as_stored { "left as stored" } else { "turned upright" };
+            text += &format!("{count} {images} how the camera was held: {what}\n");
+        }
+        text + &left_out(&self.skipped)
+    }
+}
+
+/// Lines that list files that were left out.
+pub(super) fn left_out(skipped: &[Skipped]) -> String {
+    if skipped.is_empty() {
+        return String::new();
+    }
+    let files = if skipped.len() == 1 { "file" } else { "files" };
+    let mut text = format!("{} {files} left out\n", skipped.len());
+    for skipped in skipped.iter().take(LISTED) {
+        text += &format!("  {}: {}\n", skipped.file.display(), skipped.reason);
+    }
+    if skipped.len() > LISTED {
+        text += &format!("  and {} more: --format json lists all\n", skipped.len() - LISTED);
+    }
+    text
+}
+
+/// The same for programs.
+pub(super) fn left_out_list(skipped: &[Skipped]) -> Vec<serde_json::Value> {
+    let file =
+        |skipped: &Skipped| json!({ "file": skipped.file.display().to_string(), "reason": skipped.reason });
+    skipped.iter().map(file).collect()
+}
+
+impl arguments::Photographs {
+    /// How files are looked at.
+    pub(super) fn looking(&self) -> Looking {
+        Looking { orientation: !self.as_stored, most_pixels: self.most_pixels }
+    }
+}

@@ -1,0 +1,119 @@
+//! Trials trained together, whichever command asks for it.
+
+use std::sync::mpsc;
+
+use decouple_experiment::{
+    Claims, Environment, FileSystem, Identity, Ledger, LedgerError, Mismatch, RunState, Sweep, Trial,
+};
+use decouple_training::{
+    keeper::Stop,
+    progress::Progress,
+    sweep::{LoadedData, SweepError, SweepReport},
+};
+
+use crate::{
+    arguments::{ClaimsChoice, Run},
+    environment::environment,
+    failure::{DATA, Failure},
+    screen::Screen,
+    signals,
+    text::plural,
+};
+
+/// The ledger with the claims that the command line asks for, or its file system needs.
+pub(super) fn claiming(ledger: Ledger, arguments: &Run) -> Ledger {
+    let claims = match arguments.claims {
+        ClaimsChoice::Typed(claims) => claims,
+        ClaimsChoice::Auto => {
+            let is_shared = FileSystem::of(ledger.root()).is_some_and(|system| system.is_shared());
+            if is_shared { Claims::LEASES } else { Claims::Locks }
+        }
+    };
+    ledger.claiming(claims)
+}
+
+/// Refuses to train, or to take for done, what would stand in one report with runs of other data or of another
+/// engine. `all` trials are those of the report, `selected` those that are trained.
+pub(super) fn refuse_mixing(
+    sweep: &Sweep,
+    all: &[&Trial],
+    selected: &[&Trial],
+    ledger: &Ledger,
+    data: &LoadedData,
+    fresh: bool,
+) -> Result<(), Failure> {
+    let is_selected = |trial: &Trial| selected.iter().any(|one| one.id == trial.id);
+    // Those that are trained again are replaced.
+    let kept = all.iter().copied().filter(|trial| !(fresh && is_selected(trial)));
+    let differences = ledger.differences(kept.map(|trial| (trial, identity(data, trial))))?;
+    let is_to_train = || -> Result<bool, LedgerError> {
+        let scan = ledger.scan()?;
+        for trial in selected {
+            if fresh || !matches!(scan.state(trial)?, RunState::Done(_)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    let of_data: Vec<&Mismatch> =
+        differences.iter().map(|(_, found)| found).filter(|found| found.data.is_some()).collect();
+    let (kind, found) = if !of_data.is_empty() {
+        ("trained on other images", of_data)
+    } else if !differences.is_empty() && is_to_train()? {
+        ("computed by another version of the engine", differences.iter().map(|(_, found)| found).collect())
+    } else {
+        return Ok(());
+    };
+    let were = if found.len() == 1 { "was" } else { "were" };
+    let mut message = format!(
+        "{} of this experiment {were} {kind}: not counted as done, and not mixed with others",
+        plural(found.len(), "run")
+    );
+    for difference in found.iter().take(4) {
+        message += &format!("\n   = {difference}");
+    }
+    if found.len() > 4 {
+        message += &format!("\n   = and {} more", found.len() - 4);
+    }
+    let again = sweep.command("run");
+    message += &format!("\n   = to replace them: {again} --fresh; each stays until its successor is done");
+    message += "\n   = to keep them: another folder, as in --results other-results";
+    Err(Failure::new(DATA, message))
+}
+
+/// What a run of `trial` is trained on and by here.
+pub(super) fn identity(data: &LoadedData, trial: &Trial) -> Identity {
+    Identity::of(trial, data.of(trial).map(|data| &data.checksum[..]))
+}
+
+/// Trains `trials` with `how`, which gets the environment and the way to tell how far it is, and shows that.
+pub(super) fn watched(
+    trials: &[&Trial],
+    bars: bool,
+    how: impl FnOnce(&Environment, &Progress) -> Result<SweepReport, SweepError>,
+) -> Result<SweepReport, Failure> {
+    let (sender, events) = mpsc::channel();
+    let environment = environment();
+    std::thread::scope(|scope| {
+        let screen = scope.spawn(|| Screen::new(trials, bars).follow(events));
+        let done = how(&environment, &Progress::new(sender));
+        // The sender is gone now, so the screen comes to its end.
+        if screen.join().is_err() {
+            say!("warning: the progress display broke; the runs are not affected");
+        }
+        Ok(done?)
+    })
+}
+
+/// Says what is done and how to go on, if a signal has stopped the sweep; the exit code for it.
+pub(super) fn stopped(done: &SweepReport, stop: &Stop, sweep: &Sweep, trials: usize) -> Option<u8> {
+    let reason = stop.reason().filter(|_| done.left() > 0)?;
+    let left = done.left();
+    say!(
+        "stopped: {} of {} done, {left} to go; those under way are saved, and `{}` goes on",
+        trials - left,
+        plural(trials, "trial"),
+        sweep.command("run")
+    );
+    Some(signals::code(reason))
+}

@@ -1,0 +1,186 @@
+//! Trained networks on the command line: a run, or a file of weights.
+
+use std::path::{Path, PathBuf};
+
+use decouple_datasets::load as load_data;
+use decouple_experiment::{Loss, Run};
+use decouple_spectrum::{
+    backend::ExecutionError,
+    weights::{Description, Images, error::WeightError, file::WeightFile, names::Naming},
+};
+use decouple_training::{
+    classifier::{Classifier, ClassifierError, Sight, SightError, images as images_of},
+    weights::{LoadError, WEIGHTS_FILE, load},
+};
+
+use super::model::{description, naming, tell_prefix};
+use crate::{
+    arguments::{self, Common},
+    failure::{DATA, Failure, IO, NOTHING, USAGE},
+};
+
+/// Most bytes of a file of labels.
+const MOST_LABEL_BYTES: u64 = 1 << 24;
+
+/// ImageNet's classes (tools/imagenet-classes.py).
+const IMAGENET: &str = include_str!("../../assets/imagenet-classes.txt");
+
+/// A trained network on disk, of a run or of anybody.
+pub(super) struct Trained {
+    /// Its file of weights.
+    pub(super) weights: PathBuf,
+    /// Whose names that has.
+    pub(super) naming: Naming,
+    /// What network it is.
+    pub(super) description: Description,
+    /// The run, where it is one's.
+    pub(super) run: Option<Run>,
+    /// What the file notes of the images that it was trained on.
+    noted: Option<Images>,
+    /// The file of class names that was asked for.
+    labels: Option<PathBuf>,
+}
+
+impl Trained {
+    /// Finds what `arguments` ask for and reads what it says about itself.
+    pub(super) fn open(arguments: &arguments::Trained) -> Result<Self, Failure> {
+        let run = arguments.run.as_deref().map(run).transpose()?;
+        let weights = match (&run, &arguments.weights) {
+            (Some(run), _) => weights_of(run)?,
+            (None, Some(weights)) => weights.clone(),
+            (None, None) => return Err(Failure::new(USAGE, "say which network: --run or --weights")),
+        };
+        let file = WeightFile::open(&weights)?;
+        let naming = arguments.from.map_or_else(|| Naming::of(file.header()), naming);
+        let description = description(&arguments.model, &file, naming)?;
+        tell_prefix(&file, naming, &description)?;
+        let noted = Images::of(&file)?;
+        Ok(Self { weights, naming, description, run, noted, labels: arguments.labels.clone() })
+    }
+
+    /// What it was trained on: as noted beside its weights, or in a run older than
+    /// this note as the run's data say. `None` for weights from elsewhere.
+    pub(super) fn images(&self, common: &Common) -> Result<Option<Images>, Failure> {
+        match (&self.noted, &self.run) {
+            (Some(noted), _) => Ok(Some(noted.clone())),
+            (None, Some(run)) => Ok(Some(images_of(&load_data(&run.record.data, common.data.as_deref())?))),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whether the labels are only the classes' numbers.
+    pub(super) fn is_nameless(&self) -> bool {
+        let is_known = self.noted.is_some() || self.run.is_some() || self.labels.is_some();
+        !is_known && self.description.classes != IMAGENET.lines().count()
+    }
+
+    /// Names of the classes: those of a file, those it was trained on, or
+    /// ImageNet's.
+    pub(super) fn labels(&self, images: Option<&Images>) -> Result<Vec<String>, Failure> {
+        match images {
+            Some(images) if self.labels.is_none() => Ok(images.classes.clone()),
+            _ => labels(self.labels.as_deref(), self.description.classes),
+        }
+    }
+
+    /// The network with its weights, and the names of its classes.
+    pub(super) fn classifier(&self, common: &Common) -> Result<(Classifier, Vec<String>), Failure> {
+        let images = self.images(common)?;
+        let labels = self.labels(images.as_ref())?;
+        let data = self.run.as_ref().map(|run| &run.record.data);
+        let sight = Sight::of(&self.description, images.as_ref(), data)?;
+        let network = load(&self.weights, self.naming, &self.description).map_err(|error| match error {
+            LoadError::Weights(error) => error.into(),
+            LoadError::Execution(error) => Failure::from(error),
+        })?;
+        // Weights without a run are taken for those of a choice among all classes.
+        let loss = self.run.as_ref().map_or(Loss::default(), |run| run.record.training.loss);
+        Ok((Classifier { network, sight, loss }, labels))
+    }
+}
+
+/// The run in `folder`.
+fn run(folder: &Path) -> Result<Run, Failure> {
+    if folder.join("trial.toml").is_file() {
+        return Ok(Run::open(folder)?);
+    }
+    let folder_text = folder.display();
+    let runs = std::fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
+    let mut runs: Vec<PathBuf> = runs.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    runs.sort();
+    let message = match runs.first() {
+        Some(first) => format!(
+            "{folder_text} holds the {} runs of an experiment: expected the folder of one of them, such as {}",
+            runs.len(),
+            first.display()
+        ),
+        None => {
+            format!("{folder_text}: no trial.toml: expected the folder of a run, as in results/NAME/runs/...")
+        }
+    };
+    Err(Failure::new(NOTHING, message))
+}
+
+/// The file with the weights of `run`.
+fn weights_of(run: &Run) -> Result<PathBuf, Failure> {
+    let weights = run.dir.join(WEIGHTS_FILE);
+    if weights.is_file() {
+        return Ok(weights);
+    }
+    let folder = run.dir.display();
+    let message = if run.status.is_some() {
+        format!(
+            "{folder}: no {WEIGHTS_FILE}: a run that has finished keeps its weights beside its rows; those of \
+             published results are left out, and `decouple run ... --fresh` trains them again"
+        )
+    } else {
+        format!("{folder}: the run has not finished: `decouple run` goes on with it")
+    };
+    Err(Failure::new(NOTHING, message))
+}
+
+/// Names of `classes` classes: the lines of a file, or ImageNet's.
+fn labels(file: Option<&Path>, classes: usize) -> Result<Vec<String>, Failure> {
+    let (text, name) = match file {
+        Some(path) => (read_labels(path)?, path.display().to_string()),
+        None if classes == IMAGENET.lines().count() => (IMAGENET.to_owned(), "ImageNet".to_owned()),
+        None => return Ok((0..classes).map(|class| format!("class {class}")).collect()),
+    };
+    let labels: Vec<String> = text.lines().map(str::to_owned).collect();
+    if labels.len() == classes {
+        return Ok(labels);
+    }
+    let found = labels.len();
+    Err(Failure::new(DATA, format!("{name}: {found} lines: expected one for each of {classes} classes")))
+}
+
+fn read_labels(path: &Path) -> Result<String, Failure> {
+    let io = |source| Failure::from(WeightError::Io { path: PathBuf::from(path), source });
+    let bytes = std::fs::metadata(path).map_err(io)?.len();
+    if bytes > MOST_LABEL_BYTES {
+        let expected = format!("expected at most {MOST_LABEL_BYTES}, a line a class");
+        return Err(Failure::new(DATA, format!("{}: {bytes} bytes: {expected}", path.display())));
+    }
+    std::fs::read_to_string(path).map_err(io)
+}
+
+impl From<ClassifierError> for Failure {
+    fn from(error: ClassifierError) -> Self {
+        match error {
+            ClassifierError::Execution(error) => error.into(),
+            error @ ClassifierError::NotFinite { .. } => Self::new(DATA, error),
+        }
+    }
+}
+
+impl From<ExecutionError> for Failure {
+    fn from(error: ExecutionError) -> Self {
+        Self::new(IO, error)
+    }
+}
+
+impl From<SightError> for Failure {
+    fn from(error: SightError) -> Self {
+        Self::new(USAGE, error)
+    }
+}

@@ -1,0 +1,30 @@
+//! The smallest parts of a run's folder: its name, a text, the environment.
+
+use std::io;
+use std::path::Path;
+
+use decouple_disk::Disk;
+
+use super::{Environment, LedgerError};
+
+/// The eight digits at the end of the name of a run's folder.
+pub(super) fn short_id(dir: &Path) -> Option<&str> {
+    let (_, id) = dir.file_name()?.to_str()?.rsplit_once('-')?;
+    (id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+}
+
+/// The text of a file; `None` where it is not there.
+pub(super) fn text(disk: &Disk, path: &Path) -> Result<Option<String>, LedgerError> {
+    match disk.read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(LedgerError::malformed(path, error)),
+        Err(error) => Err(LedgerError::io("read", path)(error)),
+    }
+}
+
+/// `environment.json`; `None` where it is not there.
+pub(super) fn environment(disk: &Disk, path: &Path) -> Result<Option<Environment>, LedgerError> {
+    let Some(text) = text(disk, path)? else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|error| LedgerError::malformed(path, error))
+}

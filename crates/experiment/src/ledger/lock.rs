@@ -1,0 +1,42 @@
+//! `lock.json`, which proves what was laid down before the first run.
+//!
+//! `decouple plan FILE --lock` writes it beside the runs-to-be: the hash of the file, its hypotheses, margin and
+//! analysis. Committed with the file before the first run, it tells a reader that what the report tests was not
+//! thought of after the results were seen.
+
+use std::path::Path;
+
+use decouple_disk::Disk;
+use serde::{Deserialize, Serialize};
+
+use super::LedgerError;
+use crate::Declared;
+
+/// The name of the file in an experiment's folder.
+pub(crate) const FILE_NAME: &str = "lock.json";
+
+/// `lock.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// Version of the file.
+    pub format: u32,
+    /// BLAKE3 of the experiment file's text, in hexadecimal.
+    pub file_hash: String,
+    /// When it was locked, UTC.
+    pub locked_at: String,
+    /// What was laid down.
+    pub declared: Declared,
+}
+
+/// The lock in an experiment's folder; `None` where there is none.
+pub(super) fn read(root: &Path) -> Result<Option<Lock>, LedgerError> {
+    let path = root.join(FILE_NAME);
+    match Disk::default().read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| LedgerError::Malformed { path, message: error.to_string() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(LedgerError::io("read", &path)(error)),
+    }
+}

@@ -1,0 +1,194 @@
+//! Faults of files and of the machine: what is damaged is told, and hides nothing.
+
+use super::*;
+
+#[test]
+fn a_torn_row_in_a_run_that_is_over_is_a_problem() {
+    let (_dir, ledger) = scratch();
+    let mut writer = claim(&ledger, &trial(0));
+    writer.append(&row(1), &timing(1)).unwrap();
+    let path = writer.dir().join("metrics.csv");
+    writer.finish(&status(Outcome::Finished)).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.trim_end()).unwrap();
+    let [problem] = ledger.read().unwrap().problems.try_into().unwrap();
+    assert!(problem.message.contains("metrics.csv: its bytes are not those"), "{problem:?}");
+    fs::remove_file(path.with_file_name("checksums.txt")).unwrap();
+    let contents = ledger.read().unwrap();
+    assert!(contents.runs.is_empty());
+    assert!(contents.problems[0].message.ends_with("metrics.csv: ends in the middle of a row"));
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_hides_nothing() {
+    let (_dir, ledger) = scratch();
+    let trials = [0, 1, 2, 3].map(trial);
+    for trial in &trials {
+        claim(&ledger, trial).finish(&status(Outcome::Diverged { step: 12 })).unwrap();
+    }
+    let dirs = trials.each_ref().map(|trial| ledger.run_dir(trial));
+    // Without checksums, as runs of earlier versions.
+    dirs.iter().for_each(|dir| fs::remove_file(dir.join("checksums.txt")).unwrap());
+    let newer = dirs[1].join("status.json");
+    fs::write(&newer, r#"{ "format": 99, "outcome": "ascended" }"#).unwrap();
+    let edited = dirs[2].join("trial.toml");
+    let text = fs::read_to_string(&edited).unwrap();
+    fs::write(&edited, text.replace("epochs = 10", "epochs = 11")).unwrap();
+    fs::remove_file(dirs[3].join("trial.toml")).unwrap();
+    fs::write(ledger.root().join("runs/notes.txt"), "mine").unwrap();
+
+    let contents = ledger.read().unwrap();
+    assert_eq!(contents.runs.len(), 1);
+    assert_eq!(contents.runs[0].id, trials[0].id);
+    let messages = contents.problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("\n");
+    assert_eq!(contents.problems.len(), 4, "{messages}");
+    for part in [
+        "format 99 is unknown to this version, which reads 1",
+        "it was edited by hand",
+        "has no record",
+        "no run's folder",
+    ] {
+        assert!(messages.contains(part), "{part:?} is not in: {messages}");
+    }
+    for damaged in &trials[1..] {
+        let claim = ledger.claim(damaged, &here()).unwrap();
+        let Claim::Damaged(problem) = claim else { panic!("{claim:?}") };
+        assert_eq!(ledger.state(damaged).unwrap(), RunState::Damaged(problem.clone()));
+        let advice = problem.advice("decouple run question.toml");
+        let command = format!("decouple run question.toml --fresh --filter id={}", damaged.id.short());
+        assert!(advice.contains(&command), "{advice}");
+        // The command that mends it.
+        let Claim::Mine(writer) = ledger.claim_fresh(damaged).unwrap() else { panic!("it is free") };
+        fill(*writer);
+        assert!(matches!(ledger.state(damaged).unwrap(), RunState::Done(_)));
+    }
+    assert_eq!(ledger.read().unwrap().runs.len(), 4);
+}
+
+#[test]
+fn a_fault_of_the_machine_that_was_recorded_as_a_failure_is_no_result() {
+    let (_dir, ledger) = scratch();
+    for (seed, message, is_result) in [
+        (0, "cannot write results/a/runs/b/metrics.csv: No space left on device (os error 28)", false),
+        (1, "bug: index out of bounds", false),
+        (2, "x.safetensors: failed to write whole buffer", false),
+        (3, "expected images of 28x28x1, found 8x8x1", true),
+    ] {
+        let trial = trial(seed);
+        claim(&ledger, &trial).finish(&status(Outcome::Failed { message: message.to_owned() })).unwrap();
+        let is_done = matches!(ledger.state(&trial).unwrap(), RunState::Done(_));
+        assert_eq!(is_done, is_result, "{message}");
+        assert_eq!(matches!(ledger.claim(&trial, &here()).unwrap(), Claim::Done(_)), is_result);
+    }
+}
+
+#[test]
+fn two_folders_of_one_run_are_named_and_none_is_chosen() {
+    let (_dir, ledger) = scratch();
+    let trial = trial(0);
+    let dir = finished(&ledger, &trial);
+    let copy = dir.with_file_name(format!("a-copy-{}", trial.id.short()));
+    fs::create_dir(&copy).unwrap();
+    for name in names(&dir) {
+        fs::copy(dir.join(&name), copy.join(&name)).unwrap();
+    }
+    let RunState::Damaged(problem) = ledger.state(&trial).unwrap() else { panic!("it cannot be told") };
+    assert!(problem.message.contains("two folders are of run"), "{problem:?}");
+    let contents = ledger.read().unwrap();
+    assert!(contents.runs.is_empty());
+    assert_eq!(contents.problems, [problem]);
+    fs::remove_dir_all(copy).unwrap();
+    assert!(matches!(ledger.state(&trial).unwrap(), RunState::Done(_)));
+}
+
+#[test]
+fn every_flipped_byte_and_every_cut_of_a_small_file_is_noticed() {
+    let (_dir, ledger) = scratch();
+    let trial = trial(0);
+    let dir = finished(&ledger, &trial);
+    let is_noticed = || {
+        let contents = ledger.verify().unwrap();
+        contents.runs.is_empty() && !contents.problems.is_empty()
+    };
+    assert!(!is_noticed());
+    for name in names(&dir) {
+        let path = dir.join(&name);
+        let whole = fs::read(&path).unwrap();
+        // A sample: a prime's distance apart, so that every kind of place is met.
+        for place in (0..whole.len()).step_by(if whole.len() > 500 { 61 } else { 7 }) {
+            for bit in [0, 5] {
+                let mut bytes = whole.clone();
+                bytes[place] ^= 1 << bit;
+                fs::write(&path, bytes).unwrap();
+                assert!(is_noticed(), "{name}: bit {bit} of byte {place}");
+            }
+            fs::write(&path, &whole[..place]).unwrap();
+            // Without a status that can be read it is no run that is over.
+            assert!(is_noticed(), "{name}: cut at {place}");
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    assert!(!is_noticed());
+    fs::remove_file(dir.join("checksums.txt")).unwrap();
+    assert!(is_noticed(), "a run of this version has checksums");
+}
+
+#[test]
+fn weights_may_be_left_out_of_results() {
+    let (_dir, ledger) = scratch();
+    let dir = finished(&ledger, &trial(0));
+    fs::remove_file(dir.join("weights.safetensors")).unwrap();
+    assert_eq!(ledger.verify().unwrap().problems, []);
+}
+
+#[test]
+fn whatever_step_fails_the_run_is_done_or_still_to_be_done() {
+    use decouple_disk::{Fault, FaultKind};
+    for (kind, lasts) in [(FaultKind::Broken, false), (FaultKind::Full, true), (FaultKind::ShortWrite, false)]
+    {
+        for step in 1.. {
+            let (_dir, ledger) = scratch();
+            let trial = trial(0);
+            let failing = ledger.clone().on(ledger.disk().clone().failing(Fault { step, kind, lasts }));
+            let train = || -> Result<(), LedgerError> {
+                let Claim::Mine(mut writer) = failing.claim(&trial, &here())? else { return Ok(()) };
+                writer.write_environment(&environment("images"))?;
+                writer.append(&row(1), &timing(1))?;
+                writer.append(&row(2), &timing(2))?;
+                writer.finish(&status(Outcome::Finished))
+            };
+            let trained = train();
+            match ledger.state(&trial).unwrap() {
+                RunState::New | RunState::Partial => assert!(trained.is_err(), "step {step}: a run is lost"),
+                RunState::Done(_) => {}
+                other => panic!("step {step} of {kind:?}: {other:?}"),
+            }
+            // The disk is mended: the trial is trained, once, and nothing is left lying.
+            if let Claim::Mine(writer) = ledger.claim(&trial, &here()).unwrap() {
+                fill(*writer);
+            }
+            let contents = ledger.verify().unwrap();
+            assert_eq!((contents.runs.len(), contents.problems.len()), (1, 0), "step {step} of {kind:?}");
+            let left = names(&contents.runs[0].dir);
+            assert!(left.iter().all(|name| !name.starts_with('.')), "{left:?}");
+            if trained.is_ok() && failing.disk().steps() < step {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_link_in_a_results_folder_leads_nothing_out_of_it() {
+    let (dir, ledger) = scratch();
+    let outside = dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::create_dir_all(ledger.root().join("runs")).unwrap();
+    symlink(&outside, ledger.root().join("runs").join(trial(0).dir_name())).unwrap();
+    let error = ledger.claim(&trial(0), &here()).unwrap_err().to_string();
+    assert!(error.contains("it is a symbolic link"), "{error}");
+    symlink(outside.join("lock"), ledger.root().join("locks").join(trial(1).id.to_string())).unwrap();
+    let error = ledger.claim(&trial(1), &here()).unwrap_err().to_string();
+    assert!(error.contains("it is a symbolic link"), "{error}");
+    assert_eq!(names(&outside), Vec::<String>::new());
+}

@@ -1,0 +1,63 @@
+//! Locking what an experiment lays down.
+
+use std::path::PathBuf;
+
+use decouple_disk::Disk;
+
+use super::Sweep;
+use crate::declared::file_hash;
+use crate::ledger::{LOCK_FILE, replace_json, timestamp};
+use crate::{FORMAT, Ledger, LedgerError, Lock};
+
+/// Why a plan cannot be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// The results folder cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Nothing is laid down.
+    #[error(
+        "{}: nothing to lock\n = set `hypotheses` and `analysis` in [experiment], and `margin` where points may be \
+         equal", path.display()
+    )]
+    Nothing {
+        /// The experiment file.
+        path: PathBuf,
+    },
+    /// Runs have been seen.
+    #[error("{runs} runs of {name} are over: a plan is locked before the first")]
+    TooLate {
+        /// The experiment.
+        name: String,
+        /// Its runs.
+        runs: usize,
+    },
+}
+
+impl Sweep {
+    /// Locks what the file lays down; returns the file that was written.
+    ///
+    /// # Errors
+    /// When nothing is laid down, a run is over already, or the file cannot be written.
+    pub fn lock(&self, ledger: &Ledger) -> Result<PathBuf, LockError> {
+        if self.declared.hypotheses.is_empty() || self.declared.analysis.is_empty() {
+            return Err(LockError::Nothing { path: self.path.clone() });
+        }
+        let runs = ledger.read()?.runs.iter().filter(|run| run.status.is_some()).count();
+        if runs > 0 {
+            return Err(LockError::TooLate { name: self.name.clone(), runs });
+        }
+        let lock = Lock {
+            format: FORMAT,
+            file_hash: file_hash(&self.text),
+            locked_at: timestamp(std::time::SystemTime::now()),
+            declared: self.declared.clone(),
+        };
+        let root = ledger.root();
+        let disk = Disk::within(root.parent().unwrap_or(root));
+        disk.create_dir_all(root).map_err(LedgerError::io("create", root))?;
+        let path = root.join(LOCK_FILE);
+        replace_json(&disk, &path, &lock)?;
+        Ok(path)
+    }
+}

@@ -1,0 +1,292 @@
+//! A point of a sweep: the trial table with the point's values in it, read and checked.
+
+use decouple_datasets::seeds::{stream, uniform_below};
+use decouple_datasets::{DataSpec, DataTable, derive_seed};
+use decouple_spectrum::budget::{BudgetError, Quantity, Scaling};
+use decouple_spectrum::error::SpecError;
+use decouple_spectrum::network::{Family, NetworkKey, NetworkSpec};
+use decouple_spectrum::segments::{SegmentSchedule, Segments};
+
+use super::as_typed::{SweepFile, TypedAxis};
+use super::de;
+use super::diagnostic::Diagnostic;
+use super::document::{Data, Span, Table, Value};
+use super::grouping;
+use super::networks::Networks;
+use crate::keys::full_name;
+use crate::training::as_typed::TrainingTable;
+use crate::trial::{Summary, hash64, label};
+use crate::{BudgetOutcome, Drift, Held, Record, TrainingSpec, Trial};
+
+/// For each axis, the index of a value.
+pub(super) type Choice = Vec<usize>;
+
+/// A point of the sweep: everything of its trials but the seed.
+#[derive(Clone)]
+pub(super) struct Point<'a> {
+    pub(super) choice: Choice,
+    pub(super) axes: &'a [TypedAxis],
+    pub(super) network: NetworkSpec,
+    /// How much of the held quantity it has, where it is not as much as the reference.
+    pub(super) size: Option<u64>,
+    pub(super) data: DataSpec,
+    /// Whether the images held out are drawn by the seed of the run.
+    pub(super) splits_by_seed: bool,
+    pub(super) training: TrainingSpec,
+    pub(super) summary: Summary,
+    pub(super) budget: Option<BudgetOutcome>,
+}
+
+impl<'a> Point<'a> {
+    /// The trial table with the point's values in it, read and checked.
+    pub(super) fn resolve(
+        file: &'a SweepFile,
+        choice: Choice,
+        networks: &mut Networks,
+    ) -> Result<Self, Diagnostic> {
+        let mut trial = file.trial.clone();
+        for (axis, &index) in file.axes.iter().zip(&choice) {
+            trial.set(&full_name(&axis.name), &axis.key_span, axis.values[index].clone());
+        }
+        leave_to_others(file, &mut trial);
+        grouping::resolve(&mut trial)?;
+        let allocation = take_allocation(&mut trial)?;
+        let splits_by_seed = take_split(&mut trial);
+        let size = take_size(file, &mut trial)?;
+        let mut network: NetworkSpec = section(&trial, "network")?;
+        if let Some((seed, span)) = allocation {
+            network = allocated(&network, seed).ok_or_else(|| {
+                Diagnostic::new("`network.allocation` needs a network whose depth can change")
+                    .at(span, format!("the depth of {} is fixed", network.family))
+                    .note("only the family mini-xception has one")
+            })?;
+        }
+        let typed: DataTable = section(&trial, "data")?;
+        let mut data = DataSpec::try_from(typed)
+            .map_err(|error| invalid(&trial, &format!("data.{}", error.key), &error.message))?;
+        let is_typed = trial.nearest_entry("data.validation").is_some_and(|entry| entry.key == "validation");
+        if file.tune.is_some() && !is_typed {
+            data.validation = validation_to_tune_by(&data);
+        }
+        let typed: TrainingTable = section(&trial, "training")?;
+        let training = TrainingSpec::try_from(typed)
+            .map_err(|error| invalid(&trial, &format!("training.{}", error.key), &error.message))?;
+        let not_to_be_smoothed = if data.is_multi_label() {
+            Some("is for images of one label, and `data.multi-label` is true")
+        } else if data.has_class_weights() {
+            Some("is for classes that count alike, and `data.class-weights` says what each counts")
+        } else {
+            None
+        };
+        if let (Some(message), true) = (not_to_be_smoothed, training.label_smoothing > 0.0) {
+            return Err(invalid(&trial, "training.label-smoothing", message));
+        }
+        let summary = networks.summary(&network, &data).map_err(|error| refused(&trial, &error))?;
+        let axes = &file.axes;
+        Ok(Self { choice, axes, network, size, data, splits_by_seed, training, summary, budget: None })
+    }
+
+    /// The point at the width that meets the budget.
+    pub(super) fn meet(
+        mut self,
+        hold: Held,
+        quantity: Quantity,
+        scaling: Scaling,
+        reference: &Self,
+        networks: &mut Networks,
+    ) -> Result<Self, Diagnostic> {
+        let reference = reference.summary.cost;
+        let target = self.size.unwrap_or(quantity.of(&reference));
+        let solved = networks
+            .solve(&self.network, &self.data, quantity, target, scaling)
+            .map_err(|error| self.over_budget(&error))?;
+        self.summary =
+            networks.summary(&solved.spec, &self.data).map_err(|error| self.over_budget(&error.into()))?;
+        self.network = solved.spec;
+        self.budget = Some(BudgetOutcome {
+            hold,
+            target,
+            reached: solved.reached,
+            spread: None,
+            width: solved.width,
+            drift: Drift::between(&solved.cost, &reference),
+        });
+        Ok(self)
+    }
+
+    /// What a trial keeps of another network on the images of this point.
+    pub(super) fn summary_of(&self, network: &NetworkSpec) -> Result<Summary, SpecError> {
+        Networks::default().summary(network, &self.data)
+    }
+
+    fn over_budget(&self, error: &BudgetError) -> Diagnostic {
+        let message = error.to_string();
+        let (title, reason) = message.split_once(": ").unwrap_or((&message, "the network cannot be built"));
+        self.refused(title, reason)
+    }
+
+    /// What is wrong with this point under the budget.
+    pub(super) fn refused(&self, title: &str, reason: &str) -> Diagnostic {
+        // What is to blame is the segments, or else whatever the point varies.
+        let blamed = self
+            .axes
+            .iter()
+            .position(|axis| axis.name == "segments" || axis.name == grouping::KEY)
+            .or((!self.axes.is_empty()).then_some(0));
+        let diagnostic = Diagnostic::new(title).note(reason);
+        let Some(index) = blamed else {
+            return diagnostic.note("widen the reference, or set `budget = \"none\"`");
+        };
+        let axis = &self.axes[index];
+        diagnostic
+            .at(axis.values[self.choice[index]].span.clone(), format!("at the point {}", self.label()))
+            .note(format!("widen the reference, or drop this point from `{}`", axis.name))
+    }
+
+    fn coordinates(&self) -> Vec<(String, String)> {
+        let coordinate =
+            |(axis, &index): (&TypedAxis, &usize)| (axis.name.clone(), axis.values[index].text());
+        self.axes.iter().zip(&self.choice).map(coordinate).collect()
+    }
+
+    pub(super) fn label(&self) -> String {
+        label(&self.coordinates())
+    }
+
+    pub(super) fn trial(&self, seed: u64) -> Trial {
+        let mut data = self.data.clone();
+        if self.splits_by_seed {
+            data.split = Some(seed);
+        }
+        let record = Record { seed, network: self.network.clone(), data, training: self.training.clone() };
+        Trial::summarised(self.coordinates(), record, self.summary.clone(), self.budget.clone())
+    }
+
+    /// A hash of everything that training depends on, with segments as each layer has them.
+    pub(super) fn identity(&self) -> u64 {
+        let network = NetworkSpec { segments: SegmentSchedule::default(), ..self.network.clone() };
+        let segments: Vec<_> = self.summary.layers.iter().map(|layer| layer.segments).collect();
+        let Self { size, data, splits_by_seed, training, .. } = self;
+        hash64(&(network, segments, size, data, splits_by_seed, training))
+    }
+
+    /// Whether some layer has fewer channels than the segments ask for.
+    pub(super) fn is_clamped(&self) -> bool {
+        let asked = |segments: &Segments| match *segments {
+            Segments::Count(count) | Segments::ChannelsPerSegment(count) => count,
+            Segments::PerChannel | Segments::Level(_) => 0,
+        };
+        let most = match &self.network.segments {
+            SegmentSchedule::Uniform(segments) => asked(segments),
+            SegmentSchedule::PerStage(list) => list.iter().map(asked).max().unwrap_or(0),
+        };
+        self.summary.layers.iter().any(|layer| layer.channels < most)
+    }
+}
+
+/// Images that tries are judged by where none are asked for: 5,000, of which a tenth of the training set has as many,
+/// else that tenth; none where the set is not known yet.
+fn validation_to_tune_by(data: &DataSpec) -> usize {
+    const ENOUGH: usize = 5_000;
+    data.train_images(None).map_or(0, |images| ENOUGH.min(images / 10))
+}
+
+/// `data.split` where it is a word: `"seed"` draws the images held out by the seed of each run, `"fixed"` is what
+/// leaving it out means.
+fn take_split(trial: &mut Table) -> bool {
+    let Some(data) = trial.table_mut("data") else { return false };
+    let word = data.get("split").and_then(|entry| entry.value.as_str().map(str::to_owned));
+    if matches!(word.as_deref(), Some("seed" | "fixed")) {
+        data.retain(|key| key != "split");
+    }
+    word.as_deref() == Some("seed")
+}
+
+/// `network.allocation`: the seed of another allocation of width and depth. Records hold the counts themselves.
+fn take_allocation(trial: &mut Table) -> Result<Option<(u64, Span)>, Diagnostic> {
+    let Some(network) = trial.table_mut("network") else { return Ok(None) };
+    let Some(entry) = network.get("allocation") else { return Ok(None) };
+    let (value, span) = (entry.value.clone(), entry.value.span.clone());
+    network.retain(|key| key != "allocation");
+    if value.as_str() == Some("own") {
+        return Ok(None);
+    }
+    Ok(Some((de::read("network.allocation", &value)?, span)))
+}
+
+/// `network.size`: how much of what the budget holds.
+fn take_size(file: &SweepFile, trial: &mut Table) -> Result<Option<u64>, Diagnostic> {
+    let Some(network) = trial.table_mut("network") else { return Ok(None) };
+    let Some(entry) = network.get("size") else { return Ok(None) };
+    let value = entry.value.clone();
+    network.retain(|key| key != "size");
+    if file.budget.and_then(Held::counted).is_none() {
+        return Err(Diagnostic::new("`network.size` needs a budget that is counted")
+            .at(value.span, "how much of what?")
+            .note("hold parameters, macs or activations in [experiment]"));
+    }
+    let size: u64 = de::read("network.size", &value)?;
+    if size == 0 {
+        return Err(
+            Diagnostic::new("impossible value of `network.size`").at(value.span, "must be at least 1")
+        );
+    }
+    Ok(Some(size))
+}
+
+/// The network with the allocation that `seed` draws.
+fn allocated(network: &NetworkSpec, seed: u64) -> Option<NetworkSpec> {
+    const PARTS: u32 = 1 << 24;
+    let mut random = stream(derive_seed(seed, "allocation", 0, 0));
+    network.allocated(|| f64::from(uniform_below(&mut random, PARTS)) / f64::from(PARTS))
+}
+
+/// Where the family is varied, a key of `[trial.network]` need not be read by all of
+/// them: the others leave it to those that do.
+fn leave_to_others(file: &SweepFile, trial: &mut Table) {
+    let Some(axis) = file.axes.iter().find(|axis| full_name(&axis.name) == "network.family") else { return };
+    let family = |name: &str| Family::ALL.into_iter().find(|family| family.name() == name);
+    let families: Vec<Family> = axis.values.iter().filter_map(|value| family(&value.text())).collect();
+    let Some(network) = trial.table_mut("network") else { return };
+    let Some(own) = network.get("family").and_then(|entry| family(&entry.value.text())) else { return };
+    let is_left = |key| !own.reads(key) && families.iter().any(|family| family.reads(key));
+    network.retain(|key| !NetworkKey::named(key).is_some_and(is_left));
+}
+
+fn section<T: serde::de::DeserializeOwned>(trial: &Table, name: &str) -> Result<T, Diagnostic> {
+    let empty = Value { span: 0..0, data: Data::Table(Table::default()) };
+    de::read(name, trial.get(name).map_or(&empty, |entry| &entry.value))
+}
+
+/// The message for a value that is refused after reading.
+fn invalid(trial: &Table, name: &str, message: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::new(format!("impossible value of `{name}`"));
+    match trial.nearest_entry(name) {
+        Some(entry) => diagnostic.at(entry.value.span.clone(), format!("`{name}` {message}")),
+        None => diagnostic.note(format!("`{name}` {message}")),
+    }
+}
+
+fn refused(trial: &Table, error: &SpecError) -> Diagnostic {
+    match error {
+        SpecError::Key { key, found, expected } => {
+            invalid(trial, &format!("network.{key}"), &format!("must be {expected}, found {found}"))
+        }
+        SpecError::ScheduleLength { listed, stages } => invalid(
+            trial,
+            "network.segments",
+            &format!("lists {listed} values, but the network has {stages} stages"),
+        ),
+        SpecError::MapTooSmall { layer, map } => {
+            let diagnostic = Diagnostic::new("the images are too small for the network");
+            let reason = format!("{layer} is given a map of {map}");
+            let entry = trial.nearest_entry("network.entry").filter(|entry| entry.key == "entry");
+            match entry {
+                Some(entry) => diagnostic.at(entry.value.span.clone(), reason),
+                None => diagnostic.note(reason),
+            }
+            .note("halve the map fewer times, keep its size in the stem (`network.small-stem`), or take larger images")
+        }
+        other => Diagnostic::new("the network cannot be built").note(other.to_string()),
+    }
+}
