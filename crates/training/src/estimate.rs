@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use decouple_datasets::{Dataset, ImageShape, Split};
+use decouple_datasets::{Dataset, ImageShape, Selection, Split};
 use decouple_experiment::{Average, Record, TrainingSpec, Trial};
 use decouple_kernels::layout::LANES;
 use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
@@ -187,13 +187,13 @@ pub(crate) fn noise(trial: &Trial, images: usize) -> Dataset {
     let shape = ImageShape { h: input.h, w: input.w, c: input.c };
     let pixels = (0..images * shape.len()).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let labels = (0..images).map(|i| (i % classes) as u16).collect();
-    let empty = Split { shape, images: Vec::new(), labels: Vec::new() };
+    let train = Selection::from(Split { shape, images: pixels, labels });
     Dataset {
         name: "noise".to_owned(),
         classes: Vec::new(),
-        train: Split { shape, images: pixels, labels },
-        validation: empty.clone(),
-        test: empty,
+        validation: train.part(&[]),
+        test: train.part(&[]),
+        train,
         mean: vec![0.5; shape.c],
         std: vec![0.25; shape.c],
         checksum: String::new(),

@@ -1,7 +1,6 @@
 //! `decouple diagnose`: what trained coupled kernels lose when they are
 //! decoupled afterwards.
 
-use decouple_datasets::load as load_data;
 use decouple_experiment::{Ledger, Trial};
 use decouple_training::{
     diagnosis::{Diagnosis, Effect, Target, diagnose},
@@ -35,7 +34,7 @@ pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> 
         );
         return Err(Failure::new(NOTHING, message));
     }
-    let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
+    let data = LoadedData::read(&trials, common.data.as_deref())?;
     let mut documents = Vec::new();
     for trial in trials {
         let Some(data) = data.of(trial) else { continue };

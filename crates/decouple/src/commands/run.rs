@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::mpsc};
 
-use decouple_datasets::{Dataset, load as load_data, stream::Part};
+use decouple_datasets::{Dataset, stream::Part};
 use decouple_experiment::{
     Claims, Environment, FileSystem, Identity, Ledger, LedgerError, Mismatch, NUMERICS_VERSION, Outcome,
     RunState, StepTimes, Sweep, Trial,
@@ -44,7 +44,7 @@ pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
     let trials = longest_first(trials, common);
     room::check(&trials, &arguments.resources, common)?;
     let workers = room::workers(&arguments.resources, &trials, common)?;
-    let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
+    let data = LoadedData::read(&trials, common.data.as_deref())?;
     let workers = room::beside_data(workers, &data, &trials, common)?;
     introduce(&sweep, &trials, workers);
     if let Some(data) = trials.first().and_then(|trial| data.of(trial)) {

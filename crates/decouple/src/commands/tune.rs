@@ -1,6 +1,5 @@
 //! `[tune]`: run each point's tries, and give its trials the best recipe.
 
-use decouple_datasets::load as load_data;
 use decouple_experiment::{Choice, Ledger, Metric, Sweep, Trial, Tune, TuneError};
 use decouple_training::{
     halving::run_halving,
@@ -71,7 +70,7 @@ impl Tries<'_> {
         let Self { common, arguments, conduct, sweep, ledger } = *self;
         room::check(trials, &arguments.resources, common)?;
         let workers = room::workers(&arguments.resources, trials, common)?;
-        let data = LoadedData::load(trials, |spec| load_data(spec, common.data.as_deref()))?;
+        let data = LoadedData::read(trials, common.data.as_deref())?;
         let workers = room::beside_data(workers, &data, trials, common)?;
         refuse_mixing(sweep, trials, trials, ledger, &data, arguments.fresh)?;
         let done = watched(trials, !arguments.no_progress, |environment, progress| match halving {
