@@ -91,12 +91,13 @@ fn human(trial: &Trial, found: &Diagnosis, on_test: bool) -> String {
         row.extend(found.effects.iter().map(|effect| cell(effect, layer)));
         table.push(row);
     }
-    let mut row = vec!["accuracy".to_owned()];
+    let metric = trial.record.metric();
+    let mut row = vec![metric.to_string()];
     row.extend(found.effects.iter().map(|effect| format!("{:.2} %", 100.0 * effect.accuracy)));
     table.push(row);
     let images = if on_test { "test" } else { "validation" };
     format!(
-        "{}, seed = {}: {images} accuracy {:.2} % as trained; below, with all kernels projected\n{table}\n",
+        "{}, seed = {}: {images} {metric} {:.2} % as trained; below, with all kernels projected\n{table}\n",
         trial.point_label(),
         trial.seed(),
         100.0 * found.accuracy
