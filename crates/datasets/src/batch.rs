@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::augment::augment_image;
 use crate::seeds::{stream, uniform_below};
 use crate::view::View;
-use crate::{Augment, ImageShape, Split};
+use crate::{Augment, ImageShape, Selection};
 
 /// Images that one task of the pool handles at the least. One image takes a few
 /// microseconds, which is too little to be handed out alone.
@@ -136,7 +136,7 @@ pub fn epoch_order(len: usize, seed: u64) -> Vec<u32> {
 /// The arguments do not belong together, or an index is out of range; `batch` is
 /// then as it was.
 pub fn fill_batch(
-    split: &Split,
+    split: &Selection,
     indices: &[u32],
     augment: &[Augment],
     augment_seed: impl Fn(u32) -> u64 + Sync,
@@ -150,13 +150,12 @@ pub fn fill_batch(
     check(split, indices, normalisation, layout)?;
     let Batch { values, labels } = batch;
     labels.clear();
-    labels.extend(indices.iter().map(|&index| split.labels[index as usize]));
+    labels.extend(indices.iter().map(|&index| split.label(index)));
     values.resize(layout.len, 0.0);
     if indices.is_empty() {
         return Ok(());
     }
-    let (shape, len) = (split.shape, split.shape.len());
-    let stored = |index: u32| &split.images[index as usize * len..][..len];
+    let (shape, len) = (split.shape(), split.shape().len());
     let is_moved_only = augment.iter().all(Augment::is_move);
     values
         .par_chunks_exact_mut(layout.group)
@@ -166,14 +165,14 @@ pub fn fill_batch(
             || (Vec::new(), vec![0; if is_moved_only { 0 } else { len }]),
             |(pixels, scratch), (group, indices)| {
                 if is_moved_only {
-                    let shown = |&index| (stored(index), View::new(augment, augment_seed(index), shape));
+                    let shown = |&index| (split.image(index), View::new(augment, augment_seed(index), shape));
                     let shown: Vec<_> = indices.iter().map(shown).collect();
                     return write_group(&shown, shape, normalisation, layout, group);
                 }
                 pixels.clear();
                 for &index in indices {
                     let begin = pixels.len();
-                    pixels.extend_from_slice(stored(index));
+                    pixels.extend_from_slice(split.image(index));
                     augment_image(augment, augment_seed(index), shape, &mut pixels[begin..], scratch);
                 }
                 let shown: Vec<_> =
@@ -235,16 +234,16 @@ fn write<'a, 'b>(
 }
 
 fn check(
-    split: &Split,
+    split: &Selection,
     indices: &[u32],
     normalisation: &Normalisation,
     layout: &BatchLayout,
 ) -> Result<(), BatchError> {
-    let len = split.len().min(split.images.len() / split.shape.len().max(1));
+    let len = split.len();
     if let Some(&index) = indices.iter().find(|&&index| index as usize >= len) {
         return Err(BatchError::Index { index, len });
     }
-    check_layout(split.shape, indices.len(), normalisation, layout)
+    check_layout(split.shape(), indices.len(), normalisation, layout)
 }
 
 /// Whether `images` images of `shape` go into `layout`.
@@ -277,15 +276,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::derive_seed;
+    use crate::{Split, derive_seed};
 
     const SHAPE: ImageShape = ImageShape { h: 5, w: 4, c: 3 };
     const MAP: MapShape = MapShape::new(5, 4, 3);
     const AUGMENT: [Augment; 2] = [Augment::PadCrop { pixels: NonZero::new(2).unwrap() }, Augment::Flip];
 
-    fn split(len: usize) -> Split {
+    fn split(len: usize) -> Selection {
         let images = (0..len * SHAPE.len()).map(|i| (i * 31 % 256) as u8).collect();
-        Split { shape: SHAPE, images, labels: (0..len).map(|i| (i % 7) as u16).collect() }
+        Split { shape: SHAPE, images, labels: (0..len).map(|i| (i % 7) as u16).collect() }.into()
     }
 
     fn normalisation() -> Normalisation {
@@ -296,7 +295,7 @@ mod tests {
         derive_seed(3, "augment", 1, index.into())
     }
 
-    fn batch(split: &Split, indices: &[u32], augment: &[Augment]) -> (Vec<f32>, Vec<u16>) {
+    fn batch(split: &Selection, indices: &[u32], augment: &[Augment]) -> (Vec<f32>, Vec<u16>) {
         let mut batch = Batch { values: vec![f32::NAN; 7], labels: vec![99] };
         let layout = BatchLayout::channels_last(MAP, indices.len());
         fill_batch(split, indices, augment, seed_of, &normalisation(), &layout, &mut batch).unwrap();
@@ -308,7 +307,7 @@ mod tests {
         let split = split(3);
         let (out, labels) = batch(&split, &[2, 0], &[]);
         assert_eq!(labels, [2, 0]);
-        let images = [2, 0].map(|image| &split.images[image * SHAPE.len()..(image + 1) * SHAPE.len()]);
+        let images = [2, 0].map(|image| split.image(image));
         for (i, (&value, &byte)) in out.iter().zip(images.concat().iter()).enumerate() {
             let (mean, std) = [(0.25, 0.5), (0.5, 1.0), (0.75, 1.0)][i % 3];
             assert_eq!(value, ((f64::from(byte) / 255.0 - mean) / std) as f32);
@@ -344,8 +343,7 @@ mod tests {
         for augment in [AUGMENT.to_vec(), steps.map(|step| step.parse().unwrap()).to_vec()] {
             let (out, _) = batch(&split, &epoch_order(20, 0), &augment);
             for (index, out) in epoch_order(20, 0).into_iter().zip(out.chunks_exact(SHAPE.len())) {
-                let begin = index as usize * SHAPE.len();
-                let mut image = split.images[begin..begin + SHAPE.len()].to_vec();
+                let mut image = split.image(index).to_vec();
                 augment_image(&augment, seed_of(index), SHAPE, &mut image, &mut [0; SHAPE.len()]);
                 let normalisation = normalisation();
                 let expected = image.iter().enumerate();
@@ -385,7 +383,7 @@ mod tests {
 
     #[test]
     fn padding_is_black_before_normalisation() {
-        let white = Split { shape: SHAPE, images: vec![255; SHAPE.len()], labels: vec![0] };
+        let white = Split { shape: SHAPE, images: vec![255; SHAPE.len()], labels: vec![0] }.into();
         let normalisation = Normalisation::new(&[0.5; 3], &[0.5; 3]);
         let augment = [Augment::PadCrop { pixels: NonZero::new(4).unwrap() }];
         let (layout, mut batch) = (BatchLayout::channels_last(MAP, 1), Batch::default());

@@ -302,14 +302,16 @@ pub enum DataError {
         /// The part.
         part: &'static str,
     },
-    /// Validation images are wanted of shards, which are never indexed.
+    /// No image of shards would be left to train on, or none held out.
     #[error(
-        "validation = {requested}: images are not held out of shards; name the shards that are for validation \
-         `test-...` or `val-...`, without others for testing"
+        "validation = {requested}: the {samples} samples of the training shards have too few different names to hold \
+         out so many by name and keep others to train on"
     )]
     ShardValidation {
         /// Validation images wanted.
         requested: usize,
+        /// Samples of the training shards.
+        samples: u64,
     },
     /// An augmentation in the wrong place, or one that the images have not the shape for.
     #[error("augment: `{augment}` {problem}")]

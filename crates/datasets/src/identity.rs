@@ -13,6 +13,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use crate::shard::Mark;
 use crate::{DataError, Place};
 
 /// Files whose bytes count, and how many at each of three places.
@@ -25,11 +26,26 @@ pub(crate) struct Known {
     /// Of the names, sizes and times of all files.
     fingerprint: String,
     pub(crate) checksum: String,
+    pub(crate) learned: Learned,
+}
+
+/// What reading a streamed set once tells of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Learned {
     /// Samples in its training and its test shards.
     pub(crate) samples: [u64; 2],
+    /// Which of the former are held out.
+    pub(crate) held_out: Option<HeldOut>,
     /// Mean and deviation of each channel.
     pub(crate) mean: Vec<f32>,
     pub(crate) std: Vec<f32>,
+}
+
+/// Samples of shards that are held out: those below a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HeldOut {
+    pub(crate) mark: Mark,
+    pub(crate) samples: u64,
 }
 
 /// Where [`Known`] is kept between runs.
@@ -58,7 +74,7 @@ impl Cache {
         root: &Path,
         files: &[&Path],
         how: &str,
-        learn: impl FnOnce() -> Result<([u64; 2], Vec<f32>, Vec<f32>), DataError>,
+        learn: impl FnOnce() -> Result<Learned, DataError>,
     ) -> Result<Known, DataError> {
         let fingerprint = fingerprint(root, files)?;
         let own = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
@@ -70,8 +86,7 @@ impl Cache {
             return Ok(known);
         }
         let checksum = checksum(root, files)?;
-        let (samples, mean, std) = learn()?;
-        let known = Known { fingerprint, checksum, samples, mean, std };
+        let known = Known { fingerprint, checksum, learned: learn()? };
         if let (Some(place), Ok(text)) = (place, serde_json::to_vec(&known)) {
             keep(&place, &text);
         }
@@ -180,9 +195,9 @@ mod tests {
         let mut known = |how: &str| {
             let learn = || {
                 times += 1;
-                Ok(([times, 0], vec![0.5], vec![0.25]))
+                Ok(Learned { samples: [times, 0], held_out: None, mean: vec![0.5], std: vec![0.25] })
             };
-            cache.known(folder.path(), &[&file], how, learn).unwrap().samples[0]
+            cache.known(folder.path(), &[&file], how, learn).unwrap().learned.samples[0]
         };
         assert_eq!([known("a"), known("a"), known("b"), known("a")], [1, 1, 2, 1]);
         fs::write(&file, "another").unwrap();

@@ -119,8 +119,8 @@ mod tests {
             images: None,
             reading: Reading::of_size([6, 6]),
         };
-        let spec = DataSpec { source: Source::Shards(shards.clone()), ..DataSpec::default() };
-        let data = load::shards(&spec, &shards, Some(&target), &Cache::at(&target.join("cache"))).unwrap();
+        let cache = Cache::at(&target.join("cache"));
+        let data = load::shards(&shards, Some(&target)).unwrap().part(&DataSpec::default(), &cache).unwrap();
         let stream = data.stream.unwrap();
         assert_eq!((data.classes, stream.len(Part::Train)), (vec!["a".to_owned(), "b".to_owned()], 8));
         let whole = load_set(
@@ -128,15 +128,15 @@ mod tests {
             Some(folder.path()),
         );
         let whole = whole.unwrap();
-        let pairs = |pixels: &[u8], labels: &[u16]| {
-            let mut pairs: Vec<(u8, u16)> =
-                pixels.chunks(108).map(|image| image[0]).zip(labels.iter().copied()).collect();
+        let sorted = |mut pairs: Vec<(u8, u16)>| {
             pairs.sort_unstable();
             pairs
         };
         let batch = stream.batches(Part::Train, Order::AsStored, 8, &[], 1).next().unwrap().unwrap();
-        let found = pairs(&batch.pixels, batch.labels.as_single().unwrap());
-        assert_eq!(found, pairs(&whole.train.images, &whole.train.labels));
+        let labels = batch.labels.as_single().unwrap().iter().copied();
+        let found = batch.pixels.chunks(108).map(|image| image[0]).zip(labels).collect();
+        let expected = whole.train.images().map(|image| image[0]).zip(whole.train.labels()).collect();
+        assert_eq!(sorted(found), sorted(expected));
         fs::remove_dir_all(target).unwrap();
     }
 }

@@ -7,14 +7,53 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use tar::{Archive, EntryType};
+use serde::{Deserialize, Serialize};
+use tar::{Archive, Entries, EntryType};
 
 use crate::labels::Labelling;
 use crate::walk::is_image;
-use crate::{DataError, Looking};
+use crate::{DataError, Looking, derive_seed};
 
 /// Most bytes of a file of labels.
 const MOST_LABEL_BYTES: u64 = 1 << 20;
+
+/// Which samples of shards: all, or those on one side of a mark.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Share {
+    All,
+    /// Those held out.
+    Below(Mark),
+    /// The others.
+    From(Mark),
+}
+
+/// A place in the order that `draw` gives to the keys of samples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) split: Option<u64>,
+    pub(crate) at: u64,
+}
+
+impl Share {
+    fn has(self, key: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Below(mark) => draw(key, mark.split) < mark.at,
+            Self::From(mark) => draw(key, mark.split) >= mark.at,
+        }
+    }
+}
+
+/// What decides whether the samples called `key` are held out: those of the lowest numbers are. It
+/// depends on the key alone, so that samples of one key in two shards stay on one side.
+pub(crate) fn draw(key: &str, split: Option<u64>) -> u64 {
+    let hash =
+        u64::from_le_bytes(blake3::hash(key.as_bytes()).as_bytes()[..8].try_into().unwrap_or_default());
+    match split {
+        None => derive_seed(0, "validation", 0, hash),
+        Some(seed) => derive_seed(seed, "split", 0, hash),
+    }
+}
 
 /// An image with its labels, not decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,10 +89,11 @@ fn kind(ending: &str) -> Option<Kind> {
     }
 }
 
-/// Calls `each` with every sample of the shard in `file`, in order, until it says
+/// Calls `each` with every sample of a share of the shard in `file`, in order, until it says
 /// `false`. Memory: two samples.
 pub(crate) fn read(
     file: &Path,
+    share: Share,
     labelling: &Labelling,
     looking: Looking,
     each: &mut dyn FnMut(Sample) -> bool,
@@ -63,10 +103,16 @@ pub(crate) fn read(
         return Err(shard("a device, a pipe or a socket and no regular file".to_owned()));
     }
     let input = File::open(file).map_err(|error| shard(error.to_string()))?;
-    read_from(file, BufReader::with_capacity(1 << 18, input), labelling, looking, each)
+    let reader = Reader { file, share, labelling, looking };
+    if let Share::Below(_) = share {
+        // Few of many: what lies between them is passed over, and never read.
+        let mut archive = Archive::new(input);
+        return reader.samples(archive.entries_with_seek().map_err(|error| reader.broken(&error))?, each);
+    }
+    reader.read_from(BufReader::with_capacity(1 << 18, input), each)
 }
 
-/// [`read`] of any input; `file` is its name.
+/// [`read`] of all samples of any input; `file` is its name.
 pub(crate) fn read_from(
     file: &Path,
     input: impl Read,
@@ -74,47 +120,119 @@ pub(crate) fn read_from(
     looking: Looking,
     each: &mut dyn FnMut(Sample) -> bool,
 ) -> Result<(), DataError> {
-    let shard = |problem: String| DataError::Shard { file: file.to_owned(), problem };
-    let broken = |error: io::Error| shard(format!("no sound tar file: {error}"));
-    let mut archive = Archive::new(input);
-    let mut open: Option<Open> = None;
-    let mut index = 0;
-    for entry in archive.entries().map_err(broken)? {
-        let mut entry = entry.map_err(broken)?;
+    Reader { file, share: Share::All, labelling, looking }.read_from(input, each)
+}
+
+/// How a shard is read.
+struct Reader<'a> {
+    file: &'a Path,
+    share: Share,
+    labelling: &'a Labelling,
+    looking: Looking,
+}
+
+impl Reader<'_> {
+    fn shard(&self, problem: String) -> DataError {
+        DataError::Shard { file: self.file.to_owned(), problem }
+    }
+
+    fn broken(&self, error: &io::Error) -> DataError {
+        self.shard(format!("no sound tar file: {error}"))
+    }
+
+    fn read_from(&self, input: impl Read, each: &mut dyn FnMut(Sample) -> bool) -> Result<(), DataError> {
+        let mut archive = Archive::new(input);
+        self.samples(archive.entries().map_err(|error| self.broken(&error))?, each)
+    }
+
+    fn samples(
+        &self,
+        entries: Entries<'_, impl Read>,
+        each: &mut dyn FnMut(Sample) -> bool,
+    ) -> Result<(), DataError> {
+        let mut open: Option<Open> = None;
+        let mut index = 0;
+        for entry in entries {
+            let mut entry = entry.map_err(|error| self.broken(&error))?;
+            let Some(name) = Name::of(&entry) else { continue };
+            if let Some(done) = open.take_if(|open| open.key != name.key()) {
+                if !self.hand_over(done, index, each)? {
+                    return Ok(());
+                }
+                index += 1;
+            }
+            let open = open.get_or_insert_with(|| Open::new(name.key(), self.share));
+            if open.is_wanted {
+                let content = self.content(&mut entry, &name)?;
+                open.add(name.kind, &name.path, content).map_err(|problem| self.shard(problem))?;
+            }
+        }
+        if let Some(done) = open {
+            self.hand_over(done, index, each)?;
+        }
+        Ok(())
+    }
+
+    /// Whether further samples are wanted.
+    fn hand_over(
+        &self,
+        done: Open,
+        index: u64,
+        each: &mut dyn FnMut(Sample) -> bool,
+    ) -> Result<bool, DataError> {
+        if !done.is_wanted {
+            return Ok(true);
+        }
+        let sample = done.finish(self.file, self.labelling, index);
+        Ok(each(sample.map_err(|problem| self.shard(problem))?))
+    }
+
+    /// The bytes of an entry, or why they are too many.
+    fn content(
+        &self,
+        entry: &mut tar::Entry<'_, impl Read>,
+        name: &Name,
+    ) -> Result<Result<Vec<u8>, String>, DataError> {
+        let most = match name.kind {
+            Kind::Image => self.looking.most_pixels.saturating_mul(2),
+            _ => MOST_LABEL_BYTES,
+        };
+        let size = entry.size();
+        if size > most {
+            return Ok(Err(format!("{size} bytes long, and at most {most} are read")));
+        }
+        let mut bytes = Vec::with_capacity(size.min(1 << 20) as usize);
+        entry.read_to_end(&mut bytes).map_err(|error| self.broken(&error))?;
+        if (bytes.len() as u64) < size {
+            let (path, length) = (&name.path, bytes.len());
+            return Err(self.shard(format!("`{path}` is cut short: {length} of {size} bytes")));
+        }
+        Ok(Ok(bytes))
+    }
+}
+
+/// The name of an entry that belongs to a sample.
+struct Name {
+    path: String,
+    /// Bytes of the sample's key, at the front of the path.
+    key: usize,
+    kind: Kind,
+}
+
+impl Name {
+    fn of(entry: &tar::Entry<'_, impl Read>) -> Option<Self> {
         if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
-            continue;
+            return None;
         }
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let Some((key, ending)) = key_and_ending(&path) else { continue };
-        let Some(kind) = kind(&ending.to_ascii_lowercase()) else { continue };
-        if open.as_ref().is_some_and(|open| open.key != key)
-            && let Some(done) = open.take()
-        {
-            let sample = done.finish(file, labelling, index).map_err(shard)?;
-            index += 1;
-            if !each(sample) {
-                return Ok(());
-            }
-        }
-        let open = open.get_or_insert_with(|| Open { key: key.to_owned(), image: None, label: None });
-        let most = if kind == Kind::Image { looking.most_pixels.saturating_mul(2) } else { MOST_LABEL_BYTES };
-        let size = entry.size();
-        let content = if size > most {
-            Err(format!("{size} bytes long, and at most {most} are read"))
-        } else {
-            let mut bytes = Vec::with_capacity(size.min(1 << 20) as usize);
-            entry.read_to_end(&mut bytes).map_err(broken)?;
-            if (bytes.len() as u64) < size {
-                return Err(shard(format!("`{path}` is cut short: {} of {size} bytes", bytes.len())));
-            }
-            Ok(bytes)
-        };
-        open.add(kind, &path, content).map_err(shard)?;
+        let (key, ending) = key_and_ending(&path)?;
+        let (key, kind) = (key.len(), kind(&ending.to_ascii_lowercase())?);
+        Some(Self { path, key, kind })
     }
-    if let Some(done) = open {
-        each(done.finish(file, labelling, index).map_err(shard)?);
+
+    fn key(&self) -> &str {
+        &self.path[..self.key]
     }
-    Ok(())
 }
 
 /// `train/0001` and `seg.png` of `train/0001.seg.png`; hidden files have none.
@@ -127,11 +245,16 @@ fn key_and_ending(path: &str) -> Option<(&str, &str)> {
 /// A sample whose entries are being collected.
 struct Open {
     key: String,
+    is_wanted: bool,
     image: Option<Result<Vec<u8>, String>>,
     label: Option<(Kind, Result<Vec<u8>, String>)>,
 }
 
 impl Open {
+    fn new(key: &str, share: Share) -> Self {
+        Self { key: key.to_owned(), is_wanted: share.has(key), image: None, label: None }
+    }
+
     fn add(&mut self, kind: Kind, path: &str, content: Result<Vec<u8>, String>) -> Result<(), String> {
         if kind == Kind::Image {
             if self.image.is_some() {
@@ -145,7 +268,7 @@ impl Open {
     }
 
     fn finish(self, file: &Path, labelling: &Labelling, index: u64) -> Result<Sample, String> {
-        let Self { key, image, label } = self;
+        let Self { key, image, label, .. } = self;
         let of_sample = |problem: String| format!("sample `{key}`: {problem}");
         let image = image.ok_or_else(|| of_sample("no JPEG, PNG or WebP entry".to_owned()))?;
         let (kind, label) =
@@ -162,26 +285,20 @@ impl Open {
     }
 }
 
-/// Counts the samples of a shard by the headers of its entries; nothing else is read.
-pub(crate) fn count(file: &Path) -> Result<u64, DataError> {
+/// Calls `each` with the key of every sample of a shard; only the headers of its entries are read.
+pub(crate) fn keys(file: &Path, each: &mut dyn FnMut(&str)) -> Result<(), DataError> {
     let shard = |problem: String| DataError::Shard { file: file.to_owned(), problem };
     let broken = |error: io::Error| shard(format!("no sound tar file: {error}"));
     let mut archive = Archive::new(File::open(file).map_err(|error| shard(error.to_string()))?);
-    let (mut samples, mut last) = (0, String::new());
+    let mut last = String::new();
     for entry in archive.entries_with_seek().map_err(broken)? {
-        let entry = entry.map_err(broken)?;
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let is_file = matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous);
-        if let Some((key, ending)) = key_and_ending(&path)
-            && is_file
-            && kind(&ending.to_ascii_lowercase()).is_some()
-            && key != last
-        {
-            samples += 1;
-            key.clone_into(&mut last);
+        let Some(name) = Name::of(&entry.map_err(broken)?) else { continue };
+        if name.key() != last {
+            name.key().clone_into(&mut last);
+            each(&last);
         }
     }
-    Ok(samples)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -245,7 +362,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.tar");
         std::fs::write(&file, shard).unwrap();
-        assert_eq!(count(&file).unwrap(), 3);
+        let mut found = Vec::new();
+        keys(&file, &mut |key| found.push(key.to_owned())).unwrap();
+        assert_eq!(found, ["a/0", "a/1", "b/1"]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub fn contact_sheet(data: &Dataset, augment: &[Augment], seed: u64, columns: us
     let shape = data.shape();
     let rows: Vec<Vec<Picture>> = (0..data.classes.len() as u16)
         .map(|class| {
-            let of_class = (0u32..).zip(&data.train.labels).filter(|&(_, &label)| label == class);
+            let of_class = (0u32..).zip(data.train.labels()).filter(|&(_, label)| label == class);
             let mut images = of_class.map(|(index, _)| augmented(data, augment, seed, index));
             match shape.c {
                 1 | 3 => images.take(columns).map(|image| photograph(shape, &image)).collect(),
@@ -41,10 +41,9 @@ pub fn contact_sheet(data: &Dataset, augment: &[Augment], seed: u64, columns: us
 type Picture = Vec<u8>;
 
 fn augmented(data: &Dataset, augment: &[Augment], seed: u64, index: u32) -> Vec<u8> {
-    let len = data.shape().len();
-    let mut image = data.train.images[index as usize * len..][..len].to_vec();
+    let mut image = data.train.image(index).to_vec();
     let seed = derive_seed(seed, "augment", 0, index.into());
-    augment_image(augment, seed, data.shape(), &mut image, &mut vec![0; len]);
+    augment_image(augment, seed, data.shape(), &mut image, &mut vec![0; data.shape().len()]);
     image
 }
 
@@ -109,19 +108,18 @@ fn png(image: &RgbImage) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Split;
+    use crate::{Selection, Split};
 
     fn data(c: usize) -> Dataset {
         let shape = ImageShape { h: 30, w: 40, c };
         let images = (0..6 * shape.len()).map(|i| if i % c == 0 { 255 } else { 0 }).collect();
-        let split = Split { shape, images, labels: vec![0, 1, 0, 1, 0, 1] };
-        let empty = Split { shape, images: Vec::new(), labels: Vec::new() };
+        let train = Selection::from(Split { shape, images, labels: vec![0, 1, 0, 1, 0, 1] });
         Dataset {
             name: "test".to_owned(),
             classes: vec!["a".to_owned(), "b".to_owned()],
-            train: split,
-            validation: empty.clone(),
-            test: empty,
+            validation: train.part(&[]),
+            test: train.part(&[]),
+            train,
             mean: vec![0.0; c],
             std: vec![1.0; c],
             checksum: String::new(),

@@ -304,9 +304,8 @@ mod tests {
             reading: Reading::of_size([24, 24]),
         };
         let spec = DataSpec { source: Source::Shards(shards.clone()), ..DataSpec::default() };
-        let data =
-            load::shards(&spec, &shards, Some(folder.path()), &Cache::at(&folder.path().join("cache")))
-                .unwrap();
+        let listed = load::shards(&shards, Some(folder.path())).unwrap();
+        let data = listed.part(&spec, &Cache::at(&folder.path().join("cache"))).unwrap();
         let stream = data.stream.unwrap();
         assert_eq!((stream.len(Part::Train), stream.len(Part::Test)), (300, 20));
         // The frequencies are those of the labels in the shards.

@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::labels::Labelling;
+use crate::manifest::Labelled;
+use crate::shard::Share;
 use crate::{Augment, DataError, PixelBatch, Reading, Skipped};
 
 pub use shards::Shards;
@@ -30,10 +32,44 @@ const MOST_KEPT: usize = 1_000;
 /// Where the images of a part of a set are.
 #[derive(Clone, Debug)]
 pub(crate) enum Origin {
-    /// In files of their own, each with its labels.
-    Files(Arc<Vec<(PathBuf, Vec<u16>)>>),
-    /// In tar files, so many in all.
-    Shards { files: Arc<Vec<PathBuf>>, images: u64 },
+    /// In files of their own.
+    Files(Files),
+    /// In tar files, so many of those that are in `share`.
+    Shards { files: Arc<Vec<PathBuf>>, images: u64, share: Share },
+}
+
+/// Files with their labels: some of a list that other parts share.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    all: Arc<Labelled>,
+    places: Arc<[u32]>,
+}
+
+impl From<Labelled> for Files {
+    fn from(all: Labelled) -> Self {
+        Self { places: (0..all.len() as u32).collect(), all: Arc::new(all) }
+    }
+}
+
+impl Files {
+    pub(crate) fn part(&self, indices: &[u32]) -> Self {
+        Self {
+            all: self.all.clone(),
+            places: indices.iter().map(|&index| self.places[index as usize]).collect(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> &(PathBuf, Vec<u16>) {
+        &self.all[self.places[index] as usize]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(PathBuf, Vec<u16>)> {
+        (0..self.len()).map(|index| self.get(index))
+    }
 }
 
 impl Origin {

@@ -175,13 +175,13 @@ fn shards_are_trained_on_alike_if_a_run_is_stopped_in_the_middle() {
     let workplace = Workplace::with_birds();
     let (_, talk, code) = workplace.data(&["import", "shards", "--samples", "7"], &FOLDER);
     assert_eq!(code, 0, "{talk}");
-    let shards = ["data.set=\"shards\"", "data.folder=\"shards\"", "data.validation=0", "training.epochs=60"];
+    let shards = ["data.set=\"shards\"", "data.folder=\"shards\"", "data.validation=4", "training.epochs=60"];
     let keys: Vec<&str> = shards.iter().flat_map(|key| ["--set", key]).collect();
     let run = |threads: &'static str, results: &'static str| {
         [&["run", "streamed.toml", "--no-progress", "--threads", threads, "--results", results], &keys[..]]
             .concat()
     };
-    // Seven of eight steps are in the middle of an epoch, and so is one of two stops, but for one of 64 times.
+    // Six of seven steps are in the middle of an epoch, and so is one of two stops, but for one of 49 times.
     for threads in ["1", "2"] {
         let mut child = workplace.start(&run(threads, "cut"));
         let began = Instant::now();
@@ -247,12 +247,21 @@ fn a_stand_in_is_made_trained_on_and_reported_by_its_score() {
     assert!((0.05..1.0).contains(&score), "{score}");
     let report = fs::read_to_string(workplace.path("1/streamed/report.md")).expect("a report");
     assert!(report.contains("MAP@100 in percent") && !report.contains("ccuracy in percent"), "{report}");
+    for table in ["runs.csv", "summary.csv", "epochs.csv"] {
+        let rows = fs::read_to_string(workplace.path(&format!("1/streamed/{table}"))).expect(table);
+        let ends = rows.lines().map(|row| row.rsplit(',').next().unwrap_or_default());
+        assert!(
+            ends.eq(std::iter::once("metric").chain(vec!["MAP@100"; rows.lines().count() - 1])),
+            "{rows}"
+        );
+    }
     let figure = workplace.path("1/streamed/figures/accuracy-vs-decoupling.svg");
     assert!(fs::read_to_string(figure).expect("a figure").contains("test MAP@100 (%)"));
     // Its own test images once more, from the weights that it has kept.
     let run =
         fs::read_dir(workplace.path("1/streamed/runs")).expect("runs").next().expect("a run").expect("a run");
-    assert!(!run.path().join("per-image.bin").exists());
+    let per_image = fs::metadata(run.path().join("per-image.bin")).expect("what it says of each image");
+    assert_eq!(per_image.len(), 24 + 32 / 8 + 4 * 32);
     let said = workplace.succeed(&["evaluate", "--run", &run.path().to_string_lossy(), "--format", "json"]);
     let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(said["map_at_100"].as_f64(), Some(score));

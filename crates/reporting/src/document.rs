@@ -7,7 +7,7 @@ use crate::statistics::Interval;
 
 /// What an analysis found: the question, the verdict, a row a point and a row a run.
 ///
-/// Accuracies are shares from 0 to 1; a value that does not exist is `null`.
+/// Accuracies are shares from 0 to 1, or what else `metric` says that runs are scored by; a value that does not exist is `null`.
 pub fn document(analysis: &Analysis) -> Value {
     let study = &analysis.study;
     json!({
@@ -15,6 +15,7 @@ pub fn document(analysis: &Analysis) -> Value {
         "question": study.question,
         "verdict": analysis.verdict.to_string(),
         "held": study.held,
+        "metric": study.metric.name(),
         "reference": coordinates(&study.reference),
         "axes": study.axes.iter().map(|axis| json!({ "name": axis.name, "values": axis.values })).collect::<Vec<_>>(),
         "points": analysis.points.iter().map(point).collect::<Vec<_>>(),

@@ -1,7 +1,7 @@
 //! `epochs.csv`: all learning curves in one tidy table, for people who analyse
 //! elsewhere.
 
-use decouple_experiment::MetricsRow;
+use decouple_experiment::{Metric, MetricsRow};
 
 use crate::analysis::{Analysis, RunRow};
 use crate::export::csv_text;
@@ -9,7 +9,8 @@ use crate::export::csv_text;
 /// A row an epoch of every run, in the sweep's order.
 ///
 /// Columns: `id`, the axes, `seed`, `outcome`, `epoch`, `step`, `train_loss`, `train_accuracy`,
-/// `validation_accuracy` (empty where no images were held out). Accuracies are shares from 0 to 1.
+/// `validation_accuracy` (empty where no images were held out), `metric` (what the latter holds: `accuracy`, or
+/// `MAP@100` of a set with many labels an image). Accuracies are shares from 0 to 1.
 pub fn epochs_csv(analysis: &Analysis) -> String {
     let axes: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
     let mut header = vec!["id"];
@@ -22,12 +23,15 @@ pub fn epochs_csv(analysis: &Analysis) -> String {
         "train_loss",
         "train_accuracy",
         "validation_accuracy",
+        "metric",
     ]);
-    let rows = analysis.runs.iter().flat_map(|run| run.epochs.iter().map(|epoch| cells(&axes, run, epoch)));
+    let metric = analysis.study.metric;
+    let rows =
+        analysis.runs.iter().flat_map(|run| run.epochs.iter().map(|epoch| cells(&axes, metric, run, epoch)));
     csv_text(header, rows)
 }
 
-fn cells(axes: &[&str], run: &RunRow, epoch: &MetricsRow) -> Vec<String> {
+fn cells(axes: &[&str], metric: Metric, run: &RunRow, epoch: &MetricsRow) -> Vec<String> {
     let value = |axis: &&str| run.point.iter().find(|(name, _)| name == axis).map(|(_, value)| value.clone());
     let mut cells = vec![run.id.clone()];
     cells.extend(axes.iter().map(|axis| value(axis).unwrap_or_default()));
@@ -35,5 +39,6 @@ fn cells(axes: &[&str], run: &RunRow, epoch: &MetricsRow) -> Vec<String> {
     cells.extend([epoch.epoch.to_string(), epoch.step.to_string()]);
     cells.extend([epoch.train_loss, epoch.train_accuracy].map(|value| value.to_string()));
     cells.push(epoch.validation().map_or(String::new(), |value| value.to_string()));
+    cells.push(metric.to_string());
     cells
 }

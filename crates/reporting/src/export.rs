@@ -12,13 +12,14 @@ use crate::statistics::Interval;
 ///
 /// Columns: `id`, the axes, `seed`, `outcome` (finished, diverged, stopped, failed, unfinished, missing, unusable), `detail` (step or
 /// message), `accuracy` (of the averaged weights where kept), `raw_accuracy`, `averaged_accuracy`, `level`,
-/// `width`, `parameters`, `macs`, `activations`, `steps`, `train_secs`, `images_per_sec`, `peak_bytes`.
+/// `width`, `parameters`, `macs`, `activations`, `steps`, `train_secs`, `images_per_sec`, `peak_bytes`, `metric` (what
+/// the columns of accuracies hold: `accuracy`, or `MAP@100` of a set with many labels an image).
 pub fn runs_csv(analysis: &Analysis) -> String {
     let mut header = vec!["id"];
     header.extend(analysis.study.axes.iter().map(|axis| axis.name.as_str()));
     header.extend(["seed", "outcome", "detail", "accuracy", "raw_accuracy", "averaged_accuracy", "level"]);
     header.extend(["width", "parameters", "macs", "activations", "steps", "train_secs", "images_per_sec"]);
-    header.push("peak_bytes");
+    header.extend(["peak_bytes", "metric"]);
     let rows = analysis.runs.iter().map(|run| run_cells(analysis, run));
     csv_text(header, rows)
 }
@@ -42,6 +43,7 @@ fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
     cells.extend([run.costs.parameters, run.costs.macs, run.costs.activations].map(|n| n.to_string()));
     cells.push(optional(run.steps));
     cells.extend([optional(run.train_secs), optional(run.images_per_sec), optional(run.peak_bytes)]);
+    cells.push(analysis.study.metric.to_string());
     cells
 }
 
@@ -52,7 +54,8 @@ fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
 /// interval of the mean), `probability_best`, `above_reference` with `above_reference_low` and
 /// `above_reference_high` (this point less the reference, all pairs together at 95 %), `p_holm` of that comparison,
 /// `equal_within` (margin of two one-sided tests at 5 %), `below_best` with `below_best_low` and `below_best_high`
-/// (how far the best point is above this one, all pairs together at 95 %), `train_secs`, `images_per_sec`.
+/// (how far the best point is above this one, all pairs together at 95 %), `train_secs`, `images_per_sec`, `metric`
+/// (what the columns of accuracies hold).
 pub fn summary_csv(analysis: &Analysis) -> String {
     let mut header: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
     header.extend(["level", "width", "parameters", "macs", "activations"]);
@@ -67,6 +70,7 @@ pub fn summary_csv(analysis: &Analysis) -> String {
         "equal_within",
     ]);
     header.extend(["below_best", "below_best_low", "below_best_high", "train_secs", "images_per_sec"]);
+    header.push("metric");
     let rows = (0..analysis.points.len()).map(|index| point_cells(analysis, index));
     csv_text(header, rows)
 }
@@ -97,6 +101,7 @@ fn point_cells(analysis: &Analysis, index: usize) -> Vec<String> {
     cells.push(optional(comparison.map(|comparison| comparison.estimate.value)));
     cells.extend(ends(comparison.map(|comparison| comparison.interval)));
     cells.extend([point.train_secs, point.images_per_sec].map(optional));
+    cells.push(analysis.study.metric.to_string());
     cells
 }
 

@@ -14,9 +14,9 @@ pub const FILE_NAME: &str = "events.out.tfevents.decouple";
 /// The event file of a run: its rows and, once it is over, its test scores; `None` for a run without a row.
 ///
 /// Tags: `train/loss`, `train/accuracy`, `train/learning_rate`, `train/images_per_sec`, `validation/loss`,
-/// `validation/accuracy` and, of averaged weights, `validation/averaged_loss` and
-/// `validation/averaged_accuracy`, by step; `test/accuracy`, `test/loss` and `test/averaged_accuracy` at the
-/// last one. Wall time is the training time so far, since 1970: the same run gives the same bytes.
+/// `validation/accuracy`, `validation/map_at_100` of a set with many labels an image and, of averaged weights,
+/// `validation/averaged_loss` and the like, by step; `test/accuracy`, `test/loss`, `test/averaged_accuracy` and, as
+/// above, `test/map_at_100` at the last one. Wall time is the training time so far, since 1970: the same run gives the same bytes.
 pub fn event_file(run: &Run) -> Option<Vec<u8>> {
     let first = run.metrics.first()?;
     let mut file = EventFile::new();
@@ -33,14 +33,19 @@ pub fn event_file(run: &Run) -> Option<Vec<u8>> {
             ("validation/accuracy", row.validation_accuracy),
             ("validation/averaged_loss", row.averaged_validation_loss),
             ("validation/averaged_accuracy", row.averaged_validation_accuracy),
+            ("validation/map_at_100", row.validation_map_at_100),
+            ("validation/averaged_map_at_100", row.averaged_validation_map_at_100),
         ];
         file.scalars(secs, row.step, &scalars);
     }
     if let Some(status) = &run.status {
+        let (raw, averaged) = (status.test.as_ref(), status.averaged_test.as_ref());
         let test = [
-            ("test/accuracy", status.test.as_ref().map(|scores| scores.accuracy)),
-            ("test/loss", status.test.as_ref().map(|scores| scores.loss)),
-            ("test/averaged_accuracy", status.averaged_test.as_ref().map(|scores| scores.accuracy)),
+            ("test/accuracy", raw.map(|scores| scores.accuracy)),
+            ("test/loss", raw.map(|scores| scores.loss)),
+            ("test/averaged_accuracy", averaged.map(|scores| scores.accuracy)),
+            ("test/map_at_100", raw.and_then(|scores| scores.map_at_100)),
+            ("test/averaged_map_at_100", averaged.and_then(|scores| scores.map_at_100)),
         ];
         file.scalars(secs, status.steps.max(first.step), &test);
     }

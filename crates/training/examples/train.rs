@@ -2,7 +2,6 @@
 //!
 //!     cargo run --release --package decouple-training --example train
 
-use decouple_datasets::load;
 use decouple_experiment::{Environment, Ledger, Overrides, parse};
 use decouple_training::{
     progress::Progress,
@@ -21,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sweep = parse(FILE, "example.toml", &Overrides::default())?;
     let trials: Vec<_> = sweep.trials.iter().collect();
     let ledger = Ledger::open(std::env::temp_dir().join("decouple-example"));
-    let data = LoadedData::load(&trials, |spec| load(spec, None))?;
+    let data = LoadedData::read(&trials, None)?;
     let workers = Workers::share(std::thread::available_parallelism()?.get(), trials.len(), None);
     run_sweep(
         &trials,

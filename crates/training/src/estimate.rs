@@ -1,8 +1,9 @@
-//! How long a trial will take, from a few of its own steps.
+//! How long a trial will take, from a few of its own steps: by their processor time, so that other work on the
+//! machine does not count.
 
 use std::time::{Duration, Instant};
 
-use decouple_datasets::{Dataset, ImageShape, Split};
+use decouple_datasets::{Dataset, ImageShape, Selection, Split};
 use decouple_experiment::{Average, Record, TrainingSpec, Trial};
 use decouple_kernels::layout::LANES;
 use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
@@ -12,6 +13,7 @@ use crate::{
     device::backend,
     error::TrialError,
     optimizer::update,
+    processor_time::Clock,
     trial::{Training, numerics},
     workers::Workers,
 };
@@ -38,10 +40,10 @@ pub enum EstimateError {
     Threads(#[from] ThreadPoolBuildError),
 }
 
-/// Training speeds of the networks of a sweep, on this machine as it is now.
+/// Training speeds of the networks of a sweep, on this machine without other work.
 #[derive(Clone, Debug)]
 pub struct Speeds {
-    /// Network, batch, and images a second of one job while all jobs run.
+    /// Network, batch, and images a second of one job where all jobs run.
     measured: Vec<(NetworkSpec, usize, f64)>,
     /// Of a network that was not measured: what the measured ones make of it.
     macs_per_sec: f64,
@@ -147,6 +149,8 @@ fn step_macs(trial: &Trial) -> f64 {
 
 /// Training images a second of one pool while all train `trial`.
 fn rate(trial: &Trial, pools: &[ThreadPool], patience: Duration) -> Result<f64, TrialError> {
+    let threads: usize = pools.iter().map(ThreadPool::current_num_threads).sum();
+    let cores = std::thread::available_parallelism().map_or(threads, usize::from);
     let rates = std::thread::scope(|scope| {
         let measure =
             || pools.iter().map(|pool| scope.spawn(|| pool.install(|| images_per_sec(trial, patience))));
@@ -157,7 +161,9 @@ fn rate(trial: &Trial, pools: &[ThreadPool], patience: Duration) -> Result<f64, 
         };
         threads.into_iter().map(join).collect::<Result<Vec<f64>, TrialError>>()
     })?;
-    Ok(rates.iter().sum::<f64>() / rates.len() as f64)
+    // Processor time does not tell of threads that wait for each other's cores.
+    let core_each = (cores as f64 / threads as f64).min(1.0);
+    Ok(core_each * rates.iter().sum::<f64>() / rates.len() as f64)
 }
 
 /// Training images a second of `trial` on rayon's current pool: the median of
@@ -171,9 +177,9 @@ fn images_per_sec(trial: &Trial, patience: Duration) -> Result<f64, TrialError> 
     run.train_step(0, &indices)?;
     let mut steps = Vec::new();
     loop {
-        let step = Instant::now();
+        let step = Clock::start();
         run.train_step(0, &indices)?;
-        steps.push(step.elapsed().as_secs_f64());
+        steps.push(step.secs());
         if began.elapsed() >= patience {
             steps.sort_by(f64::total_cmp);
             return Ok(batch as f64 / steps[steps.len() / 2]);
@@ -188,13 +194,13 @@ pub(crate) fn noise(trial: &Trial, images: usize) -> Dataset {
     let shape = ImageShape { h: input.h, w: input.w, c: input.c };
     let pixels = (0..images * shape.len()).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let labels = (0..images).map(|i| (i % classes) as u16).collect();
-    let empty = Split { shape, images: Vec::new(), labels: Vec::new() };
+    let train = Selection::from(Split { shape, images: pixels, labels });
     Dataset {
         name: "noise".to_owned(),
         classes: Vec::new(),
-        train: Split { shape, images: pixels, labels },
-        validation: empty.clone(),
-        test: empty,
+        validation: train.part(&[]),
+        test: train.part(&[]),
+        train,
         mean: vec![0.5; shape.c],
         std: vec![0.25; shape.c],
         checksum: String::new(),

@@ -1,7 +1,7 @@
 //! Scores of a network on images that it is not trained on.
 
 use decouple_datasets::{
-    Batch, Dataset, Labels, Normalisation, Split, fill_batch,
+    Batch, Dataset, Labels, Normalisation, Selection, fill_batch,
     stream::{Order, Part},
 };
 use decouple_experiment::Scores;
@@ -18,7 +18,7 @@ use crate::{error::TrialError, loss::LossError, objective::Objective, ranking::f
 /// [`TrialError`] if the images do not fit the network.
 pub fn evaluate(
     network: &mut dyn Executor,
-    split: &Split,
+    split: &Selection,
     normalisation: &Normalisation,
     batch: usize,
 ) -> Result<Scores, TrialError> {
@@ -45,7 +45,7 @@ struct Answer {
 /// As [`evaluate`], and how the network does on each image.
 fn answer(
     network: &mut dyn Executor,
-    split: &Split,
+    split: &Selection,
     normalisation: &Normalisation,
     batch: usize,
     objective: &Objective,

@@ -48,6 +48,7 @@ pub mod loss;
 pub mod memory;
 pub mod objective;
 pub mod optimizer;
+mod processor_time;
 pub mod progress;
 pub mod ranking;
 pub mod sweep;

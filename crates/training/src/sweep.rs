@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use decouple_datasets::{DataSpec, Dataset};
+use decouple_datasets::{DataError, DataSpec, Dataset, Loader, bytes_in_memory};
 use decouple_experiment::{
     Claim, Environment, Identity, Ledger, LedgerError, Outcome, RunState, RunWriter, Status, Trial,
 };
@@ -30,11 +31,23 @@ use crate::{
 pub struct LoadedData(Vec<(DataSpec, Arc<Dataset>)>);
 
 impl LoadedData {
+    /// Loads what `trials` name from `folder`. Each source is read once, whatever they hold out of it.
+    ///
+    /// # Errors
+    /// The first of a set that cannot be loaded.
+    pub fn read(trials: &[&Trial], folder: Option<&Path>) -> Result<Self, DataError> {
+        let mut loader = Loader::new(folder);
+        Self::load(trials, |spec| loader.load(spec))
+    }
+
     /// Loads what `trials` name with `load`.
     ///
     /// # Errors
     /// The first error of `load`.
-    pub fn load<E>(trials: &[&Trial], load: impl Fn(&DataSpec) -> Result<Dataset, E>) -> Result<Self, E> {
+    pub fn load<E>(
+        trials: &[&Trial],
+        mut load: impl FnMut(&DataSpec) -> Result<Dataset, E>,
+    ) -> Result<Self, E> {
         let mut loaded: Vec<(DataSpec, Arc<Dataset>)> = Vec::new();
         for trial in trials {
             let spec = &trial.record.data;
@@ -47,8 +60,7 @@ impl LoadedData {
 
     /// Bytes of all images.
     pub fn bytes(&self) -> u64 {
-        let of = |data: &Dataset| [&data.train, &data.validation, &data.test].map(|split| split.images.len());
-        self.0.iter().flat_map(|(_, data)| of(data)).sum::<usize>() as u64
+        bytes_in_memory(self.0.iter().map(|(_, data)| &**data))
     }
 
     /// The data of `trial`, if it was among those loaded for.

@@ -142,11 +142,8 @@ impl<'a> UnderWay<'a> {
     pub(crate) fn finish(mut self, writer: &RunWriter) -> Result<Status, TrialError> {
         let (status, answers) = self.run.test()?;
         if status.outcome == Outcome::Finished {
-            // Of images with many labels none is right or wrong.
-            if !self.run.objective.is_multi_label() {
-                let path = writer.dir().join(per_image::FILE_NAME);
-                per_image::write(writer.disk(), &path, &answers.correct, &answers.losses)?;
-            }
+            let path = writer.dir().join(per_image::FILE_NAME);
+            per_image::write(writer.disk(), &path, &answers.correct, &answers.losses)?;
             self.run.keep_weights(self.trial, writer)?;
         }
         Ok(status)

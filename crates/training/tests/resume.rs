@@ -7,7 +7,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use decouple_datasets::load;
 use decouple_disk::{Disk, Fault, FaultKind};
 use decouple_experiment::{Environment, Ledger, Outcome, Overrides, RunState, Sweep, Trial, parse};
 use decouple_training::{
@@ -58,7 +57,7 @@ fn folder() -> TempDir {
 }
 
 fn data(trials: &[&Trial]) -> LoadedData {
-    LoadedData::load(trials, |spec| load(spec, None)).expect("planted data are made")
+    LoadedData::read(trials, None).expect("planted data are made")
 }
 
 fn run(trials: &[&Trial], ledger: &Ledger) -> SweepReport {

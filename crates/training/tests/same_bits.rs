@@ -6,7 +6,7 @@ mod formula;
 use std::{fs, sync::Arc};
 
 use decouple_core_ops::{Engine, Isa};
-use decouple_datasets::{Dataset, ImageShape, Split};
+use decouple_datasets::{Dataset, ImageShape, Selection, Split};
 use decouple_experiment::{Claim, Identity, Ledger, Overrides, Trial, parse};
 use decouple_spectrum::{
     backend::Backend,
@@ -86,10 +86,10 @@ fn trials() -> Vec<Trial> {
     trials
 }
 
-fn noise(name: &str, images: usize) -> Split {
+fn noise(name: &str, images: usize) -> Selection {
     let shape = ImageShape { h: 28, w: 28, c: 1 };
     let bytes = uniform(name, images * shape.len()).map(|value| (127.0 + 127.0 * value) as u8).collect();
-    Split { shape, images: bytes, labels: (0..images).map(|image| (image % 10) as u16).collect() }
+    Split { shape, images: bytes, labels: (0..images).map(|image| (image % 10) as u16).collect() }.into()
 }
 
 fn data() -> Dataset {

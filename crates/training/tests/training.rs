@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use decouple_datasets::{Dataset, ImageShape, Split, derive_seed};
+use decouple_datasets::{Dataset, ImageShape, Selection, Split, derive_seed};
 use decouple_experiment::{
     Claim, Environment, Identity, Ledger, Outcome, Overrides, RunState, Status, Sweep, Trial, parse,
 };
@@ -49,7 +49,7 @@ fn sweep(set: &[&str]) -> Sweep {
 
 /// Images whose class is where their bright square is: easy to learn, unless
 /// they are flipped.
-fn squares(images: usize, seed: u64) -> Split {
+fn squares(images: usize, seed: u64) -> Selection {
     let shape = ImageShape { h: 28, w: 28, c: 1 };
     let mut split = Split { shape, images: vec![0; images * shape.len()], labels: Vec::new() };
     for (index, image) in split.images.chunks_exact_mut(shape.len()).enumerate() {
@@ -63,7 +63,7 @@ fn squares(images: usize, seed: u64) -> Split {
         }
         split.labels.push(label as u16);
     }
-    split
+    split.into()
 }
 
 fn data() -> Dataset {
@@ -198,7 +198,8 @@ fn a_diverged_or_failed_trial_does_not_stop_the_sweep() {
             images: vec![0; 40 * 64],
             labels: vec![0; 40],
             shape: ImageShape { h: 8, w: 8, c: 1 },
-        },
+        }
+        .into(),
         ..data()
     };
     let load = |spec: &decouple_datasets::DataSpec| {

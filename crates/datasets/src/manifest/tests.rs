@@ -179,8 +179,8 @@ fn the_images_are_streamed_and_labels_and_weights_are_part_of_what_the_set_is() 
         let mut table = place.spec("a.csv", true);
         table.class_weights = loss.then(|| "loss.txt".into());
         let spec = DataSpec { source: Source::Manifest(table.clone()), validation: 1, ..DataSpec::default() };
-        load::manifest(&spec, &table, Some(place.0.path()), &Cache::at(&place.0.path().join("cache")))
-            .unwrap()
+        let listed = load::manifest(&table, Some(place.0.path())).unwrap();
+        listed.part(&spec, &Cache::at(&place.0.path().join("cache"))).unwrap()
     };
     let data = load(text, false);
     let stream = data.stream.as_ref().unwrap();

@@ -1,18 +1,20 @@
 //! A streamed set as a [`Dataset`]: its parts, checksum and statistics, with no image
 //! in memory.
 
+use std::collections::BinaryHeap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
-use super::{LeftOut, Origin, Part, Shards, Streamed, Weights, open_shards};
+use super::{Files, LeftOut, Origin, Part, Shards, Streamed, Weights, open_shards};
 use crate::dataset::Moments;
-use crate::identity::Cache;
+use crate::identity::{Cache, HeldOut, Learned};
 use crate::image_folder::{self, ImageFolder};
 use crate::labels::Labelling;
 use crate::manifest::{self, Labelled, Manifest};
-use crate::{DataError, DataSpec, Dataset, Reading, Split, class_weights, photograph, shard};
+use crate::shard::{Mark, Share};
+use crate::{DataError, DataSpec, Dataset, Reading, Selection, Split, class_weights, photograph, shard};
 
 /// Images from which mean and deviation are computed, spread over the training images.
 const MEASURED: usize = 2_000;
@@ -20,56 +22,74 @@ const MEASURED: usize = 2_000;
 /// Shards that some of these are taken from.
 const MEASURED_SHARDS: usize = 50;
 
+/// A streamed set with nothing held out and nothing measured.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    set: Streamed,
+    classes: Vec<String>,
+    notes: Vec<String>,
+    /// What the names of its files are relative to.
+    root: PathBuf,
+    /// What else decides about it: a table, weights of classes.
+    also: Vec<blake3::Hash>,
+    /// Images of an epoch, where they are stated.
+    epoch: Option<usize>,
+}
+
 /// The files of a folder, decoded anew in every epoch.
-pub(crate) fn folder(
-    spec: &DataSpec,
-    images: &ImageFolder,
-    data: Option<&Path>,
-    cache: &Cache,
-) -> Result<Dataset, DataError> {
+pub(crate) fn folder(images: &ImageFolder, data: Option<&Path>) -> Result<Listed, DataError> {
     let listing = image_folder::list(images, data)?;
     let labelled =
         |files: Vec<(PathBuf, u16)>| files.into_iter().map(|(file, label)| (file, vec![label])).collect();
-    let (train, validation) = hold_out(labelled(listing.train), spec, &listing.classes)?;
     let labelling = Labelling::new(images.classes, false, &listing.classes);
-    let set = of_files(&images.reading, labelling, [train, validation, labelled(listing.test)]);
-    let root = data.unwrap_or(Path::new(".")).join(&images.folder);
-    dataset(spec, set, &root, listing.classes, listing.notes, cache)
+    Ok(Listed {
+        set: of_files(&images.reading, labelling, [labelled(listing.train), labelled(listing.test)]),
+        classes: listing.classes,
+        notes: listing.notes,
+        root: data.unwrap_or(Path::new(".")).join(&images.folder),
+        also: Vec::new(),
+        epoch: None,
+    })
 }
 
 /// The files of a table, decoded anew in every epoch.
-pub(crate) fn manifest(
-    spec: &DataSpec,
-    table: &Manifest,
-    data: Option<&Path>,
-    cache: &Cache,
-) -> Result<Dataset, DataError> {
+pub(crate) fn manifest(table: &Manifest, data: Option<&Path>) -> Result<Listed, DataError> {
     let listing = manifest::list(table, data)?;
-    let (train, validation) = hold_out(listing.train, spec, &listing.classes)?;
     let labelling = Labelling::new(table.classes, table.multi_label, &[]);
-    let mut set = of_files(&table.reading, labelling, [train, validation, listing.test]);
+    let mut set = of_files(&table.reading, labelling, [listing.train, listing.test]);
     let mut also = vec![listing.hash];
     let beside = |file: &Path| table.beside(data, file);
-    set.weights = weights(
-        table.classes,
-        &beside,
-        [table.class_weights.as_deref(), table.score_weights.as_deref()],
-        &mut also,
-    )?;
-    let root = beside(Path::new(""));
-    let dataset = dataset(spec, set, &root, listing.classes, listing.notes, cache)?;
-    Ok(hashed_with(dataset, &also))
+    let lists = [table.class_weights.as_deref(), table.score_weights.as_deref()];
+    set.weights = weights(table.classes, &beside, lists, &mut also)?;
+    Ok(Listed {
+        set,
+        classes: listing.classes,
+        notes: listing.notes,
+        root: beside(Path::new("")),
+        also,
+        epoch: None,
+    })
 }
 
-/// A set of files: those of training, validation and testing.
-fn of_files(reading: &Reading, labelling: Labelling, parts: [Labelled; 3]) -> Streamed {
-    let [train, validation, test] = parts.map(|files| Origin::Files(Arc::new(files)));
+/// Shards.
+pub(crate) fn shards(shards: &Shards, data: Option<&Path>) -> Result<Listed, DataError> {
+    let (mut set, classes, notes) = open_shards(shards, data)?;
+    let root = data.unwrap_or(Path::new(".")).join(&shards.folder);
+    let (mut also, place) = (Vec::new(), |file: &Path| root.join(file));
+    let lists = [shards.class_weights.as_deref(), shards.score_weights.as_deref()];
+    set.weights = weights(shards.classes, &place, lists, &mut also)?;
+    Ok(Listed { set, classes, notes, root, also, epoch: shards.images })
+}
+
+/// A set of files: those for training and for testing.
+fn of_files(reading: &Reading, labelling: Labelling, parts: [Labelled; 2]) -> Streamed {
+    let [train, test] = parts.map(Files::from);
     Streamed {
         reading: reading.clone(),
         labelling: Arc::new(labelling),
-        train,
-        validation,
-        test,
+        validation: Origin::Files(train.part(&[])),
+        train: Origin::Files(train),
+        test: Origin::Files(test),
         left_out: Arc::new(Mutex::new(LeftOut::default())),
         weights: Weights::default(),
     }
@@ -96,97 +116,81 @@ fn weights(
     Ok(Weights { loss, score: score.map(Arc::from) })
 }
 
-/// The set, which is another one if what else decides about it is another.
-fn hashed_with(dataset: Dataset, also: &[blake3::Hash]) -> Dataset {
+impl Listed {
+    /// The set with what `spec` holds out. What is learned of it is kept in `cache`.
+    pub(crate) fn part(&self, spec: &DataSpec, cache: &Cache) -> Result<Dataset, DataError> {
+        let mut set = Streamed { left_out: Arc::new(Mutex::new(LeftOut::default())), ..self.set.clone() };
+        if let Origin::Files(files) = &self.set.train {
+            let [train, validation] = hold_out(files, spec, &self.classes)?;
+            (set.train, set.validation) = (Origin::Files(train), Origin::Files(validation));
+        }
+        let files: Vec<&Path> = Part::ALL.into_iter().flat_map(|part| set.origin(part).files()).collect();
+        let how = format!("{:?} {:?} {:?}", set.reading, spec.validation, spec.split);
+        let known = cache.known(&self.root, &files, &how, || {
+            let (train, held_out) = set.train.count(spec.validation, spec.split)?;
+            let samples = [train, set.test.count(0, None)?.0];
+            let (mean, std) = measured(&set.clone().counted(samples, held_out))?.mean_and_std();
+            Ok(Learned { samples, held_out, mean, std })
+        })?;
+        let Learned { samples, held_out, mean, std } = known.learned;
+        let mut set = set.counted(samples, held_out);
+        if let (Some(epoch), Origin::Shards { images, .. }) = (self.epoch, &mut set.train) {
+            *images = epoch as u64;
+        }
+        let shape = set.reading.shape();
+        let none = Selection::from(Split { shape, images: Vec::new(), labels: Vec::new() });
+        Ok(Dataset {
+            name: spec.source.set().to_string(),
+            classes: self.classes.clone(),
+            train: none.clone(),
+            validation: none.clone(),
+            test: none,
+            mean,
+            std,
+            checksum: hashed_with(known.checksum, &self.also),
+            skipped: Vec::new(),
+            notes: self.notes.clone(),
+            stream: Some(set),
+        })
+    }
+}
+
+/// The checksum of a set, which is another one if what else decides about it is another.
+fn hashed_with(checksum: String, also: &[blake3::Hash]) -> String {
     if also.is_empty() {
-        return dataset;
+        return checksum;
     }
     let mut hasher = blake3::Hasher::new();
-    hasher.update(dataset.checksum.as_bytes());
+    hasher.update(checksum.as_bytes());
     for hash in also {
         hasher.update(hash.as_bytes());
     }
-    Dataset { checksum: hasher.finalize().to_string(), ..dataset }
+    hasher.finalize().to_string()
 }
 
-/// Shards.
-pub(crate) fn shards(
-    spec: &DataSpec,
-    shards: &Shards,
-    data: Option<&Path>,
-    cache: &Cache,
-) -> Result<Dataset, DataError> {
-    let (mut set, classes, notes) = open_shards(shards, data)?;
-    if spec.validation > 0 {
-        return Err(DataError::ShardValidation { requested: spec.validation });
-    }
-    let root = data.unwrap_or(Path::new(".")).join(&shards.folder);
-    let (mut also, place) = (Vec::new(), |file: &Path| root.join(file));
-    set.weights = weights(
-        shards.classes,
-        &place,
-        [shards.class_weights.as_deref(), shards.score_weights.as_deref()],
-        &mut also,
-    )?;
-    let mut dataset = hashed_with(dataset(spec, set, &root, classes, notes, cache)?, &also);
-    if let (Some(images), Some(Streamed { train: Origin::Shards { images: train, .. }, .. })) =
-        (shards.images, &mut dataset.stream)
-    {
-        *train = images as u64;
-    }
-    Ok(dataset)
-}
-
-/// Parts the files that `spec` holds out from the others: as many of each class; of images
+/// The files for training and those that `spec` holds out: as many of each class; of images
 /// with any number of labels the last, or some that are drawn.
-fn hold_out(files: Labelled, spec: &DataSpec, classes: &[String]) -> Result<(Labelled, Labelled), DataError> {
+fn hold_out(files: &Files, spec: &DataSpec, classes: &[String]) -> Result<[Files; 2], DataError> {
     let label = |labels: &[u16]| if spec.is_multi_label() { 0 } else { labels.first().copied().unwrap_or(0) };
     let labels: Vec<u16> = files.iter().map(|(_, labels)| label(labels)).collect();
     let all = ["any".to_owned()];
     let classes = if spec.is_multi_label() { &all } else { classes };
-    let is_held = crate::dataset::held_out(&labels, spec.validation, spec.split, classes)?;
-    let (mut kept, mut held) = (Vec::new(), Vec::new());
-    for (file, is_held) in files.into_iter().zip(is_held) {
-        if is_held { held.push(file) } else { kept.push(file) }
-    }
-    Ok((kept, held))
+    Ok(crate::loader::held_out(&labels, spec.validation, spec.split, classes)?
+        .map(|places| files.part(&places)))
 }
 
-fn dataset(
-    spec: &DataSpec,
-    mut set: Streamed,
-    root: &Path,
-    classes: Vec<String>,
-    notes: Vec<String>,
-    cache: &Cache,
-) -> Result<Dataset, DataError> {
-    let files: Vec<&Path> = [Part::Train, Part::Validation, Part::Test]
-        .into_iter()
-        .flat_map(|part| set.origin(part).files())
-        .collect();
-    let how = format!("{:?} {:?} {:?}", set.reading, spec.validation, spec.split);
-    let known = cache.known(root, &files, &how, || {
-        let samples = [set.train.count()?, set.test.count()?];
-        let (mean, std) = measured(&set)?.mean_and_std();
-        Ok((samples, mean, std))
-    })?;
-    set.train.believe(known.samples[0]);
-    set.test.believe(known.samples[1]);
-    let shape = set.reading.shape();
-    let empty = Split { shape, images: Vec::new(), labels: Vec::new() };
-    Ok(Dataset {
-        name: spec.source.set().to_string(),
-        classes,
-        train: empty.clone(),
-        validation: empty.clone(),
-        test: empty,
-        mean: known.mean,
-        std: known.std,
-        checksum: known.checksum,
-        skipped: Vec::new(),
-        notes,
-        stream: Some(set),
-    })
+impl Streamed {
+    /// The set with its shards counted, and with those samples held out.
+    fn counted(mut self, samples: [u64; 2], held_out: Option<HeldOut>) -> Self {
+        self.test.believe(samples[1]);
+        self.train.believe(samples[0]);
+        if let (Some(held), Origin::Shards { files, images, share }) = (held_out, &mut self.train) {
+            let (files, below) = (files.clone(), Share::Below(held.mark));
+            self.validation = Origin::Shards { files, images: held.samples, share: below };
+            (*images, *share) = (*images - held.samples, Share::From(held.mark));
+        }
+        self
+    }
 }
 
 impl Origin {
@@ -197,18 +201,76 @@ impl Origin {
         }
     }
 
-    /// Counts the samples; shards are read for that, header by header.
-    fn count(&self) -> Result<u64, DataError> {
-        match self {
-            Self::Files(files) => Ok(files.len() as u64),
-            Self::Shards { files, .. } => files.par_iter().map(|file| shard::count(file)).sum(),
+    /// Counts the samples, and finds which are held out of shards: those are read for that, header
+    /// by header. Memory: eight bytes a sample held out.
+    fn count(&self, requested: usize, split: Option<u64>) -> Result<(u64, Option<HeldOut>), DataError> {
+        let files = match self {
+            Self::Files(files) => return Ok((files.len() as u64, None)),
+            Self::Shards { files, .. } => files,
+        };
+        let of_shard = |file: &PathBuf| {
+            let mut count = Count::of(requested);
+            shard::keys(file, &mut |key| count.add(|| shard::draw(key, split)))?;
+            Ok(count)
+        };
+        let none = || Count::of(requested);
+        let counts = files.par_iter().map(of_shard).try_reduce(none, |a, b| Ok(a.with(b)))?;
+        if requested == 0 {
+            return Ok((counts.samples, None));
         }
+        let samples = counts.samples;
+        let held = counts.below_mark().filter(|(_, held)| *held > 0);
+        let (at, held) = held.ok_or(DataError::ShardValidation { requested, samples })?;
+        Ok((samples, Some(HeldOut { mark: Mark { split, at }, samples: held })))
     }
 
     fn believe(&mut self, count: u64) {
         if let Self::Shards { images, .. } = self {
             *images = count;
         }
+    }
+}
+
+/// Samples, and the lowest numbers drawn for them: one more than are to be held out.
+#[derive(Debug)]
+struct Count {
+    samples: u64,
+    requested: usize,
+    lowest: BinaryHeap<u64>,
+}
+
+impl Count {
+    fn of(requested: usize) -> Self {
+        Self { samples: 0, requested, lowest: BinaryHeap::new() }
+    }
+
+    fn add(&mut self, number: impl FnOnce() -> u64) {
+        self.samples += 1;
+        if self.requested > 0 {
+            self.keep(number());
+        }
+    }
+
+    fn keep(&mut self, number: u64) {
+        self.lowest.push(number);
+        if self.lowest.len() > self.requested.saturating_add(1) {
+            self.lowest.pop();
+        }
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        self.samples += other.samples;
+        other.lowest.into_iter().for_each(|number| self.keep(number));
+        self
+    }
+
+    /// A number that as many samples as requested lie below, fewer where several have one key; and how many do.
+    /// `None` if no sample would be left above.
+    fn below_mark(self) -> Option<(u64, u64)> {
+        let is_enough = self.lowest.len() > self.requested;
+        let numbers = self.lowest.into_sorted_vec();
+        let mark = *numbers.last().filter(|_| is_enough)?;
+        Some((mark, numbers.partition_point(|number| *number < mark) as u64))
     }
 }
 
@@ -226,12 +288,12 @@ fn measured(set: &Streamed) -> Result<Moments, DataError> {
             };
             Ok(spread.par_iter().fold(none, with_file).reduce(none, |a, b| a.with(&b)))
         }
-        Origin::Shards { files, .. } => {
+        Origin::Shards { files, share, .. } => {
             let spread: Vec<_> = files.iter().step_by(files.len().div_ceil(MEASURED_SHARDS).max(1)).collect();
             let from_each = MEASURED.div_ceil(spread.len().max(1));
             let of_shard = |file: &&PathBuf| {
                 let (mut sums, mut images) = (none(), 0);
-                shard::read(file, &set.labelling, reading.looking, &mut |sample| {
+                shard::read(file, *share, &set.labelling, reading.looking, &mut |sample| {
                     if let Some(image) = framed(reading, sample.image) {
                         sums.add(&image);
                         images += 1;

@@ -2,18 +2,17 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{Order, Origin, Part, Streamed};
+use super::{Files, Order, Origin, Part, Streamed};
 use crate::augment::augment_photograph;
 use crate::labels::Labelling;
 use crate::mixing::mixes;
 use crate::seeds::{stream, uniform_below};
-use crate::shard::{self, Sample};
+use crate::shard::{self, Sample, Share};
 use crate::{
     Augment, Corrupt, DataError, Labels, Looking, PixelBatch, Skipped, derive_seed, epoch_order, photograph,
 };
@@ -145,7 +144,7 @@ impl Job {
         let unusable = |reason| Skipped { file: sample.name().clone(), reason };
         let reading = &self.set.reading;
         let bytes = match sample {
-            Pending::File(files, at) => photograph::read(&files[*at].0, reading.looking).map(Cow::Owned),
+            Pending::File(files, at) => photograph::read(&files.get(*at).0, reading.looking).map(Cow::Owned),
             Pending::Read(sample) => sample.image.as_deref().map(Cow::Borrowed).map_err(Clone::clone),
         };
         let bytes = bytes.map_err(unusable)?;
@@ -169,8 +168,6 @@ struct Pass {
     usable: usize,
 }
 
-type Files = Arc<Vec<(PathBuf, Vec<u16>)>>;
-
 /// A sample that is not decoded: a file to be read, or what a shard had.
 enum Pending {
     File(Files, usize),
@@ -180,14 +177,14 @@ enum Pending {
 impl Pending {
     fn name(&self) -> &PathBuf {
         match self {
-            Self::File(files, at) => &files[*at].0,
+            Self::File(files, at) => &files.get(*at).0,
             Self::Read(sample) => &sample.name,
         }
     }
 
     fn labels(&self) -> &[u16] {
         match self {
-            Self::File(files, at) => &files[*at].1,
+            Self::File(files, at) => &files.get(*at).1,
             Self::Read(sample) => &sample.labels,
         }
     }
@@ -218,12 +215,12 @@ impl Samples {
                 };
                 Self::Files { files: files.clone(), order, at: 0 }
             }
-            Origin::Shards { files, .. } => {
+            Origin::Shards { files, share, .. } => {
                 let (sender, receiver) = sync_channel(BETWEEN);
-                let (files, labelling) = (files.clone(), set.labelling.clone());
+                let (files, share, labelling) = (files.clone(), *share, set.labelling.clone());
                 let looking = set.reading.looking;
                 // Ends by itself when the receiver is gone.
-                std::thread::spawn(move || read_shards(&files, order, &labelling, looking, &sender));
+                std::thread::spawn(move || read_shards(&files, share, order, &labelling, looking, &sender));
                 Self::Shards(receiver)
             }
         }
@@ -245,10 +242,11 @@ impl Samples {
     }
 }
 
-/// Sends the samples of all shards: in order, or shards in an order of their own and
+/// Sends the samples of a share of all shards: in order, or shards in an order of their own and
 /// each sample drawn from those in waiting.
 fn read_shards(
     files: &[PathBuf],
+    share: Share,
     order: Order,
     labelling: &Labelling,
     looking: Looking,
@@ -266,7 +264,7 @@ fn read_shards(
     for shard in order {
         let file = &files[shard as usize];
         let mut is_heard = true;
-        let read = shard::read(file, labelling, looking, &mut |mut sample| {
+        let read = shard::read(file, share, labelling, looking, &mut |mut sample| {
             sample.index |= u64::from(shard) << 32;
             let Some(rng) = &mut shuffle else {
                 is_heard = sender.send(Ok(sample)).is_ok();

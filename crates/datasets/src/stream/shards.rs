@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::{LeftOut, Origin, Streamed, Weights};
+use super::{Files, LeftOut, Origin, Streamed, Weights};
 use crate::labels::Labelling;
+use crate::shard::Share;
 use crate::{DataError, Reading, class_names};
 
 /// Tar files of samples and what their images are brought to.
@@ -65,13 +66,13 @@ pub(crate) fn open(
     let classes = class_names::stated(spec.classes, &|list| folder.join(list), spec.class_list.as_deref())?;
     let names = if spec.class_list.is_some() { &classes[..] } else { &[] };
     let labelling = Labelling::new(spec.classes, spec.multi_label, names);
-    let empty = Origin::Files(Arc::new(Vec::new()));
+    let origin = |files| Origin::Shards { files: Arc::new(files), images: 0, share: Share::All };
     let set = Streamed {
         reading: spec.reading.clone(),
         labelling: Arc::new(labelling),
-        train: Origin::Shards { files: Arc::new(train), images: 0 },
-        validation: empty,
-        test: Origin::Shards { files: Arc::new(test), images: 0 },
+        train: origin(train),
+        validation: Origin::Files(Files::from(Vec::new())),
+        test: origin(test),
         left_out: Arc::new(Mutex::new(LeftOut::default())),
         weights: Weights::default(),
     };

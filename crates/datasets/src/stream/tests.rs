@@ -47,14 +47,18 @@ fn spec_of_shards() -> Shards {
     }
 }
 
+/// The shards in `folder` with some samples held out.
+fn part(folder: &Path, validation: usize, split: Option<u64>) -> Result<crate::Dataset, DataError> {
+    let spec =
+        DataSpec { source: Source::Shards(spec_of_shards()), validation, split, ..DataSpec::default() };
+    load::shards(&spec_of_shards(), Some(folder))?.part(&spec, &Cache::at(&folder.join("cache")))
+}
+
 fn shards(images: u8) -> (tempfile::TempDir, Streamed) {
     let folder = tempfile::tempdir().unwrap();
     write_shards(folder.path(), "train", images);
     write_shards(folder.path(), "test", 5);
-    let spec = DataSpec { source: Source::Shards(spec_of_shards()), ..DataSpec::default() };
-    let Source::Shards(shards) = &spec.source else { unreachable!() };
-    let data =
-        load::shards(&spec, shards, Some(folder.path()), &Cache::at(&folder.path().join("cache"))).unwrap();
+    let data = part(folder.path(), 0, None).unwrap();
     assert_eq!((data.classes.len(), data.notes.len(), data.checksum.len()), (10, 0, 64));
     // Of numbers 0 to images - 1 in red, nothing in the others.
     let mean = f64::from(images - 1) / 2.0 / 255.0;
@@ -68,7 +72,7 @@ fn files(set: &Streamed, folder: &Path, images: u8) -> Streamed {
         std::fs::write(&path, png(number)).unwrap();
         (path, vec![u16::from(number % 10)])
     };
-    Streamed { train: Origin::Files(Arc::new((0..images).map(file).collect())), ..set.clone() }
+    Streamed { train: Origin::Files(Files::from((0..images).map(file).collect::<Vec<_>>())), ..set.clone() }
 }
 
 const EPOCH: Order = Order::Shuffled { seed: 3, epoch: 1 };
@@ -155,6 +159,42 @@ fn a_broken_image_is_refused_or_left_out_and_the_batch_filled_up() {
         std::fs::write(folder.path().join(format!("{number}.png")), "torn").unwrap();
     }
     assert_eq!(batches(&set, EPOCH, 2), []);
+}
+
+#[test]
+fn samples_are_held_out_of_shards_by_their_names() {
+    let (folder, whole) = shards(22);
+    let numbers_of = |set: &Streamed, part: Part, order: Order| {
+        let batches = set.batches(part, order, 1, &[], 2).map(|batch| numbers(&batch.unwrap())[0]);
+        batches.collect::<Vec<u8>>()
+    };
+    let stored =
+        |data: &crate::Dataset, part| numbers_of(data.stream.as_ref().unwrap(), part, Order::AsStored);
+    let mut drawn = Vec::new();
+    for split in [None, Some(0), Some(1)] {
+        let data = part(folder.path(), 6, split).unwrap();
+        assert_eq!(Part::ALL.map(|part| data.images(part)), [16, 6, 5]);
+        let [train, validation] = [Part::Train, Part::Validation].map(|part| stored(&data, part));
+        assert_eq!((train.len(), validation.len()), (16, 6));
+        let mut all = [&train[..], &validation[..]].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..22).collect::<Vec<_>>());
+        // Only what is trained on is measured.
+        let mean = train.iter().map(|&number| f64::from(number)).sum::<f64>() / 16.0 / 255.0;
+        assert!((f64::from(data.mean[0]) - mean).abs() < 1e-6);
+        // From the cache as from the shards.
+        assert_eq!(stored(&part(folder.path(), 6, split).unwrap(), Part::Validation), validation);
+        let mut shuffled = numbers_of(data.stream.as_ref().unwrap(), Part::Train, EPOCH);
+        assert_ne!(shuffled, train);
+        shuffled.sort_unstable();
+        assert_eq!(shuffled, train);
+        drawn.push(validation);
+    }
+    drawn.dedup();
+    assert_eq!(drawn.len(), 3);
+    assert_eq!(whole.len(Part::Train), 22);
+    let error = part(folder.path(), 22, None).unwrap_err().to_string();
+    assert!(error.starts_with("validation = 22: the 22 samples"), "{error}");
 }
 
 #[test]

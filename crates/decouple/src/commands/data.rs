@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use decouple_datasets::{
-    Corrupt, DataSpec, Dataset, Source, StandIn, contact_sheet,
+    Corrupt, DataSpec, Dataset, Source, StandIn, bytes_in_memory, contact_sheet,
     image_folder::ImageFolder,
     import as import_folder,
     known::{KNOWN, KnownError},
@@ -170,10 +170,9 @@ fn human(spec: &DataSpec, data: &Dataset) -> Result<String, Failure> {
     let splits = [&data.train, &data.validation, &data.test];
     let [train, validation, test] =
         [Part::Train, Part::Validation, Part::Test].map(|part| grouped(data.images(part) as u64));
-    let memory: usize = splits.iter().map(|split| split.images.len()).sum();
     let mut text =
         format!("images    {train} train, {validation} validation, {test} test, {}\n", data.shape());
-    let memory = if data.stream.is_some() { "streamed".to_owned() } else { bytes(memory as u64) };
+    let memory = if data.stream.is_some() { "streamed".to_owned() } else { bytes(bytes_in_memory([data])) };
     text += &format!("memory    {memory}\nchecksum  {}\n", data.checksum);
     let record = toml::to_string(spec).map_err(|error| Failure::new(USAGE, error))?;
     text += &format!("\n[trial.data]\n{record}\n");

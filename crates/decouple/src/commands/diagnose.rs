@@ -1,7 +1,6 @@
 //! `decouple diagnose`: what trained coupled kernels lose when they are
 //! decoupled afterwards.
 
-use decouple_datasets::load as load_data;
 use decouple_experiment::{Ledger, Trial};
 use decouple_training::{
     diagnosis::{Diagnosis, Effect, Target, diagnose},
@@ -35,7 +34,7 @@ pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> 
         );
         return Err(Failure::new(NOTHING, message));
     }
-    let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
+    let data = LoadedData::read(&trials, common.data.as_deref())?;
     let mut documents = Vec::new();
     for trial in trials {
         let Some(data) = data.of(trial) else { continue };
@@ -92,12 +91,13 @@ fn human(trial: &Trial, found: &Diagnosis, on_test: bool) -> String {
         row.extend(found.effects.iter().map(|effect| cell(effect, layer)));
         table.push(row);
     }
-    let mut row = vec!["accuracy".to_owned()];
+    let metric = trial.record.metric();
+    let mut row = vec![metric.to_string()];
     row.extend(found.effects.iter().map(|effect| format!("{:.2} %", 100.0 * effect.accuracy)));
     table.push(row);
     let images = if on_test { "test" } else { "validation" };
     format!(
-        "{}, seed = {}: {images} accuracy {:.2} % as trained; below, with all kernels projected\n{table}\n",
+        "{}, seed = {}: {images} {metric} {:.2} % as trained; below, with all kernels projected\n{table}\n",
         trial.point_label(),
         trial.seed(),
         100.0 * found.accuracy

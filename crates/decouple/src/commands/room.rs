@@ -2,7 +2,6 @@
 //! before anything is started, since a machine without memory left ends programs
 //! without a word.
 
-use decouple_datasets::load as load_data;
 use decouple_experiment::Trial;
 use decouple_training::{
     memory::{Limit, Needs},
@@ -38,7 +37,7 @@ pub(super) fn load(
 ) -> Result<(LoadedData, Workers), Failure> {
     check(trials, resources, common)?;
     let workers = workers(resources, trials, common)?;
-    let data = LoadedData::load(trials, |spec| load_data(spec, common.data.as_deref()))?;
+    let data = LoadedData::read(trials, common.data.as_deref())?;
     let workers = beside_data(workers, &data, trials, common)?;
     Ok((data, workers))
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use decouple_experiment::{Ledger, Onlooker, Problem, Standing, Trial};
+use decouple_experiment::{Ledger, Metric, Onlooker, Problem, Standing, Trial};
 use serde_json::json;
 
 use super::experiment::{ledger, read_as_run, select, settled_or_as_written};
@@ -56,10 +56,11 @@ impl<'a> Screen<'a> {
     /// all of them are over. `run` is the command that trains them. The exit code.
     fn follow(&mut self, title: &str, run: &str, trials: &[&Trial], ledger: &Ledger) -> Result<u8, Failure> {
         let mut onlooker = Onlooker::default();
+        let metric = trials.first().map_or(Metric::default(), |trial| trial.record.metric());
         loop {
             let standing = onlooker.look(trials, ledger)?;
             let text = match self.arguments.format {
-                Format::Human => human(title, run, &standing),
+                Format::Human => human(title, run, metric, &standing),
                 Format::Json => format!("{}\n", document(title, run, &standing)),
             };
             self.show(text)?;
@@ -90,7 +91,7 @@ impl<'a> Screen<'a> {
 }
 
 /// A standing for people.
-fn human(title: &str, run: &str, standing: &Standing) -> String {
+fn human(title: &str, run: &str, metric: Metric, standing: &Standing) -> String {
     let count = |n: usize| grouped(n as u64);
     let time = match standing.secs_left {
         _ if standing.left() == 0 && standing.running.is_empty() => String::new(),
@@ -115,7 +116,7 @@ fn human(title: &str, run: &str, standing: &Standing) -> String {
     let kinds = kinds.iter().filter(|(name, n)| *n > 0 || *name == "finished" || *name == "failed");
     let kinds: Vec<String> = kinds.map(|(name, n)| format!("{} {name}", count(*n))).collect();
     text += &format!("  {}\n", kinds.join(", "));
-    let mut table = TextTable::new(1, &["running", "epoch", "accuracy", "time left"]);
+    let mut table = TextTable::new(1, &["running", "epoch", metric.name(), "time left"]);
     for running in standing.running.iter().take(MOST_NAMED) {
         table.push(vec![
             running.label.clone(),
@@ -190,13 +191,13 @@ mod tests {
             ..Standing::default()
         };
         assert_eq!(
-            human("mine", "decouple run mine.toml", &standing),
+            human("mine", "decouple run mine.toml", Metric::Accuracy, &standing),
             "mine: 1,201 of 10,000 trials over, 0 running, 8,799 left; about 2.0 h left\n  \
              1,200 finished, 1 failed\n"
         );
         let over = Standing { trials: 2, finished: 2, secs_left: Some(0.0), ..Standing::default() };
         assert_eq!(
-            human("mine", "decouple run mine.toml", &over),
+            human("mine", "decouple run mine.toml", Metric::Accuracy, &over),
             "mine: 2 of 2 trials over, 0 running, 0 left\n  2 finished, 0 failed\n"
         );
     }

@@ -5,7 +5,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use decouple_datasets::load as load_data;
 use decouple_experiment::{Contents, Identity, Ledger, Run, Trial};
 use decouple_training::{
     keeper::Stop,
@@ -96,7 +95,7 @@ fn rerun(common: &Common, run: &Run, copies: &[&Run]) -> Result<u8, Failure> {
     let graph = run.record.graph()?;
     let trial = Trial::new(run.point.clone(), run.record.clone(), &graph, run.budget.clone());
     let trials = [&trial];
-    let data = LoadedData::load(&trials, |spec| load_data(spec, common.data.as_deref()))?;
+    let data = LoadedData::read(&trials, common.data.as_deref())?;
     let here = Identity::of(&trial, data.of(&trial).map(|data| &data.checksum[..]));
     if let Some(difference) = here.difference(run.dir.clone(), &run.identity()) {
         let message =

@@ -202,7 +202,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "data.validation",
-        "Training images held out for validation, spread evenly over the classes.",
+        "Training images held out for validation, spread evenly over the classes; of shards, by their names.",
         WHOLE,
         "images",
         "0",

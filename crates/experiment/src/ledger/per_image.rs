@@ -8,6 +8,7 @@
 //! 8 bytes   the first 8 bytes of the BLAKE3 hash of all before
 //! ```
 //!
+//! Right is an image whose most likely class is its own or, where it has several or none, is one of its own.
 //! The images stand in the order of the test set. Two runs of one data checksum can be compared image by image.
 
 use std::io;

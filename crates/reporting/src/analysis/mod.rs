@@ -77,7 +77,10 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
     let reference = (points.iter().position(|point| point.point == study.reference))
         .or_else(|| points.len().checked_sub(1));
     let mut contests = contests(&study, &mut points);
-    contests.iter_mut().for_each(|contest| contest.on_images = images::compare(contest, &groups));
+    // Image by image runs say what they classify right, which is another score than a mean of precisions.
+    if study.metric == Metric::Accuracy {
+        contests.iter_mut().for_each(|contest| contest.on_images = images::compare(contest, &groups));
+    }
     let interactions = interactions(&study, &points);
     Analysis {
         verdict: verdict(&study, &points, &contests, &interactions),

@@ -57,7 +57,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let mut canvas = Canvas::new(
         WIDTH,
         top + row_height * rows as f64 + 4.0,
-        "Loss and accuracy while training, against steps and epochs.",
+        format!("Loss and {} while training, against steps and epochs.", analysis.study.metric),
     );
     head(&mut canvas, &title, &subtitle);
     for (profile, row, x) in keys {

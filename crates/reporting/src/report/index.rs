@@ -65,7 +65,7 @@ pub fn index(cards: &[Card], problems: &[String]) -> String {
                 article class="card" {
                     a href=(report) {
                         img src=(format!("{}/figures/accuracy-vs-decoupling.svg", folder(&card.name)))
-                            alt=(format!("Accuracy against decoupling level, {}", card.name)) loading="lazy";
+                            alt=(format!("Test scores against decoupling level, {}", card.name)) loading="lazy";
                     }
                     div {
                         h2 { a href=(report) { (card.name) } }
