@@ -46,10 +46,11 @@ slurm:
     cargo build --release --locked --package decouple
     tools/slurm/test.sh
 
-# Formatting, clippy and rustdoc, warnings as errors.
+# Formatting, clippy and rustdoc, warnings as errors; the fuzz targets, without the fuzzer's own C++.
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
+    CUSTOM_LIBFUZZER_PATH=./libfuzzer.a cargo check --manifest-path fuzz/Cargo.toml --target-dir target --locked
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
 # Licences, sources and duplicates of the dependencies (cargo install --locked cargo-deny).

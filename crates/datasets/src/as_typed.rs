@@ -171,7 +171,7 @@ impl DataTable {
         self.check_streamed()?;
         let missing = || DataKeyError {
             key: "manifest",
-            message: "is needed: the table, a .csv, .tsv or .jsonl file".to_owned(),
+            message: "is needed: the table, a .csv, .tsv, .jsonl or .parquet file".to_owned(),
         };
         let table = Manifest {
             file: self.manifest.clone().ok_or_else(missing)?,

@@ -81,7 +81,7 @@ pub struct Dataset {
     pub classes: Vec<String>,
     /// Images to train on, without those held out.
     pub train: Selection,
-    /// Training images held out, as many as [`DataSpec::validation`] says.
+    /// Training images held out, as many as [`DataSpec::validation`](crate::DataSpec::validation) says.
     pub validation: Selection,
     /// The set's own test images.
     pub test: Selection,
@@ -90,8 +90,9 @@ pub struct Dataset {
     /// Standard deviation (of the population) of `train` a channel, bytes scaled to
     /// 0..1.
     pub std: Vec<f32>,
-    /// BLAKE3 of all images and labels as read, in hexadecimal. It does not depend
-    /// on what is held out.
+    /// BLAKE3 of all images and labels as read, in hexadecimal; of a streamed set of its files
+    /// in the order of training, validation and testing. Only of files outside shards that are
+    /// streamed does it depend on what is held out.
     pub checksum: String,
     /// Files that were left out because they are no sound images. Only an image
     /// folder can have some, and only if asked to go on without them.

@@ -1,13 +1,17 @@
-//! A manifest: a table of paths with their labels, as CSV, TSV or JSON-lines.
+//! A manifest: a table of paths with their labels, as CSV, TSV, JSON-lines or Parquet.
 //!
-//! The table is read from front to back and hashed on the way. What is kept of an image is
+//! The table is read from front to back and hashed. What is kept of an image is
 //! its path and its labels; the images themselves are streamed.
+
+mod parquet;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use ::parquet::file::reader::ChunkReader;
 
 use crate::labels::Labelling;
 use crate::{Corrupt, DataError, Reading, class_names};
@@ -95,7 +99,10 @@ pub(crate) fn list(spec: &Manifest, data: Option<&Path>) -> Result<Listing, Data
     let labelling = Labelling::new(spec.classes, spec.multi_label, names);
     let metadata = fs::metadata(&file).map_err(|error| whole(&file, error.to_string()))?;
     if !metadata.is_file() {
-        return Err(whole(&file, "expected a CSV, TSV or JSON-lines file, found no regular file".to_owned()));
+        return Err(whole(
+            &file,
+            "expected a CSV, TSV, JSON-lines or Parquet file, found no regular file".to_owned(),
+        ));
     }
     let input = File::open(&file).map_err(|error| whole(&file, error.to_string()))?;
     read_from(spec, &file, labelling, classes, input)
@@ -107,25 +114,68 @@ pub(crate) fn read_from(
     file: &Path,
     labelling: Labelling,
     classes: Vec<String>,
-    input: impl Read,
+    input: impl ChunkReader + 'static,
 ) -> Result<Listing, DataError> {
-    let ending = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let mut rows =
-        Rows { spec, file, labelling, parts: Default::default(), seen: HashMap::new(), missing: Vec::new() };
-    let mut input = Checked::new(input);
-    let has_splits = match ending.as_str() {
-        "csv" => rows.separated(&mut input, b',')?,
-        "tsv" | "tab" => rows.separated(&mut input, b'\t')?,
-        "jsonl" | "ndjson" | "json" => rows.json_lines(&mut input)?,
-        _ => {
-            let problem = "expected a table that ends in .csv, .tsv, .jsonl or .ndjson; other tables, such as \
-                           Parquet, are written as one of these first";
-            return Err(whole(file, problem.to_owned()));
-        }
+    let kind = Kind::of(file)?;
+    let mut rows = Rows {
+        spec,
+        file,
+        kind,
+        labelling,
+        parts: Default::default(),
+        seen: HashMap::new(),
+        missing: Vec::new(),
+    };
+    let mut bytes = input.get_read(0).map_err(|error| whole(file, error.to_string()))?;
+    let (has_splits, hash) = if kind == Kind::Parquet {
+        let mut hasher = blake3::Hasher::new();
+        io::copy(&mut bytes, &mut hasher).map_err(|error| whole(file, error.to_string()))?;
+        (rows.parquet(input)?, hasher.finalize())
+    } else {
+        let mut input = Checked::new(bytes);
+        let has_splits = match kind {
+            Kind::Separated(separator) => rows.separated(&mut input, separator)?,
+            _ => rows.json_lines(&mut input)?,
+        };
+        (has_splits, input.hasher.finalize())
     };
     let (train, test, mut notes) = rows.divided(has_splits)?;
     notes.extend(rows.missing_note());
-    Ok(Listing { classes, train, test, notes, hash: input.hasher.finalize() })
+    Ok(Listing { classes, train, test, notes, hash })
+}
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A row a line, with this byte between cells.
+    Separated(u8),
+    /// An object a line.
+    JsonLines,
+    Parquet,
+}
+
+impl Kind {
+    fn of(file: &Path) -> Result<Self, DataError> {
+        let ending = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        match ending.as_str() {
+            "csv" => Ok(Self::Separated(b',')),
+            "tsv" | "tab" => Ok(Self::Separated(b'\t')),
+            "jsonl" | "ndjson" | "json" => Ok(Self::JsonLines),
+            "parquet" | "pq" => Ok(Self::Parquet),
+            _ => {
+                let problem = "expected a table that ends in .csv, .tsv, .jsonl, .ndjson or .parquet";
+                Err(whole(file, problem.to_owned()))
+            }
+        }
+    }
+
+    /// Where rows are: in lines of a text, or in a table that has none.
+    const fn place(self) -> &'static str {
+        match self {
+            Self::Separated(_) | Self::JsonLines => "line",
+            Self::Parquet => "row",
+        }
+    }
 }
 
 fn whole(file: &Path, problem: String) -> DataError {
@@ -134,6 +184,7 @@ fn whole(file: &Path, problem: String) -> DataError {
 
 /// A row as it stands in the table.
 struct Row {
+    /// Its line, or its number where a table has no lines.
     line: u64,
     path: String,
     labels: Result<Vec<u16>, String>,
@@ -143,6 +194,7 @@ struct Row {
 struct Rows<'a> {
     spec: &'a Manifest,
     file: &'a Path,
+    kind: Kind,
     labelling: Labelling,
     /// Of training and, each, of [`TEST`]. Rows of a table without splits are all in the first.
     parts: [Labelled; 1 + TEST.len()],
@@ -154,7 +206,29 @@ struct Rows<'a> {
 
 impl Rows<'_> {
     fn at(&self, line: u64, problem: String) -> DataError {
-        DataError::Manifest { file: self.file.to_owned(), line: Some(line), problem }
+        match self.kind {
+            Kind::Parquet => whole(self.file, format!("row {line}: {problem}")),
+            _ => DataError::Manifest { file: self.file.to_owned(), line: Some(line), problem },
+        }
+    }
+
+    /// The places of the columns of paths, of labels and of splits among `names`.
+    fn columns(&self, names: &[&str]) -> Result<(usize, usize, Option<usize>), String> {
+        let column = |own: &Option<String>, usual: &[&str]| match own {
+            Some(own) => names.iter().position(|name| name == own),
+            None => {
+                usual.iter().find_map(|usual| names.iter().position(|name| name.eq_ignore_ascii_case(usual)))
+            }
+        };
+        let needed = |key: &str, own: &Option<String>, usual: &[&str]| {
+            column(own, usual).ok_or_else(|| no_column(key, own, usual, names))
+        };
+        let Columns { path, label, split } = &self.spec.columns;
+        let split = match split {
+            own @ Some(_) => Some(needed("split-column", own, &SPLITS)?),
+            None => column(&None, &SPLITS),
+        };
+        Ok((needed("path-column", path, &PATHS)?, needed("label-column", label, &LABELS)?, split))
     }
 
     /// Reads a table with a head. Whether it has splits.
@@ -162,22 +236,7 @@ impl Rows<'_> {
         let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(input);
         let head = reader.headers().map_err(|error| self.of_csv(&error))?.clone();
         let names: Vec<&str> = head.iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
-        let column = |own: &Option<String>, usual: &[&str]| match own {
-            Some(own) => names.iter().position(|name| name == own),
-            None => {
-                usual.iter().find_map(|usual| names.iter().position(|name| name.eq_ignore_ascii_case(usual)))
-            }
-        };
-        let columns = &self.spec.columns;
-        let needed = |key: &str, own: &Option<String>, usual: &[&str]| {
-            column(own, usual).ok_or_else(|| self.at(1, no_column(key, own, usual, &names)))
-        };
-        let path = needed("path-column", &columns.path, &PATHS)?;
-        let label = needed("label-column", &columns.label, &LABELS)?;
-        let split = match &columns.split {
-            own @ Some(_) => Some(needed("split-column", own, &SPLITS)?),
-            None => column(&None, &SPLITS),
-        };
+        let (path, label, split) = self.columns(&names).map_err(|problem| self.at(1, problem))?;
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).map_err(|error| self.of_csv(&error))? {
             let line = record.position().map_or(0, csv::Position::line);
@@ -356,7 +415,8 @@ impl Rows<'_> {
         };
         let (file, count) = (self.file.display(), self.missing.len());
         Some(format!(
-            "{file}: {count} {rows} not there and left out, the first in line {line}: {}",
+            "{file}: {count} {rows} not there and left out, the first in {} {line}: {}",
+            self.kind.place(),
             first.display()
         ))
     }

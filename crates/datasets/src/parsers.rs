@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
 use crate::content::Source;
 use crate::labels::Labelling;
 use crate::manifest::{self, Columns, Manifest};
@@ -78,7 +80,8 @@ pub fn manifest(bytes: &[u8], kind: &str) -> Result<(), DataError> {
         test_share: 0.5,
         reading,
     };
-    manifest::read_from(&spec, &file, Labelling::new(10, true, &[]), Vec::new(), bytes).map(drop)
+    let input = Bytes::copy_from_slice(bytes);
+    manifest::read_from(&spec, &file, Labelling::new(10, true, &[]), Vec::new(), input).map(drop)
 }
 
 #[cfg(test)]

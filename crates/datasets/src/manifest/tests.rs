@@ -134,7 +134,7 @@ fn a_mistake_is_named_with_file_and_line() {
             "\n{\"path\": \"images/0.png\", \"label\": 0}\n{\"path\": \"images/1.png\", \"label\": 0, \"split\": \"test\"}".to_owned(),
             "a.jsonl:3: some rows say what they are for",
         ),
-        ("a.parquet", "PAR1".to_owned(), "a.parquet: expected a table that ends in .csv"),
+        ("a.xlsx", "PK".to_owned(), "a.xlsx: expected a table that ends in .csv"),
     ] {
         let message = place.list(name, &text, |_| ()).unwrap_err();
         assert!(message.starts_with(expected), "{text}\n{message}");
@@ -197,6 +197,70 @@ fn the_images_are_streamed_and_labels_and_weights_are_part_of_what_the_set_is() 
     assert_eq!(weighted.stream.unwrap().weights.loss.as_deref(), Some(&[1.0, 2.0, 3.0][..]));
 }
 
+/// A table that `tools/parquet-fixtures.py` made.
+fn parquet(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet");
+    fs::read(folder.join(format!("{name}.parquet"))).unwrap()
+}
+
+/// The table `bytes` as a file beside the images.
+fn list_parquet(place: &Place, bytes: &[u8], multi_label: bool) -> Result<Listing, DataError> {
+    let file = place.0.path().join("a.parquet");
+    // Anew, since some file systems wait for the disk where a file is written over.
+    let _ = fs::remove_file(&file);
+    fs::write(file, bytes).unwrap();
+    list(&place.spec("a.parquet", multi_label), Some(place.0.path()))
+}
+
+#[test]
+fn tables_of_parquet_say_what_pandas_and_pyarrow_wrote() {
+    let place = Place::new();
+    for name in ["names", "numbers", "required"] {
+        let bytes = parquet(name);
+        let listing = list_parquet(&place, &bytes, false).unwrap();
+        let [train, test] = [&listing.train, &listing.test].map(numbers);
+        assert_eq!(train, [of("0", &[0]), of("1", &[2]), of("3", &[0])], "{name}");
+        assert_eq!(test, [of("2", &[1]), of("4", &[1])], "{name}");
+        assert_eq!(listing.hash, blake3::hash(&bytes));
+    }
+    for name in ["lists", "groups"] {
+        let listing = list_parquet(&place, &parquet(name), true).unwrap();
+        let [train, test] = [&listing.train, &listing.test].map(numbers);
+        assert_eq!(train, [of("0", &[0, 2]), of("1", &[]), of("3", &[])], "{name}");
+        assert_eq!(test, [of("2", &[1]), of("4", &[0, 1, 2])], "{name}");
+    }
+    let listing = list_parquet(&place, &parquet("gap"), true).unwrap();
+    assert_eq!(numbers(&listing.test), [of("2", &[]), of("4", &[1])]);
+}
+
+#[test]
+fn a_mistake_in_parquet_is_named_with_column_and_row() {
+    let place = Place::new();
+    for (name, expected) in [
+        ("unnamed", "expected a column path or image or file"),
+        ("floats", "column `label`: expected texts or whole numbers, or lists of these, found DOUBLE"),
+        (
+            "structure",
+            "column `label`: expected texts or whole numbers, or lists of these, found a structure of 2 columns",
+        ),
+        ("twice", "column `label`: expected texts or whole numbers, or lists of these, found lists of lists"),
+        ("numbered", "row 1: column `path`: expected a text, found 0"),
+        ("gap", "row 3: column `label`: expected one label, found 0"),
+        ("high", "row 4: column `label`: expected a label below 3, found 3"),
+        ("lists", "row 1: column `labels`: expected one label, found 2"),
+        ("zstd", "no sound Parquet: "),
+    ] {
+        let message = list_parquet(&place, &parquet(name), false).unwrap_err().to_string();
+        assert!(message.contains(&format!("a.parquet: {expected}")), "{message}");
+        assert!(name != "zstd" || message.ends_with("with gzip or not at all"), "{message}");
+    }
+    let whole = parquet("names");
+    for bytes in [&b""[..], b"path,label", &whole[..whole.len() - 9]] {
+        let message = list_parquet(&place, bytes, false).unwrap_err().to_string();
+        assert!(message.contains("a.parquet: no sound Parquet: "), "{message}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 
@@ -228,5 +292,23 @@ proptest! {
                 assert!(listing.train.len() + listing.test.len() <= 3);
             }
         });
+    }
+
+    /// Nothing in a table of Parquet can either.
+    #[test]
+    fn a_changed_table_of_parquet_is_read_or_refused(
+        kind in 0..5_usize,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::weighted(0.1, any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = parquet(["names", "numbers", "lists", "groups", "required"][kind]);
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let _ = crate::parsers::manifest(&bytes, "parquet");
     }
 }

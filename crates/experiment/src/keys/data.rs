@@ -146,7 +146,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "data.manifest",
-        "The table: .csv or .tsv with a first line of names, or .jsonl with an object a line; relative to the folder of the data sets. Paths in it are relative to the table (manifest).",
+        "The table: .csv or .tsv with a first line of names, .jsonl with an object a line, or .parquet; relative to the folder of the data sets. Paths in it are relative to the table (manifest).",
         Text("a path"),
         "",
         "",
