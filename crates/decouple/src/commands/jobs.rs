@@ -5,6 +5,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use decouple_disk::Disk;
 use decouple_experiment::{NUMERICS_VERSION, Trial};
 use decouple_training::{device::backend, estimate::Speeds, workers::Workers};
 use serde_json::{Value, json};
@@ -129,12 +130,9 @@ fn read(path: &Path) -> Vec<Value> {
 /// Keeps it for the next time. If that cannot be, it is measured again.
 fn remember(path: &Path, measured: &[Value]) {
     let text = format!("{:#}\n", json!({ "format": FORMAT, "measured": measured }));
-    let written = path.with_extension(format!("{}.tmp", std::process::id()));
-    let kept = path
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(&written, text))
-        .and_then(|()| fs::rename(&written, path));
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let disk = Disk::within(folder);
+    let kept = disk.create_dir_all(folder).and_then(|()| disk.replace(path, text.as_bytes()));
     if let Err(error) = kept {
         say!("warning: {}: the measurement is not remembered: {error}", path.display());
     }

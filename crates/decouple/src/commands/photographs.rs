@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::{
     arguments,
     failure::{DATA, Failure},
+    text::plural,
 };
 
 /// Files left out that are listed by name.
@@ -67,8 +68,7 @@ pub(super) fn left_out(skipped: &[Skipped]) -> String {
     if skipped.is_empty() {
         return String::new();
     }
-    let files = if skipped.len() == 1 { "file" } else { "files" };
-    let mut text = format!("{} {files} left out\n", skipped.len());
+    let mut text = format!("{} left out\n", plural(skipped.len(), "file"));
     for skipped in skipped.iter().take(LISTED) {
         text += &format!("  {}: {}\n", skipped.file.display(), skipped.reason);
     }
