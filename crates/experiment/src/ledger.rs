@@ -240,10 +240,13 @@ impl Ledger {
         };
         Ok(Some(match read::identity(&self.disk, &dir) {
             Err(error) => return damaged(&error),
-            Ok(found) => match found.and_then(|found| identity.difference(dir, &found)) {
+            Ok(found) => match found.and_then(|found| identity.difference(dir.clone(), &found)) {
                 Some(difference) if difference.data.is_some() => Claim::Differs(Box::new(difference)),
                 // A result of other numerics is a result; who mixes it with others is told so.
-                _ => Claim::Done(Box::new(status)),
+                _ => {
+                    self.tidy(trial.id, &dir);
+                    Claim::Done(Box::new(status))
+                }
             },
         }))
     }

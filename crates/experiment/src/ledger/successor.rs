@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Claim, Ledger, LedgerError, RunWriter, files::short_id, read};
+use super::{Claim, Ledger, LedgerError, RunWriter, files::short_id, read, write::is_checkpoint};
 use crate::{RunId, Trial};
 
 impl Ledger {
@@ -76,6 +76,25 @@ impl Ledger {
             self.disk.sweep(&dir, Duration::ZERO).map_err(LedgerError::io("clean", &dir))?;
         }
         Ok(())
+    }
+
+    /// Removes what the runner of a run that is over had no time to remove when it was killed: its checkpoints and
+    /// temporary files. It is done for tidiness only, so what cannot be removed stays.
+    pub(super) fn tidy(&self, id: RunId, dir: &Path) {
+        let is_left = |path: &Path| {
+            is_checkpoint(path)
+                || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+        };
+        let Ok(left) = self.disk.list(dir) else { return };
+        if !left.iter().any(|path| is_left(path)) {
+            return;
+        }
+        // Its runner may have come to the end and be about to remove them itself.
+        let Ok(Some(_lock)) = self.lock(id) else { return };
+        for checkpoint in left.iter().filter(|path| is_checkpoint(path)) {
+            let _ = self.disk.remove_file(checkpoint);
+        }
+        let _ = self.disk.sweep(dir, Duration::ZERO);
     }
 
     /// The folders of a run in `parent`.

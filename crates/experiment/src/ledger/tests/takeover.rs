@@ -117,3 +117,20 @@ fn a_replacement_that_was_killed_is_ended_by_the_next_runner() {
         drop(writer);
     }
 }
+
+#[test]
+fn what_a_runner_that_was_killed_at_the_end_has_left_is_removed() {
+    let (_dir, ledger) = scratch();
+    let trial = trial(0);
+    let dir = finished(&ledger, &trial);
+    let whole = names(&dir);
+    for left in ["checkpoint-0000000010", "checkpoint-0000000020", ".decouple-1-2.tmp"] {
+        fs::write(dir.join(left), "x").unwrap();
+    }
+    let lock = ledger.lock(trial.id).unwrap().expect("it is free");
+    assert!(matches!(ledger.claim(&trial, &here()).unwrap(), Claim::Done(_)));
+    assert_eq!(names(&dir).len(), whole.len() + 3, "its runner may still be at it");
+    drop(lock);
+    assert!(matches!(ledger.claim(&trial, &here()).unwrap(), Claim::Done(_)));
+    assert_eq!(names(&dir), whole);
+}
