@@ -3,11 +3,11 @@
 use std::{ops::Range, sync::Arc};
 
 use decouple_kernels::{
+    arithmetic::Arithmetic,
     buffer::{Buffer, Scratch},
     convs::Convs,
     isa::Isa,
     layout::{BatchLayout, groups},
-    numerics::Numerics,
     update::{self, Parameter},
 };
 use decouple_spectrum::{
@@ -53,7 +53,7 @@ impl Network {
     pub(crate) fn new(
         isa: Isa,
         plan: Arc<Plan>,
-        numerics: Numerics,
+        arithmetic: Arithmetic,
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Self, ExecutionError> {
         let values: Vec<Vec<f32>> =
@@ -64,7 +64,7 @@ impl Network {
         let none = || vec![Vec::new(); plan.graph.parameters.len()];
         Ok(Self {
             isa,
-            convs: memory::convs(isa, &plan, numerics),
+            convs: memory::convs(isa, &plan, arithmetic),
             gradients: none(),
             memory: [none(), none()],
             average: none(),

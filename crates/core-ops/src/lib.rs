@@ -9,11 +9,11 @@
 //! ```
 //! use std::sync::Arc;
 //! use decouple_core_ops::Engine;
-//! use decouple_kernels::{geometry::MapShape, numerics::Numerics};
+//! use decouple_kernels::{geometry::MapShape, arithmetic::Arithmetic};
 //! use decouple_spectrum::{backend::{Backend, Pass}, network::NetworkSpec, plan::Plan};
 //! let plan = Arc::new(Plan::new(NetworkSpec::default().graph(MapShape::new(28, 28, 1), 10)?));
 //! let lengths: Vec<usize> = plan.graph.parameters.iter().map(|parameter| parameter.len()).collect();
-//! let mut network = Engine::best().executor(plan, Numerics::default(), &mut |id| vec![0.1; lengths[id.0]])?;
+//! let mut network = Engine::best().executor(plan, Arithmetic::default(), &mut |id| vec![0.1; lengths[id.0]])?;
 //! let batch = vec![0.0; network.batch_layout(2).len];
 //! let logits = network.forward(&batch, 2, Pass::Training { dropout_seed: 0 })?;
 //! assert_eq!(logits.len(), 2 * 10);
@@ -33,8 +33,8 @@ mod tape;
 
 use std::sync::Arc;
 
+use decouple_kernels::arithmetic::{Arithmetic, Precision};
 pub use decouple_kernels::isa::Isa;
-use decouple_kernels::numerics::{Numerics, Precision};
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor, Update},
     graph::ParameterId,
@@ -67,30 +67,30 @@ impl Backend for Engine {
     fn executor(
         &self,
         plan: Arc<Plan>,
-        numerics: Numerics,
+        arithmetic: Arithmetic,
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError> {
-        check(numerics)?;
-        Ok(Box::new(executor::Network::new(self.isa, plan, numerics, values)?))
+        check(arithmetic)?;
+        Ok(Box::new(executor::Network::new(self.isa, plan, arithmetic, values)?))
     }
 
     fn training_bytes(
         &self,
         plan: &Plan,
-        numerics: Numerics,
+        arithmetic: Arithmetic,
         images: usize,
         update: &Update,
         threads: usize,
     ) -> u64 {
-        let convs = memory::convs(self.isa, plan, numerics);
+        let convs = memory::convs(self.isa, plan, arithmetic);
         let room = memory::Room::new(self.isa, plan, &convs, images, true);
         plan.training_arena().bytes(images) + plan.parameter_bytes(update) + room.bytes(threads)
     }
 }
 
 /// Refuses what this engine does not compute: a record that asks for it would not say what was done.
-fn check(numerics: Numerics) -> Result<(), ExecutionError> {
-    match numerics.precision {
+fn check(arithmetic: Arithmetic) -> Result<(), ExecutionError> {
+    match arithmetic.precision {
         Precision::F32 => Ok(()),
         Precision::Bf16 => Err(ExecutionError::Device(
             "training.precision = \"bf16\": this engine multiplies in f32: leave the key out".to_owned(),

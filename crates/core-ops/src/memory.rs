@@ -2,17 +2,17 @@
 //! much room as is counted here.
 
 use decouple_kernels::{
+    arithmetic::Arithmetic,
     convs::{ConvSpec, Convs},
     isa::Isa,
     layout::groups,
-    numerics::Numerics,
 };
 use decouple_spectrum::plan::{Conv, Plan, Step, Work};
 
 use crate::forward::pool;
 
 /// The kernels of each step of convolutions.
-pub(crate) fn convs(isa: Isa, plan: &Plan, numerics: Numerics) -> Vec<Option<Convs>> {
+pub(crate) fn convs(isa: Isa, plan: &Plan, arithmetic: Arithmetic) -> Vec<Option<Convs>> {
     let of = |step: &Step| {
         let Work::Convs(convs) = &step.work else { return None };
         let spec = |conv: &Conv| ConvSpec {
@@ -24,7 +24,7 @@ pub(crate) fn convs(isa: Isa, plan: &Plan, numerics: Numerics) -> Vec<Option<Con
         let read = &step.reads[0];
         let maps = [read.map].into_iter().chain(step.middle).chain([step.writes]);
         let layouts: Vec<_> = maps.map(|map| plan.layout(map)).collect();
-        Some(Convs::new(isa, &specs, &layouts, read.gradient.is_some(), numerics.winograd))
+        Some(Convs::new(isa, &specs, &layouts, read.gradient.is_some(), arithmetic.winograd))
     };
     plan.steps.iter().map(of).collect()
 }

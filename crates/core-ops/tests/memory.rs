@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use decouple_core_ops::Engine;
-use decouple_kernels::{geometry::MapShape, numerics::Numerics};
+use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_spectrum::{
     backend::{Backend, Pass, Rule, Update},
     graph::{Graph, ParameterId},
-    network::{Family, NetworkKey, NetworkSpec, Numerics as Published},
+    network::{Family, NetworkKey, NetworkSpec, Numerics},
     plan::Plan,
     segments::{SegmentSchedule, Segments},
 };
@@ -34,7 +34,7 @@ fn measured(graph: &Graph, images: usize, threads: usize) -> [f64; 2] {
         let before = ALLOCATED.current_usage();
         ALLOCATED.reset_peak_usage();
         let mut values = |id: ParameterId| vec![0.1; graph.parameter(id).len()];
-        let network = Engine::best().executor(plan, Numerics::default(), &mut values);
+        let network = Engine::best().executor(plan, Arithmetic::default(), &mut values);
         let mut network = network.expect("values that fit");
         let batch = vec![0.5; network.batch_layout(images).len];
         let gradient = vec![0.01; images * graph.output().len()];
@@ -56,7 +56,7 @@ fn estimates_are_within_a_twentieth_of_what_is_allocated() {
     for (&family, (segments, images, threads)) in
         Family::ALL.iter().flat_map(|family| cases.map(|case| (family, case)))
     {
-        let own = NetworkSpec::of(family, Published::Keras);
+        let own = NetworkSpec::of(family, Numerics::Keras);
         let is_segmented =
             family.reads(NetworkKey::Segments) && !matches!(family, Family::Resnet50 | Family::Resnet152);
         let spec = NetworkSpec {
@@ -68,7 +68,7 @@ fn estimates_are_within_a_twentieth_of_what_is_allocated() {
         let graph = spec.graph(MapShape::new(32, 32, 3), 10).expect("a small network");
         let plan = Plan::new(graph.clone());
         let estimate = |threads| {
-            Engine::best().training_bytes(&plan, Numerics::default(), images, &UPDATE, threads) as f64
+            Engine::best().training_bytes(&plan, Arithmetic::default(), images, &UPDATE, threads) as f64
         };
         // Whether two threads have ever worked at the same time is for the system to say.
         let (least, most) = (0.95 * estimate(1), 1.05 * estimate(threads));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use decouple_core_ops::{Engine, Isa};
 use decouple_kernels::{
+    arithmetic::{Arithmetic, Precision},
     geometry::{ConvOptions, MapShape, Padding},
     layout::BatchLayout,
-    numerics::{Numerics, Precision},
 };
 use decouple_reference::{
     Reference,
@@ -76,7 +76,7 @@ fn residual() -> Result<Graph, SpecError> {
 
 fn executor(backend: &dyn Backend, graph: &Graph) -> Box<dyn Executor> {
     let plan = Arc::new(Plan::new(graph.clone()));
-    backend.executor(plan, Numerics::default(), &mut |id| start(graph, id)).expect("values that fit")
+    backend.executor(plan, Arithmetic::default(), &mut |id| start(graph, id)).expect("values that fit")
 }
 
 /// Images as the executor wants them.
@@ -166,9 +166,9 @@ fn every_instruction_set_and_number_of_threads_gives_the_same_bits() {
 #[test]
 fn what_the_engine_does_not_compute_is_refused() {
     let graph = residual().expect("a network");
-    let numerics = Numerics { precision: Precision::Bf16, ..Numerics::default() };
+    let arithmetic = Arithmetic { precision: Precision::Bf16, ..Arithmetic::default() };
     let refused =
-        Engine::best().executor(Arc::new(Plan::new(graph.clone())), numerics, &mut |id| start(&graph, id));
+        Engine::best().executor(Arc::new(Plan::new(graph.clone())), arithmetic, &mut |id| start(&graph, id));
     let message = refused.expect_err("less exact than it computes").to_string();
     assert!(message.contains("leave the key out"), "{message}");
     let mut network = executor(&Engine::best(), &graph);

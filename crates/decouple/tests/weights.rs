@@ -5,7 +5,7 @@ mod workplace;
 
 use std::fs;
 
-use decouple_kernels::numerics::Numerics as Arithmetic;
+use decouple_kernels::arithmetic::Arithmetic;
 use decouple_spectrum::{
     network::{Family, NetworkSpec, Numerics},
     weights::{Description, names::Naming},

@@ -6,6 +6,8 @@
 
 pub(crate) mod as_typed;
 
+use decouple_kernels::arithmetic::Arithmetic;
+pub use decouple_kernels::arithmetic::{Precision, Winograd};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::InvalidKey;
@@ -73,6 +75,11 @@ impl TrainingSpec {
     /// The first impossible value, named by its key relative to `[trial.training]`.
     pub fn validate(&self) -> Result<(), InvalidKey> {
         as_typed::validate(self)
+    }
+
+    /// What the kernels may trade of their exactness.
+    pub const fn arithmetic(&self) -> Arithmetic {
+        Arithmetic { winograd: self.winograd, precision: self.precision }
     }
 }
 
@@ -163,31 +170,6 @@ pub enum Average {
         /// Share of the old average that is kept at each step.
         decay: f64,
     },
-}
-
-/// How 3x3 convolutions at stride 1 over many channels a segment may be computed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Winograd {
-    /// As their definition says.
-    Off,
-    /// Winograd's F(2x2, 3x3): faster, with rounding errors as small.
-    #[default]
-    F2,
-    /// Winograd's F(4x4, 3x3): faster still, with errors ten times larger.
-    F4,
-}
-
-/// What the factors of matrix products are rounded to. Weights and sums are f32
-/// always.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// Not at all.
-    #[default]
-    F32,
-    /// To the nearest bf16.
-    Bf16,
 }
 
 /// The learning rate as a function of the step.

@@ -8,7 +8,7 @@ mod networks;
 use std::{fs, path::Path, path::PathBuf, process::Command, sync::Arc};
 
 use decouple_export::{Notes, onnx, pytorch};
-use decouple_kernels::{geometry::MapShape, numerics::Numerics};
+use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_spectrum::{
     plan::Plan,
     weights::{Description, names::Naming, write},
@@ -73,7 +73,7 @@ fn export(case: &Case, folder: &Path) {
     let mut images = wave(case.input.len(), 0.1);
     images.extend(wave(case.input.len() * 3, -0.2).iter().step_by(3).map(|value| 4.0 * value));
     let plan = Arc::new(Plan::new(graph));
-    let network = backend().executor(plan, Numerics::default(), &mut |id| values[id.0].clone());
+    let network = backend().executor(plan, Arithmetic::default(), &mut |id| values[id.0].clone());
     let mut network = network.unwrap();
     write_f32(&folder.join("images.f32"), &channels_first(&images, case.input));
     let logits = logits(&mut *network, &images).unwrap();

@@ -13,13 +13,13 @@ use std::time::Instant;
 
 use decouple_kernels::{
     activation::Activation,
+    arithmetic::Winograd,
     buffer::{Buffer, Scratch},
     conv::WeightOrder,
     convs::{Backward, ConvSpec, Convs, Forward, InputGradient},
     geometry::{ConvGeometry, ConvOptions, MapShape},
     isa::Isa,
     layout::{LANES, MapLayout},
-    numerics::Winograd,
     peak,
     rows::{Affine, Reading, ThroughNorm},
 };

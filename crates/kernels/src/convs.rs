@@ -19,11 +19,11 @@ pub use forward::Forward;
 
 use crate::{
     activation::Activation,
+    arithmetic::Winograd,
     conv::{Direction, Tiling, Walk, WeightGradient, WeightOrder},
     geometry::{ConvGeometry, MapShape, partition},
     isa::Isa,
     layout::{LANES, MapLayout, groups},
-    numerics::Winograd,
 };
 use schedule::Schedule;
 

@@ -18,6 +18,7 @@
 //! ```
 
 pub mod activation;
+pub mod arithmetic;
 pub mod buffer;
 pub mod conv;
 pub mod convs;
@@ -25,7 +26,6 @@ pub mod geometry;
 pub mod isa;
 pub mod layout;
 pub mod maps;
-pub mod numerics;
 pub mod peak;
 pub mod pool;
 pub mod resample;

@@ -7,13 +7,13 @@
 //! between is f64. It is slow, and simple enough to be checked by reading.
 //!
 //! ```
-//! use decouple_kernels::{geometry::MapShape, numerics::Numerics};
+//! use decouple_kernels::{geometry::MapShape, arithmetic::Arithmetic};
 //! use decouple_reference::Reference;
 //! use decouple_spectrum::{backend::{Backend, Pass}, builder::GraphBuilder, plan::Plan};
 //! let mut b = GraphBuilder::new(MapShape::new(2, 2, 1))?;
 //! b.global_mean_pool("pool", b.input());
 //! let plan = Plan::new(b.finish()).into();
-//! let mut network = Reference.executor(plan, Numerics::default(), &mut |_| Vec::new())?;
+//! let mut network = Reference.executor(plan, Arithmetic::default(), &mut |_| Vec::new())?;
 //! assert_eq!(network.forward(&[1.0, 2.0, 3.0, 6.0], 1, Pass::Inference)?, [3.0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -28,7 +28,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use decouple_kernels::numerics::Numerics;
+use decouple_kernels::arithmetic::Arithmetic;
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor, Update},
     graph::ParameterId,
@@ -37,7 +37,7 @@ use decouple_spectrum::{
 
 use executor::Network;
 
-/// Executes plans in double precision, whatever numerics are asked for.
+/// Executes plans in double precision, whatever arithmetic are asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reference;
 
@@ -49,13 +49,13 @@ impl Backend for Reference {
     fn executor(
         &self,
         plan: Arc<Plan>,
-        _: Numerics,
+        _: Arithmetic,
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError> {
         Ok(Box::new(Network::new(plan, values)?))
     }
 
-    fn training_bytes(&self, plan: &Plan, _: Numerics, images: usize, update: &Update, _: usize) -> u64 {
+    fn training_bytes(&self, plan: &Plan, _: Arithmetic, images: usize, update: &Update, _: usize) -> u64 {
         executor::training_bytes(plan, images, update)
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use decouple_kernels::{
+    arithmetic::Arithmetic,
     geometry::{ConvOptions, MapShape, Padding},
-    numerics::Numerics,
 };
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor, Pass, Rule, State, Update},
@@ -220,7 +220,7 @@ fn steps_decay_and_averages_as_written() {
     // Two maps and their gradients; value, gradient, momentum and average.
     assert_eq!(network.peak_bytes(), 2 * 2 * 8 + 4 * 4);
     assert_eq!(
-        Reference.training_bytes(network.plan(), Numerics::default(), 1, &averaged, 1),
+        Reference.training_bytes(network.plan(), Arithmetic::default(), 1, &averaged, 1),
         2 * 2 * 8 + 4 * 4
     );
     network.exchange_average();
@@ -251,6 +251,6 @@ fn calls_that_come_too_early_or_do_not_fit_are_refused() {
     assert!(matches!(network.backward(&[1.0]), Err(ExecutionError::Order { .. })));
     assert!(network.write(State::Value, ParameterId(0), &[]).is_err());
     let plan = Arc::new(Plan::new(network.plan().graph.clone()));
-    let error = Reference.executor(plan, Numerics::default(), &mut |_| vec![0.0; 2]);
+    let error = Reference.executor(plan, Arithmetic::default(), &mut |_| vec![0.0; 2]);
     assert_eq!(error.expect_err("it is refused").to_string(), "conv.weight: 2 values, expected 1");
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 pub use decouple_kernels::update::Rule;
-use decouple_kernels::{layout::BatchLayout, numerics::Numerics};
+use decouple_kernels::{arithmetic::Arithmetic, layout::BatchLayout};
 
 use crate::{graph::ParameterId, plan::Plan};
 
@@ -25,7 +25,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     fn executor(
         &self,
         plan: Arc<Plan>,
-        numerics: Numerics,
+        arithmetic: Arithmetic,
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError>;
 
@@ -34,7 +34,7 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
     fn training_bytes(
         &self,
         plan: &Plan,
-        numerics: Numerics,
+        arithmetic: Arithmetic,
         images: usize,
         update: &Update,
         threads: usize,

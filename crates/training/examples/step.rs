@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use decouple_experiment::TrainingSpec;
-use decouple_kernels::{geometry::MapShape, numerics::Numerics};
+use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_spectrum::{
     backend::Pass,
     network::NetworkSpec,
@@ -55,7 +55,7 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
             &TrainingSpec { batch: BATCH, ..TrainingSpec::default() },
             rayon::current_num_threads(),
         );
-        let mut network = init::start(&graph, 0, &*backend(), Numerics::default())?;
+        let mut network = init::start(&graph, 0, &*backend(), Arithmetic::default())?;
         let training = TrainingSpec::default();
         let images: Vec<f32> =
             (0..BATCH * input.len()).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect();

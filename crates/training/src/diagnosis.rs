@@ -8,7 +8,7 @@ use decouple_datasets::{
     stream::{Order, Part},
 };
 use decouple_experiment::Trial;
-use decouple_kernels::numerics::Numerics;
+use decouple_kernels::arithmetic::Arithmetic;
 use decouple_spectrum::{
     backend::{Backend, Executor, Pass},
     graph::{Op, ParameterId},
@@ -120,7 +120,7 @@ fn network(
     backend: &dyn Backend,
 ) -> Result<Box<dyn Executor>, TrialError> {
     let plan = Arc::new(Plan::new(trial.graph()));
-    Ok(backend.executor(plan, Numerics::default(), &mut |id| stored[id.0].clone())?)
+    Ok(backend.executor(plan, Arithmetic::default(), &mut |id| stored[id.0].clone())?)
 }
 
 fn effect(

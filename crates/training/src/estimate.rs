@@ -10,11 +10,7 @@ use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::{
-    device::backend,
-    error::TrialError,
-    optimizer::update,
-    processor_time::Clock,
-    trial::{Training, numerics},
+    device::backend, error::TrialError, optimizer::update, processor_time::Clock, trial::Training,
     workers::Workers,
 };
 
@@ -106,7 +102,7 @@ impl Speeds {
 /// The most memory that training `graph` with `threads` threads takes, in bytes.
 pub fn bytes(graph: &Graph, training: &TrainingSpec, threads: usize) -> u64 {
     let plan = Plan::new(graph.clone());
-    backend().training_bytes(&plan, numerics(training), training.batch, &update(training, 1.0, 1), threads)
+    backend().training_bytes(&plan, training.arithmetic(), training.batch, &update(training, 1.0, 1), threads)
 }
 
 /// What the speed of a trial depends on.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use decouple_datasets::seeds::{derive_seed, stream};
 use decouple_kernels::{
+    arithmetic::Arithmetic,
     geometry::{ConvGeometry, ConvOptions},
-    numerics::Numerics,
 };
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor},
@@ -22,11 +22,11 @@ pub fn start(
     graph: &Graph,
     seed: u64,
     backend: &dyn Backend,
-    numerics: Numerics,
+    arithmetic: Arithmetic,
 ) -> Result<Box<dyn Executor>, ExecutionError> {
     let mut values = start_values(graph, seed).into_iter();
     let plan = Arc::new(Plan::new(graph.clone()));
-    backend.executor(plan, numerics, &mut |_| values.next().unwrap_or_default())
+    backend.executor(plan, arithmetic, &mut |_| values.next().unwrap_or_default())
 }
 
 /// Start values of every parameter of `graph`, in its order.

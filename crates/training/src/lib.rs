@@ -20,12 +20,12 @@
 //! start values already classifies:
 //!
 //! ```
-//! use decouple_kernels::{geometry::MapShape, numerics::Numerics};
+//! use decouple_kernels::{geometry::MapShape, arithmetic::Arithmetic};
 //! use decouple_spectrum::network::NetworkSpec;
 //! use decouple_training::{device::backend, inference::logits, init};
 //!
 //! let graph = NetworkSpec::default().graph(MapShape::new(28, 28, 1), 10)?;
-//! let mut network = init::start(&graph, 0, &*backend(), Numerics::default())?;
+//! let mut network = init::start(&graph, 0, &*backend(), Arithmetic::default())?;
 //! assert_eq!(logits(&mut *network, &[0.0; 28 * 28])?.len(), 10);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -12,7 +12,6 @@ use crate::{
 };
 use training::EpochEnd;
 pub use training::Training;
-pub(crate) use training::numerics;
 
 /// Trains `trial` on `data` and scores it on the test images, writing a row an
 /// epoch. Executed on `backend`, which works on rayon's current pool; the rows and scores are a function of

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use decouple_disk::Target;
 use decouple_experiment::Trial;
-use decouple_kernels::numerics::Numerics;
+use decouple_kernels::arithmetic::Arithmetic;
 use decouple_spectrum::{
     backend::{ExecutionError, Executor, State},
     plan::Plan,
@@ -35,7 +35,7 @@ pub enum LoadError {
 pub fn load(path: &Path, naming: Naming, description: &Description) -> Result<Box<dyn Executor>, LoadError> {
     let mut values = values(path, naming, description)?;
     let plan = Arc::new(Plan::new(description.graph()?));
-    Ok(backend().executor(plan, Numerics::default(), &mut |id| std::mem::take(&mut values[id.0]))?)
+    Ok(backend().executor(plan, Arithmetic::default(), &mut |id| std::mem::take(&mut values[id.0]))?)
 }
 
 /// The values of every parameter and running statistic of the network `description`, in the graph's order, from the

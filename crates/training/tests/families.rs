@@ -4,7 +4,7 @@ mod formula;
 
 use std::sync::Arc;
 
-use decouple_kernels::{geometry::MapShape, numerics::Numerics as Arithmetic};
+use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_spectrum::{
     backend::{Pass, State},
     graph::{Graph, ParameterId},

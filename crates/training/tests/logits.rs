@@ -5,7 +5,7 @@ mod formula;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use decouple_kernels::{geometry::MapShape, numerics::Numerics as Arithmetic};
+use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_spectrum::{
     backend::Pass,
     graph::{Graph, NodeId, Role},

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use decouple_experiment::TrainingSpec;
 use decouple_kernels::{
+    arithmetic::Arithmetic,
     geometry::{ConvOptions, MapShape},
-    numerics::Numerics,
 };
 use decouple_spectrum::{
     backend::{Executor, Pass, State},
@@ -54,7 +54,7 @@ const TRAINING: Pass = Pass::Training { dropout_seed: 0 };
 
 fn network(graph: Graph, mut values: impl FnMut(ParameterId) -> Vec<f32>) -> Box<dyn Executor> {
     let plan = Arc::new(Plan::new(graph));
-    backend().executor(plan, Numerics::default(), &mut values).expect("values that fit")
+    backend().executor(plan, Arithmetic::default(), &mut values).expect("values that fit")
 }
 
 #[test]

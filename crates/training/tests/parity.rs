@@ -7,7 +7,7 @@ mod formula;
 use std::{collections::BTreeMap, sync::Arc};
 
 use decouple_experiment::TrainingSpec;
-use decouple_kernels::{geometry::MapShape, numerics::Numerics};
+use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_spectrum::{
     backend::{Executor, Pass, State},
     graph::{ParameterId, ParameterSpec, Role},
@@ -92,7 +92,7 @@ impl<'a> Training<'a> {
         let input = MapShape::new(h, w, c);
         let plan = Arc::new(Plan::new(spec.graph(input, fixture.classes).expect("it fits the images")));
         let mut values = |id| start(plan.graph.parameter(id), case.seed);
-        let network = backend().executor(Arc::clone(&plan), Numerics::default(), &mut values);
+        let network = backend().executor(Arc::clone(&plan), Arithmetic::default(), &mut values);
         let network = network.expect("values that fit");
         Self { case, network, input, batch: fixture.batch, classes: fixture.classes }
     }

@@ -5,8 +5,8 @@ mod formula;
 
 use decouple_experiment::TrainingSpec;
 use decouple_kernels::{
+    arithmetic::{Arithmetic, Winograd},
     geometry::MapShape,
-    numerics::{Numerics as Arithmetic, Winograd},
 };
 use decouple_reference::Reference;
 use decouple_spectrum::{
@@ -44,7 +44,7 @@ struct Case {
     name: String,
     graph: Graph,
     training: TrainingSpec,
-    numerics: Arithmetic,
+    arithmetic: Arithmetic,
     images: usize,
 }
 
@@ -55,7 +55,7 @@ fn case(spec: &NetworkSpec, training: serde_json::Value, images: usize) -> Case 
         name: format!("{} on {images} images: {spec:?}", spec.family),
         graph,
         training,
-        numerics: Arithmetic::default(),
+        arithmetic: Arithmetic::default(),
         images,
         tolerance: TOLERANCE,
     }
@@ -75,7 +75,7 @@ fn start(graph: &Graph) -> Vec<Vec<f32>> {
 
 fn executor(case: &Case, backend: &dyn Backend, values: &[Vec<f32>]) -> Box<dyn Executor> {
     let plan = Plan::new(case.graph.clone()).into();
-    let executor = backend.executor(plan, case.numerics, &mut |id| values[id.0].clone());
+    let executor = backend.executor(plan, case.arithmetic, &mut |id| values[id.0].clone());
     executor.expect("values that fit")
 }
 
@@ -233,11 +233,11 @@ fn networks_wide_enough_for_tiles_are_the_reference_s() {
     let segments = SegmentSchedule::Uniform(Segments::Count(1));
     let wide = NetworkSpec { stem: 8, entry: vec![49], exit: 48, middle: 0, segments, ..mini() };
     for (order, winograd) in [(Order::PointwiseFirst, Winograd::F2), (Order::SpatialFirst, Winograd::F4)] {
-        let numerics = Arithmetic { winograd, ..Arithmetic::default() };
+        let arithmetic = Arithmetic { winograd, ..Arithmetic::default() };
         // Tiles of 4x4 outputs round ten times as much.
         let tolerance = if winograd == Winograd::F4 { 10.0 * TOLERANCE } else { TOLERANCE };
         let case = case(&NetworkSpec { order, ..wide.clone() }, sgd(), 2);
-        assert_equal(&Case { numerics, tolerance, ..case });
+        assert_equal(&Case { arithmetic, tolerance, ..case });
     }
 }
 

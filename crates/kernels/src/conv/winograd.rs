@@ -20,10 +20,10 @@ use transforms::{FromOutput, Lines, OfInput, OfWeights, Target};
 
 use super::pass::{Direction, Pass, Rows, WeightOrder};
 use crate::{
+    arithmetic::Winograd,
     geometry::{ConvGeometry, ConvOptions, MapShape, Padding},
     isa::Isa,
     layout::{LANES, MapLayout},
-    numerics::Winograd,
     simd::dispatch,
 };
 

@@ -8,10 +8,8 @@ use decouple_datasets::{
 };
 use decouple_disk::Target;
 use decouple_experiment::{
-    Average, FORMAT, MetricsRow, Outcome, Precision, Record, RunWriter, Scores, Status, TimingRow,
-    TrainingSpec, Trial, Winograd, timestamp,
+    Average, FORMAT, MetricsRow, Outcome, Record, RunWriter, Scores, Status, TimingRow, Trial, timestamp,
 };
-use decouple_kernels::numerics::{self, Numerics};
 use decouple_spectrum::{
     backend::{Backend, Executor, Pass},
     weights::names::Naming,
@@ -71,7 +69,7 @@ impl<'a> Training<'a> {
             return Err(BatchError::Mixing(mixing).into());
         }
         let weights_seed = record.weights_seed();
-        let network = init::start(&trial.graph(), weights_seed, backend, numerics(&record.training))?;
+        let network = init::start(&trial.graph(), weights_seed, backend, record.training.arithmetic())?;
         // A batch is never larger than the set, so an epoch has at least one step.
         let batch = record.training.batch.min(images);
         Ok(Self {
@@ -285,18 +283,4 @@ pub(super) enum EpochEnd {
     Stopped {
         step: u64,
     },
-}
-
-/// How exact the kernels have to be, in their words.
-pub(crate) fn numerics(training: &TrainingSpec) -> Numerics {
-    let winograd = match training.winograd {
-        Winograd::Off => numerics::Winograd::Off,
-        Winograd::F2 => numerics::Winograd::F2,
-        Winograd::F4 => numerics::Winograd::F4,
-    };
-    let precision = match training.precision {
-        Precision::F32 => numerics::Precision::F32,
-        Precision::Bf16 => numerics::Precision::Bf16,
-    };
-    Numerics { winograd, precision }
 }

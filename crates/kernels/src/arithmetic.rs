@@ -1,9 +1,11 @@
 //! What a kernel may trade of its exactness for speed.
 
+use serde::{Deserialize, Serialize};
+
 /// Which algorithms kernels may use that are faster than the definition, and
 /// round otherwise. The default allows those whose errors are as small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Numerics {
+pub struct Arithmetic {
     /// Of 3x3 convolutions at stride 1 with many channels a segment.
     pub winograd: Winograd,
     /// Of the factors in matrix products.
@@ -12,7 +14,8 @@ pub struct Numerics {
 
 /// How many outputs a tile of Winograd's 3x3 convolution has (Lavin and Gray,
 /// "Fast Algorithms for Convolutional Neural Networks", 2016).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Winograd {
     /// None: nine products an output.
     Off,
@@ -24,7 +27,8 @@ pub enum Winograd {
 }
 
 /// What the factors of a matrix product are rounded to. Sums are f32 always.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// Not at all.
     #[default]
