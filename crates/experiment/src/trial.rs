@@ -60,18 +60,6 @@ impl Record {
         let shape = self.data.shape();
         self.network.graph(MapShape::new(shape.h, shape.w, shape.c), self.data.classes())
     }
-
-    /// The version of the engine's arithmetic that last changed the bytes of this record's runs.
-    ///
-    /// # Errors
-    /// As [`Self::graph`].
-    pub fn numerics(&self) -> Result<u32, SpecError> {
-        Ok(self.version(is_tiled(&self.graph()?)))
-    }
-
-    fn version(&self, is_tiled: bool) -> u32 {
-        if is_tiled && self.training.winograd != Winograd::Off { TILED } else { PLAIN }
-    }
 }
 
 /// Whether Winograd's tiles compute a convolution of `graph` where they may.
@@ -156,7 +144,7 @@ pub struct Trial {
     pub layers: Arc<[LayerRecord]>,
     /// Decoupling level of the network: the mean over its layers.
     pub level: f64,
-    /// The version of the arithmetic that computes it, [`Record::numerics`].
+    /// The version of the engine's arithmetic that last changed the bytes of its runs.
     pub numerics: u32,
 }
 
@@ -199,7 +187,8 @@ impl Trial {
         network: Summary,
         budget: Option<BudgetOutcome>,
     ) -> Self {
-        let numerics = record.version(network.is_tiled);
+        let is_tiled = network.is_tiled && record.training.winograd != Winograd::Off;
+        let numerics = if is_tiled { TILED } else { PLAIN };
         let Summary { cost, level, layers, .. } = network;
         Self { id: record.id(), point, record, cost, budget, layers, level, numerics }
     }

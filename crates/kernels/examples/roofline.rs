@@ -25,7 +25,7 @@ use decouple_kernels::{
 };
 
 /// Side of the map, channels, segments, images.
-const MODULES: [(usize, usize, usize, usize); 21] = [
+const MODULES: [(usize, usize, usize, usize); 28] = [
     (28, 5, 1, 64),
     (28, 12, 8, 64),
     (28, 16, 16, 64),
@@ -45,6 +45,14 @@ const MODULES: [(usize, usize, usize, usize); 21] = [
     (16, 128, 16, 64),
     (16, 128, 128, 64),
     (8, 128, 16, 64),
+    // Of sizes about those from which Winograd's tiles pay.
+    (32, 64, 1, 64),
+    (32, 64, 2, 64),
+    (16, 48, 1, 64),
+    (16, 128, 2, 64),
+    (8, 48, 1, 64),
+    (8, 256, 1, 64),
+    (7, 64, 1, 64),
     (19, 728, 91, 16),
     (19, 728, 728, 16),
 ];

@@ -1,6 +1,6 @@
 //! From a sweep and the runs on disk to an [`Analysis`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use decouple_experiment::{
     Contents, Lock, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash, stray_lines,
@@ -17,9 +17,9 @@ use crate::identity::{numerics_fact, odd_ones};
 pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
     let runs: HashMap<RunId, &Run> = contents.runs.iter().map(|run| (run.id, run)).collect();
     // Points may share a run: where the recipe as written is the best that was tried.
-    let ids: HashSet<RunId> = sweep.trials.iter().map(|trial| trial.id).collect();
-    let own: Vec<&Run> = contents.runs.iter().filter(|run| ids.contains(&run.id)).collect();
-    let odd = odd_ones(&own);
+    let numerics: HashMap<RunId, u32> = sweep.trials.iter().map(|trial| (trial.id, trial.numerics)).collect();
+    let own: Vec<&Run> = contents.runs.iter().filter(|run| numerics.contains_key(&run.id)).collect();
+    let odd = odd_ones(&own, &numerics);
     let damaged = |trial: &Trial| contents.problems.iter().find(|problem| is_of(problem, trial));
     let mut problems = sweep.warnings.clone();
     problems.extend(
@@ -42,7 +42,7 @@ pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
         });
     }
     let own: Vec<&Run> = own.into_iter().filter(|run| !odd.contains_key(&run.id)).collect();
-    let mut study = study(sweep, &own);
+    let mut study = study(sweep, &own, &numerics);
     study.environment.extend(plan(sweep, contents.lock.as_ref(), &own));
     summarise(study, rows, problems)
 }
@@ -72,7 +72,7 @@ fn unusable(trial: &Trial, message: String) -> RunRow {
     RunRow { outcome: RunOutcome::Unusable { message }, ..row(trial, None, &mut Vec::new()) }
 }
 
-fn study(sweep: &Sweep, runs: &[&Run]) -> Study {
+fn study(sweep: &Sweep, runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Study {
     let epochs: Vec<usize> = sweep.trials.iter().map(|trial| trial.record.training.epochs).collect();
     let scores = runs.iter().filter_map(|run| run.status.as_ref()?.test.as_ref());
     let axes = sweep.axes.iter().filter(|axis| axis.name != "seed");
@@ -91,7 +91,7 @@ fn study(sweep: &Sweep, runs: &[&Run]) -> Study {
         tries: sweep.tries_made.clone(),
         file: sweep.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         text: sweep.text.clone(),
-        environment: environment(runs),
+        environment: environment(runs, numerics),
     }
 }
 
@@ -138,7 +138,7 @@ fn command(typed: &str) -> String {
 }
 
 /// What the runs wrote down about where they happened, each value once.
-fn environment(runs: &[&Run]) -> Vec<Fact> {
+fn environment(runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Vec<Fact> {
     let mut facts: Vec<Fact> = Vec::new();
     for (run, place) in runs.iter().filter_map(|run| Some((run, run.environment.as_ref()?))) {
         let revision = place.git_revision.as_ref().map(|revision| match place.git_dirty {
@@ -153,7 +153,7 @@ fn environment(runs: &[&Run]) -> Vec<Fact> {
             ("compiler", place.rustc.clone()),
             ("processor", Some(place.cpu.clone())),
             ("kernels", Some(place.kernels.clone())),
-            ("numerics", Some(numerics_fact(run))),
+            ("numerics", Some(numerics_fact(run, numerics[&run.id]))),
             ("threads a run", Some(place.threads.to_string())),
             ("data checksum", Some(place.data_checksum.clone())),
         ];

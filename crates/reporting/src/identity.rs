@@ -8,10 +8,15 @@ use decouple_experiment::{NUMERICS_VERSION, Run, RunId};
 ///
 /// All runs of a report are of this program's arithmetic or of one earlier version, and those of one data set of
 /// one checksum. Most runs decide; of equal numbers the newer engine and the later runs.
-pub(crate) fn odd_ones(runs: &[&Run]) -> HashMap<RunId, String> {
+///
+/// `here` is the version by which this program would compute each of them.
+pub(crate) fn odd_ones(runs: &[&Run], here: &HashMap<RunId, u32>) -> HashMap<RunId, String> {
     let over: Vec<&Run> = runs.iter().copied().filter(|run| run.status.is_some()).collect();
     let mut odd = HashMap::new();
-    let numerics = |run: &Run| if is_current(run) { NUMERICS_VERSION } else { run.identity().numerics };
+    let numerics = |run: &Run| {
+        let version = run.identity().numerics;
+        if here[&run.id] == version { NUMERICS_VERSION } else { version }
+    };
     let Some(usual) = most(over.iter().map(|run| (numerics(run), u64::from(numerics(run)).to_string())))
     else {
         return odd;
@@ -61,18 +66,13 @@ fn most<T: Ord + Clone>(values: impl Iterator<Item = (T, String)>) -> Option<T> 
     counts.into_iter().max_by(|a, b| (a.1, &a.2, &a.0).cmp(&(b.1, &b.2, &b.0))).map(|(value, _, _)| value)
 }
 
-/// Whether this program would compute the same bytes.
-fn is_current(run: &Run) -> bool {
-    run.record.numerics().is_ok_and(|version| version == run.identity().numerics)
-}
-
-/// What a report says of the engine that computed a run.
-pub(crate) fn numerics_fact(run: &Run) -> String {
+/// What a report says of the engine that computed a run, which this program would compute by version `here`.
+pub(crate) fn numerics_fact(run: &Run, here: u32) -> String {
     let version = run.identity().numerics;
-    match run.record.numerics() {
-        Ok(here) if here != version => format!(
-            "version {version}, while this program computes by version {here}: train again to compare with new runs"
-        ),
-        _ => format!("version {version}"),
+    if here == version {
+        return format!("version {version}");
     }
+    format!(
+        "version {version}, while this program computes by version {here}: train again to compare with new runs"
+    )
 }

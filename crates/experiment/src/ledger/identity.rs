@@ -10,8 +10,7 @@ use super::Environment;
 use crate::Trial;
 
 /// Version of the engine's arithmetic, raised by every change after which some run gives other bytes. A run has the
-/// version that last changed its own bytes ([`Record::numerics`](crate::Record::numerics)); one that does not tell
-/// is of version 0.
+/// version that last changed its own bytes ([`Trial::numerics`]); one that does not tell is of version 0.
 pub const NUMERICS_VERSION: u32 = TILED;
 
 /// The version of networks that are computed by the definition throughout.
