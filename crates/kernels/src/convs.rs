@@ -20,7 +20,7 @@ pub use forward::Forward;
 use crate::{
     activation::Activation,
     arithmetic::Winograd,
-    conv::{Direction, Tiling, Walk, WeightGradient, WeightOrder},
+    conv::{Direction, Walk, WeightGradient, WeightOrder, has_tiles},
     geometry::{ConvGeometry, MapShape, partition},
     isa::Isa,
     layout::{LANES, MapLayout, groups},
@@ -96,20 +96,19 @@ impl Convs {
         has_input_gradient: bool,
         winograd: Winograd,
     ) -> Self {
-        let tiling = |spec: &ConvSpec| {
-            let allowed = tiles_pay(&spec.geometry, spec.order).then_some(winograd)?;
-            Tiling::of(allowed, &spec.geometry, spec.order)
+        let tiles = |spec: &ConvSpec| {
+            if tiles_pay(&spec.geometry, spec.order) { winograd } else { Winograd::Off }
         };
-        Self::with(isa, specs, layouts, has_input_gradient, tiling)
+        Self::with(isa, specs, layouts, has_input_gradient, tiles)
     }
 
-    /// As [`Self::new`]; `tiling` says which tiles each convolution is computed by.
+    /// As [`Self::new`]; `tiles` says which tiles each convolution is computed by.
     fn with(
         isa: Isa,
         specs: &[ConvSpec],
         layouts: &[MapLayout],
         has_input_gradient: bool,
-        tiling: impl Fn(&ConvSpec) -> Option<Tiling>,
+        tiles: impl Fn(&ConvSpec) -> Winograd,
     ) -> Self {
         assert!(
             (1..=2).contains(&specs.len()) && layouts.len() == specs.len() + 1,
@@ -121,12 +120,12 @@ impl Convs {
             assert!(ends[0].margin >= input && ends[1].margin >= output, "margins of {spec:?}");
         }
         let conv = |(&spec, ends): (&ConvSpec, &[MapLayout])| {
-            let (of, tiling) = ((spec.geometry, spec.order), tiling(&spec));
+            let (of, winograd) = ((spec.geometry, spec.order), tiles(&spec));
             let (from, to) = (ends[0], ends[1]);
             Conv {
                 spec,
-                forward: Walk::new(isa, of, tiling, Direction::Forward, from, to),
-                back: Walk::new(isa, of, tiling, Direction::Back, to, from),
+                forward: Walk::new(isa, of, winograd, Direction::Forward, from, to),
+                back: Walk::new(isa, of, winograd, Direction::Back, to, from),
                 gradient: WeightGradient::new(isa, spec.geometry, spec.order, from, to),
             }
         };
@@ -240,7 +239,7 @@ impl Convs {
 /// Whether a convolution is one that Winograd's tiles compute where they may: a 3x3 one that
 /// they have been measured to be faster for.
 pub fn tiles_pay(geometry: &ConvGeometry, order: WeightOrder) -> bool {
-    if Tiling::of(Winograd::F2, geometry, order).is_none() {
+    if !has_tiles(geometry, order) {
         return false;
     }
     let channels = |segment| geometry.group_inputs(segment).len().min(geometry.group_outputs(segment).len());

@@ -139,6 +139,15 @@ pub fn partition(channels: usize, parts: usize, index: usize) -> Range<usize> {
     start..start + base + usize::from(index < larger)
 }
 
+/// `range` in pieces of at most `most`, as equal as can be.
+pub(crate) fn pieces(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = range.len().div_ceil(most);
+    (0..count).map(move |index| {
+        let piece = partition(range.len(), count, index);
+        range.start + piece.start..range.start + piece.end
+    })
+}
+
 /// What a convolution does, apart from the map it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvOptions {

@@ -10,7 +10,7 @@ use super::pass::{Rows, WeightOrder};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::{
-    geometry::ConvGeometry,
+    geometry::{ConvGeometry, pieces},
     isa::Isa,
     layout::{LANES, MapLayout},
     simd::{Portable, Simd, unrolled},
@@ -389,13 +389,4 @@ struct Corner {
     /// Number of the first.
     first: usize,
     group_inputs: usize,
-}
-
-/// `range` in pieces of at most `most`, as equal as can be.
-fn pieces(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = range.len().div_ceil(most);
-    (0..count).map(move |index| {
-        let piece = crate::geometry::partition(range.len(), count, index);
-        range.start + piece.start..range.start + piece.end
-    })
 }

@@ -11,4 +11,4 @@ pub(crate) use gradient::{Sums, WeightGradient};
 pub use pass::WeightOrder;
 pub(crate) use pass::{Direction, Rows};
 pub(crate) use walk::Walk;
-pub(crate) use winograd::Tiling;
+pub(crate) use winograd::has_tiles;

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::tile::{self, Kind, MOST_CHANNELS, MOST_COLUMNS, Tile, TileFn};
 use crate::{
-    geometry::ConvGeometry,
+    geometry::{ConvGeometry, pieces},
     isa::Isa,
     layout::{LANES, MapLayout},
 };
@@ -232,7 +232,7 @@ impl Pass {
             });
         }
         let (columns, channels) = extents(isa, &phase, width);
-        phase.columns = pieces(width, columns);
+        phase.columns = pieces(0..width, columns).collect();
         phase.channels = phase.channels.iter().flat_map(|run| run.split(channels)).collect();
         for tile in &mut phase.channels {
             tile.weights = self.packed;
@@ -451,7 +451,7 @@ impl Channels {
             input: if is_each(self.kind) { self.input + part.start } else { self.input },
             ..self.clone()
         };
-        pieces(self.count, most).into_iter().map(of).collect()
+        pieces(0..self.count, most).map(of).collect()
     }
 }
 
@@ -459,18 +459,12 @@ const fn is_each(kind: Kind) -> bool {
     matches!(kind, Kind::EachAny | Kind::EachSliding)
 }
 
-/// `len` in pieces of at most `most`, as equal as can be.
-fn pieces(len: usize, most: usize) -> Vec<Range<usize>> {
-    let count = len.div_ceil(most);
-    (0..count).map(|index| crate::geometry::partition(len, count, index)).collect()
-}
-
 /// Columns and channels of the tiles of a phase: the cheapest by a count of
 /// multiply-adds, loads and waits.
 fn extents(isa: Isa, phase: &Phase, width: usize) -> (usize, usize) {
     let candidates = (1..=MOST_COLUMNS.min(width)).flat_map(|p| (1..=MOST_CHANNELS).map(move |q| (p, q)));
     let has_tiles = |&(p, q): &(usize, usize)| {
-        let every = |len: usize, most: usize| pieces(len, most).into_iter().map(|piece| piece.len());
+        let every = |len: usize, most: usize| pieces(0..len, most).map(|piece| piece.len());
         let columns: Vec<usize> = every(width, p).collect();
         phase.channels.iter().all(|run| {
             tile::fits(isa, run.kind, p, q.min(run.count))
@@ -480,11 +474,9 @@ fn extents(isa: Isa, phase: &Phase, width: usize) -> (usize, usize) {
     };
     let cost = |&(p, q): &(usize, usize)| {
         let of = |run: &Channels| -> usize {
-            let columns = pieces(width, p);
+            let columns: Vec<_> = pieces(0..width, p).collect();
             let of = |(p, q): (usize, usize)| tile_cost(run.kind, p, q, run.inputs, phase.taps.len());
-            let tiles = pieces(run.count, q)
-                .into_iter()
-                .flat_map(|q| columns.iter().map(move |p| (p.len(), q.len())));
+            let tiles = pieces(0..run.count, q).flat_map(|q| columns.iter().map(move |p| (p.len(), q.len())));
             tiles.map(of).sum()
         };
         phase.channels.iter().map(of).sum::<usize>()

@@ -4,25 +4,28 @@ use std::ops::Range;
 
 use super::{
     pass::{Direction, Pass, Rows, WeightOrder},
-    winograd::{TiledPass, Tiling},
+    winograd::{F2, F4},
 };
-use crate::{geometry::ConvGeometry, isa::Isa, layout::MapLayout};
+use crate::{arithmetic::Winograd, geometry::ConvGeometry, isa::Isa, layout::MapLayout};
 
 /// From an input to an output, or back, row by row or by rows of tiles.
 #[derive(Clone, Debug)]
 pub(crate) enum Walk {
     /// By the definition.
     Plain(Pass),
-    /// By tiles.
-    Tiled(TiledPass),
+    /// By tiles of 2x2 outputs.
+    F2(F2),
+    /// By tiles of 4x4 outputs.
+    F4(F4),
 }
 
-/// Calls a method that both ways have.
+/// Calls a method that all ways have.
 macro_rules! either {
     ($of:ident, $way:ident => $call:expr) => {
         match $of {
             Self::Plain($way) => $call,
-            Self::Tiled($way) => $call,
+            Self::F2($way) => $call,
+            Self::F4($way) => $call,
         }
     };
 }
@@ -31,14 +34,15 @@ impl Walk {
     pub(crate) fn new(
         isa: Isa,
         (geometry, order): (ConvGeometry, WeightOrder),
-        tiling: Option<Tiling>,
+        winograd: Winograd,
         direction: Direction,
         from: MapLayout,
         to: MapLayout,
     ) -> Self {
-        match tiling {
-            None => Self::Plain(Pass::new(isa, geometry, order, direction, from, to)),
-            Some(tiling) => Self::Tiled(TiledPass::new(isa, tiling, geometry, direction, from, to)),
+        match winograd {
+            Winograd::Off => Self::Plain(Pass::new(isa, geometry, order, direction, from, to)),
+            Winograd::F2 => Self::F2(F2::new(isa, geometry, direction, from, to)),
+            Winograd::F4 => Self::F4(F4::new(isa, geometry, direction, from, to)),
         }
     }
 
@@ -66,7 +70,8 @@ impl Walk {
     pub(crate) const fn rows_at_once(&self) -> usize {
         match self {
             Self::Plain(_) => 1,
-            Self::Tiled(pass) => pass.rows_at_once(),
+            Self::F2(_) => 2,
+            Self::F4(_) => 4,
         }
     }
 
@@ -88,7 +93,8 @@ impl Walk {
     pub(crate) fn scratch(&self) -> usize {
         match self {
             Self::Plain(_) => 0,
-            Self::Tiled(pass) => pass.scratch(),
+            Self::F2(pass) => pass.scratch(),
+            Self::F4(pass) => pass.scratch(),
         }
     }
 
@@ -110,7 +116,8 @@ impl Walk {
         unsafe {
             match self {
                 Self::Plain(pass) => rows.for_each(|row| pass.row(row, input, output.at(row), bias)),
-                Self::Tiled(pass) => pass.rows(rows, input, output, bias, scratch),
+                Self::F2(pass) => pass.rows(rows, input, output, bias, scratch),
+                Self::F4(pass) => pass.rows(rows, input, output, bias, scratch),
             }
         }
     }

@@ -13,14 +13,13 @@
 mod schemes;
 mod transforms;
 
-use std::ops::Range;
+use std::{marker::PhantomData, ops::Range};
 
 use schemes::{Scheme, Tile2, Tile4};
 use transforms::{FromOutput, Lines, OfInput, OfWeights, Target};
 
 use super::pass::{Direction, Pass, Rows, WeightOrder};
 use crate::{
-    arithmetic::Winograd,
     geometry::{ConvGeometry, ConvOptions, MapShape, Padding},
     isa::Isa,
     layout::{LANES, MapLayout},
@@ -32,53 +31,18 @@ const CHUNK: usize = 1 << 20;
 /// Tiles of a row that are transformed at once at the least: fewer leave registers empty.
 const LEAST_TILES: usize = 4;
 
-/// Which tiles a convolution is computed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tiling {
-    /// 2x2 outputs.
-    Two,
-    /// 4x4 outputs.
-    Four,
+/// Whether Winograd's tiles can compute a convolution.
+pub(crate) fn has_tiles(geometry: &ConvGeometry, order: WeightOrder) -> bool {
+    let o = geometry.options();
+    (o.kernel_h, o.kernel_w, o.stride, o.dilation) == (3, 3, 1, 1)
+        && o.padding == Padding::symmetric(1)
+        && order == WeightOrder::ChannelFirst
 }
 
-impl Tiling {
-    /// Outputs of a tile along a side.
-    const fn outputs(self) -> usize {
-        match self {
-            Self::Two => 2,
-            Self::Four => 4,
-        }
-    }
-
-    /// Components of a tile.
-    const fn components(self) -> usize {
-        (self.outputs() + 2) * (self.outputs() + 2)
-    }
-
-    /// The tiles that `winograd` allows of a convolution, if it is one that has them.
-    pub(crate) fn of(winograd: Winograd, geometry: &ConvGeometry, order: WeightOrder) -> Option<Self> {
-        let o = geometry.options();
-        let is_three = (o.kernel_h, o.kernel_w, o.stride, o.dilation) == (3, 3, 1, 1);
-        if !is_three || o.padding != Padding::symmetric(1) || order != WeightOrder::ChannelFirst {
-            return None;
-        }
-        match winograd {
-            Winograd::Off => None,
-            Winograd::F2 => Some(Self::Two),
-            Winograd::F4 => Some(Self::Four),
-        }
-    }
-}
-
-/// Calls `$self.$method` for the scheme of its tiling.
-macro_rules! by_scheme {
-    ($self:ident.$method:ident($($argument:expr),*)) => {
-        match $self.tiling {
-            Tiling::Two => $self.$method::<Tile2, 2, 4>($($argument),*),
-            Tiling::Four => $self.$method::<Tile4, 4, 6>($($argument),*),
-        }
-    };
-}
+/// A walk by F(2x2, 3x3).
+pub(crate) type F2 = TiledPass<Tile2, 2, 4>;
+/// A walk by F(4x4, 3x3).
+pub(crate) type F4 = TiledPass<Tile4, 4, 6>;
 
 /// The convolution of each component: 1x1, between rows of `tiles` tiles.
 fn component(geometry: &ConvGeometry, direction: Direction, tiles: usize) -> ConvGeometry {
@@ -91,11 +55,11 @@ fn component(geometry: &ConvGeometry, direction: Direction, tiles: usize) -> Con
         .expect("as many channels and groups as the convolution has")
 }
 
-/// A walk by tiles, with transformed and packed weights.
+/// A walk by tiles of MxM outputs, with transformed and packed weights.
 #[derive(Clone, Debug)]
-pub(crate) struct TiledPass {
+pub(crate) struct TiledPass<T, const M: usize, const N: usize> {
     isa: Isa,
-    tiling: Tiling,
+    scheme: PhantomData<T>,
     geometry: ConvGeometry,
     direction: Direction,
     from: MapLayout,
@@ -108,17 +72,19 @@ pub(crate) struct TiledPass {
     weights: Vec<f32>,
 }
 
-impl TiledPass {
+impl<T: Scheme<M, N>, const M: usize, const N: usize> TiledPass<T, M, N> {
+    /// Components of a tile.
+    const COMPONENTS: usize = N * N;
+
     pub(crate) fn new(
         isa: Isa,
-        tiling: Tiling,
         geometry: ConvGeometry,
         direction: Direction,
         from: MapLayout,
         to: MapLayout,
     ) -> Self {
-        let tiles = to.shape.w.div_ceil(tiling.outputs());
-        let bytes = tiling.components() * (from.shape.c + to.shape.c) * LANES * size_of::<f32>();
+        let tiles = to.shape.w.div_ceil(M);
+        let bytes = Self::COMPONENTS * (from.shape.c + to.shape.c) * LANES * size_of::<f32>();
         let chunks = tiles.div_ceil((CHUNK / bytes).max(LEAST_TILES));
         let chunk = tiles.div_ceil(chunks);
         let of_component = component(&geometry, direction, chunk);
@@ -126,26 +92,31 @@ impl TiledPass {
             [of_component.input(), of_component.output()].map(|shape| MapLayout::new(shape, 0));
         let order = WeightOrder::ChannelFirst;
         let pass = Pass::new(isa, of_component, order, Direction::Forward, input, output);
-        let components = vec![pass; tiling.components()];
-        Self { isa, tiling, geometry, direction, from, to, chunk, components, weights: Vec::new() }
-    }
-
-    /// Outputs of a tile along a side.
-    pub(crate) const fn rows_at_once(&self) -> usize {
-        self.tiling.outputs()
+        let components = vec![pass; Self::COMPONENTS];
+        Self {
+            isa,
+            scheme: PhantomData,
+            geometry,
+            direction,
+            from,
+            to,
+            chunk,
+            components,
+            weights: Vec::new(),
+        }
     }
 
     /// Transforms the weights and takes them over.
     pub(crate) fn pack(&mut self, weights: &[f32]) {
         let count = self.geometry.weight_count() / 9;
-        self.weights.resize(self.tiling.components() * count, 0.0);
-        by_scheme!(self.transform_weights(weights));
+        self.weights.resize(Self::COMPONENTS * count, 0.0);
+        self.transform_weights(weights);
         for (pass, weights) in self.components.iter_mut().zip(self.weights.chunks_exact(count)) {
             pass.pack(weights);
         }
     }
 
-    fn transform_weights<T: Scheme<M, N>, const M: usize, const N: usize>(&mut self, weights: &[f32]) {
+    fn transform_weights(&mut self, weights: &[f32]) {
         let count = self.geometry.weight_count() / 9;
         let mut first = 0;
         for group in 0..self.geometry.options().groups {
@@ -161,7 +132,7 @@ impl TiledPass {
 
     /// How many values [`Self::pack`] makes.
     pub(crate) fn packed(&self) -> usize {
-        let transformed = self.tiling.components() * (self.geometry.weight_count() / 9);
+        let transformed = Self::COMPONENTS * (self.geometry.weight_count() / 9);
         transformed + self.components.iter().map(Pass::packed).sum::<usize>()
     }
 
@@ -181,13 +152,13 @@ impl TiledPass {
         if rows.is_empty() {
             return 0..0;
         }
-        let (m, h) = (self.tiling.outputs(), self.from.shape.h);
-        (rows.start / m * m).saturating_sub(1)..(rows.end.next_multiple_of(m) + 1).min(h)
+        let end = (rows.end.next_multiple_of(M) + 1).min(self.from.shape.h);
+        (rows.start / M * M).saturating_sub(1)..end
     }
 
     /// Values of scratch.
     pub(crate) fn scratch(&self) -> usize {
-        self.tiling.components() * (self.from.shape.c + self.to.shape.c) * self.chunk * LANES
+        Self::COMPONENTS * (self.from.shape.c + self.to.shape.c) * self.chunk * LANES
     }
 
     /// Computes the output rows `rows`, which lie in one row of tiles.
@@ -203,27 +174,13 @@ impl TiledPass {
         bias: Option<&[f32]>,
         scratch: *mut f32,
     ) {
-        // SAFETY: the caller's promise.
-        unsafe { by_scheme!(self.tiles(rows, input, output, bias, scratch)) }
-    }
-
-    /// # Safety
-    /// As of [`Self::rows`].
-    unsafe fn tiles<T: Scheme<M, N>, const M: usize, const N: usize>(
-        &self,
-        rows: Range<usize>,
-        input: Rows,
-        output: Rows,
-        bias: Option<&[f32]>,
-        scratch: *mut f32,
-    ) {
         let first_row = rows.start / M * M;
         let shape = self.from.shape;
         let [of_input, of_output] = [shape.c, self.to.shape.c].map(|channels| channels * self.chunk * LANES);
         let transformed = scratch;
         // SAFETY: the caller's promise for all memory.
         unsafe {
-            let products = scratch.add(N * N * of_input);
+            let products = scratch.add(Self::COMPONENTS * of_input);
             let lines = Lines::of(&self.from, |k| {
                 let row = (first_row + k).checked_sub(1).filter(|&row| row < shape.h)?;
                 Some(input.at(row))

@@ -18,14 +18,16 @@ struct Case {
     through: bool,
     adds: bool,
     has_input_gradient: bool,
-    tiling: Option<Winograd>,
+    winograd: Winograd,
     seed: u64,
 }
 
 impl Case {
     fn convs(&self, isa: Isa) -> Convs {
-        let tiling = |spec: &ConvSpec| Tiling::of(self.tiling?, &spec.geometry, spec.order);
-        Convs::with(isa, &self.specs, &self.layouts(), self.has_input_gradient, tiling)
+        let tiles = |spec: &ConvSpec| {
+            if has_tiles(&spec.geometry, spec.order) { self.winograd } else { Winograd::Off }
+        };
+        Convs::with(isa, &self.specs, &self.layouts(), self.has_input_gradient, tiles)
     }
 
     fn layouts(&self) -> Vec<MapLayout> {
@@ -331,12 +333,12 @@ fn specs() -> impl Strategy<Value = Vec<ConvSpec>> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let tiling = prop_oneof![Just(None), Just(Some(Winograd::F2)), Just(Some(Winograd::F4))];
-    let flags = (any::<bool>(), activation(), any::<bool>(), any::<bool>(), any::<bool>(), tiling);
+    let winograd = prop_oneof![Just(Winograd::Off), Just(Winograd::F2), Just(Winograd::F4)];
+    let flags = (any::<bool>(), activation(), any::<bool>(), any::<bool>(), any::<bool>(), winograd);
     (specs(), 1_usize..=49, flags, 0_u64..1 << 40).prop_map(
-        |(specs, images, (reads, activation, through, adds, has_input_gradient, tiling), seed)| {
+        |(specs, images, (reads, activation, through, adds, has_input_gradient, winograd), seed)| {
             let reads = (reads, activation);
-            Case { specs, images, reads, through, adds, has_input_gradient, tiling, seed }
+            Case { specs, images, reads, through, adds, has_input_gradient, winograd, seed }
         },
     )
 }
@@ -359,7 +361,9 @@ fn tiled() -> impl Strategy<Value = Case> {
             Some(true) => vec![spatial, pointwise(output, other)],
             Some(false) => vec![pointwise(MapShape::new(input.h, input.w, other), input.c), spatial],
         };
-        case.tiling = case.tiling.or(Some(Winograd::F2));
+        if case.winograd == Winograd::Off {
+            case.winograd = Winograd::F2;
+        }
         case
     };
     (spatial, case(), 1_usize..=9, any::<Option<bool>>()).prop_map(of)
@@ -390,7 +394,7 @@ fn modules_of_any_number_of_segments() {
             activation: None,
         };
         let mut specs = vec![spec(ConvOptions::pointwise()), spec(ConvOptions::spatial(3, segments))];
-        for tiling in [None, Some(Winograd::F2), None, Some(Winograd::F2)] {
+        for winograd in [Winograd::Off, Winograd::F2, Winograd::Off, Winograd::F2] {
             let reads = (true, Some(Activation::Relu));
             check(&Case {
                 specs: specs.clone(),
@@ -399,7 +403,7 @@ fn modules_of_any_number_of_segments() {
                 through: true,
                 adds: true,
                 has_input_gradient: true,
-                tiling,
+                winograd,
                 seed: 3,
             });
             specs.reverse();
@@ -415,9 +419,9 @@ fn bands_and_wide_layers() {
         (MapShape::new(37, 40, 48), 48, 48),
         (MapShape::new(5, 3, 150), 1, 80),
     ];
-    let tilings = [None, Some(Winograd::F2), Some(Winograd::F4)];
-    for ((map, segments, out_c), tiling) in
-        cases.into_iter().flat_map(|case| tilings.map(|tiling| (case, tiling)))
+    let tiles = [Winograd::Off, Winograd::F2, Winograd::F4];
+    for ((map, segments, out_c), winograd) in
+        cases.into_iter().flat_map(|case| tiles.map(|winograd| (case, winograd)))
     {
         let spatial = ConvGeometry::new(map, map.c, ConvOptions::spatial(3, segments)).unwrap();
         let pointwise = ConvGeometry::new(map, out_c, ConvOptions::pointwise()).unwrap();
@@ -429,7 +433,7 @@ fn bands_and_wide_layers() {
             through: true,
             adds: false,
             has_input_gradient: true,
-            tiling,
+            winograd,
             seed: 5,
         };
         let convs = case.convs(Isa::best());

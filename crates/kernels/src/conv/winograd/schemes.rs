@@ -4,7 +4,7 @@
 use crate::simd::Simd;
 
 /// Tiles of M outputs and N = M + 2 inputs along a side.
-pub(super) trait Scheme<const M: usize, const N: usize>: Copy {
+pub(crate) trait Scheme<const M: usize, const N: usize>: Copy {
     /// `B^T d`, of inputs.
     fn input<S: Simd>(s: S, d: [S::Vector; N]) -> [S::Vector; N];
     /// `A^T m`, of products.
@@ -14,8 +14,8 @@ pub(super) trait Scheme<const M: usize, const N: usize>: Copy {
 }
 
 /// F(2x2, 3x3).
-#[derive(Clone, Copy)]
-pub(super) struct Tile2;
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tile2;
 
 impl Scheme<2, 4> for Tile2 {
     #[inline(always)]
@@ -36,8 +36,8 @@ impl Scheme<2, 4> for Tile2 {
 }
 
 /// F(4x4, 3x3).
-#[derive(Clone, Copy)]
-pub(super) struct Tile4;
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tile4;
 
 impl Scheme<4, 6> for Tile4 {
     #[inline(always)]
