@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use decouple_keys::InvalidKey;
 use serde::{Deserialize, Serialize};
 
 use crate::image_folder::ImageFolder;
@@ -75,20 +76,10 @@ pub struct DataTable {
     seed: Option<u64>,
 }
 
-/// A key of the data table whose value is refused, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` {message}")]
-pub struct DataKeyError {
-    /// The key.
-    pub key: &'static str,
-    /// What is wrong, to be read after the key: "must be at least 1".
-    pub message: String,
-}
-
 impl TryFrom<DataTable> for DataSpec {
-    type Error = DataKeyError;
+    type Error = InvalidKey;
 
-    fn try_from(typed: DataTable) -> Result<Self, DataKeyError> {
+    fn try_from(typed: DataTable) -> Result<Self, InvalidKey> {
         typed.refuse_foreign_keys()?;
         let source = match typed.set {
             SetName::FashionMnist => Source::FashionMnist { subset: typed.subset.unwrap_or_default() },
@@ -105,7 +96,7 @@ impl TryFrom<DataTable> for DataSpec {
 
 impl DataTable {
     /// Refuses the first key that was typed although the set lacks it.
-    fn refuse_foreign_keys(&self) -> Result<(), DataKeyError> {
+    fn refuse_foreign_keys(&self) -> Result<(), InvalidKey> {
         use SetName::{FashionMnist, ImageFolder, Manifest, Planted, Shards};
         let photographs: &[SetName] = &[ImageFolder, Shards, Manifest];
         let keys: [(&'static str, bool, &[SetName]); 26] = [
@@ -137,14 +128,12 @@ impl DataTable {
             ("seed", self.seed.is_some(), &[Planted]),
         ];
         match keys.into_iter().find(|(_, typed, sets)| *typed && !sets.contains(&self.set)) {
-            Some((key, ..)) => {
-                Err(DataKeyError { key, message: format!("is not a key of the set `{}`", self.set) })
-            }
+            Some((key, ..)) => Err(InvalidKey::new(key, format!("is not a key of the set `{}`", self.set))),
             None => Ok(()),
         }
     }
 
-    fn image_folder(&self) -> Result<ImageFolder, DataKeyError> {
+    fn image_folder(&self) -> Result<ImageFolder, InvalidKey> {
         let folder = ImageFolder {
             folder: self.folder.clone().unwrap_or_default(),
             reading: self.reading()?,
@@ -153,26 +142,21 @@ impl DataTable {
             test_share: self.test_share.unwrap_or(0.2),
             stream: self.stream.unwrap_or(false),
         };
-        check_share(folder.test_share)?;
+        check("test-share", folder.test_share)?;
         Ok(folder)
     }
 
     /// Refuses to keep in memory what never is.
-    fn check_streamed(&self) -> Result<(), DataKeyError> {
+    fn check_streamed(&self) -> Result<(), InvalidKey> {
         let is_streamed = self.stream != Some(false);
-        check(
-            "stream",
-            is_streamed,
-            "must be true or left out: shards and manifests are never kept in memory",
-        )
+        let message = "must be true or left out: shards and manifests are never kept in memory";
+        InvalidKey::unless(is_streamed, "stream", message)
     }
 
-    fn manifest(&self) -> Result<Manifest, DataKeyError> {
+    fn manifest(&self) -> Result<Manifest, InvalidKey> {
         self.check_streamed()?;
-        let missing = || DataKeyError {
-            key: "manifest",
-            message: "is needed: the table, a .csv, .tsv, .jsonl or .parquet file".to_owned(),
-        };
+        let missing =
+            || InvalidKey::new("manifest", "is needed: the table, a .csv, .tsv, .jsonl or .parquet file");
         let table = Manifest {
             file: self.manifest.clone().ok_or_else(missing)?,
             columns: Columns {
@@ -188,19 +172,20 @@ impl DataTable {
             score_weights: self.score_weights()?,
             test_share: self.test_share.unwrap_or(0.2),
         };
-        check_share(table.test_share)?;
+        check("test-share", table.test_share)?;
         Ok(table)
     }
 
     /// What classes count in MAP@100, which only images with any number of labels have.
-    fn score_weights(&self) -> Result<Option<PathBuf>, DataKeyError> {
+    fn score_weights(&self) -> Result<Option<PathBuf>, InvalidKey> {
         let has_score = self.score_weights.is_none() || self.multi_label == Some(true);
-        check("score-weights", has_score, "is for MAP@100, the score where `multi-label = true`")?;
+        let message = "is for MAP@100, the score where `multi-label = true`";
+        InvalidKey::unless(has_score, "score-weights", message)?;
         Ok(self.score_weights.clone())
     }
 
-    fn shards(&self) -> Result<Shards, DataKeyError> {
-        check("images", self.images != Some(0), "must be at least 1")?;
+    fn shards(&self) -> Result<Shards, InvalidKey> {
+        check("images", self.images.unwrap_or(1) as f64)?;
         self.check_streamed()?;
         Ok(Shards {
             folder: self.folder.clone().unwrap_or_default(),
@@ -214,13 +199,13 @@ impl DataTable {
         })
     }
 
-    fn number_of_classes(&self) -> Result<usize, DataKeyError> {
+    fn number_of_classes(&self) -> Result<usize, InvalidKey> {
         let classes = self.classes.ok_or_else(|| needed("classes", "their number"))?;
-        check("classes", (2..=65_536).contains(&classes), "must be from 2 to 65536")?;
+        check("classes", classes as f64)?;
         Ok(classes)
     }
 
-    fn reading(&self) -> Result<Reading, DataKeyError> {
+    fn reading(&self) -> Result<Reading, InvalidKey> {
         let size = self.size.ok_or_else(|| needed("size", "[rows, columns] that images are brought to"))?;
         let default = Reading::of_size(size);
         let reading = Reading {
@@ -236,20 +221,14 @@ impl DataTable {
             corrupt: self.corrupt.unwrap_or(default.corrupt),
             reduced: self.reduced.unwrap_or(default.reduced),
         };
-        check(
-            "size",
-            size.iter().all(|extent| (1..=1024).contains(extent)),
-            "must be two numbers from 1 to 1024",
-        )?;
-        check("channels", [1, 3].contains(&reading.channels), "must be 1 (grey) or 3 (colour)")?;
-        let fraction = reading.crop_fraction;
-        check("crop-fraction", (0.01..=1.0).contains(&fraction), "must be from 0.01 to 1")?;
-        let most = reading.looking.most_pixels;
-        check("most-pixels", (1..=1 << 36).contains(&most), "must be from 1 to 68719476736")?;
+        size.iter().try_for_each(|&extent| check("size", extent as f64))?;
+        check("channels", reading.channels as f64)?;
+        check("crop-fraction", reading.crop_fraction)?;
+        check("most-pixels", reading.looking.most_pixels as f64)?;
         Ok(reading)
     }
 
-    fn planted(&self) -> Result<Planted, DataKeyError> {
+    fn planted(&self) -> Result<Planted, InvalidKey> {
         let default = Planted::default();
         let planted = Planted {
             coupling: self.coupling.unwrap_or(default.coupling),
@@ -257,17 +236,18 @@ impl DataTable {
             noise: self.noise.unwrap_or(default.noise),
             seed: self.seed.unwrap_or(default.seed),
         };
-        check("coupling", (0.0..=1.0).contains(&planted.coupling), "must be from 0 to 1")?;
-        check("images", (1..=1_000_000).contains(&planted.images), "must be from 1 to 1000000")?;
-        check("noise", (0.0..=1.0).contains(&planted.noise), "must be from 0 to 1")?;
+        check("coupling", planted.coupling)?;
+        let message = "must be from 1 to 1000000: planted images are kept in memory";
+        InvalidKey::unless((1..=1_000_000).contains(&planted.images), "images", message)?;
+        check("noise", planted.noise)?;
         Ok(planted)
     }
 }
 
-fn needed(key: &'static str, what: &str) -> DataKeyError {
+fn needed(key: &str, what: &str) -> InvalidKey {
     let message =
         format!("is needed for images in files: {what}, since networks are planned before images are read");
-    DataKeyError { key, message }
+    InvalidKey::new(key, message)
 }
 
 /// The value if it is not what leaving it out means: records of runs from before there
@@ -276,12 +256,8 @@ fn unless_default<T: PartialEq>(value: T, default: T) -> Option<T> {
     (value != default).then_some(value)
 }
 
-fn check_share(share: f64) -> Result<(), DataKeyError> {
-    check("test-share", share > 0.0 && share < 1.0, "must be between 0 and 1")
-}
-
-fn check(key: &'static str, allowed: bool, expected: &str) -> Result<(), DataKeyError> {
-    if allowed { Ok(()) } else { Err(DataKeyError { key, message: expected.to_owned() }) }
+fn check(key: &str, number: f64) -> Result<(), InvalidKey> {
+    decouple_keys::check("data", key, number)
 }
 
 impl From<DataSpec> for DataTable {

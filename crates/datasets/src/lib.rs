@@ -80,7 +80,7 @@ pub mod stream;
 mod view;
 mod walk;
 
-pub use as_typed::{DataKeyError, DataTable};
+pub use as_typed::DataTable;
 pub use augment::{Augment, ParseAugmentError, Thousandths};
 pub use batch::{Batch, BatchError, Normalisation, epoch_order, fill_batch};
 pub use dataset::{Dataset, ImageShape, Split};

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::InvalidKey;
+use decouple_keys::{InvalidKey, check};
 
 /// Who starts the tasks of a submission.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,8 +78,8 @@ pub struct LauncherTable {
     pub lines: Option<Vec<String>>,
 }
 
-/// The largest number of cores, tasks at a time and requeues that can be meant.
-const MOST: usize = 100_000;
+/// More requeues than this are no more.
+const MOST_REQUEUES: u32 = 100_000;
 
 impl LauncherTable {
     /// This table with what `below` says where this one says nothing; the lines of both.
@@ -104,10 +104,7 @@ impl LauncherTable {
     /// # Errors
     /// The first value that no scheduler could be given, by its key.
     pub fn resolve(&self) -> Result<LauncherSpec, InvalidKey> {
-        let count = |key, value: usize| match value {
-            1..=MOST => Ok(value),
-            _ => Err(InvalidKey::new(key, format!("must be from 1 to {MOST}, found {value}"))),
-        };
+        let count = |key, value: usize| check("launcher", key, value as f64).map(|()| value);
         let secs = |key, text: &Option<String>| text.as_deref().map(|text| duration(key, text)).transpose();
         Ok(LauncherSpec {
             kind: self.kind.unwrap_or_default(),
@@ -118,7 +115,7 @@ impl LauncherTable {
             cpus: count("cpus", self.cpus.unwrap_or(1))?,
             at_once: self.at_once.map(|tasks| count("at-once", tasks)).transpose()?,
             task_secs: secs("task-time", &self.task_time)?.unwrap_or(3600),
-            requeues: self.requeues.unwrap_or(20).min(MOST as u32),
+            requeues: self.requeues.unwrap_or(20).min(MOST_REQUEUES),
             lines: lines(self.lines.as_deref().unwrap_or_default())?,
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! [`load`] reads an experiment file as a person types it and resolves it into
 //! [`Trial`]s, each complete and named by the hash of its [`Record`]. The
-//! [`Ledger`] knows what has been run. [`keys`] lists every key of a file.
+//! [`Ledger`] knows what has been run. [`decouple_keys`] lists every key of a file.
 //!
 //! ```
 //! use decouple_experiment::{Ledger, Overrides, RunState, parse};
@@ -24,7 +24,6 @@ mod budget;
 mod declared;
 mod difference;
 mod file_system;
-mod keys;
 mod launcher;
 mod ledger;
 mod metric;
@@ -42,7 +41,6 @@ pub use budget::{BudgetOutcome, Drift, Held};
 pub use declared::{Declared, file_hash};
 pub use difference::{Difference, Reason, Stray, differences, stray_lines};
 pub use file_system::FileSystem;
-pub use keys::{InvalidKey, Key, Values, keys};
 pub use launcher::{LauncherKind, LauncherSpec, LauncherTable, parse_size};
 pub use ledger::per_image;
 pub use ledger::per_image::PerImage;

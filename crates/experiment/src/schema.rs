@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{Key, SHORT_NAMES, keys};
+use decouple_keys::{Key, SHORT_NAMES, keys};
 
 /// The schema (draft 7, which editors of TOML read) as a document.
 pub fn schema() -> Value {
@@ -117,7 +117,7 @@ fn described(mut schema: Value, key: &Key) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::find;
+    use decouple_keys::find;
 
     fn at<'a>(schema: &'a Value, path: &str) -> &'a Value {
         path.split('.').fold(schema, |schema, part| {

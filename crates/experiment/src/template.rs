@@ -1,7 +1,7 @@
 //! The file that `decouple init` writes: an experiment that runs as it is, with
 //! every other key beside it as a comment.
 
-use crate::keys;
+use decouple_keys::keys;
 
 /// Keys that the active part sets already.
 const SET: [&str; 7] = [

@@ -10,7 +10,7 @@ use decouple_kernels::arithmetic::Arithmetic;
 pub use decouple_kernels::arithmetic::{Precision, Winograd};
 use serde::{Deserialize, Serialize};
 
-use crate::keys::InvalidKey;
+use decouple_keys::InvalidKey;
 
 /// How a network is trained. Complete: nothing is left to a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,8 +8,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::keys::InvalidKey;
 use crate::{MetricsRow, Outcome, Run, Trial};
+use decouple_keys::{InvalidKey, check};
 
 /// The `[tune]` section of an experiment file, resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,10 +85,8 @@ impl TuneTable {
     pub(crate) fn resolve(self, weight_decay: f64) -> Result<Tune, InvalidKey> {
         let seed = self.seed.unwrap_or(DEFAULT_SEED);
         let (finalists, seeds) = (self.finalists.unwrap_or(1), self.seeds.unwrap_or(1));
-        if finalists == 0 || seeds == 0 {
-            let key = if finalists == 0 { "finalists" } else { "seeds" };
-            return Err(InvalidKey::new(key, "must be at least 1"));
-        }
+        check("tune", "finalists", finalists as f64)?;
+        check("tune", "seeds", seeds as f64)?;
         if seed.checked_add(seeds).is_none() {
             return Err(InvalidKey::new(
                 "seed",

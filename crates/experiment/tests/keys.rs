@@ -2,7 +2,8 @@
 
 use std::ops::Bound::{self, Excluded, Included};
 
-use decouple_experiment::{ExperimentError, Key, Overrides, Trial, Values, keys, parse};
+use decouple_experiment::{ExperimentError, Overrides, Trial, parse};
+use decouple_keys::{Key, Values, keys};
 
 fn trials(text: &str) -> Result<Vec<Trial>, ExperimentError> {
     Ok(parse(text, "mine.toml", &Overrides::default())?.trials)

@@ -1,20 +1,14 @@
 //! Why a description gives no network.
 
 use decouple_kernels::geometry::{GeometryError, MapShape};
+use decouple_keys::InvalidKey;
 
 /// Why a network cannot be built. Names the key or the layer, and the numbers.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SpecError {
     /// A key of the description holds an impossible value.
-    #[error("`{key}` is {found}: expected {expected}")]
-    Key {
-        /// The key as typed in a file.
-        key: &'static str,
-        /// Its value.
-        found: String,
-        /// What it may hold.
-        expected: String,
-    },
+    #[error(transparent)]
+    Key(#[from] InvalidKey),
     /// A schedule lists more or fewer values than the network has stages.
     #[error("`segments` lists {listed} values, but the network has {stages} stages")]
     ScheduleLength {

@@ -12,6 +12,7 @@ use crate::module::{Intermediate, ModuleKind, NormPlacement, Order, SpectrumModu
 use crate::networks::Channels;
 use crate::segments::{SegmentSchedule, Segments};
 use decouple_kernels::geometry::MapShape;
+use decouple_keys::InvalidKey;
 pub use family::{Dense, Family, Numerics};
 pub use key::NetworkKey;
 use serde::{Deserialize, Serialize};
@@ -163,7 +164,7 @@ impl NetworkSpec {
     pub fn graph(&self, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
         self.validate()?;
         let in_range = (1..=1_000_000).contains(&classes);
-        validate::check("classes", classes, in_range, "a count from 1 to 1,000,000")?;
+        InvalidKey::unless(in_range, "classes", "must be from 1 to 1,000,000")?;
         (self.family.architecture().graph)(&self.explicit(), input, classes)
     }
 

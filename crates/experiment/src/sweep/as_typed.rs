@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use super::diagnostic::{Diagnostic, Sources, listed, suggestion};
 use super::document::{self, Data, Leaf, Span, Table, Value};
 use super::{Axis, de};
-use crate::keys::{SHORT_NAMES, axis_name, axis_names, names_in, other_name};
-use crate::{Declared, Held, InvalidKey, LauncherTable};
+use crate::{Declared, Held, LauncherTable};
+use decouple_keys::{InvalidKey, SHORT_NAMES, axis_name, axis_names, names_in, other_name};
 use decouple_spectrum::budget::{Pays, Scaling};
 
 /// The name of the axis that every experiment has.

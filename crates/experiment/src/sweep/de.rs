@@ -9,7 +9,7 @@ use serde::forward_to_deserialize_any;
 
 use super::diagnostic::{Diagnostic, listed, suggestion};
 use super::document::{Data, Entry, Span, Value};
-use crate::keys::{full_name, other_name, table_example};
+use decouple_keys::{full_name, other_name, table_example};
 
 /// Reads a section; `name` is what its keys are called after.
 pub(super) fn read<T: de::DeserializeOwned>(name: &str, value: &Value) -> Result<T, Diagnostic> {

@@ -6,7 +6,8 @@ use super::{
     Sweep,
     diagnostic::{listed, suggestion},
 };
-use crate::{Trial, keys::axis_name};
+use crate::Trial;
+use decouple_keys::axis_name;
 
 /// A conjunction of conditions on axis values, seed and id:
 /// `segments>=8 & seed=0`, `intermediate != relu`, `id=3f9c`.

@@ -2,6 +2,7 @@
 
 use decouple_datasets::seeds::{stream, uniform_below};
 use decouple_datasets::{DataSpec, DataTable, derive_seed};
+use decouple_keys::{InvalidKey, full_name};
 use decouple_spectrum::budget::{BudgetError, Quantity, Scaling};
 use decouple_spectrum::error::SpecError;
 use decouple_spectrum::network::{Family, NetworkKey, NetworkSpec};
@@ -13,7 +14,6 @@ use super::diagnostic::Diagnostic;
 use super::document::{Data, Span, Table, Value};
 use super::grouping;
 use super::networks::Networks;
-use crate::keys::full_name;
 use crate::training::as_typed::TrainingTable;
 use crate::trial::{Summary, hash64, label};
 use crate::{BudgetOutcome, Drift, Held, Record, TrainingSpec, Trial};
@@ -62,15 +62,14 @@ impl<'a> Point<'a> {
             })?;
         }
         let typed: DataTable = section(&trial, "data")?;
-        let mut data = DataSpec::try_from(typed)
-            .map_err(|error| invalid(&trial, &format!("data.{}", error.key), &error.message))?;
+        let mut data = DataSpec::try_from(typed).map_err(|error| invalid_key(&trial, "data", &error))?;
         let is_typed = trial.nearest_entry("data.validation").is_some_and(|entry| entry.key == "validation");
         if file.tune.is_some() && !is_typed {
             data.validation = validation_to_tune_by(&data);
         }
         let typed: TrainingTable = section(&trial, "training")?;
-        let training = TrainingSpec::try_from(typed)
-            .map_err(|error| invalid(&trial, &format!("training.{}", error.key), &error.message))?;
+        let training =
+            TrainingSpec::try_from(typed).map_err(|error| invalid_key(&trial, "training", &error))?;
         let not_to_be_smoothed = if data.is_multi_label() {
             Some("is for images of one label, and `data.multi-label` is true")
         } else if data.has_class_weights() {
@@ -267,11 +266,13 @@ fn invalid(trial: &Table, name: &str, message: &str) -> Diagnostic {
     }
 }
 
+fn invalid_key(trial: &Table, section: &str, error: &InvalidKey) -> Diagnostic {
+    invalid(trial, &format!("{section}.{}", error.key), &error.message)
+}
+
 fn refused(trial: &Table, error: &SpecError) -> Diagnostic {
     match error {
-        SpecError::Key { key, found, expected } => {
-            invalid(trial, &format!("network.{key}"), &format!("must be {expected}, found {found}"))
-        }
+        SpecError::Key(error) => invalid_key(trial, "network", error),
         SpecError::ScheduleLength { listed, stages } => invalid(
             trial,
             "network.segments",

@@ -3,7 +3,7 @@
 use super::as_typed::{SEED, SET, SweepFile, experiment_key, typed_axis, unknown_axis};
 use super::diagnostic::{Diagnostic, Sources};
 use super::document::{self, Data, Leaf, Span, Table, Value};
-use crate::keys::{axis_name, full_name};
+use decouple_keys::{axis_name, full_name};
 
 /// Applies one change to `file`.
 pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources) -> Result<(), Diagnostic> {

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::keys::{InvalidKey, check};
+use decouple_keys::{InvalidKey, check};
 
 use super::{
     Average, DecayKind, DecayOn, Every, Loss, Optimizer, Precision, RmspropForm, Schedule, TrainingSpec,

@@ -1,10 +1,10 @@
 //! The keys of `[trial.network]`, each declared once: its name, its place in
 //! [`NetworkSpec`], and how records hold it.
 
+use decouple_keys::InvalidKey;
 use serde::{Deserialize, Serialize};
 
 use super::{Dense, Family, NetworkSpec, Numerics};
-use crate::error::SpecError;
 use crate::module::{Intermediate, ModuleKind, NormPlacement, Order};
 use crate::segments::SegmentSchedule;
 
@@ -57,7 +57,7 @@ macro_rules! keys {
 
         impl NetworkSpec {
             /// Refuses a key that has another than its own value and changes nothing.
-            pub(super) fn validate_unread(&self) -> Result<(), SpecError> {
+            pub(super) fn validate_unread(&self) -> Result<(), InvalidKey> {
                 let own = Self::of(self.family, self.numerics);
                 $(self.unread(NetworkKey::$key, &self.$field, &own.$field)?;)*
                 Ok(())
@@ -109,7 +109,7 @@ impl NetworkKey {
 }
 
 impl NetworkSpec {
-    fn unread<T>(&self, key: NetworkKey, value: &T, own: &T) -> Result<(), SpecError>
+    fn unread<T>(&self, key: NetworkKey, value: &T, own: &T) -> Result<(), InvalidKey>
     where
         T: PartialEq + Serialize,
     {
@@ -119,11 +119,11 @@ impl NetworkSpec {
         // As typed, not as the program calls it.
         let found = serde_json::to_string(value).unwrap_or_default();
         let readers: Vec<_> = Family::ALL.into_iter().filter(|f| f.reads(key)).map(Family::name).collect();
-        let expected = format!(
-            "left out, because {} does not read it (families that do: {})",
+        let message = format!(
+            "must be left out, because {} does not read it (families that do: {}), found {found}",
             self.family,
             readers.join(", ")
         );
-        Err(SpecError::Key { key: key.name(), found, expected })
+        Err(InvalidKey::new(key.name(), message))
     }
 }

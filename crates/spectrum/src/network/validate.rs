@@ -1,14 +1,14 @@
 //! Which values the keys of a network may have.
 
-use std::fmt::Display;
+use decouple_keys::{InvalidKey, check};
 
 use super::{MAX_CHANNELS, NetworkSpec, scaled};
 use crate::error::SpecError;
 use crate::module::ModuleKind;
 use crate::segments::SegmentSchedule;
 
-/// The most stages, blocks or modules that one key may ask for.
-const MAX_DEPTH: usize = 100;
+/// The most entry stages and dense layers.
+const MAX_LISTED: usize = 100;
 
 impl NetworkSpec {
     /// Checks every key on its own, the length of a per-stage schedule, and that
@@ -18,83 +18,86 @@ impl NetworkSpec {
     /// [`SpecError::Key`] or [`SpecError::ScheduleLength`].
     pub fn validate(&self) -> Result<(), SpecError> {
         self.validate_unread()?;
-        check("kernel", self.kernel, [3, 5, 7].contains(&self.kernel), "3, 5 or 7")?;
-        check("stem-kernel", self.stem_kernel, [1, 3].contains(&self.stem_kernel), "1 or 3")?;
+        self.validate_numbers()?;
         self.validate_module()?;
         self.validate_sizes()?;
-        self.validate_segments()?;
-        let (epsilon, momentum, dropout) = (self.norm_epsilon, self.norm_momentum, self.dropout);
-        check("norm-epsilon", epsilon, (1e-12..=1.0).contains(&epsilon), "a number from 1e-12 to 1")?;
-        check("norm-momentum", momentum, (1e-6..=1.0).contains(&momentum), "a number from 1e-6 to 1")?;
-        check("dropout", dropout, (0.0..=0.99).contains(&dropout), "a number from 0 to 0.99")
+        self.validate_segments()
+    }
+
+    /// Every number against the declaration of its key.
+    fn validate_numbers(&self) -> Result<(), InvalidKey> {
+        let check = |key: &str, number: f64| check("network", key, number);
+        for (key, count) in [
+            ("kernel", self.kernel),
+            ("stem-kernel", self.stem_kernel),
+            ("stem", self.stem),
+            ("middle", self.middle),
+            ("modules", self.modules),
+            ("exit", self.exit),
+        ] {
+            check(key, count as f64)?;
+        }
+        for (key, counts) in [
+            ("entry", &self.entry),
+            ("inner", &self.inner),
+            ("channels", &self.channels),
+            ("fully-connected", &self.fully_connected),
+        ] {
+            counts.iter().try_for_each(|&count| check(key, count as f64))?;
+        }
+        check("width", self.width)?;
+        check("norm-epsilon", self.norm_epsilon)?;
+        check("norm-momentum", self.norm_momentum)?;
+        check("dropout", self.dropout)
     }
 
     /// A module of one convolution has nothing before, between or after two.
-    fn validate_module(&self) -> Result<(), SpecError> {
+    fn validate_module(&self) -> Result<(), InvalidKey> {
         if self.module == ModuleKind::Spectrum {
             return Ok(());
         }
         let own = Self::default();
-        check("inner", "inner channels", self.inner.is_empty(), "left out where `module = \"plain\"`")?;
-        let alone = "left out where `module = \"plain\"`: there is one convolution";
-        check("intermediate", "an activation", self.intermediate == own.intermediate, alone)?;
-        check("norm", "two norms", self.norm == own.norm, alone)?;
-        check("order", "an order of two", self.order == Self::of(self.family, self.numerics).order, alone)
+        let alone = "must be left out where `module = \"plain\"`: there is one convolution";
+        InvalidKey::unless(self.inner.is_empty(), "inner", alone)?;
+        InvalidKey::unless(self.intermediate == own.intermediate, "intermediate", alone)?;
+        InvalidKey::unless(self.norm == own.norm, "norm", alone)?;
+        InvalidKey::unless(self.order == Self::of(self.family, self.numerics).order, "order", alone)
     }
 
-    fn validate_sizes(&self) -> Result<(), SpecError> {
-        let depth = format!("a count up to {MAX_DEPTH}");
-        check("entry", format!("{} stages", self.entry.len()), self.entry.len() <= MAX_DEPTH, &depth)?;
-        check("middle", self.middle, self.middle <= MAX_DEPTH, &depth)?;
-        let modules = format!("a count from 1 to {MAX_DEPTH}");
-        check("modules", self.modules, (1..=MAX_DEPTH).contains(&self.modules), &modules)?;
-
-        let (listed, counts) = (self.channels.len(), self.family.channels().len());
-        check("channels", format!("{listed} counts"), listed == counts, &format!("{counts} counts"))?;
-        let layers = self.fully_connected.len();
-        check("fully-connected", format!("{layers} layers"), layers <= MAX_DEPTH, &depth)?;
-        check("width", self.width, self.width.is_finite() && self.width > 0.0, "a number above 0")?;
-        let expected = format!("channel counts from 1 to {MAX_CHANNELS}, also after scaling by the width");
-        let one = |key, channels: usize| {
-            let allowed =
-                (1..=MAX_CHANNELS).contains(&channels) && scaled(channels, self.width) <= MAX_CHANNELS;
-            check(key, channels, allowed, &expected)
+    fn validate_sizes(&self) -> Result<(), InvalidKey> {
+        let count = |key, found: usize, allowed: bool, expected: String| {
+            InvalidKey::unless(allowed, key, &format!("must be {expected}, found {found} values"))
         };
-        one("stem", self.stem)?;
-        one("exit", self.exit)?;
-        let (listed, blocks) = (self.inner.len(), self.stages());
-        let expected_inner = format!("left out, or {blocks} counts: one a block");
-        check("inner", format!("{listed} counts"), listed == 0 || listed == blocks, &expected_inner)?;
-        self.inner.iter().try_for_each(|&channels| one("inner", channels))?;
-        self.entry.iter().try_for_each(|&channels| one("entry", channels))?;
-        self.channels.iter().try_for_each(|&channels| one("channels", channels))?;
-        self.fully_connected.iter().try_for_each(|&channels| one("fully-connected", channels))?;
+        for (key, listed) in [("entry", self.entry.len()), ("fully-connected", self.fully_connected.len())] {
+            count(key, listed, listed <= MAX_LISTED, format!("at most {MAX_LISTED} values"))?;
+        }
+        let (listed, counts) = (self.channels.len(), self.family.channels().len());
+        count("channels", listed, listed == counts, format!("{counts} values"))?;
+        let (listed, stages) = (self.inner.len(), self.stages());
+        let expected = format!("left out, or {stages} values: one a stage");
+        count("inner", listed, listed == 0 || listed == stages, expected)?;
         let widest = scaled(self.widest(), self.width);
-        check("width", self.width, widest <= MAX_CHANNELS, &expected)
+        let message = format!(
+            "must leave every layer at most {MAX_CHANNELS} channels, found {} of which one gets {widest}",
+            self.width
+        );
+        InvalidKey::unless(widest <= MAX_CHANNELS, "width", &message)
     }
 
     fn validate_segments(&self) -> Result<(), SpecError> {
-        let expected = "counts from 1 and levels from 0 to 1";
-        match &self.segments {
-            SegmentSchedule::Uniform(segments) => check("segments", segments, segments.is_valid(), expected),
+        let listed = match &self.segments {
+            SegmentSchedule::Uniform(segments) => std::slice::from_ref(segments),
             SegmentSchedule::PerStage(list) if list.len() != self.stages() => {
-                Err(SpecError::ScheduleLength { listed: list.len(), stages: self.stages() })
+                return Err(SpecError::ScheduleLength { listed: list.len(), stages: self.stages() });
             }
-            SegmentSchedule::PerStage(list) => list
-                .iter()
-                .try_for_each(|segments| check("segments", segments, segments.is_valid(), expected)),
+            SegmentSchedule::PerStage(list) => list,
+        };
+        match listed.iter().find(|segments| !segments.is_valid()) {
+            Some(found) => {
+                let message = format!("must be counts from 1 and levels from 0 to 1, found {found}");
+                Err(InvalidKey::new("segments", message).into())
+            }
+            None => Ok(()),
         }
     }
-}
-
-pub(super) fn check(
-    key: &'static str,
-    found: impl Display,
-    allowed: bool,
-    expected: &str,
-) -> Result<(), SpecError> {
-    if allowed {
-        return Ok(());
-    }
-    Err(SpecError::Key { key, found: found.to_string(), expected: expected.to_owned() })
 }

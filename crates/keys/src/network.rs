@@ -1,9 +1,9 @@
 //! Keys of `[trial.network]`.
 
-use std::ops::Bound::{Excluded, Included};
+use std::ops::Bound::Included;
 
 use super::values::{
-    COUNT, POSITIVE,
+    CHANNELS, COUNT, DEPTH, POSITIVE,
     Values::{AnyOf, Flag, List, Noted, OneOf, OrList, Real, Table, Whole, Words},
     WHOLE,
 };
@@ -83,14 +83,14 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "network.norm-epsilon",
         "Added to the variance by every batch norm.",
-        Real(Excluded(0.0), Included(1.0)),
+        Real(Included(1e-12), Included(1.0)),
         "",
         "0.001",
     ),
     key(
         "network.norm-momentum",
         "Share of the new batch in the running mean and variance of every batch norm.",
-        Real(Excluded(0.0), Included(1.0)),
+        Real(Included(1e-6), Included(1.0)),
         "",
         "0.1",
     ),
@@ -103,7 +103,7 @@ pub(super) const KEYS: &[Key] = &[
         "\"none\"",
     ),
     key("network.kernel", "Rows and columns of the spatial kernels.", OneOf(&[3, 5, 7]), "pixels", "3"),
-    key("network.stem", "Width of the stem convolution.", Whole(1, Some(8192)), "channels", "16"),
+    key("network.stem", "Width of the stem convolution.", CHANNELS, "channels", "16"),
     key(
         "network.stem-kernel",
         "Rows and columns of the stem's kernel; 1 leaves all spatial structure to the modules (mini-xception).",
@@ -114,7 +114,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "network.entry",
         "Width of each entry stage; a stage halves the map.",
-        List(&COUNT, ""),
+        List(&CHANNELS, ""),
         "channels",
         "[16, 32, 64]",
     ),
@@ -125,12 +125,12 @@ pub(super) const KEYS: &[Key] = &[
         "blocks",
         "2",
     ),
-    key("network.modules", "Modules in a middle block.", Whole(1, Some(100)), "modules", "3"),
-    key("network.exit", "Width of the exit flow.", Whole(1, Some(8192)), "channels", "128"),
+    key("network.modules", "Modules in a middle block.", DEPTH, "modules", "3"),
+    key("network.exit", "Width of the exit flow.", CHANNELS, "channels", "128"),
     key(
         "network.inner",
         "Widths between the two convolutions of the modules: of each entry stage, the middle flow and the exit flow, in place of the modules' own (mini-xception).",
-        List(&COUNT, ", one a stage"),
+        List(&CHANNELS, ", one a stage"),
         "channels",
         "[]",
     ),
@@ -158,14 +158,14 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "network.channels",
         "Channel counts of a published network, from input to output, in place of its own.",
-        List(&COUNT, ", as many as the network's own"),
+        List(&CHANNELS, ", as many as the network's own"),
         "channels",
         "",
     ),
     key(
         "network.fully-connected",
         "Outputs of dense layers before the logits (xception, inception-v3, simple-inception).",
-        List(&COUNT, ""),
+        List(&CHANNELS, ""),
         "",
         "[]",
     ),

@@ -38,6 +38,10 @@ pub enum Values {
 pub(super) const COUNT: Values = Values::Whole(1, None);
 /// A whole number from 0.
 pub(super) const WHOLE: Values = Values::Whole(0, None);
+/// Channels of a layer.
+pub(super) const CHANNELS: Values = Values::Whole(1, Some(8192));
+/// Stages, blocks, modules or layers.
+pub(super) const DEPTH: Values = Values::Whole(1, Some(100));
 /// A number above 0.
 pub(super) const POSITIVE: Values = Values::Real(Excluded(0.0), Unbounded);
 /// A number from 0.
@@ -55,7 +59,10 @@ impl Values {
             Self::Noted(words) => joined(words.iter().map(noted).collect()),
             Self::Whole(least, None) => format!("a whole number from {least}"),
             Self::Whole(least, Some(most)) => format!("a whole number from {least} to {most}"),
-            Self::OneOf(numbers) => joined(numbers.iter().map(u64::to_string).collect()),
+            Self::OneOf([numbers @ .., last]) => {
+                format!("{} or {last}", joined(numbers.iter().map(u64::to_string).collect()))
+            }
+            Self::OneOf([]) => String::new(),
             Self::Real(least, most) => format!("a number {}", between(*least, *most)),
             Self::Text(text) | Self::Table(text) => (*text).to_owned(),
             Self::List(items, remark) => format!("a list of {}{remark}", several(&items.text())),
@@ -98,7 +105,7 @@ impl Values {
     }
 
     /// As a JSON schema. A table is `table`, where its keys are known.
-    pub(crate) fn schema(&self, table: Option<&Value>) -> Value {
+    pub fn schema(&self, table: Option<&Value>) -> Value {
         let any_of = |forms: &[Self]| -> Vec<Value> { forms.iter().map(|form| form.schema(table)).collect() };
         match self {
             Self::Flag => json!({ "type": "boolean" }),
@@ -130,6 +137,9 @@ fn noted((word, remark): &(&str, &str)) -> String {
 }
 
 fn between(least: Bound<f64>, most: Bound<f64>) -> String {
+    // As a person writes it: `1`, `0.01`, `1e-12`.
+    let [least, most] = [least, most]
+        .map(|bound| bound.map(|number| format!("{number:?}").trim_end_matches(".0").to_owned()));
     match (least, most) {
         (Included(least), Unbounded) => format!("from {least}"),
         (Excluded(least), Unbounded) => format!("above {least}"),

@@ -3,7 +3,8 @@
 use std::ops::Bound::Excluded;
 
 use super::values::{
-    Values::{AnyOf, As, List, Noted, Real, Table, Text, Whole, Words},
+    CHANNELS,
+    Values::{AnyOf, As, List, Noted, Real, Table, Text, Words},
     WHOLE,
 };
 use super::{Key, key};
@@ -64,7 +65,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "experiment.budget.least-channels",
         "The fewest channels that the budget may leave a layer.",
-        Whole(1, Some(8192)),
+        CHANNELS,
         "channels",
         "1",
     ),

@@ -4,6 +4,15 @@
 //! default. The documentation, the JSON schema, suggestions in messages and the
 //! checks of numbers follow from it, and the tests that hold the readers to it. A new
 //! key is its row here, its field in the table as typed, and what it changes.
+//!
+//! ```
+//! use decouple_keys::{check, find};
+//!
+//! assert_eq!(find("network.kernel").expect("a key").default, "3");
+//! let refused = check("network", "kernel", 4.0).unwrap_err();
+//! assert_eq!(refused.to_string(), "`kernel` must be 3, 5 or 7, found 4");
+//! ```
+#![forbid(unsafe_code)]
 
 mod data;
 mod experiment;
@@ -41,7 +50,7 @@ impl Key {
     }
 }
 
-/// A key of a trial whose value is refused, and why.
+/// A key whose value is refused, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}` {message}")]
 pub struct InvalidKey {
@@ -52,19 +61,31 @@ pub struct InvalidKey {
 }
 
 impl InvalidKey {
-    pub(crate) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+    /// Why the value of `key` is refused.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { key: key.into(), message: message.into() }
+    }
+
+    /// Refuses the value of `key` unless it is allowed.
+    ///
+    /// # Errors
+    /// With this message.
+    pub fn unless(allowed: bool, key: &str, message: &str) -> Result<(), Self> {
+        if allowed { Ok(()) } else { Err(Self::new(key, message)) }
     }
 }
 
-/// Refuses a number that the key `section.key` may not hold.
-pub(crate) fn check(section: &str, key: &str, number: f64) -> Result<(), InvalidKey> {
-    match find(&format!("{section}.{key}")) {
-        Some(declared) if !declared.values.allows(number) => {
-            Err(InvalidKey::new(key, format!("must be {}, found {number}", declared.values.text())))
-        }
-        _ => Ok(()),
-    }
+/// Refuses a number that the key `section.key`, or the list that it holds, may not have.
+///
+/// # Errors
+/// What the key may hold, and what it was given.
+pub fn check(section: &str, key: &str, number: f64) -> Result<(), InvalidKey> {
+    let of_section = SECTIONS.into_iter().find(|keys| keys[0].path.starts_with(section)).unwrap_or_default();
+    let is_it = |path: &str| path.strip_suffix(key).and_then(|path| path.strip_suffix('.')) == Some(section);
+    let Some(Key { values, .. }) = of_section.iter().find(|key| is_it(key.path)) else { return Ok(()) };
+    let one = if let Values::List(items, _) = values { items } else { values };
+    let message = || format!("must be {}, found {number}", values.text());
+    if one.allows(number) { Ok(()) } else { Err(InvalidKey::new(key, message())) }
 }
 
 /// What people from elsewhere call some keys.
@@ -88,13 +109,13 @@ const OTHER_NAMES: [(&str, &str); 16] = [
 ];
 
 /// The name here of what somebody calls `typed`: as axes carry it.
-pub(crate) fn other_name(typed: &str) -> Option<&'static str> {
+pub fn other_name(typed: &str) -> Option<&'static str> {
     OTHER_NAMES.iter().find(|(other, _)| *other == typed).map(|(_, name)| *name)
 }
 
 /// What the table at `path` may look like, where there is one: its default, and the
 /// words for its kinds.
-pub(crate) fn table_example(path: &str) -> Option<String> {
+pub fn table_example(path: &str) -> Option<String> {
     let (table, kinds) = (find(path)?, find(&format!("{path}.kind"))?);
     let name = path.rsplit('.').next().unwrap_or(path);
     Some(format!(
@@ -105,12 +126,12 @@ pub(crate) fn table_example(path: &str) -> Option<String> {
 }
 
 /// Names under which an axis and `--set` know some keys of `[trial.network]`.
-pub(crate) const SHORT_NAMES: [&str; 8] =
+pub const SHORT_NAMES: [&str; 8] =
     ["segments", "channels-per-segment", "module", "intermediate", "order", "residual", "kernel", "norm"];
 
 /// The name of a key of `[trial.*]` as axes carry it: short where it has a short
 /// form. `None` if there is no such key.
-pub(crate) fn axis_name(typed: &str) -> Option<&str> {
+pub fn axis_name(typed: &str) -> Option<&str> {
     let short = typed.strip_prefix("network.").unwrap_or(typed);
     if SHORT_NAMES.contains(&short) {
         return Some(short);
@@ -119,12 +140,12 @@ pub(crate) fn axis_name(typed: &str) -> Option<&str> {
 }
 
 /// The full name of an axis: `network.segments` for `segments`.
-pub(crate) fn full_name(axis: &str) -> String {
+pub fn full_name(axis: &str) -> String {
     if SHORT_NAMES.contains(&axis) { format!("network.{axis}") } else { axis.to_owned() }
 }
 
 /// Every name that an axis may have, the short ones first, without the seed.
-pub(crate) fn axis_names() -> impl Iterator<Item = &'static str> {
+pub fn axis_names() -> impl Iterator<Item = &'static str> {
     let of_trial =
         |path: &&str| ["network.", "data.", "training."].iter().any(|section| path.starts_with(section));
     SHORT_NAMES.into_iter().chain(keys().map(|key| key.path).filter(of_trial))
@@ -141,19 +162,21 @@ const fn key(
 }
 
 /// Every key, in the order of the documentation.
+const SECTIONS: [&[Key]; 6] =
+    [experiment::KEYS, tune::KEYS, launcher::KEYS, network::KEYS, data::KEYS, training::KEYS];
+
+/// Every key, in the order of the documentation.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    const SECTIONS: [&[Key]; 6] =
-        [experiment::KEYS, tune::KEYS, launcher::KEYS, network::KEYS, data::KEYS, training::KEYS];
     SECTIONS.into_iter().flatten()
 }
 
 /// The names of the keys of a table, as its messages list them.
-pub(crate) fn names_in(table: &str) -> impl Iterator<Item = &'static str> {
+pub fn names_in(table: &str) -> impl Iterator<Item = &'static str> {
     let name = move |key: &'static Key| key.path.strip_prefix(table)?.strip_prefix('.');
     keys().filter_map(name).filter(|name| !name.contains('.'))
 }
 
 /// The key of this name.
-pub(crate) fn find(path: &str) -> Option<&'static Key> {
+pub fn find(path: &str) -> Option<&'static Key> {
     keys().find(|key| key.path == path)
 }
