@@ -16,8 +16,9 @@ use decouple_spectrum::{
 use dfdx::tensor::CpuError;
 
 use crate::{
-    executor::Network,
-    forward::{pool, reading, weights},
+    forward::{reading, weights},
+    memory::pool,
+    network::Network,
     tape::{RunningTape, Slot, put, take},
 };
 

@@ -4,20 +4,19 @@ use std::sync::Arc;
 
 use decouple_kernels::{
     convs::Forward,
-    isa::Isa,
     layout::{DropoutMask, LANES, groups},
     maps::{self, Source},
-    pool::{Pool, Pooling},
     rows::{ChannelSums, Reading},
 };
 use decouple_spectrum::{
     backend::{ExecutionError, Pass},
     graph::ParameterId,
-    plan::{Conv, MapId, Norm, Plan, Read, Step, Work},
+    plan::{Conv, MapId, Norm, Plan, Read, Work},
 };
 
 use crate::{
-    executor::Network,
+    memory::pool,
+    network::Network,
     norm::{NormState, NormValues},
 };
 
@@ -184,15 +183,4 @@ pub(crate) fn weights<'a>(values: &'a [Vec<f32>], specs: &[Conv]) -> Vec<&'a [f3
 /// The trained values of a norm.
 fn norm_values<'a>(values: &'a [Vec<f32>], norm: &'a Norm) -> NormValues<'a> {
     NormValues { norm, gamma: norm.gamma.map(|id| &values[id.0][..]), beta: &values[norm.beta.0] }
-}
-
-/// The pooling of a step, if it is one.
-pub(crate) fn pool(isa: Isa, plan: &Plan, step: &Step) -> Option<Pool> {
-    let (geometry, pooling) = match step.work {
-        Work::MaxPool(geometry) => (geometry, Pooling::Max),
-        Work::MeanPool(geometry, include_padding) => (geometry, Pooling::Mean { include_padding }),
-        _ => return None,
-    };
-    let (from, to) = (plan.layout(step.reads[0].map), plan.layout(step.writes));
-    Some(Pool { isa, geometry, pooling, from, to })
 }

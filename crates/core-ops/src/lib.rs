@@ -28,6 +28,7 @@ mod backward;
 mod executor;
 mod forward;
 mod memory;
+mod network;
 mod norm;
 mod tape;
 
@@ -71,7 +72,7 @@ impl Backend for Engine {
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError> {
         check(arithmetic)?;
-        Ok(Box::new(executor::Network::new(self.isa, plan, arithmetic, values)?))
+        Ok(Box::new(network::Network::new(self.isa, plan, arithmetic, values)?))
     }
 
     fn training_bytes(

@@ -6,10 +6,9 @@ use decouple_kernels::{
     convs::{ConvSpec, Convs},
     isa::Isa,
     layout::groups,
+    pool::{Pool, Pooling},
 };
 use decouple_spectrum::plan::{Conv, Plan, Step, Work};
-
-use crate::forward::pool;
 
 /// The kernels of each step of convolutions.
 pub(crate) fn convs(isa: Isa, plan: &Plan, arithmetic: Arithmetic) -> Vec<Option<Convs>> {
@@ -27,6 +26,17 @@ pub(crate) fn convs(isa: Isa, plan: &Plan, arithmetic: Arithmetic) -> Vec<Option
         Some(Convs::new(isa, &specs, &layouts, read.gradient.is_some(), arithmetic.winograd))
     };
     plan.steps.iter().map(of).collect()
+}
+
+/// The pooling of a step, if it is one.
+pub(crate) fn pool(isa: Isa, plan: &Plan, step: &Step) -> Option<Pool> {
+    let (geometry, pooling) = match step.work {
+        Work::MaxPool(geometry) => (geometry, Pooling::Max),
+        Work::MeanPool(geometry, include_padding) => (geometry, Pooling::Mean { include_padding }),
+        _ => return None,
+    };
+    let (from, to) = (plan.layout(step.reads[0].map), plan.layout(step.writes));
+    Some(Pool { isa, geometry, pooling, from, to })
 }
 
 /// Room for the steps of a pass over a batch, in values.

@@ -3,7 +3,7 @@
 use decouple_kernels::layout::BatchLayout;
 use rayon::prelude::*;
 
-use crate::augment::augment_image;
+use crate::augmented::augment_image;
 use crate::seeds::{stream, uniform_below};
 use crate::view::View;
 use crate::{Augment, ImageShape, Selection};

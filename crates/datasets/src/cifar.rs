@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::content::{Content, Source, open};
-use crate::dataset::Published;
+use crate::published::Published;
 use crate::{DataError, ImageShape, Place, SetName, Split};
 
 /// Shape of every image.

@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use crate::content::{Source, open};
-use crate::dataset::Published;
 use crate::idx::{Layout, read_split};
+use crate::published::Published;
 use crate::{DataError, SetName};
 
 /// The licence of the images.
-pub(crate) const LICENCE: &str = include_str!("../assets/fashion-mnist/LICENSE");
+pub const LICENCE: &str = include_str!("../assets/fashion-mnist/LICENSE");
 
 /// The classes, by label.
 pub(crate) const CLASSES: [&str; 10] = [

@@ -62,6 +62,18 @@ impl Framing {
     }
 }
 
+impl Photograph {
+    /// The photograph scaled so that its shorter side has `shorter` pixels, by a
+    /// bicubic filter that averages where it shrinks, and `size` rows and columns
+    /// cut out of the middle, as (h, w, c): what torchvision's `Resize` and
+    /// `CenterCrop` make of it, to the bit. Where the scaled photograph is smaller
+    /// than that, it is scaled until it covers them.
+    pub fn central_crop(&self, shorter: usize, size: [usize; 2]) -> Vec<u8> {
+        let cover = size.map(|extent| extent.max(shorter));
+        Framing { size, cover, fit: Fit::Cover, filter: Filter::Bicubic }.frame(self)
+    }
+}
+
 /// A part of a photograph, scaled, as (h, w, c) bytes. The axes are those of the file.
 pub(crate) fn part(photograph: &Photograph, rows: Axis, columns: Axis, filter: Filter) -> Vec<u8> {
     let by = photograph.reduction();

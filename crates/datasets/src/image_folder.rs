@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::dataset::{Published, Read};
 use crate::error::shortened;
 use crate::parts::{self, Parts, Test};
+use crate::published::{Published, Read};
 use crate::reading::{Corrupt, Reading};
 use crate::walk::{self, Tally};
 use crate::{DataError, Skipped, Split, class_names, photograph};

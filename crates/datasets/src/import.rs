@@ -79,7 +79,8 @@ pub(crate) fn append<W: Write>(tar: &mut tar::Builder<W>, name: &str, content: &
 mod tests {
     use super::*;
     use crate::identity::Cache;
-    use crate::stream::{Order, Part, Shards, load};
+    use crate::loader::streamed;
+    use crate::stream::{Order, Part, Shards};
     use crate::{DataSpec, Reading, Source, load as load_set};
 
     #[test]
@@ -120,7 +121,8 @@ mod tests {
             reading: Reading::of_size([6, 6]),
         };
         let cache = Cache::at(&target.join("cache"));
-        let data = load::shards(&shards, Some(&target)).unwrap().part(&DataSpec::default(), &cache).unwrap();
+        let data =
+            streamed::shards(&shards, Some(&target)).unwrap().part(&DataSpec::default(), &cache).unwrap();
         let stream = data.stream.unwrap();
         assert_eq!((data.classes, stream.len(Part::Train)), (vec!["a".to_owned(), "b".to_owned()], 8));
         let whole = load_set(

@@ -36,8 +36,8 @@
 
 #![forbid(unsafe_code)]
 
-mod as_typed;
 mod augment;
+mod augmented;
 mod batch;
 mod cifar;
 pub mod class_names;
@@ -64,6 +64,7 @@ mod parts;
 mod photograph;
 mod pixel_batch;
 pub mod planted;
+mod published;
 mod rand_augment;
 mod random_numbers;
 mod reading;
@@ -71,6 +72,8 @@ mod reduced;
 mod resample;
 pub mod seeds;
 mod selection;
+mod set_name;
+mod shape;
 mod shard;
 mod sheet;
 mod sight;
@@ -80,11 +83,11 @@ pub mod stream;
 mod view;
 mod walk;
 
-pub use as_typed::DataTable;
 pub use augment::{Augment, ParseAugmentError, Thousandths};
 pub use batch::{Batch, BatchError, Normalisation, epoch_order, fill_batch};
-pub use dataset::{Dataset, ImageShape, Split};
+pub use dataset::{Dataset, bytes_in_memory};
 pub use error::{DataError, Place, Skipped};
+pub use fashion_mnist::LICENCE as FASHION_MNIST_LICENCE;
 pub use framing::Fit;
 pub use import::{Imported, import};
 pub use labels::Labels;
@@ -92,10 +95,13 @@ pub use loader::{Loader, load};
 pub use mixing::Mix;
 pub use photograph::{Looking, Photograph};
 pub use pixel_batch::PixelBatch;
+pub use published::Split;
 pub use reading::{Corrupt, Reading};
 pub use resample::Filter;
 pub use seeds::derive_seed;
-pub use selection::{Selection, bytes_in_memory};
+pub use selection::Selection;
+pub use set_name::SetName;
+pub use shape::ImageShape;
 pub use sheet::contact_sheet;
-pub use spec::{DataSpec, SetName, Source, Subset};
+pub use spec::{DataSpec, DataTable, Source, Subset};
 pub use stand_in::{StandIn, Written};

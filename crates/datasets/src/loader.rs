@@ -1,14 +1,17 @@
 //! How a [`DataSpec`] becomes a [`Dataset`].
 
+pub(crate) mod streamed;
+
 use std::path::Path;
 
-use crate::dataset::{Published, Read, moments};
+use crate::dataset::moments;
 use crate::identity::Cache;
-use crate::stream::load::{self as stream, Listed};
+use crate::published::{Published, Read};
 use crate::{
     Augment, DataError, DataSpec, Dataset, ImageShape, Selection, Source, Subset, cifar, derive_seed,
     epoch_order, fashion_mnist, image_folder, planted,
 };
+use streamed::Listed;
 
 /// Loads what `spec` asks for.
 ///
@@ -92,10 +95,10 @@ impl<'a> Loader<'a> {
 fn read(source: &Source, folder: Option<&Path>) -> Result<Whole, DataError> {
     let Read { published, classes, skipped, notes } = match source {
         Source::ImageFolder(images) if images.stream => {
-            return stream::folder(images, folder).map(Whole::Streamed);
+            return streamed::folder(images, folder).map(Whole::Streamed);
         }
-        Source::Shards(shards) => return stream::shards(shards, folder).map(Whole::Streamed),
-        Source::Manifest(table) => return stream::manifest(table, folder).map(Whole::Streamed),
+        Source::Shards(shards) => return streamed::shards(shards, folder).map(Whole::Streamed),
+        Source::Manifest(table) => return streamed::manifest(table, folder).map(Whole::Streamed),
         Source::ImageFolder(images) => image_folder::read(images, folder)?,
         Source::FashionMnist { subset: Subset::Embedded } => {
             Read::named(fashion_mnist::embedded()?, &fashion_mnist::CLASSES)

@@ -8,8 +8,6 @@ use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageResult};
 
-use crate::framing::{Fit, Framing};
-use crate::resample::Filter;
 use crate::{Skipped, jpeg};
 
 /// How files are looked at, whatever becomes of their pixels.
@@ -112,16 +110,6 @@ impl Photograph {
     /// turned if [`Looking::orientation`] asked for that.
     pub fn has_orientation(&self) -> bool {
         self.has_orientation
-    }
-
-    /// The photograph scaled so that its shorter side has `shorter` pixels, by a
-    /// bicubic filter that averages where it shrinks, and `size` rows and columns
-    /// cut out of the middle, as (h, w, c): what torchvision's `Resize` and
-    /// `CenterCrop` make of it, to the bit. Where the scaled photograph is smaller
-    /// than that, it is scaled until it covers them.
-    pub fn central_crop(&self, shorter: usize, size: [usize; 2]) -> Vec<u8> {
-        let cover = size.map(|extent| extent.max(shorter));
-        Framing { size, cover, fit: Fit::Cover, filter: Filter::Bicubic }.frame(self)
     }
 }
 

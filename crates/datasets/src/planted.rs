@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use rayon::prelude::*;
 
-use crate::dataset::Published;
+use crate::published::Published;
 use crate::seeds::{derive_seed, stream, uniform_below};
 use crate::{ImageShape, Split};
 

@@ -1,10 +1,9 @@
 //! Images of a split, by their places: parts of one split share its bytes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::dataset::class_counts;
-use crate::{Dataset, ImageShape, Split};
+use crate::ImageShape;
+use crate::published::{Split, class_counts};
 
 /// Some images of a split, or all of them, in an order of their own. A copy costs nothing.
 #[derive(Clone, Debug)]
@@ -36,6 +35,11 @@ impl Selection {
         Self { of: self.of.clone(), places }
     }
 
+    /// Where the bytes are that it shares with other parts, and how many.
+    pub(crate) fn shared(&self) -> (*const u8, usize) {
+        (self.of.images.as_ptr(), self.of.images.len())
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -65,7 +69,7 @@ impl Selection {
         (0..self.len() as u32).map(|index| self.image(index))
     }
 
-    /// The label of an image, an index into [`Dataset::classes`].
+    /// The label of an image, an index into [`Dataset::classes`](crate::Dataset::classes).
     ///
     /// # Panics
     /// If `index` is [`len`](Self::len) or more.
@@ -89,14 +93,6 @@ impl PartialEq for Selection {
     fn eq(&self, other: &Self) -> bool {
         self.shape() == other.shape() && self.labels().eq(other.labels()) && self.images().eq(other.images())
     }
-}
-
-/// Bytes of all images that `sets` keep in memory; what several share counts once.
-pub fn bytes_in_memory<'a>(sets: impl IntoIterator<Item = &'a Dataset>) -> u64 {
-    let selections = sets.into_iter().flat_map(|data| [&data.train, &data.validation, &data.test]);
-    let splits: HashMap<_, _> =
-        selections.map(|part| (Arc::as_ptr(&part.of), part.of.images.len())).collect();
-    splits.values().sum::<usize>() as u64
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use image::{ImageFormat, RgbImage};
 use std::io::Cursor;
 
-use crate::augment::augment_image;
+use crate::augmented::augment_image;
 use crate::{Augment, Dataset, ImageShape, derive_seed};
 
 /// Pixels between two images, and around all of them.

@@ -1,5 +1,7 @@
 //! What a trial says about its data, resolved. [`DataTable`] is how it is typed.
 
+mod as_typed;
+
 use std::fmt;
 use std::path::Path;
 
@@ -9,7 +11,8 @@ use crate::image_folder::{self, ImageFolder};
 use crate::manifest::{self, Manifest};
 use crate::planted::Planted;
 use crate::stream::Shards;
-use crate::{Augment, DataTable, ImageShape, cifar, fashion_mnist, planted};
+use crate::{Augment, ImageShape, SetName, cifar, fashion_mnist, planted};
+pub use as_typed::DataTable;
 
 /// The `data` table of a trial, resolved: nothing is left to a default.
 ///
@@ -167,76 +170,6 @@ impl DataSpec {
             Source::Planted(planted) => planted.images,
         };
         Some(all.saturating_sub(self.validation))
-    }
-}
-
-/// A data set that the program can read or make.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SetName {
-    /// [`Source::FashionMnist`].
-    #[default]
-    FashionMnist,
-    /// [`Source::Cifar10`].
-    #[serde(rename = "cifar-10")]
-    Cifar10,
-    /// [`Source::Cifar100`].
-    #[serde(rename = "cifar-100")]
-    Cifar100,
-    /// [`Source::ImageFolder`].
-    ImageFolder,
-    /// [`Source::Shards`].
-    Shards,
-    /// [`Source::Manifest`].
-    Manifest,
-    /// [`Source::Planted`].
-    Planted,
-}
-
-impl SetName {
-    /// The licence of the images that the program carries, which travels with
-    /// every copy of them. `None` for a set that it only reads or makes.
-    pub const fn licence(self) -> Option<&'static str> {
-        match self {
-            Self::FashionMnist => Some(fashion_mnist::LICENCE),
-            Self::Cifar10
-            | Self::Cifar100
-            | Self::ImageFolder
-            | Self::Shards
-            | Self::Manifest
-            | Self::Planted => None,
-        }
-    }
-
-    /// Where the files of the set come from, for the message that one is missing.
-    pub(crate) const fn origin(self) -> &'static str {
-        match self {
-            Self::FashionMnist => {
-                "the full set is four files, as Debian's package `dataset-fashion-mnist` has them"
-            }
-            Self::Cifar10 => "the set is the six files of `cifar-10-binary.tar.gz` by A. Krizhevsky",
-            Self::Cifar100 => "the set is the two files of `cifar-100-binary.tar.gz` by A. Krizhevsky",
-            Self::ImageFolder => {
-                "the set is a folder with a folder of JPEG, PNG or WebP files for each class"
-            }
-            Self::Shards => "the set is tar files in which an image and its label share a name",
-            Self::Manifest => "the set is a table of paths with their labels",
-            Self::Planted => "the set is made by the program",
-        }
-    }
-}
-
-impl fmt::Display for SetName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::FashionMnist => "fashion-mnist",
-            Self::Cifar10 => "cifar-10",
-            Self::Cifar100 => "cifar-100",
-            Self::ImageFolder => "image-folder",
-            Self::Shards => "shards",
-            Self::Manifest => "manifest",
-            Self::Planted => "planted",
-        })
     }
 }
 

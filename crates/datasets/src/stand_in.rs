@@ -274,7 +274,8 @@ impl Look {
 mod tests {
     use super::*;
     use crate::identity::Cache;
-    use crate::stream::{Order, Part, Shards, load};
+    use crate::loader::streamed;
+    use crate::stream::{Order, Part, Shards};
     use crate::{DataSpec, Reading, Source};
 
     const SMALL: StandIn =
@@ -304,7 +305,7 @@ mod tests {
             reading: Reading::of_size([24, 24]),
         };
         let spec = DataSpec { source: Source::Shards(shards.clone()), ..DataSpec::default() };
-        let listed = load::shards(&shards, Some(folder.path())).unwrap();
+        let listed = streamed::shards(&shards, Some(folder.path())).unwrap();
         let data = listed.part(&spec, &Cache::at(&folder.path().join("cache"))).unwrap();
         let stream = data.stream.unwrap();
         assert_eq!((stream.len(Part::Train), stream.len(Part::Test)), (300, 20));

@@ -6,7 +6,6 @@
 //! workers. A run that is resumed in the middle of an epoch passes over the batches
 //! that it has seen with [`Batches::skip_batches`], which decodes nothing.
 
-pub(crate) mod load;
 mod produce;
 mod shards;
 

@@ -41,8 +41,7 @@ use decouple_disk::Disk;
 
 pub use adopt::{Adopted, Elsewhere};
 pub use folders::Scan;
-pub use identity::{Identity, Mismatch, NUMERICS_VERSION};
-pub(crate) use identity::{PLAIN, TILED};
+pub use identity::{Identity, Mismatch};
 pub use lease::Claims;
 pub(crate) use lock::FILE_NAME as LOCK_FILE;
 pub use lock::Lock;

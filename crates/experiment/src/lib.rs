@@ -27,6 +27,7 @@ mod file_system;
 mod launcher;
 mod ledger;
 mod metric;
+mod numerics_version;
 mod schema;
 mod standing;
 mod step_timer;
@@ -46,10 +47,11 @@ pub use ledger::per_image;
 pub use ledger::per_image::PerImage;
 pub use ledger::{
     Adopted, CHECKPOINT_PREFIX, Claim, Claims, Contents, Elsewhere, Environment, Identity, Ledger,
-    LedgerError, Lock, MetricsRow, Mismatch, NUMERICS_VERSION, Outcome, Problem, Remedy, Run, RunState,
-    RunWriter, Scan, Scores, Status, TimingRow, timestamp,
+    LedgerError, Lock, MetricsRow, Mismatch, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan,
+    Scores, Status, TimingRow, timestamp,
 };
 pub use metric::Metric;
+pub use numerics_version::NUMERICS_VERSION;
 pub use schema::schema;
 pub use standing::{Best, Onlooker, Running, Standing};
 pub use step_timer::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};

@@ -13,7 +13,7 @@ use decouple_spectrum::network::NetworkSpec;
 use decouple_spectrum::segments::level;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{PLAIN, TILED};
+use crate::numerics_version::{PLAIN, TILED};
 use crate::{BudgetOutcome, TrainingSpec, Winograd};
 
 /// Version of the files of a run: `trial.toml`, `status.json` and the rows.

@@ -12,7 +12,7 @@ use decouple_export::{
     pytorch,
 };
 use decouple_kernels::geometry::MapShape;
-use decouple_spectrum::{graph::Graph, networks::figures};
+use decouple_spectrum::{graph::Graph, network::figures};
 use networks::{CLASSES, cases, values};
 use prost::Message;
 

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use decouple_spectrum::{
     drawing::svg,
+    network::figures,
     network::{Family, NetworkSpec, Numerics},
-    networks::figures,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -28,7 +28,7 @@ const PAGE: f64 = 20.0;
 /// Draws `graph` as an SVG document under `title`.
 ///
 /// ```
-/// use decouple_spectrum::{drawing::svg, networks::figures};
+/// use decouple_spectrum::{drawing::svg, network::figures};
 /// let picture = svg(&figures::module(4).unwrap(), "An extreme Inception module");
 /// assert!(picture.starts_with("<svg") && picture.contains("3x3 per channel"));
 /// ```

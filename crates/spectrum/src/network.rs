@@ -1,20 +1,24 @@
 //! A network as typed in a file, before it is lowered to a graph.
 
 mod allocation;
+mod architectures;
 mod family;
+pub mod figures;
 mod key;
+mod preprocessing;
 mod validate;
 
 use crate::builder::BatchNormOptions;
 use crate::error::SpecError;
 use crate::graph::Graph;
 use crate::module::{Intermediate, ModuleKind, NormPlacement, Order, SpectrumModule};
-use crate::networks::Channels;
 use crate::segments::{SegmentSchedule, Segments};
+use architectures::Channels;
 use decouple_kernels::geometry::MapShape;
 use decouple_keys::InvalidKey;
 pub use family::{Dense, Family, Numerics};
 pub use key::NetworkKey;
+pub use preprocessing::Preprocessing;
 use serde::{Deserialize, Serialize};
 
 /// The most channels a layer may have. Published networks stay below 4,097.

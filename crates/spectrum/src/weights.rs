@@ -21,6 +21,7 @@ pub mod header;
 pub mod inspection;
 pub mod layout;
 pub mod names;
+mod naming;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,9 @@ use names::{NamedTensor, Naming};
 
 /// Version of the files of ours. Another version is refused.
 pub const FORMAT: &str = "1";
+
+/// The longest header that is read: twenty times that of ResNet-152.
+pub const MAX_HEADER_BYTES: u64 = 1 << 21;
 
 /// Keys of the metadata of the files of ours.
 const FORMAT_KEY: &str = "decouple.format";

@@ -2,8 +2,8 @@
 
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::drawing::svg;
+use decouple_spectrum::network::figures;
 use decouple_spectrum::network::{Dense, Family, NetworkSpec, Numerics};
-use decouple_spectrum::networks::figures;
 
 /// Left, top, right and bottom.
 type Extents = [f64; 4];

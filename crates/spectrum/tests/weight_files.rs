@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Result as IoResult, Seek, SeekFrom};
 use std::path::Path;
 
+use decouple_spectrum::weights::MAX_HEADER_BYTES;
 use decouple_spectrum::weights::error::WeightError;
 use decouple_spectrum::weights::file::{WeightFile, write_tensors};
-use decouple_spectrum::weights::header::MAX_HEADER_BYTES;
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 

@@ -7,7 +7,7 @@ use decouple_experiment::Loss;
 use decouple_spectrum::{
     backend::{ExecutionError, Executor},
     network::Family,
-    preprocessing::Preprocessing,
+    network::Preprocessing,
     weights::{Description, Images},
 };
 use rayon::prelude::*;

@@ -8,8 +8,8 @@ use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_spectrum::{
     backend::{Pass, State},
     graph::{Graph, ParameterId},
+    network::figures,
     network::{Dense, Family, NetworkKey, NetworkSpec, Numerics},
-    networks::figures,
     plan::Plan,
 };
 use decouple_training::{

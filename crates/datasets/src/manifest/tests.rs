@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::identity::Cache;
-use crate::stream::{Order, Part, load};
+use crate::loader::streamed;
+use crate::stream::{Order, Part};
 use crate::{DataSpec, Source};
 
 /// A folder with `images/0.png` to `images/4.png`, and a table of it.
@@ -179,7 +180,7 @@ fn the_images_are_streamed_and_labels_and_weights_are_part_of_what_the_set_is() 
         let mut table = place.spec("a.csv", true);
         table.class_weights = loss.then(|| "loss.txt".into());
         let spec = DataSpec { source: Source::Manifest(table.clone()), validation: 1, ..DataSpec::default() };
-        let listed = load::manifest(&table, Some(place.0.path())).unwrap();
+        let listed = streamed::manifest(&table, Some(place.0.path())).unwrap();
         listed.part(&spec, &Cache::at(&place.0.path().join("cache"))).unwrap()
     };
     let data = load(text, false);

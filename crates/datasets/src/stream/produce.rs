@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::{Files, Order, Origin, Part, Streamed};
-use crate::augment::augment_photograph;
+use crate::augmented::augment_photograph;
 use crate::labels::Labelling;
 use crate::mixing::mixes;
 use crate::seeds::{stream, uniform_below};

@@ -51,7 +51,8 @@ fn spec_of_shards() -> Shards {
 fn part(folder: &Path, validation: usize, split: Option<u64>) -> Result<crate::Dataset, DataError> {
     let spec =
         DataSpec { source: Source::Shards(spec_of_shards()), validation, split, ..DataSpec::default() };
-    load::shards(&spec_of_shards(), Some(folder))?.part(&spec, &Cache::at(&folder.join("cache")))
+    crate::loader::streamed::shards(&spec_of_shards(), Some(folder))?
+        .part(&spec, &Cache::at(&folder.join("cache")))
 }
 
 fn shards(images: u8) -> (tempfile::TempDir, Streamed) {

@@ -9,7 +9,7 @@ use decouple_spectrum::{
     error::SpecError,
     graph::Graph,
     network::NetworkSpec,
-    networks::figures,
+    network::figures,
     table::{LayerRow, layer_rows},
 };
 use decouple_training::estimate;

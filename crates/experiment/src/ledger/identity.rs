@@ -9,23 +9,13 @@ use std::path::PathBuf;
 use super::Environment;
 use crate::Trial;
 
-/// Version of the engine's arithmetic, raised by every change after which some run gives other bytes. A run has the
-/// version that last changed its own bytes ([`Trial::numerics`]); one that does not tell is of version 0.
-pub const NUMERICS_VERSION: u32 = TILED;
-
-/// The version of networks that are computed by the definition throughout.
-pub(crate) const PLAIN: u32 = 1;
-
-/// The version of networks of which Winograd's tiles compute a convolution.
-pub(crate) const TILED: u32 = 2;
-
 /// What a run depends on besides its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Checksum of the images and labels that it is trained on. `None` where nobody has looked at them yet,
     /// which agrees with any.
     pub data: Option<String>,
-    /// The version of its arithmetic, as [`NUMERICS_VERSION`] says.
+    /// The version of its arithmetic, as [`NUMERICS_VERSION`](crate::NUMERICS_VERSION) says.
     pub numerics: u32,
 }
 

@@ -1,7 +1,7 @@
 //! Networks of one family with other widths and depths, drawn at random.
 
 use super::NetworkSpec;
-use crate::networks::Channels;
+use super::architectures::Channels;
 
 /// Blocks of the middle flow, and modules in one, are drawn from 1 up to these.
 const MOST_BLOCKS: usize = 4;

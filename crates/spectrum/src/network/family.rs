@@ -1,12 +1,14 @@
 //! The architectures. Each is described in a file of its own in
-//! [`networks`](crate::networks) and registered here, in one line.
+//! `architectures` and registered here, in one line.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::NetworkKey;
-use crate::networks::{Architecture, inception_v3, mini_xception, resnet, simple_inception, vgg, xception};
+use super::architectures::{
+    Architecture, inception_v3, mini_xception, resnet, simple_inception, vgg, xception,
+};
 use decouple_kernels::geometry::MapShape;
 
 macro_rules! families {

@@ -5,7 +5,7 @@
 use decouple_kernels::layout::{MapLayout, groups};
 
 use super::{GradientId, Map, MapId, Plan};
-use crate::backend::Update;
+use crate::update::Update;
 
 /// A place for every map and gradient, in values of one group of images: with
 /// n groups, every place and length is n times as large.

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::MAX_HEADER_BYTES;
 use super::foreign::Foreign;
-use super::header::MAX_HEADER_BYTES;
-use super::names::Naming;
+use super::naming::Naming;
 use crate::error::SpecError;
 
 /// Why weights could not be read, written or matched. Names the file.

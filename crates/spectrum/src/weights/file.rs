@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use decouple_disk::{Target, open_regular};
 use serde_json::{Map, Value, json};
 
+use super::MAX_HEADER_BYTES;
 use super::error::{FileProblem, WeightError};
 use super::foreign::{Foreign, RECOGNISED_BYTES};
-use super::header::{DataType, Header, MAX_HEADER_BYTES, METADATA, TensorInfo};
+use super::header::{DataType, Header, METADATA, TensorInfo};
 
 /// Values converted at a time.
 const CHUNK: usize = 1 << 14;

@@ -3,7 +3,7 @@
 //! A file is eight bytes with the header's length, the header as JSON, and the
 //! values. Everything that a header says is checked against the length of the
 //! file before anything is allocated by it; a header itself is read only up to
-//! [`MAX_HEADER_BYTES`].
+//! [`MAX_HEADER_BYTES`](super::MAX_HEADER_BYTES).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,9 +12,6 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::error::FileProblem;
-
-/// The longest header that is read: twenty times that of ResNet-152.
-pub const MAX_HEADER_BYTES: u64 = 1 << 21;
 
 /// The longest name of a tensor, in bytes.
 const MAX_NAME_BYTES: usize = 256;

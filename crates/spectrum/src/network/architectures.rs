@@ -1,7 +1,6 @@
 //! The architectures, one file each: the network, the keys that it reads, what
 //! it expects of images, and what its layers are called elsewhere.
 
-pub mod figures;
 mod head;
 pub(crate) mod inception_v3;
 pub(crate) mod mini_xception;
@@ -14,8 +13,7 @@ use decouple_kernels::geometry::MapShape;
 
 use crate::error::SpecError;
 use crate::graph::{Graph, NodeId};
-use crate::network::{NetworkKey, NetworkSpec, Numerics};
-use crate::preprocessing::Preprocessing;
+use crate::network::{NetworkKey, NetworkSpec, Numerics, Preprocessing};
 
 /// Everything that an architecture has of its own.
 pub(crate) struct Architecture {

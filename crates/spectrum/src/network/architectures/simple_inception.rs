@@ -17,8 +17,7 @@
 use crate::error::SpecError;
 use crate::graph::{Activation, Graph, NodeId};
 use crate::module::{Intermediate, NormPlacement};
-use crate::network::{NetworkKey, NetworkSpec};
-use crate::preprocessing::Preprocessing;
+use crate::network::{NetworkKey, NetworkSpec, Preprocessing};
 use crate::segments::Segments;
 use decouple_kernels::geometry::MapShape;
 

@@ -17,8 +17,7 @@
 use crate::builder::GraphBuilder;
 use crate::error::SpecError;
 use crate::graph::{Activation, Graph, NodeId};
-use crate::network::{NetworkKey, NetworkSpec, Numerics};
-use crate::preprocessing::Preprocessing;
+use crate::network::{NetworkKey, NetworkSpec, Numerics, Preprocessing};
 use crate::segments::Segments;
 use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
 

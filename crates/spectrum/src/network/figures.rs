@@ -20,7 +20,7 @@ const MAP: MapShape = MapShape::new(35, 35, 288);
 /// The module of figure `number`, 1 to 4; `None` for another number.
 ///
 /// ```
-/// use decouple_spectrum::networks::figures::module;
+/// use decouple_spectrum::network::figures::module;
 /// let costs = [2, 3, 4].map(|number| module(number).unwrap().cost().parameters);
 /// // Figures 2 and 3 are the same function; the extreme version has fewer weights.
 /// assert_eq!(costs, [288 * 288 + 3 * 9 * 96 * 96, 288 * 288 + 3 * 9 * 96 * 96, 288 * 288 + 9 * 288]);

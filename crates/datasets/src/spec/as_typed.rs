@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use decouple_keys::InvalidKey;
 use serde::{Deserialize, Serialize};
 
+use super::{DataSpec, Source, Subset};
 use crate::image_folder::ImageFolder;
 use crate::manifest::{Columns, Manifest};
 use crate::planted::Planted;
 use crate::stream::Shards;
-use crate::{Augment, Corrupt, DataSpec, Filter, Fit, Looking, Reading, SetName, Source, Subset};
+use crate::{Augment, Corrupt, Filter, Fit, Looking, Reading, SetName};
 
 /// The `data` table as typed. The resolved record is written in the same form,
 /// with every key that its set has.

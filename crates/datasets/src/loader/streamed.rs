@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
-use super::{Files, LeftOut, Origin, Part, Shards, Streamed, Weights, open_shards};
+use super::held_out;
 use crate::dataset::Moments;
 use crate::identity::{Cache, HeldOut, Learned};
 use crate::image_folder::{self, ImageFolder};
 use crate::labels::Labelling;
 use crate::manifest::{self, Labelled, Manifest};
 use crate::shard::{Mark, Share};
+use crate::stream::{Files, LeftOut, Origin, Part, Shards, Streamed, Weights, open_shards};
 use crate::{DataError, DataSpec, Dataset, Reading, Selection, Split, class_weights, photograph, shard};
 
 /// Images from which mean and deviation are computed, spread over the training images.
@@ -175,8 +176,7 @@ fn hold_out(files: &Files, spec: &DataSpec, classes: &[String]) -> Result<[Files
     let labels: Vec<u16> = files.iter().map(|(_, labels)| label(labels)).collect();
     let all = ["any".to_owned()];
     let classes = if spec.is_multi_label() { &all } else { classes };
-    Ok(crate::loader::held_out(&labels, spec.validation, spec.split, classes)?
-        .map(|places| files.part(&places)))
+    Ok(held_out(&labels, spec.validation, spec.split, classes)?.map(|places| files.part(&places)))
 }
 
 impl Streamed {

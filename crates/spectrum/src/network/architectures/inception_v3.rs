@@ -17,8 +17,7 @@
 use crate::builder::{BatchNormOptions, GraphBuilder};
 use crate::error::SpecError;
 use crate::graph::{Activation, Graph, Node, NodeId, Op};
-use crate::network::{NetworkKey, NetworkSpec, Numerics, scaled};
-use crate::preprocessing::Preprocessing;
+use crate::network::{NetworkKey, NetworkSpec, Numerics, Preprocessing, scaled};
 use crate::segments::Segments;
 use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
 

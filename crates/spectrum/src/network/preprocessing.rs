@@ -1,6 +1,6 @@
 //! What a published network expects of an image.
 
-use crate::network::{NetworkSpec, Numerics};
+use super::{NetworkSpec, Numerics};
 
 /// How a photograph becomes the input of a network: scaled, cut out of the
 /// middle, and normalised channel by channel.

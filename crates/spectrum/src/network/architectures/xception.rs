@@ -18,8 +18,7 @@ use crate::builder::GraphBuilder;
 use crate::error::SpecError;
 use crate::graph::{Activation, Graph, NodeId};
 use crate::module::Order;
-use crate::network::{Dense, NetworkKey, NetworkSpec, Numerics};
-use crate::preprocessing::Preprocessing;
+use crate::network::{Dense, NetworkKey, NetworkSpec, Numerics, Preprocessing};
 use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
 
 use super::{Architecture, Channels, Names, head, number, unnamed};

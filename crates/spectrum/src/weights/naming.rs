@@ -1,0 +1,44 @@
+//! Whose names a file of weights has.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Whose names and layouts a file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Naming {
+    /// Ours: the names of the graph's parameters, in their layouts.
+    Decouple,
+    /// Those of PyTorch's image models: Wightman's timm 1.0.
+    Timm,
+    /// Those of `keras.applications` of Keras 3, as `layer/variable`.
+    Keras,
+}
+
+impl Naming {
+    /// Every naming.
+    pub const ALL: [Self; 3] = [Self::Decouple, Self::Timm, Self::Keras];
+
+    /// The word for it in files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Decouple => "decouple",
+            Self::Timm => "timm",
+            Self::Keras => "keras",
+        }
+    }
+
+    /// Whether a file may hold the tensor `name` although no network of ours
+    /// uses it: timm counts the batches that a norm has seen, and its Inception
+    /// V3 has an auxiliary tower in training.
+    pub fn ignores(self, name: &str) -> bool {
+        self == Self::Timm && (name.ends_with(".num_batches_tracked") || name.starts_with("AuxLogits."))
+    }
+}
+
+impl fmt::Display for Naming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
