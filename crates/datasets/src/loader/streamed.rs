@@ -125,10 +125,15 @@ impl Listed {
             let [train, validation] = hold_out(files, spec, &self.classes)?;
             (set.train, set.validation) = (Origin::Files(train), Origin::Files(validation));
         }
-        let files: Vec<&Path> = Part::ALL.into_iter().flat_map(|part| set.origin(part).files()).collect();
-        let how = format!("{:?} {:?} {:?}", set.reading, spec.validation, spec.split);
+        // In the order of the listing: what is held out does not make it another set.
+        let files: Vec<&Path> = Part::ALL.into_iter().flat_map(|part| self.set.origin(part).files()).collect();
+        let stated = self.epoch.filter(|_| spec.validation == 0).map(|images| images as u64);
+        let how = format!("{:?} {:?} {:?} {stated:?}", set.reading, spec.validation, spec.split);
         let known = cache.known(&self.root, &files, &how, || {
-            let (train, held_out) = set.train.count(spec.validation, spec.split)?;
+            let (train, held_out) = match stated {
+                Some(images) => (images, None),
+                None => set.train.count(spec.validation, spec.split)?,
+            };
             let samples = [train, set.test.count(0, None)?.0];
             let (mean, std) = measured(&set.clone().counted(samples, held_out))?.mean_and_std();
             Ok(Learned { samples, held_out, mean, std })
@@ -194,7 +199,7 @@ impl Streamed {
 }
 
 impl Origin {
-    fn files(&self) -> Vec<&Path> {
+    pub(crate) fn files(&self) -> Vec<&Path> {
         match self {
             Self::Files(files) => files.iter().map(|(file, _)| file.as_path()).collect(),
             Self::Shards { files, .. } => files.iter().map(PathBuf::as_path).collect(),

@@ -199,6 +199,30 @@ fn samples_are_held_out_of_shards_by_their_names() {
 }
 
 #[test]
+fn what_is_held_out_of_a_folder_makes_it_no_other_set() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["train", "test"] {
+        for class in 0..2 {
+            let of_class = folder.path().join(part).join(class.to_string());
+            std::fs::create_dir_all(&of_class).unwrap();
+            (0..6).for_each(|number| std::fs::write(of_class.join(format!("{number}.png")), png(number)).unwrap());
+        }
+    }
+    let keys = "set = 'image-folder'\nclasses = 2\nsize = [4, 4]\nstream = true\nvalidation = ";
+    let of = |validation: usize, split: Option<u64>| {
+        let spec = DataSpec { split, ..toml::from_str(&format!("{keys}{validation}")).unwrap() };
+        let Source::ImageFolder(images) = &spec.source else { panic!("{spec:?}") };
+        let data = crate::loader::streamed::folder(images, Some(folder.path())).unwrap();
+        let data = data.part(&spec, &Cache::at(&folder.path().join("cache"))).unwrap();
+        let held: Vec<_> = data.stream.unwrap().validation.files().into_iter().map(Path::to_owned).collect();
+        (data.checksum, held)
+    };
+    let [whole, last, one, two] = [of(0, None), of(4, None), of(4, Some(1)), of(4, Some(2))];
+    assert!(whole.1.is_empty() && last.1.len() == 4 && last.1 != one.1 && one.1 != two.1);
+    assert!([&last.0, &one.0, &two.0].into_iter().all(|checksum| *checksum == whole.0));
+}
+
+#[test]
 fn a_missing_part_is_named() {
     let (folder, _) = shards(3);
     std::fs::remove_file(folder.path().join("test-0.tar")).unwrap();
