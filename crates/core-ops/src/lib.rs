@@ -34,7 +34,7 @@ mod tape;
 
 use std::sync::Arc;
 
-use decouple_kernels::arithmetic::{Arithmetic, Precision};
+use decouple_kernels::arithmetic::Arithmetic;
 pub use decouple_kernels::isa::Isa;
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor, Update},
@@ -71,7 +71,6 @@ impl Backend for Engine {
         arithmetic: Arithmetic,
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError> {
-        check(arithmetic)?;
         Ok(Box::new(network::Network::new(self.isa, plan, arithmetic, values)?))
     }
 
@@ -86,15 +85,5 @@ impl Backend for Engine {
         let convs = memory::convs(self.isa, plan, arithmetic);
         let room = memory::Room::new(self.isa, plan, &convs, images, true);
         plan.training_arena().bytes(images) + plan.parameter_bytes(update) + room.bytes(threads)
-    }
-}
-
-/// Refuses what this engine does not compute: a record that asks for it would not say what was done.
-fn check(arithmetic: Arithmetic) -> Result<(), ExecutionError> {
-    match arithmetic.precision {
-        Precision::F32 => Ok(()),
-        Precision::Bf16 => Err(ExecutionError::Device(
-            "training.precision = \"bf16\": this engine multiplies in f32: leave the key out".to_owned(),
-        )),
     }
 }

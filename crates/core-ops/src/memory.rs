@@ -23,7 +23,7 @@ pub(crate) fn convs(isa: Isa, plan: &Plan, arithmetic: Arithmetic) -> Vec<Option
         let read = &step.reads[0];
         let maps = [read.map].into_iter().chain(step.middle).chain([step.writes]);
         let layouts: Vec<_> = maps.map(|map| plan.layout(map)).collect();
-        Some(Convs::new(isa, &specs, &layouts, read.gradient.is_some(), arithmetic.winograd))
+        Some(Convs::new(isa, &specs, &layouts, read.gradient.is_some(), arithmetic))
     };
     plan.steps.iter().map(of).collect()
 }

@@ -164,13 +164,25 @@ fn every_instruction_set_and_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
-fn what_the_engine_does_not_compute_is_refused() {
+fn factors_in_bf16_give_nearly_the_same() {
+    let graph = everything().expect("a network");
+    let logits = |precision| {
+        let plan = Arc::new(Plan::new(graph.clone()));
+        let arithmetic = Arithmetic { precision, ..Arithmetic::default() };
+        let network = Engine::best().executor(plan, arithmetic, &mut |id| start(&graph, id));
+        let mut network = network.expect("values that fit");
+        let batch = batch(&*network, 33, 50);
+        network.forward(&batch, 33, Pass::Training { dropout_seed: 9 }).expect("a forward pass")
+    };
+    let [exact, rounded] = [Precision::F32, Precision::Bf16].map(logits);
+    let difference: Vec<f32> = exact.iter().zip(&rounded).map(|(a, b)| a - b).collect();
+    let share = size(&difference) / size(&exact);
+    assert!(share > 1e-5 && share < 0.03, "{share}");
+}
+
+#[test]
+fn calls_that_do_not_fit_are_refused() {
     let graph = residual().expect("a network");
-    let arithmetic = Arithmetic { precision: Precision::Bf16, ..Arithmetic::default() };
-    let refused =
-        Engine::best().executor(Arc::new(Plan::new(graph.clone())), arithmetic, &mut |id| start(&graph, id));
-    let message = refused.expect_err("less exact than it computes").to_string();
-    assert!(message.contains("leave the key out"), "{message}");
     let mut network = executor(&Engine::best(), &graph);
     assert!(network.backward(&[]).is_err(), "nothing to go back from");
     assert!(network.forward(&[1.0], 1, Pass::Inference).is_err(), "a batch of one value");

@@ -6,14 +6,14 @@
 //! cargo run --release --package decouple-kernels --example roofline
 //! ```
 //!
-//! With `definition` no convolution is computed by Winograd's tiles, with `all` every
-//! instruction set is measured.
+//! With `definition` no convolution is computed by Winograd's tiles, with `bf16` matrix products
+//! have factors in bf16, with `all` every instruction set is measured.
 
 use std::time::Instant;
 
 use decouple_kernels::{
     activation::Activation,
-    arithmetic::Winograd,
+    arithmetic::{Arithmetic, Precision, Winograd},
     buffer::{Buffer, Scratch},
     conv::WeightOrder,
     convs::{Backward, ConvSpec, Convs, Forward, InputGradient},
@@ -60,14 +60,16 @@ const MODULES: [(usize, usize, usize, usize); 28] = [
 fn main() {
     let has = |word: &str| std::env::args().any(|argument| argument == word);
     let winograd = if has("definition") { Winograd::Off } else { Winograd::F2 };
-    let families = if has("all") { 3 } else { 1 };
+    let precision = if has("bf16") { Precision::Bf16 } else { Precision::F32 };
+    let arithmetic = Arithmetic { winograd, precision };
+    let families = if has("all") { usize::MAX } else { 1 };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
     pool.install(|| {
         for isa in Isa::available().take(families) {
             let peak = peak::macs_per_sec(isa);
             println!("{}: {:.1} billion multiply-adds a second", isa.name(), peak / 1e9);
             println!("map      channels  segments   forward           back");
-            MODULES.iter().for_each(|&module| measure(isa, peak, winograd, module));
+            MODULES.iter().for_each(|&module| measure(isa, peak, arithmetic, module));
         }
     });
 }
@@ -75,7 +77,7 @@ fn main() {
 fn measure(
     isa: Isa,
     peak: f64,
-    winograd: Winograd,
+    arithmetic: Arithmetic,
     (side, channels, segments, images): (usize, usize, usize, usize),
 ) {
     let shape = MapShape::new(side, side, channels);
@@ -87,7 +89,7 @@ fn measure(
     };
     let specs = [spec(ConvOptions::pointwise()), spec(ConvOptions::spatial(3, segments))];
     let macs: u64 = specs.iter().map(|spec| spec.geometry.macs()).sum::<u64>() * images as u64;
-    let mut convs = Convs::new(isa, &specs, &[layout; 3], true, winograd);
+    let mut convs = Convs::new(isa, &specs, &[layout; 3], true, arithmetic);
     let weights = specs.map(|spec| vec![0.1; spec.geometry.weight_count()]);
     let mut grads = weights.clone();
     let (mut x, mut middle, mut y, mut dx) =

@@ -19,8 +19,8 @@ pub use forward::Forward;
 
 use crate::{
     activation::Activation,
-    arithmetic::Winograd,
-    conv::{Direction, Walk, WeightGradient, WeightOrder, has_tiles},
+    arithmetic::{Arithmetic, Winograd},
+    conv::{Algorithm, Direction, Walk, WeightGradient, WeightOrder, has_tiles},
     geometry::{ConvGeometry, MapShape, partition},
     isa::Isa,
     layout::{LANES, MapLayout, groups},
@@ -84,8 +84,8 @@ struct Part {
 
 impl Convs {
     /// The convolutions `specs` (one or two) between maps of `layouts` (one more).
-    /// `has_input_gradient` says whether the gradient of the input is wanted, `winograd`
-    /// which tiles may be used where they pay.
+    /// `has_input_gradient` says whether the gradient of the input is wanted, `arithmetic`
+    /// what may be traded for speed; Winograd's tiles are used where they pay.
     ///
     /// # Panics
     /// If the layouts do not have the convolutions' shapes, or too small margins.
@@ -94,21 +94,23 @@ impl Convs {
         specs: &[ConvSpec],
         layouts: &[MapLayout],
         has_input_gradient: bool,
-        winograd: Winograd,
+        arithmetic: Arithmetic,
     ) -> Self {
-        let tiles = |spec: &ConvSpec| {
-            if tiles_pay(&spec.geometry, spec.order) { winograd } else { Winograd::Off }
+        let algorithm = |spec: &ConvSpec| {
+            let pays = tiles_pay(&spec.geometry, spec.order);
+            let winograd = if pays { arithmetic.winograd } else { Winograd::Off };
+            Algorithm::of(Arithmetic { winograd, ..arithmetic }, &spec.geometry, spec.order)
         };
-        Self::with(isa, specs, layouts, has_input_gradient, tiles)
+        Self::with(isa, specs, layouts, has_input_gradient, algorithm)
     }
 
-    /// As [`Self::new`]; `tiles` says which tiles each convolution is computed by.
+    /// As [`Self::new`]; `algorithm` says how each convolution is computed.
     fn with(
         isa: Isa,
         specs: &[ConvSpec],
         layouts: &[MapLayout],
         has_input_gradient: bool,
-        tiles: impl Fn(&ConvSpec) -> Winograd,
+        algorithm: impl Fn(&ConvSpec) -> Algorithm,
     ) -> Self {
         assert!(
             (1..=2).contains(&specs.len()) && layouts.len() == specs.len() + 1,
@@ -120,12 +122,12 @@ impl Convs {
             assert!(ends[0].margin >= input && ends[1].margin >= output, "margins of {spec:?}");
         }
         let conv = |(&spec, ends): (&ConvSpec, &[MapLayout])| {
-            let (of, winograd) = ((spec.geometry, spec.order), tiles(&spec));
+            let (of, algorithm) = ((spec.geometry, spec.order), algorithm(&spec));
             let (from, to) = (ends[0], ends[1]);
             Conv {
                 spec,
-                forward: Walk::new(isa, of, winograd, Direction::Forward, from, to),
-                back: Walk::new(isa, of, winograd, Direction::Back, to, from),
+                forward: Walk::new(isa, of, algorithm, Direction::Forward, from, to),
+                back: Walk::new(isa, of, algorithm, Direction::Back, to, from),
                 gradient: WeightGradient::new(isa, spec.geometry, spec.order, from, to),
             }
         };

@@ -7,6 +7,8 @@ enum Family {
     Portable,
     Avx2,
     Avx512,
+    /// The same with products of bf16.
+    Avx512Bf16,
 }
 
 /// Instructions that this machine has: a value of the type is the proof.
@@ -19,7 +21,7 @@ impl Isa {
 
     /// Every family that this machine has, the best first. Tests run each of them.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Family::Avx512, Family::Avx2, Family::Portable]
+        [Family::Avx512Bf16, Family::Avx512, Family::Avx2, Family::Portable]
             .into_iter()
             .filter(|family| family.is_here())
             .map(Self)
@@ -35,7 +37,7 @@ impl Isa {
         match self.0 {
             Family::Portable => "portable",
             Family::Avx2 => "avx2",
-            Family::Avx512 => "avx512",
+            Family::Avx512 | Family::Avx512Bf16 => "avx512",
         }
     }
 
@@ -47,7 +49,13 @@ impl Isa {
 
     /// Whether it is AVX-512 (F, VL, DQ, BW).
     pub(crate) const fn is_avx512(self) -> bool {
-        matches!(self.0, Family::Avx512)
+        matches!(self.0, Family::Avx512 | Family::Avx512Bf16)
+    }
+
+    /// Whether it has an instruction for products of bf16 as well.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) const fn has_bf16(self) -> bool {
+        matches!(self.0, Family::Avx512Bf16)
     }
 }
 
@@ -64,6 +72,7 @@ impl Family {
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512bw")
             }
+            Self::Avx512Bf16 => Self::Avx512.is_here() && is_x86_feature_detected!("avx512bf16"),
         }
     }
 

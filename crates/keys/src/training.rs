@@ -171,7 +171,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "training.precision",
-        "What the factors of matrix products (1x1 convolutions, the classifier) are rounded to. Weights and sums stay f32. The present engine refuses `\"bf16\"`.",
+        "What the factors of matrix products (1x1 convolutions over one segment, dense layers) are rounded to, on the way forward and in the gradient of the input. Weights, their gradients and sums stay f32.",
         Words(&["f32", "bf16"]),
         "",
         "\"f32\"",

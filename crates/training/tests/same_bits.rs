@@ -73,6 +73,7 @@ fn trials() -> Vec<Trial> {
         set.push(network("segments", segments.into()));
         trials.push(trial(&set));
     }
+    trials.push(trial(&["training.precision=\"bf16\"".into(), network("width", "0.06".into())]));
     // Wide enough for Winograd's tiles, on maps of an odd and of an even side.
     for tiles in ["f2", "f4"] {
         let wide = ["segments=1", "stem=8", "entry=[48]", "middle=0", "exit=48"]

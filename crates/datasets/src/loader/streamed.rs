@@ -126,7 +126,8 @@ impl Listed {
             (set.train, set.validation) = (Origin::Files(train), Origin::Files(validation));
         }
         // In the order of the listing: what is held out does not make it another set.
-        let files: Vec<&Path> = Part::ALL.into_iter().flat_map(|part| self.set.origin(part).files()).collect();
+        let files: Vec<&Path> =
+            Part::ALL.into_iter().flat_map(|part| self.set.origin(part).files()).collect();
         let stated = self.epoch.filter(|_| spec.validation == 0).map(|images| images as u64);
         let how = format!("{:?} {:?} {:?} {stated:?}", set.reading, spec.validation, spec.split);
         let known = cache.known(&self.root, &files, &how, || {

@@ -205,7 +205,9 @@ fn what_is_held_out_of_a_folder_makes_it_no_other_set() {
         for class in 0..2 {
             let of_class = folder.path().join(part).join(class.to_string());
             std::fs::create_dir_all(&of_class).unwrap();
-            (0..6).for_each(|number| std::fs::write(of_class.join(format!("{number}.png")), png(number)).unwrap());
+            (0..6).for_each(|number| {
+                std::fs::write(of_class.join(format!("{number}.png")), png(number)).unwrap()
+            });
         }
     }
     let keys = "set = 'image-folder'\nclasses = 2\nsize = [4, 4]\nstream = true\nvalidation = ";

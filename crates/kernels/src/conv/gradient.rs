@@ -166,7 +166,7 @@ macro_rules! tiles {
 }
 
 #[cfg(target_arch = "x86_64")]
-tiles!(avx512, Avx512::new(), #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+tiles!(avx512, Avx512::<false>::new(), #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
     one [1 1, 1 2, 1 3, 1 4, 1 5, 1 6, 2 1, 2 2, 2 3, 2 4, 2 5, 2 6, 3 1, 3 2, 3 3, 3 4, 3 5, 3 6, 4 1, 4 2, 4 3, 4 4, 4 5, 4 6]
     three [1 1, 1 2, 2 1, 2 2, 3 1, 3 2, 4 1, 4 2]
     nine [1 1, 1 2]);

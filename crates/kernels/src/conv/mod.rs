@@ -1,7 +1,9 @@
 //! Convolution over any number of channel segments: one family of register
-//! tiles, walked over rows, of a map or of the components of Winograd's tiles.
+//! tiles, walked over rows: of a map, of pairs of its channels, or of the components of
+//! Winograd's tiles.
 
 mod gradient;
+mod pairs;
 mod pass;
 mod tile;
 mod walk;
@@ -10,5 +12,5 @@ mod winograd;
 pub(crate) use gradient::{Sums, WeightGradient};
 pub use pass::WeightOrder;
 pub(crate) use pass::{Direction, Rows};
-pub(crate) use walk::Walk;
+pub(crate) use walk::{Algorithm, Walk};
 pub(crate) use winograd::has_tiles;

@@ -55,6 +55,8 @@ pub(crate) struct Pass {
     phases: Vec<Phase>,
     /// Input channels that are summed at once.
     block: usize,
+    /// Whether values are pairs of bf16.
+    is_paired: bool,
     /// Number of packed weights, which is what `weights` holds once they are.
     packed: usize,
     weights: Vec<f32>,
@@ -146,6 +148,29 @@ impl Pass {
         from: MapLayout,
         to: MapLayout,
     ) -> Self {
+        Self::with(isa, geometry, order, direction, [from, to], false)
+    }
+
+    /// The same over pairs of bf16, of inputs and of weights ([`crate::simd::pair`]).
+    pub(crate) fn of_pairs(
+        isa: Isa,
+        geometry: ConvGeometry,
+        order: WeightOrder,
+        direction: Direction,
+        from: MapLayout,
+        to: MapLayout,
+    ) -> Self {
+        Self::with(isa, geometry, order, direction, [from, to], true)
+    }
+
+    fn with(
+        isa: Isa,
+        geometry: ConvGeometry,
+        order: WeightOrder,
+        direction: Direction,
+        [from, to]: [MapLayout; 2],
+        is_paired: bool,
+    ) -> Self {
         let o = geometry.options();
         let mut pass = Self {
             geometry,
@@ -155,6 +180,7 @@ impl Pass {
             to,
             phases: Vec::new(),
             block: 1,
+            is_paired,
             packed: 0,
             weights: Vec::new(),
         };
@@ -208,13 +234,14 @@ impl Pass {
         let width = (self.to.shape.w - phase.first).div_ceil(phase.step);
         let is_sliding = phase.taps.len() == 3 && phase.tap == 1 && phase.column == 1;
         for (outputs, inputs) in self.groups() {
-            let of_each = outputs.len() == 1 && inputs.len() == 1;
+            let of_each = outputs.len() == 1 && inputs.len() == 1 && !self.is_paired;
             if let Some(run) = phase.channels.last_mut().filter(|run| of_each && is_each(run.kind)) {
                 // One more channel of its own segment.
                 run.count += 1;
                 continue;
             }
             let kind = match (of_each, is_sliding) {
+                _ if self.is_paired => Kind::Pairs,
                 (false, false) => Kind::Any,
                 (false, true) => Kind::Sliding,
                 (true, false) => Kind::EachAny,
@@ -306,6 +333,11 @@ impl Pass {
             segment += ins * outs * taps;
         }
         firsts
+    }
+
+    /// How many weights [`Self::pack`] takes.
+    pub(crate) fn weight_count(&self) -> usize {
+        self.geometry.weight_count()
     }
 
     /// How many weights [`Self::pack`] makes.
@@ -492,7 +524,7 @@ fn tile_cost(kind: Kind, p: usize, q: usize, inputs: usize, taps: usize) -> usiz
     let inputs = inputs.max(1);
     let multiply_adds = p * q * taps;
     let loads = match kind {
-        Kind::Any => (p + q) * taps,
+        Kind::Any | Kind::Pairs => (p + q) * taps,
         Kind::Sliding => p + 2 + q * taps,
         Kind::EachAny => q * (p + 1) * taps,
         Kind::EachSliding => q * (p + 2 + taps),

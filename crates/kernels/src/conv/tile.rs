@@ -64,6 +64,8 @@ pub(super) enum Kind {
     EachAny,
     /// As `Sliding`, each output channel from an input channel of its own.
     EachSliding,
+    /// As `Any`, of pairs of bf16 ([`crate::simd::pair`]).
+    Pairs,
 }
 
 /// A compiled tile.
@@ -82,8 +84,8 @@ pub(super) const fn fits(isa: Isa, kind: Kind, columns: usize, channels: usize) 
     }
     match kind {
         // One channel's inputs are used once, straight from memory.
-        Kind::Any | Kind::EachAny if channels == 1 => sums <= 30,
-        Kind::Any | Kind::EachAny => sums + columns < 31,
+        Kind::Any | Kind::EachAny | Kind::Pairs if channels == 1 => sums <= 30,
+        Kind::Any | Kind::EachAny | Kind::Pairs => sums + columns < 31,
         Kind::Sliding | Kind::EachSliding => sums + columns + 2 < 32,
     }
 }
@@ -91,7 +93,14 @@ pub(super) const fn fits(isa: Isa, kind: Kind, columns: usize, channels: usize) 
 /// # Safety
 /// As of [`TileFn`].
 #[inline(always)]
-unsafe fn tile<S: Simd, const P: usize, const Q: usize, const SLIDING: bool, const EACH: bool>(
+unsafe fn tile<
+    S: Simd,
+    const P: usize,
+    const Q: usize,
+    const SLIDING: bool,
+    const EACH: bool,
+    const PAIRS: bool,
+>(
     s: S,
     t: &Tile<'_>,
 ) {
@@ -111,7 +120,7 @@ unsafe fn tile<S: Simd, const P: usize, const Q: usize, const SLIDING: bool, con
                 } else {
                     for tap in 0..t.taps {
                         let (row, weights) = (row.add(tap * t.tap), weights.add(tap * Q));
-                        one_tap::<S, P, Q, EACH>(s, t, row, weights, &mut sums);
+                        one_tap::<S, P, Q, EACH, PAIRS>(s, t, row, weights, &mut sums);
                     }
                 }
             }
@@ -132,7 +141,7 @@ unsafe fn tile<S: Simd, const P: usize, const Q: usize, const SLIDING: bool, con
 /// # Safety
 /// As of [`TileFn`].
 #[inline(always)]
-unsafe fn one_tap<S: Simd, const P: usize, const Q: usize, const EACH: bool>(
+unsafe fn one_tap<S: Simd, const P: usize, const Q: usize, const EACH: bool, const PAIRS: bool>(
     s: S,
     t: &Tile<'_>,
     row: *const f32,
@@ -148,7 +157,10 @@ unsafe fn one_tap<S: Simd, const P: usize, const Q: usize, const EACH: bool>(
                 unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => { inputs[I] = s.load(row.add(I * t.column)); });
             }
             let weight = s.splat(*weights.add(J));
-            unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => { sums[J][I] = s.fma(inputs[I], weight, sums[J][I]); });
+            unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => {
+                let sum = sums[J][I];
+                sums[J][I] = if PAIRS { s.dot(inputs[I], weight, sum) } else { s.fma(inputs[I], weight, sum) };
+            });
         });
     }
 }
@@ -186,41 +198,63 @@ unsafe fn sliding<S: Simd, const P: usize, const Q: usize, const EACH: bool>(
 
 /// The functions of each tile for one instruction set, and the table of them.
 macro_rules! tiles {
-    ($name:ident, $simd:expr, $(#[$attribute:meta])* [$(($p:literal: $($q:literal)*))*]) => {
+    ($name:ident, $simd:expr, $(#[$attribute:meta])* $kinds:ident [$(($p:literal: $($q:literal)*))*]) => {
         fn $name(kind: Kind, columns: usize, channels: usize) -> Option<TileFn> {
             /// # Safety
             /// As of [`TileFn`].
             $(#[$attribute])*
-            unsafe fn run<const P: usize, const Q: usize, const SLIDING: bool, const EACH: bool>(t: &Tile<'_>) {
+            unsafe fn run<const P: usize, const Q: usize, const SLIDING: bool, const EACH: bool, const PAIRS: bool>(t: &Tile<'_>) {
                 // SAFETY: the caller's promise.
-                unsafe { tile::<_, P, Q, SLIDING, EACH>($simd, t) }
+                unsafe { tile::<_, P, Q, SLIDING, EACH, PAIRS>($simd, t) }
             }
             match (columns, channels) {
-                $($(($p, $q) => Some(match kind {
-                    Kind::Any => run::<$p, $q, false, false>,
-                    Kind::Sliding => run::<$p, $q, true, false>,
-                    Kind::EachAny => run::<$p, $q, false, true>,
-                    Kind::EachSliding => run::<$p, $q, true, true>,
-                }),)*)*
+                $($(($p, $q) => $kinds!(kind, run, $p, $q),)*)*
                 _ => None,
             }
         }
     };
 }
 
+macro_rules! every_kind {
+    ($kind:ident, $run:ident, $p:literal, $q:literal) => {
+        Some(match $kind {
+            Kind::Any => $run::<$p, $q, false, false, false>,
+            Kind::Sliding => $run::<$p, $q, true, false, false>,
+            Kind::EachAny => $run::<$p, $q, false, true, false>,
+            Kind::EachSliding => $run::<$p, $q, true, true, false>,
+            Kind::Pairs => $run::<$p, $q, false, false, true>,
+        })
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
-tiles!(avx512, Avx512::new(), #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+macro_rules! only_pairs {
+    ($kind:ident, $run:ident, $p:literal, $q:literal) => {
+        ($kind == Kind::Pairs).then_some($run::<$p, $q, false, false, true>)
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+tiles!(avx512, Avx512::<false>::new(), #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")] every_kind
     [(1: 1 2 3 4 5 6 7 8) (2: 1 2 3 4 5 6 7 8) (3: 1 2 3 4 5 6 7 8) (4: 1 2 3 4 5 6) (5: 1 2 3 4 5)
      (6: 1 2 3 4) (7: 1 2 3 4) (8: 1 2 3) (9: 1 2 3) (10: 1 2) (12: 1 2) (14: 1 2)]);
 #[cfg(target_arch = "x86_64")]
-tiles!(avx2, Avx2::new(), #[target_feature(enable = "avx2,fma")]
+tiles!(avx512_bf16, Avx512::<true>::new(),
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")] only_pairs
+    [(1: 1 2 3 4 5 6 7 8) (2: 1 2 3 4 5 6 7 8) (3: 1 2 3 4 5 6 7 8) (4: 1 2 3 4 5 6) (5: 1 2 3 4 5)
+     (6: 1 2 3 4) (7: 1 2 3 4) (8: 1 2 3) (9: 1 2 3) (10: 1 2) (12: 1 2) (14: 1 2)]);
+#[cfg(target_arch = "x86_64")]
+tiles!(avx2, Avx2::new(), #[target_feature(enable = "avx2,fma")] every_kind
     [(1: 1 2 3 4 5 6) (2: 1 2 3) (3: 1 2) (4: 1) (5: 1) (6: 1)]);
-tiles!(portable, Portable, [(1: 1 2 3 4 5 6) (2: 1 2 3) (3: 1 2) (4: 1) (5: 1) (6: 1)]);
+tiles!(portable, Portable, every_kind [(1: 1 2 3 4 5 6) (2: 1 2 3) (3: 1 2) (4: 1) (5: 1) (6: 1)]);
 
 /// The tile of `columns` columns and `channels` output channels, if there is one.
 pub(super) fn find(isa: Isa, kind: Kind, columns: usize, channels: usize) -> Option<TileFn> {
     #[cfg(target_arch = "x86_64")]
     {
+        if isa.has_bf16() && kind == Kind::Pairs {
+            return avx512_bf16(kind, columns, channels);
+        }
         if isa.is_avx512() {
             return avx512(kind, columns, channels);
         }

@@ -1,18 +1,53 @@
-//! A convolution by its definition or by Winograd's tiles, to those who call it.
+//! A convolution by its definition, by Winograd's tiles or with factors in bf16, to those who
+//! call it.
 
 use std::ops::Range;
 
 use super::{
+    pairs::{PairedPass, is_matrix_product},
     pass::{Direction, Pass, Rows, WeightOrder},
-    winograd::{F2, F4},
+    winograd::{F2, F4, has_tiles},
 };
-use crate::{arithmetic::Winograd, geometry::ConvGeometry, isa::Isa, layout::MapLayout};
+use crate::{
+    arithmetic::{Arithmetic, Precision, Winograd},
+    geometry::ConvGeometry,
+    isa::Isa,
+    layout::MapLayout,
+};
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    /// By the definition.
+    Plain,
+    /// By the definition, with factors in bf16.
+    Paired,
+    /// By tiles of 2x2 outputs.
+    F2,
+    /// By tiles of 4x4 outputs.
+    F4,
+}
+
+impl Algorithm {
+    /// The fastest that `arithmetic` allows and the convolution has.
+    pub(crate) fn of(arithmetic: Arithmetic, geometry: &ConvGeometry, order: WeightOrder) -> Self {
+        let is_bf16 = arithmetic.precision == Precision::Bf16;
+        match arithmetic.winograd {
+            _ if is_bf16 && is_matrix_product(geometry, order) => Self::Paired,
+            Winograd::F2 if has_tiles(geometry, order) => Self::F2,
+            Winograd::F4 if has_tiles(geometry, order) => Self::F4,
+            _ => Self::Plain,
+        }
+    }
+}
 
 /// From an input to an output, or back, row by row or by rows of tiles.
 #[derive(Clone, Debug)]
 pub(crate) enum Walk {
     /// By the definition.
     Plain(Pass),
+    /// By the definition, with factors in bf16.
+    Paired(PairedPass),
     /// By tiles of 2x2 outputs.
     F2(F2),
     /// By tiles of 4x4 outputs.
@@ -24,6 +59,7 @@ macro_rules! either {
     ($of:ident, $way:ident => $call:expr) => {
         match $of {
             Self::Plain($way) => $call,
+            Self::Paired($way) => $call,
             Self::F2($way) => $call,
             Self::F4($way) => $call,
         }
@@ -34,15 +70,16 @@ impl Walk {
     pub(crate) fn new(
         isa: Isa,
         (geometry, order): (ConvGeometry, WeightOrder),
-        winograd: Winograd,
+        algorithm: Algorithm,
         direction: Direction,
         from: MapLayout,
         to: MapLayout,
     ) -> Self {
-        match winograd {
-            Winograd::Off => Self::Plain(Pass::new(isa, geometry, order, direction, from, to)),
-            Winograd::F2 => Self::F2(F2::new(isa, geometry, direction, from, to)),
-            Winograd::F4 => Self::F4(F4::new(isa, geometry, direction, from, to)),
+        match algorithm {
+            Algorithm::Plain => Self::Plain(Pass::new(isa, geometry, order, direction, from, to)),
+            Algorithm::Paired => Self::Paired(PairedPass::new(isa, (geometry, order), direction, from, to)),
+            Algorithm::F2 => Self::F2(F2::new(isa, geometry, direction, from, to)),
+            Algorithm::F4 => Self::F4(F4::new(isa, geometry, direction, from, to)),
         }
     }
 
@@ -69,7 +106,7 @@ impl Walk {
     /// Rows that are computed together: those from a multiple of it to the next.
     pub(crate) const fn rows_at_once(&self) -> usize {
         match self {
-            Self::Plain(_) => 1,
+            Self::Plain(_) | Self::Paired(_) => 1,
             Self::F2(_) => 2,
             Self::F4(_) => 4,
         }
@@ -93,6 +130,7 @@ impl Walk {
     pub(crate) fn scratch(&self) -> usize {
         match self {
             Self::Plain(_) => 0,
+            Self::Paired(pass) => pass.scratch(),
             Self::F2(pass) => pass.scratch(),
             Self::F4(pass) => pass.scratch(),
         }
@@ -116,6 +154,7 @@ impl Walk {
         unsafe {
             match self {
                 Self::Plain(pass) => rows.for_each(|row| pass.row(row, input, output.at(row), bias)),
+                Self::Paired(pass) => pass.rows(rows, input, output, bias, scratch),
                 Self::F2(pass) => pass.rows(rows, input, output, bias, scratch),
                 Self::F4(pass) => pass.rows(rows, input, output, bias, scratch),
             }

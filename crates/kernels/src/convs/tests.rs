@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    arithmetic::Precision,
     buffer::Scratch,
     checks::{assert_close, assert_margins, double, from_map, on_all, to_map, values},
     geometry::{ConvOptions, MapShape, Padding},
@@ -18,16 +19,14 @@ struct Case {
     through: bool,
     adds: bool,
     has_input_gradient: bool,
-    winograd: Winograd,
+    arithmetic: Arithmetic,
     seed: u64,
 }
 
 impl Case {
     fn convs(&self, isa: Isa) -> Convs {
-        let tiles = |spec: &ConvSpec| {
-            if has_tiles(&spec.geometry, spec.order) { self.winograd } else { Winograd::Off }
-        };
-        Convs::with(isa, &self.specs, &self.layouts(), self.has_input_gradient, tiles)
+        let algorithm = |spec: &ConvSpec| Algorithm::of(self.arithmetic, &spec.geometry, spec.order);
+        Convs::with(isa, &self.specs, &self.layouts(), self.has_input_gradient, algorithm)
     }
 
     fn layouts(&self) -> Vec<MapLayout> {
@@ -72,7 +71,14 @@ struct Inputs {
 
 fn inputs(case: &Case) -> Inputs {
     let (first, last) = (case.specs[0].geometry.input(), case.specs[case.specs.len() - 1].geometry.output());
-    let of = |seed: u64, len: usize| values(case.seed * 31 + seed, len);
+    let of = |seed: u64, len: usize| {
+        let mut values = values(case.seed * 31 + seed, len);
+        if case.arithmetic.precision == Precision::Bf16 {
+            // Values that are bf16 already.
+            values.iter_mut().for_each(|value| *value = f32::from_bits(value.to_bits() & !0xffff));
+        }
+        values
+    };
     Inputs {
         x: of(1, case.images * first.len()),
         weights: case
@@ -338,7 +344,8 @@ fn case() -> impl Strategy<Value = Case> {
     (specs(), 1_usize..=49, flags, 0_u64..1 << 40).prop_map(
         |(specs, images, (reads, activation, through, adds, has_input_gradient, winograd), seed)| {
             let reads = (reads, activation);
-            Case { specs, images, reads, through, adds, has_input_gradient, winograd, seed }
+            let arithmetic = Arithmetic { winograd, ..Arithmetic::default() };
+            Case { specs, images, reads, through, adds, has_input_gradient, arithmetic, seed }
         },
     )
 }
@@ -361,12 +368,34 @@ fn tiled() -> impl Strategy<Value = Case> {
             Some(true) => vec![spatial, pointwise(output, other)],
             Some(false) => vec![pointwise(MapShape::new(input.h, input.w, other), input.c), spatial],
         };
-        if case.winograd == Winograd::Off {
-            case.winograd = Winograd::F2;
+        if case.arithmetic.winograd == Winograd::Off {
+            case.arithmetic.winograd = Winograd::F2;
         }
         case
     };
     (spatial, case(), 1_usize..=9, any::<Option<bool>>()).prop_map(of)
+}
+
+/// Matrix products alone, with factors in bf16, of values of which each is one.
+fn paired() -> impl Strategy<Value = Case> {
+    let shape = (1_usize..=5, 1_usize..=17, 1_usize..=9, 1_usize..=19, 1_usize..=3, any::<bool>());
+    let products = shape.prop_map(|(h, w, c, out_c, stride, is_dense)| {
+        let map = MapShape::new(h, w, c);
+        let pointwise = ConvOptions { stride, ..ConvOptions::pointwise() };
+        let (options, order) = match is_dense {
+            true => (ConvOptions { kernel_h: h, kernel_w: w, ..pointwise }, WeightOrder::ChannelLast),
+            false => (pointwise, WeightOrder::ChannelFirst),
+        };
+        let geometry = ConvGeometry::new(map, out_c, options).expect("a geometry");
+        ConvSpec { geometry, order, activation: None }
+    });
+    (products, case(), any::<bool>()).prop_map(|(products, case, is_rectified)| Case {
+        specs: vec![products],
+        reads: (false, is_rectified.then_some(Activation::Relu)),
+        through: false,
+        arithmetic: Arithmetic { precision: Precision::Bf16, ..case.arithmetic },
+        ..case
+    })
 }
 
 proptest! {
@@ -380,6 +409,17 @@ proptest! {
     #[test]
     fn any_tiles_are_the_definition(case in tiled()) {
         check(&case);
+    }
+
+    #[test]
+    fn products_of_bf16_are_the_definition_where_nothing_is_rounded(case in paired()) {
+        check(&case);
+    }
+
+    #[test]
+    fn products_of_bf16_are_the_same_bits_everywhere(mut case in case()) {
+        case.arithmetic.precision = Precision::Bf16;
+        on_all(|isa| run(&case, isa));
     }
 }
 
@@ -403,7 +443,7 @@ fn modules_of_any_number_of_segments() {
                 through: true,
                 adds: true,
                 has_input_gradient: true,
-                winograd,
+                arithmetic: Arithmetic { winograd, ..Arithmetic::default() },
                 seed: 3,
             });
             specs.reverse();
@@ -433,7 +473,7 @@ fn bands_and_wide_layers() {
             through: true,
             adds: false,
             has_input_gradient: true,
-            winograd,
+            arithmetic: Arithmetic { winograd, ..Arithmetic::default() },
             seed: 5,
         };
         let convs = case.convs(Isa::best());

@@ -81,6 +81,25 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn flush(self, a: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: the instructions are present. "Not less" is true of NaN.
+        let half = |a| unsafe {
+            let (sign, least) = (_mm256_set1_ps(-0.0), _mm256_set1_ps(f32::MIN_POSITIVE));
+            let is_kept = _mm256_cmp_ps::<_CMP_NLT_UQ>(_mm256_andnot_ps(sign, a), least);
+            _mm256_and_ps(a, _mm256_or_ps(is_kept, sign))
+        };
+        a.map(half)
+    }
+
+    #[inline(always)]
+    fn halves(self, a: [__m256; 2]) -> [[__m256; 2]; 2] {
+        // SAFETY: the instructions are present.
+        let even = |a| unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(a))) };
+        let odd = |a| unsafe { _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(!0xffff))) };
+        [a.map(even), a.map(odd)]
+    }
+
+    #[inline(always)]
     fn to_array(self, a: [__m256; 2]) -> [f32; LANES] {
         let mut lanes = [0.0; LANES];
         // SAFETY: `lanes` holds sixteen values.

@@ -2,16 +2,16 @@
 
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::{Simd, dot};
 use crate::layout::LANES;
 
-/// Proof that this machine has AVX-512 F, VL, DQ and BW.
+/// Proof that this machine has AVX-512 F, VL, DQ and BW, and with `BF16` that as well.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool>(());
 
-impl Avx512 {
+impl<const BF16: bool> Avx512<BF16> {
     /// # Safety
-    /// This machine has AVX-512 F, VL, DQ and BW.
+    /// This machine has AVX-512 F, VL, DQ and BW, and with `BF16` that as well.
     #[inline(always)]
     pub(crate) unsafe fn new() -> Self {
         Self(())
@@ -20,7 +20,7 @@ impl Avx512 {
 
 // In every method: the arithmetic is sound because a value of `Avx512` exists,
 // and memory is as the trait demands of the caller.
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type Vector = __m512;
 
     #[inline(always)]
@@ -67,6 +67,35 @@ impl Simd for Avx512 {
             let is_equal = _mm512_cmp_ps_mask::<_CMP_EQ_UQ>(a, b);
             [_mm512_maskz_mov_ps(is_equal, c), _mm512_maskz_mov_ps(!is_equal, c)]
         }
+    }
+
+    #[inline(always)]
+    fn flush(self, a: __m512) -> __m512 {
+        // SAFETY: the instructions are present. "Less" is false of NaN.
+        unsafe {
+            let least = _mm512_set1_ps(f32::MIN_POSITIVE);
+            let is_small = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(_mm512_abs_ps(a), least);
+            _mm512_mask_and_ps(a, is_small, a, _mm512_set1_ps(-0.0))
+        }
+    }
+
+    #[inline(always)]
+    fn halves(self, a: __m512) -> [__m512; 2] {
+        // SAFETY: the instructions are present.
+        unsafe {
+            let bits = _mm512_castps_si512(a);
+            let odd = _mm512_and_si512(bits, _mm512_set1_epi32(!0xffff));
+            [_mm512_slli_epi32::<16>(bits), odd].map(|half| _mm512_castsi512_ps(half))
+        }
+    }
+
+    #[inline(always)]
+    fn dot(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        if BF16 {
+            // SAFETY: the instruction is present, and the types are of the same bits.
+            return unsafe { _mm512_dpbf16_ps(c, std::mem::transmute(a), std::mem::transmute(b)) };
+        }
+        dot(self, a, b, c)
     }
 
     #[inline(always)]

@@ -39,6 +39,22 @@ pub(crate) trait Simd: Copy {
     fn larger(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `c` where `a` equals `b` or is not a number, and `c` where not.
     fn part_equal(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> [Self::Vector; 2];
+    /// `a`, but zero of the same sign for what is smaller than a normal number.
+    fn flush(self, a: Self::Vector) -> Self::Vector;
+    /// The factors of each lane's [`pair`], as f32.
+    fn halves(self, a: Self::Vector) -> [Self::Vector; 2];
+    /// The [`pair`] of each lane.
+    #[inline(always)]
+    fn pair(self, even: Self::Vector, odd: Self::Vector) -> Self::Vector {
+        let (even, odd) = (self.to_array(even), self.to_array(odd));
+        self.of_array(std::array::from_fn(|lane| pair(even[lane], odd[lane])))
+    }
+    /// `c` plus the products of the second factors and then of the first ones of pairs: two fused
+    /// multiply-adds, of which each takes and gives zero for what is smaller than a normal number.
+    #[inline(always)]
+    fn dot(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        dot(self, a, b, c)
+    }
     /// The lanes.
     fn to_array(self, a: Self::Vector) -> [f32; LANES];
     /// The sum of the lanes, halves first: the same tree on every machine.
@@ -96,7 +112,7 @@ pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) {
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
 unsafe fn run_avx512<K: Kernel>(kernel: K) {
     // SAFETY: the caller's promise.
-    kernel.run(unsafe { Avx512::new() });
+    kernel.run(unsafe { Avx512::<false>::new() });
 }
 
 /// # Safety
@@ -117,6 +133,30 @@ macro_rules! unrolled {
     };
 }
 pub(crate) use unrolled;
+
+/// [`Simd::dot`] where no instruction does it.
+#[inline(always)]
+fn dot<S: Simd>(s: S, a: S::Vector, b: S::Vector, c: S::Vector) -> S::Vector {
+    let ([a_even, a_odd], [b_even, b_odd]) = (s.halves(a), s.halves(b));
+    let odd = s.flush(s.fma(a_odd, b_odd, s.flush(c)));
+    s.flush(s.fma(a_even, b_even, odd))
+}
+
+/// Two values, rounded to the nearest bf16, as the 32 bits of one f32: the first in the lower half.
+/// What is smaller than a normal number becomes zero.
+#[inline(always)]
+pub(crate) fn pair(even: f32, odd: f32) -> f32 {
+    f32::from_bits(bf16(even) | bf16(odd) << 16)
+}
+
+#[inline(always)]
+fn bf16(value: f32) -> u32 {
+    // Comparisons of whole numbers, which compilers make vectors of.
+    let (bits, sign) = (value.to_bits(), value.to_bits() & 1 << 31);
+    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    let number = if bits ^ sign > f32::INFINITY.to_bits() { bits | 1 << 22 } else { nearest };
+    (if bits ^ sign < f32::MIN_POSITIVE.to_bits() { sign } else { number }) >> 16
+}
 
 /// The sum of sixteen lanes, halves first.
 #[inline(always)]
@@ -181,6 +221,73 @@ mod tests {
         for isa in Isa::available() {
             dispatch(isa, Check);
         }
+    }
+
+    /// Pairs of many values, small and large ones among them, and their sums.
+    struct Dot<'a>(&'a mut Vec<u32>);
+
+    impl Kernel for Dot<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let mut state = 1_u64;
+            let mut value = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let bits = (state >> 32) as u32;
+                // A third near one, a third whose products are near the smallest normal number, a third anything.
+                let exponent = match state % 3 {
+                    0 => 120 + (bits >> 23) % 16,
+                    1 => 56 + (bits >> 23) % 16,
+                    _ => (bits >> 23) % 255,
+                };
+                f32::from_bits(bits & 0x807f_ffff | exponent << 23)
+            };
+            for _ in 0..20_000 {
+                let [a, b, c, d, e] = std::array::from_fn(|_| s.of_array(std::array::from_fn(|_| value())));
+                let [x, y] = [s.pair(a, b), s.pair(c, d)];
+                let small = s.to_array(s.dot(x, y, s.splat(0.0)));
+                let sums = s.to_array(s.dot(x, y, e));
+                self.0.extend(s.to_array(x).iter().chain(&small).chain(&sums).map(|sum| sum.to_bits()));
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_pairs_are_the_same_bits_on_every_processor() {
+        let mut found: Vec<Vec<u32>> = Vec::new();
+        for isa in Isa::available() {
+            let mut sums = Vec::new();
+            dispatch(isa, Dot(&mut sums));
+            found.push(sums);
+            #[cfg(target_arch = "x86_64")]
+            if isa.has_bf16() {
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
+                unsafe fn run(kernel: Dot<'_>) {
+                    // SAFETY: the caller's promise.
+                    kernel.run(unsafe { Avx512::<true>::new() });
+                }
+                let mut sums = Vec::new();
+                // SAFETY: the machine has the instructions.
+                unsafe { run(Dot(&mut sums)) };
+                found.push(sums);
+            }
+        }
+        for other in &found[1..] {
+            let differs = found[0].iter().zip(other).position(|(a, b)| a != b);
+            assert_eq!(differs.map(|at| (at, found[0][at], other[at])), None);
+        }
+    }
+
+    #[test]
+    fn pairs_are_rounded_to_the_nearest() {
+        let halves = |even: f32, odd: f32| {
+            let bits = pair(even, odd).to_bits();
+            [bits << 16, bits & !0xffff].map(f32::from_bits)
+        };
+        assert_eq!(halves(1.0, -2.5), [1.0, -2.5]);
+        // Between two neighbours, the even one.
+        assert_eq!(halves(1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0), [1.0, 1.0 + 4.0 / 256.0]);
+        assert_eq!(halves(f32::MAX, f32::MIN_POSITIVE / 2.0), [f32::INFINITY, 0.0]);
+        assert!(halves(f32::NAN, -0.0)[0].is_nan());
     }
 
     #[test]

@@ -51,6 +51,16 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn flush(self, a: [f32; LANES]) -> [f32; LANES] {
+        a.map(|a| if a.abs() < f32::MIN_POSITIVE { 0.0_f32.copysign(a) } else { a })
+    }
+
+    #[inline(always)]
+    fn halves(self, a: [f32; LANES]) -> [[f32; LANES]; 2] {
+        [a.map(|a| f32::from_bits(a.to_bits() << 16)), a.map(|a| f32::from_bits(a.to_bits() & !0xffff))]
+    }
+
+    #[inline(always)]
     fn to_array(self, a: [f32; LANES]) -> [f32; LANES] {
         a
     }
