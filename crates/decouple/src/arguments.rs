@@ -6,10 +6,12 @@ mod networks;
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::de::{DeserializeOwned, IntoDeserializer, value::Error};
 
 pub(crate) use data::*;
-pub(crate) use machines::{ClaimsChoice, Doctor, Jobs, Launcher, Resources, Size, Status, Submit};
+pub(crate) use machines::{ClaimsChoice, Doctor, Jobs, Resources, Size, Status, Submit};
 pub(crate) use networks::*;
 
 /// How far should a convolutional network decouple cross-channel from spatial
@@ -283,4 +285,18 @@ pub(crate) enum Format {
     Human,
     /// One JSON document.
     Json,
+}
+
+/// Reads a `T` from one of the words that files have for it.
+fn one_of<T>(words: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + DeserializeOwned + Send + Sync + 'static,
+{
+    let read = |word: String| -> Result<T, Error> { T::deserialize(word.into_deserializer()) };
+    PossibleValuesParser::new(words).try_map(read)
+}
+
+/// The words that a key of an experiment file may be.
+fn words(key: &str) -> Vec<&'static str> {
+    decouple_keys::find(key).map_or_else(Vec::new, |key| key.values.words())
 }

@@ -105,17 +105,17 @@ impl<'a> Screen<'a> {
             }
             Event::Taken { trial } => {
                 if self.taken.insert(trial) {
-                    self.line(&format!("{} is being trained by another process", label(self.trials[trial])));
+                    self.line(&format!("{} is being trained by another process", self.trials[trial].label()));
                 }
             }
             Event::Resumed { trial, step } => {
                 self.line(&format!(
                     "{} goes on from its checkpoint at step {step}",
-                    label(self.trials[trial])
+                    self.trials[trial].label()
                 ));
             }
             Event::Warned { trial, message } => {
-                self.line(&format!("warning: {}: {message}", label(self.trials[trial])));
+                self.line(&format!("warning: {}: {message}", self.trials[trial].label()));
             }
             Event::Left { trial, why } => {
                 self.left += 1;
@@ -127,7 +127,7 @@ impl<'a> Screen<'a> {
 
     /// One line for a trial that is over.
     fn tell(&self, trial: usize, status: &Status) {
-        let label = label(self.trials[trial]);
+        let label = self.trials[trial].label();
         let line = match &status.outcome {
             Outcome::Finished => format!(
                 "[{}/{}] {label}  test {} {:.2} %  {}  {:.0} images/s",
@@ -158,7 +158,7 @@ impl<'a> Screen<'a> {
 
     /// Why a trial is still to be done. Damaged runs are named once, by the report.
     fn tell_left(&self, trial: usize, why: &Left) {
-        let name = format!("trial {} ({})", self.trials[trial].id.short(), label(self.trials[trial]));
+        let name = format!("trial {} ({})", self.trials[trial].id.short(), self.trials[trial].label());
         match why {
             Left::Interrupted { .. } | Left::Damaged(_) => {}
             Left::Fault { message } => self.line(&format!(
@@ -202,11 +202,6 @@ impl<'a> Screen<'a> {
             bars.sweep.set_message(format!("about {} left", duration(each * left)));
         }
     }
-}
-
-/// The trial in a few words: its point and seed.
-fn label(trial: &Trial) -> String {
-    format!("{}, seed = {}", trial.point_label(), trial.seed())
 }
 
 impl TrialBar {

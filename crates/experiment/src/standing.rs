@@ -136,7 +136,7 @@ impl Standing {
         }
         let Some(accuracy) = status.headline() else { return };
         if self.best.as_ref().is_none_or(|best| accuracy > best.accuracy) {
-            self.best = Some(Best { id: trial.id, label: label(trial), accuracy });
+            self.best = Some(Best { id: trial.id, label: trial.label(), accuracy });
         }
     }
 }
@@ -149,7 +149,7 @@ impl Running {
         let secs_left = (!timing.is_empty())
             .then(|| secs / timing.len() as f64 * epochs.saturating_sub(epochs_done) as f64);
         let accuracy = metrics.last().map(|row| row.validation().unwrap_or(row.train_accuracy));
-        Self { id: trial.id, label: label(trial), epochs_done, epochs, accuracy, secs_left }
+        Self { id: trial.id, label: trial.label(), epochs_done, epochs, accuracy, secs_left }
     }
 }
 
@@ -201,10 +201,6 @@ impl Pace {
 fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
-}
-
-fn label(trial: &Trial) -> String {
-    format!("{}, seed = {}", trial.point_label(), trial.seed())
 }
 
 #[cfg(test)]

@@ -231,6 +231,11 @@ impl Trial {
         label(&self.point)
     }
 
+    /// The trial in words: its point and its seed.
+    pub fn label(&self) -> String {
+        format!("{}, seed = {}", self.point_label(), self.seed())
+    }
+
     /// Name of the run's folder, such as `segments=3,intermediate=relu,seed=1-3f9c21aa`.
     ///
     /// Safe on every file system: letters, digits and `.,=+_-` of ASCII alone,

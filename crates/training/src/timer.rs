@@ -7,7 +7,7 @@ use decouple_experiment::Trial;
 use decouple_spectrum::budget::step_time::{Comparison, StepTime};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use crate::{device::backend, error::TrialError, estimate::noise, trial::Training};
+use crate::{device::backend, error::TrialError, estimate::noise, processor_time::Clock, trial::Training};
 
 /// Steps of each that warm up: buffers are allocated, weights move into caches,
 /// the processor finds its clock.
@@ -40,7 +40,8 @@ impl Timer {
     }
 
     /// Times whole training steps of `trial` and of `reference`, each with its own
-    /// batch of noise. A step of one follows a step of the other, so that both meet
+    /// batch of noise, in processor time: what else the machine does is not part of a
+    /// network's step. A step of one follows a step of the other, so that both meet
     /// the machine in the same states. Takes about a second; longer where nine steps
     /// of each do, and up to four seconds where the machine is busy.
     ///
@@ -93,10 +94,10 @@ impl<'a> Stepper<'a> {
         Ok(Self { run: Training::new(trial, data, &*backend())?, indices })
     }
 
-    /// Seconds of one step.
+    /// Processor seconds of one step.
     fn step(&mut self) -> Result<f64, TrialError> {
-        let began = Instant::now();
+        let began = Clock::start();
         self.run.train_step(0, &self.indices)?;
-        Ok(began.elapsed().as_secs_f64())
+        Ok(began.secs())
     }
 }

@@ -3,10 +3,10 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 
-use clap::{Args, ValueEnum};
-use decouple_experiment::{Claims, parse_size};
+use clap::Args;
+use decouple_experiment::{Claims, LauncherKind, parse_size};
 
-use super::{Format, Selection};
+use super::{Format, Selection, one_of, words};
 
 /// What of the machine a command may use. Results do not depend on it.
 #[derive(Args, Debug)]
@@ -67,8 +67,8 @@ pub(crate) struct Submit {
     #[command(flatten)]
     pub(crate) selection: Selection,
     /// Who starts the tasks [default: the file's, else slurm].
-    #[arg(long, value_enum)]
-    pub(crate) launcher: Option<Launcher>,
+    #[arg(long, value_parser = one_of::<LauncherKind>(words("launcher.kind")))]
+    pub(crate) launcher: Option<LauncherKind>,
     /// Print the script and submit nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -130,15 +130,6 @@ impl FromStr for ClaimsChoice {
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "auto" { Ok(Self::Auto) } else { text.parse().map(Self::Typed) }
     }
-}
-
-/// Who starts the tasks of a submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Launcher {
-    /// Processes on this machine, in the background.
-    Local,
-    /// An array job of Slurm.
-    Slurm,
 }
 
 #[derive(Args, Debug)]

@@ -3,10 +3,12 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Subcommand, ValueEnum};
-use decouple_datasets::Looking;
+use decouple_datasets::{Corrupt, Looking};
+use decouple_experiment::Held;
 use decouple_kernels::geometry::MapShape;
+use decouple_spectrum::weights::names::Naming;
 
-use super::Format;
+use super::{Format, one_of, words};
 
 #[derive(Args, Debug)]
 pub(crate) struct Describe {
@@ -21,8 +23,8 @@ pub(crate) struct Describe {
     pub(crate) set: Vec<String>,
     /// Find the width at which the network has as much of this as it has with its
     /// family's own segments, which are one a channel in the Xceptions.
-    #[arg(long, value_enum)]
-    pub(crate) budget: Option<Budget>,
+    #[arg(long, value_parser = one_of::<Held>(Held::ALL.map(Held::name)))]
+    pub(crate) budget: Option<Held>,
     /// Height, width and channels of an image [default: those that the network was
     /// published for; of mini-xception, 28x28x1].
     #[arg(long, value_name = "HxWxC")]
@@ -88,11 +90,11 @@ pub(crate) struct Conversion {
     /// File to write.
     pub(crate) target: PathBuf,
     /// Whose names the source has [default: as they look].
-    #[arg(long, value_enum)]
-    pub(crate) from: Option<Names>,
+    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(Naming::name)))]
+    pub(crate) from: Option<Naming>,
     /// Whose names the target gets [default: decouple; export needs it].
-    #[arg(long, value_enum)]
-    pub(crate) to: Option<Names>,
+    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(Naming::name)))]
+    pub(crate) to: Option<Naming>,
     /// Start the head of --classes anew, from values drawn from this number; the source's head,
     /// where it has one, is passed over.
     #[arg(long, value_name = "SEED", requires = "classes")]
@@ -107,17 +109,6 @@ pub(crate) struct Inspect {
     pub(crate) file: PathBuf,
 }
 
-/// Whose names and layouts a file of weights has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Names {
-    /// This program's.
-    Decouple,
-    /// PyTorch image models.
-    Timm,
-    /// keras.applications.
-    Keras,
-}
-
 /// A trained network: that of a run, or weights from anywhere.
 #[derive(Args, Debug)]
 pub(crate) struct Trained {
@@ -129,8 +120,8 @@ pub(crate) struct Trained {
     #[arg(long, value_name = "FILE", required_unless_present = "run")]
     pub(crate) weights: Option<PathBuf>,
     /// Whose names the weights have [default: as they look].
-    #[arg(long, value_enum)]
-    pub(crate) from: Option<Names>,
+    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(Naming::name)))]
+    pub(crate) from: Option<Naming>,
     /// Names of the classes, one a line in the order of the logits [default: those
     /// of the run, or ImageNet's for 1000 classes].
     #[arg(long, value_name = "FILE")]
@@ -142,8 +133,8 @@ pub(crate) struct Trained {
 /// How photographs are looked at.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Photographs {
-    /// What to do about a file that is no sound image.
-    #[arg(long, value_enum, default_value_t = Corrupt::Refuse)]
+    /// What to do about a file that is no sound image: stop and name it, or leave it out and list it.
+    #[arg(long, value_parser = one_of::<Corrupt>(words("data.corrupt")), default_value = "refuse")]
     pub(crate) corrupt: Corrupt,
     /// Leave photographs as stored, whatever they note on how the camera was held.
     #[arg(long)]
@@ -151,15 +142,6 @@ pub(crate) struct Photographs {
     /// Most pixels of an image.
     #[arg(long, value_name = "N", default_value_t = Looking::default().most_pixels)]
     pub(crate) most_pixels: u64,
-}
-
-/// What is done about a file that is no sound image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Corrupt {
-    /// Stop and name it.
-    Refuse,
-    /// Leave it out, and list it.
-    Skip,
 }
 
 #[derive(Args, Debug)]
@@ -233,17 +215,4 @@ impl FromStr for Extents {
             _ => Err("expected height, width and channels, as in 28x28x1".to_owned()),
         }
     }
-}
-
-/// The quantity that a budget holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Budget {
-    /// Trained values.
-    Parameters,
-    /// Multiply-adds of an image.
-    Macs,
-    /// Outputs of convolutions and dense layers.
-    Activations,
-    /// Time of a training step, measured on this machine.
-    StepTime,
 }

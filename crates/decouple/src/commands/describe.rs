@@ -3,7 +3,7 @@
 use decouple_experiment::{StepTimer, TrainingSpec, Trial};
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
-    budget::{Quantity, solve, step_time},
+    budget::{solve, step_time},
     cost::Cost,
     drawing::svg,
     error::SpecError,
@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::model;
 use crate::{
-    arguments::{Budget, Common, Describe, Picture},
+    arguments::{Common, Describe, Picture},
     clock::Clock,
     failure::{Failure, SUCCESS, USAGE},
     text::{TextTable, bytes, grouped, print},
@@ -43,7 +43,7 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
             let width = spec.width;
             (spec, width)
         }
-        Some(budget) => match counted(budget) {
+        Some(held) => match held.counted() {
             Some(hold) => {
                 let target = hold.of(&reference.graph(input, classes)?.cost());
                 let solved = solve(&spec, input, classes, hold, target)?;
@@ -65,16 +65,6 @@ fn show(arguments: &Describe, graph: &Graph, width: f64, title: &str) -> Result<
         Picture::Svg => print(&svg(graph, title))?,
     }
     Ok(SUCCESS)
-}
-
-/// The quantity that is counted for a budget; `None` for one that a clock measures.
-fn counted(budget: Budget) -> Option<Quantity> {
-    match budget {
-        Budget::Parameters => Some(Quantity::Parameters),
-        Budget::Macs => Some(Quantity::Macs),
-        Budget::Activations => Some(Quantity::Activations),
-        Budget::StepTime => None,
-    }
 }
 
 /// What a step is timed on.

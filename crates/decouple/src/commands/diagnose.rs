@@ -97,9 +97,8 @@ fn human(trial: &Trial, found: &Diagnosis, on_test: bool) -> String {
     table.push(row);
     let images = if on_test { "test" } else { "validation" };
     format!(
-        "{}, seed = {}: {images} {metric} {:.2} % as trained; below, with all kernels projected\n{table}\n",
-        trial.point_label(),
-        trial.seed(),
+        "{}: {images} {metric} {:.2} % as trained; below, with all kernels projected\n{table}\n",
+        trial.label(),
         100.0 * found.accuracy
     )
 }

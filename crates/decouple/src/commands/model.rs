@@ -9,7 +9,7 @@ use decouple_spectrum::{
 };
 
 use crate::{
-    arguments::{Extents, Model, Names},
+    arguments::{Extents, Model},
     failure::{Failure, USAGE},
 };
 
@@ -28,14 +28,6 @@ pub(super) fn network<'a>(
 pub(super) fn images(family: Family, input: Option<Extents>, classes: Option<usize>) -> (MapShape, usize) {
     let (own, own_classes) = family.images();
     (input.map_or(own, |Extents(input)| input), classes.unwrap_or(own_classes))
-}
-
-pub(super) fn naming(names: Names) -> Naming {
-    match names {
-        Names::Decouple => Naming::Decouple,
-        Names::Timm => Naming::Timm,
-        Names::Keras => Naming::Keras,
-    }
 }
 
 /// The network that is asked for, or else the one that `file` notes. Weights with

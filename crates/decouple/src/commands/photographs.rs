@@ -1,6 +1,6 @@
 //! Photographs on the command line: how they are read, and what came up.
 
-use decouple_datasets::{Looking, Skipped};
+use decouple_datasets::{Corrupt, Looking, Skipped};
 use decouple_training::classifier::Seen;
 use serde_json::json;
 
@@ -35,7 +35,7 @@ impl Remarks {
                 self.with_orientation += usize::from(seen.has_orientation);
                 Ok(Some(seen.values))
             }
-            Err(skipped) if photographs.corrupt == arguments::Corrupt::Skip => {
+            Err(skipped) if photographs.corrupt == Corrupt::Skip => {
                 self.skipped.push(skipped);
                 Ok(None)
             }

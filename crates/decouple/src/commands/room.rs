@@ -98,11 +98,10 @@ fn check(trials: &[&Trial], resources: &Resources, common: &Common) -> Result<()
         others => format!(", and {} others too much", grouped(others as u64)),
     };
     let message = format!(
-        "trial {} ({}, seed = {}) needs about {} of memory{others}; {} leaves {}\n   = take a smaller \
+        "trial {} ({}) needs about {} of memory{others}; {} leaves {}\n   = take a smaller \
          `training.batch` or `network.width`, leave it out with --filter, or train it on a larger machine",
         trial.id.short(),
-        trial.point_label(),
-        trial.seed(),
+        trial.label(),
         bytes(*need),
         limit.set_by,
         bytes(limit.bytes),

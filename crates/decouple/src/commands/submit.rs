@@ -94,10 +94,7 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
 /// The file's `[launcher]` table, with the flags over it.
 fn spec(sweep: &Sweep, arguments: &Submit) -> Result<LauncherSpec, Failure> {
     let flags = LauncherTable {
-        kind: arguments.launcher.map(|kind| match kind {
-            crate::arguments::Launcher::Local => LauncherKind::Local,
-            crate::arguments::Launcher::Slurm => LauncherKind::Slurm,
-        }),
+        kind: arguments.launcher,
         partition: arguments.partition.clone(),
         account: arguments.account.clone(),
         time: arguments.time.clone(),

@@ -13,7 +13,7 @@ use decouple_training::{
     weights::{LoadError, WEIGHTS_FILE, load},
 };
 
-use super::model::{description, naming, tell_prefix};
+use super::model::{description, tell_prefix};
 use crate::{
     arguments::{self, Common},
     failure::{DATA, Failure, IO, NOTHING, USAGE},
@@ -51,7 +51,7 @@ impl Trained {
             (None, None) => return Err(Failure::new(USAGE, "say which network: --run or --weights")),
         };
         let file = WeightFile::open(&weights)?;
-        let naming = arguments.from.map_or_else(|| Naming::of(file.header()), naming);
+        let naming = arguments.from.unwrap_or_else(|| Naming::of(file.header()));
         let description = description(&arguments.model, &file, naming)?;
         tell_prefix(&file, naming, &description)?;
         let noted = Images::of(&file)?;

@@ -3,7 +3,7 @@
 use decouple_spectrum::weights::{convert, convert_with_new_head, file::WeightFile, inspect, names::Naming};
 use decouple_training::init::start_values;
 
-use super::model::{description, naming, tell_prefix};
+use super::model::{description, tell_prefix};
 use crate::{
     arguments::{Conversion, Weights},
     failure::{Failure, SUCCESS, USAGE},
@@ -24,12 +24,12 @@ pub(crate) fn run(weights: &Weights) -> Result<u8, Failure> {
 
 fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
     let Conversion { source, target, .. } = conversion;
-    let to = conversion.to.map(naming).or(own);
+    let to = conversion.to.or(own);
     let Some(to) = to else {
         return Err(Failure::new(USAGE, "say whose names the target gets: --to timm, keras or decouple"));
     };
     let file = WeightFile::open(source)?;
-    let from = conversion.from.map_or_else(|| Naming::of(file.header()), naming);
+    let from = conversion.from.unwrap_or_else(|| Naming::of(file.header()));
     let description = description(&conversion.model, &file, from)?;
     tell_prefix(&file, from, &description)?;
     let graph = description.graph()?;
