@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the checksums that crates/datasets/src/resample.rs is held to.
+"""Prints the checksums that crates/datasets/src/resize.rs is held to.
 
     pip install numpy pillow==12.0.0   # version 13 scales columns first where that is quicker
     python3 tools/pillow-resample.py

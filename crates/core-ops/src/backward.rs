@@ -17,8 +17,8 @@ use dfdx::tensor::CpuError;
 
 use crate::{
     forward::{reading, weights},
-    memory::pool,
     network::Network,
+    room::pool,
     tape::{RunningTape, Slot, put, take},
 };
 

@@ -15,9 +15,9 @@ use decouple_spectrum::{
 };
 
 use crate::{
-    memory::pool,
     network::Network,
     norm::{NormState, NormValues},
+    room::pool,
 };
 
 impl Network {

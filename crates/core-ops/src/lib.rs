@@ -27,9 +27,9 @@
 mod backward;
 mod executor;
 mod forward;
-mod memory;
 mod network;
 mod norm;
+mod room;
 mod tape;
 
 use std::sync::Arc;
@@ -82,8 +82,8 @@ impl Backend for Engine {
         update: &Update,
         threads: usize,
     ) -> u64 {
-        let convs = memory::convs(self.isa, plan, arithmetic);
-        let room = memory::Room::new(self.isa, plan, &convs, images, true);
+        let convs = room::convs(self.isa, plan, arithmetic);
+        let room = room::Room::new(self.isa, plan, &convs, images, true);
         plan.training_arena().bytes(images) + plan.parameter_bytes(update) + room.bytes(threads)
     }
 }

@@ -16,8 +16,8 @@ use decouple_spectrum::{
 };
 
 use crate::{
-    memory::{self, Room},
     norm::NormState,
+    room::{self, Room},
 };
 
 /// A plan with values, on this machine.
@@ -63,7 +63,7 @@ impl Network {
         let none = || vec![Vec::new(); plan.graph.parameters.len()];
         Ok(Self {
             isa,
-            convs: memory::convs(isa, &plan, arithmetic),
+            convs: room::convs(isa, &plan, arithmetic),
             gradients: none(),
             memory: [none(), none()],
             average: none(),

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::Rng;
 use crate::framing::part;
 use crate::rand_augment::rand_augment;
 use crate::random_numbers::{below, between};
-use crate::resample::{Axis, Filter, resample};
+use crate::resize::{Axis, Filter, resample};
 use crate::seeds::stream;
 use crate::view::View;
 use crate::{Augment, ImageShape, Reading, Thousandths, colour};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Photograph;
-use crate::resample::{Axis, Filter, resample};
+use crate::resize::{Axis, Filter, resample};
 
 /// How an image is brought to another ratio of its sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::directory::{self, Tally};
 use crate::error::shortened;
 use crate::parts::{self, Parts, Test};
 use crate::published::{Published, Read};
 use crate::reading::{Corrupt, Reading};
-use crate::walk::{self, Tally};
 use crate::{DataError, Skipped, Split, class_names, photograph};
 
 /// Most bytes of all decoded images.
@@ -99,10 +99,10 @@ pub struct LabelledFiles {
 /// [`DataError::Folder`].
 pub fn labelled_files(folder: &Path) -> Result<LabelledFiles, DataError> {
     let mut tally = Tally::default();
-    let folders = walk::folders(folder, &mut tally)?;
+    let folders = directory::folders(folder, &mut tally)?;
     let mut files = Vec::new();
     for (label, class) in folders.iter().enumerate() {
-        let found = walk::images(&folder.join(class), &class.to_string_lossy(), &mut tally)?;
+        let found = directory::images(&folder.join(class), &class.to_string_lossy(), &mut tally)?;
         files.extend(found.into_iter().map(|file| (file, label)));
     }
     Ok(LabelledFiles { classes: shown(&folders), files, notes: tally.notes() })
@@ -118,7 +118,7 @@ pub(crate) fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<Listing, D
     let folder = data.unwrap_or(Path::new(".")).join(&spec.folder);
     let Parts { train: root, test, notes } = parts::parts(&folder)?;
     let mut tally = Tally::default();
-    let folders = walk::folders(&root, &mut tally)?;
+    let folders = directory::folders(&root, &mut tally)?;
     let (classes, folders) = in_order(spec, &folder, &root, folders)?;
     if classes.len() != spec.classes {
         let deeper = deeper(&root, &folders, spec.classes);
@@ -130,10 +130,10 @@ pub(crate) fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<Listing, D
     }
     for (label, class) in (0u16..).zip(&folders) {
         let name = listing.classes[usize::from(label)].clone();
-        let files = walk::images(&listing.root.join(class), &name, &mut tally)?;
+        let files = directory::images(&listing.root.join(class), &name, &mut tally)?;
         match &test {
             Some(Test::Folders(folder)) => {
-                let test = walk::images(&folder.join(class), &name, &mut tally)?;
+                let test = directory::images(&folder.join(class), &name, &mut tally)?;
                 listing.test.extend(test.into_iter().map(|file| (file, label)));
                 listing.train.extend(files.into_iter().map(|file| (file, label)));
             }
@@ -181,8 +181,9 @@ fn in_order(
 
 /// Where as many folders as wanted lie in one of the `folders`.
 fn deeper(root: &Path, folders: &[OsString], wanted: usize) -> Option<PathBuf> {
-    let holds =
-        |path: &PathBuf| walk::folders(path, &mut Tally::default()).is_ok_and(|found| found.len() == wanted);
+    let holds = |path: &PathBuf| {
+        directory::folders(path, &mut Tally::default()).is_ok_and(|found| found.len() == wanted)
+    };
     folders.iter().map(|name| root.join(name)).find(holds)
 }
 
@@ -214,8 +215,8 @@ pub(crate) fn held_out(index: usize, share: f64) -> bool {
 
 /// Refuses folders of test images that are not those of training images.
 fn same_classes(listing: &Listing, folder: &Path) -> Result<(), DataError> {
-    let train = shown(&walk::folders(&listing.root, &mut Tally::default())?);
-    let test = shown(&walk::folders(folder, &mut Tally::default())?);
+    let train = shown(&directory::folders(&listing.root, &mut Tally::default())?);
+    let test = shown(&directory::folders(folder, &mut Tally::default())?);
     let only = |these: &[String], those: &[String]| -> Vec<String> {
         these.iter().filter(|name| !those.contains(name)).cloned().collect()
     };

@@ -78,7 +78,7 @@ pub(crate) fn append<W: Write>(tar: &mut tar::Builder<W>, name: &str, content: &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Cache;
+    use crate::fingerprint::Cache;
     use crate::loader::streamed;
     use crate::stream::{Order, Part, Shards};
     use crate::{DataSpec, Reading, Source, load as load_set};

@@ -5,7 +5,7 @@ pub(crate) mod streamed;
 use std::path::Path;
 
 use crate::dataset::moments;
-use crate::identity::Cache;
+use crate::fingerprint::Cache;
 use crate::published::{Published, Read};
 use crate::{
     Augment, DataError, DataSpec, Dataset, ImageShape, Selection, Source, Subset, cifar, derive_seed,

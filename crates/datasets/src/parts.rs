@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::DataError;
-use crate::walk::{self, Tally};
+use crate::directory::{self, Tally};
 
 /// Names of folders of training images, in lower case.
 const TRAIN: [&str; 2] = ["train", "training"];
@@ -49,7 +49,7 @@ impl Test {
 /// `folder` itself. A folder called `train` that has no class folders is a class.
 pub(crate) fn parts(folder: &Path) -> Result<Parts, DataError> {
     let mut ignored = Tally::default();
-    let names = walk::folders(folder, &mut ignored)?;
+    let names = directory::folders(folder, &mut ignored)?;
     let called = |wanted: &str| {
         names
             .iter()
@@ -57,11 +57,11 @@ pub(crate) fn parts(folder: &Path) -> Result<Parts, DataError> {
             .map(|name| folder.join(name))
     };
     let has_folders =
-        |path: &PathBuf| walk::folders(path, &mut Tally::default()).is_ok_and(|found| !found.is_empty());
+        |path: &PathBuf| directory::folders(path, &mut Tally::default()).is_ok_and(|found| !found.is_empty());
     let Some(train) = TRAIN.into_iter().find_map(called).filter(has_folders) else {
         return Ok(Parts { train: folder.to_owned(), test: None, notes: Vec::new() });
     };
-    let classes = walk::folders(&train, &mut ignored)?;
+    let classes = directory::folders(&train, &mut ignored)?;
     let mut parts = Parts { train: train.clone(), test: None, notes: Vec::new() };
     for other in OTHERS.into_iter().filter_map(called) {
         let found = labelled(&other, &classes)?;
@@ -96,7 +96,7 @@ fn labelled(folder: &Path, classes: &[OsString]) -> Result<Option<Test>, DataErr
     if folder.join(ANNOTATIONS).is_file() {
         return Ok(Some(Test::Annotated(folder.to_owned())));
     }
-    let found = walk::folders(folder, &mut Tally::default())?;
+    let found = directory::folders(folder, &mut Tally::default())?;
     // Unlabelled images may lie in one folder more, as those of Tiny-ImageNet.
     let is_flat =
         found.is_empty() || (found.len() == 1 && found[0] == "images" && !classes.contains(&found[0]));
@@ -105,7 +105,7 @@ fn labelled(folder: &Path, classes: &[OsString]) -> Result<Option<Test>, DataErr
 
 /// `20 images are`.
 fn counted(folder: &Path) -> Result<String, DataError> {
-    let count = walk::images(folder, "", &mut Tally::default())?.len();
+    let count = directory::images(folder, "", &mut Tally::default())?.len();
     Ok(if count == 1 { "1 image is".to_owned() } else { format!("{count} images are") })
 }
 

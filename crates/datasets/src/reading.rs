@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::framing::{Fit, Framing};
-use crate::resample::Filter;
+use crate::resize::Filter;
 use crate::{ImageShape, Looking, Photograph, reduced};
 
 /// What is done about a file that is no sound image.

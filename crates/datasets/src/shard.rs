@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tar::{Archive, Entries, EntryType};
 
+use crate::directory::is_image;
 use crate::labels::Labelling;
-use crate::walk::is_image;
 use crate::{DataError, Looking, derive_seed};
 
 /// Most bytes of a file of labels.

@@ -273,7 +273,7 @@ impl Look {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Cache;
+    use crate::fingerprint::Cache;
     use crate::loader::streamed;
     use crate::stream::{Order, Part, Shards};
     use crate::{DataSpec, Reading, Source};

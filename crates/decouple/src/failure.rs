@@ -6,7 +6,7 @@ use decouple_datasets::DataError;
 use decouple_experiment::{ExperimentError, LedgerError};
 use decouple_reporting::ReportError;
 use decouple_spectrum::{budget::BudgetError, error::SpecError, weights::error::WeightError};
-use decouple_training::sweep::SweepError;
+use decouple_training::run_sweep::SweepError;
 
 /// Everything went well.
 pub(crate) const SUCCESS: u8 = 0;

@@ -10,7 +10,7 @@ use decouple_spectrum::{
     network::{Family, NetworkSpec, Numerics},
     weights::{Description, names::Naming},
 };
-use decouple_training::{device::backend, init, weights::save};
+use decouple_training::{device::backend, start_values, stored_network::save};
 use image::{Rgb, RgbImage};
 
 use workplace::Workplace;
@@ -27,7 +27,8 @@ impl Workplace {
         let network = NetworkSpec { width: 0.06, small_stem: true, ..own };
         let description = Description { network, input: [32, 32, 3], classes: 1000 };
         let graph = description.graph().expect("a network");
-        let network = init::start(&graph, 7, &*backend(), Arithmetic::default()).expect("values that fit");
+        let network =
+            start_values::start(&graph, 7, &*backend(), Arithmetic::default()).expect("values that fit");
         save(&*network, &workplace.path("timm.safetensors"), Naming::Timm, &description, None)
             .expect("a file");
         // The same without a note of what network it is, as timm writes it.

@@ -18,7 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod confined;
-mod faults;
+mod failpoints;
 mod kind;
 mod output;
 mod replace;
@@ -30,11 +30,11 @@ use std::{
     sync::Arc,
 };
 
-pub use faults::{Fault, FaultKind};
+pub use failpoints::{Fault, FaultKind};
 pub use kind::open_regular;
 pub use output::{Target, write_output};
 
-use faults::Faults;
+use failpoints::Faults;
 
 /// Where files are written, and whether its steps fail. Cheap to clone; clones count their steps together.
 #[derive(Clone, Debug, Default)]

@@ -25,10 +25,10 @@ mod files;
 mod folders;
 mod identity;
 mod lease;
-mod lock;
+mod lock_file;
 pub mod per_image;
 mod read;
-mod rows;
+mod run_files;
 mod successor;
 mod write;
 
@@ -43,10 +43,10 @@ pub use adopt::{Adopted, Elsewhere};
 pub use folders::Scan;
 pub use identity::{Identity, Mismatch};
 pub use lease::Claims;
-pub(crate) use lock::FILE_NAME as LOCK_FILE;
-pub use lock::Lock;
+pub(crate) use lock_file::FILE_NAME as LOCK_FILE;
+pub use lock_file::Lock;
 pub use read::{Contents, Problem, Remedy, Run};
-pub use rows::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};
+pub use run_files::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};
 pub use write::RunWriter;
 pub(crate) use write::{replace, replace_json};
 
@@ -309,7 +309,7 @@ impl Ledger {
 
     fn contents(&self, depth: Depth) -> Result<Contents, LedgerError> {
         let mut contents = read::contents(self, depth)?;
-        match lock::read(&self.root) {
+        match lock_file::read(&self.root) {
             Ok(lock) => contents.lock = lock,
             Err(error) => {
                 let (path, message) = (self.root.clone(), error.to_string());

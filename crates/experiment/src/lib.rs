@@ -28,6 +28,7 @@ mod launcher;
 mod ledger;
 mod metric;
 mod numerics_version;
+mod recipes;
 mod schema;
 mod standing;
 mod step_timer;
@@ -36,7 +37,6 @@ mod template;
 mod training;
 mod trial;
 mod tune;
-mod tuning;
 
 pub use budget::{BudgetOutcome, Drift, Held};
 pub use declared::{Declared, file_hash};
@@ -52,6 +52,7 @@ pub use ledger::{
 };
 pub use metric::Metric;
 pub use numerics_version::NUMERICS_VERSION;
+pub use recipes::{Choice, RECIPE, TuneError};
 pub use schema::schema;
 pub use standing::{Best, Onlooker, Running, Standing};
 pub use step_timer::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
@@ -66,4 +67,3 @@ pub use training::{
 };
 pub use trial::{FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial, folder_name};
 pub use tune::{Setting, Try, Tune};
-pub use tuning::{Choice, RECIPE, TuneError};

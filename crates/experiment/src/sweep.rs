@@ -16,14 +16,14 @@ mod filter;
 mod fitted;
 mod grouping;
 mod lock;
-mod networks;
-mod plan;
+mod network_cache;
+mod plan_file;
 mod point;
 mod set;
 
 pub use filter::{Filter, FilterError};
 pub use lock::LockError;
-pub use plan::inert_cell;
+pub use plan_file::inert_cell;
 
 /// An experiment: its trials and what they ask.
 #[derive(Clone, Debug)]

@@ -27,8 +27,8 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod even_parts;
 mod onnx;
-mod parts;
 pub mod proto;
 mod pytorch;
 

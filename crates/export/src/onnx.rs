@@ -3,13 +3,13 @@
 use decouple_kernels::geometry::{ConvGeometry, MapShape, Padding, PoolGeometry};
 use decouple_spectrum::{
     graph::{Activation, Graph, Node, Op, ParameterId},
-    weights::layout::Layout,
+    weights::permutation::Layout,
 };
 use prost::Message;
 
 use crate::{
     ExportError, Notes,
-    parts::{Part, parts},
+    even_parts::{Part, parts},
     proto::{
         Attribute, AttributeType, DataType, Dimension, Extent, Graph as OnnxGraph, IR_VERSION, Model,
         Node as OnnxNode, OPSET_VERSION, OperatorSet, Property, Shape, Tensor, TensorType, Type, Value,

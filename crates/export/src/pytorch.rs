@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write};
 use decouple_kernels::geometry::{ConvGeometry, Padding, PoolGeometry};
 use decouple_spectrum::graph::{Activation, Graph, Node, Op};
 
-use crate::{ExportError, Notes, parts::parts};
+use crate::{ExportError, Notes, even_parts::parts};
 
 /// What stands in every file after the network.
 const LOADING: &str = include_str!("pytorch/loading.py");

@@ -7,7 +7,7 @@ use decouple_experiment::{
 };
 
 use crate::analysis::{Analysis, Fact, RunOutcome, RunRow, Study, summarise};
-use crate::identity::{numerics_fact, odd_ones};
+use crate::odd_runs::{numerics_fact, odd_ones};
 
 /// Analyses the runs of a sweep.
 ///

@@ -4,7 +4,7 @@
 use decouple_experiment::{Metric, MetricsRow};
 
 use crate::analysis::{Analysis, RunRow};
-use crate::export::csv_text;
+use crate::csv_files::csv_text;
 
 /// A row an epoch of every run, in the sweep's order.
 ///

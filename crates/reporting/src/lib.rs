@@ -15,24 +15,24 @@
 
 mod analyse;
 pub mod analysis;
-mod document;
+mod csv_files;
 mod epochs;
-mod export;
 pub mod figures;
-mod identity;
+mod json;
 pub mod numbers;
+mod odd_runs;
 pub mod report;
 mod side_by_side;
 pub mod statistics;
-mod table;
 pub mod tensorboard;
+mod text_table;
 mod written;
 
 pub use analyse::analyse;
 pub use analysis::{Analysis, Verdict};
-pub use document::document;
+pub use csv_files::{runs_csv, summary_csv};
 pub use epochs::epochs_csv;
-pub use export::{runs_csv, summary_csv};
+pub use json::document;
 pub use side_by_side::{Pair, Side, side_by_side};
-pub use table::{TextTable, terminal_table};
+pub use text_table::{TextTable, terminal_table};
 pub use written::{ReportError, Written, update_index, write, write_events, write_index, write_latex};

@@ -8,8 +8,8 @@ use decouple_disk::Disk;
 use decouple_experiment::Contents;
 
 use crate::analysis::Analysis;
+use crate::csv_files::{runs_csv, summary_csv};
 use crate::epochs::epochs_csv;
-use crate::export::{runs_csv, summary_csv};
 use crate::figures::{self, RasterError, Setting};
 use crate::report::{Card, html, index, latex, markdown};
 use crate::tensorboard;

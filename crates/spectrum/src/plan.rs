@@ -25,16 +25,16 @@
 //! activation, and hands over the gradient of the norm's output; the step that
 //! wrote the map takes it through the norm as it reads it.
 
+mod arena;
 mod lifetimes;
 mod lower;
-mod memory;
 
 pub use decouple_kernels::conv::WeightOrder;
 use decouple_kernels::geometry::{ConvGeometry, MapShape, PoolGeometry};
 
 use crate::graph::{Activation, Graph, NodeId, ParameterId};
 
-pub use memory::Arena;
+pub use arena::Arena;
 
 /// Index of a stored map in [`Plan::maps`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -19,9 +19,9 @@ pub mod file;
 pub mod foreign;
 pub mod header;
 pub mod inspection;
-pub mod layout;
 pub mod names;
 mod naming;
+pub mod permutation;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,10 +4,10 @@ use decouple_kernels::geometry::{MapShape, partition};
 use decouple_spectrum::cost::Cost;
 use decouple_spectrum::error::SpecError;
 use decouple_spectrum::graph::{Activation, Graph, NodeId, Op};
+use decouple_spectrum::layer_table::layer_rows;
 use decouple_spectrum::module::{Intermediate, NormPlacement, Order};
 use decouple_spectrum::network::{MAX_CHANNELS, NetworkSpec};
 use decouple_spectrum::segments::{SegmentSchedule, Segments};
-use decouple_spectrum::table::layer_rows;
 use proptest::prelude::*;
 use std::collections::HashSet;
 

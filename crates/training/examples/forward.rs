@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_spectrum::{backend::Pass, network::NetworkSpec};
-use decouple_training::{device::backend, init};
+use decouple_training::{device::backend, start_values};
 
 /// Passes that are measured, after two that are not.
 const PASSES: usize = 15;
@@ -31,7 +31,7 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
     let spec: NetworkSpec =
         serde_json::from_value(serde_json::json!({ "family": family, "numerics": "timm" }))?;
     let input = MapShape::new(side, side, 3);
-    let mut network = init::start(&spec.graph(input, 1000)?, 0, &*backend(), Arithmetic::default())?;
+    let mut network = start_values::start(&spec.graph(input, 1000)?, 0, &*backend(), Arithmetic::default())?;
     let images = network.batch_layout(batch).of(&vec![0.5; batch * input.len()]);
     let mut times = Vec::new();
     for _ in 0..PASSES + 2 {

@@ -14,10 +14,10 @@ use decouple_spectrum::{
 };
 use decouple_training::{
     device::backend,
-    estimate::bytes,
-    init,
+    forecast::bytes,
     loss::{Targets, softmax_cross_entropy},
     optimizer::update,
+    start_values,
 };
 
 const BATCH: usize = 64;
@@ -55,7 +55,7 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
             &TrainingSpec { batch: BATCH, ..TrainingSpec::default() },
             rayon::current_num_threads(),
         );
-        let mut network = init::start(&graph, 0, &*backend(), Arithmetic::default())?;
+        let mut network = start_values::start(&graph, 0, &*backend(), Arithmetic::default())?;
         let training = TrainingSpec::default();
         let images: Vec<f32> =
             (0..BATCH * input.len()).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect();

@@ -5,7 +5,7 @@
 use decouple_experiment::{Environment, Ledger, Overrides, parse};
 use decouple_training::{
     progress::Progress,
-    sweep::{Conduct, LoadedData, run_sweep},
+    run_sweep::{Conduct, LoadedData, run_sweep},
     workers::Workers,
 };
 

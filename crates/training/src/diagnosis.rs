@@ -22,7 +22,7 @@ use crate::{
     error::TrialError,
     evaluation::evaluate_part,
     objective::Objective,
-    weights::{description, values},
+    stored_network::{description, values},
 };
 
 /// Batches from which batch norms learn the statistics of a projected network:

@@ -6,11 +6,11 @@ use decouple_experiment::{Claim, Environment, Ledger, RunWriter, Trial, Tune};
 
 use crate::{
     device::backend,
-    faults::{Ended, Troubles, guarded, refused},
-    memory::{Admission, Needs},
+    machine_faults::{Ended, Troubles, guarded, refused},
+    memory_limit::{Admission, Needs},
     progress::{Event, Left, Progress},
-    sweep::{Conduct, LoadedData, Piece, Runner, SweepError, SweepReport, share_out},
-    trial::{UnderWay, shown_accuracy},
+    run_sweep::{Conduct, LoadedData, Piece, Runner, SweepError, SweepReport, share_out},
+    run_trial::{UnderWay, shown_accuracy},
     workers::Workers,
 };
 
@@ -23,7 +23,7 @@ use crate::{
 /// it is with all its tries: who is ahead is only known of all.
 ///
 /// # Errors
-/// As [`run_sweep`](crate::sweep::run_sweep).
+/// As [`run_sweep`](crate::run_sweep::run_sweep).
 #[allow(clippy::too_many_arguments, reason = "as `run_sweep`, and what is tuned")]
 pub fn run_halving(
     tries: &[&Trial],

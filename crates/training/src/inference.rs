@@ -8,7 +8,7 @@ use decouple_spectrum::backend::{ExecutionError, Executor, Pass};
 /// ```
 /// use decouple_kernels::{geometry::MapShape, arithmetic::Arithmetic};
 /// use decouple_spectrum::network::NetworkSpec;
-/// use decouple_training::{device::backend, inference::logits, init};
+/// use decouple_training::{device::backend, inference::logits, start_values};
 /// let graph = NetworkSpec::default().graph(MapShape::new(28, 28, 1), 10)?;
 /// let mut network = init::start(&graph, 0, &*backend(), Arithmetic::default())?;
 /// assert_eq!(logits(&mut *network, &[0.5; 2 * 28 * 28])?.len(), 2 * 10);

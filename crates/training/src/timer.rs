@@ -7,7 +7,9 @@ use decouple_experiment::Trial;
 use decouple_spectrum::budget::step_time::{Comparison, StepTime};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use crate::{device::backend, error::TrialError, estimate::noise, processor_time::Clock, trial::Training};
+use crate::{
+    device::backend, error::TrialError, forecast::noise, processor_time::Clock, run_trial::Training,
+};
 
 /// Steps of each that warm up: buffers are allocated, weights move into caches,
 /// the processor finds its clock.

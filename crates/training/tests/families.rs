@@ -14,8 +14,8 @@ use decouple_spectrum::{
 };
 use decouple_training::{
     device::backend,
-    init,
     loss::{Targets, softmax_cross_entropy},
+    start_values,
 };
 use formula::uniform;
 
@@ -27,7 +27,7 @@ fn values(name: &str, count: usize) -> Vec<f32> {
 fn train(spec: &NetworkSpec) {
     let input = MapShape::new(32, 32, 3);
     let graph = spec.graph(input, 10).expect("a small network");
-    let mut network = init::start(&graph, 1, &*backend(), Arithmetic::default()).expect("a network");
+    let mut network = start_values::start(&graph, 1, &*backend(), Arithmetic::default()).expect("a network");
     let images = network.batch_layout(2).of(&values("images", 2 * input.len()));
     let logits = network.forward(&images, 2, Pass::Training { dropout_seed: 0 }).expect("a forward pass");
     let targets = Targets::Labels { labels: &[3, 7], smoothing: 0.0 };

@@ -13,7 +13,7 @@ use decouple_training::{
     halving::run_halving,
     keeper::Stop,
     progress::{Event, Left, Progress},
-    sweep::{Conduct, LoadedData, SweepReport, run_sweep},
+    run_sweep::{Conduct, LoadedData, SweepReport, run_sweep},
     workers::Workers,
 };
 use tempfile::TempDir;

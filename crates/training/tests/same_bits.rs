@@ -13,7 +13,7 @@ use decouple_spectrum::{
     network::{Family, NetworkKey},
 };
 use decouple_training::{
-    device::backend, keeper::Stop, progress::Progress, trial::run_trial, weights::WEIGHTS_FILE,
+    device::backend, keeper::Stop, progress::Progress, run_trial::run_trial, stored_network::WEIGHTS_FILE,
 };
 use formula::uniform;
 use tempfile::TempDir;

@@ -11,8 +11,8 @@ use decouple_experiment::{
 use decouple_training::{
     diagnosis::{DiagnosisError, Target, diagnose},
     progress::{Event, Progress},
-    sweep::{Conduct, LoadedData, SweepReport, run_sweep},
-    weights::WEIGHTS_FILE,
+    run_sweep::{Conduct, LoadedData, SweepReport, run_sweep},
+    stored_network::WEIGHTS_FILE,
     workers::Workers,
 };
 use tempfile::TempDir;

@@ -19,9 +19,9 @@ use decouple_spectrum::{
 };
 use decouple_training::{
     device::backend,
-    init::start_values,
     loss::{Targets, softmax_cross_entropy},
     optimizer::update,
+    start_values::start_values,
 };
 use formula::uniform;
 

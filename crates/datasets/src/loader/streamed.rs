@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::held_out;
 use crate::dataset::Moments;
-use crate::identity::{Cache, HeldOut, Learned};
+use crate::fingerprint::{Cache, HeldOut, Learned};
 use crate::image_folder::{self, ImageFolder};
 use crate::labels::Labelling;
 use crate::manifest::{self, Labelled, Manifest};

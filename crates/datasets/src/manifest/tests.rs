@@ -4,7 +4,7 @@ use image::{Rgb, RgbImage};
 use proptest::prelude::*;
 
 use super::*;
-use crate::identity::Cache;
+use crate::fingerprint::Cache;
 use crate::loader::streamed;
 use crate::stream::{Order, Part};
 use crate::{DataSpec, Source};

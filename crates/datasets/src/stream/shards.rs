@@ -96,6 +96,6 @@ fn part(folder: &Path, name: &str) -> Result<Vec<PathBuf>, DataError> {
             files.push(path);
         }
     }
-    files.sort_by(|a, b| crate::walk::natural(&a.to_string_lossy(), &b.to_string_lossy()));
+    files.sort_by(|a, b| crate::directory::natural(&a.to_string_lossy(), &b.to_string_lossy()));
     Ok(files)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use image::{ImageFormat, Rgb, RgbImage};
 
 use super::*;
-use crate::identity::Cache;
+use crate::fingerprint::Cache;
 use crate::labels::Labels;
 use crate::{DataSpec, Source};
 

@@ -8,11 +8,11 @@ use decouple_spectrum::{
     drawing::svg,
     error::SpecError,
     graph::Graph,
+    layer_table::{LayerRow, layer_rows},
     network::NetworkSpec,
     network::figures,
-    table::{LayerRow, layer_rows},
 };
-use decouple_training::estimate;
+use decouple_training::forecast;
 use serde_json::json;
 
 use super::model;
@@ -140,7 +140,7 @@ fn human(graph: &Graph, width: f64, batch: usize) -> String {
 
 /// Of a training with the defaults, but for the batch, on one thread.
 fn training_bytes(graph: &Graph, batch: usize) -> u64 {
-    estimate::bytes(graph, &TrainingSpec { batch, ..TrainingSpec::default() }, 1)
+    forecast::bytes(graph, &TrainingSpec { batch, ..TrainingSpec::default() }, 1)
 }
 
 fn document(graph: &Graph, width: f64, batch: usize) -> serde_json::Value {

@@ -4,8 +4,8 @@
 use decouple_experiment::{Ledger, Trial};
 use decouple_training::{
     diagnosis::{Diagnosis, Effect, Target, diagnose},
-    sweep::LoadedData,
-    weights::WEIGHTS_FILE,
+    run_sweep::LoadedData,
+    stored_network::WEIGHTS_FILE,
 };
 use serde_json::json;
 

@@ -11,7 +11,7 @@ use decouple_datasets::{DataSpec, Source, Subset, load};
 use decouple_experiment::FileSystem;
 use decouple_training::{
     device::backend,
-    memory::{Limit, available},
+    memory_limit::{Limit, available},
 };
 use serde_json::json;
 

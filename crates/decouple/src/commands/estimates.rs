@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use decouple_datasets::DataSpec;
 use decouple_experiment::Trial;
-use decouple_training::{estimate::Speeds, memory::Limit, workers::Workers};
+use decouple_training::{forecast::Speeds, memory_limit::Limit, workers::Workers};
 
 use crate::{
     arguments::Common,

@@ -5,7 +5,7 @@ use std::path::Path;
 use decouple_disk::write_output;
 use decouple_export::{ExportError, Notes, onnx, pytorch};
 use decouple_spectrum::weights::{Images, convert, names::Naming};
-use decouple_training::weights::values;
+use decouple_training::stored_network::values;
 
 use super::{model::title, trained::Trained};
 use crate::{

@@ -7,7 +7,7 @@ use std::{fs, path::Path, time::Duration};
 
 use decouple_disk::Disk;
 use decouple_experiment::{NUMERICS_VERSION, Trial};
-use decouple_training::{device::backend, estimate::Speeds, workers::Workers};
+use decouple_training::{device::backend, forecast::Speeds, workers::Workers};
 use serde_json::{Value, json};
 
 use crate::{

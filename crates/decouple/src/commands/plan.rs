@@ -1,7 +1,7 @@
 //! `decouple plan`: every trial, before anything runs.
 
 use decouple_experiment::{Elsewhere, Identity, Outcome, Problem, RunState, Scan, Sweep, Trial};
-use decouple_training::{memory::Limit, workers::Workers};
+use decouple_training::{memory_limit::Limit, workers::Workers};
 use serde_json::json;
 
 use super::{

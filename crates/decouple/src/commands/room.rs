@@ -4,8 +4,8 @@
 
 use decouple_experiment::Trial;
 use decouple_training::{
-    memory::{Limit, Needs},
-    sweep::LoadedData,
+    memory_limit::{Limit, Needs},
+    run_sweep::LoadedData,
     workers::Workers,
 };
 

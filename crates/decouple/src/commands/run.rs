@@ -4,16 +4,16 @@ use decouple_datasets::{Dataset, stream::Part};
 use decouple_experiment::{Ledger, NUMERICS_VERSION, Outcome, RunState, Sweep, Trial};
 use decouple_training::{
     device::backend,
-    sweep::{Conduct, LoadedData, SweepReport, run_sweep},
+    run_sweep::{Conduct, LoadedData, SweepReport, run_sweep},
     workers::Workers,
 };
 
 use super::{
     estimates::TrainImages,
     experiment::{ledger, read_timed, select},
+    recipes::settle,
     report, room, task,
     train::{claiming, identity, refuse_mixing, stopped, watched},
-    tune::settle,
 };
 use crate::{
     arguments::{Common, Only, Run},

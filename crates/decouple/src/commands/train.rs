@@ -8,7 +8,7 @@ use decouple_experiment::{
 use decouple_training::{
     keeper::Stop,
     progress::Progress,
-    sweep::{LoadedData, SweepError, SweepReport},
+    run_sweep::{LoadedData, SweepError, SweepReport},
 };
 
 use crate::{

@@ -10,7 +10,7 @@ use decouple_spectrum::{
 };
 use decouple_training::{
     classifier::{Classifier, ClassifierError, Sight, SightError, images as images_of},
-    weights::{LoadError, WEIGHTS_FILE, load},
+    stored_network::{LoadError, WEIGHTS_FILE, load},
 };
 
 use super::model::{description, tell_prefix};

@@ -8,8 +8,8 @@ use std::{
 use decouple_experiment::{Contents, Identity, Ledger, Run, Trial};
 use decouple_training::{
     keeper::Stop,
-    sweep::{Conduct, LoadedData, run_sweep},
-    weights::WEIGHTS_FILE,
+    run_sweep::{Conduct, LoadedData, run_sweep},
+    stored_network::WEIGHTS_FILE,
     workers::Workers,
 };
 

@@ -1,7 +1,7 @@
 //! `decouple weights`: weights from and for other programs.
 
 use decouple_spectrum::weights::{convert, convert_with_new_head, file::WeightFile, inspect, names::Naming};
-use decouple_training::init::start_values;
+use decouple_training::start_values::start_values;
 
 use super::model::{description, tell_prefix};
 use crate::{

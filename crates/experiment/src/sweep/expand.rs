@@ -13,7 +13,7 @@ use super::diagnostic::{Diagnostic, listed, suggestion};
 use super::document::Value;
 use super::fitted;
 use super::grouping;
-use super::networks::Networks;
+use super::network_cache::Networks;
 use super::point::{Choice, Point};
 use crate::tune::{Tune, TuneTable};
 use crate::{Held, StepTimes, Trial};

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use decouple_spectrum::budget::step_time::{Nearest, StepTimeError, TOLERANCE, solve};
 
 use super::diagnostic::Diagnostic;
-use super::networks::image_shape;
+use super::network_cache::image_shape;
 use super::point::Point;
 use crate::{BudgetOutcome, Drift, Held, Run, StepTimer, StepTimes};
 

@@ -13,7 +13,7 @@ use super::de;
 use super::diagnostic::Diagnostic;
 use super::document::{Data, Span, Table, Value};
 use super::grouping;
-use super::networks::Networks;
+use super::network_cache::Networks;
 use crate::training::as_typed::TrainingTable;
 use crate::trial::{Summary, hash64, label};
 use crate::{BudgetOutcome, Drift, Held, Record, TrainingSpec, Trial};

@@ -64,7 +64,7 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Values under which every layer matters: norms that do not only keep what they
 /// read, and images that are not all alike.
 pub(crate) fn values(graph: &Graph) -> Vec<Vec<f32>> {
-    let start = decouple_training::init::start_values(graph, 11);
+    let start = decouple_training::start_values::start_values(graph, 11);
     let drawn = graph.parameters.iter().zip(start);
     drawn
         .map(|(parameter, start)| match parameter.role {

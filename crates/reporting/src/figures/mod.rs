@@ -4,13 +4,13 @@
 //! ([`Canvas::png`]), so both show the same thing and layout can be tested without pixels. The same analysis
 //! gives the same bytes.
 
+mod annotations;
 mod axis;
 mod canvas;
 mod costs;
 pub(crate) mod curve;
 pub(crate) mod font;
 mod headline;
-mod labels;
 mod palette;
 mod pareto;
 mod profiles;

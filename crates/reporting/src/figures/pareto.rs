@@ -7,11 +7,11 @@ use decouple_experiment::Held;
 use crate::analysis::{Analysis, PointSummary};
 use crate::numbers::{percent, seconds, short_count};
 
+use super::annotations::Labels;
 use super::axis::{Frame, LABEL, TICK, decimals, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::text_width;
 use super::headline::{LEFT, TITLE, WIDTH, accuracy_range, head, head_height};
-use super::labels::Labels;
 use super::palette::{Colour, FAINT, INK, ordered};
 use super::series::{Series, series, spectrum_value};
 

@@ -3,9 +3,9 @@
 use decouple_experiment::{Axis, MetricsRow, Outcome};
 use proptest::prelude::*;
 
+use super::annotations::Labels;
 use super::axis::{decimals, round_values, spread, stagger, wrapped};
 use super::canvas::Shape;
-use super::labels::Labels;
 use super::*;
 use decouple_spectrum::cost::Cost;
 

@@ -3,7 +3,7 @@
 use decouple_experiment::Outcome;
 use maud::{Markup, PreEscaped, html};
 
-use super::page::{inline_code, page, table};
+use super::frame::{inline_code, page, table};
 use super::runs::runs;
 use super::tables;
 use crate::analysis::{Analysis, RunOutcome, RunRow, label};
@@ -29,7 +29,7 @@ pub fn html(analysis: &Analysis) -> String {
             p class="eyebrow" { "decouple · " (study.name) }
             h1 { (if study.question.is_empty() { &study.name } else { &study.question }) }
             (verdict(analysis))
-            p class="facts" { (super::page::facts(analysis)) }
+            p class="facts" { (super::frame::facts(analysis)) }
             nav class="facts" {
                 @for (place, name) in CONTENTS { a href=(format!("#{place}")) { (name) } " " }
             }

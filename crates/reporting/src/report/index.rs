@@ -4,7 +4,7 @@ use maud::{PreEscaped, html};
 use serde::{Deserialize, Serialize};
 
 use super::budgets::{Curve, under_each_budget};
-use super::page::{facts, page};
+use super::frame::{facts, page};
 use crate::analysis::Analysis;
 use crate::figures::{Setting, headline};
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::page::facts;
+use super::frame::facts;
 use super::tables::{self, Table};
 use crate::analysis::Analysis;
 use crate::figures;

@@ -5,11 +5,11 @@
 //! sorts the table of runs.
 
 mod budgets;
+mod frame;
 mod html;
 mod index;
 mod latex;
 mod markdown;
-mod page;
 mod runs;
 mod tables;
 

@@ -14,10 +14,10 @@ use decouple_spectrum::{
 };
 use decouple_training::{
     device::backend,
-    estimate::bytes,
-    init,
+    forecast::bytes,
     loss::{Targets, softmax_cross_entropy},
     optimizer::update,
+    start_values,
 };
 use worker::{Missing, Prepared, Request, Run, Work};
 
@@ -51,7 +51,7 @@ fn convolution(request: &Request) -> Result<Prepared, Missing> {
     b.spatial("conv", norm, 3, request.segments)?;
     let graph = b.finish();
     let facts = [("macs", 3.0 * request.batch as f64 * graph.cost().macs as f64)];
-    let mut network = init::start(&graph, 0, &*backend(), Arithmetic::default())?;
+    let mut network = start_values::start(&graph, 0, &*backend(), Arithmetic::default())?;
     let batch = request.batch;
     let x = network.batch_layout(batch).of(&noise(batch * map.len()));
     let grad_y = noise(batch * map.len());
@@ -122,7 +122,7 @@ fn training(graph: Graph, request: &Request, rate: Option<f64>) -> Result<Prepar
         ("parameters", cost.parameters as f64),
         ("estimated_bytes", bytes(&graph, &spec, rayon::current_num_threads()) as f64),
     ];
-    let mut network = init::start(&graph, 0, &*backend(), Arithmetic::default())?;
+    let mut network = start_values::start(&graph, 0, &*backend(), Arithmetic::default())?;
     let batch = request.batch;
     let images = network.batch_layout(batch).of(&noise(batch * input.len()));
     let labels: Vec<u16> = (0..batch).map(|i| (i % classes) as u16).collect();
@@ -155,7 +155,7 @@ fn inference(request: &Request) -> Result<Prepared, Missing> {
     let cost = graph.cost();
     let facts =
         [("macs", request.batch as f64 * cost.macs as f64), ("parameters", cost.parameters as f64)].into();
-    let mut network = init::start(&graph, 0, &*backend(), Arithmetic::default())?;
+    let mut network = start_values::start(&graph, 0, &*backend(), Arithmetic::default())?;
     let batch = request.batch;
     let images = network.batch_layout(batch).of(&noise(batch * input.len()));
     let run: Run = Box::new(move || {

@@ -3,7 +3,7 @@
 use super::{NO_LAYER, check_order, extents};
 use crate::graph::{Graph, Node, NodeId, Op, ParameterSpec, Role};
 use crate::network::{Family, NetworkSpec, Numerics};
-use crate::weights::layout::Layout;
+use crate::weights::permutation::Layout;
 
 /// What Keras calls a variable of `role` in `node` of a network of `family`.
 pub(super) fn variable(family: Family, node: &Node, role: Role) -> &'static str {

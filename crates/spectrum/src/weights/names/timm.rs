@@ -3,7 +3,7 @@
 use super::{NO_LAYER, check_order, extents};
 use crate::graph::{Graph, Node, Op, ParameterSpec, Role};
 use crate::network::{NetworkSpec, Numerics};
-use crate::weights::layout::Layout;
+use crate::weights::permutation::Layout;
 
 /// What timm calls a variable of `role`.
 pub(super) fn variable(role: Role) -> &'static str {

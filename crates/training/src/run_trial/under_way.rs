@@ -19,12 +19,12 @@ use crate::{
     classifier::images,
     error::TrialError,
     evaluation::{Answers, answer_part, count_correct},
-    init,
     keeper::{Between, Keeper},
     objective::Objective,
     optimizer::update,
     progress::{Event, Progress},
-    weights::{self, WEIGHTS_FILE, description},
+    start_values,
+    stored_network::{self, WEIGHTS_FILE, description},
 };
 
 /// A training in progress.
@@ -69,7 +69,8 @@ impl<'a> Training<'a> {
             return Err(BatchError::Mixing(mixing).into());
         }
         let weights_seed = record.weights_seed();
-        let network = init::start(&trial.graph(), weights_seed, backend, record.training.arithmetic())?;
+        let network =
+            start_values::start(&trial.graph(), weights_seed, backend, record.training.arithmetic())?;
         // A batch is never larger than the set, so an epoch has at least one step.
         let batch = record.training.batch.min(images);
         Ok(Self {
@@ -253,7 +254,13 @@ impl<'a> Training<'a> {
         self.network.exchange_average();
         let path = writer.dir().join(WEIGHTS_FILE);
         let (target, images) = (Target::On(writer.disk(), &path), images(self.data));
-        Ok(weights::save(&*self.network, target, Naming::Decouple, &description(trial), Some(&images))?)
+        Ok(stored_network::save(
+            &*self.network,
+            target,
+            Naming::Decouple,
+            &description(trial),
+            Some(&images),
+        )?)
     }
 
     pub(super) fn status(&self, outcome: Outcome) -> Status {

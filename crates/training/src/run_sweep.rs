@@ -18,11 +18,11 @@ use decouple_spectrum::backend::Backend;
 
 use crate::{
     device::backend,
-    faults::{Ended, Troubles, guarded, refused},
     keeper::Stop,
-    memory::{Admission, Needs},
+    machine_faults::{Ended, Troubles, guarded, refused},
+    memory_limit::{Admission, Needs},
     progress::{Event, Left, Progress},
-    trial::run_trial,
+    run_trial::run_trial,
     workers::Workers,
 };
 

@@ -9,7 +9,7 @@ use std::{
 
 use decouple_experiment::{TrainingSpec, Trial};
 
-use crate::{estimate, optimizer::update};
+use crate::{forecast, optimizer::update};
 
 /// Of what the machine has, the share that trials are given: the rest is for the
 /// program, its data and what else runs.
@@ -107,7 +107,7 @@ impl Needs {
         let batch = trial.record.training.batch.min(images.unwrap_or(usize::MAX).max(1));
         let training = TrainingSpec { batch, ..trial.record.training.clone() };
         let key = (trial.workload(), batch, update(&training, 1.0, 1).copies());
-        let estimate = || estimate::bytes(&trial.graph(), &training, self.threads);
+        let estimate = || forecast::bytes(&trial.graph(), &training, self.threads);
         *self.known.entry(key).or_insert_with(estimate)
     }
 }

@@ -10,8 +10,8 @@ use crate::{
     keeper::{Keeper, Pace, Stop, save},
     progress::{Event, Progress},
 };
-use training::EpochEnd;
-pub use training::Training;
+use under_way::EpochEnd;
+pub use under_way::Training;
 
 /// Trains `trial` on `data` and scores it on the test images, writing a row an
 /// epoch. Executed on `backend`, which works on rayon's current pool; the rows and scores are a function of
@@ -180,4 +180,4 @@ pub(crate) fn shown_accuracy(row: &MetricsRow) -> f64 {
 mod state;
 #[cfg(test)]
 mod tests;
-mod training;
+mod under_way;

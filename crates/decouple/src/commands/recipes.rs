@@ -3,7 +3,7 @@
 use decouple_experiment::{Choice, Ledger, Metric, Sweep, Trial, Tune, TuneError};
 use decouple_training::{
     halving::run_halving,
-    sweep::{Conduct, run_sweep},
+    run_sweep::{Conduct, run_sweep},
 };
 
 use super::{

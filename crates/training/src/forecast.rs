@@ -10,7 +10,7 @@ use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::{
-    device::backend, error::TrialError, optimizer::update, processor_time::Clock, trial::Training,
+    device::backend, error::TrialError, optimizer::update, processor_time::Clock, run_trial::Training,
     workers::Workers,
 };
 

@@ -9,7 +9,7 @@ use decouple_kernels::geometry::MapShape;
 /// `extents` and their axes are put in the order `axes`.
 ///
 /// ```
-/// use decouple_spectrum::weights::layout::Layout;
+/// use decouple_spectrum::weights::permutation::Layout;
 /// // Dense weights are (out, in) here and (in, out) in Keras.
 /// let keras = Layout::transposed(2, 3);
 /// assert_eq!(keras.shape(), [3, 2]);
