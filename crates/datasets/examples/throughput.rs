@@ -11,7 +11,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use decouple_datasets::stream::{Order, Part};
+use decouple_datasets::stream::{BatchOrder, Part};
 use decouple_datasets::{DataSpec, load};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let stream = data.stream.as_ref().ok_or("expected a streamed set")?;
     println!("{} images, opened in {:.2} s", stream.len(Part::Train), began.elapsed().as_secs_f64());
 
-    let order = Order::Shuffled { seed: 0, epoch: 0 };
+    let order = BatchOrder::Shuffled { seed: 0, epoch: 0 };
     let mut batches = stream.batches(Part::Train, order, 64, &spec.augment, workers);
     for batch in batches.by_ref().take(2) {
         batch?;

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::Rng;
 use crate::framing::part;
 use crate::rand_augment::rand_augment;
 use crate::random_numbers::{below, between};
-use crate::resize::{Axis, Filter, resample};
+use crate::resize::{Filter, Side, resample};
 use crate::seeds::stream;
 use crate::view::View;
 use crate::{Augment, ImageShape, Reading, Thousandths, colour};
@@ -85,7 +85,7 @@ fn crop(
     [least, most]: [f64; 2],
     [to_h, to_w]: [usize; 2],
     rng: &mut impl Rng,
-) -> [Axis; 2] {
+) -> [Side; 2] {
     let area = (h * w) as f64;
     let log_ratio = libm::log(4.0 / 3.0);
     for _ in 0..10 {
@@ -95,13 +95,13 @@ fn crop(
         let rows = libm::rint(libm::sqrt(wanted / ratio)) as usize;
         if (1..=h).contains(&rows) && (1..=w).contains(&columns) {
             let (top, left) = (below(rng, h - rows + 1), below(rng, w - columns + 1));
-            return [Axis::part(h, top, rows, to_h), Axis::part(w, left, columns, to_w)];
+            return [Side::part(h, top, rows, to_h), Side::part(w, left, columns, to_w)];
         }
     }
     // The largest part in the middle whose ratio is allowed.
     let rows = if 3 * h > 4 * w { (4 * w + 1) / 3 } else { h };
     let columns = if 3 * w > 4 * h { (4 * h + 1) / 3 } else { w };
-    [Axis::part(h, (h - rows) / 2, rows, to_h), Axis::part(w, (w - columns) / 2, columns, to_w)]
+    [Side::part(h, (h - rows) / 2, rows, to_h), Side::part(w, (w - columns) / 2, columns, to_w)]
 }
 
 /// One step that leaves the size as it is.

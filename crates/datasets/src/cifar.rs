@@ -20,7 +20,7 @@ pub(crate) const SHAPE: ImageShape = ImageShape { h: 32, w: 32, c: 3 };
 
 /// The files of a set and what is in them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
+pub(crate) struct CifarLayout {
     set: SetName,
     /// Bytes before the image; the last is the label.
     label_bytes: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Layout {
     records: [usize; 2],
 }
 
-pub(crate) const CIFAR_10: Layout = Layout {
+pub(crate) const CIFAR_10: CifarLayout = CifarLayout {
     set: SetName::Cifar10,
     label_bytes: 1,
     classes: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
@@ -52,7 +52,7 @@ pub(crate) const CIFAR_10: Layout = Layout {
     records: [10_000, 10_000],
 };
 
-pub(crate) const CIFAR_100: Layout = Layout {
+pub(crate) const CIFAR_100: CifarLayout = CifarLayout {
     set: SetName::Cifar100,
     label_bytes: 2,
     classes: &[
@@ -168,7 +168,7 @@ pub(crate) const CIFAR_100: Layout = Layout {
 /// set's name or that of the published archive; without a folder from the
 /// present one. Files may be packed with gzip, or all be in the archive as it is
 /// published.
-pub(crate) fn read(layout: &Layout, folder: Option<&Path>) -> Result<Published, DataError> {
+pub(crate) fn read(layout: &CifarLayout, folder: Option<&Path>) -> Result<Published, DataError> {
     let outer = folder.unwrap_or(Path::new("."));
     let folder = locate(layout, outer);
     let is_there =
@@ -187,7 +187,7 @@ pub(crate) fn read(layout: &Layout, folder: Option<&Path>) -> Result<Published, 
 }
 
 /// Reads the files of a set out of the archive that they are published in.
-fn read_archive(layout: &Layout, archive: &Path) -> Result<Published, DataError> {
+fn read_archive(layout: &CifarLayout, archive: &Path) -> Result<Published, DataError> {
     let problem = |problem: String| DataError::Archive { file: archive.to_owned(), problem };
     let broken = |error: std::io::Error| problem(format!("no sound tar file packed with gzip: {error}"));
     let input = BufReader::new(File::open(archive).map_err(broken)?);
@@ -231,7 +231,7 @@ fn empty() -> Split {
 }
 
 /// The first of the possible folders that exists, the most special first.
-fn locate(layout: &Layout, folder: &Path) -> PathBuf {
+fn locate(layout: &CifarLayout, folder: &Path) -> PathBuf {
     let named = folder.join(layout.set.to_string());
     let inside = [named.join(layout.archive_folder), folder.join(layout.archive_folder), named];
     inside.into_iter().find(|path| path.is_dir()).unwrap_or_else(|| folder.to_owned())
@@ -239,7 +239,7 @@ fn locate(layout: &Layout, folder: &Path) -> PathBuf {
 
 /// Appends the `records` images of one file to `split`.
 fn read_file(
-    layout: &Layout,
+    layout: &CifarLayout,
     source: Source<impl Read>,
     records: usize,
     split: &mut Split,
@@ -271,11 +271,11 @@ mod tests {
 
     use super::*;
 
-    const SMALL_10: Layout = Layout { records: [3, 2], ..CIFAR_10 };
-    const SMALL_100: Layout = Layout { records: [3, 2], ..CIFAR_100 };
+    const SMALL_10: CifarLayout = CifarLayout { records: [3, 2], ..CIFAR_10 };
+    const SMALL_100: CifarLayout = CifarLayout { records: [3, 2], ..CIFAR_100 };
 
     /// A file of records with these labels; the pixels count on.
-    fn file(layout: &Layout, labels: &[u8]) -> Vec<u8> {
+    fn file(layout: &CifarLayout, labels: &[u8]) -> Vec<u8> {
         let record = |(index, &label): (usize, &u8)| {
             let mut record = vec![19; layout.label_bytes - 1];
             record.push(label);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     /// A sound set in the folder of the published archive.
-    fn folder(layout: &Layout) -> tempfile::TempDir {
+    fn folder(layout: &CifarLayout) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join(layout.archive_folder);
         fs::create_dir(&inner).unwrap();

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::content::{Source, open};
-use crate::idx::{Layout, read_split};
+use crate::idx::{IdxLayout, read_split};
 use crate::published::Published;
 use crate::{DataError, SetName};
 
@@ -25,7 +25,7 @@ pub(crate) const CLASSES: [&str; 10] = [
     "Ankle boot",
 ];
 
-const LAYOUT: Layout = Layout {
+const LAYOUT: IdxLayout = IdxLayout {
     rows: 28,
     columns: 28,
     classes: CLASSES.len(),

@@ -22,7 +22,7 @@ const SAMPLED_BYTES: u64 = 64 << 10;
 
 /// What is known of a streamed set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Known {
+pub(crate) struct Cached {
     /// Of the names, sizes and times of all files.
     fingerprint: String,
     pub(crate) checksum: String,
@@ -48,7 +48,7 @@ pub(crate) struct HeldOut {
     pub(crate) samples: u64,
 }
 
-/// Where [`Known`] is kept between runs.
+/// Where [`Cached`] is kept between runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache(Option<PathBuf>);
 
@@ -75,18 +75,18 @@ impl Cache {
         files: &[&Path],
         how: &str,
         learn: impl FnOnce() -> Result<Learned, DataError>,
-    ) -> Result<Known, DataError> {
+    ) -> Result<Cached, DataError> {
         let fingerprint = fingerprint(root, files)?;
         let own = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
         let name = blake3::hash(format!("{}\n{how}", own.display()).as_bytes()).to_hex();
         let place = self.0.as_ref().map(|folder| folder.join(format!("{name}.json")));
         let kept = place.as_ref().and_then(|place| fs::read(place).ok());
-        let kept = kept.and_then(|bytes| serde_json::from_slice::<Known>(&bytes).ok());
+        let kept = kept.and_then(|bytes| serde_json::from_slice::<Cached>(&bytes).ok());
         if let Some(known) = kept.filter(|known| known.fingerprint == fingerprint) {
             return Ok(known);
         }
         let checksum = checksum(root, files)?;
-        let known = Known { fingerprint, checksum, learned: learn()? };
+        let known = Cached { fingerprint, checksum, learned: learn()? };
         if let (Some(place), Ok(text)) = (place, serde_json::to_vec(&known)) {
             keep(&place, &text);
         }

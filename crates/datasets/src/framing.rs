@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Photograph;
-use crate::resize::{Axis, Filter, resample};
+use crate::resize::{Filter, Side, resample};
 
 /// How an image is brought to another ratio of its sides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +37,8 @@ impl Framing {
         if [h, w] == self.size && [scaled_h, scaled_w] == self.size {
             return photograph.pixels().0.to_vec();
         }
-        let down = Axis::whole(h, scaled_h, middle(scaled_h, rows), rows);
-        let across = Axis::whole(w, scaled_w, middle(scaled_w, columns), columns);
+        let down = Side::whole(h, scaled_h, middle(scaled_h, rows), rows);
+        let across = Side::whole(w, scaled_w, middle(scaled_w, columns), columns);
         part(photograph, down, across, self.filter)
     }
 
@@ -75,7 +75,7 @@ impl Photograph {
 }
 
 /// A part of a photograph, scaled, as (h, w, c) bytes. The axes are those of the file.
-pub(crate) fn part(photograph: &Photograph, rows: Axis, columns: Axis, filter: Filter) -> Vec<u8> {
+pub(crate) fn part(photograph: &Photograph, rows: Side, columns: Side, filter: Filter) -> Vec<u8> {
     let by = photograph.reduction();
     let (rows, columns) = (rows.reduced(by), columns.reduced(by));
     match photograph.pixels() {

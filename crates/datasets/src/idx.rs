@@ -19,7 +19,7 @@ const MAGIC_IMAGES: u32 = 0x0000_0803;
 
 /// What the files of a set must look like.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
+pub(crate) struct IdxLayout {
     /// Rows of every image.
     pub(crate) rows: u32,
     /// Columns of every image.
@@ -36,7 +36,7 @@ pub(crate) struct Layout {
 pub(crate) fn read_split(
     images: Source<impl Read>,
     labels: Source<impl Read>,
-    layout: &Layout,
+    layout: &IdxLayout,
 ) -> Result<Split, DataError> {
     let images_file = images.file.clone();
     let (image_count, pixels) = read_images(images, layout)?;
@@ -54,7 +54,7 @@ pub(crate) fn read_split(
 }
 
 /// The number of images, and their pixels.
-fn read_images(source: Source<impl Read>, layout: &Layout) -> Result<(usize, Vec<u8>), DataError> {
+fn read_images(source: Source<impl Read>, layout: &IdxLayout) -> Result<(usize, Vec<u8>), DataError> {
     let mut content = Content::open(source)?;
     let (_, count) = content.header(MAGIC_IMAGES, layout.most_items)?;
     let place = content.place();
@@ -69,7 +69,7 @@ fn read_images(source: Source<impl Read>, layout: &Layout) -> Result<(usize, Vec
 }
 
 /// The place of the number of labels, and the labels.
-fn read_labels(source: Source<impl Read>, layout: &Layout) -> Result<(Place, Vec<u16>), DataError> {
+fn read_labels(source: Source<impl Read>, layout: &IdxLayout) -> Result<(Place, Vec<u16>), DataError> {
     let mut content = Content::open(source)?;
     let (count_place, count) = content.header(MAGIC_LABELS, layout.most_items)?;
     let first = content.place();

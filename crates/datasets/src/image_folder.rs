@@ -38,7 +38,7 @@ pub struct ImageFolder {
 }
 
 /// Files and the classes they belong to, in the order of classes and names.
-pub(crate) struct Listing {
+pub(crate) struct FolderListing {
     pub(crate) classes: Vec<String>,
     pub(crate) train: Vec<(PathBuf, u16)>,
     pub(crate) test: Vec<(PathBuf, u16)>,
@@ -62,7 +62,7 @@ pub(crate) fn read(spec: &ImageFolder, data: Option<&Path>) -> Result<Read, Data
     let train = decode_all(spec, &listing, "training", &mut seen)?;
     let test = decode_all(spec, &listing, "testing", &mut seen)?;
     listing.notes.extend(orientation_note(seen.turned, &spec.reading));
-    let Listing { classes, notes, .. } = listing;
+    let FolderListing { classes, notes, .. } = listing;
     Ok(Read { published: Published::new(train, test), classes, skipped: seen.skipped, notes })
 }
 
@@ -114,7 +114,7 @@ fn shown(folders: &[OsString]) -> Vec<String> {
 }
 
 /// Finds the files of a set, without opening one.
-pub(crate) fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<Listing, DataError> {
+pub(crate) fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<FolderListing, DataError> {
     let folder = data.unwrap_or(Path::new(".")).join(&spec.folder);
     let Parts { train: root, test, notes } = parts::parts(&folder)?;
     let mut tally = Tally::default();
@@ -124,7 +124,7 @@ pub(crate) fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<Listing, D
         let deeper = deeper(&root, &folders, spec.classes);
         return Err(DataError::Classes { folder: root, expected: spec.classes, found: classes, deeper });
     }
-    let mut listing = Listing { classes, train: Vec::new(), test: Vec::new(), notes, root };
+    let mut listing = FolderListing { classes, train: Vec::new(), test: Vec::new(), notes, root };
     if let Some(Test::Folders(folder)) = &test {
         same_classes(&listing, folder)?;
     }
@@ -193,7 +193,7 @@ fn divide(
     folder: &Path,
     label: u16,
     files: Vec<PathBuf>,
-    listing: &mut Listing,
+    listing: &mut FolderListing,
 ) -> Result<(), DataError> {
     let (images, share) = (files.len(), spec.test_share);
     let for_testing = (images as f64 * share).floor();
@@ -214,7 +214,7 @@ pub(crate) fn held_out(index: usize, share: f64) -> bool {
 }
 
 /// Refuses folders of test images that are not those of training images.
-fn same_classes(listing: &Listing, folder: &Path) -> Result<(), DataError> {
+fn same_classes(listing: &FolderListing, folder: &Path) -> Result<(), DataError> {
     let train = shown(&directory::folders(&listing.root, &mut Tally::default())?);
     let test = shown(&directory::folders(folder, &mut Tally::default())?);
     let only = |these: &[String], those: &[String]| -> Vec<String> {
@@ -250,7 +250,7 @@ struct Seen {
 /// Decodes one part of the listing in its order.
 fn decode_all(
     spec: &ImageFolder,
-    listing: &Listing,
+    listing: &FolderListing,
     part: &'static str,
     seen: &mut Seen,
 ) -> Result<Split, DataError> {

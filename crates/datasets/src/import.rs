@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::fingerprint::Cache;
     use crate::loader::streamed;
-    use crate::stream::{Order, Part, Shards};
+    use crate::stream::{BatchOrder, Part, Shards};
     use crate::{DataSpec, Reading, Source, load as load_set};
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
             pairs.sort_unstable();
             pairs
         };
-        let batch = stream.batches(Part::Train, Order::AsStored, 8, &[], 1).next().unwrap().unwrap();
+        let batch = stream.batches(Part::Train, BatchOrder::AsStored, 8, &[], 1).next().unwrap().unwrap();
         let labels = batch.labels.as_single().unwrap().iter().copied();
         let found = batch.pixels.chunks(108).map(|image| image[0]).zip(labels).collect();
         let expected = whole.train.images().map(|image| image[0]).zip(whole.train.labels()).collect();

@@ -104,4 +104,4 @@ pub use set_name::SetName;
 pub use shape::ImageShape;
 pub use sheet::contact_sheet;
 pub use spec::{DataSpec, DataTable, Source, Subset};
-pub use stand_in::{StandIn, Written};
+pub use stand_in::{StandIn, StandInWritten};

@@ -69,7 +69,7 @@ pub(crate) type Labelled = Vec<(PathBuf, Vec<u16>)>;
 
 /// What a manifest says.
 #[derive(Debug)]
-pub(crate) struct Listing {
+pub(crate) struct ManifestListing {
     pub(crate) classes: Vec<String>,
     pub(crate) train: Labelled,
     pub(crate) test: Labelled,
@@ -91,7 +91,7 @@ impl Manifest {
 }
 
 /// Reads the table; no image is opened.
-pub(crate) fn list(spec: &Manifest, data: Option<&Path>) -> Result<Listing, DataError> {
+pub(crate) fn list(spec: &Manifest, data: Option<&Path>) -> Result<ManifestListing, DataError> {
     let file = spec.path(data);
     let classes =
         class_names::stated(spec.classes, &|list| spec.beside(data, list), spec.class_list.as_deref())?;
@@ -115,7 +115,7 @@ pub(crate) fn read_from(
     labelling: Labelling,
     classes: Vec<String>,
     input: impl ChunkReader + 'static,
-) -> Result<Listing, DataError> {
+) -> Result<ManifestListing, DataError> {
     let kind = Kind::of(file)?;
     let mut rows = Rows {
         spec,
@@ -141,7 +141,7 @@ pub(crate) fn read_from(
     };
     let (train, test, mut notes) = rows.divided(has_splits)?;
     notes.extend(rows.missing_note());
-    Ok(Listing { classes, train, test, notes, hash })
+    Ok(ManifestListing { classes, train, test, notes, hash })
 }
 
 /// How a table is written.

@@ -40,7 +40,7 @@ pub fn shard(bytes: &[u8]) -> Result<usize, DataError> {
 /// What is wrong with it.
 pub fn idx(images: &[u8], labels: &[u8]) -> Result<usize, DataError> {
     let source = |name: &str, input| Source { file: PathBuf::from(name), input };
-    let layout = idx::Layout { rows: 4, columns: 4, classes: 10, most_items: 100 };
+    let layout = idx::IdxLayout { rows: 4, columns: 4, classes: 10, most_items: 100 };
     Ok(idx::read_split(source("images", images), source("labels", labels), &layout)?.len())
 }
 

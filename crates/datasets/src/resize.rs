@@ -48,7 +48,7 @@ impl Filter {
 /// One axis of a scaling: the part `from..from + len` of `source` pixels becomes
 /// `scaled` pixels, of which `window` many from `first` on are wanted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Axis {
+pub(crate) struct Side {
     pub(crate) source: usize,
     pub(crate) from: f64,
     pub(crate) len: f64,
@@ -57,7 +57,7 @@ pub(crate) struct Axis {
     pub(crate) window: usize,
 }
 
-impl Axis {
+impl Side {
     /// All of `source` pixels scaled to `scaled`, from which a window is cut.
     pub(crate) const fn whole(source: usize, scaled: usize, first: usize, window: usize) -> Self {
         Self { source, from: 0.0, len: source as f64, scaled, first, window }
@@ -107,7 +107,7 @@ impl Axis {
 
 /// Scales `source`, (h, w, C) bytes with `rows.source` rows and `columns.source`
 /// columns, and returns the window as (`rows.window`, `columns.window`, C) bytes.
-pub(crate) fn resample<const C: usize>(source: &[u8], rows: Axis, columns: Axis, filter: Filter) -> Vec<u8> {
+pub(crate) fn resample<const C: usize>(source: &[u8], rows: Side, columns: Side, filter: Filter) -> Vec<u8> {
     kernel::resample::<C>(Isa::best(), source, &rows.taps(filter), &columns.taps(filter))
 }
 
@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn whole(h: usize, w: usize, to_h: usize, to_w: usize, filter: Filter) -> Vec<u8> {
-        let (rows, columns) = (Axis::whole(h, to_h, 0, to_h), Axis::whole(w, to_w, 0, to_w));
+        let (rows, columns) = (Side::whole(h, to_h, 0, to_h), Side::whole(w, to_w, 0, to_w));
         resample::<3>(&picture(h, w), rows, columns, filter)
     }
 
@@ -165,7 +165,7 @@ mod tests {
             let (top, left) = ((to_h as f64 * cut) as usize, (to_w as f64 * cut * cut) as usize);
             let (rows, columns) = (to_h - top, (to_w - left).div_ceil(2));
             let window = resample::<3>(
-                &picture(h, w), Axis::whole(h, to_h, top, rows), Axis::whole(w, to_w, left, columns), filter,
+                &picture(h, w), Side::whole(h, to_h, top, rows), Side::whole(w, to_w, left, columns), filter,
             );
             for (row, window) in window.chunks_exact(columns * 3).enumerate() {
                 prop_assert_eq!(&all[((top + row) * to_w + left) * 3..][..columns * 3], window);
@@ -174,7 +174,7 @@ mod tests {
 
         #[test]
         fn one_colour_stays_one_colour(h in 1_usize..30, w in 1_usize..30, to_h in 1_usize..60, grey: u8) {
-            let (rows, columns) = (Axis::whole(h, to_h, 0, to_h), Axis::whole(w, 7, 0, 7));
+            let (rows, columns) = (Side::whole(h, to_h, 0, to_h), Side::whole(w, 7, 0, 7));
             for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic] {
                 let found = resample::<1>(&vec![grey; h * w], rows, columns, filter);
                 prop_assert!(found.iter().all(|&byte| byte == grey));

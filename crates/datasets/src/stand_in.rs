@@ -39,7 +39,7 @@ pub struct StandIn {
 
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Written {
+pub struct StandInWritten {
     /// Tar files.
     pub shards: usize,
     /// Labels an image of training, in the mean.
@@ -56,7 +56,7 @@ impl StandIn {
     ///
     /// # Errors
     /// [`DataError::Write`], and [`DataError::StandIn`] for what cannot be made.
-    pub fn write(&self, target: &Path) -> Result<Written, DataError> {
+    pub fn write(&self, target: &Path) -> Result<StandInWritten, DataError> {
         self.check()?;
         let tree = Tree::new(self.classes, self.seed);
         let written = |source| DataError::Write { file: target.to_owned(), source };
@@ -92,7 +92,7 @@ impl StandIn {
         let mean_labels = counts.iter().sum::<u64>() as f64 / images;
         counts.sort_unstable();
         let shares = [counts[self.classes - 1], counts[self.classes / 2]].map(|count| count as f64 / images);
-        Ok(Written { shards, mean_labels, shares })
+        Ok(StandInWritten { shards, mean_labels, shares })
     }
 
     fn check(&self) -> Result<(), DataError> {
@@ -275,13 +275,13 @@ mod tests {
     use super::*;
     use crate::fingerprint::Cache;
     use crate::loader::streamed;
-    use crate::stream::{Order, Part, Shards};
+    use crate::stream::{BatchOrder, Part, Shards};
     use crate::{DataSpec, Reading, Source};
 
     const SMALL: StandIn =
         StandIn { images: [300, 20], classes: 200, labels: 12, side: 24, samples: 128, seed: 5 };
 
-    fn written(stand_in: StandIn) -> (tempfile::TempDir, Written) {
+    fn written(stand_in: StandIn) -> (tempfile::TempDir, StandInWritten) {
         let folder = tempfile::tempdir().unwrap();
         let written = stand_in.write(&folder.path().join("x")).unwrap();
         (folder, written)
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!((stream.len(Part::Train), stream.len(Part::Test)), (300, 20));
         // The frequencies are those of the labels in the shards.
         let mut counts = vec![0.0; 200];
-        for batch in stream.batches(Part::Train, Order::AsStored, 64, &[], 1) {
+        for batch in stream.batches(Part::Train, BatchOrder::AsStored, 64, &[], 1) {
             let batch = batch.unwrap();
             for image in 0..batch.len() {
                 batch.labels.of(image).iter().for_each(|&label| counts[usize::from(label)] += 1.0 / 300.0);

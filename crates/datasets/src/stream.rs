@@ -98,7 +98,7 @@ impl Part {
 
 /// In which order a part is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum BatchOrder {
     /// As stored, the last batch smaller if need be: for scores.
     AsStored,
     /// Shuffled and augmented, in whole batches: for an epoch of training.
@@ -127,12 +127,12 @@ pub struct Streamed {
     pub(crate) test: Origin,
     pub(crate) left_out: Arc<Mutex<LeftOut>>,
     /// What classes count.
-    pub weights: Weights,
+    pub weights: ClassWeights,
 }
 
 /// What each class counts; without numbers all count the same.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Weights {
+pub struct ClassWeights {
     /// In the loss, by label.
     pub loss: Option<Arc<[f32]>>,
     /// In MAP@100, by label.
@@ -184,14 +184,14 @@ impl Streamed {
     pub fn batches(
         &self,
         part: Part,
-        order: Order,
+        order: BatchOrder,
         batch: usize,
         augment: &[Augment],
         workers: usize,
     ) -> Batches {
         let (sender, receiver) = sync_channel(AHEAD);
         let (wish, wishes) = sync_channel(1);
-        let augment = if order == Order::AsStored { Vec::new() } else { augment.to_vec() };
+        let augment = if order == BatchOrder::AsStored { Vec::new() } else { augment.to_vec() };
         let job = produce::Job { set: self.clone(), part, order, batch: batch.max(1), augment, workers };
         let thread = std::thread::spawn(move || job.run(&wishes, &sender));
         Batches { receiver: Some(receiver), skip: Some(wish), thread: Some(thread) }

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::de::{DeserializeOwned, IntoDeserializer, value::Error};
 
 pub(crate) use data::*;
-pub(crate) use machines::{ClaimsChoice, Doctor, Jobs, Resources, Size, Status, Submit};
+pub(crate) use machines::{ClaimsChoice, Doctor, Jobs, Resources, Size, StatusArguments, Submit};
 pub(crate) use networks::*;
 
 /// How far should a convolutional network decouple cross-channel from spatial
@@ -36,13 +36,13 @@ process; 74 files could not be read or written, or the disk is full; 75 stopped 
 pub(crate) enum Command {
     /// Train what an experiment file asks for. Finished trials are not trained
     /// again; one that was cut off goes on from its last checkpoint.
-    Run(Run),
+    Run(RunArguments),
     /// List every trial without training: id, cost, estimated time, whether done.
-    Plan(Plan),
+    Plan(PlanArguments),
     /// Hand what is left to train to a cluster (or to processes in the background), and exit.
     Submit(Submit),
     /// Tell how far an experiment is: trials over, running and left, time, best so far.
-    Status(Status),
+    Status(StatusArguments),
     /// Rebuild report, tables and figures from the runs on disk.
     Report(Report),
     /// How many seeds tell how large a difference, judged by the runs on disk.
@@ -136,7 +136,7 @@ pub(crate) struct Selection {
 #[command(after_help = "\
 Example: decouple run experiments/quickstart.toml --jobs auto --max-memory 8G\n\
 Any number of processes may run one file: each trial is trained once.")]
-pub(crate) struct Run {
+pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) selection: Selection,
     #[command(flatten)]
@@ -180,7 +180,7 @@ pub(crate) enum Only {
 
 #[derive(Args, Debug)]
 #[command(after_help = "Example: decouple plan experiments/quickstart.toml --filter 'segments>=8 & seed=0'")]
-pub(crate) struct Plan {
+pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub(crate) selection: Selection,
     /// Lay down the hypotheses, margin and analysis of the file before the first run: lock.json.

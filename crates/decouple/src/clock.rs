@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use decouple_experiment::{ClockError, Machine, RememberingTimer, StepTimer, Trial};
-use decouple_spectrum::budget::step_time::Comparison;
+use decouple_spectrum::budget::step_time::TimedPair;
 use decouple_training::{
     device::backend,
     timer::{THREADS, Timer},
@@ -16,19 +16,19 @@ const FILE: &str = "step-times.json";
 
 /// Asks the machine only for what it was not asked before. Nothing is read or
 /// started until a step time is wanted, which few experiments do.
-pub(crate) struct Clock {
+pub(crate) struct StepClock {
     path: PathBuf,
     timer: Option<RememberingTimer<Measuring>>,
 }
 
-impl Clock {
+impl StepClock {
     pub(crate) fn new(common: &Common) -> Self {
         Self { path: common.results.join(FILE), timer: None }
     }
 }
 
-impl StepTimer for Clock {
-    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<Comparison, ClockError> {
+impl StepTimer for StepClock {
+    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<TimedPair, ClockError> {
         let timer = match &mut self.timer {
             Some(timer) => timer,
             none => {
@@ -61,7 +61,7 @@ struct Measuring {
 }
 
 impl StepTimer for Measuring {
-    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<Comparison, ClockError> {
+    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<TimedPair, ClockError> {
         if !self.has_begun {
             self.has_begun = true;
             say!("measuring step times beside the reference's, a second or more a network");

@@ -57,8 +57,8 @@ pub use schema::schema;
 pub use standing::{Best, Onlooker, Running, Standing};
 pub use step_timer::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
-    Axis, ExperimentError, Filter, FilterError, LockError, Overrides, Sweep, inert_cell, load, load_with,
-    parse, parse_with, section, shell_word,
+    Axis, ExperimentError, FilterError, LockError, Overrides, Sweep, TrialFilter, inert_cell, load,
+    load_with, parse, parse_with, section, shell_word,
 };
 pub use template::template;
 pub use training::{

@@ -9,7 +9,7 @@ use std::{
 };
 
 use decouple_disk::Disk;
-use decouple_spectrum::{budget::step_time::Comparison, network::NetworkSpec};
+use decouple_spectrum::{budget::step_time::TimedPair, network::NetworkSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::{Average, LedgerError, Optimizer, Record, Run, TrainingSpec, Trial, ledger::replace_json};
@@ -23,7 +23,7 @@ pub trait StepTimer {
     ///
     /// # Errors
     /// When one of the two cannot be trained.
-    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<Comparison, ClockError>;
+    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<TimedPair, ClockError>;
 }
 
 /// Where a budget of step time gets its times from.
@@ -66,7 +66,7 @@ struct Remembered {
 struct OnMachine {
     machine: Machine,
     /// By the hash of the two workloads.
-    comparisons: BTreeMap<String, Comparison>,
+    comparisons: BTreeMap<String, TimedPair>,
 }
 
 /// A timer that asks another one only for what it does not remember. Its memory
@@ -102,12 +102,12 @@ impl<T: StepTimer> RememberingTimer<T> {
         Ok((timer, warning.or(elsewhere)))
     }
 
-    fn known(&self, key: &str) -> Option<Comparison> {
+    fn known(&self, key: &str) -> Option<TimedPair> {
         let mine = self.remembered.machines.iter().find(|known| known.machine == self.machine)?;
         mine.comparisons.get(key).copied()
     }
 
-    fn remember(&mut self, key: String, comparison: Comparison) -> Result<(), LedgerError> {
+    fn remember(&mut self, key: String, comparison: TimedPair) -> Result<(), LedgerError> {
         let machines = &mut self.remembered.machines;
         let place = machines.iter().position(|known| known.machine == self.machine);
         let place = place.unwrap_or_else(|| {
@@ -138,7 +138,7 @@ impl<T: StepTimer> RememberingTimer<T> {
 }
 
 impl<T: StepTimer> StepTimer for RememberingTimer<T> {
-    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<Comparison, ClockError> {
+    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<TimedPair, ClockError> {
         let key = key(&trial.record, &reference.record);
         if self.lock.is_none() && self.known(&key).is_none() {
             self.take_lock()?;

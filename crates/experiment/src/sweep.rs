@@ -21,7 +21,7 @@ mod plan_file;
 mod point;
 mod set;
 
-pub use filter::{Filter, FilterError};
+pub use filter::{FilterError, TrialFilter};
 pub use lock::LockError;
 pub use plan_file::inert_cell;
 

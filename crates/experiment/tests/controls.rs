@@ -1,6 +1,6 @@
 //! The controls of an experiment: group widths, seeds apart, what a budget may change, allocations, locked plans.
 
-use decouple_experiment::{ExperimentError, Filter, Ledger, Overrides, Sweep, file_hash, parse};
+use decouple_experiment::{ExperimentError, Ledger, Overrides, Sweep, TrialFilter, file_hash, parse};
 
 fn parse_file(text: &str) -> Result<Sweep, ExperimentError> {
     parse(text, "mine.toml", &Overrides::default())
@@ -18,7 +18,7 @@ fn channels_a_segment_are_segments_by_another_name() {
     let wide = by_width
         .trials
         .iter()
-        .filter(|trial| Filter::parse("channels-per-segment >= 4", &by_width).unwrap().matches(trial));
+        .filter(|trial| TrialFilter::parse("channels-per-segment >= 4", &by_width).unwrap().matches(trial));
     assert_eq!(wide.count(), 2, "`all` stands above all numbers");
     let twice = parse_file("[axes]\nchannels-per-segment = [1, 4]\n[trial.network]\nsegments = 3\n");
     assert!(twice.unwrap_err().to_string().contains("twice"));

@@ -6,7 +6,7 @@ use decouple_experiment::{
     Claim, ClockError, Held, Ledger, Machine, Overrides, RememberingTimer, StepTimer, StepTimes, Sweep,
     Trial, parse, parse_with,
 };
-use decouple_spectrum::budget::step_time::{Comparison, StepTime, TOLERANCE};
+use decouple_spectrum::budget::step_time::{StepTime, TOLERANCE, TimedPair};
 
 const FILE: &str = r#"
 [experiment]
@@ -37,12 +37,12 @@ impl Fake {
 }
 
 impl StepTimer for Fake {
-    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<Comparison, ClockError> {
+    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<TimedPair, ClockError> {
         self.asked.set(self.asked.get() + 1);
         let secs = |trial: &Trial| trial.cost.macs as f64 * 1e-9 * (2.0 - trial.level);
         let time = |median_secs| StepTime { median_secs, quartiles_secs: 0.01 * median_secs, steps: 25 };
         let slowness = if trial.record.network == reference.record.network { 1.0 } else { self.slowness };
-        Ok(Comparison { network: time(slowness * secs(trial)), reference: time(secs(reference)) })
+        Ok(TimedPair { network: time(slowness * secs(trial)), reference: time(secs(reference)) })
     }
 }
 
@@ -50,7 +50,7 @@ impl StepTimer for Fake {
 struct Sealed;
 
 impl StepTimer for Sealed {
-    fn compare(&mut self, trial: &Trial, _: &Trial) -> Result<Comparison, ClockError> {
+    fn compare(&mut self, trial: &Trial, _: &Trial) -> Result<TimedPair, ClockError> {
         Err(format!("asked for {}", trial.point_label()).into())
     }
 }

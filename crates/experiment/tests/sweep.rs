@@ -1,6 +1,6 @@
 //! From the text of an experiment file to its trials.
 
-use decouple_experiment::{Filter, Held, Overrides, Sweep, Trial, parse};
+use decouple_experiment::{Held, Overrides, Sweep, Trial, TrialFilter, parse};
 
 /// A network that is lowered in no time.
 const NETWORK: &str = "[trial.network]\nstem = 8\nentry = [8, 16]\nmiddle = 1\nmodules = 1\nexit = 32\n";
@@ -282,7 +282,7 @@ fn a_filter_is_a_conjunction_of_conditions() {
            budget = "none""#,
     );
     let matched = |text: &str| {
-        let filter = Filter::parse(text, &sweep).unwrap_or_else(|error| panic!("{error}"));
+        let filter = TrialFilter::parse(text, &sweep).unwrap_or_else(|error| panic!("{error}"));
         sweep.trials.iter().filter(|trial| filter.matches(trial)).count()
     };
     assert_eq!(sweep.trials.len(), 32);
@@ -317,8 +317,9 @@ fn a_filter_is_a_conjunction_of_conditions() {
         "kernel=3",
         "order>spatial-first",
     ];
-    let errors = mistakes
-        .map(|text| format!("--filter '{text}'\nerror: {}", Filter::parse(text, &sweep).expect_err(text)));
+    let errors = mistakes.map(|text| {
+        format!("--filter '{text}'\nerror: {}", TrialFilter::parse(text, &sweep).expect_err(text))
+    });
     insta::assert_snapshot!(errors.join("\n\n"));
 }
 

@@ -11,7 +11,7 @@ use decouple_kernels::geometry::ConvGeometry;
 /// convolution has one part where its segments are even, and two or three
 /// otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub(crate) struct EvenPart {
     /// Its segments.
     pub(crate) groups: usize,
     /// The channels that it reads.
@@ -25,10 +25,10 @@ pub(crate) struct Part {
 }
 
 /// The parts of a convolution, in the order of their channels.
-pub(crate) fn parts(geometry: &ConvGeometry) -> Vec<Part> {
+pub(crate) fn parts(geometry: &ConvGeometry) -> Vec<EvenPart> {
     let options = geometry.options();
     let (kernel_h, kernel_w) = (options.kernel_h, options.kernel_w);
-    let mut parts: Vec<Part> = Vec::new();
+    let mut parts: Vec<EvenPart> = Vec::new();
     let mut taken = 0;
     for group in 0..options.groups {
         let (inputs, outputs) = (geometry.group_inputs(group), geometry.group_outputs(group));
@@ -46,7 +46,7 @@ pub(crate) fn parts(geometry: &ConvGeometry) -> Vec<Part> {
             }
             _ => {
                 let shape = [outputs.len(), inputs.len(), kernel_h, kernel_w];
-                parts.push(Part { groups: 1, inputs, outputs, weights, shape });
+                parts.push(EvenPart { groups: 1, inputs, outputs, weights, shape });
             }
         }
     }
@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    fn of(in_c: usize, out_c: usize, groups: usize) -> Vec<Part> {
+    fn of(in_c: usize, out_c: usize, groups: usize) -> Vec<EvenPart> {
         let geometry =
             ConvGeometry::new(MapShape::new(5, 5, in_c), out_c, ConvOptions::spatial(3, groups)).unwrap();
         let parts = parts(&geometry);

@@ -3,13 +3,13 @@
 use decouple_kernels::geometry::{ConvGeometry, MapShape, Padding, PoolGeometry};
 use decouple_spectrum::{
     graph::{Activation, Graph, Node, Op, ParameterId},
-    weights::permutation::Layout,
+    weights::permutation::Permutation,
 };
 use prost::Message;
 
 use crate::{
     ExportError, Notes,
-    even_parts::{Part, parts},
+    even_parts::{EvenPart, parts},
     proto::{
         Attribute, AttributeType, DataType, Dimension, Extent, Graph as OnnxGraph, IR_VERSION, Model,
         Node as OnnxNode, OPSET_VERSION, OperatorSet, Property, Shape, Tensor, TensorType, Type, Value,
@@ -188,7 +188,7 @@ impl Writer<'_> {
     fn conv_inputs(
         &mut self,
         x: String,
-        part: &Part,
+        part: &EvenPart,
         weights: ParameterId,
         bias: Option<ParameterId>,
         index: Option<usize>,
@@ -220,7 +220,7 @@ impl Writer<'_> {
         let flat = format!("{}.flat", node.name);
         self.push(&flat, "Flatten", vec![x], vec![int("axis", 1)]);
         let outputs = node.output.len();
-        let theirs = Layout::timm_flattened(outputs, map).to_foreign(&self.values[weights.0]);
+        let theirs = Permutation::timm_flattened(outputs, map).to_foreign(&self.values[weights.0]);
         let name = self.graph.parameter(weights).name.clone();
         let mut inputs = vec![flat, self.tensor(&name, &[outputs, map.len()], &theirs)];
         inputs.extend(bias.map(|bias| self.parameter(bias)));
@@ -276,7 +276,7 @@ impl Writer<'_> {
     }
 }
 
-fn conv_attributes(geometry: &ConvGeometry, part: &Part) -> Vec<Attribute> {
+fn conv_attributes(geometry: &ConvGeometry, part: &EvenPart) -> Vec<Attribute> {
     let options = geometry.options();
     vec![
         ints("kernel_shape", &[options.kernel_h, options.kernel_w]),

@@ -7,8 +7,8 @@
 //! any number of threads.
 
 mod backward;
+mod band_order;
 mod forward;
-mod schedule;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +25,7 @@ use crate::{
     isa::Isa,
     layout::{LANES, MapLayout, groups},
 };
-use schedule::Schedule;
+use band_order::BandOrder;
 
 /// Bytes of a group's rows from which on they are cut into bands.
 const BAND: usize = 2 << 20;
@@ -72,7 +72,7 @@ struct Conv {
 #[derive(Clone, Debug)]
 struct Band {
     rows: Vec<Range<usize>>,
-    schedule: Schedule,
+    schedule: BandOrder,
 }
 
 /// Some groups and a band.
@@ -138,7 +138,7 @@ impl Convs {
         let bands = (largest / BAND).clamp(1, least.max(1));
         for band in 0..bands {
             let rows: Vec<_> = layouts.iter().map(|layout| partition(layout.shape.h, bands, band)).collect();
-            let schedule = Schedule::new(&all, &rows);
+            let schedule = BandOrder::new(&all, &rows);
             all.bands.push(Band { rows, schedule });
         }
         all

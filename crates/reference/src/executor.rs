@@ -13,7 +13,7 @@ use decouple_spectrum::{
 };
 
 use crate::{
-    ops::{self, Normalisation},
+    ops::{self, BatchNorm},
     optimizer,
 };
 
@@ -34,7 +34,7 @@ struct Trace {
     /// What every node made.
     maps: Vec<Vec<f64>>,
     /// How each batch norm normalised, by node.
-    norms: BTreeMap<usize, Normalisation>,
+    norms: BTreeMap<usize, BatchNorm>,
 }
 
 impl Network {
@@ -87,7 +87,7 @@ impl Network {
     }
 
     /// How a batch norm normalises `x`; in training its running statistics follow.
-    fn normalisation(&mut self, node: &Node, x: &[f64], pass: Pass) -> Normalisation {
+    fn normalisation(&mut self, node: &Node, x: &[f64], pass: Pass) -> BatchNorm {
         let Op::BatchNorm { gamma, beta, mean, variance, epsilon, momentum } = node.op else {
             unreachable!("{} is no batch norm", node.name)
         };
@@ -109,7 +109,7 @@ impl Network {
             (new_mean, new_variance)
         };
         let gamma = gamma.map(|gamma| self.values(gamma));
-        Normalisation::new(new_mean, &new_variance, epsilon, gamma, self.values(beta))
+        BatchNorm::new(new_mean, &new_variance, epsilon, gamma, self.values(beta))
     }
 
     /// What a node makes that is the same in every pass and changes nothing.

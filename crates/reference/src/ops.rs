@@ -100,14 +100,14 @@ pub(crate) fn statistics(channels: usize, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
 
 /// What a batch norm normalises with: mean, 1 / sqrt(variance + epsilon), scale and shift.
 #[derive(Debug)]
-pub(crate) struct Normalisation {
+pub(crate) struct BatchNorm {
     mean: Vec<f64>,
     inverse_std: Vec<f64>,
     gamma: Vec<f64>,
     beta: Vec<f64>,
 }
 
-impl Normalisation {
+impl BatchNorm {
     pub(crate) fn new(
         mean: Vec<f64>,
         variance: &[f64],

@@ -10,7 +10,7 @@ use decouple_experiment::Contents;
 use crate::analysis::Analysis;
 use crate::csv_files::{runs_csv, summary_csv};
 use crate::epochs::epochs_csv;
-use crate::figures::{self, RasterError, Setting};
+use crate::figures::{self, RasterError, TextSetting};
 use crate::report::{Card, html, index, latex, markdown};
 use crate::tensorboard;
 
@@ -69,7 +69,7 @@ pub fn write(analysis: &Analysis, root: &Path) -> Result<Written, ReportError> {
     let mut figures = Vec::new();
     for figure in figures::all(analysis) {
         let path = folder.join(format!("{}.svg", figure.name));
-        figures.push(replace(disk, path, figure.canvas.svg(Setting::File).as_bytes())?);
+        figures.push(replace(disk, path, figure.canvas.svg(TextSetting::File).as_bytes())?);
         let path = folder.join(format!("{}.png", figure.name));
         let png = figure.canvas.png().map_err(|source| ReportError::Draw { path: path.clone(), source })?;
         figures.push(replace(disk, path, &png)?);

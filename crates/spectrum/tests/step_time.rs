@@ -2,7 +2,7 @@
 
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
-    budget::step_time::{Comparison, MOST_MEASUREMENTS, Nearest, StepTime, solve},
+    budget::step_time::{MOST_MEASUREMENTS, Nearest, StepTime, TimedPair, solve},
     network::NetworkSpec,
     segments::Segments,
 };
@@ -13,9 +13,9 @@ const FASHION: MapShape = MapShape::new(28, 28, 1);
 /// The reference's time in these tests.
 const REFERENCE_SECS: f64 = 0.02;
 
-fn exactly(secs: f64) -> Comparison {
+fn exactly(secs: f64) -> TimedPair {
     let time = |median_secs| StepTime { median_secs, quartiles_secs: 0.0, steps: 9 };
-    Comparison { network: time(secs), reference: time(REFERENCE_SECS) }
+    TimedPair { network: time(secs), reference: time(REFERENCE_SECS) }
 }
 
 fn spec(segments: Segments) -> NetworkSpec {
@@ -62,7 +62,7 @@ fn a_step_is_the_median_of_its_repetitions() {
     let time = StepTime::of(vec![5.0, 1.0, 2.0, 100.0, 3.0]);
     assert_eq!(time, StepTime { median_secs: 3.0, quartiles_secs: 3.0, steps: 5 });
     let quiet = StepTime { median_secs: 2.0, quartiles_secs: 0.1, steps: 100 };
-    let comparison = Comparison { network: time, reference: quiet };
+    let comparison = TimedPair { network: time, reference: quiet };
     assert_eq!(comparison.ratio(), 1.5);
     let (own, reference) = (0.93 / 5f64.sqrt(), 0.93 * 0.05 / 10.0);
     assert!((comparison.spread() - own.hypot(reference)).abs() < 1e-12);
@@ -111,7 +111,7 @@ fn what_no_width_can_reach_is_told_as_what_came_nearest() {
 
 #[test]
 fn a_clock_that_fails_is_heard() {
-    let compare = |_: &NetworkSpec| Err::<Comparison, _>("the clock stands");
+    let compare = |_: &NetworkSpec| Err::<TimedPair, _>("the clock stands");
     let error = solve(&spec(Segments::PerChannel), FASHION, 10, 1_000_000, compare).unwrap_err();
     assert_eq!(error.to_string(), "the clock stands");
 }

@@ -60,7 +60,7 @@ pub struct Position {
 
 /// The state of a training: plain values and where it is.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct State {
+pub struct Snapshot {
     /// How far it is.
     pub position: Position,
     /// Weights, running statistics, optimiser, averages.
@@ -87,7 +87,7 @@ pub struct Checkpoint {
     /// `metrics.csv` and `timing.csv` so far.
     pub tables: [String; 2],
     /// The training.
-    pub state: State,
+    pub state: Snapshot,
 }
 
 /// The header of the file.
@@ -157,7 +157,7 @@ impl Checkpoint {
             arrays.push(Array { name, values: floats });
             values = rest;
         }
-        let state = State { position: header.position, arrays };
+        let state = Snapshot { position: header.position, arrays };
         Ok(Self { owner: header.owner, tables: [header.metrics, header.timing], state })
     }
 
@@ -234,7 +234,7 @@ mod tests {
             Array { name: "first.0".to_owned(), values: Vec::new() },
         ];
         let tables = ["epoch\n1\n".to_owned(), String::new()];
-        Checkpoint { owner: owner(), tables, state: State { position, arrays } }
+        Checkpoint { owner: owner(), tables, state: Snapshot { position, arrays } }
     }
 
     fn bytes_of(checkpoint: &Checkpoint) -> Vec<u8> {

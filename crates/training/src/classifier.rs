@@ -60,13 +60,13 @@ impl Sight {
     ///
     /// # Errors
     /// [`Skipped`] when it is no sound image, or larger than `looking` allows.
-    pub fn see(&self, file: &Path, looking: Looking) -> Result<Seen, Skipped> {
+    pub fn see(&self, file: &Path, looking: Looking) -> Result<SeenPhotograph, Skipped> {
         match self {
             Self::Published(preprocessing) => {
                 let photograph = Photograph::open(file, looking)?;
                 let pixels = photograph.central_crop(preprocessing.shorter_side(), preprocessing.size);
                 let has_orientation = photograph.has_orientation();
-                Ok(Seen { values: preprocessing.normalise(&pixels), has_orientation })
+                Ok(SeenPhotograph { values: preprocessing.normalise(&pixels), has_orientation })
             }
             Self::Trained { data, normalisation } => {
                 let own = data.reading().looking;
@@ -74,7 +74,7 @@ impl Sight {
                 let (image, has_orientation) = data.see(file, looking)?;
                 let mut values = vec![0.0; image.len()];
                 normalisation.apply(&image, &mut values);
-                Ok(Seen { values, has_orientation })
+                Ok(SeenPhotograph { values, has_orientation })
             }
         }
     }
@@ -108,7 +108,7 @@ pub enum SightError {
 
 /// A photograph as a network sees it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub struct SeenPhotograph {
     /// The network's values, as (h, w, c).
     pub values: Vec<f32>,
     /// Whether the file notes how the camera was held.
@@ -196,7 +196,7 @@ impl Classifier {
         &mut self,
         files: &[(PathBuf, usize)],
         looking: Looking,
-        mut take: impl FnMut(Result<Seen, Skipped>) -> Result<Option<Vec<f32>>, E>,
+        mut take: impl FnMut(Result<SeenPhotograph, Skipped>) -> Result<Option<Vec<f32>>, E>,
         hits: &mut Hits,
     ) -> Result<(), E> {
         let seen: Vec<_> = files.par_iter().map(|(file, _)| self.sight.see(file, looking)).collect();

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use decouple_datasets::{
     Batch, Dataset, derive_seed, epoch_order, fill_batch,
-    stream::{Order, Part},
+    stream::{BatchOrder, Part},
 };
 use decouple_experiment::Trial;
 use decouple_kernels::arithmetic::Arithmetic;
@@ -34,14 +34,14 @@ const SHUFFLES: u64 = 3;
 
 /// What kernels are projected on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum ProjectionTarget {
     /// So many segments of channels, at most one a channel.
     Segments(usize),
     /// One spatial kernel and one mix of channels for each output.
     Separable,
 }
 
-impl Target {
+impl ProjectionTarget {
     fn project(self, kernel: &Kernel) -> Projection {
         match self {
             Self::Segments(segments) => segmented(kernel, segments.min(kernel.outputs).min(kernel.inputs)),
@@ -54,7 +54,7 @@ impl Target {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
     /// What its kernels were projected on.
-    pub target: Target,
+    pub target: ProjectionTarget,
     /// For each spatial layer, its name and the energy kept, of its own kernel and
     /// of one with the same weights shuffled.
     pub layers: Vec<(String, f64, f64)>,
@@ -101,7 +101,7 @@ pub fn diagnose(
     trial: &Trial,
     weights: &Path,
     data: &Dataset,
-    targets: &[Target],
+    targets: &[ProjectionTarget],
 ) -> Result<Diagnosis, DiagnosisError> {
     if let Some(layer) = trial.layers.iter().find(|layer| layer.segments != 1) {
         return Err(DiagnosisError::Decoupled { layer: layer.name.clone(), segments: layer.segments });
@@ -127,7 +127,7 @@ fn effect(
     trial: &Trial,
     stored: &[Vec<f32>],
     data: &Dataset,
-    target: Target,
+    target: ProjectionTarget,
     backend: &dyn Backend,
 ) -> Result<Effect, DiagnosisError> {
     let mut values = stored.to_vec();
@@ -157,7 +157,7 @@ fn calibrate(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Resul
     let batch = trial.record.training.batch.min(data.images(Part::Train)).max(1);
     let mut images = Batch::default();
     if let Some(stream) = &data.stream {
-        let (order, workers) = (Order::Shuffled { seed, epoch: 0 }, rayon::current_num_threads());
+        let (order, workers) = (BatchOrder::Shuffled { seed, epoch: 0 }, rayon::current_num_threads());
         for pixels in stream.batches(Part::Train, order, batch, &[], workers).take(CALIBRATION_BATCHES) {
             let pixels = pixels?;
             let layout = network.batch_layout(pixels.len());

@@ -2,7 +2,7 @@
 
 use decouple_datasets::{
     Batch, Dataset, Labels, Normalisation, Selection, fill_batch,
-    stream::{Order, Part},
+    stream::{BatchOrder, Part},
 };
 use decouple_experiment::Scores;
 use decouple_spectrum::backend::{Executor, Pass};
@@ -91,7 +91,7 @@ pub(crate) fn answer_part(
     };
     let (mut scores, mut answers, mut values) = (Vec::new(), Answers::default(), Vec::new());
     let mut precision = Mean::default();
-    for pixels in stream.batches(part, Order::AsStored, batch, &[], rayon::current_num_threads()) {
+    for pixels in stream.batches(part, BatchOrder::AsStored, batch, &[], rayon::current_num_threads()) {
         let pixels = pixels?;
         let layout = network.batch_layout(pixels.len());
         pixels.write(&normalisation, &layout, &mut values)?;

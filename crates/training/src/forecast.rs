@@ -10,8 +10,8 @@ use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::{
-    device::backend, error::TrialError, optimizer::update, processor_time::Clock, run_trial::Training,
-    workers::Workers,
+    device::backend, error::TrialError, optimizer::update, processor_time::ProcessorClock,
+    run_trial::Training, workers::Workers,
 };
 
 /// Passes over a network's multiply-adds that a training step takes: forward,
@@ -173,7 +173,7 @@ fn images_per_sec(trial: &Trial, patience: Duration) -> Result<f64, TrialError> 
     run.train_step(0, &indices)?;
     let mut steps = Vec::new();
     loop {
-        let step = Clock::start();
+        let step = ProcessorClock::start();
         run.train_step(0, &indices)?;
         steps.push(step.secs());
         if began.elapsed() >= patience {

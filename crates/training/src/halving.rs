@@ -9,7 +9,7 @@ use crate::{
     machine_faults::{Ended, Troubles, guarded, refused},
     memory_limit::{Admission, Needs},
     progress::{Event, Left, Progress},
-    run_sweep::{Conduct, LoadedData, Piece, Runner, SweepError, SweepReport, share_out},
+    run_sweep::{Attempt, Conduct, LoadedData, Runner, SweepError, SweepReport, share_out},
     run_trial::{UnderWay, shown_accuracy},
     workers::Workers,
 };
@@ -53,7 +53,7 @@ pub fn run_halving(
                 if run.is_none() {
                     runner.set_aside(field, report);
                 }
-                Piece::Over
+                Attempt::Over
             }
             Err(piece) => piece,
         }
@@ -86,13 +86,13 @@ impl<'a> Runner<'a> {
         &self,
         tries: &[(usize, &'a Trial)],
         report: &mut SweepReport,
-    ) -> Result<Vec<Entrant<'a>>, Piece> {
+    ) -> Result<Vec<Entrant<'a>>, Attempt> {
         let mut claims = Vec::new();
         for &(index, trial) in tries {
             match self.claim(trial) {
                 Ok(Claim::Taken) => {
                     tries.iter().for_each(|&(index, _)| self.progress.tell(Event::Taken { trial: index }));
-                    return Err(Piece::Taken);
+                    return Err(Attempt::Taken);
                 }
                 Ok(Claim::Damaged(problem)) => {
                     return Err(self.unusable(index, Left::Damaged(problem), report));
@@ -126,7 +126,7 @@ impl<'a> Runner<'a> {
         index: usize,
         mut writer: RunWriter,
         report: &mut SweepReport,
-    ) -> Result<Option<Entrant<'a>>, Piece> {
+    ) -> Result<Option<Entrant<'a>>, Attempt> {
         let begun = guarded(|| match self.data_of(trial, &writer)? {
             Some(data) => {
                 UnderWay::begin(trial, index, data, self.backend, &mut writer, self.progress).map(Some)
@@ -148,7 +148,7 @@ impl<'a> Runner<'a> {
             }
             Err(ended) => {
                 self.left(index, &ended, report);
-                Err(Piece::Over)
+                Err(Attempt::Over)
             }
         }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use decouple_experiment::{LedgerError, RunWriter};
 
-use crate::checkpoint::{Checkpoint, Owner, State};
+use crate::checkpoint::{Checkpoint, Owner, Snapshot};
 
 /// A request to stop, seen by every trial between two of its steps. Clones are one.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +104,7 @@ impl Keeper<'_> {
     /// # Errors
     /// When the run may be another's by now, or is to stop and cannot be saved. Otherwise it goes on without,
     /// and tries again later.
-    pub(crate) fn between_steps(&mut self, state: impl FnOnce() -> State) -> Result<Between, LedgerError> {
+    pub(crate) fn between_steps(&mut self, state: impl FnOnce() -> Snapshot) -> Result<Between, LedgerError> {
         let stops = self.stop.reason().is_some();
         let began = Instant::now();
         if !stops && !self.pace.is_due(began) {
@@ -129,7 +129,7 @@ impl Keeper<'_> {
 }
 
 /// Writes a checkpoint beside the run's files.
-pub(crate) fn save(writer: &RunWriter, owner: &Owner, state: State) -> io::Result<()> {
+pub(crate) fn save(writer: &RunWriter, owner: &Owner, state: Snapshot) -> io::Result<()> {
     let tables = writer.tables().map(str::to_owned);
     Checkpoint { owner: owner.clone(), tables, state }.write(writer.disk(), writer.dir())
 }

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-/// Runs from [`Clock::start`] on, on rayon's current pool.
+/// Runs from [`ProcessorClock::start`] on, on rayon's current pool.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct ProcessorClock {
     wall: Instant,
     /// Of each thread of the pool, before the work; `None` where the system does not tell.
     threads: Option<Vec<Duration>>,
 }
 
-impl Clock {
+impl ProcessorClock {
     pub(crate) fn start() -> Self {
         Self { wall: Instant::now(), threads: of_threads() }
     }
@@ -49,10 +49,10 @@ mod tests {
     fn work_counts_and_waiting_does_not() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         pool.install(|| {
-            let waiting = Clock::start();
+            let waiting = ProcessorClock::start();
             std::thread::sleep(Duration::from_millis(50));
             let idle = waiting.secs();
-            let working = Clock::start();
+            let working = ProcessorClock::start();
             while working.secs() < idle + 0.01 {}
             assert!(working.wall.elapsed().as_secs_f64() >= working.secs());
         });

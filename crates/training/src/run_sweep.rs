@@ -171,7 +171,7 @@ pub(crate) struct Runner<'a> {
 
 /// What became of a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
+pub(crate) enum Attempt {
     /// There is nothing more to do about it here.
     Over,
     /// Another runner has it.
@@ -187,7 +187,7 @@ pub(crate) fn share_out(
     workers: Workers,
     pieces: usize,
     runner: &Runner<'_>,
-    work: impl Fn(usize, &mut SweepReport) -> Piece + Sync,
+    work: impl Fn(usize, &mut SweepReport) -> Attempt + Sync,
 ) -> Result<SweepReport, SweepError> {
     let next = AtomicUsize::new(0);
     let taken = Mutex::new(VecDeque::new());
@@ -196,7 +196,7 @@ pub(crate) fn share_out(
         let pool = rayon::ThreadPoolBuilder::new().num_threads(workers.threads).build()?;
         let mut report = SweepReport::default();
         let mut try_one = |index| {
-            if pool.install(|| work(index, &mut report)) == Piece::Taken {
+            if pool.install(|| work(index, &mut report)) == Attempt::Taken {
                 held().push_back(index);
             }
         };
@@ -319,16 +319,16 @@ impl<'a> Runner<'a> {
     }
 
     /// One trial, from the claim to its status.
-    fn one(&self, trial: &Trial, index: usize, report: &mut SweepReport) -> Piece {
+    fn one(&self, trial: &Trial, index: usize, report: &mut SweepReport) -> Attempt {
         let mut writer = match self.claim(trial) {
             Ok(Claim::Mine(writer)) => writer,
             Ok(Claim::Taken) => {
                 self.progress.tell(Event::Taken { trial: index });
-                return Piece::Taken;
+                return Attempt::Taken;
             }
             Ok(Claim::Done(status)) => {
                 self.tell_earlier(index, status, report);
-                return Piece::Over;
+                return Attempt::Over;
             }
             Ok(Claim::Damaged(problem)) => return self.unusable(index, Left::Damaged(problem), report),
             Ok(Claim::Differs(found)) => return self.unusable(index, Left::Differs(found), report),
@@ -371,10 +371,10 @@ impl<'a> Runner<'a> {
         self.progress.tell(Event::Ended { trial: index, status, earlier: true });
     }
 
-    pub(crate) fn unusable(&self, index: usize, why: Left, report: &mut SweepReport) -> Piece {
+    pub(crate) fn unusable(&self, index: usize, why: Left, report: &mut SweepReport) -> Attempt {
         report.unusable += 1;
         self.progress.tell(Event::Left { trial: index, why });
-        Piece::Over
+        Attempt::Over
     }
 
     /// The data of a trial, after its environment has been written down.
@@ -399,13 +399,13 @@ impl<'a> Runner<'a> {
         writer: RunWriter,
         status: Status,
         report: &mut SweepReport,
-    ) -> Piece {
+    ) -> Attempt {
         match writer.finish(&status) {
             Ok(()) => {
                 self.troubles.end();
                 report.count(&status);
                 self.progress.tell(Event::Ended { trial: index, status: Box::new(status), earlier: false });
-                Piece::Over
+                Attempt::Over
             }
             Err(error) => self.left(index, &Ended::of(&error), report),
         }
@@ -418,7 +418,7 @@ impl<'a> Runner<'a> {
         writer: RunWriter,
         ended: Ended,
         report: &mut SweepReport,
-    ) -> Piece {
+    ) -> Attempt {
         match ended {
             Ended::Refused(status) => self.end(index, writer, *status, report),
             ended => self.left(index, &ended, report),
@@ -426,7 +426,7 @@ impl<'a> Runner<'a> {
     }
 
     /// A trial that is still to be done.
-    pub(crate) fn left(&self, index: usize, ended: &Ended, report: &mut SweepReport) -> Piece {
+    pub(crate) fn left(&self, index: usize, ended: &Ended, report: &mut SweepReport) -> Attempt {
         let why = match ended {
             Ended::Interrupted { step } => {
                 report.interrupted += 1;
@@ -444,12 +444,12 @@ impl<'a> Runner<'a> {
             // Whoever has the run now ends it.
             Ended::Lost => {
                 self.progress.tell(Event::Taken { trial: index });
-                return Piece::Taken;
+                return Attempt::Taken;
             }
             // A refusal is written down before it comes here.
-            Ended::Refused(_) => return Piece::Over,
+            Ended::Refused(_) => return Attempt::Over,
         };
         self.progress.tell(Event::Left { trial: index, why });
-        Piece::Over
+        Attempt::Over
     }
 }

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use decouple_datasets::Dataset;
 use decouple_experiment::Trial;
-use decouple_spectrum::budget::step_time::{Comparison, StepTime};
+use decouple_spectrum::budget::step_time::{StepTime, TimedPair};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::{
-    device::backend, error::TrialError, forecast::noise, processor_time::Clock, run_trial::Training,
+    device::backend, error::TrialError, forecast::noise, processor_time::ProcessorClock, run_trial::Training,
 };
 
 /// Steps of each that warm up: buffers are allocated, weights move into caches,
@@ -49,12 +49,12 @@ impl Timer {
     ///
     /// # Errors
     /// [`TrialError`] if a network cannot be executed.
-    pub fn compare(&self, trial: &Trial, reference: &Trial) -> Result<Comparison, TrialError> {
+    pub fn compare(&self, trial: &Trial, reference: &Trial) -> Result<TimedPair, TrialError> {
         self.0.install(|| compare(trial, reference))
     }
 }
 
-fn compare(trial: &Trial, reference: &Trial) -> Result<Comparison, TrialError> {
+fn compare(trial: &Trial, reference: &Trial) -> Result<TimedPair, TrialError> {
     let (data, reference_data) = (batch_of_noise(trial), batch_of_noise(reference));
     let mut network = Stepper::new(trial, &data)?;
     let mut reference = Stepper::new(reference, &reference_data)?;
@@ -70,7 +70,7 @@ fn compare(trial: &Trial, reference: &Trial) -> Result<Comparison, TrialError> {
         if secs.len() < LEAST_STEPS || began.elapsed() < LEAST_TIME {
             continue;
         }
-        let comparison = Comparison {
+        let comparison = TimedPair {
             network: StepTime::of(secs.clone()),
             reference: StepTime::of(reference_secs.clone()),
         };
@@ -98,7 +98,7 @@ impl<'a> Stepper<'a> {
 
     /// Processor seconds of one step.
     fn step(&mut self) -> Result<f64, TrialError> {
-        let began = Clock::start();
+        let began = ProcessorClock::start();
         self.run.train_step(0, &self.indices)?;
         Ok(began.secs())
     }

@@ -9,7 +9,7 @@ use decouple_experiment::{
     Claim, Environment, Identity, Ledger, Outcome, Overrides, RunState, Status, Sweep, Trial, parse,
 };
 use decouple_training::{
-    diagnosis::{DiagnosisError, Target, diagnose},
+    diagnosis::{DiagnosisError, ProjectionTarget, diagnose},
     progress::{Event, Progress},
     run_sweep::{Conduct, LoadedData, SweepReport, run_sweep},
     stored_network::WEIGHTS_FILE,
@@ -234,10 +234,11 @@ fn weights_are_kept_and_can_be_projected() {
     let folder = TempDir::new().expect("a folder");
     run(&trials, folder.path(), ONE);
     let ledger = Ledger::open(folder.path());
-    let diagnosed = |trial: &Trial, targets: &[Target]| {
+    let diagnosed = |trial: &Trial, targets: &[ProjectionTarget]| {
         diagnose(trial, &ledger.run_dir(trial).join(WEIGHTS_FILE), &data(), targets).map_err(Box::new)
     };
-    let targets = [Target::Segments(1), Target::Segments(1000), Target::Separable];
+    let targets =
+        [ProjectionTarget::Segments(1), ProjectionTarget::Segments(1000), ProjectionTarget::Separable];
     let found = diagnosed(trials[0], &targets).expect("a network of one segment");
     // The kept weights are the averaged ones, by which the run is judged.
     let contents = ledger.read().expect("the ledger is readable");

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::*;
 
-const LAYOUT: Layout = Layout { rows: 2, columns: 3, classes: 10, most_items: 50 };
+const LAYOUT: IdxLayout = IdxLayout { rows: 2, columns: 3, classes: 10, most_items: 50 };
 const IMAGE_LEN: usize = 6;
 const LABELS: [u8; 4] = [9, 0, 3, 3];
 

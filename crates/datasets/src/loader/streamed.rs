@@ -14,7 +14,7 @@ use crate::image_folder::{self, ImageFolder};
 use crate::labels::Labelling;
 use crate::manifest::{self, Labelled, Manifest};
 use crate::shard::{Mark, Share};
-use crate::stream::{Files, LeftOut, Origin, Part, Shards, Streamed, Weights, open_shards};
+use crate::stream::{ClassWeights, Files, LeftOut, Origin, Part, Shards, Streamed, open_shards};
 use crate::{DataError, DataSpec, Dataset, Reading, Selection, Split, class_weights, photograph, shard};
 
 /// Images from which mean and deviation are computed, spread over the training images.
@@ -92,7 +92,7 @@ fn of_files(reading: &Reading, labelling: Labelling, parts: [Labelled; 2]) -> St
         train: Origin::Files(train),
         test: Origin::Files(test),
         left_out: Arc::new(Mutex::new(LeftOut::default())),
-        weights: Weights::default(),
+        weights: ClassWeights::default(),
     }
 }
 
@@ -103,7 +103,7 @@ fn weights(
     place: &dyn Fn(&Path) -> PathBuf,
     lists: [Option<&Path>; 2],
     also: &mut Vec<blake3::Hash>,
-) -> Result<Weights, DataError> {
+) -> Result<ClassWeights, DataError> {
     let mut read = |name: &str, list: Option<&Path>| {
         let weights = list.map(|list| class_weights::read(&place(list), classes)).transpose()?;
         also.extend(weights.iter().map(|weights| {
@@ -114,7 +114,7 @@ fn weights(
     };
     let [loss, score] = [read("loss", lists[0])?, read("score", lists[1])?];
     let loss = loss.map(|weights| weights.into_iter().map(|weight| weight as f32).collect());
-    Ok(Weights { loss, score: score.map(Arc::from) })
+    Ok(ClassWeights { loss, score: score.map(Arc::from) })
 }
 
 impl Listed {

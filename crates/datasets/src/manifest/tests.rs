@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::fingerprint::Cache;
 use crate::loader::streamed;
-use crate::stream::{Order, Part};
+use crate::stream::{BatchOrder, Part};
 use crate::{DataSpec, Source};
 
 /// A folder with `images/0.png` to `images/4.png`, and a table of it.
@@ -42,7 +42,12 @@ impl Place {
         fs::write(self.0.path().join(name), text).unwrap();
     }
 
-    fn list(&self, name: &str, text: &str, change: impl FnOnce(&mut Manifest)) -> Result<Listing, String> {
+    fn list(
+        &self,
+        name: &str,
+        text: &str,
+        change: impl FnOnce(&mut Manifest),
+    ) -> Result<ManifestListing, String> {
         self.write(name, text);
         let mut spec = self.spec(name, false);
         change(&mut spec);
@@ -186,7 +191,7 @@ fn the_images_are_streamed_and_labels_and_weights_are_part_of_what_the_set_is() 
     let data = load(text, false);
     let stream = data.stream.as_ref().unwrap();
     assert_eq!(Part::ALL.map(|part| stream.len(part)), [2, 1, 1]);
-    let batch = stream.batches(Part::Train, Order::AsStored, 8, &[], 1).next().unwrap().unwrap();
+    let batch = stream.batches(Part::Train, BatchOrder::AsStored, 8, &[], 1).next().unwrap().unwrap();
     assert_eq!(
         (batch.labels.of(0), batch.labels.of(1), batch.pixels[0], batch.pixels[48]),
         (&[0, 1][..], &[][..], 0, 1)
@@ -205,7 +210,7 @@ fn parquet(name: &str) -> Vec<u8> {
 }
 
 /// The table `bytes` as a file beside the images.
-fn list_parquet(place: &Place, bytes: &[u8], multi_label: bool) -> Result<Listing, DataError> {
+fn list_parquet(place: &Place, bytes: &[u8], multi_label: bool) -> Result<ManifestListing, DataError> {
     let file = place.0.path().join("a.parquet");
     // Anew, since some file systems wait for the disk where a file is written over.
     let _ = fs::remove_file(&file);

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{Files, Order, Origin, Part, Streamed};
+use super::{BatchOrder, Files, Origin, Part, Streamed};
 use crate::augmented::augment_photograph;
 use crate::labels::Labelling;
 use crate::mixing::mixes;
@@ -31,7 +31,7 @@ type Sender = SyncSender<Result<PixelBatch, DataError>>;
 pub(super) struct Job {
     pub(super) set: Streamed,
     pub(super) part: Part,
-    pub(super) order: Order,
+    pub(super) order: BatchOrder,
     pub(super) batch: usize,
     pub(super) augment: Vec<Augment>,
     pub(super) workers: usize,
@@ -93,7 +93,7 @@ impl Job {
     /// set is said to have: where some were left out, it begins anew.
     fn take(&self, pass: &mut Pass, count: usize) -> Result<Vec<Pending>, DataError> {
         let samples = pass.samples.take(count)?;
-        if !samples.is_empty() || self.order == Order::AsStored || pass.usable == 0 {
+        if !samples.is_empty() || self.order == BatchOrder::AsStored || pass.usable == 0 {
             pass.usable += usize::from(self.set.reading.corrupt == Corrupt::Refuse) * samples.len();
             return Ok(samples);
         }
@@ -106,7 +106,7 @@ impl Job {
     fn next(&self, pool: &ThreadPool, pass: &mut Pass) -> Result<Option<PixelBatch>, DataError> {
         let shape = self.set.reading.shape();
         let is_over = pass.batches == self.set.len(self.part) / self.batch;
-        if is_over && self.order != Order::AsStored {
+        if is_over && self.order != BatchOrder::AsStored {
             return Ok(None);
         }
         let (mut pixels, mut labels) = (Vec::with_capacity(self.batch * shape.len()), Labels::default());
@@ -131,7 +131,7 @@ impl Job {
             }
         }
         let is_whole = labels.len() == self.batch;
-        if labels.is_empty() || (!is_whole && self.order != Order::AsStored) {
+        if labels.is_empty() || (!is_whole && self.order != BatchOrder::AsStored) {
             return Ok(None);
         }
         pass.batches += 1;
@@ -149,8 +149,8 @@ impl Job {
         };
         let bytes = bytes.map_err(unusable)?;
         match self.order {
-            Order::AsStored => reading.framed(&bytes).map(|(image, _)| (image, 0)),
-            Order::Shuffled { seed, epoch } => {
+            BatchOrder::AsStored => reading.framed(&bytes).map(|(image, _)| (image, 0)),
+            BatchOrder::Shuffled { seed, epoch } => {
                 let seed = derive_seed(seed, "augment", epoch, sample.index());
                 augment_photograph(&self.augment, seed, &bytes, reading).map(|image| (image, seed))
             }
@@ -204,12 +204,12 @@ enum Samples {
 }
 
 impl Samples {
-    fn new(origin: &Origin, order: Order, set: &Streamed) -> Self {
+    fn new(origin: &Origin, order: BatchOrder, set: &Streamed) -> Self {
         match origin {
             Origin::Files(files) => {
                 let order = match order {
-                    Order::AsStored => None,
-                    Order::Shuffled { seed, epoch } => {
+                    BatchOrder::AsStored => None,
+                    BatchOrder::Shuffled { seed, epoch } => {
                         Some(epoch_order(files.len(), derive_seed(seed, "order", epoch, 0)))
                     }
                 };
@@ -247,14 +247,14 @@ impl Samples {
 fn read_shards(
     files: &[PathBuf],
     share: Share,
-    order: Order,
+    order: BatchOrder,
     labelling: &Labelling,
     looking: Looking,
     sender: &SyncSender<Result<Sample, DataError>>,
 ) {
     let (order, mut shuffle) = match order {
-        Order::AsStored => ((0..files.len() as u32).collect(), None),
-        Order::Shuffled { seed, epoch } => (
+        BatchOrder::AsStored => ((0..files.len() as u32).collect(), None),
+        BatchOrder::Shuffled { seed, epoch } => (
             epoch_order(files.len(), derive_seed(seed, "shards", epoch, 0)),
             Some(stream(derive_seed(seed, "shuffle", epoch, 0))),
         ),

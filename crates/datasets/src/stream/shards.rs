@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::{Files, LeftOut, Origin, Streamed, Weights};
+use super::{ClassWeights, Files, LeftOut, Origin, Streamed};
 use crate::labels::Labelling;
 use crate::shard::Share;
 use crate::{DataError, Reading, class_names};
@@ -74,7 +74,7 @@ pub(crate) fn open(
         validation: Origin::Files(Files::from(Vec::new())),
         test: origin(test),
         left_out: Arc::new(Mutex::new(LeftOut::default())),
-        weights: Weights::default(),
+        weights: ClassWeights::default(),
     };
     Ok((set, classes, notes))
 }

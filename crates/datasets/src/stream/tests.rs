@@ -76,9 +76,9 @@ fn files(set: &Streamed, folder: &Path, images: u8) -> Streamed {
     Streamed { train: Origin::Files(Files::from((0..images).map(file).collect::<Vec<_>>())), ..set.clone() }
 }
 
-const EPOCH: Order = Order::Shuffled { seed: 3, epoch: 1 };
+const EPOCH: BatchOrder = BatchOrder::Shuffled { seed: 3, epoch: 1 };
 
-fn batches(set: &Streamed, order: Order, workers: usize) -> Vec<PixelBatch> {
+fn batches(set: &Streamed, order: BatchOrder, workers: usize) -> Vec<PixelBatch> {
     let augment = ["random-resized-crop", "flip", "mixup 0.2"].map(|step| step.parse().unwrap());
     set.batches(Part::Train, order, 4, &augment, workers).collect::<Result<_, _>>().unwrap()
 }
@@ -96,7 +96,7 @@ fn every_sample_comes_once_with_its_label() {
             (set.len(Part::Train), set.len(Part::Test), set.is_empty(Part::Validation)),
             (22, 5, true)
         );
-        let stored = batches(&set, Order::AsStored, 2);
+        let stored = batches(&set, BatchOrder::AsStored, 2);
         assert_eq!(stored.iter().flat_map(numbers).collect::<Vec<_>>(), (0..22).collect::<Vec<_>>());
         assert_eq!(stored[5].len(), 2);
         assert!(stored.iter().all(|batch| batch.mixes.is_empty()));
@@ -121,7 +121,7 @@ fn workers_and_resuming_change_nothing() {
     for set in [files(&shards, folder.path(), 22), shards] {
         let one = batches(&set, EPOCH, 1);
         assert_eq!(one, batches(&set, EPOCH, 3));
-        assert_ne!(one, batches(&set, Order::Shuffled { seed: 3, epoch: 2 }, 1));
+        assert_ne!(one, batches(&set, BatchOrder::Shuffled { seed: 3, epoch: 2 }, 1));
         let augment = ["random-resized-crop", "flip", "mixup 0.2"].map(|step| step.parse().unwrap());
         let resumed = set.batches(Part::Train, EPOCH, 4, &augment, 2).skip_batches(3);
         assert_eq!(resumed.collect::<Result<Vec<_>, _>>().unwrap(), one[3..]);
@@ -135,10 +135,10 @@ fn a_broken_image_is_refused_or_left_out_and_the_batch_filled_up() {
     let (folder, shards) = shards(22);
     let mut set = files(&shards, folder.path(), 22);
     std::fs::write(folder.path().join("7.png"), "torn").unwrap();
-    let refused = set.batches(Part::Train, Order::AsStored, 4, &[], 1).find_map(Result::err).unwrap();
+    let refused = set.batches(Part::Train, BatchOrder::AsStored, 4, &[], 1).find_map(Result::err).unwrap();
     assert!(refused.to_string().contains("7.png: expected a sound JPEG"), "{refused}");
     set.reading.corrupt = crate::Corrupt::Skip;
-    let read = batches(&set, Order::AsStored, 2);
+    let read = batches(&set, BatchOrder::AsStored, 2);
     assert_eq!(numbers(&read[1]), [4, 5, 6, 8]);
     let (count, kept) = set.left_out();
     assert_eq!((count, kept[0].file.clone()), (1, folder.path().join("7.png")));
@@ -165,12 +165,12 @@ fn a_broken_image_is_refused_or_left_out_and_the_batch_filled_up() {
 #[test]
 fn samples_are_held_out_of_shards_by_their_names() {
     let (folder, whole) = shards(22);
-    let numbers_of = |set: &Streamed, part: Part, order: Order| {
+    let numbers_of = |set: &Streamed, part: Part, order: BatchOrder| {
         let batches = set.batches(part, order, 1, &[], 2).map(|batch| numbers(&batch.unwrap())[0]);
         batches.collect::<Vec<u8>>()
     };
     let stored =
-        |data: &crate::Dataset, part| numbers_of(data.stream.as_ref().unwrap(), part, Order::AsStored);
+        |data: &crate::Dataset, part| numbers_of(data.stream.as_ref().unwrap(), part, BatchOrder::AsStored);
     let mut drawn = Vec::new();
     for split in [None, Some(0), Some(1)] {
         let data = part(folder.path(), 6, split).unwrap();

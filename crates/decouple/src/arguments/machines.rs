@@ -134,7 +134,7 @@ impl FromStr for ClaimsChoice {
 
 #[derive(Args, Debug)]
 #[command(after_help = "Example: decouple status experiments/quickstart.toml --watch")]
-pub(crate) struct Status {
+pub(crate) struct StatusArguments {
     #[command(flatten)]
     pub(crate) selection: Selection,
     /// Go on until every trial is over.

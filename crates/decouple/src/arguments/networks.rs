@@ -111,7 +111,7 @@ pub(crate) struct Inspect {
 
 /// A trained network: that of a run, or weights from anywhere.
 #[derive(Args, Debug)]
-pub(crate) struct Trained {
+pub(crate) struct TrainedArguments {
     /// Folder of a finished run, as in results/mine/runs/segments=4,seed=0-dd132986:
     /// its network with its classes and its way to see images.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "from", "family"])]
@@ -147,7 +147,7 @@ pub(crate) struct Photographs {
 #[derive(Args, Debug)]
 pub(crate) struct Predict {
     #[command(flatten)]
-    pub(crate) trained: Trained,
+    pub(crate) trained: TrainedArguments,
     #[command(flatten)]
     pub(crate) photographs: Photographs,
     /// JPEG, PNG or WebP files.
@@ -164,7 +164,7 @@ pub(crate) struct Predict {
 #[derive(Args, Debug)]
 pub(crate) struct Evaluate {
     #[command(flatten)]
-    pub(crate) trained: Trained,
+    pub(crate) trained: TrainedArguments,
     #[command(flatten)]
     pub(crate) photographs: Photographs,
     /// Folder of class folders, called by the first word of a label, by the whole
@@ -183,7 +183,7 @@ pub(crate) struct Evaluate {
 #[derive(Args, Debug)]
 pub(crate) struct Export {
     #[command(flatten)]
-    pub(crate) trained: Trained,
+    pub(crate) trained: TrainedArguments,
     /// What to write [default: as the file's ending says, .onnx or .py].
     #[arg(long, value_enum)]
     pub(crate) format: Option<Exported>,

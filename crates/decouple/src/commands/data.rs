@@ -9,7 +9,7 @@ use decouple_datasets::{
     known::{KNOWN, KnownError},
     load,
     manifest::Manifest,
-    stream::{Order, Part, Shards},
+    stream::{BatchOrder, Part, Shards},
 };
 use decouple_experiment::section;
 use indicatif::ProgressBar;
@@ -140,7 +140,7 @@ fn verify(common: &Common, arguments: &DataVerify) -> Result<u8, Failure> {
     if let Some(stream) = &data.stream {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         for part in Part::ALL {
-            for batch in stream.batches(part, Order::AsStored, 64, &[], workers) {
+            for batch in stream.batches(part, BatchOrder::AsStored, 64, &[], workers) {
                 images += batch?.len();
             }
         }

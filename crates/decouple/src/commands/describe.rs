@@ -18,7 +18,7 @@ use serde_json::json;
 use super::model;
 use crate::{
     arguments::{Common, Describe, Picture},
-    clock::Clock,
+    clock::StepClock,
     failure::{Failure, SUCCESS, USAGE},
     text::{TextTable, bytes, grouped, print},
 };
@@ -51,7 +51,7 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
             }
             None => {
                 let images = Images { input, classes, batch: arguments.batch };
-                timed(&mut Clock::new(common), &spec, &reference, images)?
+                timed(&mut StepClock::new(common), &spec, &reference, images)?
             }
         },
     };
@@ -85,7 +85,7 @@ impl Images {
 /// The network and the width at which its training step takes as long as one of
 /// `reference`: measured, or remembered from an earlier measurement.
 fn timed(
-    clock: &mut Clock,
+    clock: &mut StepClock,
     spec: &NetworkSpec,
     reference: &NetworkSpec,
     images: Images,

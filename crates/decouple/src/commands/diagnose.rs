@@ -3,7 +3,7 @@
 
 use decouple_experiment::{Ledger, Trial};
 use decouple_training::{
-    diagnosis::{Diagnosis, Effect, Target, diagnose},
+    diagnosis::{Diagnosis, Effect, ProjectionTarget, diagnose},
     run_sweep::LoadedData,
     stored_network::WEIGHTS_FILE,
 };
@@ -57,20 +57,22 @@ fn weights(ledger: &Ledger, trial: &Trial) -> std::path::PathBuf {
 }
 
 /// Separable form, and powers of two up to one segment a channel everywhere.
-fn targets(trial: &Trial) -> Vec<Target> {
+fn targets(trial: &Trial) -> Vec<ProjectionTarget> {
     let channels = trial.layers.iter().map(|layer| layer.channels).max().unwrap_or(1);
     let powers = std::iter::successors(Some(2), |segments| Some(segments * 2));
     let segments = powers.take_while(|&segments| segments < channels).chain([channels]);
-    std::iter::once(Target::Separable).chain(segments.map(Target::Segments)).collect()
+    std::iter::once(ProjectionTarget::Separable).chain(segments.map(ProjectionTarget::Segments)).collect()
 }
 
-fn name(target: Target, trial: &Trial) -> String {
+fn name(target: ProjectionTarget, trial: &Trial) -> String {
     match target {
-        Target::Separable => "separable".to_owned(),
-        Target::Segments(segments) if trial.layers.iter().all(|layer| layer.channels <= segments) => {
+        ProjectionTarget::Separable => "separable".to_owned(),
+        ProjectionTarget::Segments(segments)
+            if trial.layers.iter().all(|layer| layer.channels <= segments) =>
+        {
             "per-channel".to_owned()
         }
-        Target::Segments(segments) => format!("{segments} segments"),
+        ProjectionTarget::Segments(segments) => format!("{segments} segments"),
     }
 }
 

@@ -27,7 +27,7 @@ const LITTLE_ROOM: u64 = 1 << 30;
 
 /// How a check came out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum Finding {
     Good,
     /// Works, but is worth knowing.
     Note,
@@ -35,7 +35,7 @@ enum Verdict {
     Bad,
 }
 
-impl Verdict {
+impl Finding {
     fn word(self) -> &'static str {
         match self {
             Self::Good => "ok",
@@ -48,11 +48,11 @@ impl Verdict {
 /// One thing that was looked at.
 struct Check {
     name: &'static str,
-    verdict: Verdict,
+    verdict: Finding,
     found: String,
 }
 
-fn check(name: &'static str, verdict: Verdict, found: impl Into<String>) -> Check {
+fn check(name: &'static str, verdict: Finding, found: impl Into<String>) -> Check {
     Check { name, verdict, found: found.into() }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn run(common: &Common, arguments: &Doctor) -> Result<u8, Failure> {
     checks.extend(results(&common.results));
     checks.extend(data(common.data.as_deref()));
     checks.push(slurm());
-    let code = if checks.iter().any(|check| check.verdict == Verdict::Bad) { IO } else { SUCCESS };
+    let code = if checks.iter().any(|check| check.verdict == Finding::Bad) { IO } else { SUCCESS };
     match arguments.format {
         Format::Human => {
             let mut table = TextTable::new(3, &["check", "", "found"]);
@@ -90,7 +90,7 @@ fn program() -> Check {
     let environment = environment();
     let revision = environment.git_revision.map_or(String::new(), |revision| format!(", {revision}"));
     let rustc = environment.rustc.map_or(String::new(), |rustc| format!(", {rustc}"));
-    check("program", Verdict::Good, format!("decouple {}{revision}{rustc}", environment.decouple))
+    check("program", Finding::Good, format!("decouple {}{revision}{rustc}", environment.decouple))
 }
 
 fn processor() -> Check {
@@ -99,13 +99,13 @@ fn processor() -> Check {
     let has: Vec<&str> = telling.into_iter().filter(|name| flags.iter().any(|flag| flag == name)).collect();
     let has = if has.is_empty() { "no vector instructions known here".to_owned() } else { has.join(" ") };
     let found = format!("{}, {} cores for this process, {has}", cpu(), cores());
-    check("processor", Verdict::Good, found)
+    check("processor", Finding::Good, found)
 }
 
 fn kernels() -> Check {
     let backend = backend();
     let name = backend.name();
-    let verdict = if name == "portable" { Verdict::Note } else { Verdict::Good };
+    let verdict = if name == "portable" { Finding::Note } else { Finding::Good };
     check("kernels", verdict, name)
 }
 
@@ -118,7 +118,7 @@ fn memory() -> Option<Check> {
         limit.set_by,
         bytes(limit.for_trials())
     );
-    Some(check("memory", Verdict::Good, found))
+    Some(check("memory", Finding::Good, found))
 }
 
 /// What concerns the folder of results.
@@ -128,16 +128,16 @@ fn results(folder: &Path) -> Vec<Check> {
     let mut checks = Vec::new();
     match &probe {
         Err(error) => {
-            checks.push(check("results", Verdict::Bad, format!("{shown}: cannot be written to: {error}")))
+            checks.push(check("results", Finding::Bad, format!("{shown}: cannot be written to: {error}")))
         }
-        Ok(_) => checks.push(check("results", Verdict::Good, format!("{shown}: can be written to"))),
+        Ok(_) => checks.push(check("results", Finding::Good, format!("{shown}: can be written to"))),
     }
     checks.extend(room(folder));
     let system = FileSystem::of(folder);
     let kind = system
         .as_ref()
         .map_or("unknown".to_owned(), |system| format!("{} at {}", system.kind, system.mounted_at.display()));
-    checks.push(check("file system", Verdict::Good, kind));
+    checks.push(check("file system", Finding::Good, kind));
     if let Ok(probe) = &probe {
         checks.push(locks(probe, system.is_some_and(|system| system.is_shared())));
         checks.extend(clock(probe));
@@ -179,7 +179,7 @@ fn room(folder: &Path) -> Option<Check> {
     let output = Command::new("df").arg("-Pk").arg(there).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let free = text.lines().nth(1)?.split_whitespace().nth(3)?.parse::<u64>().ok()?.checked_mul(1024)?;
-    let verdict = if free < LITTLE_ROOM { Verdict::Note } else { Verdict::Good };
+    let verdict = if free < LITTLE_ROOM { Finding::Note } else { Finding::Good };
     Some(check("disk", verdict, format!("{} free for results", bytes(free))))
 }
 
@@ -192,7 +192,7 @@ fn locks(probe: &Probe, is_shared: bool) -> Check {
         .and_then(|file| Ok(file.try_lock().map(|()| file)?));
     let file = match held {
         Ok(file) => file,
-        Err(error) => return check("locks", Verdict::Note, format!("cannot be taken: {error}; {lease}")),
+        Err(error) => return check("locks", Finding::Note, format!("cannot be taken: {error}; {lease}")),
     };
     let other = std::env::current_exe()
         .and_then(|program| Command::new(program).arg("doctor").arg("--try-lock").arg(&probe.path).status());
@@ -200,15 +200,15 @@ fn locks(probe: &Probe, is_shared: bool) -> Check {
     match other.map(|status| status.code()) {
         Ok(Some(code)) if code == i32::from(LOCKED) && is_shared => check(
             "locks",
-            Verdict::Note,
+            Finding::Note,
             "hold between processes of this host; whether between hosts, nothing tells: `--claims auto` takes leases",
         ),
         Ok(Some(code)) if code == i32::from(LOCKED) => {
-            check("locks", Verdict::Good, "hold between processes: `--claims auto` takes them")
+            check("locks", Finding::Good, "hold between processes: `--claims auto` takes them")
         }
-        Ok(_) => check("locks", Verdict::Note, format!("do not hold between processes: {lease}")),
+        Ok(_) => check("locks", Finding::Note, format!("do not hold between processes: {lease}")),
         Err(error) => {
-            check("locks", Verdict::Note, format!("could not be tried from a second process: {error}"))
+            check("locks", Finding::Note, format!("could not be tried from a second process: {error}"))
         }
     }
 }
@@ -229,7 +229,7 @@ fn clock(probe: &Probe) -> Option<Check> {
     let stamped = fs::metadata(&probe.path).ok()?.modified().ok()?;
     let apart = stamped.duration_since(before).unwrap_or_else(|ahead| ahead.duration()).as_secs_f64();
     let (verdict, word) =
-        if apart < 5.0 { (Verdict::Good, "agrees with") } else { (Verdict::Note, "is off") };
+        if apart < 5.0 { (Finding::Good, "agrees with") } else { (Finding::Note, "is off") };
     Some(check(
         "clock",
         verdict,
@@ -250,12 +250,12 @@ fn data(folder: Option<&Path>) -> Vec<Check> {
         match found {
             Ok(data) => check(
                 "data",
-                Verdict::Good,
+                Finding::Good,
                 format!("{name}: {} images, checksum {}", data.train.len() + data.test.len(), data.checksum),
             ),
             Err(error) => {
                 let error = error.to_string();
-                check("data", Verdict::Note, format!("{name}: {}", error.lines().next().unwrap_or_default()))
+                check("data", Finding::Note, format!("{name}: {}", error.lines().next().unwrap_or_default()))
             }
         }
     });
@@ -265,17 +265,17 @@ fn data(folder: Option<&Path>) -> Vec<Check> {
 fn slurm() -> Check {
     let told = Command::new("sinfo").args(["--noheader", "--format=%P %D %t"]).output();
     match told {
-        Err(_) => check("slurm", Verdict::Note, "not installed here; `submit --launcher local` does without"),
+        Err(_) => check("slurm", Finding::Note, "not installed here; `submit --launcher local` does without"),
         Ok(output) if output.status.success() => {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             let partitions: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-            check("slurm", Verdict::Good, format!("partitions, nodes, state: {}", partitions.join("; ")))
+            check("slurm", Finding::Good, format!("partitions, nodes, state: {}", partitions.join("; ")))
         }
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             check(
                 "slurm",
-                Verdict::Note,
+                Finding::Note,
                 format!("installed, but: {}", said.lines().next().unwrap_or("no answer")),
             )
         }

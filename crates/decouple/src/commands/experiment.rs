@@ -2,17 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use decouple_experiment::{Filter, Held, Ledger, Overrides, StepTimes, Sweep, Trial, TuneError, load_with};
+use decouple_experiment::{
+    Held, Ledger, Overrides, StepTimes, Sweep, Trial, TrialFilter, TuneError, load_with,
+};
 
 use crate::{
     arguments::{Common, RESULTS, Selection},
-    clock::Clock,
+    clock::StepClock,
     failure::{Failure, NOTHING, RUN_FAILED, USAGE},
 };
 
 /// Reads an experiment file whose trials are to be trained: a budget of step time is met by the clock.
 pub(super) fn read_timed(common: &Common, selection: &Selection) -> Result<Sweep, Failure> {
-    let mut clock = Clock::new(common);
+    let mut clock = StepClock::new(common);
     read(common, &selection.file, &selection.set, StepTimes::Timer(&mut clock))
 }
 
@@ -90,7 +92,7 @@ fn experiment_file(typed: &Path) -> PathBuf {
 /// The trials of `sweep` that the filter leaves.
 pub(super) fn select<'a>(sweep: &'a Sweep, selection: &Selection) -> Result<Vec<&'a Trial>, Failure> {
     let Some(text) = &selection.filter else { return Ok(sweep.trials.iter().collect()) };
-    let filter = Filter::parse(text, sweep).map_err(|error| Failure::new(USAGE, error))?;
+    let filter = TrialFilter::parse(text, sweep).map_err(|error| Failure::new(USAGE, error))?;
     let trials: Vec<&Trial> = sweep.trials.iter().filter(|trial| filter.matches(trial)).collect();
     if trials.is_empty() {
         return Err(Failure::new(NOTHING, format!("no trial of {} matches `{text}`", sweep.path.display())));

@@ -1,7 +1,7 @@
 //! Photographs on the command line: how they are read, and what came up.
 
 use decouple_datasets::{Corrupt, Looking, Skipped};
-use decouple_training::classifier::Seen;
+use decouple_training::classifier::SeenPhotograph;
 use serde_json::json;
 
 use crate::{
@@ -28,7 +28,7 @@ impl Remarks {
     pub(super) fn sort(
         &mut self,
         photographs: &arguments::Photographs,
-        seen: Result<Seen, Skipped>,
+        seen: Result<SeenPhotograph, Skipped>,
     ) -> Result<Option<Vec<f32>>, Failure> {
         match seen {
             Ok(seen) => {

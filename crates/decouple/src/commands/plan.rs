@@ -10,13 +10,13 @@ use super::{
     room,
 };
 use crate::{
-    arguments::{Common, Format, Plan},
+    arguments::{Common, Format, PlanArguments},
     environment::cores,
     failure::{DATA, Failure, SUCCESS, USAGE},
     text::{TextTable, bytes, duration, plural, print, short_count},
 };
 
-pub(crate) fn run(common: &Common, arguments: &Plan) -> Result<u8, Failure> {
+pub(crate) fn run(common: &Common, arguments: &PlanArguments) -> Result<u8, Failure> {
     let sweep = settled_or_as_written(common, read_timed(common, &arguments.selection)?);
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);

@@ -12,7 +12,7 @@ use super::{
     train::{claiming, refuse_mixing, stopped, watched},
 };
 use crate::{
-    arguments::{Common, Run},
+    arguments::{Common, RunArguments},
     failure::{DATA, Failure, IO, LOCKED},
     text::TextTable,
 };
@@ -21,7 +21,7 @@ use crate::{
 /// `[tune]` section as it is.
 pub(crate) fn settle(
     common: &Common,
-    arguments: &Run,
+    arguments: &RunArguments,
     conduct: &Conduct,
     sweep: Sweep,
 ) -> Result<Sweep, Failure> {
@@ -59,7 +59,7 @@ pub(crate) fn settle(
 /// What the runs that choose recipes have in common.
 struct Tries<'a> {
     common: &'a Common,
-    arguments: &'a Run,
+    arguments: &'a RunArguments,
     conduct: &'a Conduct,
     sweep: &'a Sweep,
     ledger: &'a Ledger,

@@ -16,14 +16,14 @@ use super::{
     train::{claiming, identity, refuse_mixing, stopped, watched},
 };
 use crate::{
-    arguments::{Common, Only, Run},
+    arguments::{Common, Only, RunArguments},
     environment::cpu,
     failure::{DATA, Failure, INTERRUPTED, IO, LOCKED, NOTHING, RUN_FAILED, SUCCESS},
     signals,
     text::{grouped, plural},
 };
 
-pub(crate) fn run(common: &Common, arguments: &Run) -> Result<u8, Failure> {
+pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failure> {
     let stop = signals::watch()?;
     let conduct = Conduct { stop, fresh: arguments.fresh, waits: !arguments.no_wait };
     let sweep = settle(common, arguments, &conduct, read_timed(common, &arguments.selection)?)?;

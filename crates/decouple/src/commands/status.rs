@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::experiment::{ledger, read_as_run, select, settled_or_as_written};
 use crate::{
-    arguments::{Common, Format, Status},
+    arguments::{Common, Format, StatusArguments},
     failure::{DATA, Failure, SUCCESS},
     text::{TextTable, duration, grouped, print},
 };
@@ -18,7 +18,7 @@ use crate::{
 /// Running trials that are named; of more, so many and a count.
 const MOST_NAMED: usize = 20;
 
-pub(crate) fn run(common: &Common, arguments: &Status) -> Result<u8, Failure> {
+pub(crate) fn run(common: &Common, arguments: &StatusArguments) -> Result<u8, Failure> {
     let sweep = read_as_run(common, &arguments.selection.file, &arguments.selection.set)?;
     let mut screen = Screen::new(arguments);
     // While recipes are tried, the tries are what there is to see.
@@ -39,14 +39,14 @@ pub(crate) fn run(common: &Common, arguments: &Status) -> Result<u8, Failure> {
 
 /// Where a standing is shown, once or until all is over.
 struct Screen<'a> {
-    arguments: &'a Status,
+    arguments: &'a StatusArguments,
     /// Lines on the terminal that the next standing replaces; none off a terminal.
     replaces: Option<usize>,
     last: String,
 }
 
 impl<'a> Screen<'a> {
-    fn new(arguments: &'a Status) -> Self {
+    fn new(arguments: &'a StatusArguments) -> Self {
         let able = stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let replaces = (arguments.watch && able && arguments.format == Format::Human).then_some(0);
         Self { arguments, replaces, last: String::new() }

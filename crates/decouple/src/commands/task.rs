@@ -5,13 +5,16 @@ use std::collections::HashSet;
 use decouple_experiment::{Ledger, RunId, RunState, Sweep, Trial};
 
 use crate::{
-    arguments::Run,
+    arguments::RunArguments,
     failure::{Failure, IO, USAGE},
 };
 
 /// Those of `trials` that are the task's; all, if the command is no task or does not
 /// share out.
-pub(super) fn selected<'a>(trials: Vec<&'a Trial>, arguments: &Run) -> Result<Vec<&'a Trial>, Failure> {
+pub(super) fn selected<'a>(
+    trials: Vec<&'a Trial>,
+    arguments: &RunArguments,
+) -> Result<Vec<&'a Trial>, Failure> {
     let (Some(list), Some(number)) = (&arguments.task_list, arguments.task) else { return Ok(trials) };
     let text = std::fs::read_to_string(list)
         .map_err(|error| Failure::new(IO, format!("cannot read {}: {error}", list.display())))?;

@@ -12,7 +12,7 @@ use decouple_training::{
 };
 
 use crate::{
-    arguments::{ClaimsChoice, Run},
+    arguments::{ClaimsChoice, RunArguments},
     environment::environment,
     failure::{DATA, Failure},
     screen::Screen,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The ledger with the claims that the command line asks for, or its file system needs.
-pub(super) fn claiming(ledger: Ledger, arguments: &Run) -> Ledger {
+pub(super) fn claiming(ledger: Ledger, arguments: &RunArguments) -> Ledger {
     let claims = match arguments.claims {
         ClaimsChoice::Typed(claims) => claims,
         ClaimsChoice::Auto => {

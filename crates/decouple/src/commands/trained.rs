@@ -43,7 +43,7 @@ pub(super) struct Trained {
 
 impl Trained {
     /// Finds what `arguments` ask for and reads what it says about itself.
-    pub(super) fn open(arguments: &arguments::Trained) -> Result<Self, Failure> {
+    pub(super) fn open(arguments: &arguments::TrainedArguments) -> Result<Self, Failure> {
         let run = arguments.run.as_deref().map(run).transpose()?;
         let weights = match (&run, &arguments.weights) {
             (Some(run), _) => weights_of(run)?,

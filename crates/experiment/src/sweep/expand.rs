@@ -14,7 +14,7 @@ use super::document::Value;
 use super::fitted;
 use super::grouping;
 use super::network_cache::Networks;
-use super::point::{Choice, Point};
+use super::point::{Indices, Point};
 use crate::tune::{Tune, TuneTable};
 use crate::{Held, StepTimes, Trial};
 
@@ -170,8 +170,8 @@ fn seeds(axis: Option<&TypedAxis>) -> Result<Vec<u64>, Diagnostic> {
 }
 
 /// The index of each axis's reference value.
-fn reference(file: &SweepFile) -> Result<Choice, Diagnostic> {
-    let mut choice: Choice = file.axes.iter().map(default_reference).collect();
+fn reference(file: &SweepFile) -> Result<Indices, Diagnostic> {
+    let mut choice: Indices = file.axes.iter().map(default_reference).collect();
     for coordinate in &file.reference {
         let Some(index) = file.axes.iter().position(|axis| axis.name == coordinate.axis) else {
             let names = || file.axes.iter().map(|axis| axis.name.as_str());
@@ -204,7 +204,7 @@ fn default_reference(axis: &TypedAxis) -> usize {
 
 /// Axes walked together stand at one row: the first that has all values that are named
 /// of them, if any are.
-fn follow_zips(file: &SweepFile, mut choice: Choice) -> Result<Choice, Diagnostic> {
+fn follow_zips(file: &SweepFile, mut choice: Indices) -> Result<Indices, Diagnostic> {
     for (index, axis) in file.axes.iter().enumerate() {
         let Some(zip) = axis.zipped_with else { continue };
         let partner = |name: &str| {
@@ -230,7 +230,7 @@ fn follow_zips(file: &SweepFile, mut choice: Choice) -> Result<Choice, Diagnosti
 
 /// Every combination: axes in file order, the last fastest; those walked
 /// together move as one, at the place of their first.
-fn points(axes: &[TypedAxis]) -> Vec<Choice> {
+fn points(axes: &[TypedAxis]) -> Vec<Indices> {
     let mut points = vec![vec![0; axes.len()]];
     for (index, axis) in axes.iter().enumerate() {
         let partners: Vec<usize> = match axis.zipped_with {
@@ -240,7 +240,7 @@ fn points(axes: &[TypedAxis]) -> Vec<Choice> {
         if partners[0] != index {
             continue;
         }
-        let vary = |point: &Choice| {
+        let vary = |point: &Indices| {
             let at_row = |row| {
                 let mut point = point.clone();
                 partners.iter().for_each(|&partner| point[partner] = row);
@@ -258,7 +258,7 @@ fn points(axes: &[TypedAxis]) -> Vec<Choice> {
 /// a warning: the reference stays, else the first.
 fn distinct<'a>(
     points: Vec<Point<'a>>,
-    reference: &Choice,
+    reference: &Indices,
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Point<'a>>, Diagnostic> {
     let mut kept: Vec<Point<'a>> = Vec::new();

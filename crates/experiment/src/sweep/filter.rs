@@ -12,7 +12,7 @@ use decouple_keys::axis_name;
 /// A conjunction of conditions on axis values, seed and id:
 /// `segments>=8 & seed=0`, `intermediate != relu`, `id=3f9c`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Filter(Vec<Condition>);
+pub struct TrialFilter(Vec<Condition>);
 
 #[derive(Clone, Debug, PartialEq)]
 struct Condition {
@@ -67,7 +67,7 @@ pub enum FilterError {
     Order(String),
 }
 
-impl Filter {
+impl TrialFilter {
     /// Reads a filter for the trials of `sweep`.
     ///
     /// # Errors

@@ -19,12 +19,12 @@ use crate::trial::{Summary, hash64, label};
 use crate::{BudgetOutcome, Drift, Held, Record, TrainingSpec, Trial};
 
 /// For each axis, the index of a value.
-pub(super) type Choice = Vec<usize>;
+pub(super) type Indices = Vec<usize>;
 
 /// A point of the sweep: everything of its trials but the seed.
 #[derive(Clone)]
 pub(super) struct Point<'a> {
-    pub(super) choice: Choice,
+    pub(super) choice: Indices,
     pub(super) axes: &'a [TypedAxis],
     pub(super) network: NetworkSpec,
     /// How much of the held quantity it has, where it is not as much as the reference.
@@ -41,7 +41,7 @@ impl<'a> Point<'a> {
     /// The trial table with the point's values in it, read and checked.
     pub(super) fn resolve(
         file: &'a SweepFile,
-        choice: Choice,
+        choice: Indices,
         networks: &mut Networks,
     ) -> Result<Self, Diagnostic> {
         let mut trial = file.trial.clone();

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::{
     Band, Convs, Part, Shared,
+    band_order::Block,
     forward::{clear_before, map_rows, ring_rows, row_mut, row_of},
-    schedule::Block,
 };
 use crate::{
     buffer::Scratch,
@@ -123,7 +123,7 @@ impl Convs {
 /// Values that a task works in: its rings, rows of the input's gradient, a vector for each
 /// weight, and the scratch of a walk.
 pub(super) fn scratch(convs: &Convs) -> usize {
-    let most = |rows: fn(&super::Schedule, usize) -> usize, map: usize| {
+    let most = |rows: fn(&super::BandOrder, usize) -> usize, map: usize| {
         convs.bands.iter().map(|band| rows(&band.schedule, map)).max().unwrap_or(0)
     };
     let ring = |map: usize, rows: usize| convs.layouts[map].start() + rows * convs.layouts[map].row();

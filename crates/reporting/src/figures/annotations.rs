@@ -10,7 +10,7 @@ pub(super) type Area = [f64; 4];
 
 /// What the names of one panel keep off.
 #[derive(Debug)]
-pub(super) struct Labels {
+pub(super) struct Annotations {
     /// Where names may stand.
     bounds: Area,
     /// Marks and names.
@@ -19,7 +19,7 @@ pub(super) struct Labels {
     lines: Vec<Area>,
 }
 
-impl Labels {
+impl Annotations {
     pub(super) fn new(bounds: Area) -> Self {
         Self { bounds, taken: Vec::new(), lines: Vec::new() }
     }

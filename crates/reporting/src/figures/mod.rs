@@ -21,7 +21,7 @@ mod tuning;
 
 pub use canvas::Canvas;
 pub use raster::RasterError;
-pub use svg::Setting;
+pub use svg::TextSetting;
 
 use crate::Analysis;
 

@@ -7,7 +7,7 @@ use decouple_experiment::Held;
 use crate::analysis::{Analysis, PointSummary};
 use crate::numbers::{percent, seconds, short_count};
 
-use super::annotations::Labels;
+use super::annotations::Annotations;
 use super::axis::{Frame, LABEL, TICK, decimals, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::text_width;
@@ -155,7 +155,7 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
         steps.push(place);
     }
     steps.extend(steps.last().map(|last| (frame.right, last.1)));
-    let mut labels = Labels::new([frame.left, frame.right + 16.0, frame.top - 12.0, frame.bottom]);
+    let mut labels = Annotations::new([frame.left, frame.right + 16.0, frame.top - 12.0, frame.bottom]);
     for pair in steps.windows(2) {
         labels.keep_off_line(pair[0], pair[1]);
     }

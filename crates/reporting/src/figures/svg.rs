@@ -11,7 +11,7 @@ const FONT_STACK: &str = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation
 
 /// Where an SVG is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Setting {
+pub enum TextSetting {
     /// A file of its own: a white page.
     File,
     /// Inside an HTML page that may be light or dark.
@@ -20,13 +20,13 @@ pub enum Setting {
 
 impl Canvas {
     /// The figure as SVG. Inside a page it scales down to the width that it is given.
-    pub fn svg(&self, setting: Setting) -> String {
+    pub fn svg(&self, setting: TextSetting) -> String {
         let mut svg = String::new();
         self.write_svg(&mut svg, setting).expect("writing to a string cannot fail");
         svg
     }
 
-    fn write_svg(&self, out: &mut String, setting: Setting) -> fmt::Result {
+    fn write_svg(&self, out: &mut String, setting: TextSetting) -> fmt::Result {
         let (width, height) = (self.width, self.height);
         let paint = |colour: Colour| Paint { colour, setting };
         writeln!(
@@ -35,7 +35,7 @@ impl Canvas {
              {width} {height}\" role=\"img\" aria-label=\"{}\" font-family=\"{FONT_STACK}\">",
             Escaped(&self.description)
         )?;
-        if setting == Setting::File {
+        if setting == TextSetting::File {
             writeln!(out, "<rect width=\"{width}\" height=\"{height}\" fill=\"{}\"/>", paint(PAPER))?;
         }
         for shape in &self.shapes {
@@ -86,7 +86,7 @@ fn write_text(
     text: &str,
     (x, y): (f64, f64),
     style: &Style,
-    setting: Setting,
+    setting: TextSetting,
 ) -> fmt::Result {
     let anchor = match style.anchor {
         Anchor::Start => "start",
@@ -111,15 +111,17 @@ fn write_text(
 /// A colour as SVG writes it: one, or one for each kind of page.
 struct Paint {
     colour: Colour,
-    setting: Setting,
+    setting: TextSetting,
 }
 
 impl fmt::Display for Paint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hex = |(red, green, blue): (u8, u8, u8)| format!("#{red:02x}{green:02x}{blue:02x}");
         match self.setting {
-            Setting::File => f.write_str(&hex(self.colour.light)),
-            Setting::Page => write!(f, "light-dark({},{})", hex(self.colour.light), hex(self.colour.dark)),
+            TextSetting::File => f.write_str(&hex(self.colour.light)),
+            TextSetting::Page => {
+                write!(f, "light-dark({},{})", hex(self.colour.light), hex(self.colour.dark))
+            }
         }
     }
 }

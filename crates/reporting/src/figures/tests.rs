@@ -3,7 +3,7 @@
 use decouple_experiment::{Axis, MetricsRow, Outcome};
 use proptest::prelude::*;
 
-use super::annotations::Labels;
+use super::annotations::Annotations;
 use super::axis::{decimals, round_values, spread, stagger, wrapped};
 use super::canvas::Shape;
 use super::*;
@@ -138,10 +138,10 @@ fn figures_of_many_shapes_are_tidy_and_repeat() {
     for case in &cases {
         for Figure { name, canvas, .. } in all(case) {
             assert_tidy(&canvas);
-            let (svg, png) = (canvas.svg(Setting::File), canvas.png().unwrap());
+            let (svg, png) = (canvas.svg(TextSetting::File), canvas.png().unwrap());
             assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
             assert!(png.starts_with(&[0x89, b'P', b'N', b'G']), "{name}");
-            assert_eq!((svg, png), (canvas.svg(Setting::File), canvas.png().unwrap()));
+            assert_eq!((svg, png), (canvas.svg(TextSetting::File), canvas.png().unwrap()));
         }
     }
 }
@@ -150,14 +150,14 @@ fn figures_of_many_shapes_are_tidy_and_repeat() {
 fn letters_of_a_question_are_escaped() {
     let mut case = analysis(&["1"], &[""], 1, |_, _| Some(0.9));
     case.study.question = "Is <a> & \"b\" better?".to_owned();
-    let svg = all(&case)[0].canvas.svg(Setting::Page);
+    let svg = all(&case)[0].canvas.svg(TextSetting::Page);
     assert!(svg.contains("&lt;a&gt; &amp;") && !svg.contains("<a>"));
 }
 
 #[test]
 fn names_of_crowded_marks_stand_apart() {
     let mut canvas = Canvas::new(300.0, 300.0, "");
-    let mut labels = Labels::new([0.0, 300.0, 0.0, 300.0]);
+    let mut labels = Annotations::new([0.0, 300.0, 0.0, 300.0]);
     let marks: Vec<(f64, f64)> =
         (0..6).map(|k| (100.0 + 9.0 * f64::from(k % 3), 150.0 + f64::from(k))).collect();
     for &mark in &marks {

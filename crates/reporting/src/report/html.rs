@@ -7,7 +7,7 @@ use super::frame::{inline_code, page, table};
 use super::runs::runs;
 use super::tables;
 use crate::analysis::{Analysis, RunOutcome, RunRow, label};
-use crate::figures::{self, Figure, Setting};
+use crate::figures::{self, Figure, TextSetting};
 use crate::numbers::{duration, plural};
 
 /// The parts of the page, by their ids.
@@ -64,7 +64,7 @@ fn verdict(analysis: &Analysis) -> Markup {
 fn drawing(figure: &Figure) -> Markup {
     html! {
         figure id=(figure.name) {
-            div class="scroll" { (PreEscaped(figure.canvas.svg(Setting::Page))) }
+            div class="scroll" { (PreEscaped(figure.canvas.svg(TextSetting::Page))) }
             figcaption {
                 (figure.caption) " "
                 a href=(format!("figures/{}.svg", figure.name)) { "SVG" } ", "

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::budgets::{Curve, under_each_budget};
 use super::frame::{facts, page};
 use crate::analysis::Analysis;
-use crate::figures::{Setting, headline};
+use crate::figures::{TextSetting, headline};
 
 /// `card.json`: what the index shows of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub fn index(cards: &[Card], problems: &[String]) -> String {
         main {
             @if cards.is_empty() { p { "No experiment has a report yet." } }
             @for analysis in under_each_budget(cards) {
-                figure { div class="scroll" { (PreEscaped(headline(&analysis).svg(Setting::Page))) } }
+                figure { div class="scroll" { (PreEscaped(headline(&analysis).svg(TextSetting::Page))) } }
             }
             @for card in cards {
                 @let report = format!("{}/report.html", folder(&card.name));

@@ -57,14 +57,14 @@ impl StepTime {
 /// the machine down slows both.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Comparison {
+pub struct TimedPair {
     /// Of the network.
     pub network: StepTime,
     /// Of the reference.
     pub reference: StepTime,
 }
 
-impl Comparison {
+impl TimedPair {
     /// The network's time over that of the reference.
     pub fn ratio(&self) -> f64 {
         self.network.median_secs / self.reference.median_secs
@@ -93,7 +93,7 @@ impl Comparison {
 }
 
 /// `41.20 ms beside 41.00 ms (+0.5 %, give or take 0.2 %)`.
-impl fmt::Display for Comparison {
+impl fmt::Display for TimedPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -114,7 +114,7 @@ pub struct Nearest {
     /// The width that gives these channel counts.
     pub width: f64,
     /// What the clock said.
-    pub comparison: Comparison,
+    pub comparison: TimedPair,
 }
 
 /// Why no network was found.
@@ -138,7 +138,7 @@ pub enum StepTimeError<E> {
 /// budget, no other lies between, or [`MOST_MEASUREMENTS`] are done. Times need not
 /// grow with the width: of several widths that meet the budget one is found. The
 /// result is a function of what `compare` returns. It may miss the budget:
-/// see [`Comparison::meets_budget`].
+/// see [`TimedPair::meets_budget`].
 ///
 /// # Errors
 /// [`StepTimeError`] if a network cannot be built or measured.
@@ -147,7 +147,7 @@ pub fn solve<E>(
     input: MapShape,
     classes: usize,
     reference_macs: u64,
-    mut compare: impl FnMut(&NetworkSpec) -> Result<Comparison, E>,
+    mut compare: impl FnMut(&NetworkSpec) -> Result<TimedPair, E>,
 ) -> Result<Nearest, StepTimeError<E>> {
     spec.validate()?;
     let search = Search {
@@ -181,7 +181,7 @@ pub fn solve<E>(
 struct Tried {
     step: u64,
     network: Solved,
-    comparison: Comparison,
+    comparison: TimedPair,
 }
 
 /// The step of width to measure after those `tried`, in the order of the widths;

@@ -11,7 +11,7 @@ use super::NAMING_KEY;
 use super::error::WeightError;
 use super::header::Header;
 pub use super::naming::Naming;
-use super::permutation::Layout;
+use super::permutation::Permutation;
 use crate::graph::{Graph, NodeId, ParameterId};
 use crate::module::Order;
 use crate::network::NetworkSpec;
@@ -41,7 +41,7 @@ pub struct NamedTensor {
     /// Its name in the file.
     pub name: String,
     /// Its shape there, and where our values lie in it.
-    pub layout: Layout,
+    pub layout: Permutation,
     /// Which parameter of the graph it is.
     pub parameter: ParameterId,
 }
@@ -73,7 +73,7 @@ pub fn named_tensors(
         for id in parameters {
             let parameter = graph.parameter(id);
             let (name, layout) = match naming {
-                Naming::Decouple => (parameter.name.clone(), Ok(Layout::kept(&parameter.shape))),
+                Naming::Decouple => (parameter.name.clone(), Ok(Permutation::kept(&parameter.shape))),
                 Naming::Timm => (
                     format!("{layer}.{}", timm::variable(parameter.role)),
                     timm::layout(graph, node, &layer, parameter),

@@ -9,15 +9,15 @@ use decouple_kernels::geometry::MapShape;
 /// `extents` and their axes are put in the order `axes`.
 ///
 /// ```
-/// use decouple_spectrum::weights::permutation::Layout;
+/// use decouple_spectrum::weights::permutation::Permutation;
 /// // Dense weights are (out, in) here and (in, out) in Keras.
-/// let keras = Layout::transposed(2, 3);
+/// let keras = Permutation::transposed(2, 3);
 /// assert_eq!(keras.shape(), [3, 2]);
 /// assert_eq!(keras.to_foreign(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
 /// assert_eq!(keras.to_ours(&[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct Permutation {
     extents: [usize; 4],
     axes: [usize; 4],
     /// The other framework's extents, which may leave out ones of size 1.
@@ -27,7 +27,7 @@ pub struct Layout {
 /// Axes that stay where they are.
 const KEPT: [usize; 4] = [0, 1, 2, 3];
 
-impl Layout {
+impl Permutation {
     /// The same order, under `shape`.
     pub fn kept(shape: &[usize]) -> Self {
         let len = shape.iter().product();

@@ -8,7 +8,7 @@ use decouple_spectrum::{
 
 use super::Training;
 use crate::{
-    checkpoint::{Array, Position, State},
+    checkpoint::{Array, Position, Snapshot},
     optimizer::update,
 };
 
@@ -22,7 +22,7 @@ const KEPT: [(backend::State, &str); 4] = [
 
 impl Training<'_> {
     /// All that is needed to go on from here, with the rows of `epochs` written.
-    pub(super) fn state(&self, epochs: u64) -> State {
+    pub(super) fn state(&self, epochs: u64) -> Snapshot {
         let arrays = self.kept(self.step).map(|(what, id, name, _)| {
             let values = self.network.read(what, id);
             Array { name, values }
@@ -35,7 +35,7 @@ impl Training<'_> {
             epoch_secs: self.epoch_secs,
             train_secs: self.train_secs,
         };
-        State { position, arrays: arrays.collect() }
+        Snapshot { position, arrays: arrays.collect() }
     }
 
     /// Goes to where `state` was taken. Whether it is a state of this network, optimiser and average; if it is
@@ -43,7 +43,7 @@ impl Training<'_> {
     ///
     /// # Errors
     /// [`ExecutionError`] when the device does not take it.
-    pub(super) fn restore(&mut self, state: &State) -> Result<bool, ExecutionError> {
+    pub(super) fn restore(&mut self, state: &Snapshot) -> Result<bool, ExecutionError> {
         let position = &state.position;
         let found = state.arrays.iter().map(|array| (array.name.as_str(), array.values.len()));
         let wanted: Vec<_> = self.kept(position.step).collect();

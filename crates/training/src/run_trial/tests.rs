@@ -4,7 +4,7 @@ use decouple_datasets::{DataSpec, derive_seed, epoch_order, load};
 use decouple_experiment::{Overrides, parse};
 
 use super::*;
-use crate::{checkpoint::State, device::backend};
+use crate::{checkpoint::Snapshot, device::backend};
 
 const EXPERIMENT: &str = r#"
 [axes]
@@ -56,7 +56,7 @@ fn train(run: &mut Training<'_>, steps: u64) {
 }
 
 /// Bits, in which numbers that are none are equal too.
-fn bits(state: &State) -> Vec<u32> {
+fn bits(state: &Snapshot) -> Vec<u32> {
     state.arrays.iter().flat_map(|array| &array.values).map(|value| value.to_bits()).collect()
 }
 

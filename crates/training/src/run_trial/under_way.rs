@@ -4,7 +4,7 @@ use std::time::{Instant, SystemTime};
 
 use decouple_datasets::{
     Batch, BatchError, Dataset, Labels, Normalisation, derive_seed, epoch_order, fill_batch,
-    stream::{Batches, Order, Part},
+    stream::{BatchOrder, Batches, Part},
 };
 use decouple_disk::Target;
 use decouple_experiment::{
@@ -186,7 +186,7 @@ impl<'a> Training<'a> {
     /// Starts the workers that make what is left of the epoch's batches, if the set is
     /// streamed.
     fn begin_stream(&mut self, epoch: u64, earlier: usize) {
-        let order = Order::Shuffled { seed: self.record.order_seed(), epoch };
+        let order = BatchOrder::Shuffled { seed: self.record.order_seed(), epoch };
         let augment = &self.record.data.augment;
         let workers = rayon::current_num_threads();
         self.stream = (self.data.stream.as_ref()).map(|stream| {

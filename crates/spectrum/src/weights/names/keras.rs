@@ -3,7 +3,7 @@
 use super::{NO_LAYER, check_order, extents};
 use crate::graph::{Graph, Node, NodeId, Op, ParameterSpec, Role};
 use crate::network::{Family, NetworkSpec, Numerics};
-use crate::weights::permutation::Layout;
+use crate::weights::permutation::Permutation;
 
 /// What Keras calls a variable of `role` in `node` of a network of `family`.
 pub(super) fn variable(family: Family, node: &Node, role: Role) -> &'static str {
@@ -24,21 +24,25 @@ pub(super) fn variable(family: Family, node: &Node, role: Role) -> &'static str 
 }
 
 /// How Keras stores `parameter` of `node`.
-pub(super) fn layout(family: Family, node: &Node, parameter: &ParameterSpec) -> Result<Layout, &'static str> {
+pub(super) fn layout(
+    family: Family,
+    node: &Node,
+    parameter: &ParameterSpec,
+) -> Result<Permutation, &'static str> {
     let shape = &parameter.shape;
     Ok(match (&node.op, parameter.role) {
         (Op::Conv { geometry, .. }, Role::ConvWeight) => {
             let extents = extents(shape)?;
             if variable(family, node, parameter.role) != "depthwise_kernel" {
-                Layout::keras_conv(extents)
+                Permutation::keras_conv(extents)
             } else if geometry.options().groups == geometry.input().c {
-                Layout::keras_depthwise(extents)
+                Permutation::keras_depthwise(extents)
             } else {
                 return Err("its separable convolutions have one segment a channel");
             }
         }
-        (_, Role::LinearWeight) => Layout::transposed(shape[0], shape[1]),
-        _ => Layout::kept(shape),
+        (_, Role::LinearWeight) => Permutation::transposed(shape[0], shape[1]),
+        _ => Permutation::kept(shape),
     })
 }
 

@@ -3,7 +3,7 @@
 use super::{NO_LAYER, check_order, extents};
 use crate::graph::{Graph, Node, Op, ParameterSpec, Role};
 use crate::network::{NetworkSpec, Numerics};
-use crate::weights::permutation::Layout;
+use crate::weights::permutation::Permutation;
 
 /// What timm calls a variable of `role`.
 pub(super) fn variable(role: Role) -> &'static str {
@@ -21,15 +21,15 @@ pub(super) fn layout(
     node: &Node,
     layer: &str,
     parameter: &ParameterSpec,
-) -> Result<Layout, &'static str> {
+) -> Result<Permutation, &'static str> {
     let shape = &parameter.shape;
     Ok(match (&node.op, parameter.role) {
-        (Op::Conv { .. }, Role::ConvWeight) => Layout::kept(&extents(shape)?),
+        (Op::Conv { .. }, Role::ConvWeight) => Permutation::kept(&extents(shape)?),
         // VGG's dense layers are convolutions over the whole map there.
         (_, Role::LinearWeight) if layer.starts_with("pre_logits.") => {
-            Layout::timm_flattened(shape[0], graph.node(node.inputs[0]).output)
+            Permutation::timm_flattened(shape[0], graph.node(node.inputs[0]).output)
         }
-        _ => Layout::kept(shape),
+        _ => Permutation::kept(shape),
     })
 }
 

@@ -14,7 +14,7 @@ const MANY_SUMS: usize = 512 << 10;
 /// The blocks of a band, and how many rows of each map are alive at once. Map 0
 /// is the input, the last one the output.
 #[derive(Clone, Debug)]
-pub(super) struct Schedule {
+pub(super) struct BandOrder {
     pub blocks: Vec<Block>,
     /// Rows of each map's gradient that a ring must hold.
     pub gradient_rows: Vec<usize>,
@@ -33,7 +33,7 @@ pub(super) struct Block {
     pub inputs: Range<usize>,
 }
 
-impl Schedule {
+impl BandOrder {
     /// For a band that owns `rows` of each map.
     pub(super) fn new(convs: &Convs, rows: &[Range<usize>]) -> Self {
         let last = convs.convs.len();
