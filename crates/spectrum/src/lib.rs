@@ -3,7 +3,7 @@
 //! [`NetworkSpec`](network::NetworkSpec) is a network as typed in a file. It
 //! lowers to a [`Graph`](graph::Graph): nodes with shapes and named
 //! parameters. Everything else reads that graph: [`cost`], the
-//! [`budget`] solver, the [`table`] of layers, and the crate that executes it.
+//! [`budget`] solver, the [`layer_table`], and the crate that executes it.
 //!
 //! ```
 //! use decouple_kernels::geometry::MapShape;

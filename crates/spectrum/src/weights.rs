@@ -2,7 +2,7 @@
 //! or Keras'.
 //!
 //! [`mod@file`] reads and writes the format, [`names`] says what a parameter is
-//! called elsewhere, [`layout`] how it lies in memory there. The functions here
+//! called elsewhere, [`permutation`] how it lies in memory there. The functions here
 //! put them together: [`read`] fills a network, [`write()`] stores one,
 //! [`convert`] goes from one framework's file to another's, and [`inspect`]
 //! says what a file holds.
