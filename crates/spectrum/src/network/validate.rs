@@ -66,21 +66,20 @@ impl NetworkSpec {
 
     fn validate_sizes(&self) -> Result<(), InvalidKey> {
         let count = |key, found: usize, allowed: bool, expected: String| {
-            InvalidKey::unless(allowed, key, &format!("must be {expected}, found {found} values"))
+            InvalidKey::unless(allowed, key, &format!("must {expected}, found {found}"))
         };
         for (key, listed) in [("entry", self.entry.len()), ("fully-connected", self.fully_connected.len())] {
-            count(key, listed, listed <= MAX_LISTED, format!("at most {MAX_LISTED} values"))?;
+            count(key, listed, listed <= MAX_LISTED, format!("list at most {MAX_LISTED} values"))?;
         }
         let (listed, counts) = (self.channels.len(), self.family.channels().len());
-        count("channels", listed, listed == counts, format!("{counts} values"))?;
+        count("channels", listed, listed == counts, format!("list {counts} values"))?;
         let (listed, stages) = (self.inner.len(), self.stages());
-        let expected = format!("left out, or {stages} values: one a stage");
+        let expected = format!("be left out or list {stages} values, one a stage");
         count("inner", listed, listed == 0 || listed == stages, expected)?;
         let widest = scaled(self.widest(), self.width);
-        let message = format!(
-            "must leave every layer at most {MAX_CHANNELS} channels, found {} of which one gets {widest}",
-            self.width
-        );
+        let width = self.width;
+        let message =
+            format!("must leave every layer at most {MAX_CHANNELS} channels; at {width} one has {widest}");
         InvalidKey::unless(widest <= MAX_CHANNELS, "width", &message)
     }
 
