@@ -230,7 +230,11 @@ fn mistakes_are_answered_with_place_and_remedy() {
         (vec!["run", "tiny.toml", "--jobs", "0"], "--jobs", 2),
         (vec!["describe", "xeption"], "xeption", 2),
         (vec!["data", "info", "mnist"], "unknown value `mnist`", 2),
-        (vec!["data", "info", "planted", "--set", "coupling=2"], "`coupling` must be a number from 0 to 1, found 2", 2),
+        (
+            vec!["data", "info", "planted", "--set", "coupling=2"],
+            "`coupling` must be a number from 0 to 1, found 2",
+            2,
+        ),
         (vec!["data", "info", "cifar-10", "--data", "nowhere"], "data_batch_1.bin", 3),
         (vec!["data", "show", "--output", "nowhere/sheet.png"], "nowhere/sheet.png", 74),
         (vec!["plan", "tiny.toml", "--set", "data.coupling=1"], "`data.coupling` is not a key of the set", 2),

@@ -150,7 +150,8 @@ mod tests {
         assert_eq!(of("network.dropout"), json!({ "type": "number", "minimum": 0, "maximum": 0.99 }));
         let share = json!({ "type": "number", "minimum": 0, "exclusiveMaximum": 1 });
         assert_eq!(of("training.label-smoothing"), share);
-        let counts = json!({ "type": "array", "items": { "type": "integer", "minimum": 1 } });
+        let counts =
+            json!({ "type": "array", "items": { "type": "integer", "minimum": 1, "maximum": 8192 } });
         assert_eq!(of("network.entry"), counts);
         let segments = of("network.segments");
         let forms = segments["anyOf"].as_array().unwrap();
