@@ -285,13 +285,19 @@ mod tests {
             ("coupling = 0.5", "`coupling` is not a key of the set `fashion-mnist`"),
             ("set = 'cifar-10'\nsubset = 'full'", "`subset` is not a key of the set `cifar-10`"),
             ("set = 'planted'\nfolder = 'x'", "`folder` is not a key of the set `planted`"),
-            ("set = 'planted'\ncoupling = 1.5", "`coupling` must be from 0 to 1"),
-            ("set = 'planted'\nnoise = nan", "`noise` must be from 0 to 1"),
+            ("set = 'planted'\ncoupling = 1.5", "`coupling` must be a number from 0 to 1, found 1.5"),
+            ("set = 'planted'\nnoise = nan", "`noise` must be a number from 0 to 1, found NaN"),
             ("set = 'planted'\nclasses = 4", "`classes` is not a key of the set `planted`"),
             ("set = 'image-folder'\nclasses = 3", "`size` is needed for images in files: [rows, columns]"),
             ("set = 'image-folder'\nsize = [8, 8]", "`classes` is needed for images in files: their number"),
-            ("set = 'image-folder'\nclasses = 3\nsize = [8, 0]", "`size` must be two numbers from 1 to 1024"),
-            ("set = 'image-folder'\nclasses = 3\nsize = [8, 8]\nchannels = 4", "`channels` must be 1 (grey)"),
+            (
+                "set = 'image-folder'\nclasses = 3\nsize = [8, 0]",
+                "`size` must be a list of whole numbers from 1 to 1024",
+            ),
+            (
+                "set = 'image-folder'\nclasses = 3\nsize = [8, 8]\nchannels = 4",
+                "`channels` must be 1 or 3, found 4",
+            ),
             ("set = 'image-folder'\nclasses = 3\nsize = [8, 8]\ntest-share = 1.0", "`test-share` must be"),
         ] {
             let message = toml::from_str::<DataSpec>(text).unwrap_err().message().to_owned();
