@@ -3,13 +3,12 @@
 //! same on the way back.
 //!
 //! A row is `[channel][column, margin][image]`. Every function writes the margins
-//! of what it writes, but `finish`, which leaves them to `clear_margins`.
+//! of what it writes.
 
 mod sums;
 mod undo;
 
 pub use sums::{ChannelSums, SumsAbout, totals};
-use sums::{Terms, abreast};
 pub(crate) use sums::{add_moments, add_products};
 pub use undo::ThroughNorm;
 pub(crate) use undo::{Undo, finish_back, through_norm, undo};
@@ -182,101 +181,49 @@ pub(crate) fn read(
     dispatch(isa, Work(Lines::between(from, to), reading, x.as_ptr(), y.as_mut_ptr()));
 }
 
-/// `y = a(fresh)`, and where statistics are wanted the sums of `y - centre` and of
-/// its square: how a row that a convolution has made goes to memory, in one sweep.
-/// Margins are left to [`clear_margins`].
+/// `y = a(y)`, and zeros in the margins after the first `channels`: what is left to do with
+/// a row that a convolution has made.
 pub(crate) fn finish(
     isa: Isa,
     layout: &MapLayout,
     activation: Option<Activation>,
-    fresh: &[f32],
+    channels: usize,
     y: &mut [f32],
-    moments: Option<(&[f32], &mut ChannelSums)>,
 ) {
-    struct Work<'a, const ACTIVATION: usize>(Finish<'a, ACTIVATION>, Option<&'a mut ChannelSums>);
-    impl<const ACTIVATION: usize> Kernel for Work<'_, ACTIVATION> {
+    struct Work(Lines, Option<Activation>, usize, *mut f32);
+    impl Kernel for Work {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
-            let Self(finish, sums) = self;
-            let lines = finish.lines;
-            if let Some(sums) = sums {
-                abreast(s, lines, sums, &finish);
-            } else {
-                for channel in 0..lines.channels {
-                    let (fresh, y) = finish.channel_of(channel);
-                    (0..lines.columns).for_each(|column| {
-                        finish.value(s, fresh, y, column);
-                    });
+            match self.1 {
+                None => self.each::<S, 0>(s),
+                Some(Activation::Relu) => self.each::<S, 1>(s),
+                Some(Activation::Elu) => self.each::<S, 2>(s),
+            }
+        }
+    }
+    impl Work {
+        #[inline(always)]
+        fn each<S: Simd, const ACTIVATION: usize>(self, s: S) {
+            let Self(lines, _, margins, y) = self;
+            for channel in 0..lines.channels {
+                if ACTIVATION > 0 {
+                    for column in 0..lines.columns {
+                        // SAFETY: `check` has seen that the row has these channels and columns.
+                        unsafe {
+                            let place = y.add(channel * lines.channel + column * LANES);
+                            s.store(place, activate::<S, ACTIVATION>(s, s.load(place)));
+                        }
+                    }
+                }
+                if channel < margins {
+                    // SAFETY: as above.
+                    unsafe { lines.clear_margin(s, y, channel) };
                 }
             }
         }
     }
-    struct Finish<'a, const ACTIVATION: usize> {
-        lines: Lines,
-        fresh: *const f32,
-        y: *mut f32,
-        centre: &'a [f32],
-    }
-    impl<const ACTIVATION: usize> Finish<'_, ACTIVATION> {
-        #[inline(always)]
-        fn channel_of(&self, channel: usize) -> (*const f32, *mut f32) {
-            let place = channel * self.lines.channel;
-            (self.fresh.wrapping_add(place), self.y.wrapping_add(place))
-        }
-
-        #[inline(always)]
-        fn value<S: Simd>(&self, s: S, fresh: *const f32, y: *mut f32, column: usize) -> S::Vector {
-            // SAFETY: `check` has seen that both rows have these channels and columns.
-            unsafe {
-                let value = activate::<S, ACTIVATION>(s, s.load(fresh.add(column * LANES)));
-                s.store(y.add(column * LANES), value);
-                value
-            }
-        }
-    }
-    impl<S: Simd, const ACTIVATION: usize> Terms<S> for Finish<'_, ACTIVATION> {
-        type Channel = (*const f32, *mut f32, S::Vector);
-
-        #[inline(always)]
-        fn channel(&self, s: S, channel: usize) -> Self::Channel {
-            let (fresh, y) = self.channel_of(channel);
-            (fresh, y, s.splat(self.centre[channel]))
-        }
-
-        #[inline(always)]
-        fn at(&self, s: S, (fresh, y, centre): Self::Channel, column: usize) -> [S::Vector; 2] {
-            [s.sub(self.value(s, fresh, y, column), centre); 2]
-        }
-    }
-    check(&[fresh.len(), y.len()], layout);
-    let (centre, sums) = moments.unzip();
-    if let (Some(centre), Some(sums)) = (centre, &sums) {
-        check_channels(&[centre.len(), sums.len()], layout);
-    }
-    let centre = centre.unwrap_or(&[]);
-    let (lines, fresh, y) = (Lines::of(layout), fresh.as_ptr(), y.as_mut_ptr());
-    match activation {
-        None => dispatch(isa, Work(Finish::<0> { lines, fresh, y, centre }, sums)),
-        Some(Activation::Relu) => dispatch(isa, Work(Finish::<1> { lines, fresh, y, centre }, sums)),
-        Some(Activation::Elu) => dispatch(isa, Work(Finish::<2> { lines, fresh, y, centre }, sums)),
-    }
-}
-
-/// Zeros in the margins after the first `channels` of a row.
-pub(crate) fn clear_margins(isa: Isa, layout: &MapLayout, channels: usize, row: &mut [f32]) {
-    struct Work(Lines, usize, *mut f32);
-    impl Kernel for Work {
-        #[inline(always)]
-        fn run<S: Simd>(self, s: S) {
-            for channel in 0..self.1 {
-                // SAFETY: `check` has seen that the row has these channels.
-                unsafe { self.0.clear_margin(s, self.2, channel) };
-            }
-        }
-    }
-    check(&[row.len()], layout);
-    assert!(channels <= layout.shape.c, "margins of channels");
-    dispatch(isa, Work(Lines::of(layout), channels, row.as_mut_ptr()));
+    check(&[y.len()], layout);
+    dispatch(isa, Work(Lines::of(layout), activation, channels, y.as_mut_ptr()));
 }
 
 /// `y += x`, whole rows with their margins.

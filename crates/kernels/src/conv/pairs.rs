@@ -121,7 +121,7 @@ impl PairedPass {
         self.paired.start() + self.capacity() * self.paired.row()
     }
 
-    /// Computes the output rows `rows`.
+    /// Computes the output rows `rows`, and fetches the row at `ahead` into the cache meanwhile.
     ///
     /// # Safety
     /// `input` holds the rows of [`Self::reads`], with their margins, `output` the rows,
@@ -133,6 +133,7 @@ impl PairedPass {
         output: Rows,
         bias: Option<&[f32]>,
         scratch: *mut f32,
+        ahead: *const f32,
     ) {
         let start = self.paired.start();
         // SAFETY: the caller's promise for all memory; no two rows that an output reads share a
@@ -150,7 +151,7 @@ impl PairedPass {
                     dispatch(self.isa, PairRow { source, channel: self.from.channel(), target });
                 }
                 known = reads;
-                self.pass.row(row, ring, output.at(row), bias);
+                self.pass.row(row, ring, output.at(row), bias, ahead);
             }
         }
     }

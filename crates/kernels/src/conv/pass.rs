@@ -376,12 +376,20 @@ impl Pass {
         }
     }
 
-    /// Computes output row `index` into `output` from the rows of `input`.
+    /// Computes output row `index` into `output` from the rows of `input`, and fetches the row at
+    /// `ahead` into the cache meanwhile.
     ///
     /// # Safety
     /// `input` holds the rows of [`Self::reads`], with their margins, and `output`
     /// a row that nothing else touches; `bias` has a value a channel.
-    pub(crate) unsafe fn row(&self, index: usize, input: Rows, output: *mut f32, bias: Option<&[f32]>) {
+    pub(crate) unsafe fn row(
+        &self,
+        index: usize,
+        input: Rows,
+        output: *mut f32,
+        bias: Option<&[f32]>,
+        ahead: *const f32,
+    ) {
         let kernel_h = self.geometry.options().kernel_h;
         let (mut few, mut many) = ([(std::ptr::null(), 0); FEW_ROWS], Vec::new());
         let rows = if kernel_h <= FEW_ROWS {
@@ -401,7 +409,7 @@ impl Pass {
         }
         for phase in &self.phases {
             // SAFETY: the caller's promise.
-            unsafe { self.phase_row(phase, &rows[..count], output, bias) };
+            unsafe { self.phase_row(phase, &rows[..count], output, bias, ahead) };
         }
     }
 
@@ -437,6 +445,7 @@ impl Pass {
         rows: &[(*const f32, usize)],
         output: *mut f32,
         bias: Option<&[f32]>,
+        ahead: *const f32,
     ) {
         let most = phase.channels.iter().map(|tile| tile.inputs).max().unwrap_or(0);
         for (index, columns) in phase.columns.iter().enumerate() {
@@ -446,6 +455,7 @@ impl Pass {
                     let weights_of_row = phase.taps.len() * tile.count;
                     let weights_of_channel = self.geometry.options().kernel_h * weights_of_row;
                     let to_column = phase.first + columns.start * phase.step;
+                    let place = tile.output * self.to.channel() + to_column * LANES;
                     let bias = bias.filter(|_| begin == 0).map(|bias| bias[tile.output..].as_ptr());
                     // SAFETY: the caller's promise, for rows of these layouts.
                     unsafe {
@@ -461,7 +471,8 @@ impl Pass {
                             weights: self.weights.as_ptr().add(tile.weights + begin * weights_of_channel),
                             weights_of_channel,
                             weights_of_row,
-                            output: output.add(tile.output * self.to.channel() + to_column * LANES),
+                            output: output.add(place),
+                            ahead: ahead.wrapping_add(place),
                             output_column: phase.step * LANES,
                             output_channel: self.to.channel(),
                             bias,

@@ -43,6 +43,8 @@ pub(super) struct Tile<'a> {
     pub weights_of_row: usize,
     /// The tile's first output.
     pub output: *mut f32,
+    /// What is fetched into the cache for later: a value for each output, as far apart.
+    pub ahead: *const f32,
     /// From an output column to the next.
     pub output_column: usize,
     /// From an output channel to the next.
@@ -128,6 +130,7 @@ unsafe fn tile<
         unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
             let output = t.output.add(J * t.output_channel);
             unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => {
+                s.fetch(t.ahead.wrapping_add(J * t.output_channel + I * t.output_column));
                 let (place, mut sum) = (output.add(I * t.output_column), sums[J][I]);
                 if t.adds {
                     sum = s.add(s.load(place), sum);

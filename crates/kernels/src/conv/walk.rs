@@ -136,7 +136,8 @@ impl Walk {
         }
     }
 
-    /// Computes the output rows `rows`, one of [`Self::steps`].
+    /// Computes the output rows `rows`, one of [`Self::steps`]. A row at `ahead`, of the output's
+    /// layout, is fetched into the cache meanwhile: the place of what is written next.
     ///
     /// # Safety
     /// `input` holds the rows of [`Self::reads`], with their margins, `output` the rows,
@@ -149,12 +150,15 @@ impl Walk {
         output: Rows,
         bias: Option<&[f32]>,
         scratch: *mut f32,
+        ahead: *const f32,
     ) {
         // SAFETY: the caller's promise.
         unsafe {
             match self {
-                Self::Plain(pass) => rows.for_each(|row| pass.row(row, input, output.at(row), bias)),
-                Self::Paired(pass) => pass.rows(rows, input, output, bias, scratch),
+                Self::Plain(pass) => {
+                    rows.for_each(|row| pass.row(row, input, output.at(row), bias, ahead));
+                }
+                Self::Paired(pass) => pass.rows(rows, input, output, bias, scratch, ahead),
                 Self::F2(pass) => pass.rows(rows, input, output, bias, scratch),
                 Self::F4(pass) => pass.rows(rows, input, output, bias, scratch),
             }

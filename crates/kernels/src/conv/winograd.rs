@@ -195,7 +195,8 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> TiledPass<T, M, N> {
                 dispatch(self.isa, OfInput::<T, M, N>::new(&lines, tiles.clone(), target));
                 for (component, pass) in self.components.iter().enumerate() {
                     let row = Rows::new(transformed.add(component * of_input), of_input, 1);
-                    pass.row(0, row, products.add(component * of_output), None);
+                    let products = products.add(component * of_output);
+                    pass.row(0, row, products, None, products);
                 }
                 dispatch(
                     self.isa,

@@ -287,7 +287,8 @@ impl Task<'_> {
                 let (conv, work) = (&convs.convs[1], group.work.as_mut_ptr());
                 conv.gradient.rows(block.weights[1].clone(), middle, group.gradients[2], sums[1]);
                 for step in conv.back.steps(block.gradients[1].clone()) {
-                    conv.back.rows(step.clone(), group.gradients[2], group.gradients[1], None, work);
+                    let [from, to] = [group.gradients[2], group.gradients[1]];
+                    conv.back.rows(step.clone(), from, to, None, work, to.at(step.start));
                     for row in step {
                         let y = row_of(middle, row, layout.row());
                         let gradient = row_mut(group.gradients[1], row, layout.row());
@@ -340,7 +341,11 @@ impl Task<'_> {
         for step in back.steps(rows) {
             let (fresh, work) = (group.fresh, group.work.as_mut_ptr());
             // SAFETY: the schedule has made the rows that these read; the band owns them.
-            unsafe { back.rows(step.clone(), group.gradients[1], fresh, None, work) };
+            unsafe {
+                // Where these rows will go.
+                let ahead = group.gradients[0].at(step.start);
+                back.rows(step.clone(), group.gradients[1], fresh, None, work, ahead);
+            }
             for row in step {
                 let undo = Undo {
                     reading: maps.reading,

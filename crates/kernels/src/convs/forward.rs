@@ -2,17 +2,13 @@
 
 use rayon::prelude::*;
 
-use super::{Band, Conv, Convs, Part, Shared};
+use super::{Band, Convs, Part, Shared};
 use crate::{
     buffer::Scratch,
     conv::Rows,
     layout::{LANES, MapLayout, groups},
     rows::{self, Reading, SumsAbout},
 };
-
-/// Bytes of a group's map up to which tiles write to memory themselves. They write
-/// many places in turn, which pays where these are in the second-level cache.
-const DIRECT: usize = 1 << 20;
 
 /// What the way forward reads and writes. Maps have the layouts of the [`Convs`].
 #[derive(Debug)]
@@ -120,18 +116,12 @@ impl Convs {
 }
 
 /// Values that a task works in: a ring of the input, one of the rows between two
-/// convolutions that another band owns, rows that a convolution has made, and its own scratch.
+/// convolutions that another band owns, and the scratch of a walk.
 pub(super) fn scratch(convs: &Convs) -> usize {
     let input = &convs.layouts[0];
     let ring = input.start() + convs.input_ring() * input.row();
     let halo = convs.layouts[1].start() + convs.halo() * convs.layouts[1].row();
-    ring + halo + fresh(convs) + convs.convs.iter().map(|conv| conv.forward.scratch()).max().unwrap_or(0)
-}
-
-/// Values of the rows that a convolution makes at once.
-fn fresh(convs: &Convs) -> usize {
-    let of = |(conv, layout): (&Conv, &MapLayout)| conv.forward.rows_at_once() * layout.row();
-    convs.convs.iter().zip(&convs.layouts[1..]).map(of).max().unwrap_or(0)
+    ring + halo + convs.convs.iter().map(|conv| conv.forward.scratch()).max().unwrap_or(0)
 }
 
 /// One group and band.
@@ -150,9 +140,8 @@ impl Task<'_> {
         let last = convs.convs.len();
         let (ring, rest) =
             scratch.split_at_mut(convs.layouts[0].start() + convs.input_ring() * convs.layouts[0].row());
-        let (halo, rest) =
+        let (halo, work) =
             rest.split_at_mut(convs.layouts[1].start() + convs.halo() * convs.layouts[1].row());
-        let (fresh, work) = rest.split_at_mut(fresh(convs));
         let x = map_rows(self.maps[0], &convs.layouts[0], self.group);
         let mut input = Input { x, task: self, rows: x, done: 0 };
         if !self.reading.is_plain() {
@@ -188,7 +177,7 @@ impl Task<'_> {
             let read = conv.forward.reads(step.clone());
             let from = match &mut middle {
                 Some(middle) => {
-                    self.make_middle(middle, read.end, &mut input, fresh, work);
+                    self.make_middle(middle, read.end, &mut input, work);
                     middle.rows
                 }
                 None => {
@@ -196,16 +185,17 @@ impl Task<'_> {
                     input.rows
                 }
             };
-            let made = Rows::new(fresh.as_mut_ptr(), y_layout.row(), conv.forward.rows_at_once());
             // SAFETY: the rows that these read are there; the band owns them.
             unsafe {
-                conv.forward.rows(step.clone(), from, made, self.biases[last - 1], work.as_mut_ptr());
+                let ahead = y.at(step.end);
+                conv.forward.rows(step.clone(), from, y, self.biases[last - 1], work.as_mut_ptr(), ahead);
             }
             for row in step {
-                let (fresh, y) = (row_of(made, row, y_layout.row()), row_mut(y, row, y_layout.row()));
-                let moments = moments.as_mut().map(|(centre, sums)| (*centre, &mut **sums));
-                rows::finish(convs.isa, y_layout, conv.spec.activation, fresh, y, moments);
-                rows::clear_margins(convs.isa, y_layout, y_layout.shape.c, y);
+                let y = row_mut(y, row, y_layout.row());
+                rows::finish(convs.isa, y_layout, conv.spec.activation, y_layout.shape.c, y);
+                if let Some((centre, sums)) = &mut moments {
+                    rows::add_moments(convs.isa, y_layout, centre, y, sums);
+                }
             }
         }
     }
@@ -220,36 +210,26 @@ impl Task<'_> {
     }
 
     /// Makes the rows between the convolutions up to `end`, or to the end of its row of tiles.
-    fn make_middle(
-        &self,
-        middle: &mut Middle,
-        end: usize,
-        input: &mut Input<'_>,
-        fresh: &mut [f32],
-        work: &mut [f32],
-    ) {
+    fn make_middle(&self, middle: &mut Middle, end: usize, input: &mut Input<'_>, work: &mut [f32]) {
         let (conv, layout) = (&self.convs.convs[0], &self.convs.layouts[1]);
         let at_once = conv.forward.rows_at_once();
-        let fresh = Rows::new(fresh.as_mut_ptr(), layout.row(), at_once);
-        // Of a small map rows go straight to memory: one sweep less.
-        let is_direct = conv.spec.activation.is_none() && layout.group() * size_of::<f32>() <= DIRECT;
         let end = end.next_multiple_of(at_once).min(layout.shape.h);
         for step in conv.forward.steps(middle.done..end.max(middle.done)) {
             input.read_until(conv.forward.reads(step.clone()).end);
-            let to = if is_direct { middle.rows } else { fresh };
+            let to = middle.rows;
             // SAFETY: the rows that these read are there; the band owns them or the ring that they stand in.
-            unsafe { conv.forward.rows(step.clone(), input.rows, to, self.biases[0], work.as_mut_ptr()) };
+            unsafe {
+                let ahead = to.at(step.end);
+                conv.forward.rows(step.clone(), input.rows, to, self.biases[0], work.as_mut_ptr(), ahead);
+            }
             for row in step {
                 let values = row_mut(middle.rows, row, layout.row());
-                if !is_direct {
-                    let fresh = row_of(fresh, row, layout.row());
-                    rows::finish(self.convs.isa, layout, conv.spec.activation, fresh, values, None);
-                }
                 // What stands before the first row of the next band is cleared already,
                 // and may be read by now.
                 let own = &self.band.rows[1];
                 let is_last = row + 1 == own.end && own.end < layout.shape.h;
-                rows::clear_margins(self.convs.isa, layout, layout.shape.c - usize::from(is_last), values);
+                let margins = layout.shape.c - usize::from(is_last);
+                rows::finish(self.convs.isa, layout, conv.spec.activation, margins, values);
                 if !own.contains(&row) {
                     clear_before(middle.rows, row, layout);
                 }
