@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::Convs;
 
 /// Bytes of the rows of a block, over all maps.
-const BLOCK: usize = 192 << 10;
+const BLOCK: usize = 512 << 10;
 /// Bytes of sums of weights' gradients from which on they stay in registers for a
 /// whole band.
 const MANY_SUMS: usize = 512 << 10;
