@@ -10,7 +10,7 @@ set positional-arguments := true
 default:
     @just --list
 
-# Train experiments/NAME.toml, quickstart without a name (what is done stays done) and draw its figures.
+# Train experiments/NAME.toml (default: quickstart) and write its report; finished trials are kept.
 run-ablation *arguments:
     @case "${1-}" in "" | -*) name=quickstart ;; *) name=$1; shift ;; esac; {{decouple}} run "experiments/$name.toml" "$@"
 
@@ -22,16 +22,16 @@ plan *arguments:
 report *arguments:
     @case "${1-}" in "" | -*) name=quickstart ;; *) name=$1; shift ;; esac; {{decouple}} report "experiments/$name.toml" "$@"
 
-# All tests, on the code that users run: what a release build has made is used again.
+# All tests, in release mode like the program itself, so that its build is reused.
 test *flags:
     cargo test --release --workspace --locked "$@"
 
-# The tests of the crates that memory safety rests on once more, with debug assertions and overflow checks.
+# The tests of the crates behind memory safety, again with debug assertions and overflow checks.
 test-debug *flags:
     cargo test --profile checked --locked --package decouple-kernels --package decouple-core-ops --package decouple-spectrum "$@"
 
-# Tests that take minutes: simulations of the statistics, and what the machine may do to a sweep, with 50 kills at
-# random moments. They print their figures.
+# Tests that take minutes: simulations of the statistics, and faults of the machine, with 50 kills of a sweep at
+# random moments. They print their counts.
 test-slow kills="50":
     cargo test --release --locked --package decouple-reporting --features decouple-reporting/slow
     DECOUPLE_KILLS={{kills}} cargo test --release --locked --package decouple --test reliability -- --nocapture --test-threads 1
@@ -41,12 +41,12 @@ test-slow kills="50":
 # The same with 500 kills: an hour on a quiet machine.
 torture: (test-slow "500")
 
-# Submissions to a Slurm of one node, started and stopped for it (skipped where it is not installed).
+# Submissions to a Slurm of one node, which is started for the test (skipped where Slurm is not installed).
 slurm:
     cargo build --release --locked --package decouple
     tools/slurm/test.sh
 
-# Formatting, clippy and rustdoc, warnings as errors; the fuzz targets, without the fuzzer's own C++.
+# Formatting, clippy and rustdoc with warnings as errors; also checks the fuzz targets (without building the fuzzer's C++).
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -61,11 +61,11 @@ deny:
 bench *flags:
     tools/bench/run "$@"
 
-# How much of the processor's peak the modules of the spectrum reach, on one thread.
+# How much of the processor's peak the modules of the spectrum reach on one thread.
 roofline *arguments:
     cargo run --release --locked --package decouple-kernels --example roofline -- "$@"
 
-# Re-create the fixtures from PyTorch, timm and Keras (pinned, in target/parity) and compare afresh.
+# Re-create the fixtures from PyTorch, timm and Keras (pinned, in target/parity) and compare with them.
 parity:
     python3 -m venv target/parity
     target/parity/bin/pip install --quiet numpy==2.4.6 torch==2.15.0 torchvision==0.29.2 timm==1.0.31 keras==3.15.1 jax==0.10.2 safetensors==0.8.0

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# The first hour of somebody new, typed as the documentation says it: clone, two
-# commands, a question of their own, images of their own, a network of their own
-# exported. Stops at the first step that fails.
+# The first hour of a new user, following the documentation: clone, the two commands, an
+# own question, own images, and an exported network. Stops at the first step that fails.
 #
 #     tools/first-hour.sh
 #
-# Needs what the README asks for (Rust, git). With CARGO_TARGET_DIR set, builds are
-# kept there; otherwise they go with the clone.
+# Needs Rust and git, as the README says. With CARGO_TARGET_DIR set, builds are kept
+# there; otherwise they are removed with the clone.
 set -euo pipefail
 
 source=$(cd "$(dirname "$0")/.." && pwd)
@@ -18,16 +17,16 @@ step "clone"
 git clone --quiet "$source" "$place/decouple"
 cd "$place/decouple"
 
-step "two commands"
+step "the two commands"
 command -v just >/dev/null || cargo install --locked just
 just run-ablation
-# A run has a folder of its own and changes nothing else.
+# A run writes to its own folder and changes nothing else.
 git status --short
 test "$(git status --porcelain)" = "?? results/quickstart/"
 
 decouple="${CARGO_TARGET_DIR:-target}/release/decouple"
 
-step "a question of one's own"
+step "your own question"
 "$decouple" init mine
 sed -i 's/^segments = .*/segments = [4, "per-channel"]/; s/^seed = .*/seed = [0]/; s/^epochs = .*/epochs = 1/' \
     experiments/mine.toml
@@ -36,8 +35,8 @@ sed -i 's/^segments = .*/segments = [4, "per-channel"]/; s/^seed = .*/seed = [0]
 "$decouple" report mine --format json >"$place/mine.json"
 "$decouple" compare mine quickstart >/dev/null
 
-step "images of one's own"
-# Contact sheets stand in for photographs: two kinds, a folder a class.
+step "your own images"
+# Contact sheets serve as photographs: two kinds, one folder per class.
 for kind in fashion-mnist planted; do
     mkdir -p "$place/data/photographs/$kind"
     for seed in $(seq 1 12); do
@@ -46,7 +45,7 @@ for kind in fashion-mnist planted; do
     done
 done
 cat >photographs.toml <<'TOML'
-# Can the two kinds of pictures be told from each other?
+# Can a small network distinguish the two kinds of pictures?
 [experiment]
 name = "photographs"
 budget = "none"
@@ -77,9 +76,9 @@ run=$(echo results/photographs/runs/*)
 "$decouple" evaluate --run "$run" --data "$place/data"
 "$decouple" predict --run "$run" "$place/data/photographs/planted/1.png"
 
-step "a network of one's own, exported"
+step "your own network, exported"
 "$decouple" export --run "$run" "$place/network.onnx"
 "$decouple" export --run "$run" "$place/network.py"
 test -s "$place/network.onnx" && test -s "$place/network.py" && test -s "$place/network.safetensors"
 
-step "done without a stumble"
+step "all steps worked"

@@ -1,4 +1,4 @@
-//! The way back: each step an operation on dfdx's tape.
+//! The backward pass: each step is an operation on dfdx's tape.
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::{
     tape::{RunningTape, Slot, put, take},
 };
 
-/// The gradients that a step's way back makes.
+/// The parameter gradients from the backward pass of a step.
 type Made = Vec<(ParameterId, Vec<f32>)>;
 
 impl Network {
@@ -36,7 +36,7 @@ impl Network {
         self.pack_back();
         let mut tape = RunningTape::new();
         let slots: Rc<[Slot]> = self.values.iter().map(|_| tape.slot()).collect();
-        // What is on a tape owns what it works on: the network is lent to it.
+        // Operations on a tape own their data, so the network is lent to the tape.
         let lent = Rc::new(RefCell::new(self.lend()));
         for index in 0..self.plan.steps.len() {
             let (network, slots) = (Rc::clone(&lent), Rc::clone(&slots));
@@ -57,7 +57,7 @@ impl Network {
     }
 
     fn return_from(&mut self, lent: Rc<RefCell<Self>>) {
-        // The tape has run or was dropped, and its operations with it.
+        // The tape has run or was dropped, and with it its operations.
         if let Ok(network) = Rc::try_unwrap(lent) {
             *self = network.into_inner();
         }
@@ -91,7 +91,7 @@ impl Network {
     fn backward_step(&mut self, index: usize, images: usize, dropout_seed: u64) -> Made {
         let plan = Arc::clone(&self.plan);
         let step = &plan.steps[index];
-        // Nothing before it is trained.
+        // Nothing before it is trainable.
         if plan.map(step.writes).gradient.is_none() {
             return Vec::new();
         }
@@ -108,8 +108,8 @@ impl Network {
         made
     }
 
-    /// Makes the gradient of a step's output in `spare`, where it is not the one that
-    /// its readers have written: before the norm, or before the dropout.
+    /// Computes the gradient of a step's own output in `spare`, if it differs from the one
+    /// written by its readers: before the norm, or before the dropout.
     fn own_gradient(&mut self, step: &Step, images: usize, dropout_seed: u64) -> bool {
         let plan = Arc::clone(&self.plan);
         let (map, layout) = (plan.map(step.writes), plan.layout(step.writes));
@@ -132,8 +132,8 @@ impl Network {
         true
     }
 
-    /// Hands the gradient of a step's output to one map that it read: its channels
-    /// from `first` on, from `spare` or from where readers have written it.
+    /// Passes the gradient of a step's output to one of its input maps: channels from `first`
+    /// on, from `spare` or from where readers have written it.
     fn backward_read(
         &mut self,
         step: &Step,
@@ -147,7 +147,7 @@ impl Network {
         let norm = plan.map(read.map).norm.as_ref().filter(|_| write.completes);
         let channels = layout.shape.c;
         let mut sums = vec![[[0.0; LANES]; 2]; if norm.is_some() { groups(images) * channels } else { 0 }];
-        // Values that are of no use on the way back are no longer there.
+        // Values that the backward pass does not need are no longer available.
         let needs_x = read.activation.is_some() || norm.is_some() || matches!(step.work, Work::MaxPool(_));
         let x = if needs_x { self.map(read.map, images, true) } else { 0..0 };
         let id_range = |map: MapId| plan.gradient_of(map).map_or(0..0, |id| self.gradient(id, images));
@@ -231,8 +231,8 @@ impl Network {
         made
     }
 
-    /// Where a map's gradient is complete: that of its norm's parameters, and how a
-    /// gradient goes through the norm.
+    /// Once a map's gradient is complete: the gradient of its norm's parameters, and the
+    /// coefficients of the gradient through the norm.
     fn finish_norm(&mut self, read: &Read, sums: &ChannelSums, images: usize) -> Made {
         let plan = Arc::clone(&self.plan);
         let map = plan.map(read.map);
@@ -242,7 +242,7 @@ impl Network {
         norm.gamma.map(|id| (id, gamma)).into_iter().chain([(norm.beta, beta)]).collect()
     }
 
-    /// Everything but the plan, to be given back.
+    /// Lends out everything but the plan, to be returned.
     fn lend(&mut self) -> Self {
         Self {
             isa: self.isa,

@@ -1,4 +1,4 @@
-//! The way forward.
+//! The forward pass.
 
 use std::sync::Arc;
 
@@ -146,7 +146,7 @@ impl Network {
 
     /// The norm of a map from the sums of its batch.
     fn take_norm(&mut self, map: MapId, norm: &Norm, sums: &mut ChannelSums, images: usize) {
-        // Lanes without an image hold what is none of the batch's.
+        // Lanes without an image hold values that do not belong to the batch.
         let shape = self.plan.map(map).shape;
         clear_absent(sums, images, shape.c);
         let mut running = [norm.mean, norm.variance].map(|id| std::mem::take(&mut self.values[id.0]));
@@ -159,7 +159,7 @@ impl Network {
     }
 }
 
-/// Zeroes what was summed over lanes without an image, in the last group.
+/// Zeroes the sums over lanes without an image in the last group.
 fn clear_absent(sums: &mut ChannelSums, images: usize, channels: usize) {
     let present = images - (groups(images) - 1) * LANES;
     let parts = sums.len() / channels / groups(images);

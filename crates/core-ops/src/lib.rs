@@ -1,10 +1,9 @@
 //! The engine: executes a [`Plan`] on this machine's processors.
 //!
-//! Maps live in one piece of memory, where the plan says; each step is one or two
-//! calls into `decouple-kernels`. On the way back every step is an operation on
-//! dfdx's tape, which runs them in reverse and holds the gradients of the
-//! parameters. This is the only crate that names dfdx, and [`Engine`] is all that
-//! others know of it.
+//! Maps live in one block of memory, placed by the plan; each step is one or two calls into
+//! `decouple-kernels`. In the backward pass every step is an operation on dfdx's tape, which runs them in
+//! reverse and holds the gradients of the parameters. This is the only crate that names dfdx, and [`Engine`]
+//! is its only public type.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -42,19 +41,19 @@ use decouple_spectrum::{
     plan::Plan,
 };
 
-/// Executes plans with the vector instructions of a processor.
+/// Executes plans with the vector instructions of the processor.
 #[derive(Clone, Copy, Debug)]
 pub struct Engine {
     isa: Isa,
 }
 
 impl Engine {
-    /// With the best instructions that this machine has.
+    /// With the best instruction set of this machine.
     pub fn best() -> Self {
         Self::new(Isa::best())
     }
 
-    /// With other instructions; the results are the same bits.
+    /// With another instruction set; the results are the same bits.
     pub const fn new(isa: Isa) -> Self {
         Self { isa }
     }

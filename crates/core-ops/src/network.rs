@@ -1,4 +1,4 @@
-//! A plan with values: what the passes forward and back work on.
+//! A plan with values, on which the forward and backward passes work.
 
 use std::{ops::Range, sync::Arc};
 
@@ -27,23 +27,23 @@ pub(crate) struct Network {
     pub(crate) plan: Arc<Plan>,
     /// For each step of convolutions, their kernels.
     pub(crate) convs: Vec<Option<Convs>>,
-    /// Values, gradients and what is remembered, for each parameter.
+    /// Values, gradients and optimiser state of each parameter.
     pub(crate) values: Vec<Vec<f32>>,
     pub(crate) gradients: Vec<Vec<f32>>,
     pub(crate) memory: [Vec<Vec<f32>>; 2],
     pub(crate) average: Vec<Vec<f32>>,
-    /// For each map, its norm in the present pass.
+    /// For each map, its norm in the current pass.
     pub(crate) norms: Vec<NormState>,
     pub(crate) training: Arc<Arena>,
     pub(crate) inference: Arc<Arena>,
     /// All maps and gradients.
     pub(crate) maps: Buffer,
-    /// A step's own gradient, where that is not what its readers have written.
+    /// A step's own gradient, if it differs from what its readers have written.
     pub(crate) spare: Buffer,
     /// The sums of each task of a step, before they are added.
     pub(crate) partial: Buffer,
     pub(crate) scratch: Scratch,
-    /// The last pass, if a way back may follow: images and seed of dropout.
+    /// The last pass, if a backward pass may follow: images and dropout seed.
     pub(crate) open: Option<(usize, u64)>,
     pub(crate) peak_bytes: u64,
 }
@@ -81,7 +81,7 @@ impl Network {
         })
     }
 
-    /// Makes room for `images` images.
+    /// Allocates memory for `images` images.
     pub(crate) fn reserve(&mut self, images: usize, is_training: bool) {
         let arena = if is_training { &self.training } else { &self.inference };
         self.maps.reserve(groups(images) * arena.len);
@@ -91,13 +91,13 @@ impl Network {
         self.spare.reserve(room.spare);
     }
 
-    /// Where a map of `images` images stands.
+    /// The place of a map of `images` images.
     pub(crate) fn map(&self, id: MapId, images: usize, is_training: bool) -> Range<usize> {
         let arena = if is_training { &self.training } else { &self.inference };
         self.range(arena.maps[id.0], id, images)
     }
 
-    /// Where a gradient of `images` images stands.
+    /// The place of a gradient of `images` images.
     pub(crate) fn gradient(&self, id: GradientId, images: usize) -> Range<usize> {
         self.range(self.training.gradients[id.0], self.plan.gradients[id.0].map, images)
     }
@@ -107,7 +107,7 @@ impl Network {
         begin..begin + self.plan.layout(map).len(images)
     }
 
-    /// Notes how much memory is held.
+    /// Records the memory in use.
     pub(crate) fn note_memory(&mut self) {
         let of =
             |values: &[Vec<f32>]| values.iter().map(|values| size_of_val(&values[..]) as u64).sum::<u64>();

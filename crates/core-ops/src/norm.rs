@@ -1,9 +1,9 @@
-//! Batch norms: what a map's readers apply, and how a gradient goes through it.
+//! Batch norms: the affine map that readers apply, and the gradient through the norm.
 
 use decouple_kernels::rows::{Affine, ChannelSums, ThroughNorm, totals};
 use decouple_spectrum::plan::Norm;
 
-/// What is known of the norm of a map in the present pass.
+/// The state of a map's norm in the current pass.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NormState {
     scale: Vec<f32>,
@@ -11,7 +11,7 @@ pub(crate) struct NormState {
     /// Mean of each channel over the batch.
     pub mean: Vec<f32>,
     inverse_std: Vec<f32>,
-    /// On the way back, how a gradient goes through it.
+    /// In the backward pass, the coefficients of the gradient through it.
     pub through: ThroughNorm,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct NormValues<'a> {
 }
 
 impl NormState {
-    /// What readers apply.
+    /// The affine map that readers apply.
     pub(crate) fn affine(&self) -> Affine<'_> {
         Affine { mean: &self.mean, scale: &self.scale, shift: &self.shift }
     }
@@ -41,9 +41,9 @@ impl NormState {
         self.shift = beta.to_vec();
     }
 
-    /// The norm of a batch, from the sums of `x - centre` and of its square over
-    /// `count` values a channel. The running statistics follow; their variance is
-    /// the unbiased one, as in PyTorch.
+    /// The norm of a batch, from the sums of `x - centre` and of its square over `count` values
+    /// per channel. The running statistics follow; their variance is the unbiased one, as in
+    /// PyTorch.
     pub(crate) fn set_from_batch(
         &mut self,
         values: NormValues<'_>,
@@ -71,8 +71,9 @@ impl NormState {
         self.set(values, &mean, &variance);
     }
 
-    /// The gradients of gamma and beta, from the sums of the output's gradient and of
-    /// it times `x - mean` over `count` values a channel; notes the way through.
+    /// The gradients of gamma and beta, from the sums of the output's gradient and of it times
+    /// `x - mean` over `count` values per channel; records the coefficients of the gradient
+    /// through the norm.
     pub(crate) fn backward(&mut self, sums: &ChannelSums, count: usize) -> (Vec<f32>, Vec<f32>) {
         let channels = self.mean.len();
         let (mut grad_gamma, mut grad_beta) = (vec![0.0; channels], vec![0.0; channels]);

@@ -1,5 +1,5 @@
-//! What the engine needs beside a plan's maps and parameters. The executor makes as
-//! much room as is counted here.
+//! The memory that the engine needs besides a plan's maps and parameters. The executor
+//! allocates exactly what is counted here.
 
 use decouple_kernels::{
     arithmetic::Arithmetic,
@@ -39,23 +39,23 @@ pub(crate) fn pool(isa: Isa, plan: &Plan, step: &Step) -> Option<Pool> {
     Some(Pool { isa, geometry, pooling, from, to })
 }
 
-/// Room for the steps of a pass over a batch, in values.
+/// Working memory for the steps of a pass over a batch, in values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     /// Scratch of one task.
     pub task: usize,
-    /// Tasks at once, if there are as many threads.
+    /// Concurrent tasks, given enough threads.
     tasks: usize,
     /// Sums of weights' gradients of all tasks of a step.
     pub partial: usize,
-    /// A gradient that is not the one that the readers of a map have written.
+    /// A gradient that differs from the one written by the readers of a map.
     pub spare: usize,
     /// Packed weights.
     packed: usize,
 }
 
 impl Room {
-    /// For a pass over `images` images, or a pass and the way back.
+    /// For a forward pass over `images` images, or forward and backward.
     pub(crate) fn new(
         isa: Isa,
         plan: &Plan,
@@ -91,7 +91,7 @@ impl Room {
         }
     }
 
-    /// Bytes of it all with so many threads.
+    /// Total bytes with this many threads.
     pub(crate) fn bytes(&self, threads: usize) -> u64 {
         let values = self.task * self.tasks.min(threads) + self.partial + self.spare + self.packed;
         (size_of::<f32>() * values) as u64

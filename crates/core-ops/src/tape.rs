@@ -1,4 +1,4 @@
-//! dfdx's part: a tape that runs the way back, and the gradients of parameters.
+//! The part done by dfdx: a tape that runs the backward pass, and the gradients of parameters.
 
 use dfdx::{
     prelude::{Backward, Cpu, PutTape, SplitTape, Tensor, ZerosTensor},
@@ -12,7 +12,7 @@ pub(crate) type Slot = Tensor<(usize,), f32, Cpu>;
 /// The gradients of parameters while a tape runs.
 pub(crate) type TapeGradients = Gradients<f32, Cpu>;
 
-/// Operations in the order of the way forward.
+/// Operations in the order of the forward pass.
 pub(crate) struct RunningTape {
     device: Cpu,
     tape: OwnedTape<f32, Cpu>,
@@ -31,7 +31,7 @@ impl RunningTape {
         self.device.zeros_like(&(0,))
     }
 
-    /// Adds an operation, by its way back.
+    /// Adds the backward function of an operation.
     pub(crate) fn record(
         &mut self,
         backward: impl FnOnce(&mut TapeGradients) -> Result<(), CpuError> + 'static,

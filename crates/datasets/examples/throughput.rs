@@ -1,11 +1,11 @@
-//! Images a second that a streamed set gives, and the processor time and memory that it takes:
+//! Measures a streamed set: images per second, processor time and memory.
 //!
 //! ```sh
 //! cargo run --release -p decouple-datasets --example throughput -- set.toml DATA WORKERS [IMAGES]
 //! ```
 //!
 //! `set.toml` holds the keys of `[trial.data]`. The first two batches are not counted. A line
-//! after each tenth of the images tells whether memory grows with them.
+//! after each tenth of the images shows whether memory grows.
 
 use std::error::Error;
 use std::path::Path;
@@ -57,17 +57,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The most memory that this process ever held, where the system tells: on Linux.
+/// The most memory that this process ever held, if the system reports it: on Linux.
 fn peak_memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     peak.map_or("memory unknown".to_owned(), |peak| format!("{} of memory at most", peak.trim()))
 }
 
-/// Processor time of this process, where the system tells: on Linux, in hundredths of a second.
+/// Processor time of this process, if the system reports it: on Linux, in hundredths of a
+/// second.
 fn cpu_ms() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name of the program, in brackets, may hold blanks.
+    // The program's name, in brackets, may contain spaces.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() * 10.0
 }

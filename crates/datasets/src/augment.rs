@@ -1,7 +1,7 @@
-//! Random changes to one training image.
+//! Random augmentation of one training image.
 //!
-//! What happens to an image is a pure function of its seed: neither the batch it
-//! is in, nor the images before it, nor the thread that does the work matters.
+//! The result is a pure function of the image's seed: neither the batch, nor the images before
+//! it, nor the thread matters.
 
 use std::fmt;
 use std::num::NonZero;
@@ -13,28 +13,28 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// One random change, written in files as a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Augment {
-    /// `pad-crop PIXELS`: pads every side with `pixels` rows and columns of black
-    /// (byte 0, before normalisation, as torchvision's `RandomCrop` does) and cuts
-    /// a window of the original size out at a place drawn uniformly. He et al.,
-    /// arXiv:1512.03385, section 4.2, use 4 pixels for 32x32 images.
+    /// `pad-crop PIXELS`: pads every side with `pixels` rows and columns of black (byte 0,
+    /// before normalisation, as torchvision's `RandomCrop` does) and cuts out a window of the
+    /// original size at a uniformly drawn place. He et al., arXiv:1512.03385, section 4.2, use
+    /// 4 pixels for 32x32 images.
     PadCrop {
-        /// Rows and columns added on each side; less than the image's own, which
+        /// Rows and columns added on each side; less than the image's extent, which
         /// [`load`](crate::load) checks.
         pixels: NonZero<u8>,
     },
     /// `flip`: exchanges left and right with probability 1/2.
     Flip,
-    /// `random-resized-crop LEAST MOST`: cuts a part out whose area is drawn between
-    /// these shares of the image's (0.08 and 1 if left out) and whose ratio between
-    /// 3/4 and 4/3, and scales it to the size of the set (Szegedy et al.,
-    /// arXiv:1409.4842, as torchvision draws it). It comes first.
+    /// `random-resized-crop LEAST MOST`: cuts out a part whose share of the area is drawn from
+    /// this range (0.08 to 1 if left out) and whose aspect ratio from 3/4 to 4/3, and scales it
+    /// to the size of the set (Szegedy et al., arXiv:1409.4842, as drawn by torchvision). It
+    /// must come first.
     RandomResizedCrop {
-        /// Least share of the area.
+        /// Smallest share of the area.
         least: Thousandths,
-        /// Largest.
+        /// Largest share.
         most: Thousandths,
     },
-    /// `jitter BRIGHTNESS CONTRAST SATURATION HUE`: changes each by up to so much, as
+    /// `jitter BRIGHTNESS CONTRAST SATURATION HUE`: changes each by up to this much, like
     /// torchvision's `ColorJitter`.
     Jitter {
         /// Brightness, contrast, saturation, hue.
@@ -53,21 +53,21 @@ pub enum Augment {
         /// How strong, from 0 to 30.
         magnitude: u8,
     },
-    /// `mixup ALPHA`: mixes the image with the next of its batch, its own share drawn
-    /// from Beta(ALPHA, ALPHA) (Zhang et al., arXiv:1710.09412).
+    /// `mixup ALPHA`: mixes the image with the next of its batch, with a share drawn from
+    /// Beta(ALPHA, ALPHA) (Zhang et al., arXiv:1710.09412).
     Mixup {
         /// Both parameters of Beta.
         alpha: Thousandths,
     },
-    /// `cutmix ALPHA`: puts a window of the next image of the batch into the image
-    /// (Yun et al., arXiv:1905.04899).
+    /// `cutmix ALPHA`: pastes a window of the next image of the batch into the image (Yun et
+    /// al., arXiv:1905.04899).
     CutMix {
         /// Both parameters of Beta.
         alpha: Thousandths,
     },
 }
 
-/// A number in steps of a thousandth, so that it is equal to itself in every file.
+/// A number in steps of a thousandth, so that it is written and compared exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Thousandths(u32);
 
@@ -77,7 +77,7 @@ impl Thousandths {
         f64::from(self.0) / 1000.0
     }
 
-    /// The number if it is one from 0 to 100 with at most three decimals.
+    /// Parses a number from 0 to 100 with at most three decimals.
     fn parse(text: &str) -> Option<Self> {
         let scaled = text.parse::<f64>().ok()? * 1000.0;
         let rounded = scaled.round();
@@ -98,13 +98,13 @@ impl Augment {
         matches!(self, Self::Mixup { .. } | Self::CutMix { .. })
     }
 
-    /// Whether it only moves pixels, so that no byte has to be copied for it.
+    /// Whether it only moves pixels, and so needs no copy of the image.
     pub(crate) const fn is_move(&self) -> bool {
         matches!(self, Self::PadCrop { .. } | Self::Flip)
     }
 }
 
-/// A string that names no augmentation.
+/// A string that is not an augmentation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown augmentation `{text}`; known are `pad-crop PIXELS` (1 to 255), `flip`, `random-resized-crop \
@@ -113,7 +113,7 @@ impl Augment {
      `cutmix ALPHA` (0.001 to 100); three decimals at most"
 )]
 pub struct ParseAugmentError {
-    /// What was written.
+    /// The string.
     pub text: String,
 }
 
@@ -182,8 +182,8 @@ impl Serialize for Augment {
 
 impl<'de> Deserialize<'de> for Augment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Parsed inside the visitor and not after it (as `serde(try_from)` would):
-        // only there does the reader of a file know where it is.
+        // Parsed inside the visitor and not after it (as `serde(try_from)` would), because only
+        // there is the position in the file known.
         struct InString;
         impl Visitor<'_> for InString {
             type Value = Augment;

@@ -1,7 +1,7 @@
-//! Random changes to one training image, made.
+//! Applies random augmentation to one training image.
 //!
-//! What happens to an image is a pure function of its seed: neither the batch it
-//! is in, nor the images before it, nor the thread that does the work matters.
+//! The result is a pure function of the image's seed: neither the batch, nor the images before
+//! it, nor the thread matters.
 
 use rand_chacha::rand_core::Rng;
 
@@ -43,8 +43,8 @@ pub(crate) fn augment_image(
     }
 }
 
-/// What training sees of the photograph in the bytes of a file: `framed` as an
-/// evaluation does, unless a random part is cut out of it, then augmented.
+/// Decodes a photograph for training: framed as for evaluation, unless a random part is cut
+/// out, then augmented.
 ///
 /// # Errors
 /// What is wrong with the file.
@@ -64,7 +64,7 @@ pub(crate) fn augment_photograph(
         let mut rng = stream(seed);
         (crop(size, [least.value(), most.value()], reading.size, &mut rng), rng)
     };
-    // The part is drawn from the size alone, so it is known before anything is decoded.
+    // The part depends only on the size, so it is known before decoding.
     let photograph = reading.photograph(bytes, |size| {
         let ([rows, columns], _) = drawn(size);
         rows.shrink().min(columns.shrink())
@@ -98,13 +98,13 @@ fn crop(
             return [Side::part(h, top, rows, to_h), Side::part(w, left, columns, to_w)];
         }
     }
-    // The largest part in the middle whose ratio is allowed.
+    // The largest centred part with an allowed aspect ratio.
     let rows = if 3 * h > 4 * w { (4 * w + 1) / 3 } else { h };
     let columns = if 3 * w > 4 * h { (4 * h + 1) / 3 } else { w };
     [Side::part(h, (h - rows) / 2, rows, to_h), Side::part(w, (w - columns) / 2, columns, to_w)]
 }
 
-/// One step that leaves the size as it is.
+/// Applies one step that keeps the size.
 fn change(step: Augment, rng: &mut impl Rng, shape: ImageShape, image: &mut [u8], scratch: &mut [u8]) {
     match step {
         Augment::PadCrop { .. } | Augment::Flip => {

@@ -1,4 +1,4 @@
-//! From stored bytes to batches of normalised values.
+//! Turns stored bytes into batches of normalised values.
 
 use decouple_kernels::layout::BatchLayout;
 use rayon::prelude::*;
@@ -8,12 +8,12 @@ use crate::seeds::{stream, uniform_below};
 use crate::view::View;
 use crate::{Augment, ImageShape, Selection};
 
-/// Images that one task of the pool handles at the least. One image takes a few
-/// microseconds, which is too little to be handed out alone.
+/// Fewest images per task of the pool. One image takes a few microseconds, too little for a
+/// task of its own.
 pub(crate) const IMAGES_PER_TASK: usize = 8;
 
-/// The map from a stored byte to the value that a network sees, for each channel:
-/// `(byte / 255 - mean) / std`.
+/// The map from a stored byte to the network's input value, for each channel: `(byte / 255 -
+/// mean) / std`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalisation {
     /// Indexed by channel, then byte. All 256 values are computed once, in f64.
@@ -21,9 +21,9 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// From the mean and the standard deviation of each channel, bytes scaled to
-    /// 0..1. A channel whose standard deviation is 0 is only shifted. Of two
-    /// slices of different lengths the shorter counts.
+    /// From the mean and the standard deviation of each channel, bytes scaled to 0..1. A
+    /// channel with standard deviation 0 is only shifted. If the slices differ in length, the
+    /// shorter counts.
     pub fn new(mean: &[f32], std: &[f32]) -> Self {
         let table = |(&mean, &std): (&f32, &f32)| {
             let std = if std == 0.0 { 1.0 } else { f64::from(std) };
@@ -37,8 +37,7 @@ impl Normalisation {
         self.tables.len()
     }
 
-    /// Normalises one (h, w, c) image. Of two slices of different lengths the
-    /// shorter counts.
+    /// Normalises one (h, w, c) image. If the slices differ in length, the shorter counts.
     pub fn apply(&self, image: &[u8], out: &mut [f32]) {
         let channels = self.channels().max(1);
         for (pixel, out) in image.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
@@ -49,8 +48,7 @@ impl Normalisation {
     }
 }
 
-/// Images as a network reads them, and their labels. Filled again and again, it
-/// allocates nothing.
+/// Network inputs and their labels. Refilling a batch allocates nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// The values, in the layout that the batch was filled for.
@@ -59,7 +57,7 @@ pub struct Batch {
     pub labels: Vec<u16>,
 }
 
-/// Why a batch cannot be filled: the arguments do not belong together.
+/// Why a batch cannot be filled: inconsistent arguments.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
     /// An index beyond the split.
@@ -70,7 +68,7 @@ pub enum BatchError {
         /// Images in the split.
         len: usize,
     },
-    /// The layout is one of other images.
+    /// The layout is for images of another shape.
     #[error("batch: images of {found} for a network that reads {expected}")]
     Shape {
         /// Shape that the layout is for.
@@ -78,7 +76,7 @@ pub enum BatchError {
         /// Shape of the images.
         found: ImageShape,
     },
-    /// The layout is one of more or fewer images.
+    /// The layout is for another number of images.
     #[error("batch: a layout of {found} values, expected {expected}")]
     Layout {
         /// Values that the images need.
@@ -87,9 +85,9 @@ pub enum BatchError {
         found: usize,
     },
     /// Images are to be mixed, which gives them two labels.
-    #[error("batch: `{0}` mixes images, and one label an image is asked for")]
+    #[error("batch: `{0}` mixes images, but the loss takes one label per image")]
     Mixing(Augment),
-    /// The normalisation is of another number of channels.
+    /// The normalisation has another number of channels.
     #[error("batch: a normalisation of {found} channels for images of {expected}")]
     Channels {
         /// Channels of the images.
@@ -117,24 +115,23 @@ pub fn epoch_order(len: usize, seed: u64) -> Vec<u32> {
     order
 }
 
-/// Augments and normalises the images of `split` that `indices` names, in that
-/// order, and writes them to their places in `batch`: straight from the stored bytes
-/// where no step does more than move pixels.
+/// Augments and normalises the images of `split` that `indices` names, in that order, and
+/// writes them to their places in `batch`, directly from the stored bytes if all steps only
+/// move pixels.
 ///
 /// * `indices`: (n).
 /// * `augment`: applied in order to each image; empty for evaluation.
 /// * `augment_seed`: the seed of an image by its index in the split, usually
 ///   `|index| derive_seed(seed, "augment", epoch, index.into())`. An image's
 ///   augmentation depends on this alone, not on the batch.
-/// * `layout`: where the values of n images go; all that is no image becomes zero.
+/// * `layout`: where the values of n images go; everything else becomes zero.
 /// * `batch`: overwritten.
 ///
 /// Groups of images are spread over rayon's current pool; the result is the same
 /// on any number of threads.
 ///
 /// # Errors
-/// The arguments do not belong together, or an index is out of range; `batch` is
-/// then as it was.
+/// The arguments are inconsistent, or an index is out of range; `batch` is then unchanged.
 pub fn fill_batch(
     split: &Selection,
     indices: &[u32],
@@ -183,9 +180,9 @@ pub fn fill_batch(
     Ok(())
 }
 
-/// Writes the images of a group, each with what is shown of it, row by row, so that
-/// those that stand side by side share their lines of the cache. All values that
-/// training and evaluation see are written here, and mixed after that.
+/// Writes the images of a group, each with its view, row by row, so that images side by side
+/// share cache lines. All values for training and evaluation are written here, and mixed
+/// afterwards.
 pub(crate) fn write_group(
     images: &[(&[u8], View)],
     shape: ImageShape,
@@ -212,7 +209,8 @@ pub(crate) fn write_group(
                     let (first, shown) = (view.columns.start as usize, view.columns.len());
                     out.by_ref().take(first).for_each(|value| *value = black);
                     let pixels = source.get(channel..).unwrap_or_default().iter().step_by(c).take(shown);
-                    // The pixels come first in each pair: what they do not fill stays in `out`.
+                    // The pixels come first in each pair, so places without a pixel keep their
+                    // value in `out`.
                     if view.is_mirrored {
                         write(pixels.rev(), &mut out, table);
                     } else {
@@ -246,7 +244,7 @@ fn check(
     check_layout(split.shape(), indices.len(), normalisation, layout)
 }
 
-/// Whether `images` images of `shape` go into `layout`.
+/// Checks that `images` images of `shape` fit `layout`.
 pub(crate) fn check_layout(
     shape: ImageShape,
     images: usize,

@@ -1,9 +1,8 @@
 //! CIFAR-10 and CIFAR-100 in their binary form (Krizhevsky, "Learning multiple
 //! layers of features from tiny images", 2009).
 //!
-//! A record is its labels, a byte each (CIFAR-100 has the coarse one before the
-//! fine one, which is used), and 32 rows of 32 red bytes, then the green, then
-//! the blue.
+//! A record consists of labels, one byte each (CIFAR-100 has the coarse label before the fine
+//! one, which is used), then 32 rows of 32 red bytes, then green, then blue.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -189,7 +188,7 @@ pub(crate) fn read(layout: &CifarLayout, folder: Option<&Path>) -> Result<Publis
 /// Reads the files of a set out of the archive that they are published in.
 fn read_archive(layout: &CifarLayout, archive: &Path) -> Result<Published, DataError> {
     let problem = |problem: String| DataError::Archive { file: archive.to_owned(), problem };
-    let broken = |error: std::io::Error| problem(format!("no sound tar file packed with gzip: {error}"));
+    let broken = |error: std::io::Error| problem(format!("not an intact gzipped tar file: {error}"));
     let input = BufReader::new(File::open(archive).map_err(broken)?);
     let mut tar = tar::Archive::new(MultiGzDecoder::new(input));
     let mut found: Vec<(&str, Split)> = Vec::new();

@@ -1,4 +1,4 @@
-//! Which label a class has: by its name, never by a guess at an order.
+//! Assigns labels to classes by name, never by guessing an order.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::error::shortened;
 /// Most bytes of a list of classes.
 const MOST_BYTES: u64 = 1 << 26;
 
-/// The text of a small file, without a byte order mark, or what is wrong with it.
+/// The text of a small file, without a byte order mark, or an error message.
 pub(crate) fn text(file: &Path) -> Result<String, String> {
     let length = fs::metadata(file).map_err(|error| error.to_string())?.len();
     if length > MOST_BYTES {
@@ -22,8 +22,8 @@ pub(crate) fn text(file: &Path) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
 }
 
-/// The names of `classes` classes from the list at `list`, whose place `of` tells, or else
-/// their numbers.
+/// The names of `classes` classes from the file `list`, which `of` locates, or else their
+/// numbers.
 pub(crate) fn stated(
     classes: usize,
     of: &dyn Fn(&Path) -> PathBuf,
@@ -33,14 +33,14 @@ pub(crate) fn stated(
     let file = of(list);
     let names = read(&file)?;
     if names.len() != classes {
-        let problem = format!("{} lines, and `data.classes` says {classes}", names.len());
+        let problem = format!("{} lines, but `data.classes` is {classes}", names.len());
         return Err(DataError::ClassList { file, problem });
     }
     Ok(names)
 }
 
-/// Names of classes from a file, one a line in the order of their labels. Of a line
-/// such as `n01440764 tench` the first word is enough.
+/// Class names from a file, one per line in the order of their labels. In a line such as
+/// `n01440764 tench` the first word is enough.
 pub(crate) fn read(file: &Path) -> Result<Vec<String>, DataError> {
     let list = |problem: String| DataError::ClassList { file: file.to_owned(), problem };
     let text = text(file).map_err(list)?;
@@ -51,7 +51,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<String>, DataError> {
     let mut seen = HashMap::new();
     for (line, name) in names.iter().enumerate() {
         if let Some(first) = seen.insert(name, line) {
-            return Err(list(format!("line {}: `{name}` stands in line {} already", line + 1, first + 1)));
+            return Err(list(format!("line {}: `{name}` is already in line {}", line + 1, first + 1)));
         }
     }
     Ok(names)
@@ -60,7 +60,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<String>, DataError> {
 /// The label of each of `found` among `classes`: their whole line or its first word.
 ///
 /// # Errors
-/// The names that are no class, shortened.
+/// The names that are not classes, shortened.
 pub fn labels(found: &[String], classes: &[String]) -> Result<Vec<usize>, String> {
     let mut by_name: HashMap<&str, usize> = HashMap::new();
     for (label, class) in classes.iter().enumerate() {
@@ -119,7 +119,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("classes.txt");
         for (text, expected) in
-            [("a\n\nb\n", "line 2: empty"), ("a\nb\na\n", "line 3: `a` stands in line 1 already")]
+            [("a\n\nb\n", "line 2: empty"), ("a\nb\na\n", "line 3: `a` is already in line 1")]
         {
             fs::write(&file, text).unwrap();
             let message = read(&file).unwrap_err().to_string();

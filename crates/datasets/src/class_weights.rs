@@ -1,11 +1,11 @@
-//! A number a class, in a file: what each counts in the loss or in the score.
+//! Class weights for the loss or the score, from a file with one number per class.
 
 use std::path::Path;
 
 use crate::{DataError, class_names};
 
-/// The numbers in `file`, one a line in the order of the labels, each from 0; at least one
-/// is above 0.
+/// The numbers in `file`, one per line in the order of the labels, none negative and at least
+/// one above 0.
 pub(crate) fn read(file: &Path, classes: usize) -> Result<Vec<f64>, DataError> {
     let list = |problem: String| DataError::ClassWeights { file: file.to_owned(), problem };
     let text = class_names::text(file).map_err(list)?;
@@ -15,10 +15,10 @@ pub(crate) fn read(file: &Path, classes: usize) -> Result<Vec<f64>, DataError> {
     };
     let weights = text.lines().enumerate().map(number).collect::<Result<Vec<f64>, _>>()?;
     if weights.len() != classes {
-        return Err(list(format!("{} lines, and `data.classes` says {classes}", weights.len())));
+        return Err(list(format!("{} lines, but `data.classes` is {classes}", weights.len())));
     }
     if weights.iter().all(|&weight| weight == 0.0) {
-        return Err(list("every class has the weight 0: nothing would count".to_owned()));
+        return Err(list("every class has weight 0, so nothing would count".to_owned()));
     }
     Ok(weights)
 }
@@ -35,7 +35,7 @@ mod tests {
             ("1\nx\n", "line 2: expected a number from 0, found `x`"),
             ("1\n-1\n", "line 2: expected a number from 0, found `-1`"),
             ("inf\n1\n", "line 1: expected a number"),
-            ("1\n", "1 lines, and `data.classes` says 2"),
+            ("1\n", "1 lines, but `data.classes` is 2"),
             ("0\n0\n", "every class has the weight 0"),
         ] {
             std::fs::write(&file, text).unwrap();

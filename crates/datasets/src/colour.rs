@@ -1,4 +1,4 @@
-//! Changes of an image's colours, on bytes as Pillow and torchvision do them.
+//! Colour changes on bytes, as in Pillow and torchvision.
 
 use rand_chacha::rand_core::Rng;
 
@@ -68,7 +68,7 @@ pub(crate) fn hue(image: &mut [u8], channels: usize, turn: f64) {
         };
         let turned = sixth / 6.0 + turn + 2.0;
         let sixth = (turned - libm::floor(turned)) * 6.0;
-        // Distance from the nearest of red, green and blue says how much there is.
+        // The distance from red, green and blue determines the amount of each.
         let light = |centre: f64| {
             let distance = libm::fabs(sixth - centre);
             let distance = distance.min(6.0 - distance);

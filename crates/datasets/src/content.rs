@@ -1,5 +1,5 @@
-//! The content of a data file, plain or packed with gzip: read piece by piece,
-//! with the place of every byte at hand for errors.
+//! The content of a data file, plain or gzipped, read piece by piece with the position of every
+//! byte for errors.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read};
@@ -10,11 +10,11 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::{DataError, Place, SetName};
 
-/// First bytes of a packed file. Neither an IDX nor a CIFAR file begins with
-/// them, so content and not the name decides.
+/// First bytes of a gzipped file. Neither an IDX nor a CIFAR file begins with them, so content
+/// decides, not the name.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Something to read, and the name it has in errors.
+/// An input, and its name in errors.
 pub(crate) struct Source<R> {
     pub(crate) file: PathBuf,
     pub(crate) input: R,
@@ -34,7 +34,7 @@ pub(crate) fn open(set: SetName, folder: &Path, name: &'static str) -> Result<So
     Err(DataError::Missing { set, folder: folder.to_owned(), name })
 }
 
-/// The unpacked content of a file and how far it has been read.
+/// The unpacked content of a file, and the position in it.
 pub(crate) struct Content<'a> {
     file: PathBuf,
     packed: bool,
@@ -64,7 +64,7 @@ impl<'a> Content<'a> {
     /// The rest of the content, which must be `len` bytes.
     pub(crate) fn payload(mut self, len: u64) -> Result<Vec<u8>, DataError> {
         let end = self.offset + len;
-        // One byte more shows both trailing bytes and gzip's own check at its end.
+        // One byte more reveals trailing bytes, and makes gzip verify its checksum.
         let bytes = self.up_to(len + 1)?;
         if self.offset < end {
             return Err(DataError::Truncated { place: self.place(), expected: end });
@@ -75,8 +75,8 @@ impl<'a> Content<'a> {
         Ok(bytes)
     }
 
-    /// Reads `len` bytes, or fewer at the end of the content. Reserves them all, so
-    /// `len` must have been compared with a limit.
+    /// Reads `len` bytes, or fewer at the end of the content. Reserves memory for all, so `len`
+    /// must have been checked against a limit.
     pub(crate) fn up_to(&mut self, len: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::with_capacity(len as usize);
         let result = self.input.by_ref().take(len).read_to_end(&mut bytes);
@@ -91,8 +91,8 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Whether an error is the decompressor's verdict on its input, not a failure to
-/// read that input.
+/// Whether an error means that the compressed data are damaged, rather than that they could not
+/// be read.
 fn is_damage(error: &io::Error) -> bool {
     matches!(
         error.kind(),

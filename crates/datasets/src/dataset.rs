@@ -1,4 +1,4 @@
-//! A data set: its splits and what is known of them.
+//! A data set: its splits and their properties.
 
 use std::collections::HashMap;
 
@@ -18,22 +18,20 @@ pub struct Dataset {
     pub validation: Selection,
     /// The set's own test images.
     pub test: Selection,
-    /// Mean of `train` a channel, with bytes scaled to 0..1.
+    /// Mean of `train` per channel, with bytes scaled to 0..1.
     pub mean: Vec<f32>,
-    /// Standard deviation (of the population) of `train` a channel, bytes scaled to
-    /// 0..1.
+    /// Population standard deviation of `train` per channel, with bytes scaled to 0..1.
     pub std: Vec<f32>,
-    /// BLAKE3 of all images and labels as read, in hexadecimal; of a streamed set of its files
-    /// in the order of training, validation and testing. Only of files outside shards that are
-    /// streamed does it depend on what is held out.
+    /// BLAKE3 of all images and labels as read, in hexadecimal; for a streamed set, of its
+    /// files in the order of training, validation and testing. Only for streamed files outside
+    /// shards does it depend on the validation split.
     pub checksum: String,
-    /// Files that were left out because they are no sound images. Only an image
-    /// folder can have some, and only if asked to go on without them.
+    /// Files that were skipped because they are broken. Only an image folder can have some, and
+    /// only with `corrupt = "skip"`.
     pub skipped: Vec<Skipped>,
-    /// Words on what was met while reading and left no other trace: folders and files
-    /// that are not used, images that were turned.
+    /// Notes from reading: folders and files that are not used, images that were rotated.
     pub notes: Vec<String>,
-    /// The set itself where it is not kept in memory: the splits above are then empty.
+    /// The set itself if it is streamed; the splits above are then empty.
     pub stream: Option<Streamed>,
 }
 
@@ -80,17 +78,17 @@ pub(crate) fn moments(images: &Selection) -> (Vec<f32>, Vec<f32>) {
     moments.mean_and_std()
 }
 
-/// Sums over pixels. They are whole numbers, so that their order does not matter and
-/// nothing is rounded before the end.
+/// Sums over pixels. They are integers, so that their order does not matter and nothing is
+/// rounded before the end.
 #[derive(Clone, Debug)]
 pub(crate) struct Moments {
     pixels: usize,
-    /// Of each channel, the bytes and their squares.
+    /// For each channel, the sums of bytes and of their squares.
     sums: Vec<(u64, u64)>,
 }
 
 impl Moments {
-    /// Of no pixel.
+    /// Without pixels.
     pub(crate) fn new(channels: usize) -> Self {
         Self { pixels: 0, sums: vec![(0, 0); channels] }
     }
@@ -106,7 +104,7 @@ impl Moments {
         self.pixels += images.len() / self.sums.len();
     }
 
-    /// Both.
+    /// The sums of both.
     pub(crate) fn with(mut self, other: &Self) -> Self {
         self.pixels += other.pixels;
         for (own, other) in self.sums.iter_mut().zip(&other.sums) {
@@ -115,8 +113,8 @@ impl Moments {
         self
     }
 
-    /// Mean and standard deviation of each channel, bytes scaled to 0..1. Of no pixel: 0
-    /// and 0.
+    /// Mean and standard deviation of each channel, bytes scaled to 0..1. Without pixels: 0 and
+    /// 0.
     pub(crate) fn mean_and_std(&self) -> (Vec<f32>, Vec<f32>) {
         let count = self.pixels.max(1) as f64;
         let of_channel = |&(sum, squares): &(u64, u64)| {

@@ -1,5 +1,5 @@
-//! What lies in a folder: class folders in the order that a person expects, image
-//! files at any depth, and a tally of everything that is passed over.
+//! The contents of a folder: class folders in natural order, image files at any depth, and a
+//! tally of everything that is ignored.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -12,8 +12,8 @@ use crate::DataError;
 /// Endings of the names of image files, in any case.
 const ENDINGS: [&str; 6] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp"];
 
-/// Names, in lower case, of what operating systems, archives and file servers leave
-/// behind. Names that begin with a dot are passed over as well.
+/// Names, in lower case, of leftovers of operating systems, archives and file servers. Names
+/// that begin with a dot are ignored as well.
 const LEFTOVERS: [&str; 18] = [
     "__macosx",
     "@eadir",
@@ -35,7 +35,7 @@ const LEFTOVERS: [&str; 18] = [
     "network trash folder",
 ];
 
-/// Files that are passed over, by class and ending, in the order of names.
+/// Ignored files, by class and extension, in the order of names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     others: BTreeMap<String, BTreeMap<String, usize>>,
@@ -43,8 +43,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// A sentence for each class with files that are passed over, and one for what
-    /// systems have left behind.
+    /// A sentence for each class with ignored files, and one for system leftovers.
     pub(crate) fn notes(&self) -> Vec<String> {
         let of_class = |(class, endings): (&String, &BTreeMap<String, usize>)| {
             let count: usize = endings.values().sum();
@@ -52,19 +51,19 @@ impl Tally {
                 endings.iter().map(|(ending, count)| format!("{count} {ending}")).collect();
             let files = if count == 1 { "file" } else { "files" };
             format!(
-                "{count} {files} of `{class}` passed over, by ending: {}; read are JPEG, PNG and WebP",
+                "{count} {files} of `{class}` ignored, by extension: {}; only JPEG, PNG and WebP are read",
                 endings.join(", ")
             )
         };
         let mut notes: Vec<String> = self.others.iter().map(of_class).collect();
         if !self.leftovers.is_empty() {
             let names: Vec<&str> = self.leftovers.keys().map(String::as_str).collect();
-            notes.push(format!("passed over what systems leave behind: {}", names.join(", ")));
+            notes.push(format!("ignored system files: {}", names.join(", ")));
         }
         notes
     }
 
-    /// Notes one file of `class` that is no image.
+    /// Counts one file of `class` that is not an image.
     pub(crate) fn pass_over(&mut self, class: &str, file: &Path) {
         let ending = match file.extension() {
             Some(ending) => format!(".{}", ending.to_string_lossy().to_ascii_lowercase()),
@@ -74,8 +73,7 @@ impl Tally {
     }
 }
 
-/// Whether `name` is one that systems leave behind, or hidden. Hidden ones are not
-/// worth a word.
+/// Whether `name` is a system leftover, or hidden. Hidden ones are not counted.
 fn is_left_behind(name: &OsStr, tally: &mut Tally) -> bool {
     let name = name.to_string_lossy();
     let is_named = LEFTOVERS.contains(&name.to_lowercase().as_str());
@@ -85,7 +83,7 @@ fn is_left_behind(name: &OsStr, tally: &mut Tally) -> bool {
     is_named || name.starts_with('.')
 }
 
-/// The entries of `folder` that are worth looking at, in the order of their bytes.
+/// The relevant entries of `folder`, in the order of their bytes.
 fn entries(folder: &Path, tally: &mut Tally) -> Result<Vec<PathBuf>, DataError> {
     let error = |source| DataError::Folder { folder: folder.to_owned(), source };
     let mut paths = Vec::new();
@@ -113,7 +111,7 @@ pub(crate) fn folders(folder: &Path, tally: &mut Tally) -> Result<Vec<OsString>,
 }
 
 /// Image files below `folder` at any depth, in the order of the bytes of their paths.
-/// Whatever else is there is counted for `class`.
+/// Everything else is counted for `class`.
 pub(crate) fn images(folder: &Path, class: &str, tally: &mut Tally) -> Result<Vec<PathBuf>, DataError> {
     let mut files = Vec::new();
     collect(folder, class, &mut Vec::new(), tally, &mut files)?;
@@ -130,7 +128,7 @@ fn collect(
 ) -> Result<(), DataError> {
     let error = |source| DataError::Folder { folder: folder.to_owned(), source };
     let own = fs::canonicalize(folder).map_err(error)?;
-    // A link to a folder that it lies in: its files have been seen.
+    // A link to a folder above it: its files have been seen.
     if above.contains(&own) {
         return Ok(());
     }
@@ -148,14 +146,14 @@ fn collect(
     Ok(())
 }
 
-/// Whether a name ends as those of image files do.
+/// Whether a name has the extension of an image file.
 pub(crate) fn is_image(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
-/// Names in the order that people count: runs of digits by their value, all else by
-/// characters; of equal values the one with fewer zeros before it.
+/// Natural order: runs of digits by value, everything else by characters; for equal values,
+/// fewer leading zeros first.
 pub(crate) fn natural(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a, b);
     loop {

@@ -1,4 +1,4 @@
-//! Why data cannot be used: which file, where in it, what was expected.
+//! Why data cannot be used: which file, where in it, and what was expected.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// A byte of a file.
+/// The position of a byte in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The file.
@@ -36,7 +36,7 @@ impl fmt::Display for Place {
 /// Why a data set could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// A file of the set is not there, neither plain nor packed.
+    /// A file of the set is missing, both plain and gzipped.
     #[error(
         "{folder}: neither `{name}` nor `{name}.gz` is here; {origin}; --data or the environment variable \
          DECOUPLE_DATA names the folder that holds them",
@@ -59,16 +59,15 @@ pub enum DataError {
         /// What it said.
         source: io::Error,
     },
-    /// The packed file is damaged: cut short, changed, or with something after its
-    /// end.
+    /// The gzipped file is damaged: truncated, changed, or with trailing data.
     #[error("{place}: expected intact gzip data ({source})")]
     Gzip {
-        /// The first byte of the unpacked content that could not be had.
+        /// The first byte of the unpacked content that could not be read.
         place: Place,
-        /// What the decompressor said.
+        /// The decompressor's message.
         source: io::Error,
     },
-    /// The file does not begin as an IDX file of the wanted kind does.
+    /// The file does not begin like an IDX file of the expected kind.
     #[error(
         "{place}: expected the magic number {expected:#010x} (IDX, unsigned bytes, {} dimensions), found \
          {found:#010x}",
@@ -95,8 +94,8 @@ pub enum DataError {
         /// Rows and columns that the file declares.
         found: [u32; 2],
     },
-    /// The file declares more items than any file of the set has. Found before
-    /// memory is reserved.
+    /// The file declares more items than any file of the set has. Detected before memory is
+    /// reserved.
     #[error("{place}: expected at most {most_items} items, found a count of {found}")]
     TooMany {
         /// The first byte of the count.
@@ -122,7 +121,7 @@ pub enum DataError {
         /// The first byte too many.
         place: Place,
     },
-    /// A label stands for no class.
+    /// A label is not a class.
     #[error("{place}: expected a label below {classes}, found {found}")]
     Label {
         /// The label.
@@ -132,7 +131,7 @@ pub enum DataError {
         /// What is there.
         found: u8,
     },
-    /// A file of labels has not one label for each image.
+    /// A file of labels does not have one label per image.
     #[error("{labels}: expected {image_count} labels, one for each image of {images}, found {found}", images = images.display())]
     Count {
         /// The first byte of the count of labels.
@@ -144,8 +143,8 @@ pub enum DataError {
         /// Images there are.
         image_count: usize,
     },
-    /// The files are sound but hold something else, for example MNIST, whose files
-    /// have the same names.
+    /// The files are intact but hold something else, for example MNIST, whose files have the
+    /// same names.
     #[error(
         "{folder}: expected the published files of {set} (checksum {expected}), found other images or labels \
          (checksum {found}); MNIST, for one, has files of the same names",
@@ -169,9 +168,9 @@ pub enum DataError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The folders are not the classes that the experiment file counts.
+    /// The number of folders is not that of the classes in the experiment file.
     #[error(
-        "{folder}: expected {expected} folders, one a class, as `data.classes` says; found {found_count}{}{}",
+        "{folder}: expected {expected} folders, one per class, as `data.classes` says; found {found_count}{}{}",
         listed(found), deeper_hint(deeper.as_ref()),
         folder = folder.display(),
         found_count = found.len()
@@ -183,10 +182,10 @@ pub enum DataError {
         expected: usize,
         /// Names of the folders that are there.
         found: Vec<String>,
-        /// A folder in it that has as many as wanted.
+        /// A folder below it that has the expected number.
         deeper: Option<PathBuf>,
     },
-    /// A list of classes that is damaged, or that other names contradict.
+    /// A list of classes that is damaged, or does not match the folders.
     #[error("{file}: {problem}", file = file.display())]
     ClassList {
         /// The list.
@@ -209,8 +208,8 @@ pub enum DataError {
         /// Classes that only the test images have.
         only_test: Vec<String>,
     },
-    /// A share of the images of a class that is less than one image, or a class of
-    /// one image, which cannot be on both sides.
+    /// A test share of less than one image of a class, or a class of one image, which cannot be
+    /// on both sides.
     #[error("{}: {}", folder.display(), share_problem(*images, *share))]
     TestShare {
         /// The class's folder.
@@ -236,9 +235,9 @@ pub enum DataError {
         /// Files there are, all of them left out.
         files: usize,
     },
-    /// A file is no sound image.
+    /// A file is broken or not an image.
     #[error(
-        "{}: expected a sound JPEG, PNG or WebP file ({}); `data.corrupt = \"skip\"` leaves such files out \
+        "{}: expected a sound JPEG, PNG or WebP file ({}); `data.corrupt = \"skip\"` skips such files \
          and lists them",
         .0.file.display(), .0.reason
     )]
@@ -267,7 +266,7 @@ pub enum DataError {
         /// What is wrong.
         problem: String,
     },
-    /// A table of images cannot be read, or a row of it not be understood.
+    /// A table of images cannot be read, or a row of it is invalid.
     #[error("{file}{}: {problem}", line.map_or(String::new(), |line| format!(":{line}")), file = file.display())]
     Manifest {
         /// The table.
@@ -277,13 +276,13 @@ pub enum DataError {
         /// What is wrong.
         problem: String,
     },
-    /// A stand-in of these numbers cannot be made.
+    /// A stand-in with these settings cannot be generated.
     #[error("a stand-in {problem}")]
     StandIn {
-        /// What one is like.
+        /// The valid settings.
         problem: &'static str,
     },
-    /// A list of what classes count is broken.
+    /// A file of class weights is invalid.
     #[error("{file}: {problem}", file = file.display())]
     ClassWeights {
         /// The list.
@@ -313,7 +312,7 @@ pub enum DataError {
         /// Samples of the training shards.
         samples: u64,
     },
-    /// An augmentation in the wrong place, or one that the images have not the shape for.
+    /// An augmentation in the wrong place, or one that does not suit the shape of the images.
     #[error("augment: `{augment}` {problem}")]
     Augment {
         /// The augmentation.
@@ -324,7 +323,7 @@ pub enum DataError {
     /// The threads that decode in the background cannot be started.
     #[error("cannot start threads to decode images: {0}")]
     Workers(String),
-    /// The images do not fit into the memory that a set may take.
+    /// The images do not fit into the memory limit of a set.
     #[error(
         "{folder}: {images} images of {shape} take {bytes} bytes of memory, and a set may take {most_bytes}; \
          choose a smaller `data.size`, or `data.stream = true` to decode them anew in every epoch",
@@ -352,12 +351,12 @@ pub enum DataError {
         requested: usize,
         /// The first class that has too few.
         class: String,
-        /// What it would have to give.
+        /// The number that would be held out of it.
         from_class: usize,
-        /// What it has.
+        /// The number it has.
         available: usize,
     },
-    /// A crop could miss the image altogether.
+    /// A crop could miss the image entirely.
     #[error("augment: `{augment}` needs images of more rows and columns than it pads, found {shape}")]
     Crop {
         /// The augmentation.
@@ -402,7 +401,7 @@ fn share_problem(images: usize, share: f64) -> String {
          `test` beside a folder `train`"
             .to_owned()
     } else {
-        // Rounded up, so that the share that is shown is enough.
+        // Rounded up, so that the suggested share is large enough.
         let enough = (1e4 / images as f64).ceil() / 1e4;
         format!(
             "a share of {share} of {images} images is none for testing; `data.test-share = {enough}` or more \
@@ -415,6 +414,6 @@ fn left(files: usize) -> String {
     match files {
         0 => "none".to_owned(),
         1 => "one, which was left out".to_owned(),
-        files => format!("{files}, which were all left out"),
+        files => format!("{files}, all of which were skipped"),
     }
 }

@@ -1,5 +1,4 @@
-//! Fashion-MNIST: the part that the program carries, and the full set from a
-//! folder.
+//! Fashion-MNIST: the embedded part, and the full set from a folder.
 
 use std::path::Path;
 
@@ -29,8 +28,8 @@ const LAYOUT: IdxLayout = IdxLayout {
     rows: 28,
     columns: 28,
     classes: CLASSES.len(),
-    // More than the 60,000 images of the training file, few enough that no header
-    // can ask for more than 79 MB.
+    // More than the 60,000 images of the training file, but few enough that no header can
+    // request more than 79 MB.
     most_items: 100_000,
 };
 
@@ -40,10 +39,9 @@ const DEBIAN_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
 /// Checksum of the published 60,000 training and 10,000 test images.
 const PUBLISHED_CHECKSUM: &str = "3541b2d7c6594e3f3ecb59079e485409b42f20ed2ef5563963f382bbd0ee1842";
 
-/// The two files of a split under their published names, and what the program
-/// carries of them: the first 1,000 training or 200 test images of each class, in
-/// the order of the published file. `tools/make-fashion-mnist-subset` makes them
-/// and, with `--check`, compares them with that rule.
+/// The two files of a split under their published names, and the embedded part of them: the
+/// first 1,000 training or 200 test images of each class, in the order of the published file.
+/// `tools/make-fashion-mnist-subset` makes them and, with `--check`, verifies them.
 struct Files {
     images: &'static str,
     labels: &'static str,
@@ -65,7 +63,7 @@ const TEST: Files = Files {
     embedded_labels: include_bytes!("../assets/fashion-mnist/t10k-labels-idx1-ubyte.gz"),
 };
 
-/// The training and test images that the program carries.
+/// The embedded training and test images.
 pub(crate) fn embedded() -> Result<Published, DataError> {
     let split = |files: Files| {
         let images = Source { file: Path::new("embedded").join(files.images), input: files.embedded_images };

@@ -1,5 +1,5 @@
-//! Downloads that go on where they were cut off, and are believed only if their
-//! checksum is the published one.
+//! Downloads that resume where they were interrupted, and are accepted only if their checksum
+//! is the published one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -19,35 +19,34 @@ const PIECE: usize = 1 << 16;
 pub struct Remote<'a> {
     /// Where it is.
     pub address: &'a str,
-    /// Its MD5 in hexadecimal, as its makers publish it; `None` where the content is
-    /// checked after it is unpacked.
+    /// Its published MD5 in hexadecimal; `None` if the content is checked after unpacking.
     pub md5: Option<&'a str>,
 }
 
 /// Why a file could not be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The other side could not be reached, or broke off.
+    /// The server could not be reached, or the connection was lost.
     #[error("{address}: {problem}{}", kept(*bytes))]
     Network {
         /// The address.
         address: String,
         /// What happened.
         problem: String,
-        /// Bytes that are kept for the next try.
+        /// Bytes kept for the next attempt.
         bytes: u64,
     },
-    /// The answer is no file.
-    #[error("{address}: expected a file, found the answer {status}")]
+    /// The server did not send a file.
+    #[error("{address}: expected a file, found HTTP status {status}")]
     Status {
         /// The address.
         address: String,
         /// HTTP's status.
         status: u16,
     },
-    /// The file is another than the published one. It has been removed.
+    /// The file differs from the published one and has been removed.
     #[error(
-        "{address}: expected a file with the MD5 {expected}, found {found}; what was downloaded is removed"
+        "{address}: expected a file with the MD5 {expected}, found {found}; the download has been removed"
     )]
     Checksum {
         /// The address.
@@ -71,15 +70,15 @@ fn kept(bytes: u64) -> String {
     if bytes == 0 {
         String::new()
     } else {
-        format!("; {bytes} bytes are kept, and the same command goes on from there")
+        format!("; {bytes} bytes are kept, and the same command resumes from there")
     }
 }
 
-/// Downloads `remote` to `target`, beside which `target.part` grows until it is whole.
-/// `progress` is told the bytes so far and, where it is known, of how many.
+/// Downloads `remote` to `target`, with `target.part` beside it until it is complete.
+/// `progress` gets the bytes so far and, if known, the total.
 ///
 /// # Errors
-/// [`FetchError`]. What was received before the other side broke off is kept.
+/// [`FetchError`]. Bytes received before the connection was lost are kept.
 pub fn download(
     remote: Remote,
     target: &Path,
@@ -110,8 +109,8 @@ fn part_of(target: &Path) -> PathBuf {
     target.with_file_name(name)
 }
 
-/// Appends what is after the first `begin` bytes, or begins anew if the other side does
-/// not go on there.
+/// Appends the bytes after the first `begin`, or starts again if the server cannot resume
+/// there.
 fn receive(
     address: &str,
     part: &Path,
@@ -138,7 +137,7 @@ fn receive(
     let begin = match status {
         206 if goes_on => begin,
         200 => 0,
-        // There is nothing after these bytes, or they are of another file.
+        // There are no further bytes, or these belong to another file.
         206 | 416 if begin > 0 => return receive(address, part, 0, progress),
         status => return Err(FetchError::Status { address: address.to_owned(), status }),
     };

@@ -1,10 +1,10 @@
-//! What a set on disk *is*: a checksum of its content, and what else is worth knowing
-//! only once.
+//! The identity of a set on disk: a checksum of its content, cached with other facts that need
+//! computing only once.
 //!
-//! A set that fits into memory is hashed whole. Of one that is streamed the names and
-//! sizes of all files count, and bytes of each of a thousand of them spread over the
-//! list: its beginning, its middle and its end. What was found is kept in the user's
-//! cache and believed as long as no file's name, size or time of change is another.
+//! A set in memory is hashed completely. For a streamed set the names and sizes of all files
+//! count, and some bytes of a thousand of them, spread over the list: from the beginning, the
+//! middle and the end. The result is kept in the user's cache and trusted as long as no file's
+//! name, size or modification time has changed.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 use crate::shard::Mark;
 use crate::{DataError, Place};
 
-/// Files whose bytes count, and how many at each of three places.
+/// Number of files whose bytes count, and bytes at each of three places.
 const SAMPLED: usize = 1_024;
 const SAMPLED_BYTES: u64 = 64 << 10;
 
-/// What is known of a streamed set.
+/// The cached facts about a streamed set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cached {
     /// Of the names, sizes and times of all files.
@@ -29,19 +29,19 @@ pub(crate) struct Cached {
     pub(crate) learned: Learned,
 }
 
-/// What reading a streamed set once tells of it.
+/// Facts learned by reading a streamed set once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Learned {
     /// Samples in its training and its test shards.
     pub(crate) samples: [u64; 2],
     /// Which of the former are held out.
     pub(crate) held_out: Option<HeldOut>,
-    /// Mean and deviation of each channel.
+    /// Mean and standard deviation of each channel.
     pub(crate) mean: Vec<f32>,
     pub(crate) std: Vec<f32>,
 }
 
-/// Samples of shards that are held out: those below a mark.
+/// The held-out samples of shards: those below a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HeldOut {
     pub(crate) mark: Mark,
@@ -66,8 +66,8 @@ impl Cache {
         Self(Some(folder.to_owned()))
     }
 
-    /// What is known of the set of `files`, read as `how` says, or else what `learn`
-    /// finds; the checksum is found here. A cache that cannot be read or written only
+    /// The facts about the set of `files`, read as `how` says: from the cache or else from
+    /// `learn`; the checksum is computed here. A cache that cannot be read or written only
     /// costs time.
     pub(crate) fn known(
         &self,
@@ -94,7 +94,7 @@ impl Cache {
     }
 }
 
-/// Writes beside and renames, so that no reader meets half a file.
+/// Writes a temporary file and renames it, so that no reader sees half a file.
 fn keep(place: &Path, text: &[u8]) {
     let beside = place.with_extension(format!("{}.part", std::process::id()));
     let written = place

@@ -1,19 +1,19 @@
-//! How a photograph of any size becomes an image of the wanted one.
+//! Brings a photograph of any size to the size of the set.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Photograph;
 use crate::resize::{Filter, Side, resample};
 
-/// How an image is brought to another ratio of its sides.
+/// How an image is brought to another aspect ratio.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fit {
-    /// It is scaled until it covers the wanted size, and what stands over is cut off
-    /// evenly: torchvision and timm.
+    /// It is scaled until it covers the target size and centre-cropped, as in torchvision and
+    /// timm.
     #[default]
     Cover,
-    /// Its sides are scaled each on its own: Keras.
+    /// Each side is scaled on its own, as in Keras.
     Stretch,
 }
 
@@ -42,8 +42,8 @@ impl Framing {
         part(photograph, down, across, self.filter)
     }
 
-    /// How many pixels a side of a photograph of this size become one, on the side where
-    /// they are fewer.
+    /// How many pixels per side of a photograph of this size become one, on the side where
+    /// there are fewer.
     pub(crate) fn shrink(&self, [h, w]: [usize; 2]) -> f64 {
         let [rows, columns] = self.scaled([h, w]);
         (h as f64 / rows as f64).min(w as f64 / columns as f64)
@@ -54,8 +54,8 @@ impl Framing {
         let [rows, columns] = self.cover;
         match self.fit {
             Fit::Stretch => self.cover,
-            // The side that needs the larger scale meets its extent; the other, rounded
-            // down as torchvision does, still covers its own.
+            // The side that needs the larger scale meets its extent; the other, rounded down as
+            // in torchvision, still covers its own.
             Fit::Cover if rows * w >= columns * h => [rows, w * rows / h],
             Fit::Cover => [h * columns / w, columns],
         }
@@ -84,8 +84,8 @@ pub(crate) fn part(photograph: &Photograph, rows: Side, columns: Side, filter: F
     }
 }
 
-/// Where `window` of `extent` pixels begin if they are the middle ones. Halves are
-/// rounded to the even number, as by Python's `round`, which torchvision uses.
+/// The first of the middle `window` of `extent` pixels. Halves are rounded to even, like
+/// Python's `round`, which torchvision uses.
 fn middle(extent: usize, window: usize) -> usize {
     let surplus = extent - window;
     let half = surplus / 2;

@@ -1,13 +1,12 @@
-//! Files in the IDX format of MNIST, plain or packed with gzip.
+//! Files in the IDX format of MNIST, plain or gzipped.
 //!
 //! Layout (LeCun, Cortes and Burges, "The MNIST database"): a magic number of
 //! two zero bytes, a type (8: unsigned bytes) and the number of dimensions; the
 //! extent of each dimension as a big-endian u32; then the items, last dimension
 //! fastest.
 //!
-//! Nothing in a file is believed before it is checked: memory is reserved for at
-//! most as many items as the layout allows, however many the header declares or
-//! a packed file unpacks to.
+//! Nothing in a file is trusted before it is checked: memory is reserved for at most as many
+//! items as the layout allows, whatever the header declares or a gzipped file unpacks to.
 
 use std::io::Read;
 
@@ -17,7 +16,7 @@ use crate::{DataError, ImageShape, Place, Split};
 const MAGIC_LABELS: u32 = 0x0000_0801;
 const MAGIC_IMAGES: u32 = 0x0000_0803;
 
-/// What the files of a set must look like.
+/// The expected format of a set's files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdxLayout {
     /// Rows of every image.
@@ -26,8 +25,8 @@ pub(crate) struct IdxLayout {
     pub(crate) columns: u32,
     /// Labels are below this.
     pub(crate) classes: usize,
-    /// Most images or labels that a file may declare; with the extents it bounds
-    /// the memory that a hostile file can ask for.
+    /// Most images or labels that a file may declare; with the extents it limits the memory
+    /// that a hostile file can request.
     pub(crate) most_items: u32,
 }
 
@@ -82,8 +81,7 @@ fn read_labels(source: Source<impl Read>, layout: &IdxLayout) -> Result<(Place, 
 }
 
 impl Content<'_> {
-    /// Checks the magic number, then reads the count of items and says where it
-    /// stands.
+    /// Checks the magic number, then reads the count of items and returns its position.
     fn header(&mut self, magic: u32, most_items: u32) -> Result<(Place, u32), DataError> {
         let place = self.place();
         let found = self.number()?;

@@ -1,4 +1,4 @@
-//! A folder of JPEG, PNG and WebP files, a folder a class.
+//! A folder of JPEG, PNG and WebP files, one folder per class.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,23 +15,21 @@ use crate::{DataError, Skipped, Split, class_names, photograph};
 /// Most bytes of all decoded images.
 const MOST_SET_BYTES: u64 = 8 << 30;
 
-/// A folder of images and what they are brought to.
+/// A folder of images and their target format.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageFolder {
     /// The folder, relative to that of the data sets; empty for that folder
     /// itself.
     pub folder: PathBuf,
-    /// Number of class folders. It is stated because networks are planned before
-    /// images are read.
+    /// Number of class folders, stated because networks are planned before images are read.
     pub classes: usize,
     /// A file with the names of the classes in the order of their labels, relative to
     /// the folder; without one the folders' natural order counts.
     pub class_list: Option<PathBuf>,
-    /// Share of each class that is for testing, where no folder says which images
-    /// are.
+    /// Share of each class used for testing, if there is no test folder.
     pub test_share: f64,
-    /// Whether images are decoded anew in every epoch, from photographs of any number
-    /// and size; else they are decoded once and kept in memory.
+    /// Whether images are decoded anew in every epoch, from photographs of any number and size;
+    /// otherwise they are decoded once and kept in memory.
     pub stream: bool,
     /// How the files are read.
     pub reading: Reading,
@@ -42,7 +40,7 @@ pub(crate) struct FolderListing {
     pub(crate) classes: Vec<String>,
     pub(crate) train: Vec<(PathBuf, u16)>,
     pub(crate) test: Vec<(PathBuf, u16)>,
-    /// Words on what is not read.
+    /// Notes on what is not read.
     pub(crate) notes: Vec<String>,
     /// The folder of class folders.
     root: PathBuf,
@@ -66,18 +64,18 @@ pub(crate) fn read(spec: &ImageFolder, data: Option<&Path>) -> Result<Read, Data
     Ok(Read { published: Published::new(train, test), classes, skipped: seen.skipped, notes })
 }
 
-/// A word on `count` images that note an orientation.
+/// A note on `count` images with an EXIF orientation.
 pub(crate) fn orientation_note(count: usize, reading: &Reading) -> Option<String> {
-    let (images, were) = if count == 1 { ("image notes", "was") } else { ("images note", "were") };
+    let (images, were) = if count == 1 { ("image has", "was") } else { ("images have", "were") };
     let what = if reading.looking.orientation {
-        "turned upright (`data.orientation = false` leaves photographs as stored)"
+        "rotated upright (`data.orientation = false` leaves photographs as stored)"
     } else {
-        "left as stored (`data.orientation = true` turns photographs upright)"
+        "left as stored (`data.orientation = true` rotates photographs upright)"
     };
-    (count > 0).then(|| format!("{count} {images} how the camera was held and {were} {what}"))
+    (count > 0).then(|| format!("{count} {images} an EXIF orientation and {were} {what}"))
 }
 
-/// Files to train on, without opening one.
+/// The number of training files, without opening any.
 pub(crate) fn count_train(spec: &ImageFolder, data: Option<&Path>) -> Result<usize, DataError> {
     Ok(list(spec, data)?.train.len())
 }
@@ -89,7 +87,7 @@ pub struct LabelledFiles {
     pub classes: Vec<String>,
     /// Image files in the order of classes and names, with the index of their class.
     pub files: Vec<(PathBuf, usize)>,
-    /// Words on what is not read.
+    /// Notes on what is not read.
     pub notes: Vec<String>,
 }
 
@@ -108,7 +106,7 @@ pub fn labelled_files(folder: &Path) -> Result<LabelledFiles, DataError> {
     Ok(LabelledFiles { classes: shown(&folders), files, notes: tally.notes() })
 }
 
-/// The names of folders as people read them.
+/// The names of folders, for display.
 fn shown(folders: &[OsString]) -> Vec<String> {
     folders.iter().map(|name| name.to_string_lossy().into_owned()).collect()
 }
@@ -179,7 +177,7 @@ fn in_order(
     Ok((classes, folders))
 }
 
-/// Where as many folders as wanted lie in one of the `folders`.
+/// One of the `folders` that contains the expected number of folders.
 fn deeper(root: &Path, folders: &[OsString], wanted: usize) -> Option<PathBuf> {
     let holds = |path: &PathBuf| {
         directory::folders(path, &mut Tally::default()).is_ok_and(|found| found.len() == wanted)
@@ -187,7 +185,7 @@ fn deeper(root: &Path, folders: &[OsString], wanted: usize) -> Option<PathBuf> {
     folders.iter().map(|name| root.join(name)).find(holds)
 }
 
-/// Parts the files of one class, for training and for testing.
+/// Divides the files of one class into training and test files.
 fn divide(
     spec: &ImageFolder,
     folder: &Path,
@@ -207,8 +205,8 @@ fn divide(
     Ok(())
 }
 
-/// Whether file number `index` of a class is among the share held out: these are
-/// spread evenly over the names, so that a folder sorted by time is not cut in two.
+/// Whether file number `index` of a class is among the share held out: these are spread evenly
+/// over the names, so that a folder sorted by time is not split in two.
 pub(crate) fn held_out(index: usize, share: f64) -> bool {
     ((index + 1) as f64 * share).floor() > (index as f64 * share).floor()
 }
@@ -239,11 +237,11 @@ fn annotated(classes: &[String], folder: &Path) -> Result<Vec<(PathBuf, u16)>, D
     Ok(files.into_iter().zip(labels).map(|((file, _), label)| (file, label as u16)).collect())
 }
 
-/// What turned up while files were decoded.
+/// Findings while files were decoded.
 #[derive(Default)]
 struct Seen {
     skipped: Vec<Skipped>,
-    /// Images that note an orientation.
+    /// Images with an EXIF orientation.
     turned: usize,
 }
 
@@ -282,8 +280,8 @@ fn decode_all(
     }
 }
 
-/// The (h, w, c) bytes of one file, brought to the wanted shape, and whether it notes
-/// an orientation.
+/// The (h, w, c) bytes of one file, brought to the target shape, and whether it has an EXIF
+/// orientation.
 fn decode(reading: &Reading, file: &Path) -> Result<(Vec<u8>, bool), Skipped> {
     let unusable = |reason| Skipped { file: file.to_owned(), reason };
     let bytes = photograph::read(file, reading.looking).map_err(unusable)?;

@@ -1,4 +1,4 @@
-//! A folder of images as shards.
+//! Packs a folder of images into shards.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -18,12 +18,12 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
-/// Writes the images of a folder, unchanged, to shards of `samples` images in `target`,
-/// a new folder: `train-00000.tar` and so on, `test-00000.tar` and so on, and
-/// `classes.txt`. The images are shuffled once, so that no shard holds one class alone.
+/// Writes the images of a folder, unchanged, to shards of `samples` images in `target`, a new
+/// folder: `train-00000.tar` and so on, `test-00000.tar` and so on, and `classes.txt`. The
+/// images are shuffled once, so that no shard holds a single class.
 ///
 /// # Errors
-/// The folder cannot be read, or the shards not be written.
+/// The folder cannot be read, or the shards cannot be written.
 pub fn import(
     spec: &ImageFolder,
     data: Option<&Path>,
@@ -66,8 +66,7 @@ fn write_shard(
     file.flush().and_then(|()| file.get_ref().sync_all()).map_err(written)
 }
 
-/// Adds a file of which nothing but name and content is noted, so that equal images make
-/// equal shards.
+/// Adds a file with only name and content, so that equal images give equal shards.
 pub(crate) fn append<W: Write>(tar: &mut tar::Builder<W>, name: &str, content: &[u8]) -> io::Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_size(content.len() as u64);

@@ -1,8 +1,8 @@
-//! Where the image in a JPEG file ends.
+//! Finds the end of the image in a JPEG file.
 //!
-//! Decoders grey out what a file that was cut short does not hold, and say nothing.
-//! Telephones, on the other hand, put a video behind the end of a sound image. So the
-//! markers are followed to the end of the image, and what comes after does not count.
+//! Decoders silently fill the missing part of a truncated file with grey. Phones, on the other
+//! hand, append a video after the end of an intact image. So the markers are followed to the
+//! end of the image, and anything after it is ignored.
 
 /// Start of image, start of scan, end of image.
 const SOI: u8 = 0xd8;
@@ -12,13 +12,13 @@ const EOI: u8 = 0xd9;
 /// The bytes of the image, from its first marker to its last.
 ///
 /// # Errors
-/// The image has no end, or a segment says that it is shorter than its own length.
+/// The image has no end, or a segment states an impossible length.
 pub(crate) fn image_of(bytes: &[u8]) -> Result<&[u8], String> {
     let cut = || "the JPEG data end without an end-of-image marker".to_owned();
     let mut at = 2;
     loop {
-        // Any number of bytes 0xff may stand before a marker; decoders also pass over
-        // others between two segments.
+        // Any number of bytes 0xff may precede a marker; decoders also skip other bytes between
+        // two segments.
         at += bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff)).ok_or_else(cut)?;
         at += bytes[at..].iter().position(|&byte| byte != 0xff).ok_or_else(cut)?;
         let marker = bytes[at];
@@ -41,7 +41,7 @@ pub(crate) fn image_of(bytes: &[u8]) -> Result<&[u8], String> {
     }
 }
 
-/// The first marker behind the coded data that begin at `at`. In these a byte 0xff is
+/// The first marker after the coded data that begin at `at`. Within these, a byte 0xff is
 /// always followed by a zero, a restart marker or another 0xff.
 fn end_of_scan(bytes: &[u8], at: usize) -> Option<usize> {
     let pairs = bytes.get(at..)?.windows(2);

@@ -1,5 +1,4 @@
-//! Data sets that the program knows by name: where their makers offer them, and where
-//! they are looked for.
+//! Data sets known by name: where they are published, and where they are looked for locally.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -10,18 +9,18 @@ use flate2::bufread::MultiGzDecoder;
 use crate::DataError;
 use crate::fetch::{FetchError, Remote, download};
 
-/// A set with an address.
+/// A set that can be downloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// What `data fetch` calls it.
+    /// Its name for `data fetch`.
     pub name: &'static str,
-    /// What it is.
+    /// A description.
     pub what: &'static str,
-    /// Its files: the name that each gets in the folder of the set, and where it is.
+    /// Its files: the name of each in the folder of the set, and its address.
     pub files: &'static [(&'static str, Remote<'static>)],
     /// The folder of the set in that of the data sets.
     pub folder: &'static str,
-    /// Of an archive that is unpacked: the checksum of all files in it.
+    /// The checksum of all files in it, if it is an archive to unpack.
     pub unpacked: Option<&'static str>,
 }
 
@@ -105,14 +104,14 @@ pub enum KnownError {
     /// A file could not be downloaded.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// What was downloaded cannot be unpacked, or is another set.
+    /// The download cannot be unpacked, or is another set.
     #[error(transparent)]
     Data(#[from] DataError),
 }
 
 impl Known {
-    /// Downloads what is not there yet, checks it and unpacks it where it needs to be;
-    /// returns the folder of the set.
+    /// Downloads missing files, checks them and unpacks them if necessary; returns the folder
+    /// of the set.
     ///
     /// # Errors
     /// [`KnownError`].
@@ -139,11 +138,11 @@ impl Known {
     }
 }
 
-/// Unpacks the files of `archive` without the folder around them to `folder`, which
-/// appears only if all of them together have the checksum `expected`.
+/// Unpacks the files of `archive` without the folder around them to `folder`, which is created
+/// only if their combined checksum is `expected`.
 fn unpack(archive: &Path, folder: &Path, expected: &str) -> Result<(), DataError> {
     let problem = |problem: String| DataError::Archive { file: archive.to_owned(), problem };
-    let broken = |error: io::Error| problem(format!("no sound tar file packed with gzip: {error}"));
+    let broken = |error: io::Error| problem(format!("not an intact gzipped tar file: {error}"));
     let beside = folder.with_extension("part");
     let written = |source| DataError::Write { file: beside.clone(), source };
     if beside.exists() {
@@ -233,7 +232,7 @@ mod tests {
             let mut header = tar::Header::new_ustar();
             header.set_size(content.len() as u64);
             header.set_mode(0o644);
-            // Written as they are, also names that a builder would refuse.
+            // Written as given, including names that a builder would refuse.
             header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
             header.set_cksum();
             tar.append(&header, *content).unwrap();

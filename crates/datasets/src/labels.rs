@@ -1,4 +1,4 @@
-//! The classes of an image, one or many, as files write them.
+//! The classes of an image, one or several, as written in files.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 #[derive(Clone, Debug)]
 pub(crate) struct Labelling {
     classes: usize,
-    /// Whether an image may have any number of labels; else it has one.
+    /// Whether an image may have any number of labels instead of one.
     is_multi: bool,
     by_name: HashMap<String, u16>,
 }
@@ -27,8 +27,8 @@ impl Labelling {
         self.is_multi
     }
 
-    /// The labels in a text: the name of a class, or names and numbers with commas or
-    /// blanks between them.
+    /// The labels in a text: the name of a class, or names and numbers separated by commas or
+    /// spaces.
     pub(crate) fn of_text(&self, text: &str) -> Result<Vec<u16>, String> {
         let text = text.trim().trim_start_matches('\u{feff}');
         if let Some(&label) = self.by_name.get(text) {
@@ -112,7 +112,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// One label an image.
+    /// One label per image.
     pub fn single(labels: Vec<u16>) -> Self {
         Self { ends: (1..=labels.len()).collect(), all: labels }
     }

@@ -1,12 +1,11 @@
 //! Image data sets: readers, checks, augmentation, batches.
 //!
-//! [`load`] turns a [`DataSpec`] into a [`Dataset`]: training, validation and
-//! test images as bytes, with their labels. [`epoch_order`] says in which order
-//! an epoch visits them, [`fill_batch`] augments and normalises some of them
-//! into a batch, in the layout of whatever executes it. Nothing here keeps state between calls: every
-//! random choice is a function of a seed from [`derive_seed`], so a run that is
-//! resumed needs only its position, and every trial of a sweep at one seed sees
-//! the same images in the same order.
+//! [`load`] turns a [`DataSpec`] into a [`Dataset`]: training, validation and test images as bytes,
+//! with their labels. [`epoch_order`] gives the order in which an epoch visits them, [`fill_batch`]
+//! augments and normalises some of them into a batch, in the layout of the backend. Nothing here
+//! keeps state between calls: every random choice is a function of a seed from [`derive_seed`], so a
+//! resumed run needs only its position, and every trial of a sweep at one seed sees the same images
+//! in the same order.
 //!
 //! ```
 //! use decouple_datasets::{Batch, DataSpec, derive_seed, epoch_order, fill_batch, load};

@@ -1,4 +1,4 @@
-//! How a [`DataSpec`] becomes a [`Dataset`].
+//! Loads the [`Dataset`] of a [`DataSpec`].
 
 pub(crate) mod streamed;
 
@@ -13,41 +13,38 @@ use crate::{
 };
 use streamed::Listed;
 
-/// Loads what `spec` asks for.
+/// Loads the data set of `spec`.
 ///
-/// What is not carried or made is read from `folder` or from a sub-folder of it
-/// with the set's name, without a folder from the present one:
+/// Sets that are not built in or generated are read from `folder` or from a sub-folder with the set's name;
+/// without a folder, from the current one:
 ///
 /// * the full Fashion-MNIST: its four IDX files under their published names,
 ///   plain or with `.gz`; without a folder from where Debian's package puts them;
 /// * CIFAR-10 and CIFAR-100: the files of their published binary archives, in the
 ///   archive's own folder or not, plain or with `.gz`;
-/// * an image folder: [`ImageFolder::folder`](crate::image_folder::ImageFolder),
-///   in which `train` and one of `test`, `val`, `valid` and `validation` hold a
-///   folder a class each, or which holds these itself. Images may lie at any depth
-///   of a class folder; labels are the folders' natural order, or that of
+/// * an image folder: [`ImageFolder::folder`](crate::image_folder::ImageFolder), in which `train` and one of
+///   `test`, `val`, `valid` and `validation` hold one folder per class, or which holds these itself. Images
+///   may lie at any depth of a class folder; labels are the folders' natural order, or that of
 ///   [`class_list`](crate::image_folder::ImageFolder::class_list).
 ///
-/// Validation images are the last of each class in the set's order, an equal
-/// number a class (the first classes give one more where the number does not
-/// divide), so that all trials share them; with [`DataSpec::split`] as many of each class are
-/// drawn from that number's stream. All splits keep the set's order.
+/// Validation images are the last of each class in the set's order, equally many per class (the first classes
+/// give one more if the number does not divide), so that all trials share them; with [`DataSpec::split`] they
+/// are drawn from that number's random stream, equally many per class. All splits keep the set's order.
 ///
-/// Cost: the embedded subset takes tens of milliseconds and 9.4 MB. No file can
-/// make this reserve much more memory than a sound one needs, whatever its header
-/// says and however far it unpacks. Images of a folder are decoded on rayon's
-/// current pool, and stay in memory at the size asked for.
+/// Cost: the embedded subset takes tens of milliseconds and 9.4 MB. No file can make this reserve much more
+/// memory than an intact one needs, whatever its header says or it unpacks to. Images of a folder are decoded
+/// on rayon's current pool, and stay in memory at the size asked for.
 ///
 /// # Errors
-/// A file is missing, unreadable, damaged, of the wrong layout, or sound but not
-/// the published one; folders are not the classes asked for; more validation images than a class has; a crop that pads
-/// by the image's extent or more.
+/// A file is missing, unreadable, damaged, of the wrong layout, or intact but not the published one; folders
+/// do not match the classes; more validation images than a class has; a crop pads by the image's extent or
+/// more.
 pub fn load(spec: &DataSpec, folder: Option<&Path>) -> Result<Dataset, DataError> {
     Loader::new(folder).load(spec)
 }
 
-/// Loads sets, each source read once: sets that differ in what they hold out of it share their
-/// images.
+/// Loads sets and reads each source once: sets that differ only in their validation split share
+/// their images.
 #[derive(Debug)]
 pub struct Loader<'a> {
     folder: Option<&'a Path>,
@@ -57,7 +54,7 @@ pub struct Loader<'a> {
 /// A source with nothing held out.
 #[derive(Debug)]
 enum Whole {
-    /// Without mean and deviation, which are those of what is not held out.
+    /// Without mean and standard deviation, which depend on the split.
     InMemory(Dataset),
     Streamed(Listed),
 }
@@ -156,8 +153,8 @@ fn check_augment(augment: &[Augment], shape: ImageShape) -> Result<(), DataError
     Ok(())
 }
 
-/// The images that are kept for training and those that are held out, `requested` in all: the last ones of each
-/// class, or some drawn by `seed`. Both in the set's order.
+/// Splits off `requested` validation images: the last of each class, or some drawn by `seed`. Both parts are
+/// in the set's order.
 pub(crate) fn held_out(
     labels: &[u16],
     requested: usize,
@@ -177,7 +174,8 @@ pub(crate) fn held_out(
         }
         to_keep.push(available - from_class);
     }
-    // The images of a class in the order in which they are kept: that of the set, or one drawn.
+    // The images of a class in the order in which they are kept for training: the set's, or a
+    // random one.
     let order = match seed {
         Some(seed) => epoch_order(labels.len(), derive_seed(seed, "split", 0, 0)),
         None => (0..labels.len() as u32).collect(),

@@ -1,7 +1,7 @@
 //! A manifest: a table of paths with their labels, as CSV, TSV, JSON-lines or Parquet.
 //!
-//! The table is read from front to back and hashed. What is kept of an image is
-//! its path and its labels; the images themselves are streamed.
+//! The table is read from front to back and hashed. Only path and labels of each image are
+//! kept; the images themselves are streamed.
 
 mod parquet;
 
@@ -19,23 +19,23 @@ use crate::{Corrupt, DataError, Reading, class_names};
 /// Most bytes of a row.
 const MOST_ROW_BYTES: usize = 16 << 20;
 
-/// Names that columns have where no key names them, the first that is there first.
+/// Default names of columns, in order of preference.
 const PATHS: [&str; 7] = ["path", "image", "file", "filename", "file_name", "filepath", "image_path"];
 const LABELS: [&str; 5] = ["label", "labels", "class", "classes", "category"];
 const SPLITS: [&str; 4] = ["split", "subset", "part", "partition"];
 
-/// What a column of splits may say: for training, and in the order in which one of the
-/// others is chosen for testing.
+/// Values of the split column: for training, and the others in the order in which one is chosen
+/// for testing.
 const TRAIN: [&str; 2] = ["train", "training"];
 const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
-/// A table of images and what they are brought to.
+/// A table of images and their target format.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     /// The table, relative to the folder of the data sets.
     pub file: PathBuf,
-    /// Columns of paths (relative to the table), of labels and of splits; without a name
-    /// the first of those that are usual.
+    /// Columns of paths (relative to the table), of labels and of splits; by default the first
+    /// of the usual ones.
     pub columns: Columns,
     /// Number of classes.
     pub classes: usize,
@@ -43,11 +43,11 @@ pub struct Manifest {
     pub class_list: Option<PathBuf>,
     /// Whether an image may have any number of labels.
     pub multi_label: bool,
-    /// A file beside the table with what each class counts in the loss.
+    /// A file beside the table with the class weights of the loss.
     pub class_weights: Option<PathBuf>,
-    /// A file beside the table with what each class counts in MAP@100.
+    /// A file beside the table with the class weights of MAP@100.
     pub score_weights: Option<PathBuf>,
-    /// Share of the rows that is for testing, where there is no column of splits.
+    /// Share of the rows used for testing, if there is no split column.
     pub test_share: f64,
     /// How the images are read.
     pub reading: Reading,
@@ -60,14 +60,14 @@ pub struct Columns {
     pub path: Option<String>,
     /// Of their labels.
     pub label: Option<String>,
-    /// Of what each is for.
+    /// Of the splits.
     pub split: Option<String>,
 }
 
 /// Files with their labels.
 pub(crate) type Labelled = Vec<(PathBuf, Vec<u16>)>;
 
-/// What a manifest says.
+/// The content of a manifest.
 #[derive(Debug)]
 pub(crate) struct ManifestListing {
     pub(crate) classes: Vec<String>,
@@ -108,7 +108,7 @@ pub(crate) fn list(spec: &Manifest, data: Option<&Path>) -> Result<ManifestListi
     read_from(spec, &file, labelling, classes, input)
 }
 
-/// Reads the table `input`, which is `file`; its ending says what kind it is of.
+/// Reads the table `input`, which is `file`; its extension determines the format.
 pub(crate) fn read_from(
     spec: &Manifest,
     file: &Path,
@@ -144,7 +144,7 @@ pub(crate) fn read_from(
     Ok(ManifestListing { classes, train, test, notes, hash })
 }
 
-/// How a table is written.
+/// The format of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A row a line, with this byte between cells.
@@ -169,7 +169,7 @@ impl Kind {
         }
     }
 
-    /// Where rows are: in lines of a text, or in a table that has none.
+    /// What rows are called in messages: lines of a text, or rows of a table.
     const fn place(self) -> &'static str {
         match self {
             Self::Separated(_) | Self::JsonLines => "line",
@@ -182,7 +182,7 @@ fn whole(file: &Path, problem: String) -> DataError {
     DataError::Manifest { file: file.to_owned(), line: None, problem }
 }
 
-/// A row as it stands in the table.
+/// A row of the table.
 struct Row {
     /// Its line, or its number where a table has no lines.
     line: u64,
@@ -196,11 +196,12 @@ struct Rows<'a> {
     file: &'a Path,
     kind: Kind,
     labelling: Labelling,
-    /// Of training and, each, of [`TEST`]. Rows of a table without splits are all in the first.
+    /// The training part, then one for each of [`TEST`]. Without splits, all rows are in the
+    /// first.
     parts: [Labelled; 1 + TEST.len()],
     /// Where each path is, by its hash.
     seen: HashMap<u64, (usize, usize)>,
-    /// Files that are not there.
+    /// Missing files.
     missing: Vec<(u64, PathBuf)>,
 }
 
@@ -231,7 +232,7 @@ impl Rows<'_> {
         Ok((needed("path-column", path, &PATHS)?, needed("label-column", label, &LABELS)?, split))
     }
 
-    /// Reads a table with a head. Whether it has splits.
+    /// Reads a table with a header. Returns whether it has splits.
     fn separated(&mut self, input: impl Read, separator: u8) -> Result<bool, DataError> {
         let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(input);
         let head = reader.headers().map_err(|error| self.of_csv(&error))?.clone();
@@ -261,7 +262,7 @@ impl Rows<'_> {
         DataError::Manifest { file: self.file.to_owned(), line, problem }
     }
 
-    /// Reads an object a line. Whether they have splits.
+    /// Reads one object per line. Returns whether they have splits.
     fn json_lines(&mut self, input: impl Read) -> Result<bool, DataError> {
         let mut input = BufReader::new(input);
         let (mut text, mut line, mut has_splits) = (Vec::new(), 0, None);
@@ -298,7 +299,7 @@ impl Rows<'_> {
             };
             let split = split.map(|split| text_of("a split", split)).transpose()?;
             if *has_splits.get_or_insert(split.is_some()) != split.is_some() {
-                let problem = "some rows say what they are for (train, test) and others do not";
+                let problem = "some rows have a split (train, test) and others do not";
                 return Err(self.at(line, problem.to_owned()));
             }
             self.add(Row { line, path, labels, split })?;
@@ -312,7 +313,7 @@ impl Rows<'_> {
             return Err(self.at(line, "no path".to_owned()));
         }
         if path.contains("://") {
-            return Err(self.at(line, format!("`{path}` is an address, and images are read from files")));
+            return Err(self.at(line, format!("`{path}` is a web address, but images are read from files")));
         }
         let labels = labels.map_err(|problem| self.at(line, problem))?;
         let part = match &split {
@@ -345,7 +346,7 @@ impl Rows<'_> {
         if !image.is_file() {
             if self.spec.reading.corrupt == Corrupt::Refuse {
                 let problem = format!(
-                    "no file `{}`; `data.corrupt = \"skip\"` leaves such rows out and counts them",
+                    "no file `{}`; `data.corrupt = \"skip\"` skips and counts such rows",
                     image.display()
                 );
                 return Err(self.at(line, problem));
@@ -370,7 +371,7 @@ impl Rows<'_> {
         })
     }
 
-    /// Rows for training, for testing, and words on those that are not used.
+    /// Rows for training, for testing, and notes on unused ones.
     fn divided(&mut self, has_splits: bool) -> Result<(Labelled, Labelled, Vec<String>), DataError> {
         let [all, tests @ ..] = std::mem::take(&mut self.parts);
         if all.is_empty() {
@@ -415,14 +416,14 @@ impl Rows<'_> {
         };
         let (file, count) = (self.file.display(), self.missing.len());
         Some(format!(
-            "{file}: {count} {rows} not there and left out, the first in {} {line}: {}",
+            "{file}: {count} {rows} missing and skipped, the first in {} {line}: {}",
             self.kind.place(),
             first.display()
         ))
     }
 }
 
-/// What to say where a column is missing.
+/// The message for a missing column.
 fn no_column(key: &str, own: &Option<String>, usual: &[&str], found: &[&str]) -> String {
     let found = found.join(", ");
     match own {
@@ -434,7 +435,7 @@ fn no_column(key: &str, own: &Option<String>, usual: &[&str], found: &[&str]) ->
     }
 }
 
-/// A table as it is read: hashed, and refused where a row has no end.
+/// Hashes a table while it is read, and refuses endless rows.
 struct Checked<R> {
     input: R,
     hasher: blake3::Hasher,

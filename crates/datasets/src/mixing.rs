@@ -13,8 +13,7 @@ pub struct Mix {
     pub with: usize,
     /// Share of the image's own labels; the other's have the rest.
     pub share: f32,
-    /// The part that comes from the other image; without one all values are weighed
-    /// together.
+    /// The part that comes from the other image; without one, all values are blended.
     pub(crate) window: Option<Window>,
 }
 
@@ -39,9 +38,9 @@ impl Window {
     }
 }
 
-/// The mix of each image of a batch, drawn from the images' own seeds; the other image
-/// is the next in the batch, after the last the first. Empty if nothing is mixed. Where
-/// both ways are asked for, a coin decides for each image.
+/// The mix of each image of a batch, drawn from the images' own seeds; the other image is the
+/// next in the batch, cyclically. Empty if nothing is mixed. If both kinds are requested, each
+/// image gets one of them at random.
 pub(crate) fn mixes(augment: &[Augment], seeds: &[u64], shape: ImageShape) -> Vec<Mix> {
     let ways: Vec<Augment> = augment.iter().copied().filter(Augment::is_mixing).collect();
     if ways.is_empty() {

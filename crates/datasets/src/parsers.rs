@@ -1,5 +1,5 @@
-//! Each parser as a function of the bytes that it is given, for tests that change them
-//! and for the targets in `fuzz/`: whatever the bytes, the result is a value or an error.
+//! Each parser as a function of bytes, for tests with mutated files and for the targets in
+//! `fuzz/`: whatever the bytes, the result is a value or an error.
 
 use std::path::{Path, PathBuf};
 
@@ -61,8 +61,8 @@ pub fn labels(bytes: &[u8]) -> Result<Vec<u16>, String> {
     labelling.of_json(bytes).or_else(|_| labelling.of_text(&String::from_utf8_lossy(bytes)))
 }
 
-/// A manifest with the ending `kind` and ten classes, rows of which name no file: what is left of
-/// it, which is too little for a set.
+/// A manifest with the extension `kind` and ten classes, whose files do not exist, so that it is
+/// always too small for a set.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// What may befall the bytes of a file: some are others, some are gone, some twice.
+    /// Mutations of a file: bytes are changed, removed or duplicated.
     fn changes() -> impl Strategy<Value = (Vec<(prop::sample::Index, u8)>, prop::sample::Index, u8)> {
         (
             prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),

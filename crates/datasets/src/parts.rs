@@ -1,4 +1,4 @@
-//! Which folders of a set are for training and which for testing.
+//! Determines which folders of a set are for training and which for testing.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,28 +10,27 @@ use crate::directory::{self, Tally};
 /// Names of folders of training images, in lower case.
 const TRAIN: [&str; 2] = ["train", "training"];
 
-/// Names of folders of other images. Of several that have labels the first is for
-/// testing.
+/// Names of other folders. The first one with labels is for testing.
 const OTHERS: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
-/// The list of labels that Tiny-ImageNet has in place of class folders.
+/// The list of labels that Tiny-ImageNet has instead of class folders.
 const ANNOTATIONS: &str = "val_annotations.txt";
 
-/// The parts of a set, as its folders say.
+/// The parts of a set, according to its folders.
 #[derive(Debug)]
 pub(crate) struct Parts {
     /// The folder of class folders to train on.
     pub(crate) train: PathBuf,
-    /// Where the images for testing are, if a folder says.
+    /// The test images, if there is a folder for them.
     pub(crate) test: Option<Test>,
-    /// Words on folders that are not used.
+    /// Notes on unused folders.
     pub(crate) notes: Vec<String>,
 }
 
 /// A folder of images for testing.
 #[derive(Debug)]
 pub(crate) enum Test {
-    /// With a folder a class.
+    /// With one folder per class.
     Folders(PathBuf),
     /// With a list of the labels of all files.
     Annotated(PathBuf),
@@ -68,7 +67,7 @@ pub(crate) fn parts(folder: &Path) -> Result<Parts, DataError> {
         match (&parts.test, found) {
             (None, Some(test)) => parts.test = Some(test),
             (Some(test), Some(_)) => parts.notes.push(format!(
-                "{}: {} not used, since {} is for testing; `data.validation` holds images out of those for training",
+                "{}: {} not used, since {} is the test set; `data.validation` holds out training images",
                 other.display(),
                 counted(&other)?,
                 test.folder().display()
@@ -91,7 +90,7 @@ pub(crate) fn parts(folder: &Path) -> Result<Parts, DataError> {
     Ok(parts)
 }
 
-/// The folder as one with labels, if it is.
+/// The folder as a labelled one, if it is.
 fn labelled(folder: &Path, classes: &[OsString]) -> Result<Option<Test>, DataError> {
     if folder.join(ANNOTATIONS).is_file() {
         return Ok(Some(Test::Annotated(folder.to_owned())));
@@ -109,8 +108,8 @@ fn counted(folder: &Path) -> Result<String, DataError> {
     Ok(if count == 1 { "1 image is".to_owned() } else { format!("{count} images are") })
 }
 
-/// The files of a folder with annotations, each with the name of its class: lines of
-/// a file's name, a tab and the class; what follows is a box and not read.
+/// The files of a folder with annotations, each with the name of its class: lines of a file's
+/// name, a tab and the class; the rest is a bounding box and ignored.
 pub(crate) fn annotated(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
     let list = folder.join(ANNOTATIONS);
     let problem = |problem: String| DataError::ClassList { file: list.clone(), problem };

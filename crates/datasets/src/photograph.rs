@@ -1,4 +1,4 @@
-//! One JPEG, PNG or WebP file, decoded within limits and the right way up.
+//! Decodes a JPEG, PNG or WebP file within limits and in the right orientation.
 
 use std::io::{self, Cursor, Read};
 use std::path::Path;
@@ -10,13 +10,13 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageResult};
 
 use crate::{Skipped, jpeg};
 
-/// How files are looked at, whatever becomes of their pixels.
+/// How files are read, whatever happens to their pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Looking {
-    /// Whether a photograph is turned as the camera noted (EXIF).
+    /// Whether a photograph is rotated as its EXIF orientation says.
     pub orientation: bool,
-    /// Most pixels of an image. It bounds memory: a pixel takes up to eight bytes
-    /// while a file is decoded, and a file may have two bytes a pixel.
+    /// Largest image in pixels. This limits memory: a pixel takes up to eight bytes while a
+    /// file is decoded, and a file may have two bytes a pixel.
     pub most_pixels: u64,
 }
 
@@ -43,9 +43,9 @@ pub struct Photograph {
     c: usize,
     /// (h, w, c) of the file's size over [`reduction`](Self::reduction), rounded up.
     bytes: Vec<u8>,
-    /// Pixels of the file a side for one that was decoded.
+    /// Pixels of the file per side for each decoded one.
     reduction: usize,
-    /// Whether the file notes an orientation other than upright.
+    /// Whether the file has an EXIF orientation other than upright.
     has_orientation: bool,
 }
 
@@ -54,8 +54,8 @@ impl Photograph {
     /// images become colour, transparency is dropped.
     ///
     /// # Errors
-    /// [`Skipped`] when it is no regular file, cannot be read, is cut off, is no such
-    /// image or is larger than `looking` allows.
+    /// [`Skipped`] when it is not a regular file, cannot be read, is truncated, is not such an
+    /// image, or is larger than `looking` allows.
     pub fn open(path: &Path, looking: Looking) -> Result<Self, Skipped> {
         let unusable = |reason: String| Skipped { file: path.to_owned(), reason };
         Self::decode(&read(path, looking).map_err(unusable)?, 3, looking).map_err(unusable)
@@ -79,8 +79,8 @@ impl Photograph {
         }
     }
 
-    /// A photograph of `size` rows and columns of which `image` is decoded, one pixel for
-    /// `reduction` a side.
+    /// A photograph of `size` rows and columns decoded as `image` with one pixel for every
+    /// `reduction` per side.
     pub(crate) fn reduced(
         image: DynamicImage,
         channels: usize,
@@ -96,7 +96,7 @@ impl Photograph {
         [self.h, self.w]
     }
 
-    /// Pixels of the file a side for one of [`pixels`](Self::pixels).
+    /// Pixels of the file per side for each of [`pixels`](Self::pixels).
     pub(crate) fn reduction(&self) -> usize {
         self.reduction
     }
@@ -106,14 +106,14 @@ impl Photograph {
         (&self.bytes, self.c)
     }
 
-    /// Whether the file notes an orientation other than upright: the photograph was
-    /// turned if [`Looking::orientation`] asked for that.
+    /// Whether the file has an EXIF orientation other than upright; the photograph was rotated
+    /// if [`Looking::orientation`] asked for it.
     pub fn has_orientation(&self) -> bool {
         self.has_orientation
     }
 }
 
-/// A decoder's image, or what broke a limit.
+/// A decoder's image, or the limit that it exceeds.
 fn decoded<D: ImageDecoder>(
     decoder: ImageResult<D>,
     channels: usize,
@@ -128,7 +128,7 @@ fn decoded<D: ImageDecoder>(
         return Err(problem);
     }
     let mut limits = image::Limits::no_limits();
-    // Eight bytes a pixel, and a MiB for what a decoder needs besides.
+    // Eight bytes per pixel, and one MiB for the decoder itself.
     limits.max_alloc = Some(looking.most_pixels.saturating_mul(8).saturating_add(1 << 20));
     Ok(decoder.set_limits(limits).and_then(|()| {
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -147,7 +147,7 @@ fn bytes_of(image: DynamicImage, channels: usize) -> Vec<u8> {
     if channels == 1 { image.into_luma8().into_raw() } else { image.into_rgb8().into_raw() }
 }
 
-/// What is wrong with a photograph that has more pixels than are read.
+/// The message for a photograph with too many pixels.
 pub(crate) fn too_many_pixels(w: u32, h: u32, looking: Looking) -> Option<String> {
     let (pixels, most) = (u64::from(w) * u64::from(h), looking.most_pixels);
     (pixels > most)
@@ -176,7 +176,7 @@ pub(crate) fn read(path: &Path, looking: Looking) -> Result<Vec<u8>, String> {
     if bytes.len() as u64 > most_bytes { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
-/// What a file is that is neither JPEG nor PNG nor WebP.
+/// A description of a file that is neither JPEG nor PNG nor WebP.
 fn not_read(bytes: &[u8], format: Option<ImageFormat>) -> String {
     let start = &bytes[..bytes.len().min(256)];
     let begins = |text: &str| start.trim_ascii_start().to_ascii_lowercase().starts_with(text.as_bytes());

@@ -1,4 +1,4 @@
-//! Batches that were decoded and augmented, and are not yet values.
+//! Batches that are decoded and augmented, but not normalised yet.
 
 use std::ops::Range;
 
@@ -10,8 +10,7 @@ use crate::mixing::Window;
 use crate::view::View;
 use crate::{BatchError, ImageShape, Labels, Mix, Normalisation};
 
-/// The images of a batch as bytes, augmented, with their labels: what background
-/// workers make.
+/// The augmented images of a batch as bytes, with their labels, as made by background workers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PixelBatch {
     /// Shape of every image.
@@ -20,9 +19,8 @@ pub struct PixelBatch {
     pub pixels: Vec<u8>,
     /// Those of each image.
     pub labels: Labels,
-    /// How each image is mixed with another of the batch; empty if none is. An image
-    /// then has its own labels with the share of [`Mix::share`], and those of the other
-    /// with the rest.
+    /// How each image is mixed with another of the batch; empty if none is. A mixed image has
+    /// its own labels with weight [`Mix::share`], and those of the other with the rest.
     pub mixes: Vec<Mix>,
 }
 
@@ -41,11 +39,11 @@ impl PixelBatch {
         &self.pixels[index * self.shape.len()..][..self.shape.len()]
     }
 
-    /// Writes the normalised and mixed values to their places in `values`; all that is
-    /// no image becomes zero.
+    /// Writes the normalised and mixed values to their places in `values`; everything else
+    /// becomes zero.
     ///
     /// # Errors
-    /// The layout or the normalisation do not fit; `values` are then as they were.
+    /// The layout or the normalisation do not fit; `values` are then unchanged.
     pub fn write(
         &self,
         normalisation: &Normalisation,

@@ -1,21 +1,20 @@
 //! Images whose class is planted in them: in the spatial structure of single
 //! channels, in structure across channels and space together, or in both.
 //!
-//! `docs/planted-data.md` shows them and says why they are made like this.
+//! `docs/planted-data.md` shows them and explains their design.
 //!
 //! An image is a window on an endless plane on which *figures* of dots lie at
 //! random places, among many single dots. A figure fits into 3x3 pixels:
 //!
-//! * a **within** figure is an L of four dots in one channel, whichever that is.
-//!   Which way it is turned says the class;
-//! * a **joint** figure has one dot in each channel, on the eight pixels around its
-//!   centre. Which channel has which pixel says the class.
+//! * a **within** figure is an L of four dots in one channel, whichever that is. Its rotation
+//!   gives the class;
+//! * a **joint** figure has one dot in each channel, on the eight pixels around its centre.
+//!   Which channel has which pixel gives the class.
 //!
-//! `coupling` is the probability that eight dots are one joint figure instead of
-//! two within ones. What holds in every class alike: how many dots there are and
-//! where on the image, which dots share a pixel, and with coupling 1 how the dots
-//! of one channel lie (independently), with coupling 0 how those of different
-//! channels do.
+//! `coupling` is the probability that eight dots are one joint figure instead of two within
+//! ones. The same in every class: the number of dots and their positions on the image, which
+//! dots share a pixel, and at coupling 1 the (independent) arrangement of the dots of one
+//! channel, at coupling 0 that of dots in different channels.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
@@ -31,29 +30,29 @@ pub const SHAPE: ImageShape = ImageShape { h: 16, w: 16, c: CHANNELS };
 /// As many channels as a joint figure has places.
 const CHANNELS: usize = 8;
 
-/// Classes: the ways to turn a within figure.
+/// Classes: the rotations of a within figure.
 pub const CLASSES: usize = 4;
 
 /// The L of a within figure: (down, right) of its centre. A quarter turn takes
 /// (down, right) to (right, -down).
 const ELL: [Offset; 4] = [(-1, 0), (0, 0), (1, 0), (1, 1)];
 
-/// The places of a joint figure. Not in the order around the centre: turning the
-/// order must not be turning the figure.
+/// The places of a joint figure. Not in order around the centre: a rotation of the order must
+/// not be a rotation of the figure.
 const PLACES: [Offset; CHANNELS] = [(-1, -1), (0, 1), (1, -1), (-1, 0), (1, 1), (0, -1), (-1, 1), (1, 0)];
 
 /// Joint figures of each class: together the classes have every channel at every
 /// place once.
 const JOINT: usize = CHANNELS / CLASSES;
 
-/// Pixels that a figure reaches from its centre.
+/// Distance of a figure's pixels from its centre.
 const REACH: usize = 1;
 
-/// Groups of eight dots in figures on the plane around an image, and single dots.
+/// Groups of eight dots in figures on the plane around an image, and the number of single dots.
 const GROUPS: usize = 3;
 const SINGLES: usize = 300;
 
-/// Bytes of the ground and of a dot, before noise.
+/// Byte values of background and dot, before noise.
 const GROUND: i32 = 48;
 const DOT: i32 = 160;
 
@@ -66,12 +65,12 @@ pub struct Planted {
     /// Share of the figures' dots that are in joint figures, from 0 (the class shows
     /// within single channels only) to 1 (only across channels and space together).
     pub coupling: f64,
-    /// Training images, as many of each class as divides; a quarter as many again
+    /// Training images, equally many of each class as far as possible, plus a quarter as many
     /// for testing.
     pub images: usize,
-    /// Standard deviation of the noise, as a share of a dot's height over the ground.
+    /// Standard deviation of the noise, relative to a dot's height over the background.
     pub noise: f64,
-    /// What makes the images: other seeds, other images with the same figures.
+    /// Seed of the images; another seed gives other images with the same figures.
     pub seed: u64,
 }
 
@@ -160,7 +159,7 @@ fn channel(random: &mut ChaCha8Rng) -> usize {
     uniform_below(random, CHANNELS as u32) as usize
 }
 
-/// Mean 0, deviation 1, near to normal: the sum of four uniform bytes.
+/// Mean 0, standard deviation 1, approximately normal: the sum of four uniform bytes.
 fn noise(random: &mut ChaCha8Rng) -> f64 {
     let sum: u32 = random.next_u32().to_le_bytes().into_iter().map(u32::from).sum();
     // Four bytes have the mean 510 and the variance 4 (256^2 - 1) / 12.

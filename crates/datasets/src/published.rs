@@ -1,4 +1,4 @@
-//! A set in memory as its makers published it: what readers return.
+//! A set in memory as published, the result of a reader.
 
 use crate::{ImageShape, Skipped};
 
@@ -40,7 +40,7 @@ pub(crate) fn class_counts(labels: impl Iterator<Item = u16>) -> Vec<usize> {
     counts
 }
 
-/// What the reader of a set in memory returns.
+/// The result of reading a set into memory.
 pub(crate) struct Read {
     pub(crate) published: Published,
     pub(crate) classes: Vec<String>,
@@ -55,14 +55,14 @@ impl Read {
     }
 }
 
-/// A set as its makers published it, nothing held out.
+/// A set as published, with nothing held out.
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) train: Split,
     pub(crate) test: Split,
-    /// What [`Dataset::checksum`](crate::Dataset::checksum) says: BLAKE3, in hexadecimal, over both splits'
-    /// rows, columns, channels and number of images (eight little-endian bytes
-    /// each), images, and labels (two little-endian bytes each).
+    /// The value of [`Dataset::checksum`](crate::Dataset::checksum): BLAKE3, in hexadecimal, over both
+    /// splits' rows, columns, channels and number of images (eight little-endian bytes each), images, and
+    /// labels (two little-endian bytes each).
     pub(crate) checksum: String,
 }
 

@@ -7,7 +7,7 @@ use crate::ImageShape;
 use crate::colour;
 use crate::random_numbers::below;
 
-/// Magnitudes there are: 0 to 30.
+/// Number of magnitudes: 0 to 30.
 const MAGNITUDES: f64 = 31.0;
 
 /// Applies `operations` drawn operations at `magnitude` to one (h, w, c) image.
@@ -85,7 +85,7 @@ fn apply(
     }
 }
 
-/// Each pixel from where `matrix` (x, then y) about the centre, and `moved`, put it.
+/// Affine transform by `matrix` (x, then y) about the centre and the shift `moved`.
 fn affine(shape: ImageShape, image: &mut [u8], scratch: &mut [u8], matrix: [[f64; 2]; 2], moved: [f64; 2]) {
     let ImageShape { h, w, c } = shape;
     scratch.copy_from_slice(image);
@@ -123,7 +123,7 @@ fn sharpness(shape: ImageShape, image: &mut [u8], scratch: &mut [u8], factor: f6
     }
 }
 
-/// Gives each byte of a channel the value that `table` makes of its histogram.
+/// Maps each byte of a channel through the `table` of its histogram.
 fn remap(channels: usize, image: &mut [u8], table: fn(&[u32; 256]) -> [u8; 256]) {
     for channel in 0..channels {
         let mut histogram = [0_u32; 256];

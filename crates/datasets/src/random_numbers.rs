@@ -1,9 +1,9 @@
-//! Numbers drawn for augmentation: the same on every machine, since logarithms and
-//! their like come from libm and not from the system.
+//! Random numbers for augmentation, the same on every machine, since logarithms and the like
+//! come from libm and not from the system.
 
 use rand_chacha::rand_core::Rng;
 
-/// A number from 0, included, to 1, left out: 53 random bits.
+/// A number in [0, 1), from 53 random bits.
 pub(crate) fn unit(rng: &mut impl Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
@@ -18,7 +18,7 @@ pub(crate) fn below(rng: &mut impl Rng, bound: usize) -> usize {
     crate::seeds::uniform_below(rng, u32::try_from(bound).unwrap_or(u32::MAX)) as usize
 }
 
-/// Normal, mean 0 and deviation 1 (Box and Muller 1958).
+/// Standard normal (Box and Muller 1958).
 fn normal(rng: &mut impl Rng) -> f64 {
     let (radius, angle) = (1.0 - unit(rng), unit(rng));
     libm::sqrt(-2.0 * libm::log(radius)) * libm::cos(2.0 * std::f64::consts::PI * angle)
@@ -49,7 +49,7 @@ fn gamma(rng: &mut impl Rng, shape: f64) -> f64 {
 /// Beta with both parameters `alpha`.
 pub(crate) fn beta(rng: &mut impl Rng, alpha: f64) -> f64 {
     let (a, b) = (gamma(rng, alpha), gamma(rng, alpha));
-    // Both may be too small to be told from 0.
+    // Both may underflow to 0.
     if a + b > 0.0 { a / (a + b) } else { f64::from(u8::from(rng.next_u32() & 1 == 1)) }
 }
 

@@ -1,5 +1,4 @@
-//! How files of photographs are read: within which limits, and to what they are
-//! brought.
+//! How photographs are read: limits and target format.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,14 +6,14 @@ use crate::framing::{Fit, Framing};
 use crate::resize::Filter;
 use crate::{ImageShape, Looking, Photograph, reduced};
 
-/// What is done about a file that is no sound image.
+/// What is done about a broken image file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Corrupt {
     /// Nothing is loaded; the file is named.
     #[default]
     Refuse,
-    /// It is left out and listed.
+    /// It is skipped and listed.
     Skip,
 }
 
@@ -25,23 +24,23 @@ pub struct Reading {
     pub size: [usize; 2],
     /// 1 for grey, 3 for colour.
     pub channels: usize,
-    /// How an image of another ratio is brought to it.
+    /// How an image of another aspect ratio is brought to it.
     pub fit: Fit,
-    /// Share of the scaled photograph that is cut out of its middle.
+    /// Share of the scaled photograph that is cut out of its centre.
     pub crop_fraction: f64,
-    /// How pixels are weighed together.
+    /// The interpolation filter.
     pub filter: Filter,
-    /// How files are looked at.
+    /// Limits and orientation.
     pub looking: Looking,
-    /// What to do about a file that is no sound image.
+    /// What to do about a broken image file.
     pub corrupt: Corrupt,
-    /// Whether JPEG files are decoded at a half, a quarter or an eighth of their size
-    /// where that leaves two pixels a side for each of the result.
+    /// Whether JPEG files are decoded at a half, a quarter or an eighth of their size where
+    /// that leaves two pixels per side for each of the result.
     pub reduced: bool,
 }
 
 impl Reading {
-    /// Images of `size`, all else by default.
+    /// Images of `size`, with defaults otherwise.
     pub fn of_size(size: [usize; 2]) -> Self {
         Self {
             size,
@@ -60,8 +59,8 @@ impl Reading {
         ImageShape { h: self.size[0], w: self.size[1], c: self.channels }
     }
 
-    /// The photograph in the bytes of a file; `shrink` tells how many pixels a side become
-    /// one if it has so many rows and columns.
+    /// The photograph in the bytes of a file; `shrink` gives the number of pixels per side that
+    /// become one, for given rows and columns.
     pub(crate) fn photograph(
         &self,
         bytes: &[u8],
@@ -72,8 +71,8 @@ impl Reading {
         reduced.map_or_else(|| Photograph::decode(bytes, self.channels, self.looking), Ok)
     }
 
-    /// What an evaluation sees of the photograph in the bytes of a file, (h, w, c) bytes,
-    /// and whether the file notes an orientation.
+    /// Decodes the photograph in the bytes of a file for evaluation, as (h, w, c) bytes, and
+    /// says whether the file notes an orientation.
     pub(crate) fn framed(&self, bytes: &[u8]) -> Result<(Vec<u8>, bool), String> {
         let framing = self.framing();
         let photograph = self.photograph(bytes, |size| framing.shrink(size))?;

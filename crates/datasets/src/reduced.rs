@@ -1,9 +1,8 @@
 //! JPEG files decoded at a half, a quarter or an eighth of their size.
 //!
-//! A file holds the frequencies of blocks of 8x8 pixels. The lowest 4x4, 2x2 or 1x1 of
-//! them are the block at that size, so that fewer pixels are ever made. What is decoded
-//! so is the same on every machine; it is not what scaling the whole photograph gives,
-//! and so a key of the set asks for it.
+//! A file holds the frequencies of blocks of 8x8 pixels. The lowest 4x4, 2x2 or 1x1 of them are
+//! the block at that size, so fewer pixels are computed. The result is the same on every
+//! machine, but differs from scaling the whole photograph, so a key of the set requests it.
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
@@ -12,13 +11,13 @@ use jpeg_decoder::{Decoder, PixelFormat};
 use crate::photograph::too_many_pixels;
 use crate::{Looking, Photograph, jpeg};
 
-/// Pixels a side that are left for each pixel of the result, so that they are still
-/// weighed together by the filter.
+/// Pixels per side that are left for each pixel of the result, so that the filter still
+/// averages them.
 const LEFT: f64 = 2.0;
 
-/// The photograph in the bytes of a JPEG file, reduced as far as leaves [`LEFT`] pixels a
-/// side for one of the result; `shrinks` tells how many become one, given the rows and
-/// columns of the whole. `None` if it is to be decoded whole, or is no such file.
+/// The photograph in the bytes of a JPEG file, reduced as far as leaves [`LEFT`] pixels per
+/// side for each of the result; `shrinks` gives the number that become one, for given rows and
+/// columns. `None` if it should be decoded at full size, or is not a JPEG file.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -35,7 +34,7 @@ pub(crate) fn decode(
     let mut decoder = Decoder::new(jpeg::image_of(bytes)?);
     decoder.read_info().map_err(unusable)?;
     let Some(info) = decoder.info() else { return Ok(None) };
-    // Others are rare, and need a conversion that the whole decoder has.
+    // Others are rare, and need a conversion that only the full decoder has.
     if !matches!(info.pixel_format, PixelFormat::L8 | PixelFormat::RGB24) {
         return Ok(None);
     }

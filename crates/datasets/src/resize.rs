@@ -1,20 +1,19 @@
-//! Images brought to another size, to the bit as Pillow does it up to version 12.
+//! Resizes images with the same bits as Pillow up to version 12.
 //!
-//! It (`Resample.c`, the case of 8 bits a channel) weighs the pixels under a
-//! filter that is widened where the image shrinks, in whole numbers of 22 binary
-//! places: first along rows, rounded to bytes, then along columns
-//! ([`decouple_kernels::resample`]). Only a window of the result is computed, so that a
-//! strip of 16,000 by 1 pixels costs what a photograph does.
+//! Pillow (`Resample.c`, 8 bits per channel) averages pixels under a filter that is widened
+//! when the image shrinks, with fixed-point weights of 22 binary places: first along rows,
+//! rounded to bytes, then along columns ([`decouple_kernels::resample`]). Only a window of the
+//! result is computed, so that a strip of 16,000 by 1 pixels costs what a photograph does.
 
 use decouple_kernels::isa::Isa;
 use decouple_kernels::resample::{self as kernel, PLACES, Taps};
 use serde::{Deserialize, Serialize};
 
-/// How a pixel of the result is weighed together from those of the source.
+/// The interpolation filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
-    /// The pixel that lies nearest.
+    /// The nearest pixel.
     Nearest,
     /// A triangle: linear between two pixels.
     #[default]
@@ -24,7 +23,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Pixels on each side that count, where the size stays.
+    /// Radius of the filter in pixels, if the size stays the same.
     const fn support(self) -> f64 {
         match self {
             Self::Nearest => 0.5,
@@ -45,8 +44,8 @@ impl Filter {
     }
 }
 
-/// One axis of a scaling: the part `from..from + len` of `source` pixels becomes
-/// `scaled` pixels, of which `window` many from `first` on are wanted.
+/// One axis of a scaling: the part `from..from + len` of `source` pixels becomes `scaled`
+/// pixels, of which `window` from `first` on are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Side {
     pub(crate) source: usize,
@@ -73,7 +72,7 @@ impl Side {
         self.len / self.scaled as f64
     }
 
-    /// The same part of a source of which `by` pixels are one.
+    /// The same part of a source that is reduced by `by`.
     pub(crate) const fn reduced(self, by: usize) -> Self {
         let (from, len) = (self.from / by as f64, self.len / by as f64);
         Self { source: self.source.div_ceil(by), from, len, ..self }

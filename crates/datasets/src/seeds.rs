@@ -1,22 +1,21 @@
-//! The only place where seeds are made and where streams of random numbers
-//! begin.
+//! The only place where seeds are derived and random streams begin.
 //!
-//! A random choice is a function of (seed, purpose, epoch, index), never the
-//! next number of a generator that lives on: a resumed run then needs no saved
-//! state, and adding a use of randomness in one place shifts no other.
+//! A random choice is a function of (seed, purpose, epoch, index), never the next number of a
+//! long-lived generator. So a resumed run needs no saved state, and adding a use of randomness
+//! in one place does not change another.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// Separates these hashes from every other use of BLAKE3. A change of the
-/// derivation needs a new version here, since all results change with it.
+/// Separates these hashes from every other use of BLAKE3. A change of the derivation needs a
+/// new version here, since it changes all results.
 const CONTEXT: &str = "decouple 2026-11-24 seed derivation v1";
 
 /// The seed for one use of randomness.
 ///
-/// `seed` is the trial's own, `purpose` names the use, `epoch` and `index` say
-/// which draw of it (0 where a use has none). Purposes in the program are short
-/// words such as `order`, `augment`, `initialise`, `dropout`.
+/// `seed` is the trial's own, `purpose` names the use, `epoch` and `index` identify the draw (0
+/// if not applicable). Purposes in the program are short words such as `order`, `augment`,
+/// `initialise`, `dropout`.
 ///
 /// The value is the first eight bytes, read as little-endian, of BLAKE3 in its
 /// key-derivation mode (BLAKE3 paper, section 2.3) with the context
@@ -47,7 +46,7 @@ pub fn stream(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-/// A whole number in `0..bound`, each exactly as likely; 0 if `bound` is 0.
+/// A uniform whole number in `0..bound`; 0 if `bound` is 0.
 ///
 /// Lemire, "Fast random integer generation in an interval" (2019), algorithm 5:
 /// the upper half of a 32 by 32 bit product, redrawn in the few cases that would

@@ -1,11 +1,11 @@
-//! Images of a split, by their places: parts of one split share its bytes.
+//! Images of a split, by index: parts of one split share its bytes.
 
 use std::sync::Arc;
 
 use crate::ImageShape;
 use crate::published::{Split, class_counts};
 
-/// Some images of a split, or all of them, in an order of their own. A copy costs nothing.
+/// Some or all images of a split, in any order. A copy is cheap.
 #[derive(Clone, Debug)]
 pub struct Selection {
     of: Arc<Split>,
@@ -26,7 +26,7 @@ impl From<Split> for Selection {
 }
 
 impl Selection {
-    /// Those of the images that `indices` names, in that order.
+    /// The images at `indices`, in that order.
     ///
     /// # Panics
     /// If an index is [`len`](Self::len) or more.

@@ -17,7 +17,7 @@ use crate::{DataError, Looking, derive_seed};
 /// Most bytes of a file of labels.
 const MOST_LABEL_BYTES: u64 = 1 << 20;
 
-/// Which samples of shards: all, or those on one side of a mark.
+/// Which samples of shards to read: all, or those on one side of a mark.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Share {
     All,
@@ -27,7 +27,7 @@ pub(crate) enum Share {
     From(Mark),
 }
 
-/// A place in the order that `draw` gives to the keys of samples.
+/// A position in the order that `draw` gives to the keys of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     pub(crate) split: Option<u64>,
@@ -44,8 +44,9 @@ impl Share {
     }
 }
 
-/// What decides whether the samples called `key` are held out: those of the lowest numbers are. It
-/// depends on the key alone, so that samples of one key in two shards stay on one side.
+/// A number that decides whether the samples named `key` are held out: those with the lowest
+/// numbers are. It depends on the key alone, so samples with one key in two shards stay on the
+/// same side.
 pub(crate) fn draw(key: &str, split: Option<u64>) -> u64 {
     let hash =
         u64::from_le_bytes(blake3::hash(key.as_bytes()).as_bytes()[..8].try_into().unwrap_or_default());
@@ -60,18 +61,18 @@ pub(crate) fn draw(key: &str, split: Option<u64>) -> u64 {
 pub(crate) struct Sample {
     /// Its name, for messages.
     pub(crate) name: PathBuf,
-    /// The bytes of the image's file, or why they cannot be had.
+    /// The bytes of the image's file, or why they cannot be read.
     pub(crate) image: Result<Vec<u8>, String>,
     pub(crate) labels: Vec<u16>,
-    /// What its augmentation is drawn from, besides seed and epoch.
+    /// The index for its augmentation, besides seed and epoch.
     pub(crate) index: u64,
 }
 
-/// What an entry says about its sample.
+/// The role of an entry in its sample.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Image,
-    // In the order in which they are believed.
+    // In order of precedence.
     Class,
     Json,
     Text,
@@ -100,12 +101,12 @@ pub(crate) fn read(
 ) -> Result<(), DataError> {
     let shard = |problem: String| DataError::Shard { file: file.to_owned(), problem };
     if !std::fs::metadata(file).map_err(|error| shard(error.to_string()))?.is_file() {
-        return Err(shard("a device, a pipe or a socket and no regular file".to_owned()));
+        return Err(shard("a device, a pipe or a socket, not a regular file".to_owned()));
     }
     let input = File::open(file).map_err(|error| shard(error.to_string()))?;
     let reader = Reader { file, share, labelling, looking };
     if let Share::Below(_) = share {
-        // Few of many: what lies between them is passed over, and never read.
+        // Few of many: the content between them is skipped, never read.
         let mut archive = Archive::new(input);
         return reader.samples(archive.entries_with_seek().map_err(|error| reader.broken(&error))?, each);
     }
@@ -123,7 +124,7 @@ pub(crate) fn read_from(
     Reader { file, share: Share::All, labelling, looking }.read_from(input, each)
 }
 
-/// How a shard is read.
+/// Reads a shard.
 struct Reader<'a> {
     file: &'a Path,
     share: Share,
@@ -137,7 +138,7 @@ impl Reader<'_> {
     }
 
     fn broken(&self, error: &io::Error) -> DataError {
-        self.shard(format!("no sound tar file: {error}"))
+        self.shard(format!("not an intact tar file: {error}"))
     }
 
     fn read_from(&self, input: impl Read, each: &mut dyn FnMut(Sample) -> bool) -> Result<(), DataError> {
@@ -187,7 +188,7 @@ impl Reader<'_> {
         Ok(each(sample.map_err(|problem| self.shard(problem))?))
     }
 
-    /// The bytes of an entry, or why they are too many.
+    /// The bytes of an entry, or an error if there are too many.
     fn content(
         &self,
         entry: &mut tar::Entry<'_, impl Read>,
@@ -288,7 +289,7 @@ impl Open {
 /// Calls `each` with the key of every sample of a shard; only the headers of its entries are read.
 pub(crate) fn keys(file: &Path, each: &mut dyn FnMut(&str)) -> Result<(), DataError> {
     let shard = |problem: String| DataError::Shard { file: file.to_owned(), problem };
-    let broken = |error: io::Error| shard(format!("no sound tar file: {error}"));
+    let broken = |error: io::Error| shard(format!("not an intact tar file: {error}"));
     let mut archive = Archive::new(File::open(file).map_err(|error| shard(error.to_string()))?);
     let mut last = String::new();
     for entry in archive.entries_with_seek().map_err(broken)? {

@@ -1,4 +1,4 @@
-//! Contact sheets: what the images of a set look like, as training sees them.
+//! Contact sheets of a set's images, as augmented for training.
 
 use image::{ImageFormat, RgbImage};
 use std::io::Cursor;
@@ -6,10 +6,10 @@ use std::io::Cursor;
 use crate::augmented::augment_image;
 use crate::{Augment, Dataset, ImageShape, derive_seed};
 
-/// Pixels between two images, and around all of them.
+/// Pixels between images, and around the sheet.
 const GAP: u32 = 4;
 
-/// Brightness of the paper.
+/// Brightness of the background.
 const PAPER: u8 = 255;
 
 /// An image smaller than this is enlarged by a whole factor.
@@ -18,10 +18,10 @@ const LEAST_EXTENT: u32 = 56;
 /// A sheet of training images, augmented as in the first epoch of a run with
 /// `seed`, as the bytes of a PNG file.
 ///
-/// A row is a class, in the order of [`Dataset::classes`], with its first
-/// `columns` images. Images of one channel are grey, of three in their colours. Of
-/// others a row is one image, the first of its class: all channels over each other,
-/// each in a colour of its own, then each channel alone.
+/// Each row is a class, in the order of [`Dataset::classes`], with its first `columns` images.
+/// One channel is shown as grey, three as colour. With other numbers of channels, a row shows
+/// the first image of its class: all channels superimposed, each in its own colour, then each
+/// channel alone.
 pub fn contact_sheet(data: &Dataset, augment: &[Augment], seed: u64, columns: usize) -> Vec<u8> {
     let shape = data.shape();
     let rows: Vec<Vec<Picture>> = (0..data.classes.len() as u16)
@@ -51,8 +51,8 @@ fn photograph(shape: ImageShape, image: &[u8]) -> Picture {
     if shape.c == 3 { image.to_vec() } else { image.iter().flat_map(|&grey| [grey; 3]).collect() }
 }
 
-/// All channels as light of evenly spaced hues, of which the brightest shows, then
-/// each alone.
+/// All channels as light of evenly spaced hues, of which the brightest is shown, then each
+/// channel alone.
 fn taken_apart(shape: ImageShape, image: &[u8]) -> Vec<Picture> {
     let hues: Vec<[f32; 3]> = (0..shape.c).map(|channel| hue(channel as f32 / shape.c as f32)).collect();
     let light = |pixel: &[u8]| -> [u8; 3] {

@@ -1,4 +1,4 @@
-//! A file as a network sees it that was trained on a data set.
+//! Preprocesses a file for a network that was trained on a data set.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use crate::image_folder::ImageFolder;
 use crate::{DataSpec, Looking, Reading, Skipped, Source, photograph};
 
 impl DataSpec {
-    /// Images of `size` rows, columns and channels in so many `classes`, of which
-    /// nothing else is known: for a network without its data set.
+    /// A stand-in for the data set of a network of which only rows, columns, channels and the
+    /// number of `classes` are known.
     pub fn of_images([h, w, channels]: [usize; 3], classes: usize) -> Self {
         let folder = ImageFolder {
             folder: "unknown".into(),
@@ -20,9 +20,8 @@ impl DataSpec {
         Self { source: Source::ImageFolder(folder), ..Self::default() }
     }
 
-    /// How files become images of the set: as photographs of a set are read, else scaled until
-    /// they cover an image, what stands over cut off evenly, and made grey where the
-    /// images are.
+    /// How files become images of the set: like the photographs of a set, or otherwise scaled
+    /// until they cover an image, centre-cropped, and converted to grey if the images are grey.
     pub fn reading(&self) -> Reading {
         match &self.source {
             Source::ImageFolder(folder) => folder.reading.clone(),
@@ -35,8 +34,8 @@ impl DataSpec {
         }
     }
 
-    /// The (h, w, c) bytes of the file at `path` as an image of the set, and whether it
-    /// notes how the camera was held.
+    /// The (h, w, c) bytes of the file at `path` as an image of the set, and whether it has an
+    /// EXIF orientation.
     ///
     /// # Errors
     /// [`Skipped`] when it cannot be read or is no sound image.

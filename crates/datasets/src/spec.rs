@@ -1,4 +1,4 @@
-//! What a trial says about its data, resolved. [`DataTable`] is how it is typed.
+//! The data of a trial, resolved. [`DataTable`] is the as-typed form.
 
 mod as_typed;
 
@@ -27,21 +27,19 @@ pub use as_typed::DataTable;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "DataTable", into = "DataTable")]
 pub struct DataSpec {
-    /// Where the images come from. Default: what the program carries of
-    /// Fashion-MNIST.
+    /// Where the images come from. Default: the embedded part of Fashion-MNIST.
     pub source: Source,
     /// Training images held out for validation, spread evenly over the classes.
     /// Default: none.
     pub validation: usize,
-    /// What decides which images are held out: none, and it is the last of each class; a number, and they are drawn
-    /// from its stream. Default: none.
+    /// Which images are held out: with `None` the last of each class, with a number a random draw from its
+    /// stream. Default: `None`.
     pub split: Option<u64>,
-    /// What is done at random to each training image, in this order. Default:
-    /// nothing.
+    /// Random augmentation of each training image, in this order. Default: nothing.
     pub augment: Vec<Augment>,
 }
 
-/// Where the images come from, with all that this kind of set needs to know.
+/// Where the images come from, with the settings of each kind of set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// Grey images of clothing, 28x28, ten classes (Xiao, Rasul and Vollgraf,
@@ -54,7 +52,7 @@ pub enum Source {
     Cifar10,
     /// As [`Self::Cifar10`], in a hundred classes.
     Cifar100,
-    /// A folder of JPEG, PNG and WebP files, a class a folder.
+    /// A folder of JPEG, PNG and WebP files, one folder per class.
     ImageFolder(ImageFolder),
     /// Tar files of samples.
     Shards(Shards),
@@ -84,8 +82,7 @@ impl Source {
         }
     }
 
-    /// What a reader calls it: a folder or table of images by its own name, any other set
-    /// by its own.
+    /// Its title: the name of the folder or table, or of the set.
     pub fn title(&self) -> String {
         let folder = match self {
             Self::ImageFolder(images) => images.folder.file_name(),
@@ -110,7 +107,7 @@ impl DataSpec {
         }
     }
 
-    /// The same photographs brought to another size; nothing where a set has one size of its own.
+    /// The same photographs brought to another size; `None` for a set of fixed size.
     pub fn with_size(mut self, size: [usize; 2]) -> Option<Self> {
         let reading = match &mut self.source {
             Source::ImageFolder(folder) => &mut folder.reading,
@@ -146,7 +143,7 @@ impl DataSpec {
         }
     }
 
-    /// Whether classes count differently in the loss.
+    /// Whether the loss has class weights.
     pub const fn has_class_weights(&self) -> bool {
         match &self.source {
             Source::Shards(shards) => shards.class_weights.is_some(),
@@ -156,15 +153,15 @@ impl DataSpec {
     }
 
     /// Images to train on, without those held out. Those of an image folder or a table are
-    /// counted on disk, in `folder` as [`load`](crate::load) would find them;
-    /// `None` if it cannot be read, and for shards whose images no key counts.
+    /// counted on disk, in `folder` as [`load`](crate::load) would find them; `None` if it
+    /// cannot be read, and for shards without the key `images`.
     pub fn train_images(&self, folder: Option<&Path>) -> Option<usize> {
         let all = match &self.source {
             Source::FashionMnist { subset: Subset::Embedded } => 10_000,
             Source::FashionMnist { subset: Subset::Full } => 60_000,
             Source::Cifar10 | Source::Cifar100 => 50_000,
             Source::ImageFolder(spec) => image_folder::count_train(spec, folder).ok()?,
-            // What the key says is of the others.
+            // The key excludes validation images.
             Source::Shards(shards) => return shards.images,
             Source::Manifest(table) => manifest::list(table, folder).ok()?.train.len(),
             Source::Planted(planted) => planted.images,
@@ -177,8 +174,8 @@ impl DataSpec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subset {
-    /// What the program carries: of Fashion-MNIST the first 1,000 training and the
-    /// first 200 test images of each class.
+    /// The embedded part: of Fashion-MNIST the first 1,000 training and the first 200 test
+    /// images of each class.
     #[default]
     Embedded,
     /// All of it, read from a folder.

@@ -2,11 +2,11 @@
 //! JFT, which is not public: shards of any size with a long-tailed distribution of classes.
 //!
 //! Classes are the nodes of a tree of three levels, an image is a scene of leaves, and its
-//! labels are these and all that is above them, as "beagle" is a dog and an animal. What is
-//! seen of a leaf is given by its way down the tree: the first level has its hue, the second
-//! the direction and width of its stripes, the third its shape and its contrast. So common
-//! classes can be told by colour alone, rarer ones by a texture in a colour, and the rarest
-//! by a shape as well. How often a leaf is met falls as 1 / (its place + 2) (Zipf's law).
+//! labels are these and all nodes above them, as a "beagle" is a dog and an animal. The
+//! appearance of a leaf follows its path down the tree: the first level determines its hue, the
+//! second the direction and width of its stripes, the third its shape and contrast. So common
+//! classes can be recognised by colour alone, rarer ones by a texture in a colour, and the
+//! rarest also by a shape. The frequency of a leaf falls as 1 / (its place + 2) (Zipf's law).
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Cursor, Write};
@@ -20,20 +20,21 @@ use crate::random_numbers::{below, unit};
 use crate::seeds::stream;
 use crate::{DataError, derive_seed, epoch_order};
 
-/// What is written.
+/// The settings of a stand-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StandIn {
-    /// Images to train on, and for testing.
+    /// Training and test images.
     pub images: [usize; 2],
-    /// Classes, from 16.
+    /// Classes, at least 16.
     pub classes: usize,
-    /// Labels of an image: about as many in the mean, from half of it to three halves.
+    /// Labels of an image: the approximate mean; an image has between half and three halves of
+    /// it.
     pub labels: usize,
     /// Rows and columns of an image.
     pub side: usize,
     /// Images of a shard.
     pub samples: usize,
-    /// What all is drawn from.
+    /// Seed of everything.
     pub seed: u64,
 }
 
@@ -42,7 +43,7 @@ pub struct StandIn {
 pub struct StandInWritten {
     /// Tar files.
     pub shards: usize,
-    /// Labels an image of training, in the mean.
+    /// Mean number of labels per training image.
     pub mean_labels: f64,
     /// Share of the training images that have the most frequent class, and the median class.
     pub shares: [f64; 2],
@@ -50,9 +51,9 @@ pub struct StandInWritten {
 
 impl StandIn {
     /// Writes the shards to `target`, a new folder: `train-00000.tar` and so on,
-    /// `test-00000.tar` and so on; `frequencies.txt`, the share of the training images that
-    /// has each class; and `stand-in.toml`, all that these were made from. The same bytes on
-    /// every machine. Memory: a shard's image, and 12 bytes a class and thread.
+    /// `test-00000.tar` and so on; `frequencies.txt`, the share of the training images that has
+    /// each class; and `stand-in.toml`, the settings. The same bytes on every machine. Memory:
+    /// one image, and 12 bytes per class and thread.
     ///
     /// # Errors
     /// [`DataError::Write`], and [`DataError::StandIn`] for what cannot be made.
@@ -102,14 +103,14 @@ impl StandIn {
             Self { classes, .. } if !(16..=65_536).contains(classes) => "has from 16 to 65536 classes",
             Self { side, .. } if !(4..=1024).contains(side) => "has images of 4 to 1024 rows",
             Self { labels, classes, .. } if *labels < 1 || labels * 4 > *classes => {
-                "has from 1 label an image to a quarter of the classes"
+                "has from 1 label per image to a quarter of the classes"
             }
             _ => return Ok(()),
         };
         Err(DataError::StandIn { problem })
     }
 
-    /// Writes a shard. How often each class occurs in it.
+    /// Writes a shard. Returns how often each class occurs in it.
     fn shard(
         &self,
         tree: &Tree,
@@ -152,7 +153,7 @@ impl StandIn {
         (self.scene(tree, &leaves, rng), labels)
     }
 
-    /// The leaves side by side on a dark ground, each in a cell of its own.
+    /// The leaves side by side on a dark ground, each in its own cell.
     fn scene(&self, tree: &Tree, leaves: &[usize], rng: &mut impl rand_chacha::rand_core::Rng) -> Vec<u8> {
         let side = self.side;
         let cells = (1..).find(|cells| cells * cells >= leaves.len()).unwrap_or(1);
@@ -183,9 +184,9 @@ impl StandIn {
 struct Tree {
     tops: usize,
     middles: usize,
-    /// For each leaf the sum of the weights up to it, of 1 in all.
+    /// For each leaf, the cumulative weight up to it, with total 1.
     sums: Vec<f64>,
-    /// The class of each node, so that the number of a class says nothing of it.
+    /// The class of each node, permuted so that the number of a class carries no information.
     classes: Vec<u16>,
 }
 
@@ -237,7 +238,7 @@ impl Tree {
     }
 }
 
-/// What is seen of a leaf.
+/// The appearance of a leaf.
 struct Look {
     hue: [u8; 3],
     /// Of the stripes, an eighth of a half turn each.

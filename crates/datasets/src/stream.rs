@@ -1,10 +1,10 @@
 //! Sets that are decoded anew in every epoch: files in folders, or shards.
 //!
-//! [`Streamed::batches`] starts workers in the background that read, decode and augment
-//! at most [`AHEAD`] batches ahead. Which images a batch holds, in which order and how
-//! they are changed, is a function of (seed, epoch) and the set: not of the number of
-//! workers. A run that is resumed in the middle of an epoch passes over the batches
-//! that it has seen with [`Batches::skip_batches`], which decodes nothing.
+//! [`Streamed::batches`] starts workers in the background that read, decode and augment at most
+//! [`AHEAD`] batches ahead. Which images a batch holds, in which order and how they are
+//! changed, is a function of (seed, epoch) and the set, not of the number of workers. A run
+//! that resumes in the middle of an epoch skips the batches it has seen with
+//! [`Batches::skip_batches`], which decodes nothing.
 
 mod produce;
 mod shards;
@@ -22,10 +22,10 @@ use crate::{Augment, DataError, PixelBatch, Reading, Skipped};
 pub use shards::Shards;
 pub(crate) use shards::open as open_shards;
 
-/// Batches that are ready before they are asked for.
+/// Batches prepared ahead.
 pub const AHEAD: usize = 2;
 
-/// Files left out that are kept by name; of more only the number.
+/// Skipped files that are remembered by name; of further ones only the number.
 const MOST_KEPT: usize = 1_000;
 
 /// Where the images of a part of a set are.
@@ -33,11 +33,11 @@ const MOST_KEPT: usize = 1_000;
 pub(crate) enum Origin {
     /// In files of their own.
     Files(Files),
-    /// In tar files, so many of those that are in `share`.
+    /// In tar files: this many, those in `share`.
     Shards { files: Arc<Vec<PathBuf>>, images: u64, share: Share },
 }
 
-/// Files with their labels: some of a list that other parts share.
+/// Files with their labels: part of a list that is shared with other parts.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     all: Arc<Labelled>,
@@ -110,7 +110,7 @@ pub enum BatchOrder {
     },
 }
 
-/// Files that were left out while a set was streamed.
+/// Files that were skipped while streaming a set.
 #[derive(Debug, Default)]
 pub(crate) struct LeftOut {
     count: usize,
@@ -130,7 +130,7 @@ pub struct Streamed {
     pub weights: ClassWeights,
 }
 
-/// What each class counts; without numbers all count the same.
+/// Class weights; if absent, all classes count the same.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClassWeights {
     /// In the loss, by label.
@@ -153,7 +153,7 @@ impl Streamed {
         self.labelling.is_multi()
     }
 
-    /// Images of a part, before any is left out.
+    /// Images of a part, before any are skipped.
     pub fn len(&self, part: Part) -> usize {
         self.origin(part).len()
     }
@@ -163,8 +163,8 @@ impl Streamed {
         self.len(part) == 0
     }
 
-    /// How many files were left out so far, and the first thousand of them. An image
-    /// that was met in several epochs counts as often.
+    /// How many files were skipped so far, and the first thousand of them. An image counts once
+    /// per epoch in which it was read.
     pub fn left_out(&self) -> (usize, Vec<Skipped>) {
         let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         (left_out.count, left_out.kept.clone())
@@ -179,8 +179,8 @@ impl Streamed {
     }
 
     /// The batches of one pass over a part, made by `workers` threads in the background.
-    /// Memory: `AHEAD + 2` batches and, shuffled from shards, the images in waiting
-    /// (at most 256 MiB).
+    /// Memory: `AHEAD + 2` batches and, when shuffling shards, the shuffle buffer (at most 256
+    /// MiB).
     pub fn batches(
         &self,
         part: Part,
@@ -202,17 +202,17 @@ impl Streamed {
 #[derive(Debug)]
 pub struct Batches {
     receiver: Option<Receiver<Result<PixelBatch, DataError>>>,
-    /// Tells the workers how many batches to pass over, once, before they begin.
+    /// Tells the workers, once and before they begin, how many batches to skip.
     skip: Option<std::sync::mpsc::SyncSender<usize>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Batches {
-    /// Passes over the first `count` batches without decoding them. Has no effect after
-    /// the first batch was asked for.
+    /// Skips the first `count` batches without decoding them. Has no effect after the first
+    /// batch was requested.
     pub fn skip_batches(mut self, count: usize) -> Self {
         if let Some(skip) = self.skip.take() {
-            // A worker that is gone has ended with an error, which comes as a batch.
+            // A worker that is gone has ended with an error, which arrives as a batch.
             let _ = skip.send(count);
         }
         self
@@ -230,7 +230,7 @@ impl Iterator for Batches {
 
 impl Drop for Batches {
     fn drop(&mut self) {
-        // Workers end when nobody listens any more.
+        // Workers end when nobody is listening any more.
         (self.skip, self.receiver) = (None, None);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

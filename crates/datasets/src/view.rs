@@ -1,4 +1,4 @@
-//! Steps of augmentation that only move pixels, all at once.
+//! Combines augmentation steps that only move pixels.
 
 use std::ops::Range;
 
@@ -7,8 +7,8 @@ use rand_chacha::rand_core::Rng;
 use crate::seeds::{stream, uniform_below};
 use crate::{Augment, ImageShape};
 
-/// Which pixel of an image every pixel of its augmented form shows: all the
-/// changes at once, so that none of them moves a byte.
+/// Which pixel of an image each pixel of its augmented form shows: all steps combined, so that
+/// none of them copies the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     /// Rows and columns that show a pixel; the others are black.
@@ -29,8 +29,8 @@ impl View {
         Self { rows, columns, down: 0, origin: 0, is_mirrored: false, shape }
     }
 
-    /// What `augment`, of steps that [`Augment::is_move`], makes of an image. The draws
-    /// come from the stream of `seed`.
+    /// The view after `augment`, whose steps satisfy [`Augment::is_move`]. The draws come from
+    /// the stream of `seed`.
     pub(crate) fn new(augment: &[Augment], seed: u64, shape: ImageShape) -> Self {
         let mut view = Self::whole(shape);
         if !augment.is_empty() {
@@ -40,8 +40,8 @@ impl View {
         view
     }
 
-    /// Goes on with `step`, if it is a move: two draws for a crop (row, then column),
-    /// one for a flip.
+    /// Appends `step`, if it is a move: two draws for a crop (row, then column), one for a
+    /// flip.
     pub(crate) fn follow(&mut self, step: Augment, rng: &mut impl Rng) {
         match step {
             Augment::PadCrop { pixels } => {

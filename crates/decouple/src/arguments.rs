@@ -27,8 +27,8 @@ pub(crate) struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, and nothing is left; 1 a run failed or diverged; 2 usage or experiment file; 3 data or the \
-files of a run missing, corrupt or others than they were; 4 nothing matched; 5 runs in the hands of another \
+Exit codes: 0 everything is done; 1 a run failed or diverged; 2 usage or experiment file; 3 data or the \
+files of a run missing, corrupt or changed; 4 nothing matched; 5 runs being trained by another \
 process; 74 files could not be read or written, or the disk is full; 75 stopped after a checkpoint, run again; \
 130 interrupted.";
 
@@ -45,38 +45,36 @@ pub(crate) enum Command {
     Status(StatusArguments),
     /// Rebuild report, tables and figures from the runs on disk.
     Report(Report),
-    /// How many seeds tell how large a difference, judged by the runs on disk.
+    /// Show how many seeds detect how large a difference, judging by the runs on disk.
     Power(Power),
     /// Show a network layer by layer with its cost, or as a picture.
     Describe(Describe),
     /// Convert weights between this program, timm and Keras, or list them.
     #[command(subcommand)]
     Weights(Weights),
-    /// Name what is in photographs: the most probable classes of each.
+    /// Classify photographs: the most probable classes of each.
     Predict(Predict),
-    /// Score a network on a folder of photographs, a folder a class.
+    /// Score a network on a folder of photographs, one folder per class.
     Evaluate(Evaluate),
     /// Write a trained network for other programs: ONNX, or PyTorch with safetensors.
     Export(Export),
-    /// Tell how much of the trained kernels of one segment is kept when they are
-    /// projected on more segments and on separable form, and what that costs.
+    /// Project trained kernels of one segment onto more segments and onto separable form, and
+    /// show how much is kept and what it costs in accuracy.
     Diagnose(Diagnose),
-    /// Look at a data set: its numbers, or its images.
+    /// Inspect, fetch, verify or convert data sets.
     #[command(subcommand)]
     Data(Data),
     /// Write a commented experiment file to start from.
     Init(Init),
-    /// Set two experiments side by side: the keys in which they differ, and every
-    /// point that they have.
+    /// Compare two experiments: the keys in which they differ, and every point of both.
     Compare(Compare),
-    /// Say which keys of an edited file have left runs on disk without a trial.
+    /// Show which keys of an edited file have left runs on disk without a trial.
     Diff(Diff),
-    /// Show the runs on disk that belong to no trial of the file, and with --yes
-    /// remove them.
+    /// Show the runs on disk that belong to no trial of the file; --yes removes them.
     Clean(Clean),
     /// Print a JSON schema of experiment files, for editors.
     Schema,
-    /// Read every run of a results folder again and compare it with its checksums.
+    /// Check every run of a results folder against its checksums.
     Verify(Verify),
     /// Check this machine: processor and kernels, memory, disk, data, locks, Slurm.
     Doctor(Doctor),
@@ -88,10 +86,9 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct Verify {
-    /// A folder of results, or of one experiment [default: that of --results].
+    /// A results folder, or that of one experiment [default: --results].
     pub(crate) folder: Option<PathBuf>,
-    /// Also train this run again, in a folder for the time being, and compare what
-    /// it leaves byte for byte.
+    /// Also train this run again, in a temporary folder, and compare the results byte for byte.
     #[arg(long, value_name = "ID")]
     pub(crate) rerun: Option<String>,
 }
@@ -100,18 +97,18 @@ pub(crate) struct Verify {
 pub(crate) struct Diagnose {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
 }
 
-/// The folder of results where none is named.
+/// The default results folder.
 pub(crate) const RESULTS: &str = "results";
 
 /// Options of every command.
 #[derive(Args, Debug)]
 pub(crate) struct Common {
-    /// Folder of results; an experiment has one of its own in it.
+    /// Results folder; each experiment has its own folder in it.
     #[arg(long, global = true, env = "DECOUPLE_RESULTS", default_value = RESULTS, value_name = "DIR")]
     pub(crate) results: PathBuf,
     /// Folder of data sets that are not built in.
@@ -141,26 +138,26 @@ pub(crate) struct RunArguments {
     pub(crate) selection: Selection,
     #[command(flatten)]
     pub(crate) resources: Resources,
-    /// Train the selected trials again, even if they are done. The old runs stay
-    /// until the new ones are.
+    /// Train the selected trials again, even if they are done. The old runs are kept until the
+    /// new ones are done.
     #[arg(long)]
     pub(crate) fresh: bool,
-    /// Train again only those of the selected trials whose run failed or diverged.
+    /// Train only those of the selected trials whose run failed or diverged, again.
     #[arg(long, value_enum, conflicts_with = "fresh")]
     pub(crate) only: Option<Only>,
-    /// How to print the result.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
-    /// Leave trials that another process is training, instead of waiting for them
-    /// to take them over if it dies.
+    /// Skip trials that another process is training, instead of waiting in order to take them
+    /// over if it dies.
     #[arg(long)]
     pub(crate) no_wait: bool,
-    /// How runners keep each other off a trial: `locks` of the system, or `leases` where
-    /// locks do not hold between hosts; `leases:60` with their term in seconds. `auto`
-    /// takes leases on file systems that several hosts may have mounted.
+    /// How a runner claims a trial: with file `locks`, or with `leases` where locks do not hold
+    /// between hosts (`leases:60` sets their term in seconds). `auto` uses leases on file
+    /// systems that several hosts may have mounted.
     #[arg(long, env = "DECOUPLE_CLAIMS", default_value = "auto", value_name = "auto|locks|leases")]
     pub(crate) claims: ClaimsChoice,
-    /// No bars: a line a finished trial, as off a terminal.
+    /// No progress bars: print one line per finished trial, as when not on a terminal.
     #[arg(long)]
     pub(crate) no_progress: bool,
     /// The list of tasks of a submission: only the trials of one of them.
@@ -183,13 +180,14 @@ pub(crate) enum Only {
 pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// Lay down the hypotheses, margin and analysis of the file before the first run: lock.json.
+    /// Record the hypotheses, margin and analysis of the file before the first run, in
+    /// lock.json.
     #[arg(long)]
     pub(crate) lock: bool,
-    /// Machines like this one that share the trials: also says how long they need. A trial is never shared.
+    /// Also estimate the time on N machines like this one. Each trial runs on one machine.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) nodes: usize,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
 }
@@ -198,16 +196,16 @@ pub(crate) struct PlanArguments {
 pub(crate) struct Report {
     /// Experiment file, such as experiments/quickstart.toml.
     pub(crate) file: PathBuf,
-    /// Change a key of the file, as it was changed for the run.
+    /// Change a key of the file, as for the run.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Also write the tables for LaTeX: tables.tex.
     #[arg(long)]
     pub(crate) latex: bool,
-    /// List the experiment in results/index.html, with all others that have a report.
+    /// Add the experiment to results/index.html, with all others that have a report.
     #[arg(long)]
     pub(crate) index: bool,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
 }
@@ -216,21 +214,21 @@ pub(crate) struct Report {
 pub(crate) struct Power {
     /// Experiment file, such as experiments/quickstart.toml.
     pub(crate) file: PathBuf,
-    /// Change a key of the file, as it was changed for the run.
+    /// Change a key of the file, as for the run.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// True difference of two points, in points of accuracy. May be repeated.
     #[arg(long, value_name = "POINTS", default_values_t = [0.1, 0.2, 0.5, 1.0, 2.0])]
     pub(crate) difference: Vec<f64>,
-    /// Chance to tell it.
+    /// Probability of detecting it.
     #[arg(long, value_name = "CHANCE", default_value_t = 0.8)]
     pub(crate) power: f64,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Init {
-    /// Name of the experiment; the file is experiments/NAME.toml, or NAME.toml where
-    /// there is no such folder. A file that is there already is left alone.
+    /// Name of the experiment; the file is experiments/NAME.toml, or NAME.toml where there is
+    /// no such folder. An existing file is not overwritten.
     pub(crate) name: String,
 }
 
@@ -238,9 +236,9 @@ pub(crate) struct Init {
 pub(crate) struct Compare {
     /// Experiment file.
     pub(crate) first: PathBuf,
-    /// Experiment file; differences are this one's less the first one's.
+    /// Experiment file; differences are this one minus the first.
     pub(crate) second: PathBuf,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
 }
@@ -249,7 +247,7 @@ pub(crate) struct Compare {
 pub(crate) struct Diff {
     /// Experiment file, such as experiments/quickstart.toml.
     pub(crate) file: PathBuf,
-    /// Change a key of the file, as it was changed for the run.
+    /// Change a key of the file, as for the run.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
 }
@@ -258,7 +256,7 @@ pub(crate) struct Diff {
 pub(crate) struct Clean {
     /// Experiment file, such as experiments/quickstart.toml.
     pub(crate) file: PathBuf,
-    /// Change a key of the file, as it was changed for the run.
+    /// Change a key of the file, as for the run.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Remove what is shown.
@@ -281,7 +279,7 @@ pub(crate) struct Completions {
 /// How a command prints what it found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Tables for people.
+    /// Human-readable tables.
     Human,
     /// One JSON document.
     Json,

@@ -1,4 +1,4 @@
-//! The clock behind a budget of step time, and what is shown while it runs.
+//! The timer behind a budget of step time, and what is shown while it runs.
 
 use std::path::PathBuf;
 
@@ -44,7 +44,7 @@ impl StepTimer for StepClock {
     }
 }
 
-/// What the times are true for.
+/// The machine that the times apply to.
 fn machine() -> Machine {
     Machine {
         decouple: env!("CARGO_PKG_VERSION").to_owned(),
@@ -54,7 +54,7 @@ fn machine() -> Machine {
     }
 }
 
-/// Trains steps, looks at the time, and says so.
+/// Trains steps, measures them, and reports it.
 struct Measuring {
     timer: Timer,
     has_begun: bool,
@@ -64,7 +64,7 @@ impl StepTimer for Measuring {
     fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<TimedPair, ClockError> {
         if !self.has_begun {
             self.has_begun = true;
-            say!("measuring step times beside the reference's, a second or more a network");
+            say!("measuring step times beside the reference, a second or more per network");
         }
         let comparison = self.timer.compare(trial, reference)?;
         let parameters = short_count(trial.cost.parameters);

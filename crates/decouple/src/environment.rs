@@ -1,11 +1,10 @@
-//! Where a run happens: what it should not depend on, written down in case it
-//! does.
+//! The environment of a run: what results should not depend on, recorded in case they do.
 
 use decouple_experiment::Environment;
 use decouple_training::device::backend;
 
-/// The environment of this process. Threads, data checksum and numerics version
-/// are the sweep's to fill in.
+/// The environment of this process. The sweep fills in threads, data checksum and numerics
+/// version.
 pub(crate) fn environment() -> Environment {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     Environment {
@@ -24,7 +23,7 @@ pub(crate) fn environment() -> Environment {
     }
 }
 
-/// The processor's name as it calls itself.
+/// The processor's name, as it reports it.
 pub(crate) fn cpu() -> String {
     cpu_name(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
 }
@@ -35,7 +34,8 @@ pub(crate) fn cores() -> usize {
 }
 
 fn lock_hash() -> String {
-    // The lock file that the binary was built with, not one that lies about.
+    // The lock file that the binary was built with, not one that happens to be in the current
+    // folder.
     let lock = include_bytes!(concat!(env!("OUT_DIR"), "/Cargo.lock"));
     blake3::hash(lock).to_hex()[..16].to_owned()
 }

@@ -14,21 +14,20 @@ pub(crate) const SUCCESS: u8 = 0;
 pub(crate) const RUN_FAILED: u8 = 1;
 /// Wrong usage, or an experiment file that is refused. clap uses it too.
 pub(crate) const USAGE: u8 = 2;
-/// Data, or the files of a run, that are missing, corrupt or others than they were.
+/// Data, or the files of a run, are missing, corrupt or changed.
 pub(crate) const DATA: u8 = 3;
 /// A filter that matches no trial, or no run to report.
 pub(crate) const NOTHING: u8 = 4;
-/// Runs in the hands of another process.
+/// Another process is training some of the runs.
 pub(crate) const LOCKED: u8 = 5;
-/// The file system refused, or has no room.
+/// Files could not be read or written, or the disk is full.
 pub(crate) const IO: u8 = 74;
-/// Asked to stop by a signal, after a checkpoint: to be run again.
+/// Stopped by a signal after a checkpoint; run again.
 pub(crate) const STOPPED: u8 = 75;
 /// Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Why a command stopped: a complete message, and the exit code that stands
-/// for its kind.
+/// Why a command stopped: a complete message, and the exit code for its kind.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,

@@ -1,7 +1,7 @@
 //! `decouple`: how far should a convolutional network decouple cross-channel
 //! from spatial correlations?
 #![forbid(unsafe_code)]
-// `say!` and `print` instead: a reader that has gone away ends no work, and nothing from outside is executed.
+// Use `say!` and `print` instead: they survive a closed pipe, and escape control characters from outside.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 #[macro_use]
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Command::Power(report) => commands::report::power(&arguments.common, report),
         Command::Describe(describe) => commands::describe::run(&arguments.common, describe),
         Command::Weights(weights) => commands::weights::run(weights),
-        // On a thread of the pool: to wait beside it costs a wake-up an operation.
+        // On a thread of the pool: waiting outside it costs a wake-up per operation.
         Command::Predict(predict) => rayon::scope(|_| commands::predict::run(&arguments.common, predict)),
         Command::Evaluate(evaluate) => rayon::scope(|_| commands::evaluate::run(&arguments.common, evaluate)),
         Command::Export(export) => commands::export::run(&arguments.common, export),
@@ -60,11 +60,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// What clap says of arguments that it refuses, or of a wish for help.
+/// Prints clap's message about invalid arguments, or its help.
 fn refused(error: &clap::Error) -> ExitCode {
     let plain = error.render().to_string();
     if text::shown(&plain) == plain {
-        // In colour where the terminal has some; one that has gone away is no reason to panic.
+        // In colour if the terminal supports it; a terminal that is gone must not cause a
+        // panic.
         let _ = error.print();
     } else {
         say!("{}", plain.trim_end());

@@ -1,5 +1,4 @@
-//! Progress while a sweep runs: bars on a terminal, a line a finished trial
-//! elsewhere.
+//! Progress while a sweep runs: bars on a terminal, one line per finished trial elsewhere.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,10 +18,10 @@ pub(crate) struct Screen<'a> {
     trials: &'a [&'a Trial],
     bars: Option<Bars>,
     began: Instant,
-    /// Trials that are over, and those among them that were over before.
+    /// Trials that have ended, and those among them that had ended before.
     over: usize,
     earlier: usize,
-    /// Trials that another runner had when they were looked at.
+    /// Trials that another runner was training when last checked.
     taken: BTreeSet<usize>,
     /// Trials that were tried here and are still to be done.
     left: usize,
@@ -38,11 +37,11 @@ struct Bars {
 struct TrialBar {
     bar: ProgressBar,
     began: Instant,
-    /// Steps that were done before this process began, of a run that goes on.
+    /// Steps of a resumed run that were done before this process began.
     before: Option<u64>,
     /// Of the last epoch.
     score: Option<f64>,
-    /// What that is.
+    /// The kind of score.
     metric: Metric,
 }
 
@@ -66,7 +65,7 @@ impl<'a> Screen<'a> {
         }
         if self.earlier > 0 {
             say!(
-                "{} of {} trials were done before and were not trained again",
+                "{} of {} trials were already done and were not trained again",
                 self.earlier,
                 self.trials.len()
             );
@@ -77,7 +76,7 @@ impl<'a> Screen<'a> {
         match event {
             Event::Started { trial, steps } => {
                 let label = short_label(self.trials[trial]);
-                // Without held-out images it is the accuracy while training.
+                // Without validation images, it is the training accuracy.
                 let record = &self.trials[trial].record;
                 let metric = if record.data.validation == 0 { Metric::Accuracy } else { record.metric() };
                 if let Some(bars) = &mut self.bars {
@@ -125,7 +124,7 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// One line for a trial that is over.
+    /// Prints one line for a trial that has ended.
     fn tell(&self, trial: usize, status: &Status) {
         let label = self.trials[trial].label();
         let line = match &status.outcome {
@@ -140,7 +139,7 @@ impl<'a> Screen<'a> {
             ),
             Outcome::Diverged { step } => format!(
                 "warning: trial {} ({label}) diverged at step {step}: loss is not finite\n   \
-                 = recorded as diverged; the sweep goes on; it is shown in the report and counts in no mean",
+                 = recorded as diverged; the sweep continues; the report shows it but excludes it from every mean",
                 self.trials[trial].id.short(),
             ),
             Outcome::Stopped { epoch } => format!(
@@ -149,14 +148,14 @@ impl<'a> Screen<'a> {
                 self.trials.len(),
             ),
             Outcome::Failed { message } => format!(
-                "warning: trial {} ({label}) failed: {message}\n   = recorded as failed; the sweep goes on",
+                "warning: trial {} ({label}) failed: {message}\n   = recorded as failed; the sweep continues",
                 self.trials[trial].id.short(),
             ),
         };
         self.line(&line);
     }
 
-    /// Why a trial is still to be done. Damaged runs are named once, by the report.
+    /// Prints why a trial is still to be done. Damaged runs are named once, by the report.
     fn tell_left(&self, trial: usize, why: &Left) {
         let name = format!("trial {} ({})", self.trials[trial].id.short(), self.trials[trial].label());
         match why {
@@ -166,16 +165,16 @@ impl<'a> Screen<'a> {
                  the disk, and run again"
             )),
             Left::Bug { message } => self.line(&format!(
-                "error: {name}: a bug of decouple: {message}\n   = nothing is recorded: it is still to be done"
+                "error: {name}: a bug in decouple: {message}\n   = nothing was recorded; the trial is still to be done"
             )),
             Left::Differs(difference) => self.line(&format!("error: {name}: {difference}")),
         }
     }
 
-    /// One line, or some, above the bars if there are any.
+    /// Prints lines, above the bars if there are any.
     fn line(&self, line: &str) {
         match &self.bars {
-            // A terminal that has gone away is no reason to stop.
+            // A terminal that is gone is no reason to stop.
             Some(bars) => drop(bars.all.println(shown(line))),
             None => say!("{line}"),
         }
@@ -190,8 +189,8 @@ impl<'a> Screen<'a> {
         self.show_time_left();
     }
 
-    /// Tells how long the rest takes if trials go on as fast as they did, those
-    /// in progress counted by their steps.
+    /// Shows how long the rest will take at the pace so far, counting trials in progress by
+    /// their steps.
     fn show_time_left(&self) {
         let Some(bars) = &self.bars else { return };
         let in_progress: f64 = bars.trials.values().map(TrialBar::share).sum();
@@ -223,7 +222,7 @@ impl Bars {
     fn new(trials: usize) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
         let sweep = all.add(ProgressBar::new(trials as u64));
-        sweep.set_style(style("{bar:6} {pos}/{len} trials  {elapsed} gone  {wide_msg}"));
+        sweep.set_style(style("{bar:6} {pos}/{len} trials  {elapsed} elapsed  {wide_msg}"));
         sweep.enable_steady_tick(Duration::from_secs(1));
         Self { all, sweep, trials: BTreeMap::new() }
     }
@@ -243,7 +242,7 @@ impl Bars {
     }
 }
 
-/// What stands beside a trial's bar; with bar and label at most 80 columns.
+/// The text beside a trial's bar; bar and label included, at most 80 columns.
 fn message(epoch: u64, loss: f64, score: Option<f64>, metric: Metric, secs_left: f64) -> String {
     let score = score.map_or(String::new(), |score| format!("  {metric} {:.1} %", 100.0 * score));
     format!("epoch {epoch}  loss {loss:.2}{score}  {} left", duration(secs_left))
@@ -252,8 +251,7 @@ fn message(epoch: u64, loss: f64, score: Option<f64>, metric: Metric, secs_left:
 /// Columns for the label of a trial beside its bar.
 const LABEL: usize = 22;
 
-/// The trial in so few words that its bar fits a line: values alone, cut where they
-/// are many.
+/// A label short enough for the bar to fit on a line: values only, shortened if there are many.
 fn short_label(trial: &Trial) -> String {
     let values: Vec<&str> = trial.point.iter().map(|(_, value)| value.as_str()).collect();
     let seed = format!("seed {}", trial.seed());

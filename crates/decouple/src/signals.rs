@@ -1,4 +1,4 @@
-//! Signals: each leaves its number where the training looks between two steps.
+//! Signals: each stores its number, which training checks between two steps.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -16,7 +16,7 @@ pub(crate) fn watch() -> Result<Stop, Failure> {
     let stop = Stop::default();
     let pressed = Arc::new(AtomicBool::new(false));
     let register = || {
-        // In this order: the first Ctrl-C finds the flag down.
+        // In this order, so that the first Ctrl-C finds the flag unset.
         flag::register_conditional_shutdown(SIGINT, INTERRUPTED.into(), Arc::clone(&pressed))?;
         flag::register(SIGINT, Arc::clone(&pressed))?;
         for signal in [SIGINT, SIGTERM, SIGUSR1] {

@@ -1,4 +1,5 @@
-//! Text for people: numbers, and the way to standard output and standard error.
+//! Output for people: formatting of numbers, and printing to standard output and standard
+//! error.
 
 use std::{
     borrow::Cow,
@@ -14,8 +15,7 @@ pub(crate) use decouple_spectrum::cost::grouped;
 
 use crate::failure::{Failure, IO};
 
-/// Prints to standard output. A reader that has gone away (`| head`) is no
-/// error.
+/// Prints to standard output. A reader that has gone away (`| head`) is not an error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(shown(text).as_bytes()).and_then(|()| out.flush()) {
@@ -26,21 +26,20 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// As `eprintln!`, but a reader of standard error that has gone away does not end the work that the message is
-/// about, and control characters are shown.
+/// Like `eprintln!`, but closed standard error does not end the program, and control characters are escaped.
 macro_rules! say {
     ($($words:tt)*) => { $crate::text::tell(format_args!($($words)*)) };
 }
 
 pub(crate) fn tell(words: Arguments<'_>) {
     let line = format!("{words}\n");
-    // Nobody is left to be told of an error.
+    // Nobody is left to report an error to.
     let _ = std::io::stderr().lock().write_all(shown(&line).as_bytes());
 }
 
-/// Text in which letters that a terminal would obey (escape sequences, changes of direction) are written out, as
-/// in `\u001b`, which is what they are in JSON too. What comes from outside (keys, values, names of files and
-/// tensors) reaches a terminal only through this.
+/// Text in which characters that a terminal would interpret (escape sequences, changes of direction) are
+/// escaped as in `\u001b`, which is also their form in JSON. Everything from outside (keys, values, names of
+/// files and tensors) reaches a terminal only through this.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     let is_obeyed = |letter: char| {
         (letter.is_control() && letter != '\n' && letter != '\t')

@@ -65,7 +65,7 @@ fn status_tells_how_far_an_experiment_is() {
     assert!(status["best"]["trial"].as_str().is_some_and(|trial| trial.ends_with("seed = 0")), "{status}");
     let (text, _, code) = workplace.run(&["status", "tiny.toml"]);
     assert_eq!(code, 0);
-    assert!(text.starts_with("tiny: 2 of 4 trials over, 0 running, 2 left; about "), "{text}");
+    assert!(text.starts_with("tiny: 2 of 4 trials done, 0 running, 2 left; about "), "{text}");
 
     // Watched, it ends when all is over.
     let watch = workplace
@@ -77,7 +77,7 @@ fn status_tells_how_far_an_experiment_is() {
     let watched = watch.wait_with_output().expect("it ends");
     let text = String::from_utf8(watched.stdout).expect("text");
     assert!(watched.status.success());
-    assert!(text.contains("tiny: 4 of 4 trials over, 0 running, 0 left\n  4 finished, 0 failed\n"), "{text}");
+    assert!(text.contains("tiny: 4 of 4 trials done, 0 running, 0 left\n  4 finished, 0 failed\n"), "{text}");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn local_tasks_train_every_trial_once_in_the_background() {
     let (id, talk, code) = workplace.run(&submit);
     assert_eq!(code, 0, "{talk}");
     assert!(id.trim().parse::<u32>().is_ok(), "{id}");
-    assert!(talk.contains("follow    decouple status tiny.toml --watch"), "{talk}");
+    assert!(talk.contains("progress  decouple status tiny.toml --watch"), "{talk}");
     let (_, _, code) = workplace.run(&["status", "tiny.toml", "--watch", "--interval", "0.2"]);
     assert_eq!(code, 0);
     assert_eq!((standing(&workplace)["finished"].as_u64(), runs(&workplace)), (Some(4), 4));
@@ -204,7 +204,7 @@ fn local_tasks_train_every_trial_once_in_the_background() {
     assert!(report.is_file(), "the last task reports");
     let (_, talk, code) = workplace.run(&submit);
     assert_eq!(code, 0, "{talk}");
-    assert!(talk.contains("nothing to submit: 4 trials over or being trained"), "{talk}");
+    assert!(talk.contains("nothing to submit: 4 trials done or being trained"), "{talk}");
 }
 
 /// What makes a process one of another host, with `NAME` for its name: a network, process ids and a mount of the
@@ -281,5 +281,5 @@ fn the_doctor_finds_what_a_run_needs() {
     workplace.write("results", "no folder");
     let (text, _, code) = workplace.run(&["doctor"]);
     assert_eq!(code, 74, "{text}");
-    assert!(text.contains("cannot be written to"), "{text}");
+    assert!(text.contains("not writable"), "{text}");
 }

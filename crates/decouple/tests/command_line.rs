@@ -37,7 +37,7 @@ fn run_trains_reports_and_never_trains_again() {
     let rows = workplace.files("results/tiny", "metrics.csv");
     let (again, talk, code) = workplace.run(&["run", "tiny.toml"]);
     assert_eq!((code, &again), (0, &table));
-    assert!(talk.contains("4 of 4 trials were done before and were not trained again"), "{talk}");
+    assert!(talk.contains("4 of 4 trials were already done and were not trained again"), "{talk}");
     assert_eq!(workplace.files("results/tiny", "metrics.csv"), rows);
     report_rebuilds_everything_from_the_runs(&workplace, &table);
 
@@ -60,13 +60,13 @@ fn what_another_experiment_has_finished_is_not_trained_again() {
     assert!(plan.contains("6 trials, equal parameters; 4 to train"), "{plan}");
     let (_, talk, code) = workplace.run(&["run", "wider.toml", "--filter", "segments = 1"]);
     assert_eq!(code, 0, "{talk}");
-    assert!(talk.contains("taken     2 runs of the same trials from results/tiny"), "{talk}");
-    assert!(talk.contains("2 of 2 trials were done before and were not trained again"), "{talk}");
+    assert!(talk.contains("copied    2 runs of the same trials from results/tiny"), "{talk}");
+    assert!(talk.contains("2 of 2 trials were already done and were not trained again"), "{talk}");
     // --fresh trains them here, to the same numbers.
     let rows = workplace.files("results/wider", "metrics.csv");
     let (_, talk, code) = workplace.run(&["run", "wider.toml", "--fresh", "--filter", "segments = 1"]);
     assert_eq!(code, 0, "{talk}");
-    assert!(!talk.contains("taken") && talk.contains("[2/2]"), "{talk}");
+    assert!(!talk.contains("copied") && talk.contains("[2/2]"), "{talk}");
     assert_eq!(workplace.files("results/wider", "metrics.csv"), rows);
 }
 
@@ -81,7 +81,7 @@ fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
         .write("tuned.toml", &tuned.replace("\"tiny\"", "\"tuned\"").replace("seed = [0, 1]", "seed = [0]"));
     let (table, talk, code) = workplace.run(&["run", "tuned.toml"]);
     assert_eq!(code, 0, "{talk}");
-    assert!(talk.contains("8 of 8 tries to run"), "{talk}");
+    assert!(talk.contains("8 of 8 tries left to run"), "{talk}");
     assert_eq!(talk.matches("stopped after epoch 7").count(), 2 * 2, "{talk}");
     assert!(talk.contains("chosen at"), "{talk}");
     assert!(table.contains("as written") && table.contains("tuned"), "{table}");
@@ -98,7 +98,7 @@ fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
     }
     let (again, talk, code) = workplace.run(&["run", "tuned.toml"]);
     assert_eq!((code, &again), (0, &table), "{talk}");
-    assert!(talk.contains("4 of 8 tries to run"), "{talk}");
+    assert!(talk.contains("4 of 8 tries left to run"), "{talk}");
     assert_eq!(workplace.files("results/tuned/tune/runs", "metrics.csv"), tries);
 }
 
@@ -336,7 +336,7 @@ fn an_image_folder_is_trained_on_and_its_broken_file_told() {
     let skip = ["--set", "data.corrupt=\"skip\"", "--filter", "seed=0"];
     let (table, talk, code) = workplace.run(&[&["run", "folder.toml"], &skip[..]].concat());
     assert_eq!(code, 0, "{talk}");
-    assert!(talk.contains("1 file left out"), "{talk}");
+    assert!(talk.contains("1 file skipped"), "{talk}");
     assert!(table.contains("per-channel"), "{table}");
 }
 

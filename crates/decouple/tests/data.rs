@@ -111,7 +111,7 @@ fn a_folder_becomes_shards_and_a_broken_file_is_found() {
         let keys = [&FOLDER[..], &[stream]].concat();
         let (said, talk, code) = workplace.data(&["verify", "image-folder"], &keys);
         assert!(code == 3 && said.starts_with("39 sound images\n"), "{said}{talk}");
-        assert!(said.contains("1 file left out\n  ./birds/owl/7.png: "), "{said}");
+        assert!(said.contains("1 file skipped\n  ./birds/owl/7.png: "), "{said}");
     }
 }
 
@@ -128,7 +128,7 @@ fn photographs_of_telephones_and_traps_are_told() {
     fs::write(&picture, [&plain[..2], exif, &plain[2..], b"a video"].concat()).expect("a file");
     let (said, talk, code) = info(&[]);
     assert!(
-        code == 0 && said.contains("1 image notes how the camera was held and was turned upright"),
+        code == 0 && said.contains("1 image has an EXIF orientation and was rotated upright"),
         "{said}{talk}"
     );
 
@@ -147,7 +147,7 @@ fn photographs_of_telephones_and_traps_are_told() {
     assert!(code == 3 && talk.contains("it is a device; only regular files are read"), "{talk}");
     let (said, talk, code) = info(&["corrupt=\"skip\""]);
     assert!(
-        code == 0 && said.contains("1 file left out\n  ./birds/owl/40.jpg: it is a device"),
+        code == 0 && said.contains("1 file skipped\n  ./birds/owl/40.jpg: it is a device"),
         "{said}{talk}"
     );
 }
@@ -295,5 +295,8 @@ fn known_sets_are_listed_and_others_refused() {
         assert!(listed.contains(name), "{listed}");
     }
     let (_, talk, code) = workplace.run(&["data", "fetch", "imagenet"]);
-    assert!(code == 2 && talk.contains("no known set is called `imagenet`: expected cifar-10, "), "{talk}");
+    assert!(
+        code == 2 && talk.contains("there is no known set `imagenet`: expected one of cifar-10, "),
+        "{talk}"
+    );
 }

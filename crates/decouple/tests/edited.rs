@@ -18,7 +18,7 @@ fn a_template_is_planned_by_its_name() {
     assert_eq!(workplace.succeed(&["init", "mine"]), "experiments/mine.toml\n");
     let plan = json(&workplace.succeed(&["plan", "mine", "--format", "json"]));
     assert_eq!(plan.as_array().map(Vec::len), Some(9));
-    workplace.fail(&["init", "mine"], "is there already and stays as it is", 2);
+    workplace.fail(&["init", "mine"], "already exists; choose another name", 2);
     workplace.fail(&["init", "../mine"], "cannot name an experiment", 2);
     workplace.fail(&["plan", "yours"], "cannot read yours", 2);
     let schema = json(&workplace.succeed(&["schema"]));
@@ -39,7 +39,7 @@ fn runs_of_an_edited_file_are_explained_and_removed_on_request() {
     assert!(epochs.starts_with("id,segments,seed,outcome,epoch,step,train_loss,"), "{epochs}");
     assert!(epochs.lines().count() == 2 && epochs.contains(",3,0,finished,1,15,"), "{epochs}");
     let (out, talk, _) = workplace.run(&["diff", "one.toml"]);
-    assert!(out.is_empty() && talk.contains("all 1 runs belong to a trial"), "{talk}");
+    assert!(out.is_empty() && talk.contains("no run without a trial of"), "{talk}");
 
     let edited = ["--set", "training.epochs=2"];
     let line = "1 run with training.epochs = 1, now 2\n";
@@ -78,9 +78,9 @@ fn only_what_failed_is_trained_again() {
     let (_, talk, code) = run(&[]);
     assert!(code == 1 && talk.contains("diverged"), "{talk}");
     let (_, talk, code) = run(&[]);
-    assert!(code == 1 && talk.contains("1 of 1 trials were done before"), "{talk}");
+    assert!(code == 1 && talk.contains("1 of 1 trials were already done"), "{talk}");
     let (_, talk, code) = run(&["--only", "failed"]);
-    assert!(code == 1 && talk.contains("diverged") && !talk.contains("done before"), "{talk}");
+    assert!(code == 1 && talk.contains("diverged") && !talk.contains("already done"), "{talk}");
     workplace.fail(&["run", "one.toml", "--only", "failed"], "no run failed or diverged", 4);
 }
 

@@ -109,7 +109,7 @@ fn a_signal_saves_the_run_and_the_next_call_goes_on() {
         let talk = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(expected), "{signal}: {talk}");
         assert!(
-            talk.contains("to go; those under way are saved, and `decouple run small.toml` goes on"),
+            talk.contains("left; trials in progress are saved, and `decouple run small.toml` continues"),
             "{talk}"
         );
         assert!(checkpoints(&cut) >= 1, "{signal}: {talk}");
@@ -121,7 +121,7 @@ fn a_signal_saves_the_run_and_the_next_call_goes_on() {
     }
     let (_, talk, code) = cut.run(&["run", "small.toml"]);
     assert_eq!(code, 0, "{talk}");
-    assert!(talk.contains("goes on from its checkpoint at step"), "{talk}");
+    assert!(talk.contains("continues from its checkpoint at step"), "{talk}");
     whole.decouple(&["run", "small.toml"]).assert().success();
     assert!(results(&cut) == results(&whole), "a stopped sweep differs from one that was not");
     assert_eq!(left_lying(&cut), Vec::<PathBuf>::new());
@@ -170,7 +170,7 @@ fn a_sweep_killed_at_random_moments_ends_byte_for_byte_as_one_that_was_not() {
             kills += u32::from(is_killed);
             let output = child.wait_with_output().expect("it ends");
             let talk = String::from_utf8_lossy(&output.stderr).into_owned();
-            resumed += talk.matches("goes on from its checkpoint").count();
+            resumed += talk.matches("continues from its checkpoint").count();
             if !is_killed {
                 assert!(output.status.success(), "{talk}");
                 break;

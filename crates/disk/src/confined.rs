@@ -8,7 +8,7 @@ use std::{
 use crate::{Disk, kind::may_replace};
 
 impl Disk {
-    /// Refuses a path that lies outside, or at which there is something that is not to be replaced.
+    /// Refuses a path that lies outside, or at which there is something that must not be replaced.
     pub(crate) fn may_write(&self, path: &Path) -> io::Result<()> {
         self.confine(path)?;
         may_replace(path)
@@ -18,7 +18,7 @@ impl Disk {
     pub(crate) fn confine(&self, path: &Path) -> io::Result<()> {
         let Some(root) = &self.root else { return Ok(()) };
         let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
-        // Where the root does not exist there is no link below it.
+        // If the root does not exist, there is no link below it.
         let Ok(root) = root.canonicalize() else { return Ok(()) };
         if path == root || nearest_folder(path)?.starts_with(&root) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What stands at a path: regular files are read and replaced, and nothing else is.
+//! What a path leads to: only regular files are read and replaced.
 
 use std::{
     fs::{self, File, FileType},
@@ -10,16 +10,16 @@ use std::{
 /// waiting or never end, is refused without being opened.
 ///
 /// # Errors
-/// When it is not there, is no regular file or cannot be opened.
+/// If it is not there, is not a regular file or cannot be opened.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     refuse_others(fs::metadata(path)?.file_type(), "read")?;
     let file = File::open(path)?;
-    // Again, of what was opened: the name may have got another meaning in between.
+    // Checked again after opening: the name may lead elsewhere by now.
     refuse_others(file.metadata()?.file_type(), "read")?;
     Ok(file)
 }
 
-/// Refuses to replace what is there and no regular file; a link is none.
+/// Refuses to replace anything but a regular file; a link is not one.
 pub(crate) fn may_replace(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => Ok(()),

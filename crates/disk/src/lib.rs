@@ -1,9 +1,9 @@
-//! Files: regular ones are read, whole ones are written.
+//! File access: reads regular files, replaces files as a whole.
 //!
-//! [`Disk`] is the one way by which results reach the disk. A file is replaced by a temporary one beside it,
-//! fsync, rename and fsync of the folder; what is no regular file is never replaced, and nothing is written
-//! through a link that leads out of the folder that the disk is confined to. Every step can be made to fail
-//! ([`Disk::failing`]), so that tests can show what a full or a broken disk does.
+//! [`Disk`] is the only way by which results reach the disk. A file is replaced by a temporary one beside
+//! it, fsync, rename and fsync of the folder; what is not a regular file is never replaced, and nothing is
+//! written through a link that leads out of the folder that the disk is confined to. Every step can be made
+//! to fail ([`Disk::failing`]), so that tests can show what a full or a broken disk does.
 //!
 //! ```
 //! use decouple_disk::Disk;
@@ -64,7 +64,7 @@ impl Disk {
     /// Opens a regular file for reading.
     ///
     /// # Errors
-    /// When it is not there, is no regular file or cannot be opened.
+    /// If it is not there, is not a regular file or cannot be opened.
     pub fn open(&self, path: &Path) -> io::Result<File> {
         self.step()?;
         open_regular(path)
@@ -73,7 +73,7 @@ impl Disk {
     /// The bytes of a regular file.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and when it cannot be read.
+    /// As [`open`](Self::open), or if it cannot be read.
     pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut file = self.open(path)?;
         self.step()?;
@@ -85,36 +85,36 @@ impl Disk {
     /// The text of a regular file.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and when it is no UTF-8.
+    /// As [`read`](Self::read), or if it is not UTF-8.
     pub fn read_to_string(&self, path: &Path) -> io::Result<String> {
         let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
         String::from_utf8(self.read(path)?).map_err(not_text)
     }
 
-    /// Makes a folder and those above it.
+    /// Creates a folder and its parents.
     ///
     /// # Errors
-    /// When it cannot be made, or would lie outside.
+    /// If it cannot be made, or would lie outside.
     pub fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.may_write(path)?;
         self.step()?;
         fs::create_dir_all(path)
     }
 
-    /// Opens a file that any number of processes may lock; makes it where it is missing.
+    /// Opens a file that any number of processes may lock; creates it if it is missing.
     ///
     /// # Errors
-    /// When it cannot be opened, is no regular file or lies outside.
+    /// If it cannot be opened, is not a regular file or lies outside.
     pub fn open_lock(&self, path: &Path) -> io::Result<File> {
         self.may_write(path)?;
         self.step()?;
         File::options().create(true).truncate(false).write(true).open(path)
     }
 
-    /// Makes an empty file that is to grow, in the place of the one that was there.
+    /// Creates an empty file to be appended to, replacing an existing one.
     ///
     /// # Errors
-    /// When it cannot be made, is there and no regular file, or lies outside.
+    /// If it cannot be created, is there but not a regular file, or lies outside.
     pub fn create(&self, path: &Path) -> io::Result<Growing> {
         self.may_write(path)?;
         self.step()?;
@@ -124,17 +124,17 @@ impl Disk {
     /// Opens a file to be written to at its end.
     ///
     /// # Errors
-    /// As [`create`](Self::create), and when it is not there.
+    /// As [`create`](Self::create), or if it is not there.
     pub fn append(&self, path: &Path) -> io::Result<Growing> {
         self.may_write(path)?;
         self.step()?;
         Ok(Growing { file: File::options().append(true).open(path)?, disk: self.clone() })
     }
 
-    /// Renames a file or folder, and makes the new name last.
+    /// Renames a file or folder, and syncs the new name.
     ///
     /// # Errors
-    /// When the system refuses, or either lies outside.
+    /// If the system refuses, or either lies outside.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.confine(from)?;
         self.confine(to)?;
@@ -143,30 +143,30 @@ impl Disk {
         self.sync_folder(to)
     }
 
-    /// Removes a folder with all that is in it. One that is not there is no error.
+    /// Removes a folder and its contents. A missing folder is not an error.
     ///
     /// # Errors
-    /// When the system refuses, or it lies outside.
+    /// If the system refuses, or it lies outside.
     pub fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         self.confine(path)?;
         self.step()?;
         absent_is_fine(fs::remove_dir_all(path))
     }
 
-    /// Removes a file. One that is not there is no error.
+    /// Removes a file. A missing file is not an error.
     ///
     /// # Errors
-    /// When the system refuses, or it lies outside.
+    /// If the system refuses, or it lies outside.
     pub fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.confine(path)?;
         self.step()?;
         absent_is_fine(fs::remove_file(path))
     }
 
-    /// The paths in a folder, sorted. One that is not there is empty.
+    /// The paths in a folder, sorted; none if the folder is missing.
     ///
     /// # Errors
-    /// When it cannot be listed.
+    /// If it cannot be listed.
     pub fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
         self.step()?;
         let entries = match fs::read_dir(folder) {
@@ -180,14 +180,14 @@ impl Disk {
         Ok(paths)
     }
 
-    /// Makes the names in the folder of `path` last.
+    /// Syncs the folder of `path`, so that its names survive a crash.
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         self.step()?;
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()
     }
 
-    /// Counts a step, which may be the one that fails.
+    /// Counts a step, and fails if it is the one that should.
     fn step(&self) -> io::Result<()> {
         self.faults.as_ref().map_or(Ok(()), |faults| faults.step())
     }
@@ -208,10 +208,10 @@ pub struct Growing {
 }
 
 impl Growing {
-    /// Brings what was written to the disk.
+    /// Syncs what was written to the disk.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// If the system refuses.
     pub fn sync(&self) -> io::Result<()> {
         self.disk.step()?;
         self.file.sync_all()

@@ -1,4 +1,4 @@
-//! A file that a person names to be written: it may be a pipe, a device or a link.
+//! An output file named by the user, which may be a pipe, a device or a link.
 
 use std::{
     fs::{self, File},
@@ -27,7 +27,7 @@ impl<'a> Target<'a> {
     /// Writes what `write` writes.
     ///
     /// # Errors
-    /// When the system refuses, and those of `write`.
+    /// If the system refuses, and those of `write`.
     pub fn write<E: From<io::Error>>(
         &self,
         write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
@@ -55,7 +55,7 @@ impl<'a> From<&'a PathBuf> for Target<'a> {
 /// too; into a pipe or a device the bytes go as they are, and it stays what it is.
 ///
 /// # Errors
-/// When the system refuses, and those of `write`.
+/// If the system refuses, and those of `write`.
 pub fn write_output<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,

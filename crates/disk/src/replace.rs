@@ -1,4 +1,4 @@
-//! Replacing a file as a whole, and what a writer that was killed leaves behind.
+//! Replaces a file as a whole, and removes what a killed writer leaves behind.
 
 use std::{
     fs::{self, File},
@@ -10,20 +10,21 @@ use std::{
 
 use crate::{Disk, Growing};
 
-/// How the names of temporary files begin and end.
+/// Prefix and suffix of the names of temporary files.
 const PREFIX: &str = ".decouple-";
 const SUFFIX: &str = ".tmp";
 
 impl Disk {
-    /// Replaces a file by rename, after its bytes and before its name have reached the disk.
+    /// Replaces a file by rename, once its bytes are on the disk, then syncs the new name.
     ///
     /// # Errors
-    /// When a step fails: the old file stays as it was. What is no regular file is not replaced.
+    /// If a step fails: the old file stays as it was. What is not a regular file is not
+    /// replaced.
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.replace_with(path, |out| out.write_all(bytes))
     }
 
-    /// As [`replace`](Self::replace), with what `write` writes.
+    /// Like [`replace`](Self::replace), with the bytes that `write` writes.
     ///
     /// # Errors
     /// As [`replace`](Self::replace), and those of `write`.
@@ -39,7 +40,7 @@ impl Disk {
             Ok(fs::rename(&temporary, path)?)
         });
         if written.is_err() {
-            // The first error is the one to tell; the file is swept later if it stays.
+            // The first error is the one to report; the temporary file is swept later.
             let _ = fs::remove_file(&temporary);
             return written;
         }
@@ -68,8 +69,8 @@ impl Disk {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => file?,
             };
-            // A sweep may have come between the two steps; then there is another name to try. A file
-            // system without locks refuses, and a sweep on it finds nothing that it may remove.
+            // A sweep may have removed the file between the two steps; then another name is tried.
+            // On a file system without locks this fails, and a sweep there removes nothing.
             if !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) && temporary.exists() {
                 return Ok((temporary, file));
             }
@@ -80,7 +81,7 @@ impl Disk {
     /// are older than `age`. Where locks do not hold between hosts only the age tells.
     ///
     /// # Errors
-    /// When the folder cannot be listed or a file not removed.
+    /// If the folder cannot be listed or a file not removed.
     pub fn sweep(&self, folder: &Path, age: Duration) -> io::Result<()> {
         let is_old = |file: &File| {
             let written = file.metadata().and_then(|found| found.modified());
@@ -89,7 +90,7 @@ impl Disk {
         for path in self.list(folder)? {
             if is_temporary(&path) && path.symlink_metadata().is_ok_and(|found| found.is_file()) {
                 let is_gone = |file: File| is_old(&file) && file.try_lock().is_ok() && path.exists();
-                // Those of an earlier version were not locked, and hold no lock.
+                // Files of an earlier version were never locked.
                 if File::open(&path).is_ok_and(is_gone) {
                     self.remove_file(&path)?;
                 }
@@ -99,7 +100,7 @@ impl Disk {
     }
 }
 
-/// Whether this program made the file for a moment, in this version or an earlier one
+/// Whether it is a temporary file of this program, of this version or an earlier one
 /// (`.status.json.a1B2c3`).
 fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -1,4 +1,4 @@
-//! What a budget holds equal, and what it did to a point.
+//! The quantity that a budget holds equal, and its effect on a point.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Held {
-    /// Trained values.
+    /// Trainable values.
     Parameters,
     /// Multiply-adds of one image.
     Macs,
@@ -61,18 +61,17 @@ impl fmt::Display for Held {
     }
 }
 
-/// What a budget did to a point.
+/// The effect of a budget on a point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetOutcome {
     /// What is held equal.
     pub hold: Held,
-    /// What the reference has of it; of a step time, nanoseconds, as measured
-    /// beside this point.
+    /// The reference's amount of it; for a step time, nanoseconds, measured beside this point.
     pub target: u64,
-    /// What this point has of it.
+    /// This point's amount of it.
     pub reached: u64,
-    /// Where it was measured: the standard error of `reached / target`.
+    /// For a measured quantity, the standard error of `reached / target`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spread: Option<f64>,
     /// Factor on the channel counts of the network as typed.

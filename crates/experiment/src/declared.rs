@@ -1,12 +1,12 @@
-//! What an experiment lays down before any run.
+//! What an experiment declares before any run.
 
 use serde::{Deserialize, Serialize};
 
-/// What is laid down.
+/// Hypotheses, margin and analysis, as declared before any run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declared {
-    /// What is expected, a sentence each.
+    /// What is expected, one sentence each.
     pub hypotheses: Vec<String>,
     /// The margin within which points count as equal, a share of the images.
     pub margin: Option<f64>,

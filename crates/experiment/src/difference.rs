@@ -1,5 +1,4 @@
-//! What two records differ in, key by key, and which runs belong to no trial of
-//! a file any more.
+//! Compares two records key by key, and finds runs that no longer belong to a trial of a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +18,7 @@ pub struct Difference {
     pub second: Option<String>,
 }
 
-/// The keys in which two records differ, in the order of their names. The seed is
-/// one of them.
+/// The keys in which two records differ, including the seed, sorted by name.
 ///
 /// ```
 /// use decouple_experiment::{Record, differences};
@@ -73,7 +71,7 @@ fn between(first: &Leaves, second: &Leaves) -> Vec<Difference> {
 pub struct Stray<'a> {
     /// The run.
     pub run: &'a Run,
-    /// Why: what the file no longer asks for, or asks for otherwise.
+    /// Why: what the file no longer asks for, or asks for differently.
     pub reason: Reason,
 }
 
@@ -93,7 +91,7 @@ pub enum Reason {
 const LISTED: usize = 3;
 
 impl Reason {
-    /// The reason in words, after "runs": `with training.epochs = 4, now 8`.
+    /// The reason, to follow "runs": `with training.epochs = 4, now 8`.
     fn words(&self) -> String {
         match self {
             Self::Point(label) => format!("of the point {label}, which the file no longer has"),

@@ -1,4 +1,4 @@
-//! Where a folder lies: on a disk of this machine, or on another's.
+//! The file system of a folder: local, or shared with other hosts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 /// The file system of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSystem {
-    /// Its kind as the system calls it, such as `ext4` or `nfs4`.
+    /// Its type as the system names it, such as `ext4` or `nfs4`.
     pub kind: String,
     /// Where it is mounted.
     pub mounted_at: PathBuf,
 }
 
-/// Beginnings of the names of those that several hosts may have mounted.
+/// Prefixes of the types that several hosts may have mounted.
 const SHARED: [&str; 17] = [
     "nfs",
     "cifs",
@@ -34,8 +34,8 @@ const SHARED: [&str; 17] = [
 ];
 
 impl FileSystem {
-    /// That of `path`, or of the nearest folder above it that is there; `None` where the
-    /// system does not tell.
+    /// That of `path`, or of the nearest folder above it that is there; `None` if the system
+    /// does not report it.
     pub fn of(path: &Path) -> Option<Self> {
         let path = std::path::absolute(path).ok()?;
         let there = path.ancestors().find_map(|above| fs::canonicalize(above).ok())?;
@@ -46,7 +46,7 @@ impl FileSystem {
     fn in_table(path: &Path, mountinfo: &str) -> Option<Self> {
         let mount = |line: &str| {
             let (before, after) = line.split_once(" - ")?;
-            // The table writes blanks and such as octal numbers.
+            // The table escapes spaces and the like as octal numbers.
             let point = before.split(' ').nth(4)?.replace("\\040", " ").replace("\\011", "\t");
             Some(Self { kind: after.split(' ').next()?.to_owned(), mounted_at: point.into() })
         };

@@ -1,5 +1,5 @@
-//! The `[launcher]` table: where and how `decouple submit` has trials run. It is no
-//! part of any record: where a trial runs changes nothing in it.
+//! The `[launcher]` table: where and how `decouple submit` runs trials. It is not part of any
+//! record, since it changes no result.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,28 +21,29 @@ pub enum LauncherKind {
 pub struct LauncherSpec {
     /// Who starts the tasks.
     pub kind: LauncherKind,
-    /// Queue of the scheduler.
+    /// The scheduler's queue.
     pub partition: Option<String>,
-    /// Whom the time is booked on.
+    /// The account that is charged for the time.
     pub account: Option<String>,
-    /// Wall time of a task at most, in seconds.
+    /// Time limit of a task, in seconds.
     pub time_secs: Option<u64>,
     /// Memory of a task, in bytes.
     pub memory_bytes: Option<u64>,
-    /// Cores of a task: so many trials at a time, if it has as many.
+    /// Cores of a task, and so the number of trials that it trains at a time.
     pub cpus: usize,
-    /// Tasks at a time at most.
+    /// Most tasks at a time.
     pub at_once: Option<usize>,
-    /// Estimated wall time that small trials are packed into one task for, in seconds.
+    /// Target time of a task, in seconds: small trials are packed into one task up to this
+    /// length.
     pub task_secs: u64,
-    /// How often a task that was stopped after a checkpoint is put back into the queue.
+    /// How often a task that was stopped after a checkpoint is requeued.
     pub requeues: u32,
     /// Lines of the script: those that begin with `#SBATCH` among the options, others
     /// before the trials.
     pub lines: Vec<String>,
 }
 
-/// The table as typed; and what flags of a command line put over it.
+/// The table as typed, or flags of a command line that override it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LauncherTable {
@@ -82,7 +83,7 @@ pub struct LauncherTable {
 const MOST_REQUEUES: u32 = 100_000;
 
 impl LauncherTable {
-    /// This table with what `below` says where this one says nothing; the lines of both.
+    /// This table, with values of `below` where it has none, and the lines of both.
     pub fn over(self, below: Self) -> Self {
         let lines = below.lines.into_iter().chain(self.lines).reduce(|below, own| [below, own].concat());
         Self {
@@ -102,7 +103,7 @@ impl LauncherTable {
     /// With every default spelt out.
     ///
     /// # Errors
-    /// The first value that no scheduler could be given, by its key.
+    /// The first invalid value, by its key.
     pub fn resolve(&self) -> Result<LauncherSpec, InvalidKey> {
         let count = |key, value: usize| check("launcher", key, value as f64).map(|()| value);
         let secs = |key, text: &Option<String>| text.as_deref().map(|text| duration(key, text)).transpose();
@@ -121,7 +122,7 @@ impl LauncherTable {
     }
 }
 
-/// A name that means nothing to a shell.
+/// A name without characters that are special to a shell.
 fn word(key: &str, text: &Option<String>) -> Result<Option<String>, InvalidKey> {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "._,:@+-".contains(c);
     match text {

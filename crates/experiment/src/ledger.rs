@@ -1,4 +1,4 @@
-//! What is known of every run of an experiment, on disk.
+//! The records of all runs of an experiment, on disk.
 //!
 //! ```text
 //! results/<experiment>/
@@ -10,13 +10,12 @@
 //!   locks/<id>  <id>.lease/
 //! ```
 //!
-//! A run is *done* once `status.json` is there, which is written last and by
-//! rename. A runner holds an exclusive lock on `locks/<id>` while it trains; the
-//! system drops the lock when the process ends, however it ends. Lock files are
-//! never deleted: a deleted one could still be locked by whoever had it open.
-//! Where locks do not hold between hosts, runners take a lease instead.
-//! Only results are recorded: a trial that a full disk or another fault of the
-//! machine stops is still to be done.
+//! A run is *done* once `status.json` is there, which is written last and by rename. A runner
+//! holds an exclusive lock on `locks/<id>` while it trains; the system drops the lock when the
+//! process ends, however it ends. Lock files are never deleted: a deleted one could still be
+//! locked by whoever had it open. Where locks do not hold between hosts, runners take a lease
+//! instead. Only results are recorded: a trial stopped by a full disk or another fault of the
+//! machine is still to be done.
 
 mod adopt;
 mod checksums;
@@ -56,10 +55,10 @@ use lease::Hold;
 
 use crate::{FileSystem, RunId, Trial};
 
-/// How the names of checkpoints in a run's folder begin. What is in them is the trainer's matter.
+/// Prefix of the names of checkpoints in a run's folder. Their content is up to the trainer.
 pub const CHECKPOINT_PREFIX: &str = "checkpoint-";
 
-/// Where locks may not hold, a temporary file of this age counts as left by a writer that is gone.
+/// Where locks may not hold, a temporary file of this age is assumed to be abandoned.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
 /// The runs of one experiment: the folder `results/<experiment>`.
@@ -72,18 +71,18 @@ pub struct Ledger {
     claims: Claims,
 }
 
-/// What is known of a trial.
+/// The state of a trial.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunState {
     /// Never started.
     New,
-    /// Started, but its runner is gone. It goes on from its last checkpoint.
+    /// Started, but its runner is gone. It continues from its last checkpoint.
     Partial,
     /// A runner holds its lock.
     Running,
-    /// Over: finished, diverged, stopped or failed.
+    /// Ended: finished, diverged, stopped or failed.
     Done(Box<Status>),
-    /// Its files are not what they should be, so nothing can be said of it.
+    /// Its files are damaged, so its state is unknown.
     Damaged(Problem),
 }
 
@@ -96,7 +95,7 @@ pub enum Claim {
     Taken,
     /// It is already over.
     Done(Box<Status>),
-    /// It is over, but for other data or by other numerics.
+    /// It has ended, but on other data or with other numerics.
     Differs(Box<Mismatch>),
     /// Its files are damaged; they stay as they are.
     Damaged(Problem),
@@ -115,7 +114,7 @@ pub enum LedgerError {
         /// What the system said.
         source: io::Error,
     },
-    /// A file is not what it should be.
+    /// A file has unexpected content.
     #[error("{}: {message}", path.display())]
     Malformed {
         /// The file.
@@ -165,8 +164,8 @@ impl Ledger {
         Self { disk, ..self }
     }
 
-    /// The same ledger, claiming runs in another way. Whichever way it claims, it
-    /// respects those who hold a run in the other.
+    /// The same ledger, claiming runs in another way. Either way it respects claims made in the
+    /// other.
     #[must_use]
     pub fn claiming(self, claims: Claims) -> Self {
         Self { claims, ..self }
@@ -187,25 +186,25 @@ impl Ledger {
         &self.disk
     }
 
-    /// The folder of a trial's run: where it is, or where it would be made.
+    /// The folder of a trial's run: where it is, or where it would be created.
     pub fn run_dir(&self, trial: &Trial) -> PathBuf {
         let found = self.scan().ok().and_then(|scan| scan.dir(trial.id));
         found.unwrap_or_else(|| self.runs_dir().join(trial.dir_name()))
     }
 
-    /// What is known of a trial. Creates nothing. For many trials, ask one [`scan`](Self::scan).
+    /// The state of a trial. Creates nothing. For many trials, ask one [`scan`](Self::scan).
     ///
     /// # Errors
-    /// When the folders cannot be listed or a lock not looked at.
+    /// If the folders cannot be listed or a lock not looked at.
     pub fn state(&self, trial: &Trial) -> Result<RunState, LedgerError> {
         self.scan()?.state(trial)
     }
 
-    /// Takes a trial for the caller, unless it is done or taken. Of a run that was cut off the checkpoints are
-    /// kept; all else begins afresh.
+    /// Claims a trial for the caller, unless it is done or taken. The checkpoints of an
+    /// interrupted run are kept; everything else starts anew.
     ///
     /// # Errors
-    /// When files cannot be read or created.
+    /// If files cannot be read or created.
     pub fn claim(&self, trial: &Trial, identity: &Identity) -> Result<Claim, LedgerError> {
         if let Some(settled) = self.settled(trial, identity)? {
             return Ok(settled);
@@ -218,7 +217,7 @@ impl Ledger {
         }
         let dir = self.runs_dir().join(trial.dir_name());
         if let Some(found) = self.scan()?.dir(trial.id).filter(|found| *found != dir) {
-            // Its point had another name when it was cut off.
+            // Its point had another name when it was interrupted.
             self.disk.rename(&found, &dir).map_err(LedgerError::io("rename", &found))?;
         }
         RunWriter::create(self, dir, trial, lock, false).map(Box::new).map(Claim::Mine)
@@ -241,7 +240,8 @@ impl Ledger {
             Err(error) => return damaged(&error),
             Ok(found) => match found.and_then(|found| identity.difference(dir.clone(), &found)) {
                 Some(difference) if difference.data.is_some() => Claim::Differs(Box::new(difference)),
-                // A result of other numerics is a result; who mixes it with others is told so.
+                // A result of other numerics is still a result; callers that mix it with others
+                // report that.
                 _ => {
                     self.tidy(trial.id, &dir);
                     Claim::Done(Box::new(status))
@@ -250,11 +250,11 @@ impl Ledger {
         }))
     }
 
-    /// In what runs that are over, or have checkpoints, are other runs than those that `identity` gives for
-    /// each trial.
+    /// The runs that have ended, or have checkpoints, but differ from the identity that `identity` gives
+    /// for their trial.
     ///
     /// # Errors
-    /// When the folders cannot be listed.
+    /// If the folders cannot be listed.
     pub fn differences<'t>(
         &self,
         trials: impl IntoIterator<Item = (&'t Trial, Identity)>,
@@ -268,7 +268,7 @@ impl Ledger {
                     .disk
                     .list(&dir)
                     .is_ok_and(|paths| paths.iter().any(|path| write::is_checkpoint(path)));
-            // What cannot be read is named elsewhere.
+            // Unreadable runs are reported elsewhere.
             let found = read::identity(&self.disk, &dir).ok().flatten().filter(|_| counts);
             let difference = found.and_then(|found| identity.difference(dir, &found));
             differences.extend(difference.map(|difference| (trial, difference)));
@@ -276,25 +276,25 @@ impl Ledger {
         Ok(differences)
     }
 
-    /// In what the run in `dir` is another one than `identity` says; `None` if its environment cannot be read.
+    /// How the run in `dir` differs from `identity`; `None` if its environment cannot be read.
     pub fn difference(&self, dir: &Path, identity: &Identity) -> Option<Option<Mismatch>> {
         let found = read::identity(&self.disk, dir).ok()?;
         Some(found.and_then(|found| identity.difference(dir.to_owned(), &found)))
     }
 
-    /// The run of a trial as it stands on disk.
+    /// The run of a trial, as it is on disk.
     ///
     /// # Errors
-    /// When it is not there or cannot be read.
+    /// If it is not there or cannot be read.
     pub fn run(&self, trial: &Trial) -> Result<Run, LedgerError> {
         read::run(&self.disk, &self.run_dir(trial), Depth::Small)
     }
 
-    /// Everything on disk, whether or not a sweep still names it, sorted by
-    /// folder. What cannot be read becomes a [`Problem`] and hides nothing else. Weights are not looked at.
+    /// Everything on disk, whether or not a sweep still asks for it, sorted by folder. What cannot be read
+    /// becomes a [`Problem`] and does not hide anything else. Weights are not checked.
     ///
     /// # Errors
-    /// When the folder itself cannot be listed. One that does not exist is empty.
+    /// If the folder itself cannot be listed. One that does not exist is empty.
     pub fn read(&self) -> Result<Contents, LedgerError> {
         self.contents(Depth::Small)
     }
@@ -322,7 +322,7 @@ impl Ledger {
     /// Removes the temporary files that killed writers have left outside the folders of runs.
     ///
     /// # Errors
-    /// When a folder cannot be listed or a file not removed.
+    /// If a folder cannot be listed or a file not removed.
     pub fn sweep(&self) -> Result<(), LedgerError> {
         let is_alone =
             self.claims == Claims::Locks && !FileSystem::of(&self.root).is_some_and(|fs| fs.is_shared());
@@ -348,7 +348,7 @@ impl Ledger {
         self.locks_dir().join(id.to_string())
     }
 
-    /// The run for this process alone, or `None` while someone else has it.
+    /// An exclusive hold on the run, or `None` while someone else has it.
     fn lock(&self, id: RunId) -> Result<Option<Hold>, LedgerError> {
         match self.claims {
             Claims::Locks if lease::is_taken(&self.locks_dir(), id)? => Ok(None),
@@ -396,7 +396,7 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(LedgerError::io("open", &path)(error)),
         };
-        // Shared, so that any number of onlookers do not take each other for runners.
+        // Shared, so that onlookers do not mistake each other for runners.
         match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),

@@ -1,10 +1,10 @@
-//! What runs are scored by.
+//! The score of runs.
 
 use std::fmt;
 
 use crate::Record;
 
-/// The score of a run: what its test images say, and what its reports compare.
+/// The score of a run on its test images, which its reports compare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Metric {
     /// The share of images whose most likely class is theirs.
@@ -40,7 +40,7 @@ impl fmt::Display for Metric {
 }
 
 impl Record {
-    /// What its run is scored by.
+    /// The score of its run.
     pub const fn metric(&self) -> Metric {
         if self.data.is_multi_label() { Metric::MeanPrecision } else { Metric::Accuracy }
     }

@@ -1,11 +1,12 @@
 //! Which arithmetic computed a run.
 
-/// Version of the engine's arithmetic, raised by every change after which some run gives other bytes. A run has the
-/// version that last changed its own bytes ([`Trial::numerics`](crate::Trial::numerics)); one that does not tell is of version 0.
+/// Version of the engine's arithmetic, raised by every change that alters the bytes of some run. A run has
+/// the version that last changed its own bytes ([`Trial::numerics`](crate::Trial::numerics)); a run that
+/// states none has version 0.
 pub const NUMERICS_VERSION: u32 = TILED;
 
 /// The version of networks that are computed by the definition throughout.
 pub(crate) const PLAIN: u32 = 1;
 
-/// The version of networks of which Winograd's tiles compute a convolution.
+/// The version of networks of which Winograd tiles compute a convolution.
 pub(crate) const TILED: u32 = 2;

@@ -1,18 +1,17 @@
 //! Tuning: every point of a sweep gets the same tries over learning rate and
 //! weight decay, judged on validation images, before its seeds are run.
 //!
-//! A curve drawn at one recipe may draw the recipe: narrow coupled networks and
-//! wide decoupled ones need not want the same. A try is an ordinary run in a
-//! ledger of its own, `tune` in the experiment's folder; the test score that it
-//! leaves there is never looked at. Then the seeds are run by both recipes, that
-//! of the file and the tuned one, so that a report shows what tuning did.
+//! A curve measured with one recipe may reflect the recipe: narrow coupled networks and wide
+//! decoupled ones need not want the same one. A try is an ordinary run in a ledger of its own,
+//! `tune` in the experiment's folder; its test score is never used. Then the seeds are run with
+//! both recipes, as written and tuned, so that a report shows the effect of tuning.
 
 use std::collections::BTreeMap;
 
 use crate::trial::label;
 use crate::{Axis, Ledger, LedgerError, Run, Setting, Sweep, Trial, Try};
 
-/// The axis that tells the recipe as written from the tuned one.
+/// The axis that distinguishes the recipe as written from the tuned one.
 pub const RECIPE: &str = "recipe";
 
 /// Its values.
@@ -29,7 +28,7 @@ pub struct Choice {
     pub log_loss: f64,
     /// Its validation accuracy, the mean over its seeds.
     pub accuracy: f64,
-    /// Tries of the point that ended in a score.
+    /// Tries of the point that ended with a score.
     pub scored: usize,
 }
 
@@ -42,12 +41,12 @@ pub enum TuneError {
     /// Some tries have not been run.
     #[error("{missing} of the {all} tries that choose each point's recipe have not been run")]
     Unfinished {
-        /// Tries without an end.
+        /// Tries that have not ended.
         missing: usize,
         /// All tries.
         all: usize,
     },
-    /// No try of a point ended in a score.
+    /// No try of a point ended with a score.
     #[error("point {point}: every try diverged or failed; widen the lists in [tune]")]
     NoScore {
         /// The point.
@@ -77,7 +76,8 @@ impl Sweep {
         self.trials.iter().filter(|trial| seen.insert(trial.point_label())).collect()
     }
 
-    /// The runs of each point's finalists with more seeds, once all tries are over; none where one seed is enough.
+    /// The runs of each point's finalists with more seeds, once all tries have ended; none if one seed is
+    /// enough.
     ///
     /// # Errors
     /// [`TuneError`] while tries are missing.
@@ -105,7 +105,7 @@ impl Sweep {
     /// epoch, among the finalists the lowest mean over their seeds; of equal ones the first counts.
     ///
     /// # Errors
-    /// [`TuneError`] while tries or finals are missing, or when all of a point's failed.
+    /// [`TuneError`] while tries or finals are missing, or if all of a point's failed.
     pub fn tuned(&self, tries: &Ledger) -> Result<(Self, Vec<Choice>), TuneError> {
         let Some(tune) = &self.tune else { return Ok((self.clone(), Vec::new())) };
         let contents = tries.read()?;
@@ -121,7 +121,7 @@ impl Sweep {
                 let runs: Vec<&&Try> = own.iter().filter(|tried| tried.setting == *setting).collect();
                 let losses: Vec<f64> = runs.iter().filter_map(|tried| tried.score()).collect();
                 let accuracies: Vec<f64> = runs.iter().filter_map(|tried| tried.accuracy).collect();
-                // A finalist that diverged with another seed has no score that others could be held to.
+                // A finalist that diverged with another seed has no score to compare.
                 (losses.len() == runs.len()).then(|| Choice {
                     point: trial.point_label(),
                     setting: *setting,
@@ -163,7 +163,7 @@ impl Sweep {
     }
 }
 
-/// The tries that `trials` are, with their settings over and over; an error while one of them is missing.
+/// The tries made by `trials`, with their settings repeating; an error while one of them is missing.
 fn tried(trials: &[Trial], settings: &[Setting], runs: &[Run]) -> Result<Vec<Try>, TuneError> {
     let ended: BTreeMap<_, &Run> =
         runs.iter().filter(|run| run.status.is_some()).map(|run| (run.id, run)).collect();
@@ -188,7 +188,7 @@ fn finalists(tries: &[Try], point: &[(String, String)], most: usize) -> Vec<Sett
             settings.push((setting, score));
         }
     }
-    // Stable: of equals the first stays.
+    // A stable sort: of equals, the first stays first.
     settings.sort_by(|a, b| a.1.total_cmp(&b.1));
     settings.into_iter().take(most).map(|(setting, _)| setting).collect()
 }

@@ -12,13 +12,13 @@ pub fn schema() -> Value {
     let section = |name: &str| tree.children[name].schema(&Place::Value);
     let trial = ["network", "data", "training"].map(|name| (name.to_owned(), section(name)));
     let mut experiment = section("experiment");
-    experiment["description"] = json!("What the experiment is called, asks, and holds equal.");
+    experiment["description"] = json!("Name, question and budget of the experiment.");
     let axes = axes(&tree);
     let mut with_seed = axes.clone();
     with_seed["properties"]["seed"] = tree.children["axes"].children["seed"].schema(&Place::Value);
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "An experiment of decouple",
+        "title": "A decouple experiment",
         "type": "object",
         "additionalProperties": false,
         "properties": {
@@ -32,7 +32,7 @@ pub fn schema() -> Value {
     })
 }
 
-/// Where a key stands: with its value, or as an axis with a list of its values.
+/// Where a key is used: with a value, or as an axis with a list of values.
 enum Place {
     Value,
     Axis,

@@ -1,13 +1,13 @@
-//! How far an experiment is, read from its folder by anybody at any time.
+//! The progress of an experiment, read from its folder by anybody at any time.
 
 use std::collections::HashMap;
 
 use crate::{Ledger, LedgerError, MetricsRow, Outcome, Problem, RunId, RunState, Status, TimingRow, Trial};
 
-/// How the trials of an experiment stand.
+/// The progress of an experiment's trials.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Standing {
-    /// All trials that were asked about.
+    /// All trials in question.
     pub trials: usize,
     /// Trained to the end.
     pub finished: usize,
@@ -19,14 +19,14 @@ pub struct Standing {
     pub failed: usize,
     /// Being trained now.
     pub running: Vec<Running>,
-    /// Begun, but nobody trains them now.
+    /// Started, but nobody is training them now.
     pub cut_off: usize,
     /// Never begun.
     pub new: usize,
     /// Runs that cannot be read, and why.
     pub unreadable: Vec<Problem>,
-    /// Seconds until all trials are over, as fast as they went so far and with as many
-    /// at a time as there are now (one, if there is none); `None` while no run tells.
+    /// Seconds until all trials have ended, at the pace so far and with as many at a time as
+    /// now (one, if there is none); `None` until a run gives the pace.
     pub secs_left: Option<f64>,
     /// The finished run with the highest test accuracy.
     pub best: Option<Best>,
@@ -37,15 +37,15 @@ pub struct Standing {
 pub struct Running {
     /// Its name.
     pub id: RunId,
-    /// Its point and seed, in words.
+    /// Its point and seed, as a label.
     pub label: String,
     /// Epochs done.
     pub epochs_done: u64,
-    /// Of so many.
+    /// Epochs in all.
     pub epochs: u64,
     /// After the last of them: on held-out images, or in training if there are none.
     pub accuracy: Option<f64>,
-    /// Seconds of training that are left, by the epochs so far.
+    /// Seconds of training left, at the pace of the epochs so far.
     pub secs_left: Option<f64>,
 }
 
@@ -54,7 +54,7 @@ pub struct Running {
 pub struct Best {
     /// Its name.
     pub id: RunId,
-    /// Its point and seed, in words.
+    /// Its point and seed, as a label.
     pub label: String,
     /// Its test accuracy.
     pub accuracy: f64,
@@ -72,17 +72,17 @@ impl Standing {
     }
 }
 
-/// Looks at an experiment again and again; what is over is read once.
+/// Watches an experiment; runs that have ended are read once.
 #[derive(Clone, Debug, Default)]
 pub struct Onlooker {
     over: HashMap<RunId, Status>,
 }
 
 impl Onlooker {
-    /// How `trials` stand now.
+    /// The progress of `trials` now.
     ///
     /// # Errors
-    /// When the folder cannot be listed or a lock not looked at. A run that cannot be read is counted as such.
+    /// If the folder cannot be listed or a lock not looked at. A run that cannot be read is counted as such.
     pub fn look(&mut self, trials: &[&Trial], ledger: &Ledger) -> Result<Standing, LedgerError> {
         let mut standing = Standing { trials: trials.len(), ..Standing::default() };
         let mut pace = Pace::default();
@@ -102,7 +102,7 @@ impl Onlooker {
                 RunState::Damaged(problem) => standing.unreadable.push(problem),
                 RunState::Running => {
                     let (metrics, timing) = ledger.run(trial).map_or_else(
-                        // Its first files may not be there yet.
+                        // Its first files may not exist yet.
                         |_| (Vec::new(), Vec::new()),
                         |run| (run.metrics, run.timing),
                     );
@@ -153,12 +153,12 @@ impl Running {
     }
 }
 
-/// How fast trials went: what the others will take is told from it.
+/// The pace of trials so far, from which the time of the others is estimated.
 #[derive(Default)]
 struct Pace {
-    /// Seconds of a multiply-add of each run.
+    /// Seconds per multiply-add of each run.
     secs_per_mac: Vec<f64>,
-    /// Images of an epoch of a run.
+    /// Images per epoch of each run.
     images: Vec<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! Step times: who measures them, and the file that remembers them.
+//! Step times: the trait that measures them, and the file that remembers them.
 
 use std::{
     collections::BTreeMap,
@@ -26,16 +26,16 @@ pub trait StepTimer {
     fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<TimedPair, ClockError>;
 }
 
-/// Where a budget of step time gets its times from.
+/// The source of times for a budget of step time.
 pub enum StepTimes<'a> {
-    /// From a clock.
+    /// Measured.
     Timer(&'a mut dyn StepTimer),
-    /// From these runs of the experiment: a point has the network that its runs have.
-    /// One without runs stands at the width that was typed, without a budget's outcome.
+    /// From these runs of the experiment: a point has the network of its runs. A point without
+    /// runs keeps the width as typed, without a budget outcome.
     Runs(&'a [Run]),
 }
 
-/// What measured times are true for.
+/// The machine that measured times apply to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
@@ -43,7 +43,7 @@ pub struct Machine {
     pub decouple: String,
     /// The processor's name.
     pub cpu: String,
-    /// Instructions that the kernels use.
+    /// Instruction set that the kernels use.
     pub kernels: String,
     /// Threads that a step runs on.
     pub threads: usize,
@@ -69,9 +69,9 @@ struct OnMachine {
     comparisons: BTreeMap<String, TimedPair>,
 }
 
-/// A timer that asks another one only for what it does not remember. Its memory
-/// is a file, which any number of processes may share: while one measures, the
-/// others wait, and then find what it found.
+/// A timer that asks another one only for what it does not remember. Its memory is a file that
+/// any number of processes may share: while one measures, the others wait, and then read its
+/// results.
 pub struct RememberingTimer<T> {
     timer: T,
     path: PathBuf,
@@ -82,9 +82,9 @@ pub struct RememberingTimer<T> {
 }
 
 impl<T: StepTimer> RememberingTimer<T> {
-    /// Remembers in the file at `path`, which need not exist, what `timer`
-    /// measures on `machine`. With it come words about a file, or a machine in it,
-    /// that is of no use here.
+    /// Remembers in the file at `path`, which need not exist, what `timer` measures on
+    /// `machine`. Also returns warnings about an unusable file, or about entries recorded on
+    /// another machine.
     ///
     /// # Errors
     /// [`LedgerError`] when the file is there and cannot be read.
@@ -93,10 +93,7 @@ impl<T: StepTimer> RememberingTimer<T> {
         let is_known = remembered.machines.iter().any(|known| known.machine == machine);
         let elsewhere = remembered.machines.last().filter(|_| !is_known).map(|last| {
             let Machine { decouple, cpu, kernels, .. } = &last.machine;
-            format!(
-                "{}: its step times are those of decouple {decouple} with {kernels} on {cpu}; not used here",
-                path.display()
-            )
+            format!("{}: ignored step times of decouple {decouple} with {kernels} on {cpu}", path.display())
         });
         let timer = Self { timer, path: path.to_owned(), machine, remembered, lock: None };
         Ok((timer, warning.or(elsewhere)))
@@ -118,12 +115,12 @@ impl<T: StepTimer> RememberingTimer<T> {
         replace_json(&self.disk(), &self.path, &self.remembered)
     }
 
-    /// The folder of results is all that is written to.
+    /// Only the results folder is written to.
     fn disk(&self) -> Disk {
         Disk::within(self.path.parent().map(Path::to_owned).unwrap_or_default())
     }
 
-    /// Waits until no other process measures, and reads what it found.
+    /// Waits until no other process is measuring, and reads its results.
     fn take_lock(&mut self) -> Result<(), LedgerError> {
         if let Some(folder) = self.path.parent() {
             self.disk().create_dir_all(folder).map_err(LedgerError::io("create", folder))?;
@@ -152,7 +149,7 @@ impl<T: StepTimer> StepTimer for RememberingTimer<T> {
     }
 }
 
-/// The file at `path`; nothing, and a word, where it is torn or of another format.
+/// The file at `path`; nothing, with a warning, if it is damaged or of another format.
 fn read(path: &Path) -> Result<(Remembered, Option<String>), LedgerError> {
     let nothing = Remembered { format: FORMAT, machines: Vec::new() };
     let text = match Disk::default().read_to_string(path) {
@@ -165,7 +162,7 @@ fn read(path: &Path) -> Result<(Remembered, Option<String>), LedgerError> {
         Ok(Remembered { format, .. }) => format!("it has format {format}, not {FORMAT}"),
         Err(error) => error.to_string(),
     };
-    Ok((nothing, Some(format!("{}: its step times are not used: {problem}", path.display()))))
+    Ok((nothing, Some(format!("{}: ignored step times: {problem}", path.display()))))
 }
 
 /// The name of a comparison.
@@ -174,8 +171,8 @@ fn key(trial: &Record, reference: &Record) -> String {
     blake3::hash(&workloads.expect("a record has only string keys")).to_hex()[..16].to_owned()
 }
 
-/// What the time of a step depends on, besides the machine. Trials that differ in
-/// anything else have one time, and so one width.
+/// What the time of a step depends on, besides the machine. Trials that differ only in other
+/// ways share a time, and so a width.
 #[derive(Serialize)]
 struct Workload<'a> {
     network: &'a NetworkSpec,
@@ -199,8 +196,8 @@ impl<'a> Workload<'a> {
     }
 }
 
-/// `training` without what changes values alone: a sweep over them compares equal
-/// networks. Whatever else there is counts, new keys too.
+/// `training` without the settings that change values but not time, so that a sweep over those
+/// compares equal networks. Everything else counts, including new keys.
 fn timed(training: &TrainingSpec) -> TrainingSpec {
     let optimizer = match training.optimizer {
         Optimizer::Sgd { .. } => Optimizer::Sgd { momentum: 0.0, nesterov: false },

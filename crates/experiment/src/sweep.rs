@@ -25,13 +25,13 @@ pub use filter::{FilterError, TrialFilter};
 pub use lock::LockError;
 pub use plan_file::inert_cell;
 
-/// An experiment: its trials and what they ask.
+/// An experiment: its trials and its question.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     /// Name of the experiment and of its folder under `results`.
     pub name: String,
-    /// What it asks: `experiment.question`, else the first paragraph of the
-    /// file's header comment, else nothing.
+    /// Its question: `experiment.question`, else the first paragraph of the file's header
+    /// comment, else empty.
     pub question: String,
     /// The file.
     pub path: PathBuf,
@@ -39,31 +39,31 @@ pub struct Sweep {
     pub text: String,
     /// The keys that were changed on the command line, as `key=value`.
     pub set: Vec<String>,
-    /// Words of the command line that say where its results and data are, for [`Sweep::command`].
+    /// Command-line flags for its results and data folders, for [`Sweep::command`].
     pub flags: Vec<String>,
-    /// What it varies, in the file's order; the seed is the last.
+    /// What it varies, in the file's order, with the seed last.
     pub axes: Vec<Axis>,
     /// Axis name and value of the point that budgets and differences refer to,
     /// without the seed.
     pub reference: Vec<(String, String)>,
     /// What is held equal, if anything.
     pub budget: Option<Held>,
-    /// What is laid down before any run.
+    /// What is declared before any run.
     pub declared: Declared,
     /// What each point tries before its trials are run, if anything.
     pub tune: Option<Tune>,
-    /// Where `decouple submit` has the trials run, as far as the file says.
+    /// Where `decouple submit` runs the trials, as far as the file says.
     pub launcher: LauncherTable,
-    /// What has been tried: filled in by [`Sweep::tuned`].
+    /// The tries made so far, filled in by [`Sweep::tuned`].
     pub tries_made: Vec<Try>,
-    /// Every trial, the first seed of every point first.
+    /// Every trial, beginning with the first seed of every point.
     pub trials: Vec<Trial>,
-    /// Complete messages about what is allowed but probably not meant.
+    /// Complete messages about things that are allowed but probably not intended.
     pub warnings: Vec<String>,
 }
 
 impl Sweep {
-    /// The command that does `verb` to this experiment, to be typed or pasted into a shell.
+    /// The shell command that applies `verb` to this experiment.
     pub fn command(&self, verb: &str) -> String {
         let set = self.set.iter().map(|pair| format!(" --set {}", shell_word(pair)));
         let flags = self.flags.iter().map(|word| format!(" {}", shell_word(word)));
@@ -72,7 +72,7 @@ impl Sweep {
     }
 }
 
-/// A word for a shell: between quotes if anything in it could mean something.
+/// A word for a shell, quoted if it contains special characters.
 ///
 /// ```
 /// use decouple_experiment::shell_word;
@@ -106,14 +106,14 @@ pub struct Overrides {
     pub set: Vec<String>,
 }
 
-/// Why an experiment file is refused. Its text is the whole message: what is
-/// wrong, where, the line with a mark under the place, and what would help.
+/// Why an experiment file is refused. Its text is the whole message: what is wrong, where, the
+/// line with a mark under the place, and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ExperimentError(String);
 
-/// Reads the experiment file at `path` and resolves it into trials. Under a budget
-/// of step time, points keep the widths that were typed.
+/// Reads the experiment file at `path` and resolves it into trials. Under a budget of step
+/// time, points keep their widths as typed.
 ///
 /// # Errors
 /// [`ExperimentError`] when the file cannot be read or anything in it or in
@@ -125,8 +125,7 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Sweep, ExperimentError
 /// As [`load`], with `step_times` for a budget of step time.
 ///
 /// # Errors
-/// As [`load`], and when a step cannot be measured or a point cannot meet the
-/// budget.
+/// As [`load`], or if a step cannot be measured or a point cannot meet the budget.
 pub fn load_with(
     path: &Path,
     overrides: &Overrides,
@@ -138,8 +137,8 @@ pub fn load_with(
     parse_with(&text, &path.display().to_string(), overrides, step_times)
 }
 
-/// As [`load`], for a text that is at hand. `file_name` is what messages call
-/// it, and gives the experiment its name where it has none.
+/// As [`load`], for a text in memory. Messages call it `file_name`, which also names the
+/// experiment if the file does not.
 ///
 /// # Errors
 /// [`ExperimentError`] when anything in the text or in `overrides` is refused.
@@ -147,7 +146,7 @@ pub fn parse(text: &str, file_name: &str, overrides: &Overrides) -> Result<Sweep
     parse_with(text, file_name, overrides, StepTimes::Runs(&[]))
 }
 
-/// As [`load_with`], for a text that is at hand.
+/// As [`load_with`], for a text in memory.
 ///
 /// # Errors
 /// As [`load_with`].
@@ -157,7 +156,7 @@ pub fn parse_with(
     overrides: &Overrides,
     step_times: StepTimes<'_>,
 ) -> Result<Sweep, ExperimentError> {
-    // Some editors begin a file with a byte order mark; nothing below looks at it.
+    // Some editors begin a file with a byte order mark, which is dropped here.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sources = Sources::default();
     let resolved = as_typed::read(text, file_name, &mut sources).and_then(|mut file| {
@@ -209,7 +208,7 @@ pub fn section<T: serde::de::DeserializeOwned>(
     read.map_err(|error| ExperimentError(sources.render("error", &error)))
 }
 
-/// The name that the file gives, else that of the file; it names a folder.
+/// The name given in the file, else the file's own; it becomes a folder name.
 fn experiment_name(file: &SweepFile, file_name: &str) -> Result<String, Diagnostic> {
     let stem = || Path::new(file_name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let name = file.name.as_ref().map_or_else(stem, |(name, _)| name.clone());

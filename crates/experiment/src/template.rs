@@ -1,9 +1,9 @@
-//! The file that `decouple init` writes: an experiment that runs as it is, with
-//! every other key beside it as a comment.
+//! The file that `decouple init` writes: an experiment that runs as it is, with every other key
+//! as a comment.
 
 use decouple_keys::keys;
 
-/// Keys that the active part sets already.
+/// Keys that are already set, or not worth a line.
 const SET: [&str; 7] = [
     "experiment.budget",
     "experiment.reference",
@@ -25,22 +25,22 @@ const SET: [&str; 7] = [
 pub fn template(name: &str) -> String {
     let mut text = format!(
         r#"#:schema decouple.schema.json
-# What do you ask? The first paragraph of this comment is the title of the figures.
+# What is the question? The first paragraph of this comment is the title of the figures.
 #
-# decouple plan {name}.toml      lists every trial, its cost and its time
-# decouple run {name}.toml       trains them; what is done stays done
-# decouple report {name}.toml    draws the figures again
-# Every key and what it may hold: docs/experiments.md. A schema for editors:
+# decouple plan {name}      lists every trial with its cost and time
+# decouple run {name}       trains them; finished trials are kept
+# decouple report {name}    rebuilds tables and figures
+# Every key and its values: docs/experiments.md. A schema for editors:
 # decouple schema > decouple.schema.json
 
 [experiment]
 name = "{name}"
-# What every point has as much of as the reference has, by fitting its width:
+# The quantity held equal at every point, by fitting its width to the reference:
 # "parameters", "macs", "activations", "step-time" or "none".
 budget = "parameters"
 reference = {{ segments = "per-channel" }}
 
-# Every combination of these is trained. Any key of [trial.*] may stand here, such
+# Every combination of these is trained. Any key of [trial.*] may be an axis, such
 # as training.weight-decay = [1e-4, 1e-3].
 [axes]
 segments = [1, 4, "per-channel"]
@@ -48,13 +48,13 @@ seed = [0, 1, 2]
 
 [trial.data]
 set = "fashion-mnist"
-# Images held out of training, to follow the training by and to tune with.
+# Training images held out to monitor training and to tune with.
 validation = 1000
 
 [trial.training]
 epochs = 3
 
-# Below, every other key with its default, to be uncommented in its section.
+# Below, every other key with its default. Uncomment a key in its section to set it.
 "#
     );
     let mut section = "";

@@ -1,4 +1,4 @@
-//! What a trial asks of the training loop: data only, nothing is executed here.
+//! The training settings of a trial: data only, nothing is executed here.
 //!
 //! The enums below hold exactly what each kind of optimiser, schedule and
 //! average needs. How they are typed in TOML (a `kind` and its keys) is the
@@ -18,17 +18,17 @@ use decouple_keys::InvalidKey;
 pub struct TrainingSpec {
     /// Passes over the training images.
     pub epochs: usize,
-    /// Images a step. The last, shorter batch of an epoch is the loop's matter.
+    /// Images per step. The last, shorter batch of an epoch is the loop's matter.
     pub batch: usize,
-    /// How gradients become changes of the weights.
+    /// The optimiser.
     pub optimizer: Optimizer,
     /// The learning rate at every step.
     pub schedule: Schedule,
-    /// Strength of the pull of the weights towards zero.
+    /// Strength of the weight decay.
     pub weight_decay: f64,
-    /// Where in the step the pull is applied.
+    /// Where in the step the decay is applied.
     pub weight_decay_kind: DecayKind,
-    /// Which parameters are pulled.
+    /// Which parameters decay.
     pub weight_decay_on: DecayOn,
     /// What is minimised.
     pub loss: Loss,
@@ -69,7 +69,7 @@ impl Default for TrainingSpec {
 }
 
 impl TrainingSpec {
-    /// Refuses values that no training can mean.
+    /// Refuses values that make no sense.
     ///
     /// # Errors
     /// The first impossible value, named by its key relative to `[trial.training]`.
@@ -77,7 +77,7 @@ impl TrainingSpec {
         as_typed::validate(self)
     }
 
-    /// What the kernels may trade of their exactness.
+    /// The precision that the kernels may trade for speed.
     pub const fn arithmetic(&self) -> Arithmetic {
         Arithmetic { winograd: self.winograd, precision: self.precision }
     }
@@ -94,14 +94,14 @@ pub enum Loss {
     Sigmoid,
 }
 
-/// How gradients become changes of the weights.
+/// The optimiser.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Optimizer {
     /// Stochastic gradient descent.
     Sgd {
-        /// Share of the last step's direction that is kept, from 0 up to 1.
+        /// Share of the previous step's direction that is kept, from 0 up to 1.
         momentum: f64,
-        /// Whether the gradient is taken as if the momentum step were already done.
+        /// Nesterov momentum: the gradient is taken as if the momentum step were already done.
         nesterov: bool,
     },
     /// Gradients divided by the root of their running mean square.
@@ -110,7 +110,7 @@ pub enum Optimizer {
         form: RmspropForm,
         /// Share of the old mean square that is kept.
         decay: f64,
-        /// Share of the last step's direction that is kept.
+        /// Share of the previous step's direction that is kept.
         momentum: f64,
         /// Added to the mean square (TensorFlow) or to its root (PyTorch).
         epsilon: f64,
@@ -130,10 +130,10 @@ pub enum Optimizer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RmspropForm {
-    /// The mean square starts at 1, epsilon stands inside the root, and the
-    /// learning rate inside the momentum buffer. The form of the paper's time.
+    /// The mean square starts at 1, epsilon is inside the root, and the learning rate inside
+    /// the momentum buffer. The form of TensorFlow 1.
     Tensorflow,
-    /// The mean square starts at 0, epsilon and learning rate stand outside.
+    /// The mean square starts at 0, epsilon and learning rate are outside.
     Pytorch,
 }
 
@@ -148,7 +148,7 @@ pub enum DecayKind {
     Decoupled,
 }
 
-/// Which parameters weight decay pulls.
+/// Which parameters decay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecayOn {
@@ -232,9 +232,8 @@ pub enum Every {
 impl Schedule {
     /// The learning rate of `step`, counted from 0 over the whole training.
     ///
-    /// `steps_per_epoch` converts epochs to steps and `batch` steps to samples;
-    /// `epochs` is the length of training, which only the cosine needs. Pure:
-    /// a resumed run needs nothing but its step.
+    /// `steps_per_epoch` converts epochs to steps and `batch` steps to samples; `epochs` is the
+    /// length of training, which only the cosine needs. Pure: a resumed run needs only its step.
     ///
     /// ```
     /// use decouple_experiment::{Every, Schedule};
@@ -280,8 +279,8 @@ impl Schedule {
         }
     }
 
-    /// Changes the learning rate after warm-up. What it falls to stays in proportion,
-    /// but for a cosine's floor.
+    /// Changes the learning rate after warm-up. The rate it falls to stays in proportion,
+    /// except for a cosine's floor.
     pub fn set_peak(&mut self, rate: f64) {
         let (Self::Constant { peak, .. }
         | Self::Step { peak, .. }

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::numerics_version::{PLAIN, TILED};
 use crate::{BudgetOutcome, TrainingSpec, Winograd};
 
-/// Version of the files of a run: `trial.toml`, `status.json` and the rows.
-/// A change that old files do not survive raises it, and with it every id.
+/// Version of the files of a run: `trial.toml`, `status.json` and the rows. An incompatible
+/// change raises it, and with it changes every id.
 pub const FORMAT: u32 = 1;
 
 /// Everything that a run depends on. A run is a pure function of it: equal
@@ -25,7 +25,7 @@ pub const FORMAT: u32 = 1;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Start of every random stream of the run.
+    /// Seed of every random stream of the run.
     pub seed: u64,
     /// The network, with explicit channel counts where a budget set its width.
     pub network: NetworkSpec,
@@ -62,7 +62,7 @@ impl Record {
     }
 }
 
-/// Whether Winograd's tiles compute a convolution of `graph` where they may.
+/// Whether Winograd tiles compute a convolution of `graph` where they may.
 fn is_tiled(graph: &Graph) -> bool {
     let is_tiled = |node: &Node| match &node.op {
         Op::Conv { geometry, .. } => tiles_pay(geometry, WeightOrder::ChannelFirst),
@@ -126,8 +126,8 @@ impl<'de> Deserialize<'de> for RunId {
 
 /// One training run of a sweep, resolved: nothing is left to a default.
 ///
-/// It takes one or two kilobytes, so that a sweep may have a hundred thousand of them.
-/// Its graph, which takes a hundred, is therefore built when it is asked for.
+/// It takes one or two kilobytes, so a sweep may have a hundred thousand. Its graph, which
+/// takes a hundred kilobytes, is built on request.
 #[derive(Clone, Debug)]
 pub struct Trial {
     /// The name of the run.
@@ -138,7 +138,7 @@ pub struct Trial {
     pub record: Record,
     /// Cost of the network.
     pub cost: Cost,
-    /// What the budget did, where there is one.
+    /// The effect of the budget, if there is one.
     pub budget: Option<BudgetOutcome>,
     /// The spatial convolutions, in order; trials of one network share them.
     pub layers: Arc<[LayerRecord]>,
@@ -159,8 +159,8 @@ impl Trial {
         Self::summarised(point, record, Summary::of(graph), budget)
     }
 
-    /// A trial made up to time steps of `network` by: the default recipe with this batch, on images of this shape.
-    /// No data set has them, so it is not to be run.
+    /// A trial for timing steps of `network`: the default recipe with this batch, on images of this shape. No
+    /// data set has such images, so it is not meant to be run.
     ///
     /// # Errors
     /// [`SpecError`] when the network cannot be built on such images.
@@ -180,7 +180,7 @@ impl Trial {
         Ok(Self::new(point, record, &network.graph(input, classes)?, None))
     }
 
-    /// As [`Trial::new`], where the graph has been built before and is gone.
+    /// As [`Trial::new`], from the summary of a graph that is gone.
     pub(crate) fn summarised(
         point: Vec<(String, String)>,
         record: Record,
@@ -207,8 +207,8 @@ impl Trial {
         self.record.graph().expect("the network was built when the trial was made")
     }
 
-    /// The name of what the time and the memory of a step depend on: trials that
-    /// share it have the same network, image shape, classes and batch.
+    /// A hash of everything that the time and the memory of a step depend on: network, image
+    /// shape, classes and batch.
     pub fn workload(&self) -> u64 {
         let Record { network, data, training, .. } = &self.record;
         let (shape, classes) = (data.shape(), data.classes());
@@ -225,8 +225,8 @@ impl Trial {
         self.budget.as_ref().map_or(self.record.network.width, |budget| budget.width)
     }
 
-    /// The point in words: `segments = 3, intermediate = relu`, or `base` in a
-    /// sweep over seeds alone.
+    /// A label of the point: `segments = 3, intermediate = relu`, or `base` in a sweep over
+    /// seeds alone.
     pub fn point_label(&self) -> String {
         label(&self.point)
     }
@@ -245,13 +245,13 @@ impl Trial {
     }
 }
 
-/// A point in words, as [`Trial::point_label`] has it.
+/// A label of a point, as [`Trial::point_label`] has it.
 pub(crate) fn label(point: &[(String, String)]) -> String {
     let pairs: Vec<_> = point.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
     if pairs.is_empty() { "base".to_owned() } else { pairs.join(", ") }
 }
 
-/// What a trial keeps of a graph.
+/// The summary of a graph that a trial keeps.
 #[derive(Clone, Debug)]
 pub(crate) struct Summary {
     pub(crate) cost: Cost,
@@ -294,7 +294,7 @@ pub struct LayerRecord {
     pub name: String,
     /// Its channels.
     pub channels: usize,
-    /// Its segments, at most one a channel.
+    /// Its segments, at most one per channel.
     pub segments: usize,
     /// Its decoupling level.
     pub level: f64,

@@ -20,7 +20,7 @@ pub struct Tune {
     pub seed: u64,
     /// How many of a point's best tries are run with more seeds before one of them is chosen.
     pub finalists: usize,
-    /// Seeds that a finalist is run with in all: `seed` and those after it.
+    /// Total number of seeds that a finalist is run with: `seed` and those after it.
     pub seeds: u64,
     /// Whether a point's worse tries are stopped early: see [`Tune::rungs`].
     pub halving: bool,
@@ -30,8 +30,8 @@ impl Tune {
     /// The epochs after which the worse half of a point's tries is stopped, of `epochs`
     /// in all: after seven eighths, and none without halving.
     ///
-    /// While the learning rate is high, accuracies say little of how they end. Of 12 recorded cells of
-    /// three weight decays a rung after a half would have dropped the best in 8, after three
+    /// While the learning rate is high, accuracies say little about the final ones. Of 12 recorded
+    /// cells of three weight decays a rung after a half would have dropped the best in 8, after three
     /// quarters in 4, after seven eighths in 1 (`tools/halving-bias.py`).
     pub fn rungs(&self, epochs: u64) -> Vec<u64> {
         let rung = (7 * epochs).div_ceil(8);
@@ -67,11 +67,11 @@ pub(crate) struct TuneTable {
     seed: Option<u64>,
 }
 
-/// Seed of the tries where none is typed: far from those that people give runs.
+/// Seed of the tries where none is typed: far from the seeds usually given to runs.
 pub(crate) const DEFAULT_SEED: u64 = 1_000;
 
 impl TuneTable {
-    /// How many recipes the lists give, before any of them is left out; of a range as many as are to be tried.
+    /// How many recipes the lists give before any are left out; for a range, the number of tries.
     pub(crate) fn combinations(&self) -> usize {
         match (&self.learning_rate, &self.weight_decay) {
             (Choices::List(rates), None) => rates.len(),
@@ -88,10 +88,7 @@ impl TuneTable {
         check("tune", "finalists", finalists as f64)?;
         check("tune", "seeds", seeds as f64)?;
         if seed.checked_add(seeds).is_none() {
-            return Err(InvalidKey::new(
-                "seed",
-                "must leave room for as many seeds after it as `seeds` says",
-            ));
+            return Err(InvalidKey::new("seed", "must leave room for `seeds` seeds after it"));
         }
         let decays = self.weight_decay.unwrap_or_else(|| Choices::List(vec![weight_decay]));
         let (rates, decays) = match (self.learning_rate, decays) {
@@ -186,7 +183,7 @@ fn spread_out(rates: &Choices, decays: &Choices, tries: usize) -> Result<Vec<Set
                 ));
             }
             let value = from * (to / from).powf(share);
-            // Three digits are enough to try, and to read.
+            // Three digits are precise enough, and readable.
             Ok(format!("{value:.2e}").parse().unwrap_or(value))
         }
     };
@@ -243,7 +240,7 @@ fn draw(settings: &mut Vec<Setting>, tries: usize, seed: u64) {
     });
 }
 
-/// A try that is over.
+/// A try that has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Try {
     /// Axis name and value of the point that it is of.
@@ -307,7 +304,7 @@ impl Try {
         })
     }
 
-    /// What it is judged by: its log-loss, if it was trained to the end.
+    /// The score it is judged by: its log-loss, if it was trained to the end.
     pub fn score(&self) -> Option<f64> {
         self.log_loss.filter(|_| self.outcome == Outcome::Finished)
     }

@@ -257,17 +257,17 @@ fn what_does_not_fit_many_labels_is_refused() {
     for (text, expected) in [
         (
             format!("{data}multi-label = true\n[trial.training]\nlabel-smoothing = 0.1"),
-            "is for images of one label",
+            "is for one label per image",
         ),
         (format!("{data}score-weights = 'w.txt'"), "is for MAP@100, the score where `multi-label = true`"),
         (
             format!("{data}class-weights = 'w.txt'\n[trial.training]\nlabel-smoothing = 0.1"),
-            "is for classes that count alike",
+            "cannot be combined with `data.class-weights`",
         ),
         ("[trial.training]\nloss = 'sigmoid'\nlabel-smoothing = 0.1".to_owned(), "is for the softmax loss"),
         (
             format!("{data}[axes]\ndata.multi-label = [true, false]"),
-            "points with one label an image cannot be compared with points with many",
+            "points with one label per image cannot be compared with points with several",
         ),
         (
             "[trial.data]\nset = 'manifest'\nclasses = 3\nsize = [8, 8]".to_owned(),

@@ -205,7 +205,7 @@ fn the_reference_is_the_named_point_and_zipped_axes_follow_it() {
     assert_eq!(named(&unnamed), ["order=spatial-first", "segments=per-channel"]);
 }
 
-/// 64 and 128 segments are one a channel where no layer has more than 32.
+/// 64 and 128 segments are one per channel where no layer has more than 32.
 #[test]
 fn segments_beyond_the_channels_are_trained_once_with_a_warning() {
     let sweep = sweep(

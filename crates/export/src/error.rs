@@ -7,9 +7,9 @@ pub enum ExportError {
     /// statistics.
     #[error("{found} lists of values: expected {expected}, one for each parameter and running statistic")]
     Parameters {
-        /// As the graph has.
+        /// As in the graph.
         expected: usize,
-        /// As were given.
+        /// As given.
         found: usize,
     },
     /// A parameter has another number of values.
@@ -17,9 +17,9 @@ pub enum ExportError {
     Values {
         /// The parameter.
         name: String,
-        /// As the graph has.
+        /// As in the graph.
         expected: usize,
-        /// As were given.
+        /// As given.
         found: usize,
     },
     /// More than a file of this format can hold.
@@ -27,7 +27,7 @@ pub enum ExportError {
     TooLarge {
         /// Bytes of the file.
         bytes: usize,
-        /// Most bytes of any.
+        /// The limit.
         most: usize,
     },
     /// Two layers would be called the same in Python.

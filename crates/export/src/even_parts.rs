@@ -7,16 +7,15 @@ use decouple_kernels::geometry::ConvGeometry;
 /// Neighbouring segments of a convolution that have equally many channels: what
 /// other programs call a grouped convolution.
 ///
-/// Sizes of segments differ by at most one, and the larger ones come first; so a
-/// convolution has one part where its segments are even, and two or three
-/// otherwise.
+/// Sizes of segments differ by at most one, and the larger ones come first; so a convolution
+/// has one part if its segments are even, and two or three otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EvenPart {
     /// Its segments.
     pub(crate) groups: usize,
     /// The channels that it reads.
     pub(crate) inputs: Range<usize>,
-    /// The channels that it makes.
+    /// The channels that it outputs.
     pub(crate) outputs: Range<usize>,
     /// Where its weights lie among those of the convolution.
     pub(crate) weights: Range<usize>,

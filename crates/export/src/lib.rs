@@ -1,12 +1,11 @@
 //! Trained networks for other programs.
 //!
-//! [`onnx()`] writes a network with its weights as one ONNX file, which
-//! onnxruntime and many others execute; [`pytorch()`] writes a Python module that
-//! rebuilds the network in PyTorch and reads the safetensors file of a run.
-//! Both read a [`Graph`](decouple_spectrum::graph::Graph) and nothing else, so
-//! they know every network that this program can train. Uneven segments, which
-//! no other program has as one operation, become one grouped convolution for
-//! each size.
+//! [`onnx()`] writes a network with its weights as one ONNX file, which onnxruntime and many
+//! others execute; [`pytorch()`] writes a Python module that rebuilds the network in PyTorch
+//! and reads the safetensors file of a run. Both read a
+//! [`Graph`](decouple_spectrum::graph::Graph) and nothing else, so they support every network
+//! that this program can train. Uneven segments, which no other program supports as one
+//! operation, become one grouped convolution per size.
 //!
 //! Both networks take normalised images as (n, channels, rows, columns) and
 //! give logits as (n, classes).

@@ -26,9 +26,8 @@ const MOST_BYTES: usize = (1 << 31) - 1;
 /// The bytes of an ONNX file (opset 17) that computes `graph` with `values`, one
 /// list for each of the graph's parameters and running statistics, in its order.
 ///
-/// The model's input `images` is (n, c, h, w), normalised; its output `logits`
-/// is (n, classes). Dropout is left out, since nothing is dropped after
-/// training. `notes` become the model's metadata.
+/// The model's input `images` is (n, c, h, w), normalised; its output `logits` is (n, classes).
+/// Dropout is left out, since it only applies in training. `notes` become the model's metadata.
 ///
 /// # Errors
 /// [`ExportError`] when the values are not the graph's, or more than two
@@ -102,14 +101,14 @@ fn value(name: &str, extents: &[usize]) -> Value {
 struct Writer<'a> {
     graph: &'a Graph,
     values: &'a [Vec<f32>],
-    /// What each of the graph's nodes is called in the model.
+    /// The name of each of the graph's nodes in the model.
     names: Vec<String>,
     nodes: Vec<OnnxNode>,
     tensors: Vec<Tensor>,
 }
 
 impl Writer<'_> {
-    /// Writes `node` and returns the name of what it makes.
+    /// Writes `node` and returns the name of its output.
     fn node(&mut self, node: &Node) -> String {
         let inputs: Vec<String> = node.inputs.iter().map(|id| self.names[id.0].clone()).collect();
         let x = inputs.first().cloned().unwrap_or_default();
@@ -208,7 +207,7 @@ impl Writer<'_> {
         inputs
     }
 
-    /// Weights read the map as (h, w, c) here, and as (c, h, w) there.
+    /// Dense weights read the map as (h, w, c) here, but as (c, h, w) in ONNX.
     fn linear(
         &mut self,
         node: &Node,
@@ -227,7 +226,7 @@ impl Writer<'_> {
         self.push(&node.name, "Gemm", inputs, vec![int("transB", 1)]);
     }
 
-    /// Calls what the last node makes `logits`, as (n, classes).
+    /// Names the output of the last node `logits`, as (n, classes).
     fn finish_logits(&mut self) {
         let last = self.names.last().cloned().unwrap_or_default();
         let is_matrix = self.graph.nodes.last().is_some_and(|node| matches!(node.op, Op::Linear { .. }));

@@ -27,7 +27,7 @@ pub struct Model {
     /// The operators that it uses.
     #[prost(message, repeated, tag = "8")]
     pub opset_import: Vec<OperatorSet>,
-    /// Keys and values for whoever reads the file.
+    /// Metadata.
     #[prost(message, repeated, tag = "14")]
     pub metadata_props: Vec<Property>,
 }
@@ -66,10 +66,10 @@ pub struct Graph {
     /// The weights.
     #[prost(message, repeated, tag = "5")]
     pub initializer: Vec<Tensor>,
-    /// What the caller gives.
+    /// The inputs.
     #[prost(message, repeated, tag = "11")]
     pub input: Vec<Value>,
-    /// What the caller gets.
+    /// The outputs.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<Value>,
 }
@@ -80,7 +80,7 @@ pub struct Node {
     /// Values that it reads.
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
-    /// Values that it makes.
+    /// Values that it outputs.
     #[prost(string, repeated, tag = "2")]
     pub output: Vec<String>,
     /// Its own name.

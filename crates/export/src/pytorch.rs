@@ -7,7 +7,7 @@ use decouple_spectrum::graph::{Activation, Graph, Node, Op};
 
 use crate::{ExportError, Notes, even_parts::parts};
 
-/// What stands in every file after the network.
+/// The end of every file, after the network.
 const LOADING: &str = include_str!("pytorch/loading.py");
 /// The module for uneven segments, in files that need it.
 const SEGMENTS: &str = include_str!("pytorch/segments.py");
@@ -52,7 +52,7 @@ pub fn pytorch(graph: &Graph, notes: &Notes, weights: &str) -> Result<String, Ex
     ))
 }
 
-/// Title, imports and what is known of the images.
+/// Title, imports and the facts known about the images.
 fn head(graph: &Graph, notes: &Notes, weights: &str) -> String {
     let input = graph.input();
     let numbers = |values: &[f32]| values.iter().map(|v| format!("{v:?}")).collect::<Vec<_>>().join(", ");
@@ -154,7 +154,7 @@ fn symmetric(padding: Padding) -> Option<(usize, usize)> {
     (top == bottom && left == right).then_some((top, left))
 }
 
-/// `x`, padded beforehand where the layer itself cannot.
+/// `x`, padded beforehand if the layer itself cannot do it.
 fn padded(x: &str, padding: Padding, value: &str) -> String {
     let Padding { top, bottom, left, right } = padding;
     format!("F.pad({x}, ({left}, {right}, {top}, {bottom}){value})")
@@ -180,7 +180,7 @@ fn step(graph: &Graph, node: &Node) -> String {
         Op::Add => inputs.join(" + "),
         Op::Concat => format!("torch.cat([{}], 1)", inputs.join(", ")),
         Op::Dropout { rate } => format!("F.dropout({x}, {rate:?}, self.training)"),
-        // Our weights read a map as (h, w, c).
+        // Our dense weights read a map as (h, w, c).
         Op::Linear { .. } if graph.node(node.inputs[0]).output.pixels() > 1 => {
             format!("self.{}({x}.permute(0, 2, 3, 1).flatten(1))", identifier(node))
         }

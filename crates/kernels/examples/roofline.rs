@@ -1,6 +1,5 @@
-//! How much of the processor's multiply-add peak a module of the spectrum
-//! reaches, forward and back, on one thread: maps and channels of networks that
-//! ablations train.
+//! How much of the processor's multiply-add peak a module of the spectrum reaches, forward and
+//! backward, on one thread: maps and channels of networks that ablations train.
 //!
 //! ```sh
 //! cargo run --release --package decouple-kernels --example roofline
@@ -45,7 +44,7 @@ const MODULES: [(usize, usize, usize, usize); 28] = [
     (16, 128, 16, 64),
     (16, 128, 128, 64),
     (8, 128, 16, 64),
-    // Of sizes about those from which Winograd's tiles pay.
+    // Of sizes about those from which Winograd tiles pay.
     (32, 64, 1, 64),
     (32, 64, 2, 64),
     (16, 48, 1, 64),

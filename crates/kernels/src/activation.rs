@@ -1,7 +1,6 @@
 //! Activations.
 
-/// A function applied to every value of a map. A value that is not a number
-/// stays one, so a diverged run shows itself.
+/// A function applied to every value of a map. NaN stays NaN, so a diverged run shows itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// `max(x, 0)`.

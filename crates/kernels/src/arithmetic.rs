@@ -1,14 +1,14 @@
-//! What a kernel may trade of its exactness for speed.
+//! Trade-offs of precision for speed.
 
 use serde::{Deserialize, Serialize};
 
-/// Which algorithms kernels may use that are faster than the definition, and
-/// round otherwise. The default allows those whose errors are as small.
+/// Which algorithms kernels may use that are faster than the definition but round differently.
+/// The default allows those whose errors are equally small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Arithmetic {
-    /// Of 3x3 convolutions at stride 1 with many channels a segment.
+    /// For 3x3 convolutions at stride 1 with many channels per segment.
     pub winograd: Winograd,
-    /// Of the factors in matrix products.
+    /// For the factors of matrix products.
     pub precision: Precision,
 }
 
@@ -17,16 +17,16 @@ pub struct Arithmetic {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Winograd {
-    /// None: nine products an output.
+    /// None: nine products per output.
     Off,
-    /// F(2x2, 3x3): four products an output, with rounding errors as small.
+    /// F(2x2, 3x3): four products per output, with equally small rounding errors.
     #[default]
     F2,
-    /// F(4x4, 3x3): two and a quarter products an output, but errors ten times larger.
+    /// F(4x4, 3x3): two and a quarter products per output, but errors ten times larger.
     F4,
 }
 
-/// What the factors of a matrix product are rounded to. Sums are f32 always.
+/// What the factors of a matrix product are rounded to. Sums are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {

@@ -1,5 +1,5 @@
-//! What the tests of all kernels share: made-up values, maps from and to images,
-//! every instruction set at one, two and three threads.
+//! Shared by the tests of all kernels: made-up values, conversion between maps and images,
+//! every instruction set with one, two and three threads.
 
 use rayon::ThreadPoolBuilder;
 

@@ -2,9 +2,8 @@
 //! before them, an activation between them, and the statistics for the norm after
 //! them, while rows are in the cache.
 //!
-//! Work is cut into parts: some groups of images, and a band of rows where maps
-//! are large. How it is cut depends on the shapes alone, so sums are the same on
-//! any number of threads.
+//! Work is divided into parts: some groups of images, and a band of rows if maps are large. The
+//! division depends on shapes alone, so sums are the same on any number of threads.
 
 mod backward;
 mod band_order;
@@ -27,14 +26,14 @@ use crate::{
 };
 use band_order::BandOrder;
 
-/// Bytes of a group's rows from which on they are cut into bands.
+/// Bytes of a group's rows above which they are cut into bands.
 const BAND: usize = 2 << 20;
-/// Rows of a band at the least.
+/// Fewest rows of a band.
 const LEAST_ROWS: usize = 12;
-/// Channels of a segment, and pixels of a side, from which on Winograd's tiles pay.
+/// Fewest channels of a segment, and pixels of a side, for which Winograd tiles pay off.
 const TILED_CHANNELS: usize = 48;
 const TILED_PIXELS: usize = 7;
-/// Pixels of a map up to which two groups make one part.
+/// Largest map, in pixels, for which two groups form one part.
 const FEW_PIXELS: usize = 32;
 
 /// A convolution among those of [`Convs`].
@@ -44,7 +43,7 @@ pub struct ConvSpec {
     pub geometry: ConvGeometry,
     /// The order of its weights.
     pub order: WeightOrder,
-    /// Applied to what it makes.
+    /// Applied to its output.
     pub activation: Option<Activation>,
 }
 
@@ -67,8 +66,8 @@ struct Conv {
     gradient: WeightGradient,
 }
 
-/// A band of rows: those of each map that it owns, and the order of its work on
-/// the way back.
+/// A band of rows: those of each map that it owns, and the order of its work in the backward
+/// pass.
 #[derive(Clone, Debug)]
 struct Band {
     rows: Vec<Range<usize>>,
@@ -88,7 +87,7 @@ impl Convs {
     /// what may be traded for speed; Winograd's tiles are used where they pay.
     ///
     /// # Panics
-    /// If the layouts do not have the convolutions' shapes, or too small margins.
+    /// If the layouts do not match the convolutions' shapes, or have too small margins.
     pub fn new(
         isa: Isa,
         specs: &[ConvSpec],
@@ -144,19 +143,19 @@ impl Convs {
         all
     }
 
-    /// Takes over the weights for the way forward, of each convolution.
+    /// Packs the weights for the forward pass, of each convolution.
     ///
     /// # Panics
-    /// If there are not as many as the geometries say.
+    /// If their number does not match the geometries.
     pub fn pack_forward(&mut self, weights: &[&[f32]]) {
         self.check_weights(weights);
         self.convs.iter_mut().zip(weights).for_each(|(conv, weights)| conv.forward.pack(weights));
     }
 
-    /// Takes over the weights for the way back.
+    /// Packs the weights for the backward pass.
     ///
     /// # Panics
-    /// If there are not as many as the geometries say.
+    /// If their number does not match the geometries.
     pub fn pack_back(&mut self, weights: &[&[f32]]) {
         self.check_weights(weights);
         let from = usize::from(!self.has_input_gradient);
@@ -168,12 +167,12 @@ impl Convs {
         groups(images) * self.bands.len() * layout.shape.c
     }
 
-    /// Values of scratch that a task needs on the way forward.
+    /// Values of scratch that a task needs in the forward pass.
     pub fn forward_scratch(&self) -> usize {
         forward::scratch(self)
     }
 
-    /// Values of scratch that a task needs on the way back.
+    /// Values of scratch that a task needs in the backward pass.
     pub fn backward_scratch(&self) -> usize {
         backward::scratch(self)
     }
@@ -183,12 +182,12 @@ impl Convs {
         self.tasks(images) * self.weight_count()
     }
 
-    /// How many tasks `images` images are cut into.
+    /// Number of tasks for `images` images.
     pub fn tasks(&self, images: usize) -> usize {
         groups(images).div_ceil(self.groups_per_part()) * self.bands.len()
     }
 
-    /// Number of packed weights, for the way forward and for both ways.
+    /// Number of packed weights, for the forward pass and for both passes.
     pub fn packed(&self) -> [usize; 2] {
         let forward = self.convs.iter().map(|conv| conv.forward.packed()).sum();
         [forward, forward + self.walks_back().map(Walk::packed).sum::<usize>()]
@@ -209,7 +208,7 @@ impl Convs {
         assert!(expected.eq(weights.iter().map(|weights| weights.len())), "weights of each convolution");
     }
 
-    /// The walks that make the gradient of each convolution's input, where it is wanted.
+    /// The walks that compute the gradient of each convolution's input, if it is wanted.
     fn walks_back(&self) -> impl Iterator<Item = &Walk> {
         let from = usize::from(!self.has_input_gradient);
         self.convs[from..].iter().map(|conv| &conv.back)
@@ -238,8 +237,8 @@ impl Convs {
     }
 }
 
-/// Whether a convolution is one that Winograd's tiles compute where they may: a 3x3 one that
-/// they have been measured to be faster for.
+/// Whether a convolution uses Winograd tiles where allowed: a 3x3 one for which they were
+/// measured to be faster.
 pub fn tiles_pay(geometry: &ConvGeometry, order: WeightOrder) -> bool {
     if !has_tiles(geometry, order) {
         return false;
@@ -250,11 +249,11 @@ pub fn tiles_pay(geometry: &ConvGeometry, order: WeightOrder) -> bool {
     least >= TILED_CHANNELS && h.min(w) >= TILED_PIXELS
 }
 
-/// A pointer that tasks share, each of which writes places of its own.
+/// A pointer that tasks share; each writes to its own places.
 #[derive(Clone, Copy)]
 struct Shared(*mut f32);
 
-// SAFETY: whoever uses it sees to it that no two tasks touch one place.
+// SAFETY: users ensure that no two tasks touch the same place.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}

@@ -139,7 +139,7 @@ pub fn partition(channels: usize, parts: usize, index: usize) -> Range<usize> {
     start..start + base + usize::from(index < larger)
 }
 
-/// `range` in pieces of at most `most`, as equal as can be.
+/// `range` in pieces of at most `most`, as equal as possible.
 pub(crate) fn pieces(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let count = range.len().div_ceil(most);
     (0..count).map(move |index| {
@@ -148,7 +148,7 @@ pub(crate) fn pieces(range: Range<usize>, most: usize) -> impl Iterator<Item = R
     })
 }
 
-/// What a convolution does, apart from the map it is given.
+/// The options of a convolution, apart from its input map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvOptions {
     /// Rows of the kernel.
@@ -267,8 +267,7 @@ impl ConvGeometry {
         (0..self.options.groups).map(|g| self.group_weight_count(g)).sum()
     }
 
-    /// Multiply-adds of one image. Taps that fall on padding count, as is the
-    /// custom of every published table.
+    /// Multiply-adds of one image. Taps that fall on padding count, as in published tables.
     pub fn macs(&self) -> u64 {
         self.output.pixels() as u64 * self.weight_count() as u64
     }
@@ -297,8 +296,8 @@ pub struct PoolGeometry {
     window: usize,
     /// Step between windows.
     stride: usize,
-    /// Border that belongs to no image: ignored by the maximum; counted by the
-    /// mean or not, as the call says.
+    /// Border outside the image: ignored by the maximum; counted by the mean or not, depending
+    /// on the call.
     padding: Padding,
 }
 

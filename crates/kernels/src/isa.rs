@@ -1,7 +1,6 @@
-//! Which instructions a kernel may use.
+//! The instruction sets that kernels may use.
 
-/// A family of vector instructions, from the least to the most capable. All of
-/// them give the same bits.
+/// Instruction sets, from the least to the most capable. All give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Family {
     Portable,
@@ -11,7 +10,7 @@ enum Family {
     Avx512Bf16,
 }
 
-/// Instructions that this machine has: a value of the type is the proof.
+/// An instruction set that this machine has; a value of this type is the proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Isa(Family);
 
@@ -19,7 +18,7 @@ impl Isa {
     /// Plain Rust, vectorised by the compiler for the baseline of the target.
     pub const PORTABLE: Self = Self(Family::Portable);
 
-    /// Every family that this machine has, the best first. Tests run each of them.
+    /// Every instruction set that this machine has, the best first. Tests run each of them.
     pub fn available() -> impl Iterator<Item = Self> {
         [Family::Avx512Bf16, Family::Avx512, Family::Avx2, Family::Portable]
             .into_iter()
@@ -27,12 +26,12 @@ impl Isa {
             .map(Self)
     }
 
-    /// The best family that this machine has.
+    /// The best instruction set that this machine has.
     pub fn best() -> Self {
         Self::available().next().unwrap_or(Self::PORTABLE)
     }
 
-    /// The name that records and tables carry.
+    /// The name used in records and tables.
     pub const fn name(self) -> &'static str {
         match self.0 {
             Family::Portable => "portable",

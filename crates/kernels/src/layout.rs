@@ -1,13 +1,13 @@
-//! Where the values of a batch stand in memory: sixteen images side by side.
+//! The memory layout of a batch: sixteen images side by side.
 //!
 //! ```text
 //! map = [group of 16 images][row][channel][column, then a margin of zeros][image]
 //! ```
 //!
-//! A vector is one value of sixteen images, so every kernel is a loop over whole
-//! vectors, whatever the number of channels, of segments or of columns. The
-//! margin serves as padding on both sides: what stands before a row of a channel
-//! is the margin of the channel before it. Each group begins with a margin too.
+//! A vector is one value of sixteen images, so every kernel is a loop over whole vectors,
+//! whatever the number of channels, of segments or of columns. The margin serves as padding on
+//! both sides: the values before a row of a channel are the margin of the previous channel.
+//! Each group begins with a margin too.
 
 use crate::geometry::{ConvGeometry, MapShape};
 
@@ -54,7 +54,7 @@ impl MapLayout {
         groups(images) * self.group()
     }
 
-    /// The same as strides, for whoever writes images.
+    /// The same as strides, for writing images.
     pub const fn batch(&self, images: usize) -> BatchLayout {
         BatchLayout {
             shape: self.shape,
@@ -75,7 +75,7 @@ pub const fn groups(images: usize) -> usize {
     images.div_ceil(LANES)
 }
 
-/// The place of every value of a batch, whatever the device that reads it.
+/// The place of every value of a batch, for any device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BatchLayout {
     /// Shape of one image.
@@ -135,8 +135,8 @@ impl BatchLayout {
 }
 
 impl BatchLayout {
-    /// `images` given as (image, row, column, channel), each value in its place, and
-    /// zeros where the layout has none. For whoever has images and no hurry.
+    /// `images` given as (image, row, column, channel), each value in its place, and zeros
+    /// elsewhere. Convenient but not fast.
     ///
     /// # Panics
     /// If there are more images than the layout has places for.
@@ -152,17 +152,17 @@ impl BatchLayout {
     }
 }
 
-/// What dropout does to every value of a map (inverted dropout, Srivastava et al.
-/// 2014): it is zero with the given probability and divided by what is left of one
-/// otherwise, as the number of its place in a SplitMix64 stream (Steele, Lea and
-/// Flood 2014) says. Nothing is stored: the way back asks again.
+/// The factor of dropout for every value of a map (inverted dropout, Srivastava et al. 2014):
+/// zero with probability p and 1 / (1 - p) otherwise, decided by the number at the value's
+/// place in a SplitMix64 stream (Steele, Lea and Flood 2014). Nothing is stored: the backward
+/// pass computes it again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DropoutMask {
     /// State of the stream before the first value.
     pub state: u64,
     /// The share of 2^32 numbers below which a value is dropped; exact.
     pub dropped: u64,
-    /// What the other values are multiplied by.
+    /// The factor of the other values.
     pub factor: f32,
 }
 
@@ -174,8 +174,8 @@ impl DropoutMask {
         Self { state, dropped: (f64::from(rate) * 4_294_967_296.0) as u64, factor: 1.0 / (1.0 - rate) }
     }
 
-    /// What value `index` is multiplied by: its place in (image, row, column,
-    /// channel) order, whatever the layout that it stands in.
+    /// The factor of value `index`, its place in (image, row, column, channel) order, whatever
+    /// the layout in memory.
     ///
     /// ```
     /// use decouple_kernels::layout::DropoutMask;
@@ -190,7 +190,7 @@ impl DropoutMask {
     }
 }
 
-/// Between two states of SplitMix64: 2^64 over the golden ratio, made odd.
+/// Increment of SplitMix64: 2^64 over the golden ratio, made odd.
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The output function of SplitMix64.
@@ -202,8 +202,8 @@ fn mix(state: u64) -> u64 {
 }
 
 impl ConvGeometry {
-    /// Columns of zeros that are read beyond a row of the input on the way
-    /// forward, and beyond a row of the output's gradient on the way back.
+    /// Columns of zeros that are read beyond a row of the input in the forward pass, and beyond
+    /// a row of the output's gradient in the backward pass.
     pub fn margins(&self) -> (usize, usize) {
         let (o, w, out_w) = (self.options(), self.input().w, self.output().w);
         let span = (o.kernel_w - 1) * o.dilation;

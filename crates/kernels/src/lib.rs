@@ -2,10 +2,10 @@
 //! between a regular and a depthwise convolution, on maps in which the values of
 //! sixteen images lie side by side ([`layout`]).
 //!
-//! Everything works on the threads of rayon's current pool. **Results are the
-//! same bits on every processor and any number of threads**: a vector has sixteen
-//! values everywhere, every multiply-add is fused, each sum has one order, and
-//! how work is cut into parts depends on shapes alone.
+//! Everything works on the threads of rayon's current pool. **Results are the same bits on
+//! every processor and any number of threads**: a vector has sixteen values everywhere, every
+//! multiply-add is fused, each sum has one order, and the division of work depends on shapes
+//! alone.
 //!
 //! ```
 //! use decouple_kernels::geometry::{ConvGeometry, ConvOptions, MapShape};

@@ -1,5 +1,5 @@
-//! What is done to whole maps besides convolution and pooling: sums, joins, means
-//! over all pixels, dropout, and the sums that batch norms need.
+//! Operations on whole maps besides convolution and pooling: sums, joins, means over all
+//! pixels, dropout, and the sums that batch norms need.
 
 use rayon::prelude::*;
 
@@ -40,7 +40,7 @@ pub(crate) fn group_mut<'a>(layout: &MapLayout, group: &'a mut [f32]) -> &'a mut
     rows
 }
 
-/// The rows of a group as a reader sees them, a few at a time.
+/// The rows of a group in the form in which they are read, a few at a time.
 pub(crate) struct Seen<'a> {
     isa: Isa,
     layout: MapLayout,
@@ -97,10 +97,10 @@ pub(crate) fn split_sums<'a>(
     }
 }
 
-/// One map as it is read by another.
+/// An input map and how it is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// Where its values stand.
+    /// The layout of its values.
     pub layout: MapLayout,
     /// How they are read.
     pub reading: Reading<'a>,
@@ -111,7 +111,7 @@ pub struct Source<'a> {
 /// y = the sum of `sources`, which all have its shape. Scratch: a row.
 ///
 /// # Panics
-/// If a slice has not the length that its layout gives.
+/// If the length of a slice does not match its layout.
 pub fn add(
     isa: Isa,
     layout: &MapLayout,
@@ -146,7 +146,7 @@ pub fn add(
 /// y = the channels of all `sources`, one after the other; of one source a copy.
 ///
 /// # Panics
-/// If a slice has not the length that its layout gives.
+/// If the length of a slice does not match its layout.
 pub fn concat(isa: Isa, layout: &MapLayout, images: usize, sources: &[Source<'_>], y: &mut [f32]) {
     assert_eq!(y.len(), layout.len(images), "values of a concatenation");
     y.par_chunks_mut(layout.group()).enumerate().for_each(|(group, y)| {
@@ -161,15 +161,15 @@ pub fn concat(isa: Isa, layout: &MapLayout, images: usize, sources: &[Source<'_>
     });
 }
 
-/// `layout` of so many of its channels alone.
+/// `layout` with only this many channels.
 fn part_of(layout: &MapLayout, channels: usize) -> MapLayout {
     let mut part = *layout;
     part.shape.c = channels;
     part
 }
 
-/// The stored row of a source whose gradient is written; none where the values
-/// are of no use and no longer there.
+/// The stored row of a source whose gradient is written; `None` if the values are not needed
+/// and no longer available.
 pub(crate) fn stored_row<'a>(source: &Source<'a>, group: usize, row: usize) -> &'a [f32] {
     if source.x.is_empty() { source.x } else { group_of(source, group).row(row) }
 }
@@ -183,7 +183,7 @@ fn group_of<'a>(source: &Source<'a>, group: usize) -> Group<'a> {
 /// its channels from `first` on.
 ///
 /// # Panics
-/// If a slice has not the length that its layout gives.
+/// If the length of a slice does not match its layout.
 pub fn join_backward(
     isa: Isa,
     layout: &MapLayout,
@@ -216,7 +216,7 @@ pub fn join_backward(
 /// lanes without an image.
 ///
 /// # Panics
-/// If a slice has not the length that its layout gives.
+/// If the length of a slice does not match its layout.
 pub fn through_norm(
     isa: Isa,
     layout: &MapLayout,
@@ -241,7 +241,7 @@ pub fn through_norm(
 /// The sums of `x - centre` and of its square, for each group and channel.
 ///
 /// # Panics
-/// If a slice has not the length that its layout gives.
+/// If the length of a slice does not match its layout.
 pub fn moments(
     isa: Isa,
     layout: &MapLayout,
@@ -261,7 +261,7 @@ pub fn moments(
 /// The sums of a gradient and of it times `x - mean`, for each group and channel.
 ///
 /// # Panics
-/// If a slice has not the length that its layout gives.
+/// If the length of a slice does not match its layout.
 pub fn norm_sums(
     isa: Isa,
     layout: &MapLayout,
@@ -282,7 +282,7 @@ pub fn norm_sums(
 /// y = the mean over all pixels of each channel of `source`. Scratch: a row of it.
 ///
 /// # Panics
-/// If a slice has not the length that its layout gives.
+/// If the length of a slice does not match its layout.
 pub fn global_mean(
     isa: Isa,
     source: &Source<'_>,
@@ -314,7 +314,7 @@ pub fn global_mean(
 /// The gradient of the input of [`global_mean`]. Scratch: a row of it.
 ///
 /// # Panics
-/// If a slice has not the length that its layout gives.
+/// If the length of a slice does not match its layout.
 pub fn global_mean_backward(
     isa: Isa,
     source: &Source<'_>,
@@ -350,10 +350,10 @@ pub fn global_mean_backward(
     });
 }
 
-/// `values *= mask`, image by image: the way of dropout, forward and back.
+/// `values *= mask`, image by image: dropout, forward and backward.
 ///
 /// # Panics
-/// If a slice has not the length that its layout gives.
+/// If the length of a slice does not match its layout.
 pub fn dropout(layout: &MapLayout, images: usize, mask: DropoutMask, values: &mut [f32]) {
     assert_eq!(values.len(), layout.len(images), "values of a map");
     let (shape, batch) = (layout.shape, layout.batch(images));

@@ -1,5 +1,4 @@
-//! The most multiply-adds this machine does: what a kernel's speed is measured
-//! against.
+//! The machine's peak rate of multiply-adds, with which kernels are compared.
 
 use std::time::Instant;
 

@@ -15,7 +15,7 @@ use crate::{
     simd::{Kernel, Simd, dispatch},
 };
 
-/// What a window becomes.
+/// The reduction over a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
     /// Its maximum; padding never wins.
@@ -34,7 +34,7 @@ pub struct Pool {
     pub isa: Isa,
     /// Windows, stride and padding.
     pub geometry: PoolGeometry,
-    /// What a window becomes.
+    /// The reduction over a window.
     pub pooling: Pooling,
     /// Of the input.
     pub from: MapLayout,
@@ -43,7 +43,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Values of scratch that a task needs, on either way.
+    /// Scratch values of a task, in either pass.
     pub const fn scratch(&self) -> usize {
         (self.geometry.window() + self.ring()) * self.from.row()
     }
@@ -56,7 +56,7 @@ impl Pool {
     /// y = pool(activation(norm(x))), overwriting `y`, margins included.
     ///
     /// # Panics
-    /// If a slice has not the length that its layout gives.
+    /// If the length of a slice does not match its layout.
     pub fn forward(&self, images: usize, reading: Reading<'_>, x: &[f32], y: &mut [f32], scratch: &Scratch) {
         self.check(images, x.len(), y.len());
         y.par_chunks_mut(self.to.group()).zip(x.par_chunks(self.from.group())).for_each(|(y, x)| {
@@ -71,9 +71,8 @@ impl Pool {
         });
     }
 
-    /// The gradient of the input from that of the output: of equal maxima the
-    /// first gets it, row by row. `x` may be empty for a mean of values that were
-    /// read without an activation.
+    /// The gradient of the input from that of the output: the first of equal maxima gets it,
+    /// row by row. `x` may be empty for a mean of values that were read without an activation.
     ///
     /// # Panics
     /// As [`Self::forward`].
@@ -108,7 +107,7 @@ impl Pool {
                 let h = self.from.shape.h;
                 let mut dys = Group::new(&self.to, dy).rows();
                 for row in 0..=self.to.shape.h {
-                    // What no later window covers is complete.
+                    // Rows that no later window covers are complete.
                     let complete = if row < self.to.shape.h { self.rows(row).start } else { h };
                     for index in done..complete {
                         let place = index % capacity * len;
@@ -151,7 +150,7 @@ impl Pool {
         window(column, self.geometry.stride(), p.left, self.geometry.window(), self.from.shape.w)
     }
 
-    /// What the mean of the window divides by.
+    /// The divisor of the mean over the window.
     fn count(&self, include_padding: bool, rows: usize, columns: usize) -> f32 {
         if include_padding {
             (self.geometry.window() * self.geometry.window()) as f32
@@ -261,7 +260,7 @@ impl Kernel for Backward<'_> {
                         best = s.larger(s.of_array(lane(row, first + column * LANES)), best);
                     }
                 }
-                // The gradient that no tap has taken yet.
+                // The gradient that no tap has received yet.
                 let mut left = gradient;
                 for (index, row) in rows.clone().zip(x) {
                     for column in columns.clone() {

@@ -1,10 +1,10 @@
-//! Images of bytes scaled by weighted sums in whole numbers: along rows, rounded to
-//! bytes, then along columns.
+//! Scales images of bytes by weighted sums in integers: along rows, rounded to bytes, then
+//! along columns.
 //!
-//! As many rows as fill sixteen lanes (five of a colour image) are laid side by side
-//! and scaled together. Each scaled row is added at once to the rows of the result
-//! that see it, so that nothing as large as the source is kept. Whole numbers have no
-//! order of summation: every machine gives the same bytes.
+//! As many rows as fill sixteen lanes (five of a colour image) are placed side by side and
+//! scaled together. Each scaled row is added at once to the rows of the result that use it, so
+//! nothing as large as the source is kept. Integer sums do not depend on their order, so every
+//! machine gives the same bytes.
 
 use std::ops::Range;
 
@@ -15,12 +15,11 @@ use crate::simd::{Kernel, Simd, dispatch};
 /// Binary places of the weights: eight bits of a byte and two of overshoot leave 22.
 pub const PLACES: u32 = 32 - 8 - 2;
 
-/// Columns of the source that are laid beside each other at a time: half of a core's
-/// nearest cache.
+/// Columns of the source that are processed at a time: half of a core's first-level cache.
 const BLOCK: usize = 1 << 10;
 
-/// What of one axis of the source each pixel of the result sees: as many pixels each,
-/// those that count nothing with a weight of zero.
+/// The source pixels along one axis that contribute to each pixel of the result, the same
+/// number for each, padded with weights of zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taps {
     source: usize,
@@ -31,9 +30,9 @@ pub struct Taps {
 }
 
 impl Taps {
-    /// `of_pixels` gives the first pixel of `source` that each pixel of the result sees,
-    /// which never lies before that of the pixel before it, and the weights of that and
-    /// those that follow, in units of 2^-[`PLACES`].
+    /// `of_pixels` gives for each pixel of the result the first contributing pixel of `source`,
+    /// in ascending order, and the weights of that pixel and the following ones, in units of
+    /// 2^-[`PLACES`].
     ///
     /// # Panics
     /// When pixels lie behind the end of the source, or before those of earlier pixels.
@@ -75,8 +74,8 @@ impl Taps {
         self.firsts.iter().copied().zip(self.weights.chunks_exact(self.count.max(1)))
     }
 
-    /// From pixel `begin` of the result on, those that see no more than [`BLOCK`] pixels of
-    /// the source together, and at least one.
+    /// The pixels of the result from `begin` on that together use at most [`BLOCK`] pixels of
+    /// the source, at least one.
     fn block(&self, begin: usize) -> Range<usize> {
         let end = self.firsts[begin] + BLOCK.max(self.count);
         begin..begin + self.firsts[begin..].partition_point(|first| first + self.count <= end)
@@ -116,7 +115,7 @@ struct Resample<'a, const C: usize> {
 }
 
 impl<const C: usize> Kernel for Resample<'_, C> {
-    /// Plain Rust: what the compiler makes of it with the instructions of `S` is what counts.
+    /// Plain Rust, which the compiler vectorises with the instructions of `S`.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let Self { source, rows, columns, out } = self;

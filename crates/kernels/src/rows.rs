@@ -1,6 +1,5 @@
-//! What is done to single values on the way between convolutions, row by row:
-//! norm and activation as a map is read, statistics as it is written, and the
-//! same on the way back.
+//! Operations on single values between convolutions, row by row: norm and activation as a map
+//! is read, statistics as it is written, and the same in the backward pass.
 //!
 //! A row is `[channel][column, margin][image]`. Every function writes the margins
 //! of what it writes.
@@ -20,12 +19,11 @@ use crate::{
     simd::{Kernel, Simd, dispatch},
 };
 
-/// A batch norm: `scale (x - mean) + shift`, channel by channel. (Folded into one
-/// factor and one addend it would lose digits wherever the mean is large beside
-/// the deviation.)
+/// A batch norm: `scale (x - mean) + shift`, channel by channel. (Folded into one factor and
+/// one addend it would lose digits if the mean is large compared with the standard deviation.)
 #[derive(Clone, Copy, Debug)]
 pub struct Affine<'a> {
-    /// Taken away first.
+    /// Subtracted first.
     pub mean: &'a [f32],
     /// gamma / sqrt(variance + epsilon).
     pub scale: &'a [f32],
@@ -54,7 +52,7 @@ impl Reading<'_> {
         self.affine.is_none() && self.activation.is_none()
     }
 
-    /// Mean, scale and shift of a channel; without a norm those that change nothing.
+    /// Mean, scale and shift of a channel; without a norm, those of the identity.
     #[inline(always)]
     fn of<S: Simd>(&self, s: S, channel: usize) -> [S::Vector; 3] {
         let [mean, scale, shift] = self.affine.map_or([0.0, 1.0, 0.0], |affine| {
@@ -84,7 +82,7 @@ struct Lines {
     margin: usize,
     /// Values from a channel to the next.
     channel: usize,
-    /// The same of what is read, where that has another margin.
+    /// The same for the row that is read, which may have another margin.
     channel_read: usize,
 }
 
@@ -118,7 +116,7 @@ impl Lines {
     }
 }
 
-/// Checks once that rows are as long as their layouts say; what follows relies on it.
+/// Checks once that the lengths of rows match their layouts; the code below relies on it.
 fn check(rows: &[usize], layout: &MapLayout) {
     assert!(rows.iter().all(|&len| len == layout.row()), "rows of {rows:?} values for {layout:?}");
 }
@@ -131,7 +129,7 @@ fn check_channels(lists: &[usize], layout: &MapLayout) {
     );
 }
 
-/// `y = a(scale (x - mean) + shift)`: what a reader sees.
+/// `y = a(scale (x - mean) + shift)`: the values as they are read.
 pub(crate) fn read(
     isa: Isa,
     from: &MapLayout,

@@ -7,14 +7,14 @@ use crate::{
     simd::{Kernel, Simd, dispatch},
 };
 
-/// Values that one task handles at the least.
+/// Fewest values per task.
 const CHUNK: usize = 1 << 14;
 
 /// How a gradient changes a value; g is the gradient with its decay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
-    /// v = m v + g; w -= r v, or with Nesterov's look-ahead w -= r (g + m v).
-    /// Without momentum, w -= r g and nothing is remembered.
+    /// v = m v + g; w -= r v, or with Nesterov's look-ahead w -= r (g + m v). Without momentum,
+    /// w -= r g and there is no state.
     Sgd {
         /// r.
         rate: f32,
@@ -24,7 +24,7 @@ pub enum Rule {
         nesterov: bool,
     },
     /// s = d s + (1 - d) g^2; v = m v + r g / sqrt(s + e); w -= v (TensorFlow's
-    /// `RMSPropOptimizer`, Hinton 2012). s, which is remembered first, starts at one.
+    /// `RMSPropOptimizer`, Hinton 2012). s, the first state, starts at one.
     RmspropTensorflow {
         /// r.
         rate: f32,
@@ -35,8 +35,8 @@ pub enum Rule {
         /// e.
         epsilon: f32,
     },
-    /// s = d s + (1 - d) g^2; v = m v + g / (sqrt(s) + e); w -= r v (PyTorch's
-    /// `RMSprop`). s, which is remembered first, starts at zero.
+    /// s = d s + (1 - d) g^2; v = m v + g / (sqrt(s) + e); w -= r v (PyTorch's `RMSprop`). s,
+    /// the first state, starts at zero.
     RmspropPytorch {
         /// r.
         rate: f32,
@@ -47,8 +47,8 @@ pub enum Rule {
         /// e.
         epsilon: f32,
     },
-    /// m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g^2; w -= r m / (sqrt(s) / c + e)
-    /// (Kingma and Ba 2015, algorithm 1). m is remembered first.
+    /// m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g^2; w -= r m / (sqrt(s) / c + e) (Kingma and
+    /// Ba 2015, algorithm 1). m is the first state.
     Adam {
         /// r, divided by the first moment's bias correction.
         rate: f32,
@@ -64,8 +64,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// What each of the two things that the rule remembers of a value starts
-    /// from; `None` of what it does not remember.
+    /// The initial values of the rule's two states; `None` for a state that it does not have.
     pub const fn start(&self) -> [Option<f32>; 2] {
         match *self {
             Self::Sgd { momentum: 0.0, .. } => [None, None],
@@ -76,14 +75,14 @@ impl Rule {
     }
 }
 
-/// The values of a parameter, and what is remembered of them.
+/// The values of a parameter with the optimiser's state.
 #[derive(Debug)]
 pub struct Parameter<'a> {
     /// Changed in place.
     pub values: &'a mut [f32],
     /// Of the loss.
     pub gradient: &'a [f32],
-    /// The two things that the rule remembers, empty where it does not.
+    /// The rule's two states, empty if it does not have them.
     pub memory: [&'a mut [f32]; 2],
 }
 
@@ -91,7 +90,7 @@ pub struct Parameter<'a> {
 /// after they are multiplied by `shrink`.
 ///
 /// # Panics
-/// If there are not as many of each as there are values.
+/// If the lengths differ.
 pub fn update(isa: Isa, rule: Rule, l2: f32, shrink: f32, parameter: Parameter<'_>) {
     let Parameter { values, gradient, memory: [first, second] } = parameter;
     let expected = rule.start().map(|start| if start.is_some() { values.len() } else { 0 });
@@ -126,7 +125,7 @@ pub fn follow(isa: Isa, share: f32, values: &[f32], average: &mut [f32]) {
     dispatch(isa, Work(share, values, average));
 }
 
-/// Chunks of what is remembered; where nothing is, as many with nothing in them.
+/// Chunks of a state; if it is empty, as many empty chunks.
 fn split(memory: &mut [f32], parts: usize) -> Vec<&mut [f32]> {
     let mut chunks: Vec<&mut [f32]> = memory.chunks_mut(CHUNK).collect();
     chunks.resize_with(parts, Default::default);

@@ -1,9 +1,9 @@
-//! Every key of an experiment file, declared once, a file for each section.
+//! Every key of an experiment file, declared once, in one file per section.
 //!
-//! A declaration says what the key means, what it may hold, its unit and its
-//! default. The documentation, the JSON schema, suggestions in messages and the
-//! checks of numbers follow from it, and the tests that hold the readers to it. A new
-//! key is its row here, its field in the table as typed, and what it changes.
+//! A declaration states the meaning of the key, its values, unit and default. The
+//! documentation, the JSON schema, suggestions in messages, the checks of numbers and the tests
+//! of the readers all follow from it. A new key needs its row here, its field in the as-typed
+//! table, and its effect.
 //!
 //! ```
 //! use decouple_keys::{check, find};
@@ -31,11 +31,11 @@ pub struct Key {
     pub path: &'static str,
     /// What it means.
     pub meaning: &'static str,
-    /// What it may hold.
+    /// The values it accepts.
     pub values: Values,
     /// Unit of a number, or nothing.
     pub unit: &'static str,
-    /// What leaving it out means, in TOML.
+    /// Its default, in TOML.
     pub default: &'static str,
 }
 
@@ -56,7 +56,7 @@ impl Key {
 pub struct InvalidKey {
     /// The key, relative to its section: `optimizer.momentum`.
     pub key: String,
-    /// What is wrong, to be read after the key: "must be at least 1".
+    /// What is wrong, to follow the key: "must be at least 1".
     pub message: String,
 }
 
@@ -88,7 +88,7 @@ pub fn check(section: &str, key: &str, number: f64) -> Result<(), InvalidKey> {
     if one.allows(number) { Ok(()) } else { Err(InvalidKey::new(key, message())) }
 }
 
-/// What people from elsewhere call some keys.
+/// Names that other software uses for some keys.
 const OTHER_NAMES: [(&str, &str); 16] = [
     ("lr", "training.schedule.peak"),
     ("learning-rate", "training.schedule.peak"),
@@ -108,13 +108,12 @@ const OTHER_NAMES: [(&str, &str); 16] = [
     ("seeds", "seed"),
 ];
 
-/// The name here of what somebody calls `typed`: as axes carry it.
+/// The axis name here of a key that other software calls `typed`.
 pub fn other_name(typed: &str) -> Option<&'static str> {
     OTHER_NAMES.iter().find(|(other, _)| *other == typed).map(|(_, name)| *name)
 }
 
-/// What the table at `path` may look like, where there is one: its default, and the
-/// words for its kinds.
+/// An example of the table at `path`, if there is one: its default, and its kinds.
 pub fn table_example(path: &str) -> Option<String> {
     let (table, kinds) = (find(path)?, find(&format!("{path}.kind"))?);
     let name = path.rsplit('.').next().unwrap_or(path);

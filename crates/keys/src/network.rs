@@ -12,7 +12,7 @@ use super::{Key, key};
 pub(super) const KEYS: &[Key] = &[
     key(
         "network.family",
-        "The architecture. Each reads some of the keys below and has its own defaults; those given here are mini-xception's. A key that a family does not read is refused.",
+        "The architecture. Each family reads some of the keys below and has its own defaults; the ones here are mini-xception's. A key that a family does not read is refused.",
         Noted(&[
             ("mini-xception", ""),
             ("xception", ""),
@@ -29,14 +29,14 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "network.numerics",
-        "Whose implementation a published network follows: the epsilon of batch norms, padding, biases.",
+        "Which implementation a published network follows: epsilon of batch norms, padding, biases.",
         Words(&["keras", "timm"]),
         "",
         "\"keras\"",
     ),
     key(
         "network.segments",
-        "Independent segments of the spatial convolutions, in all stages or one value a stage. More than a layer has channels means per-channel there.",
+        "Independent segments of the spatial convolutions: one value for all stages, or one per stage. More segments than a layer has channels means per-channel there.",
         OrList(&[
             COUNT,
             Words(&["per-channel"]),
@@ -47,14 +47,14 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "network.channels-per-segment",
-        "The same by the width of a group, which means the same in every layer; in place of `segments`.",
+        "The same, expressed as the width of a group, which means the same in every layer; instead of `segments`.",
         OrList(&[COUNT, Noted(&[("all", "one segment")])]),
         "channels",
         "",
     ),
     key(
         "network.module",
-        "What modules are made of: a 1x1 and a spatial convolution, or one spatial convolution over segments alone (mini-xception, xception).",
+        "What a module consists of: a 1x1 and a spatial convolution, or only a spatial convolution over segments (mini-xception, xception).",
         Words(&["spectrum", "plain"]),
         "",
         "\"spectrum\"",
@@ -75,7 +75,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "network.norm",
-        "Where batch norm stands: once a module, after its second convolution, or after both.",
+        "Where batch norm is: once per module, after its second convolution, or after both.",
         Words(&["module", "both"]),
         "",
         "\"module\"",
@@ -97,7 +97,7 @@ pub(super) const KEYS: &[Key] = &[
     key("network.residual", "Whether flows have linear residual connections.", Flag, "", "true"),
     key(
         "network.dense",
-        "What the modules of a middle block see besides the one before: the block's input, or that and the outputs of all earlier modules (mini-xception, xception).",
+        "Further inputs of the modules of a middle block besides the previous module: the block's input, or that and the outputs of all earlier modules (mini-xception, xception).",
         Words(&["none", "first", "all"]),
         "",
         "\"none\"",
@@ -129,21 +129,21 @@ pub(super) const KEYS: &[Key] = &[
     key("network.exit", "Width of the exit flow.", CHANNELS, "channels", "128"),
     key(
         "network.inner",
-        "Widths between the two convolutions of the modules: of each entry stage, the middle flow and the exit flow, in place of the modules' own (mini-xception).",
-        List(&CHANNELS, ", one a stage"),
+        "Widths between the two convolutions of a module, for each entry stage, the middle flow and the exit flow; by default the modules' own (mini-xception).",
+        List(&CHANNELS, ", one per stage"),
         "channels",
         "[]",
     ),
     key(
         "network.size",
-        "How much of what the budget holds this point has, in place of as much as the reference.",
+        "How much of the budget's quantity this point has, instead of as much as the reference.",
         COUNT,
         "",
         "",
     ),
     key(
         "network.allocation",
-        "Seed of another allocation of width and depth, drawn at random; a budget then finds the width of the whole (mini-xception).",
+        "Seed of another, random allocation of width and depth; a budget then scales the whole (mini-xception).",
         AnyOf(&[WHOLE, Words(&["own"])]),
         "",
         "\"own\"",
@@ -157,7 +157,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "network.channels",
-        "Channel counts of a published network, from input to output, in place of its own.",
+        "Channel counts that replace those of a published network, from input to output.",
         List(&CHANNELS, ", as many as the network's own"),
         "channels",
         "",
@@ -171,14 +171,14 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "network.width",
-        "Multiplies all channel counts. Under a budget it sizes the reference; the widths of the other points are found.",
+        "Multiplies all channel counts. Under a budget it applies to the reference; the widths of the other points follow from the budget.",
         POSITIVE,
         "",
         "1.0",
     ),
     key(
         "network.dropout",
-        "Share of the values before the logits that training zeroes.",
+        "Share of the values before the logits that are zeroed in training.",
         Real(Included(0.0), Included(0.99)),
         "",
         "0.0",

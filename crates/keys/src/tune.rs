@@ -10,21 +10,21 @@ use super::{Key, key};
 pub(super) const KEYS: &[Key] = &[
     key(
         "tune.learning-rate",
-        "Learning rates that every point tries on validation images, before its seeds are run with the best: a list, or a range that `tries` are spread over.",
+        "Learning rates that every point tries on validation images before its seeds are run with the best: a list, or a range over which the `tries` are spread.",
         AnyOf(&[List(&POSITIVE, ""), Table("`{ from = ..., to = ... }`")]),
         "",
         "",
     ),
     key(
         "tune.weight-decay",
-        "Weight decays that are tried with each of them; without a list the trial's own.",
+        "Weight decays tried with each of them; by default the trial's own.",
         AnyOf(&[List(&NOT_NEGATIVE, ""), Table("`{ from = ..., to = ... }`")]),
         "",
         "",
     ),
     key(
         "tune.tries",
-        "How many of the combinations are tried, drawn once for all points; without it all. Of ranges, how many points of Sobol's sequence.",
+        "How many of the combinations are tried, drawn once for all points; by default all. For ranges, how many points of Sobol's sequence.",
         COUNT,
         "",
         "",
@@ -36,10 +36,10 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "1",
     ),
-    key("tune.seeds", "Seeds that a finalist is run with in all.", COUNT, "", "1"),
+    key("tune.seeds", "Total number of seeds that a finalist is run with.", COUNT, "", "1"),
     key(
         "tune.halving",
-        "Whether the worse half of a point's tries is stopped after seven eighths of the epochs. Earlier, accuracies say little of how they end.",
+        "Whether the worse half of a point's tries is stopped after seven eighths of the epochs. Earlier accuracies say little about the final ones.",
         Flag,
         "",
         "false",

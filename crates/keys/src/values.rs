@@ -1,18 +1,18 @@
-//! What a key may hold: the words of the documentation, the JSON schema and the
-//! checks of numbers follow from one value.
+//! The values of a key. The text of the documentation, the JSON schema and the checks of
+//! numbers follow from one declaration.
 
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
 use serde_json::{Value, json};
 
-/// What a key may hold.
+/// The values of a key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Values {
     /// `true` or `false`.
     Flag,
     /// One of some words.
     Words(&'static [&'static str]),
-    /// One of some words, some of them with a remark.
+    /// One of some words, some of them with an explanation.
     Noted(&'static [(&'static str, &'static str)]),
     /// A whole number from the first, up to the second where there is one.
     Whole(u64, Option<u64>),

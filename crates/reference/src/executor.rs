@@ -1,4 +1,4 @@
-//! A network with values: forward, backward, and what is kept of each parameter.
+//! A network with values: forward, backward, and the state of each parameter.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,16 +22,16 @@ use crate::{
 pub(crate) struct Network {
     plan: Arc<Plan>,
     state: BTreeMap<(State, ParameterId), Vec<f32>>,
-    /// What the last pass in training left for the way back.
+    /// What the last training pass recorded for the backward pass.
     trace: Option<Trace>,
     peak_bytes: u64,
 }
 
-/// What a pass in training leaves for the way back.
+/// What a training pass records for the backward pass.
 #[derive(Debug)]
 struct Trace {
     dropout_seed: u64,
-    /// What every node made.
+    /// The output of every node.
     maps: Vec<Vec<f64>>,
     /// How each batch norm normalised, by node.
     norms: BTreeMap<usize, BatchNorm>,
@@ -56,7 +56,7 @@ impl Network {
         &self.state[&(State::Value, id)]
     }
 
-    /// What every node makes of a batch, (image, row, column, channel).
+    /// The output of every node for a batch, (image, row, column, channel).
     pub(crate) fn maps(&mut self, batch: &[f32], pass: Pass) -> Vec<Vec<f64>> {
         let plan = Arc::clone(&self.plan);
         let mut maps: Vec<Vec<f64>> = Vec::new();
@@ -112,7 +112,7 @@ impl Network {
         BatchNorm::new(new_mean, &new_variance, epsilon, gamma, self.values(beta))
     }
 
-    /// What a node makes that is the same in every pass and changes nothing.
+    /// The output of a node that has no state.
     fn forward_node(&self, node: &Node, inputs: &[&[f64]]) -> Vec<f64> {
         let x = inputs[0];
         match &node.op {
@@ -203,8 +203,8 @@ impl Network {
     }
 }
 
-/// What [`Executor::peak_bytes`] comes to: all maps and their gradients in double
-/// precision, and what is kept of the parameters.
+/// The value of [`Executor::peak_bytes`]: all maps and their gradients in double precision, and
+/// the state of the parameters.
 pub(crate) fn training_bytes(plan: &Plan, images: usize, update: &Update) -> u64 {
     let values: usize = plan.graph.nodes.iter().map(|node| node.output.len()).sum();
     (2 * images * values * size_of::<f64>()) as u64 + plan.parameter_bytes(update)

@@ -1,10 +1,10 @@
-//! A plain executor of networks, in double precision: what the engine is compared
-//! with in tests, whole networks at a time.
+//! A plain executor of networks in double precision, with which tests compare the engine on
+//! whole networks.
 //!
-//! It walks the nodes of the plan's graph and not the plan's steps, so that a
-//! comparison checks the lowering too. Parameters and what an optimiser remembers
-//! are rounded to f32 after every step, as they are read and written; everything
-//! between is f64. It is slow, and simple enough to be checked by reading.
+//! It walks the nodes of the plan's graph and not the plan's steps, so that a comparison also
+//! checks the lowering. Parameters and optimiser state are rounded to f32 after every step, as
+//! they are when read and written; everything in between is f64. It is slow, and simple enough
+//! to be checked by reading.
 //!
 //! ```
 //! use decouple_kernels::{geometry::MapShape, arithmetic::Arithmetic};
@@ -37,7 +37,7 @@ use decouple_spectrum::{
 
 use executor::Network;
 
-/// Executes plans in double precision, whatever arithmetic are asked for.
+/// Executes plans in double precision, whatever arithmetic is requested.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reference;
 

@@ -9,7 +9,8 @@ pub fn noise(len: usize, seed: u32) -> Vec<f32> {
     (1..=len as u32).map(|i| (value(i) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
 }
 
-/// Start values of a parameter: weights to their fan-in, scales and variances about one, all else about zero.
+/// Initial values of a parameter: weights to their fan-in, scales and variances about one, all else about
+/// zero.
 pub fn start(graph: &Graph, id: ParameterId) -> Vec<f32> {
     let spec = graph.parameter(id);
     let (scale, centre) = match spec.role {

@@ -1,4 +1,4 @@
-//! Each operation as its definition reads, forward and backward side by side.
+//! Each operation by its definition, forward and backward side by side.
 //!
 //! Maps are (image, row, column, channel), without gaps; sums are f64.
 
@@ -70,7 +70,7 @@ pub(crate) fn conv_backward(
     (grad_x, grad_weights)
 }
 
-/// y += b, a value a channel.
+/// y += b, a value per channel.
 pub(crate) fn add_bias(bias: &[f32], y: &mut [f64]) {
     for y in y.chunks_exact_mut(bias.len()) {
         y.iter_mut().zip(bias).for_each(|(y, &bias)| *y += f64::from(bias));
@@ -98,7 +98,7 @@ pub(crate) fn statistics(channels: usize, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     (mean, variance)
 }
 
-/// What a batch norm normalises with: mean, 1 / sqrt(variance + epsilon), scale and shift.
+/// The parameters of a normalisation: mean, 1 / sqrt(variance + epsilon), scale and shift.
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
     mean: Vec<f64>,
@@ -160,7 +160,7 @@ impl BatchNorm {
 /// y = a(x).
 pub(crate) fn activation(kind: Activation, x: &[f64]) -> Vec<f64> {
     let value = |&x: &f64| match kind {
-        // Not `max`, which would hide a value that is not a number.
+        // Not `max`, which would hide a NaN.
         Activation::Relu => {
             if x < 0.0 {
                 0.0
@@ -179,7 +179,7 @@ pub(crate) fn activation(kind: Activation, x: &[f64]) -> Vec<f64> {
     x.iter().map(value).collect()
 }
 
-/// The gradient of [`activation`] from what it made.
+/// The gradient of [`activation`] from its output.
 pub(crate) fn activation_backward(kind: Activation, y: &[f64], grad_y: &[f64]) -> Vec<f64> {
     let gradient = |(&y, &g): (&f64, &f64)| match kind {
         _ if y > 0.0 => g,
@@ -210,7 +210,7 @@ fn for_each_window(g: &PoolGeometry, mut each: impl FnMut(usize, &[usize])) {
     }
 }
 
-/// The first of the largest values; one that is not a number is larger than any.
+/// The first of the largest values; NaN counts as larger than any number.
 fn first_largest(x: &[f64], sources: &[usize]) -> usize {
     let is_larger = |next: f64, best: f64| next > best || (next.is_nan() && !best.is_nan());
     let larger = |best: usize, next: usize| if is_larger(x[next], x[best]) { next } else { best };

@@ -1,4 +1,4 @@
-//! A step of an optimiser, as its rule reads.
+//! A step of an optimiser, by its definition.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use decouple_spectrum::{
     graph::{Graph, ParameterId, Role},
 };
 
-/// Everything that is kept of the parameters.
+/// The state of all parameters.
 type States = BTreeMap<(State, ParameterId), Vec<f32>>;
 
-/// Changes every trained parameter by its gradient; then the averages follow.
+/// Updates every trained parameter by its gradient, then the averages.
 pub(crate) fn step(graph: &Graph, states: &mut States, update: &Update) -> Result<(), ExecutionError> {
     let ids = || (0..graph.parameters.len()).map(ParameterId);
     let trained = || ids().filter(|&id| graph.parameter(id).role.is_trained());
@@ -68,7 +68,7 @@ fn change(role: Role, id: ParameterId, states: &mut States, update: &Update) {
     }
 }
 
-/// What is taken from a value with gradient `g`; follows in what is remembered.
+/// The amount subtracted from a value with gradient `g`; updates the optimiser state.
 fn apply(rule: &Rule, g: f64, [first, second]: &mut [f64; 2]) -> f64 {
     let double = f64::from;
     match *rule {

@@ -1,4 +1,4 @@
-//! Gradients by finite differences, and what the seam promises.
+//! Gradients by finite differences, and the contract of the backend traits.
 
 use std::sync::Arc;
 

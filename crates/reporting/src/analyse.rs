@@ -11,12 +11,12 @@ use crate::odd_runs::{numerics_fact, odd_ones};
 
 /// Analyses the runs of a sweep.
 ///
-/// Every trial of the sweep is shown, run or not. A run on disk that belongs to no trial of the sweep is
-/// left out and counted among the problems, one line a reason, as is every folder that could not be read.
-/// Cost: some tens of milliseconds for a hundred runs; the draws behind P(best) dominate.
+/// Every trial of the sweep is shown, run or not. Runs on disk that belong to no trial of the sweep are
+/// left out and listed among the problems, one line per reason, as is every folder that could not be
+/// read. Cost: some tens of milliseconds for a hundred runs; the draws behind P(best) dominate.
 pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
     let runs: HashMap<RunId, &Run> = contents.runs.iter().map(|run| (run.id, run)).collect();
-    // Points may share a run: where the recipe as written is the best that was tried.
+    // Points may share a run, if the recipe as written is the best one tried.
     let numerics: HashMap<RunId, u32> = sweep.trials.iter().map(|trial| (trial.id, trial.numerics)).collect();
     let own: Vec<&Run> = contents.runs.iter().filter(|run| numerics.contains_key(&run.id)).collect();
     let odd = odd_ones(&own, &numerics);
@@ -28,7 +28,7 @@ pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
             .iter()
             .map(|problem| format!("{problem}\n= {}", problem.advice(&sweep.command("run")))),
     );
-    // Each of a long list is in the table of runs.
+    // If there are many, they are listed only in the table of runs.
     problems.extend(odd_words(&odd, sweep));
     let strays = stray_lines(&sweep.strays(contents));
     problems.extend(strays.into_iter().map(|line| format!("left out, as no trial of this file: {line}")));
@@ -55,7 +55,7 @@ fn is_of(problem: &Problem, trial: &Trial) -> bool {
     }
 }
 
-/// What is said of runs that do not belong beside the others.
+/// The messages about runs that cannot be averaged with the others.
 fn odd_words(odd: &HashMap<RunId, String>, sweep: &Sweep) -> Option<String> {
     let first = sweep.trials.iter().find_map(|trial| odd.get(&trial.id))?;
     let (runs, are) = if odd.len() == 1 { ("run", "is") } else { ("runs", "are") };
@@ -95,7 +95,7 @@ fn study(sweep: &Sweep, runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Study 
     }
 }
 
-/// What was laid down before the runs, and whether that is so.
+/// What was declared before the runs, and whether it really was before them.
 fn plan(sweep: &Sweep, lock: Option<&Lock>, runs: &[&Run]) -> Vec<Fact> {
     let declared = &sweep.declared;
     let fact = |name: &str, values: Vec<String>| Fact { name: name.to_owned(), values };
@@ -104,7 +104,7 @@ fn plan(sweep: &Sweep, lock: Option<&Lock>, runs: &[&Run]) -> Vec<Fact> {
         None if declared.hypotheses.is_empty() => return Vec::new(),
         None => "not locked: nothing shows that it was laid down before the runs".to_owned(),
         Some(lock) => {
-            // Times of one form, UTC, so that their order is that of their letters.
+            // All times are UTC in one format, so they sort as text.
             let early = ends().filter(|end| *end < lock.locked_at.as_str()).count();
             let before = match (early, ends().min()) {
                 (0, None) => "before any run".to_owned(),
@@ -130,14 +130,14 @@ fn plan(sweep: &Sweep, lock: Option<&Lock>, runs: &[&Run]) -> Vec<Fact> {
     facts.into_iter().filter(|fact| !fact.values.is_empty()).collect()
 }
 
-/// The command as a reader would type it: where the program lay says nothing to others.
+/// The command without the path of the program, which means nothing to others.
 fn command(typed: &str) -> String {
     let (program, arguments) = typed.split_once(' ').unwrap_or((typed, ""));
     let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
     format!("{name} {arguments}").trim_end().to_owned()
 }
 
-/// What the runs wrote down about where they happened, each value once.
+/// What the runs recorded about their environment, each value once.
 fn environment(runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Vec<Fact> {
     let mut facts: Vec<Fact> = Vec::new();
     for (run, place) in runs.iter().filter_map(|run| Some((run, run.environment.as_ref()?))) {
@@ -197,13 +197,14 @@ fn row(trial: &Trial, run: Option<&Run>, problems: &mut Vec<String>) -> RunRow {
     }
 }
 
-/// Channels a segment, the geometric mean over the layers.
+/// Channels per segment, the geometric mean over the layers.
 fn group_width(trial: &Trial) -> Option<f64> {
     let logs = trial.layers.iter().map(|layer| (layer.channels as f64 / layer.segments as f64).ln());
     (!trial.layers.is_empty()).then(|| (logs.sum::<f64>() / trial.layers.len() as f64).exp())
 }
 
-/// Which test images a run gets right; a file that cannot be read is a problem of the report, not its end.
+/// Which test images a run gets right; a file that cannot be read becomes a problem in the
+/// report.
 fn correct(run: &Run, problems: &mut Vec<String>) -> Option<Vec<bool>> {
     let results = run.per_image().unwrap_or_else(|error| {
         problems.push(error.to_string());

@@ -1,19 +1,20 @@
 //! `runs.csv` and `summary.csv`: every number at full precision, for other programs.
 //!
-//! Floats are written by their shortest text that reads back to the same bits. An empty cell is a value that
-//! does not exist. Accuracies and their differences are shares from 0 to 1.
+//! Floats are written as the shortest text that reads back to the same bits. An empty cell means that the
+//! value does not exist. Accuracies and their differences are shares from 0 to 1.
 
 use decouple_experiment::{Outcome, inert_cell};
 
 use crate::analysis::{Analysis, PointSummary, RunOutcome, RunRow};
 use crate::statistics::Interval;
 
-/// `runs.csv`: a row a run, in the sweep's order.
+/// `runs.csv`: one row per run, in the sweep's order.
 ///
-/// Columns: `id`, the axes, `seed`, `outcome` (finished, diverged, stopped, failed, unfinished, missing, unusable), `detail` (step or
-/// message), `accuracy` (of the averaged weights where kept), `raw_accuracy`, `averaged_accuracy`, `level`,
-/// `width`, `parameters`, `macs`, `activations`, `steps`, `train_secs`, `images_per_sec`, `peak_bytes`, `metric` (what
-/// the columns of accuracies hold: `accuracy`, or `MAP@100` of a set with many labels an image).
+/// Columns: `id`, the axes, `seed`, `outcome` (finished, diverged, stopped, failed, unfinished, missing,
+/// unusable), `detail` (step or message), `accuracy` (of the averaged weights where kept), `raw_accuracy`,
+/// `averaged_accuracy`, `level`, `width`, `parameters`, `macs`, `activations`, `steps`, `train_secs`,
+/// `images_per_sec`, `peak_bytes`, `metric` (what the columns of accuracies hold: `accuracy`, or `MAP@100` of
+/// a set with many labels per image).
 pub fn runs_csv(analysis: &Analysis) -> String {
     let mut header = vec!["id"];
     header.extend(analysis.study.axes.iter().map(|axis| axis.name.as_str()));
@@ -47,15 +48,15 @@ fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
     cells
 }
 
-/// `summary.csv`: a row a point, in the sweep's order.
+/// `summary.csv`: one row per point, in the sweep's order.
 ///
 /// Columns: the axes, `level`, `width`, `parameters`, `macs`, `activations`, `n` (finished seeds),
 /// `diverged`, `failed`, `missing`, `accuracy_mean`, `accuracy_sd`, `accuracy_low` and `accuracy_high` (95 %
 /// interval of the mean), `probability_best`, `above_reference` with `above_reference_low` and
-/// `above_reference_high` (this point less the reference, all pairs together at 95 %), `p_holm` of that comparison,
-/// `equal_within` (margin of two one-sided tests at 5 %), `below_best` with `below_best_low` and `below_best_high`
-/// (how far the best point is above this one, all pairs together at 95 %), `train_secs`, `images_per_sec`, `metric`
-/// (what the columns of accuracies hold).
+/// `above_reference_high` (this point minus the reference, jointly over all pairs at 95 %), `p_holm` of that
+/// comparison, `equal_within` (margin of two one-sided tests at 5 %), `below_best` with `below_best_low` and
+/// `below_best_high` (how far the best point is above this one, jointly over all pairs at 95 %),
+/// `train_secs`, `images_per_sec`, `metric` (what the columns of accuracies hold).
 pub fn summary_csv(analysis: &Analysis) -> String {
     let mut header: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
     header.extend(["level", "width", "parameters", "macs", "activations"]);

@@ -6,11 +6,11 @@ use decouple_experiment::{Metric, MetricsRow};
 use crate::analysis::{Analysis, RunRow};
 use crate::csv_files::csv_text;
 
-/// A row an epoch of every run, in the sweep's order.
+/// One row per epoch of every run, in the sweep's order.
 ///
 /// Columns: `id`, the axes, `seed`, `outcome`, `epoch`, `step`, `train_loss`, `train_accuracy`,
-/// `validation_accuracy` (empty where no images were held out), `metric` (what the latter holds: `accuracy`, or
-/// `MAP@100` of a set with many labels an image). Accuracies are shares from 0 to 1.
+/// `validation_accuracy` (empty where no images were held out), `metric` (what the latter holds: `accuracy`,
+/// or `MAP@100` of a set with many labels per image). Accuracies are shares from 0 to 1.
 pub fn epochs_csv(analysis: &Analysis) -> String {
     let axes: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
     let mut header = vec!["id"];

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use crate::analysis::{Analysis, PointSummary, RunRow};
 use crate::statistics::Interval;
 
-/// What an analysis found: the question, the verdict, a row a point and a row a run.
+/// An analysis as JSON: the question, the verdict, one row per point and one row per run.
 ///
-/// Accuracies are shares from 0 to 1, or what else `metric` says that runs are scored by; a value that does not exist is `null`.
+/// Accuracies, or other scores named by `metric`, are shares from 0 to 1; a value that does not exist is
+/// `null`.
 pub fn document(analysis: &Analysis) -> Value {
     let study = &analysis.study;
     json!({

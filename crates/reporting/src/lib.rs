@@ -1,9 +1,9 @@
 //! From runs to statistics, a verdict, tables and figures.
 //!
-//! [`analyse`] turns a sweep and the runs on disk into one [`Analysis`]; everything that is shown only reads
-//! that: [`terminal_table`], [`runs_csv`], [`summary_csv`], the [`figures`], the [`report`] and [`write()`], which
-//! puts them all into the results folder. Nothing here is the only copy of anything: all of it can be rebuilt from the
-//! runs, and is rebuilt to the same bytes.
+//! [`analyse`] turns a sweep and the runs on disk into one [`Analysis`]; everything shown reads only that:
+//! [`terminal_table`], [`runs_csv`], [`summary_csv`], the [`figures`], the [`report`] and [`write()`], which
+//! puts them all into the results folder. Nothing here is the only copy of anything: all of it can be rebuilt
+//! from the runs, and is rebuilt to the same bytes.
 //!
 //! ```
 //! use decouple_reporting::analysis::{Study, summarise};

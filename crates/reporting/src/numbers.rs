@@ -1,4 +1,4 @@
-//! Numbers as people read them. Files for programs carry them in full instead.
+//! Formats numbers for people. Files for programs have full precision instead.
 
 use decouple_spectrum::cost::grouped;
 
@@ -63,7 +63,7 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
-/// A time as people say it: `0.5 s`, `40 s`, `12 min`, `3.5 h`, `2.1 days`, `3.4 years`.
+/// A duration for people: `0.5 s`, `40 s`, `12 min`, `3.5 h`, `2.1 days`, `3.4 years`.
 pub fn duration(secs: f64) -> String {
     match secs {
         secs if secs < 9.95 => format!("{secs:.1} s"),

@@ -1,13 +1,14 @@
-//! Runs that may not be averaged together: of one record and other images, or of another engine.
+//! Finds runs that may not be averaged with the others: those on other images, or of another
+//! engine.
 
 use std::collections::HashMap;
 
 use decouple_experiment::{NUMERICS_VERSION, Run, RunId};
 
-/// The runs that do not belong beside the most of them, each with the reason.
+/// The runs that do not belong with the majority, each with the reason.
 ///
-/// All runs of a report are of this program's arithmetic or of one earlier version, and those of one data set of
-/// one checksum. Most runs decide; of equal numbers the newer engine and the later runs.
+/// All runs of a report must have the present arithmetic or the same earlier version, and those on one data
+/// set the same checksum. The majority decides; in a tie, the newer engine and the later runs.
 ///
 /// `here` is the version by which this program would compute each of them.
 pub(crate) fn odd_ones(runs: &[&Run], here: &HashMap<RunId, u32>) -> HashMap<RunId, String> {
@@ -51,7 +52,7 @@ fn finished_at(run: &Run) -> String {
     run.status.as_ref().map_or(String::new(), |status| status.finished_at.clone())
 }
 
-/// The value that most have; of equally frequent ones that with the largest weight, then the largest.
+/// The most frequent value; in a tie, the one with the largest weight, then the largest.
 fn most<T: Ord + Clone>(values: impl Iterator<Item = (T, String)>) -> Option<T> {
     let mut counts: Vec<(T, usize, String)> = Vec::new();
     for (value, weight) in values {
@@ -66,7 +67,7 @@ fn most<T: Ord + Clone>(values: impl Iterator<Item = (T, String)>) -> Option<T> 
     counts.into_iter().max_by(|a, b| (a.1, &a.2, &a.0).cmp(&(b.1, &b.2, &b.0))).map(|(value, _, _)| value)
 }
 
-/// What a report says of the engine that computed a run, which this program would compute by version `here`.
+/// The description of the engine that computed a run, which this program would compute by version `here`.
 pub(crate) fn numerics_fact(run: &Run, here: u32) -> String {
     let version = run.identity().numerics;
     if here == version {

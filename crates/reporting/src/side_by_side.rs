@@ -1,5 +1,4 @@
-//! Two experiments side by side: the points that both have, and how far they are
-//! apart.
+//! Compares two experiments: the points that both have, and their differences.
 
 use decouple_spectrum::budget::TOLERANCE;
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -10,13 +9,13 @@ use crate::statistics::Interval;
 /// A point of either experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
-    /// The point in words.
+    /// A label of the point.
     pub label: String,
     /// Its seeds in the first experiment, if it has the point.
     pub first: Option<Side>,
     /// Its seeds in the second.
     pub second: Option<Side>,
-    /// The second's mean less the first's, where both have one.
+    /// The second's mean minus the first's, if both have one.
     pub difference: Option<f64>,
     /// Welch's interval of the difference at [`CONFIDENCE`], this comparison alone;
     /// `None` where a side has fewer than two seeds or no spread.
@@ -24,8 +23,8 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Whether both have the point, in networks whose parameters are further apart
-    /// than two that meet one budget can be.
+    /// Whether both have the point, but with numbers of parameters that differ by more than the
+    /// tolerance of a budget.
     pub fn is_uneven(&self) -> bool {
         let [Some(first), Some(second)] = [self.first, self.second] else { return false };
         first.parameters.abs_diff(second.parameters) as f64 > 2.0 * TOLERANCE * first.parameters as f64
@@ -41,12 +40,12 @@ pub struct Side {
     pub mean: Option<f64>,
     /// Their standard deviation; `None` for fewer than two.
     pub sd: Option<f64>,
-    /// Trained values of the network.
+    /// Parameters of the network.
     pub parameters: u64,
 }
 
-/// Every point of `first`, then those that only `second` has. Points are the same
-/// if their words are.
+/// Every point of `first`, then those that only `second` has. Points are the same if their
+/// labels are.
 pub fn side_by_side(first: &Analysis, second: &Analysis) -> Vec<Pair> {
     let find = |analysis: &Analysis, label: &str| analysis.points.iter().find(|p| p.label == label).map(side);
     let labels = first.points.iter().map(|point| &point.label);

@@ -14,9 +14,10 @@ pub const FILE_NAME: &str = "events.out.tfevents.decouple";
 /// The event file of a run: its rows and, once it is over, its test scores; `None` for a run without a row.
 ///
 /// Tags: `train/loss`, `train/accuracy`, `train/learning_rate`, `train/images_per_sec`, `validation/loss`,
-/// `validation/accuracy`, `validation/map_at_100` of a set with many labels an image and, of averaged weights,
-/// `validation/averaged_loss` and the like, by step; `test/accuracy`, `test/loss`, `test/averaged_accuracy` and, as
-/// above, `test/map_at_100` at the last one. Wall time is the training time so far, since 1970: the same run gives the same bytes.
+/// `validation/accuracy`, `validation/map_at_100` of a set with many labels per image and, of averaged
+/// weights, `validation/averaged_loss` and the like, by step; `test/accuracy`, `test/loss`,
+/// `test/averaged_accuracy` and, as above, `test/map_at_100` at the last one. Wall time is the training time
+/// so far, since 1970: the same run gives the same bytes.
 pub fn event_file(run: &Run) -> Option<Vec<u8>> {
     let first = run.metrics.first()?;
     let mut file = EventFile::new();
@@ -58,7 +59,7 @@ struct EventFile {
 }
 
 impl EventFile {
-    /// A file that says its version, as every event file must first.
+    /// An empty file with the version, which every event file must begin with.
     fn new() -> Self {
         let mut message = Message::default();
         message.double(1, 0.0);
@@ -68,7 +69,7 @@ impl EventFile {
         file
     }
 
-    /// One event with those of the scalars that exist; nothing where none does.
+    /// One event with the scalars that exist; nothing if none does.
     fn scalars(&mut self, wall_secs: f64, step: u64, scalars: &[(&str, Option<f64>)]) {
         let mut summary = Message::default();
         for (tag, value) in scalars.iter().filter_map(|(tag, value)| Some((tag, (*value)?))) {
@@ -122,7 +123,7 @@ impl Message {
         self.0.extend(value.to_le_bytes());
     }
 
-    /// Seven bits a byte, the lowest first; the eighth says that another follows.
+    /// Seven bits per byte, the lowest first; the eighth says that another byte follows.
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
@@ -142,7 +143,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, byte| TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8))
 }
 
-/// What each byte does to the checksum.
+/// The effect of each byte on the checksum.
 const TABLE: [u32; 256] = {
     let mut table = [0u32; 256];
     let mut byte = 0;

@@ -1,4 +1,4 @@
-//! Tables for a terminal, and that at the end of a run.
+//! Tables for a terminal, including the one at the end of a run.
 
 use std::fmt;
 
@@ -48,10 +48,10 @@ impl fmt::Display for TextTable {
     }
 }
 
-/// A row a point; each line ends with a line feed.
+/// One row per point; each line ends with a line feed.
 ///
-/// The score is in percent with its 95 % interval. A last column tells of diverged, failed and missing runs
-/// where there are any.
+/// The score is in percent with its 95 % interval. A last column lists diverged, failed and missing runs,
+/// if any.
 pub fn terminal_table(analysis: &Analysis) -> String {
     let has_unfinished = analysis.points.iter().any(|point| unfinished(point).is_some());
     let mut header: Vec<String> = analysis.study.axes.iter().map(|axis| axis.name.clone()).collect();

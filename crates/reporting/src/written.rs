@@ -21,9 +21,9 @@ pub struct Written {
     pub report: PathBuf,
     /// `report.md`.
     pub markdown: PathBuf,
-    /// `runs.csv`, a row a run.
+    /// `runs.csv`, one row per run.
     pub runs: PathBuf,
-    /// `summary.csv`, a row a point.
+    /// `summary.csv`, one row per point.
     pub summary: PathBuf,
     /// Figures, the headline first, each as `.svg` and `.png`.
     pub figures: Vec<PathBuf>,
@@ -50,7 +50,7 @@ pub enum ReportError {
     },
 }
 
-/// Writes report, tables and figures of `analysis` into the results folder `root`, which is made where
+/// Writes report, tables and figures of `analysis` into the results folder `root`, which is created if
 /// missing.
 ///
 /// Each file is replaced as a whole or not at all, and only where it changes. The same analysis gives the same
@@ -82,13 +82,13 @@ pub fn write(analysis: &Analysis, root: &Path) -> Result<Written, ReportError> {
     Ok(Written { report, markdown, runs, summary, figures })
 }
 
-/// What the index reads of an experiment.
+/// The file of an experiment that the index reads.
 const CARD: &str = "card.json";
 
 /// Writes the report's tables as `tables.tex` into the results folder `root`; returns the file.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// If the file cannot be written.
 pub fn write_latex(analysis: &Analysis, root: &Path) -> Result<PathBuf, ReportError> {
     replace(&Disk::within(root.parent().unwrap_or(root)), root.join("tables.tex"), latex(analysis).as_bytes())
 }
@@ -96,15 +96,15 @@ pub fn write_latex(analysis: &Analysis, root: &Path) -> Result<PathBuf, ReportEr
 /// Writes `index.html` over all experiments that have a report in the folder `results`; returns the file.
 ///
 /// # Errors
-/// When the folder cannot be listed or the file cannot be written. A card that cannot be read is said so on
-/// the page.
+/// If the folder cannot be listed or the file cannot be written. A card that cannot be read is reported
+/// on the page.
 pub fn write_index(results: &Path) -> Result<PathBuf, ReportError> {
     index_of(results, |_| true)
 }
 
-/// Brings `index.html` up to date with the experiment `name` where the index lists it already; one that it
-/// does not list is somebody's own, and the index stays as it is. Where there is no index yet, it is made over
-/// all experiments. Whether the index has the experiment now.
+/// Updates `index.html` with the experiment `name` if the index already lists it; an experiment that it does
+/// not list is private, and the index stays as it is. If there is no index yet, it is created over all
+/// experiments. Returns whether the index lists the experiment now.
 ///
 /// # Errors
 /// As [`write_index`].
@@ -119,7 +119,7 @@ pub fn update_index(results: &Path, name: &str) -> Result<bool, ReportError> {
     index_of(results, is_listed).map(|_| true)
 }
 
-/// The index over the experiments whose folder's name is wanted.
+/// The index over the experiments whose folder names are `wanted`.
 fn index_of(results: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf, ReportError> {
     let listed = |source| ReportError::Io { path: results.to_owned(), source };
     let entries = fs::read_dir(results).map_err(listed)?;
@@ -155,7 +155,8 @@ pub fn write_events(contents: &Contents) -> Result<usize, ReportError> {
             // The folder of results is three above: results/<experiment>/runs/<run>.
             let disk = Disk::within(run.dir.ancestors().nth(3).unwrap_or(&run.dir));
             let path = run.dir.join(tensorboard::FILE_NAME);
-            // Not worth the wait for the disk, a thousand times: one that is torn is rebuilt with the report.
+            // Not synced, which would take long for a thousand files: a damaged one is rebuilt with the
+            // report.
             if !disk.read(&path).is_ok_and(|before| before == events) {
                 let written = disk.create(&path).and_then(|mut file| file.write_all(&events));
                 written.map_err(|source| ReportError::Io { path, source })?;

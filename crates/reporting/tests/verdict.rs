@@ -61,7 +61,7 @@ fn crossed(effects: [f64; 4], spread: f64) -> Analysis {
 
 #[test]
 fn an_interaction_is_told_from_effects_that_add_up() {
-    // The activation helps at one segment and hurts at one a channel.
+    // The activation helps at one segment and hurts at one per channel.
     let opposite = crossed([0.0, 0.0, 0.01, -0.02], 0.001);
     let [interaction] = opposite.interactions.as_slice() else { panic!("{:?}", opposite.interactions) };
     assert!(interaction.is_shown());

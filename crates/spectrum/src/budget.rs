@@ -11,7 +11,7 @@ use std::fmt;
 
 pub mod step_time;
 
-/// The largest relative distance from the target that meets a budget.
+/// The largest relative deviation from the target that meets a budget.
 pub const TOLERANCE: f64 = 0.005;
 
 /// Widths are searched in steps of one part in this many: fine enough to move
@@ -22,17 +22,17 @@ const WIDTH_STEPS: u64 = 10_000;
 /// one width.
 const MAX_DEPARTURE: u8 = 5;
 
-/// Channels move off at most this many widths beyond the two nearest.
+/// Single channels are adjusted from at most this many widths beyond the two nearest.
 const STARTS: usize = 4;
 
-/// Networks that are lowered for each number of moved channels.
+/// Networks that are lowered for each number of adjusted channels.
 const TRIED: usize = 4;
 
 /// The quantity that a budget holds equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
-    /// Trained values.
+    /// Trainable values.
     Parameters,
     /// Multiply-adds of one image.
     Macs,
@@ -93,13 +93,13 @@ pub enum Pays {
 pub struct Solved {
     /// The network, with explicit channel counts and width 1.
     pub spec: NetworkSpec,
-    /// The width from whose channel counts it departs least.
+    /// The width whose channel counts are closest to it.
     pub width: f64,
     /// The budget.
     pub target: u64,
-    /// What the network has of the held quantity.
+    /// The network's amount of the held quantity.
     pub reached: u64,
-    /// All its costs, to tell how far the others drift.
+    /// All its costs, to show the drift of the others.
     pub cost: Cost,
 }
 
@@ -131,7 +131,7 @@ pub enum BudgetError {
         hold: Quantity,
         /// The budget.
         target: u64,
-        /// The least that can be had.
+        /// The smallest possible amount.
         narrowest: u64,
     },
     /// Every network of the family costs less.
@@ -144,12 +144,12 @@ pub enum BudgetError {
         hold: Quantity,
         /// The budget.
         target: u64,
-        /// The most that can be had.
+        /// The largest possible amount.
         widest: u64,
         /// Its width.
         width: f64,
     },
-    /// One channel more or less is too large a step.
+    /// No network comes close enough: a single channel is too large a step.
     #[error("{} within {} %: the nearest network (width {width}) has {}",
         cannot_meet(.segments, *.hold, *.target), TOLERANCE * 100.0, grouped(*.nearest))]
     TooCoarse {
@@ -159,9 +159,9 @@ pub enum BudgetError {
         hold: Quantity,
         /// The budget.
         target: u64,
-        /// The nearest that was found.
+        /// The nearest amount found.
         nearest: u64,
-        /// The width from which it departs.
+        /// Its width before adjusting single channels.
         width: f64,
     },
     /// The network itself cannot be built.
@@ -172,19 +172,17 @@ pub enum BudgetError {
 /// Finds the width at which `spec` has `target` of the quantity `hold`, for
 /// images of shape `input` and `classes` logits.
 ///
-/// The width found takes the place of `spec.width`. Where rounding to whole
-/// channels leaves the cost more than [`TOLERANCE`] away, up to five single
-/// channels are added to or taken from its layers, at most two a layer and as
-/// few as suffice. A network that has exactly `target` at its own width keeps
-/// that width.
+/// The width found replaces `spec.width`. If rounding to whole channels leaves the cost more
+/// than [`TOLERANCE`] away, up to five single channels are added to or removed from its layers,
+/// at most two per layer and as few as suffice. A network that has exactly `target` at its own
+/// width keeps that width.
 ///
-/// Segments are resolved anew at each width, so with `channels-per-segment`
-/// and `level` the cost falls here and there as the width grows. Of several
-/// widths that meet the budget, one is found, always the same. Takes one to a
-/// few hundred lowerings.
+/// Segments are resolved anew at each width, so with `channels-per-segment` and `level` the
+/// cost may occasionally fall as the width grows. If several widths meet the budget, one of
+/// them is found, always the same. Takes one to a few hundred lowerings.
 ///
 /// # Errors
-/// [`BudgetError`] says what the nearest network has.
+/// [`BudgetError`] states the amount of the nearest network.
 pub fn solve(
     spec: &NetworkSpec,
     input: MapShape,
@@ -195,8 +193,8 @@ pub fn solve(
     solve_scaling(spec, input, classes, hold, target, Scaling::default())
 }
 
-/// As [`solve`], where `scaling` says which channel counts may change. A network whose inner counts pay has its
-/// own width in all others.
+/// As [`solve`], with `scaling` determining which channel counts may change. If only inner counts change, the
+/// others keep their width.
 ///
 /// # Errors
 /// As [`solve`].
@@ -223,7 +221,7 @@ pub fn solve_scaling(
     if nearest.meets_budget() { Ok(nearest) } else { Err(search.failure(nearest)?) }
 }
 
-/// What a search looks for, and in which network.
+/// The target and the network of a search.
 struct Search<'a> {
     spec: &'a NetworkSpec,
     input: MapShape,
@@ -234,7 +232,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The channel counts of `spec` that pay.
+    /// The channel counts of `spec` that may change.
     fn counts(&self, spec: &NetworkSpec) -> Vec<usize> {
         match self.scaling.pays {
             Pays::All => spec.channels(),
@@ -250,7 +248,7 @@ impl Search<'_> {
         }
     }
 
-    /// The network with `channels` in those that pay, said to have `width`.
+    /// The network with `channels` as its variable counts, labelled with `width`.
     fn network(&self, width: f64, channels: &[usize]) -> Result<Solved, SpecError> {
         let spec = match self.scaling.pays {
             Pays::All => self.spec.with_channels(width, channels),
@@ -273,8 +271,8 @@ impl Search<'_> {
         MAX_CHANNELS as u64 * WIDTH_STEPS / widest as u64
     }
 
-    /// A step of width at which the network is below the target while the next
-    /// step is not; the last step where even that is below.
+    /// A step of width at which the network is below the target while the next step is not; the
+    /// last step if even that is below.
     fn crossing(&self) -> Result<u64, SpecError> {
         let is_below = |step| Ok::<_, SpecError>(self.at_step(step)?.reached < self.target);
         let last = self.last_step();
@@ -292,8 +290,8 @@ impl Search<'_> {
         Ok(low)
     }
 
-    /// A network that meets the budget, as close to one width as possible; if
-    /// there is none, the nearest that was found.
+    /// A network that meets the budget, as close to one width as possible; if there is none,
+    /// the nearest one found.
     fn nearest(&self, crossing: u64) -> Result<Solved, SpecError> {
         let next = (crossing + 1).min(self.last_step());
         let best = self.at_step(crossing)?;
@@ -324,13 +322,12 @@ impl Search<'_> {
         Ok(networks)
     }
 
-    /// A network that meets the budget with as few channels as possible moved
-    /// off one of `starts`; if there is none, the nearest of `best` and all
-    /// that were tried.
+    /// A network that meets the budget with as few channels as possible moved from one of
+    /// `starts`; if there is none, the nearest of `best` and all that were tried.
     ///
-    /// A layer's channels hardly change what those of other layers cost, so
-    /// the effect of several moves is foretold by the sum of their own, and
-    /// only the most promising networks are lowered.
+    /// The channels of one layer hardly change the cost of others, so the effect of several
+    /// moves is predicted by the sum of their effects, and only the most promising networks are
+    /// lowered.
     fn adjusted(&self, best: Solved, starts: &[Solved]) -> Result<Solved, SpecError> {
         let mut best = starts.iter().cloned().fold(best, nearer);
         if best.meets_budget() {
@@ -361,7 +358,7 @@ impl Search<'_> {
         Ok(best)
     }
 
-    /// What each move of a single layer changes.
+    /// The effect of each move of a single layer.
     fn effects(&self, start: &Solved) -> Result<Effects, SpecError> {
         let counts = self.counts(self.spec).len();
         let mut effects = vec![[None; MOVES.len()]; counts];
@@ -409,11 +406,11 @@ impl Search<'_> {
 /// Moves of one layer's channels.
 const MOVES: [i8; 5] = [0, 1, -1, 2, -2];
 
-/// Layer by layer, what each of [`MOVES`] changes of the held quantity; `None`
-/// where the channels would leave their range.
+/// Layer by layer, the effect of each of [`MOVES`] on the held quantity; `None` if the channels
+/// would leave their range.
 type Effects = Vec<[Option<f64>; MOVES.len()]>;
 
-/// The sum of what `moves` change.
+/// The summed effect of `moves`.
 fn total_effect(effects: &Effects, moves: &[i8]) -> Option<f64> {
     let of = |(effects, by): (&[Option<f64>; MOVES.len()], &i8)| {
         effects[MOVES.iter().position(|other| other == by)?]
@@ -436,7 +433,7 @@ fn moves(counts: usize, departure: u8) -> Vec<Vec<i8>> {
     all
 }
 
-/// The one closer to the budget, the first of two that are equally close.
+/// The one closer to the budget; the first if they are equally close.
 fn nearer(first: Solved, second: Solved) -> Solved {
     if second.distance() < first.distance() { second } else { first }
 }

@@ -1,7 +1,7 @@
 //! The vocabulary that every network of this crate is written in.
 //!
-//! A [`GraphBuilder`] appends one node a call, derives its shape, and names
-//! its parameters, so that a network file reads as the paper's figure does.
+//! A [`GraphBuilder`] appends one node per call, derives its shape, and names its parameters,
+//! so that a network file reads like the paper's figure.
 
 use crate::error::SpecError;
 use crate::graph::{Activation, Graph, Node, NodeId, Op, ParameterId, ParameterSpec, Role, SpatialLayer};
@@ -9,7 +9,7 @@ use decouple_kernels::geometry::{ConvGeometry, ConvOptions, MapShape, Padding, P
 
 /// Builds a [`Graph`] node by node.
 ///
-/// Names are joined to the open scopes with dots. Ids must come from the same
+/// Names are prefixed with the open scopes, joined by dots. Ids must come from the same
 /// builder; an id of another one is a programming error and panics.
 ///
 /// ```
@@ -64,12 +64,12 @@ impl GraphBuilder {
         NodeId(0)
     }
 
-    /// Shape of what `node` makes of one image.
+    /// Shape of the output of `node` for one image.
     pub fn shape(&self, node: NodeId) -> MapShape {
         self.graph.node(node).output
     }
 
-    /// Runs `body` with `name` in front of every name that it gives.
+    /// Runs `body` with `name` as a prefix of every name in it.
     ///
     /// # Errors
     /// Those of `body`.
@@ -84,8 +84,8 @@ impl GraphBuilder {
         result
     }
 
-    /// Puts `name` in front of every name that is given until [`Self::close`].
-    /// For callers that cannot lend the builder alone to [`Self::scope`].
+    /// Prefixes every name with `name` until [`Self::close`]. For callers that cannot lend the
+    /// builder alone to [`Self::scope`].
     pub(crate) fn open(&mut self, name: &str) {
         self.scopes.push(self.prefix.len());
         self.prefix.push_str(name);
@@ -111,7 +111,7 @@ impl GraphBuilder {
         self.push_conv(name, input, out_c, options, false)
     }
 
-    /// A convolution to `out_c` channels that adds a value to each.
+    /// A convolution to `out_c` channels with a bias.
     ///
     /// # Errors
     /// [`SpecError::Geometry`] when the options do not fit the input's shape.

@@ -1,4 +1,4 @@
-//! What a network costs, read off its graph without running anything.
+//! The cost of a network, computed from its graph without running anything.
 
 use crate::graph::{Graph, Node, NodeId, Op, ParameterId};
 use crate::segments::level;
@@ -16,8 +16,8 @@ pub struct Cost {
     /// Multiply-adds of one image, forward, in convolutions and dense layers.
     /// Taps that fall on padding count.
     pub macs: u64,
-    /// Values that convolutions and dense layers give for one image, as pycls
-    /// and timm count activations.
+    /// Outputs of convolutions and dense layers for one image, as pycls and timm count
+    /// activations.
     pub activations: u64,
 }
 
@@ -51,9 +51,9 @@ impl Graph {
         self.cost_of(self.node(id))
     }
 
-    /// Decoupling level of the network: the mean over its spatial
-    /// convolutions of `ln segments / ln channels`, each of equal weight. A
-    /// network without any has level 0: nothing in it is decoupled.
+    /// Decoupling level of the network: the mean over its spatial convolutions of `ln segments
+    /// / ln channels`, each of equal weight. A network without any has level 0, since nothing
+    /// in it is decoupled.
     pub fn level(&self) -> f64 {
         let layers = &self.spatial_layers;
         let sum: f64 = layers.iter().map(|layer| level(layer.segments, layer.channels)).sum();

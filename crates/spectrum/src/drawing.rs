@@ -1,8 +1,8 @@
 //! A network as a picture: blocks as frames, steps as boxes, residual
 //! connections as arcs.
 //!
-//! The result is one SVG document without scripts, styles or references. Blocks
-//! that repeat are drawn once, with how often.
+//! The result is one SVG document without scripts, styles or references. Repeated blocks are
+//! drawn once, with their number.
 
 mod page;
 mod placement;
@@ -18,9 +18,9 @@ const BLOCK_GAP: f64 = 26.0;
 const COLUMN_GAP: f64 = 40.0;
 /// Room for arcs beside a block.
 const SIDE: f64 = 30.0;
-/// The height at which another column is begun.
+/// The height at which another column is started.
 const COLUMN: f64 = 1_100.0;
-/// Between the top of a block and the place where the ways to its boxes part.
+/// Between the top of a block and the fork of the paths to its boxes.
 const FORK: f64 = 20.0;
 const HEADER: f64 = 68.0;
 const PAGE: f64 = 20.0;
@@ -35,7 +35,7 @@ const PAGE: f64 = 20.0;
 pub fn svg(graph: &Graph, title: &str) -> String {
     let steps = steps(graph);
     let columns = columns(blocks(&steps));
-    // In a column, the ways into all blocks stand below each other.
+    // In a column, the entries of all blocks are aligned.
     let extents: Vec<(f64, f64)> = columns
         .iter()
         .map(|column| {
@@ -53,7 +53,7 @@ pub fn svg(graph: &Graph, title: &str) -> String {
     let height = heights.fold(0.0, f64::max) + HEADER + 2.0 * PAGE;
     let width = widths.sum::<f64>() + COLUMN_GAP * (columns.len() - 1) as f64 + 2.0 * PAGE;
     let subtitle = subtitle(graph);
-    // A text of 12 is about 6.2 wide a letter, one of 17 about 9.
+    // Letters of size 12 are about 6.2 wide, of size 17 about 9.
     let text_width = (6.2 * subtitle.chars().count() as f64).max(9.0 * title.chars().count() as f64);
     let width = width.max(text_width + 2.0 * PAGE);
 
@@ -104,9 +104,9 @@ fn short(count: u64) -> String {
     format!("{value:.decimals$} {unit}")
 }
 
-/// The blocks in order, equal neighbours as one.
+/// The blocks in order, with equal neighbours merged.
 fn blocks(steps: &[Step]) -> Vec<Block> {
-    // A single module is one block, whatever its layers are called.
+    // A single module is one block, whatever the names of its layers.
     let is_single = steps.iter().skip(1).all(|step| !is_chained(steps, step));
     let mut blocks: Vec<Block> = Vec::new();
     let mut start = 0;
@@ -136,7 +136,7 @@ fn blocks(steps: &[Step]) -> Vec<Block> {
 fn span(first: &str, last: &str) -> String {
     let is_shared = |(a, b): &(char, char)| a == b;
     let shared = first.chars().zip(last.chars()).take_while(is_shared).map(|(a, _)| a.len_utf8()).sum();
-    // Not within a number: block10 to 11.
+    // Do not split within a number: block10 to 11.
     let shared = first[..shared].trim_end_matches(|c: char| c.is_ascii_digit()).len();
     format!("{first} to {}", &last[shared..])
 }
@@ -155,8 +155,7 @@ fn looks_like(steps: &[Step], one: &Block, other: &Block) -> bool {
     one.boxes.len() > 1 && one.boxes.iter().map(shown).eq(other.boxes.iter().map(shown))
 }
 
-/// Where the way into a block begins: over the middle of the boxes that read
-/// what comes from outside.
+/// Where the path into a block begins: over the middle of the boxes that read from outside.
 fn entry(steps: &[Step], block: &Block) -> f64 {
     let first = block.boxes[0].step;
     let reads_outside = |placed: &&Placed| {
@@ -165,7 +164,7 @@ fn entry(steps: &[Step], block: &Block) -> f64 {
     let places: Vec<f64> = block.boxes.iter().filter(reads_outside).map(|placed| placed.x).collect();
     let most = places.iter().copied().fold(f64::MIN, f64::max);
     let least = places.iter().copied().fold(f64::MAX, f64::min);
-    // One skip beside the main way: the main way goes straight on.
+    // With one skip beside the main path, the main path goes straight on.
     if places.len() == 2 { places[0] } else { (most + least) / 2.0 }
 }
 
@@ -208,7 +207,7 @@ fn draw_block(page: &mut Page, steps: &[Step], block: &Block, (left, top): (f64,
         }
     }
     let begin = (left + entry(steps, block), top);
-    // Where the ways to the boxes part: below the block's name.
+    // The paths to the boxes fork below the block's name.
     let fork = (begin.0, top + if block.is_framed() { FORK } else { 0.0 });
     if block.is_framed() {
         page.line(begin, fork);

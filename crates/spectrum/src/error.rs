@@ -1,4 +1,4 @@
-//! Why a description gives no network.
+//! Why a network cannot be built from a description.
 
 use decouple_kernels::geometry::{GeometryError, MapShape};
 use decouple_keys::InvalidKey;
@@ -9,7 +9,7 @@ pub enum SpecError {
     /// A key of the description holds an impossible value.
     #[error(transparent)]
     Key(#[from] InvalidKey),
-    /// A schedule lists more or fewer values than the network has stages.
+    /// The length of a schedule differs from the number of stages.
     #[error("`segments` lists {listed} values, but the network has {stages} stages")]
     ScheduleLength {
         /// Values listed.
@@ -17,7 +17,7 @@ pub enum SpecError {
         /// Stages of the network.
         stages: usize,
     },
-    /// There is nothing left to halve, or no pixel at all.
+    /// The map is too small to halve, or empty.
     #[error("{layer}: a map of {map} is too small")]
     MapTooSmall {
         /// The layer.

@@ -1,7 +1,7 @@
 //! A network as data: a flat list of nodes with shapes and named parameters.
 //!
-//! Counting, budgets, drawing, memory estimates, weight import and execution
-//! all read this one structure, so none of them can disagree about a layer.
+//! Counting, budgets, drawing, memory estimates, weight import and execution all read this one
+//! structure, so they cannot disagree about a layer.
 
 pub use decouple_kernels::activation::Activation;
 use decouple_kernels::geometry::{ConvGeometry, MapShape, PoolGeometry};
@@ -14,9 +14,8 @@ pub struct NodeId(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParameterId(pub usize);
 
-/// A network lowered to nodes in an order in which they can be executed: every
-/// input of a node stands before it. Node 0 is the input, the last node is the
-/// output (logits as a 1x1 map).
+/// A network lowered to nodes in an order in which they can be executed: every input of a node
+/// precedes it. Node 0 is the input, the last node is the output (logits as a 1x1 map).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     /// The nodes, inputs before their consumers.
@@ -28,7 +27,7 @@ pub struct Graph {
     pub spatial_layers: Vec<SpatialLayer>,
 }
 
-/// One operation and what it makes.
+/// One operation and its output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Path of the layer, such as `middle.1.module0.spatial`.
@@ -37,7 +36,7 @@ pub struct Node {
     pub op: Op,
     /// Where the inputs come from, in the operation's order.
     pub inputs: Vec<NodeId>,
-    /// Shape of the result of one image.
+    /// Shape of the output for one image.
     pub output: MapShape,
 }
 
@@ -52,12 +51,12 @@ pub enum Op {
         geometry: ConvGeometry,
         /// Weights in the ragged (out, in of group, kh, kw) order.
         weights: ParameterId,
-        /// One value an output channel, where the network has it.
+        /// One value per output channel, if the layer has a bias.
         bias: Option<ParameterId>,
     },
     /// Normalisation over batch and pixels, channel by channel.
     BatchNorm {
-        /// Scale, where the network has it.
+        /// Scale, if the norm has one.
         gamma: Option<ParameterId>,
         /// Shift.
         beta: ParameterId,
@@ -96,7 +95,7 @@ pub enum Op {
     Linear {
         /// Weights in (out, in) order, the input flattened as (h, w, c).
         weights: ParameterId,
-        /// One value an output.
+        /// One value per output.
         bias: Option<ParameterId>,
     },
 }
@@ -108,9 +107,9 @@ pub struct ParameterSpec {
     pub name: String,
     /// Extents, where they are even; a ragged weight is a single extent.
     pub shape: Vec<usize>,
-    /// What it is, which decides its start value and its weight decay.
+    /// Its role, which determines its initial value and weight decay.
     pub role: Role,
-    /// Inputs that reach one output: the scale of its start value.
+    /// Number of inputs of one output, which scales its initial value.
     pub fan_in: usize,
 }
 
@@ -146,13 +145,13 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether an optimiser changes it.
+    /// Whether an optimiser updates it.
     pub const fn is_trained(self) -> bool {
         !matches!(self, Self::RunningMean | Self::RunningVariance)
     }
 }
 
-/// A spatial convolution on the spectrum: where it is and how far decoupled.
+/// A spatial convolution on the spectrum: its node and segments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpatialLayer {
     /// Node of the convolution.
@@ -169,7 +168,7 @@ impl Graph {
         self.nodes[0].output
     }
 
-    /// Shape of the result of one image.
+    /// Shape of the output for one image.
     pub fn output(&self) -> MapShape {
         self.nodes[self.nodes.len() - 1].output
     }

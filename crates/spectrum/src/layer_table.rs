@@ -1,19 +1,19 @@
-//! A network as the rows of a table, one a layer.
+//! A network as the rows of a table, one per layer.
 
 use crate::cost::Cost;
 use crate::graph::{Activation, Graph, NodeId, Op};
 use decouple_kernels::geometry::{ConvGeometry, MapShape, PoolGeometry};
 
-/// One layer: what it does, what it makes, what it costs.
+/// One layer: its operation, output and cost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerRow {
     /// Path of the layer.
     pub name: String,
     /// What it does, such as `conv 3x3` or `max pool 3x3 /2` (at stride 2).
     pub op: String,
-    /// Shape of the result of one image.
+    /// Shape of the output for one image.
     pub output: MapShape,
-    /// Segments, where it is a spatial convolution of the spectrum.
+    /// Segments, if it is a spatial convolution of the spectrum.
     pub segments: Option<usize>,
     /// Its own cost.
     pub cost: Cost,

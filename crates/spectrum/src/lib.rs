@@ -9,7 +9,7 @@
 //! use decouple_kernels::geometry::MapShape;
 //! use decouple_spectrum::{budget::{Quantity, solve}, network::NetworkSpec, segments::Segments};
 //!
-//! // One segment, as wide as has as many parameters as one segment a channel.
+//! // One segment, at the width that has as many parameters as one segment per channel.
 //! let (input, classes) = (MapShape::new(28, 28, 1), 10);
 //! let separable = NetworkSpec::default();
 //! let regular = NetworkSpec { segments: Segments::Count(1).into(), ..separable.clone() };

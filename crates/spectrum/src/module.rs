@@ -32,7 +32,7 @@ pub enum Intermediate {
     Elu,
 }
 
-/// What a module is made of.
+/// What a module consists of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModuleKind {
@@ -40,12 +40,12 @@ pub enum ModuleKind {
     #[default]
     Spectrum,
     /// One `kernel` x `kernel` convolution from `in` to `out` channels over segments, with nothing before or
-    /// after it: what one segment with a pointwise convolution in front is compared with, since two linear maps
-    /// in a row are no regular convolution.
+    /// after it. It is the control for one segment behind a pointwise convolution, since two linear maps in a
+    /// row are not a regular convolution.
     Plain,
 }
 
-/// Where a module normalises.
+/// Where a module has batch norms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NormPlacement {
@@ -69,13 +69,13 @@ pub enum NormPlacement {
 /// narrower of the two.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SpectrumModule {
-    /// What it is made of.
+    /// What it consists of.
     pub kind: ModuleKind,
     /// Channels of the result.
     pub out_c: usize,
-    /// Channels between the two convolutions; `None` for those that their order gives: of the result where the
-    /// pointwise one comes first, else of the input. With others, the spatial convolution changes the number of
-    /// channels, over the segments of the narrower of its two counts.
+    /// Channels between the two convolutions; `None` for the default of its order: those of the result if the
+    /// pointwise one comes first, otherwise those of the input. With another value, the spatial convolution
+    /// changes the number of channels, over the segments of the narrower of its two counts.
     pub inner: Option<usize>,
     /// Rows and columns of the spatial kernel, an odd number.
     pub kernel: usize,
@@ -94,8 +94,8 @@ pub struct SpectrumModule {
 impl SpectrumModule {
     /// Appends the module to `b` under `scope` and returns its last node.
     ///
-    /// Makes `pointwise`, `spatial` and `norm` (with norm after both, `norm1`
-    /// and `norm2`), and `intermediate` where it has that activation.
+    /// Adds `pointwise`, `spatial` and `norm` (with norms after both, `norm1` and `norm2`), and
+    /// `intermediate` if it has that activation.
     ///
     /// # Errors
     /// [`SpecError::Geometry`] when `kernel` or `out_c` is zero.
@@ -128,7 +128,7 @@ impl SpectrumModule {
         b.conv("pointwise", input, out_c, ConvOptions::pointwise())
     }
 
-    /// The convolution over segments, of as many as the narrower side has.
+    /// The convolution over segments of the narrower side.
     fn spatial(&self, b: &mut GraphBuilder, input: NodeId, out_c: usize) -> Result<NodeId, SpecError> {
         let segments = self.segments.resolve(b.shape(input).c.min(out_c));
         b.resized("spatial", input, out_c, self.kernel, segments)

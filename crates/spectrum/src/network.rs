@@ -24,9 +24,8 @@ use serde::{Deserialize, Serialize};
 /// The most channels a layer may have. Published networks stay below 4,097.
 pub const MAX_CHANNELS: usize = 8_192;
 
-/// A network of one family. A key left out takes the value that
-/// [`NetworkSpec::of`] gives it for that family; a key that the family does not
-/// read must be left out.
+/// A network of one family. A missing key takes the value of [`NetworkSpec::of`] for that
+/// family; a key that the family does not read must be left out.
 ///
 /// ```
 /// use decouple_kernels::geometry::MapShape;
@@ -41,28 +40,28 @@ pub const MAX_CHANNELS: usize = 8_192;
 pub struct NetworkSpec {
     /// The architecture.
     pub family: Family,
-    /// Whose implementation a published network follows.
+    /// Which implementation a published network follows.
     pub numerics: Numerics,
-    /// Segments of the spatial convolutions: one value, or one a stage.
+    /// Segments of the spatial convolutions: one value, or one per stage.
     pub segments: SegmentSchedule,
-    /// What modules are made of.
+    /// What modules consist of.
     pub module: ModuleKind,
     /// Whether the pointwise or the spatial convolution comes first.
     pub order: Order,
     /// The activation between the two convolutions.
     pub intermediate: Intermediate,
-    /// One batch norm a module, or one after each of its two convolutions.
+    /// One batch norm per module, or one after each of its two convolutions.
     pub norm: NormPlacement,
     /// Added to the variance by every batch norm.
     pub norm_epsilon: f64,
-    /// Share of the new batch in the running mean and variance of every batch
-    /// norm. The paper's Xception has 0.01 (Keras' "momentum" 0.99), for
-    /// millions of steps. After a short training, that average would still
-    /// hold its start value: after 300 steps, 0.99^300 = 5 % of it.
+    /// Share of the new batch in the running mean and variance of every batch norm. The paper's
+    /// Xception has 0.01 (Keras' "momentum" 0.99), for millions of steps. After a short
+    /// training, that average would still contain its initial value: after 300 steps, 0.99^300
+    /// = 5 % of it.
     pub norm_momentum: f64,
     /// Whether flows have linear residual connections.
     pub residual: bool,
-    /// What modules of a middle block see besides the one before.
+    /// Further inputs of the modules of a middle block.
     pub dense: Dense,
     /// Rows and columns of the spatial kernels: 3, 5 or 7.
     pub kernel: usize,
@@ -79,8 +78,8 @@ pub struct NetworkSpec {
     pub modules: usize,
     /// Channels of the exit flow.
     pub exit: usize,
-    /// Channels between the two convolutions of the modules: of each entry stage, of the middle flow where there is
-    /// one, and of the exit flow. Empty where they are those that the modules give.
+    /// Channels between the two convolutions of the modules: of each entry stage, of the middle flow where
+    /// there is one, and of the exit flow. Empty for the modules' defaults.
     pub inner: Vec<usize>,
     /// Whether the stem keeps the size of the map, for images of about 32
     /// pixels, instead of dividing it by two to eight.
@@ -92,14 +91,13 @@ pub struct NetworkSpec {
     pub fully_connected: Vec<usize>,
     /// Multiplies all channel counts, rounded to nearest, at least 1.
     pub width: f64,
-    /// Share of the values before the logits that training zeroes.
+    /// Share of the values before the logits that are zeroed in training.
     pub dropout: f64,
 }
 
 impl Default for NetworkSpec {
-    /// A mini-xception small enough to train on a processor: 2.3 million
-    /// multiply-adds for an image of 28x28x1, and 67 thousand parameters for
-    /// ten classes.
+    /// A mini-xception small enough to train on a CPU: 2.3 million multiply-adds for an image
+    /// of 28x28x1, and 67 thousand parameters for ten classes.
     fn default() -> Self {
         Self {
             family: Family::MiniXception,
@@ -131,9 +129,9 @@ impl Default for NetworkSpec {
 }
 
 impl Family {
-    /// The channel counts that the paper gives the family, from input to
-    /// output: what `network.channels` may replace. Empty where other
-    /// keys hold them, or where there are too many to list.
+    /// The channel counts that the paper gives the family, from input to output: what
+    /// `network.channels` may replace. Empty if other keys hold them, or there are too many to
+    /// list.
     pub fn channels(self) -> &'static [usize] {
         match self.architecture().channels {
             Channels::Listed(channels) => channels,
@@ -143,8 +141,7 @@ impl Family {
 }
 
 impl NetworkSpec {
-    /// The network that its paper describes, as `numerics` implements it where
-    /// implementations of the family differ.
+    /// The network described in its paper, as implemented by `numerics`.
     pub fn of(family: Family, numerics: Numerics) -> Self {
         let numerics = if family.reads(NetworkKey::Numerics) { numerics } else { Numerics::default() };
         let momentum = if numerics == Numerics::Keras { 0.01 } else { 0.1 };
@@ -153,14 +150,14 @@ impl NetworkSpec {
         (family.architecture().own)(published)
     }
 
-    /// Stages that a per-stage schedule lists. Of the Xceptions: each entry
-    /// stage, the middle flow where there is one, and the exit flow.
+    /// Number of stages in a per-stage schedule. For the Xceptions: each entry stage, the
+    /// middle flow if there is one, and the exit flow.
     pub fn stages(&self) -> usize {
         (self.family.architecture().stages)(self)
     }
 
-    /// Lowers the description for images of shape `input` and `classes`
-    /// logits. Costs some microseconds; no weight is allocated.
+    /// Lowers the description for images of shape `input` and `classes` logits. Takes a few
+    /// microseconds; no weights are allocated.
     ///
     /// # Errors
     /// [`SpecError`] when a key is out of its range or the images are too
@@ -180,8 +177,8 @@ impl NetworkSpec {
         self.with_channels(self.width, &channels)
     }
 
-    /// Every listed channel count that the width multiplies, from input to
-    /// output; none where they follow the width.
+    /// Every listed channel count that the width multiplies, from input to output; empty if
+    /// they follow the width.
     pub(crate) fn channels(&self) -> Vec<usize> {
         match self.family.architecture().channels {
             Channels::InKeys => {
@@ -200,16 +197,14 @@ impl NetworkSpec {
         listed.fold(own, usize::max)
     }
 
-    /// Whether `self` is `typed` but for its width: the same network with other
-    /// channel counts.
+    /// Whether `self` is `typed` at another width: the same network with other channel counts.
     pub fn is_another_width_of(&self, typed: &Self) -> bool {
         let channels = self.channels();
         channels.len() == typed.channels().len() && typed.with_channels(self.width, &channels) == *self
     }
 
-    /// The network with other channel counts, in the order of
-    /// [`Self::channels`] and as many, and at width 1; where none are listed, at
-    /// `width`.
+    /// The network with other channel counts, in the order of [`Self::channels`] and as many,
+    /// and at width 1; if none are listed, at `width`.
     pub(crate) fn with_channels(&self, width: f64, channels: &[usize]) -> Self {
         let mut spec = Self { width: 1.0, ..self.clone() };
         match self.family.architecture().channels {
@@ -256,7 +251,7 @@ impl NetworkSpec {
 
     /// Segments in `stage`.
     pub(crate) fn stage_segments(&self, stage: usize) -> Segments {
-        // `validate` has compared the schedule's length with the stages.
+        // `validate` has checked the schedule's length.
         self.segments.stage(stage).unwrap_or(Segments::PerChannel)
     }
 
@@ -269,6 +264,6 @@ impl NetworkSpec {
 
 /// A channel count times a width: rounded to nearest, at least 1.
 pub(crate) fn scaled(channels: usize, width: f64) -> usize {
-    // The cast saturates, so that a width that is too large ends in an error.
+    // The cast saturates, so a width that is too large gives an error later.
     ((channels as f64 * width).round() as usize).max(1)
 }

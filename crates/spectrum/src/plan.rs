@@ -1,10 +1,8 @@
-//! What a training or an inference does, step by step: pure data.
+//! The execution of training or inference, step by step, as pure data.
 //!
-//! A [`Graph`] says what a network is; a [`Plan`] says how it is executed: which
-//! nodes are one step, which maps are stored, what is left to whoever reads a
-//! map, what the way back keeps, and when each map and gradient can be let go.
-//! Everything that executes a network, and the estimate of its memory, reads
-//! this one structure.
+//! A [`Graph`] says what a network is; a [`Plan`] says how it is executed: which nodes form a step, which
+//! maps are stored, what is left to the reader of a map, what is kept for the backward pass, and when each
+//! map and gradient can be freed. Backends and the estimate of memory read this one structure.
 //!
 //! ```
 //! use decouple_kernels::geometry::MapShape;
@@ -18,12 +16,11 @@
 //! ```
 //!
 //! # How maps are read
-//! Batch norms and activations are no steps. A norm belongs to the map that it
-//! normalises, its one reader: the step that writes the map takes the mean and
-//! variance, and every step that reads the map normalises as it reads, then
-//! applies the activation of its [`Read`]. On the way back a reader undoes its
-//! activation, and hands over the gradient of the norm's output; the step that
-//! wrote the map takes it through the norm as it reads it.
+//! Batch norms and activations are not steps. A norm belongs to the map that it normalises: the step that
+//! writes the map computes mean and variance, and every step that reads the map normalises the values as it
+//! reads them, then applies the activation of its [`Read`]. In the backward pass a reader applies the
+//! derivative of its activation and passes on the gradient of the norm's output; the step that wrote the map
+//! propagates it through the norm as it reads it.
 
 mod arena;
 mod lifetimes;
@@ -44,16 +41,15 @@ pub struct MapId(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GradientId(pub usize);
 
-/// The steps of a network in the order in which they run; the way back runs
-/// them from the last to the first.
+/// The steps of a network in the order in which they run; the backward pass runs them in
+/// reverse.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The network: names, shapes, and the parameters that ids refer to.
     pub graph: Graph,
     /// What is done.
     pub steps: Vec<Step>,
-    /// Every map that is stored. Number 0 is the batch of images, the last one
-    /// the logits.
+    /// Every map that is stored. The first is the batch of images, the last the logits.
     pub maps: Vec<Map>,
     /// Every gradient of a map. Maps may share one.
     pub gradients: Vec<Gradient>,
@@ -68,7 +64,7 @@ pub struct Step {
     pub work: Work,
     /// The maps it reads, in the operation's order.
     pub reads: Vec<Read>,
-    /// Of two convolutions, the map between them, which the way back keeps.
+    /// Between two convolutions, the map kept for the backward pass.
     pub middle: Option<MapId>,
     /// The map it writes.
     pub writes: MapId,
@@ -79,7 +75,7 @@ pub struct Step {
 pub enum Work {
     /// One convolution, or two with at most an activation between them.
     Convs(Vec<Conv>),
-    /// Maximum over windows; padding never wins, of equal values the first does.
+    /// Maximum over windows; padding never wins, and the first of equal values does.
     MaxPool(PoolGeometry),
     /// Mean over windows; whether padding counts as zeros.
     MeanPool(PoolGeometry, bool),
@@ -100,57 +96,58 @@ pub struct Conv {
     pub geometry: ConvGeometry,
     /// Its weights.
     pub weights: ParameterId,
-    /// The order in which the weights of one output stand.
+    /// The order of the weights of one output.
     pub order: WeightOrder,
-    /// One value an output channel, where the network has it.
+    /// One value per output channel, if the layer has a bias.
     pub bias: Option<ParameterId>,
-    /// Applied to what it makes: between the two convolutions of a step only.
+    /// Applied to its output; only between the two convolutions of a step.
     pub activation: Option<Activation>,
 }
 
 /// How a step reads a map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Read {
-    /// The map; where it has a norm, what that makes of it.
+    /// The map, normalised if it has a norm.
     pub map: MapId,
     /// Applied to every value as it is read.
     pub activation: Option<Activation>,
-    /// What becomes of the gradient on the way back; `None` where none flows.
+    /// What happens to the gradient in the backward pass; `None` if there is none.
     pub gradient: Option<GradientWrite>,
 }
 
-/// How a step hands over the gradient of a map that it reads.
+/// How a step passes on the gradient of a map that it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GradientWrite {
-    /// Whether other steps have written before on the way back: add to it.
+    /// Whether other steps have written to it earlier in the backward pass, so that this one
+    /// adds.
     pub adds: bool,
-    /// Whether no other step adds to it after: the sums that the map's norm
-    /// needs can be taken.
+    /// Whether this is the last contribution, so that the sums for the map's norm can be
+    /// computed.
     pub completes: bool,
-    /// Whether it is the very gradient of the step's own output, which is left
-    /// where it stands: nothing is written.
+    /// Whether it is identical to the gradient of the step's output, so that nothing needs to
+    /// be written.
     pub is_shared: bool,
 }
 
 /// A map that is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
-    /// The node that makes its values.
+    /// The node that computes its values.
     pub node: NodeId,
     /// Shape of one image.
     pub shape: MapShape,
-    /// Columns of zeros after each row of a channel: the padding of every
-    /// convolution that reads the map or, on the way back, its gradient.
+    /// Columns of zeros after each row of a channel: the padding of every convolution that
+    /// reads the map or, in the backward pass, its gradient.
     pub margin: usize,
     /// The batch norm that all its readers apply.
     pub norm: Option<Norm>,
-    /// Its gradient; `None` where none flows, as into the images.
+    /// Its gradient; `None` if it needs none, like the images.
     pub gradient: Option<GradientId>,
-    /// The step that writes it; `None` of the images.
+    /// The step that writes it; `None` for the images.
     pub written: Option<usize>,
-    /// The last step that reads it on the way forward, or writes it.
+    /// The last step that reads or writes it in the forward pass.
     pub last_read: usize,
-    /// The last step on the way back that reads it, if any does: the earliest.
+    /// The earliest step whose backward pass reads it, if any.
     pub kept_until: Option<usize>,
 }
 
@@ -176,11 +173,11 @@ pub struct Norm {
 /// The gradient of one map, or of several that are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gradient {
-    /// A map that has it, which tells its shape and margin.
+    /// A map that it belongs to, for its shape and margin.
     pub map: MapId,
-    /// The step whose way back writes it first; of the logits, the last step.
+    /// The step whose backward pass writes it first; for the logits, the last step.
     pub from: usize,
-    /// The step whose way back reads it last.
+    /// The step whose backward pass reads it last.
     pub until: usize,
 }
 

@@ -1,5 +1,5 @@
-//! How many independent segments a spatial convolution has: as typed in a
-//! file, and resolved for a layer with a known number of channels.
+//! How many independent segments a spatial convolution has: as typed in a file, and resolved
+//! for a layer with a given number of channels.
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -16,11 +16,11 @@ use std::fmt;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Segments {
-    /// This many, or one a channel where the layer has fewer channels.
+    /// This many, or one per channel where the layer has fewer channels.
     Count(usize),
-    /// One a channel: a depthwise convolution.
+    /// One per channel: a depthwise convolution.
     PerChannel,
-    /// As many as give each at most this many channels.
+    /// As many segments as needed for at most this many channels each.
     ChannelsPerSegment(usize),
     /// The decoupling level, see [`level`]: 0 is one segment, 1 is per-channel.
     Level(f64),
@@ -54,8 +54,7 @@ impl Segments {
 /// Decoupling level of `segments` segments over `channels` channels:
 /// `ln segments / ln channels`, 0 for a regular convolution, 1 for per-channel.
 ///
-/// A single channel is both at once. It counts as 1, because nothing is left
-/// to decouple.
+/// A single channel is both. It counts as 1, because nothing is left to decouple.
 pub fn level(segments: usize, channels: usize) -> f64 {
     if channels <= 1 { 1.0 } else { (segments as f64).ln() / (channels as f64).ln() }
 }
@@ -218,7 +217,7 @@ impl<'de> Visitor<'de> for ScheduleVisitor {
     type Value = SegmentSchedule;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{FORMS}, or a list of these with one a stage")
+        write!(f, "{FORMS}, or a list of these with one per stage")
     }
 
     fn visit_u64<E: de::Error>(self, count: u64) -> Result<SegmentSchedule, E> {

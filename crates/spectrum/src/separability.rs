@@ -1,20 +1,18 @@
-//! How separable the kernels of a coupled convolution are: what of their energy
-//! is kept when they are forced to a place further along the spectrum.
+//! Measures how separable the kernels of a coupled convolution are: how much of their energy is
+//! kept when they are projected further along the spectrum.
 //!
 //! Energy is the sum of squared weights. Two projections of a dense kernel, whose
 //! weights are (out, in, kh, kw), are measured:
 //!
-//! * onto S segments ([`segmented`]): inputs and outputs are each divided into S
-//!   groups, and what leads from one group to another is set to zero. Which
-//!   channel is in which group is free, since the neighbouring layers can be
-//!   reordered; the best division found counts.
-//! * onto separable form ([`separable`]): the kernel of each output channel, a
-//!   matrix of inputs by taps, becomes its best approximation of rank one: one
-//!   spatial kernel times one mix of channels, as a pointwise convolution before a
-//!   per-channel one makes it.
+//! * onto S segments ([`segmented`]): inputs and outputs are each divided into S groups, and
+//!   weights between different groups are set to zero. The assignment of channels to groups is
+//!   free, since the neighbouring layers can be reordered; the best assignment found counts.
+//! * onto separable form ([`separable`]): the kernel of each output channel, a matrix of inputs
+//!   by taps, is replaced by its best approximation of rank one: one spatial kernel times one
+//!   mix of channels, as computed by a pointwise convolution before a per-channel one.
 //!
-//! Both keep some energy of any kernel, random ones included; [`shuffled`] gives
-//! the kernel to compare with.
+//! Both keep some energy of any kernel, even a random one; [`shuffled`] gives a kernel for
+//! comparison.
 
 /// The weights of a dense convolution.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,17 +30,16 @@ pub struct Kernel {
 /// A projected kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
-    /// The kernel's energy that is left, as a share: from 0 to 1; 1 of a kernel
-    /// that is zero.
+    /// The share of the kernel's energy that is kept, from 0 to 1; 1 for a zero kernel.
     pub kept: f64,
-    /// The weights that are left, in the kernel's order.
+    /// The projected weights, in the kernel's order.
     pub weights: Vec<f32>,
 }
 
-/// Starts of the search for groups, of which the best end counts.
+/// Number of starts of the search for groups; the best result counts.
 const STARTS: u64 = 6;
 
-/// Rounds of the search from one start. It ends by itself long before.
+/// Most rounds of the search from one start, normally far more than needed.
 const MOST_ROUNDS: usize = 50;
 
 impl Kernel {
@@ -74,10 +71,10 @@ fn energy(weights: &[f32]) -> f64 {
 /// The best projection onto `segments` groups of channels that was found. Sizes
 /// differ by at most one, the larger first, as in a segmented convolution.
 ///
-/// Inputs and outputs are assigned in turn, each time in the best possible way for
-/// the other's groups (a linear assignment), until nothing is gained; from several
-/// starts. For one segment and for one a channel the result is the best there is.
-/// Cost: a few dozen assignments of cubic cost in the channels.
+/// Inputs and outputs are assigned alternately, each time optimally for the other's groups (a
+/// linear assignment), until nothing improves; from several starts. For one segment and for one
+/// per channel the result is optimal. Cost: a few dozen assignments of cubic cost in the
+/// channels.
 ///
 /// # Panics
 /// If `segments` is 0 or more than there are input or output channels.
@@ -116,7 +113,7 @@ fn search(energies: &[f64], outputs: usize, inputs: usize, segments: usize, star
         let pairs = (0..outputs).flat_map(|output| (0..inputs).map(move |input| (output, input)));
         let within = pairs.filter(|&(output, input)| groups.outputs[output] == groups.inputs[input]);
         let kept = within.map(|(output, input)| by_output(output, input)).sum();
-        // A gain within rounding is none.
+        // A gain within rounding errors does not count.
         if kept <= groups.kept * (1.0 + 1e-12) {
             break;
         }
@@ -148,9 +145,9 @@ fn assign(
     assignment(channels, cost).into_iter().map(|slot| slots[slot]).collect()
 }
 
-/// The slot of each of `n` items at the least total cost: the Hungarian method
-/// with potentials and shortest augmenting paths (Kuhn 1955; in the form of
-/// Jonker and Volgenant 1987), cubic in `n`.
+/// Assigns `n` items to slots at the least total cost: the Hungarian method with potentials and
+/// shortest augmenting paths (Kuhn 1955; in the form of Jonker and Volgenant 1987), cubic in
+/// `n`.
 fn assignment(n: usize, cost: impl Fn(usize, usize) -> f64) -> Vec<usize> {
     // Slot 0 is a dummy that each new item starts from; items and slots count from 1.
     let (mut item_potential, mut slot_potential) = (vec![0.0; n + 1], vec![0.0; n + 1]);
@@ -221,7 +218,7 @@ fn principal(matrix: &[f32], taps: usize) -> Vec<f64> {
     let mut vectors = vec![0.0; taps * taps];
     (0..taps).for_each(|i| vectors[i * taps + i] = 1.0);
     let trace: f64 = (0..taps).map(|i| gram[i * taps + i]).sum();
-    // Each sweep squares what is left beside the diagonal; six suffice, thirty are safe.
+    // Each sweep squares the off-diagonal remainder; six suffice, thirty are safe.
     for _ in 0..30 {
         let pairs = (0..taps).flat_map(|p| (p + 1..taps).map(move |q| (p, q)));
         let beside: f64 = pairs.clone().map(|(p, q)| gram[p * taps + q].abs()).sum();
@@ -265,8 +262,8 @@ pub fn shuffled(kernel: &Kernel, seed: u64) -> Kernel {
     Kernel { weights, ..*kernel }
 }
 
-/// Fisher and Yates' shuffle with numbers from splitmix64 (Steele, Lea and Flood
-/// 2014): good enough for a start of a search and for a comparison.
+/// Fisher and Yates' shuffle with numbers from splitmix64 (Steele, Lea and Flood 2014): good
+/// enough to start a search and for a comparison.
 fn shuffle<T>(items: &mut [T], seed: u64) {
     let mut state = seed;
     for last in (1..items.len()).rev() {

@@ -2,8 +2,7 @@
 
 pub use decouple_kernels::update::Rule;
 
-/// One step of an optimiser, in numbers: what a rule, a schedule and a count of
-/// steps come to.
+/// One step of an optimiser, in numbers: the result of rule, schedule and step count.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Update {
     /// How a gradient changes a value.
@@ -20,8 +19,8 @@ pub struct Update {
 }
 
 impl Update {
-    /// Values that are kept for each trained one: itself, its gradient, what the
-    /// rule remembers, and its average.
+    /// Values kept for each trained one: itself, its gradient, the optimiser state, and its
+    /// average.
     pub const fn copies(&self) -> usize {
         let [first, second] = self.rule.start();
         let remembered = first.is_some() as usize + second.is_some() as usize;

@@ -7,12 +7,11 @@
 //! [`convert`] goes from one framework's file to another's, and [`inspect`]
 //! says what a file holds.
 //!
-//! A file of ours notes in its metadata what network it is for
-//! ([`Description`]), so that it can be used without further words. A
-//! convolution of uneven segments is one flat tensor there, output channel by
-//! output channel: rows of different lengths have no shape, and how many
-//! segments there are stands in the description. Other frameworks cannot
-//! express such a layer, and exporting it is refused.
+//! Our files describe their network in the metadata ([`Description`]), so that they can be used
+//! without further information. A convolution with uneven segments is one flat tensor there,
+//! output channel by output channel, since rows of different lengths have no shape; the number
+//! of segments is in the description. Other frameworks cannot express such a layer, and
+//! exporting it is refused.
 
 pub mod error;
 pub mod file;
@@ -40,19 +39,19 @@ use header::Header;
 pub use inspection::inspect;
 use names::{NamedTensor, Naming};
 
-/// Version of the files of ours. Another version is refused.
+/// Version of our files. Other versions are refused.
 pub const FORMAT: &str = "1";
 
 /// The longest header that is read: twenty times that of ResNet-152.
 pub const MAX_HEADER_BYTES: u64 = 1 << 21;
 
-/// Keys of the metadata of the files of ours.
+/// Keys of the metadata in our files.
 const FORMAT_KEY: &str = "decouple.format";
 const NAMING_KEY: &str = "decouple.names";
 const DESCRIPTION_KEY: &str = "decouple.network";
 const IMAGES_KEY: &str = "decouple.images";
 
-/// The network that weights are for.
+/// The network that weights belong to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Description {
@@ -68,13 +67,13 @@ impl Description {
     /// The network, lowered.
     ///
     /// # Errors
-    /// [`WeightError::Spec`] when there is no such network.
+    /// [`WeightError::Spec`] if there is no such network.
     pub fn graph(&self) -> Result<Graph, WeightError> {
         let [h, w, c] = self.input;
         Ok(self.network.graph(MapShape::new(h, w, c), self.classes)?)
     }
 
-    /// What `file` notes about its network, or `None` when it is not ours.
+    /// The network described in `file`, or `None` if the file is not ours.
     ///
     /// # Errors
     /// [`WeightError::Metadata`] for another version, or a network that this
@@ -113,7 +112,7 @@ impl Description {
     }
 }
 
-/// What a network was trained on, as far as one must know it to use the network.
+/// The properties of a network's training images that are needed to use it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Images {
@@ -121,16 +120,16 @@ pub struct Images {
     pub classes: Vec<String>,
     /// Subtracted from each channel, bytes scaled to 0..1.
     pub mean: Vec<f32>,
-    /// What is then divided by; a channel where it is 0 is only shifted.
+    /// The divisor of each channel; a channel where it is 0 is only shifted.
     pub std: Vec<f32>,
 }
 
 impl Images {
-    /// What `file` notes of the images, or `None` where it notes nothing: weights
-    /// of published networks, and of runs older than this note.
+    /// The images described in `file`, or `None` if it does not describe them: weights of
+    /// published networks, and of older runs.
     ///
     /// # Errors
-    /// [`WeightError::Metadata`] when the note cannot be understood.
+    /// [`WeightError::Metadata`] if the description is invalid.
     pub fn of<R: Read + Seek>(file: &WeightFile<R>) -> Result<Option<Self>, WeightError> {
         let Some(text) = file.header().metadata.get(IMAGES_KEY) else { return Ok(None) };
         serde_json::from_str(text).map(Some).map_err(|error| WeightError::Metadata {
@@ -146,9 +145,8 @@ impl Images {
 /// `description`'s network, in the graph's order, read from `file` under the
 /// names and from the layouts of `naming`.
 ///
-/// Everything is compared before the first value is read. Holds one tensor at
-/// a time, twice where its layout differs. A [`prefix`] that all names share is
-/// passed over.
+/// All tensors are checked before the first value is read. Holds one tensor at a time, twice if
+/// its layout differs. A [`prefix`] that all names share is ignored.
 ///
 /// # Errors
 /// [`WeightError::Tensors`] when a tensor is missing, surplus or of another
@@ -186,8 +184,8 @@ pub fn write<'a, 'p>(
     write_noted(target, naming, description, None, values)
 }
 
-/// As [`write()`], and notes what `images` the network was trained on, so that
-/// it can be used without its data set.
+/// As [`write()`], with a description of the training `images`, so that the network can be used
+/// without its data set.
 ///
 /// # Errors
 /// As [`write()`].
@@ -210,12 +208,11 @@ pub fn write_noted<'a, 'p>(
 /// with the names of `to`. Importing is `to` [`Naming::Decouple`], exporting is
 /// `from` it.
 ///
-/// `description` says what network they are; it may be left out where `source`
-/// notes it. What `source` notes of the images stays.
+/// `description` is the network; it may be left out if `source` describes it. The description
+/// of the images in `source` is kept.
 ///
 /// # Errors
-/// As [`read`] and [`write()`], and [`WeightError::Metadata`] when nothing says
-/// what network it is.
+/// As [`read`] and [`write()`], and [`WeightError::Metadata`] if the network is unknown.
 pub fn convert(
     source: &Path,
     from: Naming,
@@ -237,9 +234,9 @@ pub fn convert(
     rewrite(&mut file, from, &description, target, to, images.as_ref(), |_| None)
 }
 
-/// As [`convert`], with another head than that of `source`: `start` gives the values of the
-/// parameters whose shapes depend on the number of classes. What `source` has under their names, of
-/// whatever shape, is passed over; it may have nothing there. What it notes of its classes is dropped.
+/// As [`convert`], with a new head: `start` gives the values of the parameters whose shapes depend on
+/// the number of classes. Tensors of `source` with their names are ignored, whatever their shape, and
+/// may be missing. The class names of `source` are dropped.
 ///
 /// # Errors
 /// As [`convert`].
@@ -264,7 +261,7 @@ fn head(description: &Description) -> Result<BTreeSet<ParameterId>, WeightError>
     Ok(pairs.filter(|(_, (a, b))| a.len() != b.len()).map(|(index, _)| ParameterId(index)).collect())
 }
 
-/// Writes the weights of `file` to `target`, but those that `new` gives.
+/// Writes the weights of `file` to `target`, with those in `new` replaced.
 fn rewrite<R: Read + Seek>(
     file: &mut WeightFile<R>,
     from: Naming,
@@ -292,7 +289,7 @@ fn rewrite<R: Read + Seek>(
     let metadata = description.metadata(to, images);
     let mut sources = sources.iter();
     store(target.into(), &metadata, &targets, |tensor| {
-        // Both lists stand in the graph's order, one entry a parameter.
+        // Both lists are in the graph's order, one entry per parameter.
         let source = sources.next().filter(|source| source.parameter == tensor.parameter);
         let source = source.expect("both namings name every parameter");
         let values = replaced.remove(&source.name).map_or_else(|| read_ours(file, source), Ok)?;
@@ -327,9 +324,9 @@ fn foreign<'a>(tensor: &NamedTensor, values: Cow<'a, [f32]>) -> Cow<'a, [f32]> {
     if tensor.layout.is_kept() { values } else { tensor.layout.to_foreign(&values).into() }
 }
 
-/// What stands before every name in `file` although no name of `description`'s
-/// network begins so, such as `module.` of PyTorch's `DataParallel` or
-/// `_orig_mod.` of `torch.compile`; empty where the names are plain.
+/// A prefix of every name in `file` that the names of `description`'s network do not have, such
+/// as `module.` of PyTorch's `DataParallel` or `_orig_mod.` of `torch.compile`; empty if the
+/// names are plain.
 ///
 /// # Errors
 /// [`WeightError::Unnamed`], [`WeightError::Spec`].
@@ -344,7 +341,7 @@ pub fn prefix<'f, R: Read + Seek>(
 
 fn prefix_of<'f>(header: &'f Header, expected: &[NamedTensor]) -> &'f str {
     let tensors = &header.tensors;
-    // In sorted names, what the first and the last share all share.
+    // If names are sorted, a prefix of the first and the last is a prefix of all.
     let (Some((first, _)), Some((last, _))) = (tensors.first_key_value(), tensors.last_key_value()) else {
         return "";
     };
@@ -356,8 +353,8 @@ fn prefix_of<'f>(header: &'f Header, expected: &[NamedTensor]) -> &'f str {
     fitting.next().unwrap_or("")
 }
 
-/// Refuses a file whose tensors are not `expected`, apart from those that
-/// `naming` lets a file hold besides. Names in `file` lose what all share.
+/// Refuses a file whose tensors are not `expected`, apart from additional ones that `naming`
+/// allows. A shared prefix is removed from the names in `file`.
 fn check<R: Read + Seek>(
     file: &mut WeightFile<R>,
     naming: Naming,

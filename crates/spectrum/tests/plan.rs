@@ -153,8 +153,8 @@ fn a_plan_computes_its_graph_and_nothing_twice() {
     }
 }
 
-/// When maps and gradients are touched: 0 to n - 1 on the way forward, n to 2 n - 1
-/// on the way back of n steps.
+/// When maps and gradients are touched: 0 to n - 1 in the forward pass, n to 2 n - 1 in the
+/// backward pass of n steps.
 #[derive(Default)]
 struct Accesses {
     maps: BTreeMap<usize, Vec<usize>>,
@@ -200,8 +200,8 @@ fn part(plan: &Plan, step: &Step, index: usize, place: usize, own: &Parts) -> Pa
     if is_plain { own.clone() } else { vec![(index, place)] }
 }
 
-/// Runs the way back on gradients as lists of their parts: every step finds the
-/// whole gradient of what it wrote, whatever has been written to what it shares.
+/// Runs the backward pass on gradients as lists of their parts: every step finds the whole
+/// gradient of what it wrote, whatever has been written to what it shares.
 fn backward(name: &str, plan: &Plan) -> Accesses {
     let mut accesses = Accesses::forward(plan);
     let expected = expected_gradients(plan);
@@ -392,7 +392,7 @@ fn sizes_are_the_ones_counted_by_hand() {
     assert_eq!(plan.gradients.len(), 4);
     assert_eq!(plan.gradient_of(MapId(1)), plan.gradient_of(MapId(3)));
     assert_eq!(plan.training_arena().len, 112 + 3 * 304);
-    // Without the way back the images are let go after step 0.
+    // Without the backward pass the images are let go after step 0.
     assert_eq!(plan.inference_arena().len, 3 * 304);
     // Seventeen images are two groups.
     assert_eq!(plan.inference_arena().bytes(17), 2 * 4 * 3 * 304);

@@ -18,7 +18,7 @@ use decouple_training::{device::backend, start_values};
 const PASSES: usize = 15;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // On a thread of the pool, not waiting beside it.
+    // On a thread of the pool, not waiting outside it.
     Ok(rayon::scope(|_| measure().map_err(|error| error.to_string()))?)
 }
 
@@ -52,7 +52,7 @@ fn measure() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The most memory that the process has held, where the system tells.
+/// The most memory that the process has held, if the system reports it.
 fn peak() -> Option<String> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

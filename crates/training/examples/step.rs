@@ -23,7 +23,7 @@ use decouple_training::{
 const BATCH: usize = 64;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // As a trial of a sweep: on a thread of the pool, not waiting beside it.
+    // As in a trial of a sweep: on a thread of the pool, not waiting outside it.
     Ok(rayon::scope(|_| measure().map_err(|error| error.to_string()))?)
 }
 

@@ -1,17 +1,18 @@
-//! Checkpoints: what a run needs to go on as if it had never stopped.
+//! Checkpoints: what a run needs to continue as if it had never stopped.
 //!
 //! A file is `checkpoint-<step>` in the run's folder:
 //!
 //! ```text
 //! magic     8 bytes, "dcpl-ck1"
 //! length    8 bytes, of the header, little-endian
-//! header    JSON: whose it is, the position, the tables so far, names and lengths of the arrays
+//! header    JSON: owner, position, the tables so far, names and lengths of the arrays
 //! arrays    f32, little-endian, one after the other
 //! checksum  32 bytes, BLAKE3 of all before
 //! ```
 //!
 //! Randomness is derived from the position (seed, epoch, step, image), so no generator is kept. The tables
-//! (`metrics.csv`, `timing.csv`) are in it, so that a run goes on with exactly the rows of its position.
+//! (`metrics.csv`, `timing.csv`) are included, so that a run continues with exactly the rows up to its
+//! position.
 
 use std::{
     io::{self, Write},
@@ -25,13 +26,13 @@ use serde::{Deserialize, Serialize};
 const MAGIC: &[u8; 8] = b"dcpl-ck1";
 const CHECKSUM_BYTES: usize = 32;
 
-/// Values that are turned into bytes at a time.
+/// Values that are converted to bytes at a time.
 const VALUES_AT_ONCE: usize = 1 << 14;
 
-/// Checkpoints of a run that are kept. The older one is for the case that the newer is damaged.
+/// Checkpoints of a run that are kept. The older one serves if the newer is damaged.
 const KEPT: usize = 2;
 
-/// Values of a network or an optimiser, under a name that tells them apart.
+/// Values of a network or an optimiser, under a unique name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     /// Such as `first.3`.
@@ -40,7 +41,7 @@ pub struct Array {
     pub values: Vec<f32>,
 }
 
-/// How far a run is.
+/// The position of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
@@ -58,7 +59,7 @@ pub struct Position {
     pub train_secs: f64,
 }
 
-/// The state of a training: plain values and where it is.
+/// The state of a training: plain values and a position.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// How far it is.
@@ -67,7 +68,7 @@ pub struct Snapshot {
     pub arrays: Vec<Array>,
 }
 
-/// Whose checkpoint it is. All of it must agree.
+/// The owner of a checkpoint. All fields must agree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Owner {
@@ -102,7 +103,7 @@ struct Header {
 }
 
 impl Checkpoint {
-    /// Writes the bytes of the file, without a copy of all of them: a checkpoint is made beside the training.
+    /// Writes the file piece by piece, since a checkpoint is made while the training is in memory.
     fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
         let header = Header {
             owner: self.owner.clone(),
@@ -130,14 +131,14 @@ impl Checkpoint {
     /// Reads the bytes of a file.
     ///
     /// # Errors
-    /// Why it is not sound, in words that follow its name.
+    /// Why it is damaged, to follow its name.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let content = bytes.len().checked_sub(CHECKSUM_BYTES).filter(|length| *length >= 16);
         let (content, checksum) = bytes.split_at(content.ok_or_else(|| "it is cut short".to_owned())?);
         if blake3::hash(content).as_bytes()[..] != *checksum {
             return Err("its checksum is not that of its bytes".to_owned());
         }
-        // From here on the bytes are those that some version of this program has written.
+        // From here on the bytes were written by some version of this program.
         let (magic, rest) = content.split_at(8);
         if magic != MAGIC {
             return Err("another version has written it".to_owned());
@@ -164,7 +165,7 @@ impl Checkpoint {
     /// Writes it into `dir`, and removes all but the last two.
     ///
     /// # Errors
-    /// When the disk refuses; those that were there before stay.
+    /// If the disk refuses; those that were there before stay.
     pub fn write(&self, disk: &Disk, dir: &Path) -> io::Result<()> {
         let name = format!("{CHECKPOINT_PREFIX}{:010}", self.state.position.step);
         disk.replace_with(&dir.join(name), |out| self.write_to(out))?;
@@ -173,11 +174,11 @@ impl Checkpoint {
     }
 }
 
-/// The newest sound checkpoint of `owner` in `dir`, and a sentence about each newer one that is not. Those are
-/// removed, for they would be taken for the newest again.
+/// The newest sound checkpoint of `owner` in `dir`, and a sentence about each newer one that is damaged.
+/// Those are removed, since they would otherwise be tried again.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the disk refuses.
 pub fn newest(disk: &Disk, dir: &Path, owner: &Owner) -> io::Result<(Option<Checkpoint>, Vec<String>)> {
     let mut warnings = Vec::new();
     for path in files(disk, dir)?.iter().rev() {
@@ -197,7 +198,7 @@ pub fn newest(disk: &Disk, dir: &Path, owner: &Owner) -> io::Result<(Option<Chec
     Ok((None, warnings))
 }
 
-/// In what a checkpoint is another run's.
+/// How a checkpoint's owner differs.
 fn other(found: &Owner, here: &Owner) -> String {
     if found.run != here.run {
         format!("it is of run {}", found.run)
@@ -278,7 +279,7 @@ mod tests {
         let (found, warnings) = newest(&disk, dir, &owner()).expect("they are read");
         assert_eq!((found.map(|found| found.state.position.step), warnings.len()), (Some(100), 0));
 
-        // Whatever the clock says: one that went backwards gives the newer file the earlier time.
+        // Independent of the clock: if it went backwards, the newer file has the earlier time.
         let newer = std::fs::File::options().write(true).open(&names()[1]).expect("it is there");
         newer.set_modified(std::time::UNIX_EPOCH).expect("a time can be set");
         let (found, _) = newest(&disk, dir, &owner()).expect("they are read");

@@ -1,4 +1,4 @@
-//! A trained network that names what is in photographs.
+//! A trained network that classifies photographs.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub enum Sight {
     Published(Preprocessing),
     /// As the images that a run was trained on.
     Trained {
-        /// Which images these are.
+        /// The images it was trained on.
         data: Box<DataSpec>,
         /// Their values in training.
         normalisation: Normalisation,
@@ -32,11 +32,11 @@ pub enum Sight {
 }
 
 impl Sight {
-    /// That of the network `description`: as it was trained, where its weights note `images` or its run those of
-    /// `data`, else as its family was published.
+    /// The preprocessing of the network `description`: as in its training, if its weights record `images` or
+    /// its run has `data`, otherwise as its family was published.
     ///
     /// # Errors
-    /// [`SightError`] when nothing says how it sees photographs.
+    /// [`SightError`] if its preprocessing is unknown.
     pub fn of(
         description: &Description,
         images: Option<&Images>,
@@ -80,10 +80,10 @@ impl Sight {
     }
 }
 
-/// Why a network sees no photographs.
+/// Why a network cannot take photographs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SightError {
-    /// Its images are none that photographs can become.
+    /// Photographs cannot be converted to its images.
     #[error("the network's images have {channels} channels: photographs have 1 or 3")]
     Channels {
         /// Their channels.
@@ -111,33 +111,33 @@ pub enum SightError {
 pub struct SeenPhotograph {
     /// The network's values, as (h, w, c).
     pub values: Vec<f32>,
-    /// Whether the file notes how the camera was held.
+    /// Whether the file has an EXIF orientation.
     pub has_orientation: bool,
 }
 
-/// What must be known of `data` to use a network that was trained on it.
+/// What a network trained on `data` must record to be used later.
 pub fn images(data: &Dataset) -> Images {
     Images { classes: data.classes.clone(), mean: data.mean.clone(), std: data.std.clone() }
 }
 
-/// A network with weights, and what it needs to see a photograph.
+/// A network with weights and preprocessing.
 #[derive(Debug)]
 pub struct Classifier {
     /// The network.
     pub network: Box<dyn Executor>,
-    /// How it sees photographs.
+    /// Its preprocessing of photographs.
     pub sight: Sight,
-    /// What it was trained by: whether its classes exclude each other.
+    /// Its training loss, which says whether its classes exclude each other.
     pub loss: Loss,
 }
 
-/// Why a network does not say what is in a photograph.
+/// Why a network cannot classify a photograph.
 #[derive(Debug, thiserror::Error)]
 pub enum ClassifierError {
     /// It could not be executed.
     #[error(transparent)]
     Execution(#[from] ExecutionError),
-    /// An overflow, or a division by nothing.
+    /// An overflow, or a division by zero.
     #[error(
         "the network's answer is not finite (a logit of {found}) although its weights are: expected the weights of \
          a network that works, in the order and layout of its framework"
@@ -173,8 +173,8 @@ impl Classifier {
     /// The probability of each class for each of the `images`, one after the other.
     ///
     /// # Errors
-    /// [`ClassifierError`] when they are not whole images of the network's shape, or
-    /// its answer is none.
+    /// [`ClassifierError`] if they are not whole images of the network's shape, or its output
+    /// is not finite.
     pub fn probabilities(&mut self, images: &[f32]) -> Result<Vec<Vec<f64>>, ClassifierError> {
         let logits = logits(&mut *self.network, images)?;
         if let Some(&found) = logits.iter().find(|logit| !logit.is_finite()) {
@@ -187,8 +187,8 @@ impl Classifier {
         Ok(logits.chunks_exact(self.network.plan().graph.output().len()).map(probabilities).collect())
     }
 
-    /// Shows the photographs in `files`, each with its class, and adds what the network gets right to `hits`. `take`
-    /// gives the values of what was read, or leaves the file out.
+    /// Classifies the photographs in `files`, each with its class, and counts correct answers in `hits`.
+    /// `take` returns the values of a photograph, or skips the file.
     ///
     /// # Errors
     /// The first error of `take`, or [`ClassifierError`].
@@ -216,8 +216,7 @@ impl Classifier {
     }
 }
 
-/// The classes of one photograph, the most probable first; of two that are
-/// equally probable, the first.
+/// The classes of one photograph, the most probable first; ties in the order of the classes.
 pub fn ranked(probabilities: &[f64]) -> Vec<usize> {
     let mut classes: Vec<usize> = (0..probabilities.len()).collect();
     classes.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));

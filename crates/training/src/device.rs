@@ -1,10 +1,10 @@
-//! Where the device is chosen. Nothing else in the project names one.
+//! Chooses the device. Nothing else in the project names one.
 
 use std::sync::Arc;
 
 use decouple_spectrum::backend::Backend;
 
-/// What networks are executed on.
+/// The backend that executes networks.
 pub fn backend() -> Arc<dyn Backend> {
     Arc::new(decouple_core_ops::Engine::best())
 }

@@ -1,5 +1,5 @@
-//! How much a trained network loses when its coupled kernels are forced further
-//! along the spectrum.
+//! Measures how much a trained network loses if its coupled kernels are moved further along the
+//! spectrum.
 
 use std::{path::Path, sync::Arc};
 
@@ -25,14 +25,15 @@ use crate::{
     stored_network::{description, values},
 };
 
-/// Batches from which batch norms learn the statistics of a projected network:
-/// with the usual share of 0.1 a batch, 0.1 % of what they held before is left.
+/// Batches from which batch norms learn the statistics of a projected network: with the usual
+/// share of 0.1 per batch, 0.1 % of the earlier statistics is left.
 const CALIBRATION_BATCHES: usize = 64;
 
-/// Shuffled kernels that say what a projection keeps of a kernel without structure.
+/// Number of shuffled kernels, which show how much a projection keeps of a kernel without
+/// structure.
 const SHUFFLES: u64 = 3;
 
-/// What kernels are projected on.
+/// What kernels are projected onto.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProjectionTarget {
     /// So many segments of channels, at most one a channel.
@@ -50,7 +51,7 @@ impl ProjectionTarget {
     }
 }
 
-/// What a projection does to one network.
+/// The effect of a projection on one network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
     /// What its kernels were projected on.
@@ -58,8 +59,8 @@ pub struct Effect {
     /// For each spatial layer, its name and the energy kept, of its own kernel and
     /// of one with the same weights shuffled.
     pub layers: Vec<(String, f64, f64)>,
-    /// Accuracy of the network with all its spatial kernels projected, its batch
-    /// norms having seen training images again, without any other training.
+    /// Accuracy of the network with all its spatial kernels projected, after recalibrating its
+    /// batch norms on training images but without further training.
     pub accuracy: f64,
 }
 
@@ -91,9 +92,9 @@ pub enum DiagnosisError {
     },
 }
 
-/// Projects the kernels of `trial`'s network, whose trained weights are in the
-/// file `weights`, on each of `targets`, and scores it on the validation images,
-/// or where there are none on the test images.
+/// Projects the kernels of `trial`'s network, whose trained weights are in the file `weights`,
+/// onto each of `targets`, and scores it on the validation images or, if there are none, on the
+/// test images.
 ///
 /// # Errors
 /// [`DiagnosisError`].
@@ -150,7 +151,7 @@ fn effect(
     Ok(Effect { target, layers, accuracy })
 }
 
-/// Shows training images to the network, in training, without a step.
+/// Runs training images through the network in training mode, without a step.
 fn calibrate(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Result<(), TrialError> {
     let normalisation = data.normalisation();
     let seed = derive_seed(trial.seed(), "calibrate", 0, 0);

@@ -6,8 +6,8 @@ use decouple_spectrum::{backend::ExecutionError, weights::error::WeightError};
 
 use crate::loss::LossError;
 
-/// Why a trial could not be carried out. A loss that is not finite is no
-/// error: it ends the run as diverged.
+/// Why a trial could not be carried out. A loss that is not finite is not an error: it ends the
+/// run as diverged.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
     /// The network could not be executed.
@@ -22,13 +22,13 @@ pub enum TrialError {
     /// A streamed set could not be read on.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// MAP@100 over images without a label that counts.
+    /// MAP@100 over images without a label of positive weight.
     #[error(
         "data: no image to be scored has a label, or none whose class counts in `data.score-weights`: MAP@100 has \
          nothing to find"
     )]
     NothingToFind,
-    /// Fewer images than the set was said to have.
+    /// Fewer images than the set should have.
     #[error(
         "data: the epoch ended before its {expected} images; files that are no sound images were left out, or \
          `data.images` counts more than there are"
@@ -43,13 +43,13 @@ pub enum TrialError {
     /// The trained weights could not be written.
     #[error(transparent)]
     Weights(#[from] WeightError),
-    /// It was asked to stop, and can go on from a checkpoint. No end of a trial.
+    /// It was asked to stop, and can continue from a checkpoint. This does not end the trial.
     #[error("stopped after step {step}, to go on from there")]
     Interrupted {
         /// Steps done.
         step: u64,
     },
-    /// Fewer training images than one.
+    /// No training images.
     #[error("no training image is left after holding out {held_out} for validation")]
     NoImages {
         /// Images held out.

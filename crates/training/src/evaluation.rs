@@ -25,7 +25,7 @@ pub fn evaluate(
     Ok(answer(network, split, normalisation, batch, &Objective::of_one_label(0.0))?.0)
 }
 
-/// How a network does on each image, in the order of the images.
+/// A network's results on each image, in the order of the images.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     /// Whether the most likely class is the right one.
@@ -42,7 +42,7 @@ struct Answer {
     precision: Option<f64>,
 }
 
-/// As [`evaluate`], and how the network does on each image.
+/// As [`evaluate`], with the network's results on each image.
 fn answer(
     network: &mut dyn Executor,
     split: &Selection,
@@ -62,7 +62,7 @@ fn answer(
     Ok(tally.finish())
 }
 
-/// As [`evaluate`], over a part of a set, in memory or streamed, by what the run is scored by.
+/// As [`evaluate`], over a part of a set, in memory or streamed, by the score of the run.
 ///
 /// # Errors
 /// [`TrialError`] if an image cannot be read or does not fit the network.
@@ -76,8 +76,8 @@ pub fn evaluate_part(
     Ok(answer_part(network, data, part, batch, objective)?.0)
 }
 
-/// As [`evaluate_part`], and how the network does on each image. Memory: a batch, and of
-/// each image a few bytes.
+/// As [`evaluate_part`], with the network's results on each image. Memory: one batch, and a few
+/// bytes per image.
 pub(crate) fn answer_part(
     network: &mut dyn Executor,
     data: &Dataset,
@@ -112,7 +112,7 @@ pub(crate) fn answer_part(
     Ok((Scores { map_at_100, ..scores }, answers))
 }
 
-/// A mean of what some images have.
+/// A mean over some images.
 #[derive(Default)]
 struct Mean {
     sum: f64,
@@ -130,7 +130,7 @@ impl Mean {
     }
 }
 
-/// What the images so far add up to.
+/// The sums over the images so far.
 struct Tally {
     classes: usize,
     images: u64,
@@ -148,7 +148,7 @@ impl Tally {
         Self { classes, images: 0, loss: 0.0, correct: 0, in_top5: 0, precision: Mean::default(), answers }
     }
 
-    /// Adds the images of a batch, one by one in f64, so that the batch does not matter.
+    /// Adds the images of a batch, one by one in f64, so that the batch size does not matter.
     fn add(&mut self, logits: &[f32], labels: &Labels, objective: &Objective) -> Result<(), LossError> {
         let rows: Vec<&[f32]> = logits.chunks_exact(self.classes).take(labels.len()).collect();
         let of_image = |(image, row): (usize, &&[f32])| {
@@ -183,7 +183,7 @@ impl Tally {
     }
 }
 
-/// The scores of all images from those of some at a time, in their order.
+/// Combines the scores of parts into those of all images, in order.
 fn together(scores: &[Scores]) -> Scores {
     let images: u64 = scores.iter().map(|scores| scores.images).sum();
     let mean = |of: &dyn Fn(&Scores) -> f64| {
@@ -199,7 +199,7 @@ fn together(scores: &[Scores]) -> Scores {
     }
 }
 
-/// How many images of a batch have a label of theirs as the most likely class.
+/// How many images of a batch have one of their labels as the most likely class.
 pub(crate) fn count_correct(logits: &[f32], classes: usize, labels: &Labels) -> u64 {
     let rows = logits.chunks_exact(classes).take(labels.len()).enumerate();
     rows.map(|(image, row)| u64::from(first_rank(row, labels.of(image)) == 0)).sum()

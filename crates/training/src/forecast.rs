@@ -1,4 +1,4 @@
-//! How long a trial will take, from a few of its own steps: by their processor time, so that other work on the
+//! How long a trial will take, from a few of its own steps: by processor time, so that other work on the
 //! machine does not count.
 
 use std::time::{Duration, Instant};
@@ -18,11 +18,11 @@ use crate::{
 /// and backward for inputs and weights. An evaluation takes one.
 const PASSES: f64 = 3.0;
 
-/// Multiply-adds of a measured step, unless one group of images has more: a tenth
-/// of a second or so.
+/// Multiply-adds of a measured step, unless one group of images has more: about a tenth of a
+/// second.
 const STEP_MACS: f64 = 1e9;
 
-/// Multiply-adds of the longest step that is measured: a second or so.
+/// Multiply-adds of the longest step that is measured: about a second.
 const LONGEST_STEP_MACS: f64 = 3e10;
 
 /// Why nothing could be measured.
@@ -39,17 +39,17 @@ pub enum EstimateError {
 /// Training speeds of the networks of a sweep, on this machine without other work.
 #[derive(Clone, Debug)]
 pub struct Speeds {
-    /// Network, batch, and images a second of one job where all jobs run.
+    /// Network, batch, and images per second of one job where all jobs run.
     measured: Vec<(NetworkSpec, usize, f64)>,
-    /// Of a network that was not measured: what the measured ones make of it.
+    /// For a network that was not measured: the speed of the measured ones.
     macs_per_sec: f64,
 }
 
 impl Speeds {
-    /// Trains each network of `trials` on noise for a step or more, the cheapest
-    /// first, until `patience` runs out. All of `workers` train the same network
-    /// at once, since they share the machine's memory as they would in a run.
-    /// A network whose step would take long is measured on smaller images.
+    /// Trains each network of `trials` on noise for a step or more, the cheapest first, until
+    /// `patience` runs out. All `workers` train the same network at once, since they share the
+    /// machine's memory as in a run. A network whose step would take long is measured on
+    /// smaller images.
     ///
     /// # Errors
     /// [`EstimateError`] if a network cannot be executed or no thread started.
@@ -69,7 +69,7 @@ impl Speeds {
         for (index, trial) in distinct.iter().enumerate() {
             let left = patience.saturating_sub(began.elapsed());
             let quick = quick(trial);
-            // A step to warm up and one to measure.
+            // One step to warm up and one to measure.
             let least = 2.0 * step_macs(&quick) / speeds.macs_per_sec;
             if index > 0 && least > left.as_secs_f64() {
                 break;
@@ -82,15 +82,15 @@ impl Speeds {
         Ok(speeds)
     }
 
-    /// Training images a second of one job.
+    /// Training images per second of one job.
     pub fn images_per_sec(&self, trial: &Trial) -> f64 {
         let measured = self.measured.iter().find(|(network, batch, _)| (network, *batch) == key(trial));
         measured.map_or(self.macs_per_sec / (PASSES * trial.cost.macs as f64), |(_, _, rate)| *rate)
     }
 
-    /// Seconds that one job needs for `trial` with `train_images` to train on:
-    /// its steps, and the scores of the held-out images after every epoch. Left
-    /// out is the one look at the test images.
+    /// Seconds that one job needs for `trial` with `train_images` to train on: its steps, and
+    /// the scores of the held-out images after every epoch. The one evaluation of the test
+    /// images is left out.
     pub fn secs(&self, trial: &Trial, train_images: usize) -> f64 {
         let training = &trial.record.training;
         let weights = if training.average == Average::None { 1.0 } else { 2.0 };
@@ -111,8 +111,8 @@ fn key(trial: &Trial) -> (&NetworkSpec, usize) {
 }
 
 /// `trial`, or, where its step would take long, the same network on images of a half, a third
-/// or less of the rows and columns, as far as it takes such. Multiply-adds a second differ
-/// little: the channels, which they depend on, are the same.
+/// or less of the rows and columns, as far as it accepts them. The speed in multiply-adds per
+/// second depends on the channels, which are the same.
 fn quick(trial: &Trial) -> Trial {
     let shape = trial.record.data.shape();
     let smaller = |divisor| {
@@ -133,7 +133,7 @@ fn quick(trial: &Trial) -> Trial {
     quick
 }
 
-/// Images of a measured step: in whole groups, since a part of one takes as long.
+/// Images of a measured step: in whole groups, since part of a group takes as long.
 fn images(trial: &Trial) -> usize {
     let images = STEP_MACS / (PASSES * trial.cost.macs.max(1) as f64);
     (images as usize).max(1).next_multiple_of(LANES).min(trial.record.training.batch)
@@ -143,7 +143,7 @@ fn step_macs(trial: &Trial) -> f64 {
     PASSES * trial.cost.macs as f64 * images(trial) as f64
 }
 
-/// Training images a second of one pool while all train `trial`.
+/// Training images per second of one pool while all train `trial`.
 fn rate(trial: &Trial, pools: &[ThreadPool], patience: Duration) -> Result<f64, TrialError> {
     let threads: usize = pools.iter().map(ThreadPool::current_num_threads).sum();
     let cores = std::thread::available_parallelism().map_or(threads, usize::from);
@@ -157,13 +157,13 @@ fn rate(trial: &Trial, pools: &[ThreadPool], patience: Duration) -> Result<f64, 
         };
         threads.into_iter().map(join).collect::<Result<Vec<f64>, TrialError>>()
     })?;
-    // Processor time does not tell of threads that wait for each other's cores.
+    // Processor time does not include threads waiting for each other's cores.
     let core_each = (cores as f64 / threads as f64).min(1.0);
     Ok(core_each * rates.iter().sum::<f64>() / rates.len() as f64)
 }
 
-/// Training images a second of `trial` on rayon's current pool: the median of
-/// the steps within `patience`, after one that warms up.
+/// Training images per second of `trial` on rayon's current pool: the median of the steps
+/// within `patience`, after one that warms up.
 fn images_per_sec(trial: &Trial, patience: Duration) -> Result<f64, TrialError> {
     let batch = images(trial);
     let data = noise(trial, batch);

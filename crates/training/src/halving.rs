@@ -14,13 +14,13 @@ use crate::{
     workers::Workers,
 };
 
-/// Runs the tries of every point that are not over yet; `tries` has those of a point one after the other, in
-/// the order of the settings of `tune`. A point is one worker's, whose threads it has to itself: what is
-/// stopped depends on validation accuracies alone, never on the clock. A point that was cut off starts again,
-/// but for those of its tries that are over, and each try from its last checkpoint.
+/// Runs the tries of every point that have not ended yet; `tries` lists those of a point one after the other,
+/// in the order of the settings of `tune`. One worker runs all tries of a point on its own threads, so which
+/// tries are stopped depends only on validation accuracies, never on the clock. An interrupted point is
+/// started again, each unfinished try from its last checkpoint.
 ///
-/// A point of which one try cannot be trained now, for a fault of the machine or a request to stop, stays where
-/// it is with all its tries: who is ahead is only known of all.
+/// If one try of a point cannot be trained now, because of a fault of the machine or a request to stop, all
+/// its tries wait: the ranking needs all of them.
 ///
 /// # Errors
 /// As [`run_sweep`](crate::run_sweep::run_sweep).
@@ -66,9 +66,9 @@ pub fn run_halving(
 /// A try that is still in the race.
 struct Entrant<'a> {
     index: usize,
-    /// None of a try that was over before; it is ranked all the same.
+    /// `None` if the try had ended before; it is ranked all the same.
     running: Option<(UnderWay<'a>, RunWriter)>,
-    /// Accuracies after each epoch of a try that was over before.
+    /// Accuracies after each epoch of a try that had ended before.
     before: Vec<f64>,
 }
 
@@ -79,9 +79,9 @@ impl Entrant<'_> {
 }
 
 impl<'a> Runner<'a> {
-    /// The tries of a point, ready to run; or what became of the point, if another process has them or one of
-    /// them cannot be begun. Processes claim in one order, so the first try that is not over decides who has the
-    /// point.
+    /// The tries of a point, ready to run; or the outcome for the point, if another process has them or one
+    /// of them cannot be started. Processes claim in the same order, so the first unfinished try decides
+    /// which process gets the point.
     fn enter(
         &self,
         tries: &[(usize, &'a Trial)],
@@ -119,7 +119,8 @@ impl<'a> Runner<'a> {
         Ok(field)
     }
 
-    /// `None` of a try that is refused; `Err` if it is still to be done, and with it the point.
+    /// `None` if the try is refused; `Err` if the try, and with it the point, is still to be
+    /// done.
     fn begin(
         &self,
         trial: &'a Trial,
@@ -153,7 +154,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Trains and halves the field to its end; `None` if it was cut short.
+    /// Trains and halves the field to the end; `None` if that was interrupted.
     fn race(
         &self,
         field: &mut Vec<Entrant<'_>>,
@@ -178,7 +179,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Trains all until `epochs` are done. Those that diverge or are refused leave the race; `None` if one is
-    /// still to be done, which ends it for now.
+    /// still to be done, which ends the race for now.
     fn advance(&self, field: &mut Vec<Entrant<'_>>, epochs: u64, report: &mut SweepReport) -> Option<()> {
         let mut place = 0;
         while place < field.len() {
@@ -212,7 +213,7 @@ impl<'a> Runner<'a> {
         Some(())
     }
 
-    /// Saves what is still running of a race that was cut short.
+    /// Saves the running tries of an interrupted race.
     fn set_aside(&self, field: Vec<Entrant<'_>>, report: &mut SweepReport) {
         for entrant in field {
             let Some((mut under_way, writer)) = entrant.running else { continue };
@@ -227,7 +228,7 @@ impl<'a> Runner<'a> {
     fn halve(&self, field: &mut Vec<Entrant<'_>>, rung: u64, report: &mut SweepReport) {
         let place = rung as usize - 1;
         field.retain(|entrant| entrant.accuracies().len() > place);
-        // Stable: of equals the first stays.
+        // A stable sort: of equals, the first stays first.
         field.sort_by(|a, b| b.accuracies()[place].total_cmp(&a.accuracies()[place]));
         for entrant in field.split_off(field.len().div_ceil(2)) {
             if let Some((under_way, writer)) = entrant.running {

@@ -1,4 +1,4 @@
-//! What a trained network says of images.
+//! The logits of a trained network.
 
 use decouple_spectrum::backend::{ExecutionError, Executor, Pass};
 

@@ -1,4 +1,5 @@
-//! When a run is saved: as often as 2 % of its time allow, and when it is asked to stop.
+//! Decides when a run is saved: as often as 2 % of its time allow, and when it is asked to
+//! stop.
 
 use std::{
     io,
@@ -13,7 +14,7 @@ use decouple_experiment::{LedgerError, RunWriter};
 
 use crate::checkpoint::{Checkpoint, Owner, Snapshot};
 
-/// A request to stop, seen by every trial between two of its steps. Clones are one.
+/// A request to stop, checked by every trial between two steps. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicUsize>);
 
@@ -34,26 +35,27 @@ impl Stop {
     }
 }
 
-/// Share of the time that checkpoints are planned to take: less than the 2 % that they may.
+/// Planned share of the time for checkpoints, below the permitted 2 %.
 const SHARE: f64 = 0.015;
 
-/// The least and the most time between two, and what it is of the time so far in between.
+/// The least and most time between two checkpoints, and the share of the time so far between
+/// these limits.
 const LEAST: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(60);
 const OF_THE_TIME: f64 = 0.01;
 
-/// What the first one is expected to take: opening and syncing, and the bytes a second of a slow disk.
+/// Expected time of the first one: opening and syncing, and the bytes per second of a slow disk.
 const FIRST_SECS: f64 = 0.01;
 const FIRST_BYTES_PER_SEC: f64 = 100e6;
 
-/// When the next checkpoint is due, by how long those before took.
+/// When the next checkpoint is due, given how long the previous ones took.
 #[derive(Debug)]
 pub(crate) struct Pace {
     began: Instant,
     last: Instant,
     spent_secs: f64,
     expected_secs: f64,
-    /// Whether one that could not be written was told.
+    /// Whether a failure to write one has been reported.
     has_warned: bool,
 }
 
@@ -75,7 +77,7 @@ impl Pace {
         let secs = (now - began).as_secs_f64();
         self.last = now;
         self.spent_secs += secs;
-        // One that was quick by chance does not make the next one come early.
+        // One that happened to be quick does not make the next one come early.
         self.expected_secs = secs.max(0.5 * (secs + self.expected_secs));
     }
 }
@@ -84,7 +86,7 @@ impl Pace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Between {
     GoOn,
-    /// A checkpoint is written; the run ends here for now.
+    /// A checkpoint has been written; the run stops here.
     Stop,
 }
 
@@ -94,12 +96,12 @@ pub(crate) struct Keeper<'a> {
     pub(crate) pace: &'a mut Pace,
     pub(crate) owner: &'a Owner,
     pub(crate) stop: &'a Stop,
-    /// Told of a checkpoint that could not be written, once.
+    /// Called once if a checkpoint cannot be written.
     pub(crate) warn: &'a mut dyn FnMut(String),
 }
 
 impl Keeper<'_> {
-    /// Saves what `state` gives if that is due or asked for.
+    /// Saves `state` if that is due or requested.
     ///
     /// # Errors
     /// When the run may be another's by now, or is to stop and cannot be saved. Otherwise it goes on without,
@@ -118,7 +120,7 @@ impl Keeper<'_> {
             Err(source) if stops => Err(LedgerError::Io { action: "save a checkpoint in", path, source }),
             Err(error) => {
                 if !std::mem::replace(&mut self.pace.has_warned, true) {
-                    (self.warn)(format!("no checkpoint could be saved: {error}; training goes on"));
+                    (self.warn)(format!("no checkpoint could be saved: {error}; training continues"));
                 }
                 Ok(Between::GoOn)
             }
@@ -156,7 +158,7 @@ mod tests {
                 }
             }
             let share = f64::from(count) * cost / secs;
-            // The first one that is far slower than expected is one alone.
+            // Only the first one may be far slower than expected.
             assert!(share <= 0.02 || count == 1, "{share} of the time at {cost} s each");
             assert!(cost > 30.0 || count > 1, "{count} at {cost} s each");
             assert!(cost > 0.1 || longest < 61.0, "{longest} s without one at {cost} s each");

@@ -1,9 +1,9 @@
-//! Hands the trials of an experiment to whoever has the machines.
+//! Submits the trials of an experiment to a scheduler.
 //!
-//! A submission is a folder with a list of tasks, a line each, and a script that runs
-//! them; a task is some trials that one process trains. A [`Launcher`] writes the
-//! script in its scheduler's words and hands it over. [`local`] starts processes on
-//! this machine, [`slurm`] an array job; another scheduler is one more file.
+//! A submission is a folder with a list of tasks, one per line, and a script that runs them; a
+//! task is a group of trials that one process trains. A [`Launcher`] writes the script for its
+//! scheduler and submits it. [`local`] starts processes on this machine, [`slurm`] an array
+//! job; another scheduler is one more file.
 
 pub mod local;
 pub mod slurm;
@@ -16,7 +16,7 @@ use std::{
 
 use decouple_experiment::{LauncherKind, LauncherSpec, RunId, Trial, shell_word};
 
-/// The exit code of a run that has kept a checkpoint and wants to go on later.
+/// The exit code of a run that stopped after a checkpoint and should be run again.
 pub const RUN_AGAIN: i32 = 75;
 
 /// What is submitted.
@@ -32,18 +32,18 @@ pub struct Job {
     pub command: Vec<String>,
     /// Number of tasks.
     pub tasks: usize,
-    /// Wall time of a task at most, in seconds.
+    /// Time limit of a task, in seconds.
     pub secs: u64,
-    /// Memory of a task, in bytes, where the scheduler gives memory out.
+    /// Memory of a task, in bytes, if the scheduler manages memory.
     pub bytes: Option<u64>,
     /// What the experiment asks of its launcher.
     pub spec: LauncherSpec,
 }
 
-/// What the scheduler made of a job.
+/// A job as accepted by the scheduler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submitted {
-    /// What the scheduler calls it.
+    /// The scheduler's name for it.
     pub id: String,
     /// The command that stops it.
     pub stop: String,
@@ -80,8 +80,8 @@ pub enum LaunchError {
 
 /// A scheduler.
 pub trait Launcher {
-    /// Whether the scheduler knows how much memory its nodes have. One that does not
-    /// refuses every job that asks for some.
+    /// Whether the scheduler knows how much memory its nodes have. If it does not, it refuses
+    /// every job that requests memory.
     fn gives_memory_out(&self) -> bool {
         true
     }
@@ -89,7 +89,7 @@ pub trait Launcher {
     /// The script that runs the tasks of `job`.
     fn script(&self, job: &Job) -> String;
 
-    /// Hands the script at `path` over and returns at once.
+    /// Submits the script at `path` and returns at once.
     ///
     /// # Errors
     /// [`LaunchError`] if the scheduler is not there or refuses.
@@ -110,10 +110,10 @@ impl Job {
         folder.join("tasks.txt")
     }
 
-    /// Writes the list of tasks and the script, and hands the script over.
+    /// Writes the list of tasks and the script, and submits the script.
     ///
     /// # Errors
-    /// As [`Launcher::submit`], and when a file cannot be written.
+    /// As [`Launcher::submit`], or if a file cannot be written.
     pub fn submit(&self, tasks: &[Vec<RunId>]) -> Result<Submitted, LaunchError> {
         let launcher = launcher(self.spec.kind);
         let line = |ids: &Vec<RunId>| ids.iter().map(RunId::to_string).collect::<Vec<_>>().join(" ") + "\n";
@@ -139,7 +139,7 @@ fn write(path: &Path, text: &str) -> Result<(), LaunchError> {
     fs::write(path, text).map_err(io)
 }
 
-/// What a program of a scheduler prints, if it succeeds.
+/// The output of a scheduler's program, if it succeeds.
 fn output(program: &'static str, command: &mut Command) -> Result<String, LaunchError> {
     let output = command.output().map_err(|source| LaunchError::Missing { program, source })?;
     if output.status.success() {
@@ -172,7 +172,7 @@ impl Task<'_> {
         self.pieces.iter().map(|piece| piece.secs).sum()
     }
 
-    /// Wall time on `cpus` cores that train a trial each.
+    /// Wall time on `cpus` cores that train one trial each.
     pub fn secs(&self, cpus: usize) -> f64 {
         let longest = self.pieces.first().map_or(0.0, |piece| piece.secs);
         (self.work_secs() / cpus.min(self.pieces.len()).max(1) as f64).max(longest)
@@ -195,7 +195,7 @@ pub fn pack<'a>(mut pieces: Vec<Piece<'a>>, cpus: usize, task_secs: u64, most: u
     let wanted = (work / (cpus as f64 * task_secs.max(1) as f64)).ceil() as usize;
     let count = wanted.clamp(1, most.max(1)).min(pieces.len());
     let mut tasks = vec![Task::default(); count];
-    // The least loaded task stands on top; ties go to the first, so that packing is the same every time.
+    // The least loaded task is on top; ties go to the first, so that packing is deterministic.
     let mut loads: std::collections::BinaryHeap<_> =
         (0..count).map(|task| std::cmp::Reverse((0u64, task))).collect();
     for piece in pieces {

@@ -16,8 +16,8 @@
 //! how its steps compare with those of another. [`launcher`] hands trials over to Slurm
 //! or to processes.
 //!
-//! `examples/train.rs` trains a network from Rust in thirty lines. A network of
-//! start values already classifies:
+//! `examples/train.rs` trains a network from Rust in thirty lines. An untrained network can already
+//! classify:
 //!
 //! ```
 //! use decouple_kernels::{geometry::MapShape, arithmetic::Arithmetic};

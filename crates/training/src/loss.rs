@@ -1,5 +1,5 @@
-//! Losses with their gradients: f64 an image, summed in the images' order, with
-//! powers and logarithms that are the same bits on every machine.
+//! Losses with their gradients: f64 per image, summed in the images' order, with powers and
+//! logarithms that have the same bits on every machine.
 
 use rayon::prelude::*;
 
@@ -16,14 +16,14 @@ pub enum LossError {
         /// Number of classes.
         classes: usize,
     },
-    /// Targets or weights are not as many as the logits ask for.
+    /// The number of targets or weights does not match the logits.
     #[error("cross entropy: {found} {what}, expected {expected}")]
     Length {
-        /// What there should be as many of.
+        /// What has the wrong length.
         what: &'static str,
-        /// How many there should be.
+        /// The expected length.
         expected: usize,
-        /// How many there are.
+        /// The actual length.
         found: usize,
     },
 }
@@ -31,8 +31,8 @@ pub enum LossError {
 /// What the logits of a batch should have been.
 #[derive(Clone, Copy, Debug)]
 pub enum Targets<'a> {
-    /// A class an image. The target puts `1 - smoothing` on it and `smoothing /
-    /// classes` on every class (Szegedy et al. 2016, section 7).
+    /// One class per image. The target puts `1 - smoothing` on it and `smoothing / classes` on
+    /// every class (Szegedy et al. 2016, section 7).
     Labels {
         /// (image).
         labels: &'a [u16],
@@ -89,7 +89,7 @@ pub fn softmax_cross_entropy(
         let log_probabilities = log_softmax(row);
         let all: f64 = target.iter().sum();
         for (log_probability, target) in log_probabilities.zip(&target) {
-            // Zero times minus infinity is no number, but costs nothing.
+            // Zero times minus infinity is NaN, but must contribute nothing.
             if *target != 0.0 || log_probability.is_nan() {
                 loss -= target * log_probability;
             }
@@ -99,8 +99,8 @@ pub fn softmax_cross_entropy(
     Ok(loss / images.max(1) as f64)
 }
 
-/// Mean over images of the sum over classes of w_k (log(1 + exp(x_k)) - t_k x_k): minus
-/// the log likelihood of an image's labels, each there or not, each class with a weight.
+/// Mean over images of the sum over classes of w_k (log(1 + exp(x_k)) - t_k x_k): minus the log
+/// likelihood of an image's labels, each present or absent, each class with a weight.
 ///
 /// `logits`, `targets`: (image, class), targets from 0 to 1; `weights`: (class);
 /// `gradient`: replaced by w_k (sigmoid(x_k) - t_k) / images.
@@ -129,7 +129,7 @@ pub fn sigmoid_cross_entropy(
                 gradient.iter_mut().zip(logits).zip(targets).zip(weights)
             {
                 let (x, target, weight) = (f64::from(x), f64::from(target), f64::from(weight));
-                // exp of what is not positive: it never overflows.
+                // exp of a non-positive number never overflows.
                 let power = libm::exp(-x.abs());
                 loss += weight * (if x < 0.0 { 0.0 } else { x } + libm::log1p(power) - target * x);
                 let sigmoid = if x < 0.0 { power / (1.0 + power) } else { 1.0 / (1.0 + power) };

@@ -1,4 +1,5 @@
-//! Outcomes of a trial and faults of the machine are two things. Only the first are results.
+//! Distinguishes outcomes of a trial, which are results, from faults of the machine, which are
+//! not.
 
 use std::{
     io::ErrorKind,
@@ -12,7 +13,7 @@ use decouple_spectrum::weights::error::WeightError;
 
 use crate::error::TrialError;
 
-/// How a trial ended that was not trained to its end.
+/// Why a trial was not trained to its end.
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// A result: its network or its data cannot be trained.
@@ -24,7 +25,7 @@ pub(crate) enum Ended {
     /// Files could not be read or written.
     Fault {
         message: String,
-        /// Whether every other trial will meet it too.
+        /// Whether every other trial will run into it, too.
         is_general: bool,
     },
     /// A panic: a bug of this program.
@@ -53,14 +54,14 @@ impl Ended {
     }
 }
 
-/// Whether a fault of this kind is one of the whole disk.
+/// Whether a fault of this kind concerns the whole disk.
 fn is_general(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem)
 }
 
-/// Does a part of a trial so that neither an error nor a bug in it stops the others.
+/// Runs part of a trial such that neither an error nor a bug in it stops the others.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, TrialError>) -> Result<T, Ended> {
-    // Nothing of a trial outlives it but its files, so a panic leaves nothing torn.
+    // Only a trial's files outlive it, so a panic leaves no inconsistent state.
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(done) => done.map_err(Ended::of_trial),
         Err(panic) => {
@@ -87,10 +88,11 @@ pub(crate) fn refused(message: String) -> Status {
     }
 }
 
-/// Faults in a row after which no further trial is begun: the folder or its disk is gone.
+/// Consecutive faults after which no further trial is started: the folder or its disk is
+/// probably gone.
 const IN_A_ROW: usize = 3;
 
-/// The faults that the trials of a sweep have met.
+/// The faults that the trials of a sweep have run into.
 #[derive(Debug, Default)]
 pub(crate) struct Troubles {
     in_a_row: AtomicUsize,
@@ -105,7 +107,7 @@ impl Troubles {
         }
     }
 
-    /// A trial came to its end.
+    /// A trial ended normally.
     pub(crate) fn end(&self) {
         self.in_a_row.store(0, Ordering::SeqCst);
     }

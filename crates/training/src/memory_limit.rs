@@ -1,4 +1,4 @@
-//! How much memory there is, what trials need of it, and who may have some now.
+//! How much memory there is, how much trials need, and which may run now.
 
 use std::{
     collections::HashMap,
@@ -11,8 +11,8 @@ use decouple_experiment::{TrainingSpec, Trial};
 
 use crate::{forecast, optimizer::update};
 
-/// Of what the machine has, the share that trials are given: the rest is for the
-/// program, its data and what else runs.
+/// The share of the machine's memory for trials; the rest is for the program, its data and
+/// other processes.
 const SHARE: f64 = 0.9;
 
 /// A limit on memory, and what sets it.
@@ -20,14 +20,13 @@ const SHARE: f64 = 0.9;
 pub struct Limit {
     /// Bytes.
     pub bytes: u64,
-    /// In words, such as "this machine".
+    /// Such as "this machine".
     pub set_by: &'static str,
 }
 
 impl Limit {
-    /// The least of what the machine, its control group, the limit on the address
-    /// space (`ulimit -v`) and Slurm leave this process; `None` where the system tells
-    /// nothing.
+    /// The smallest limit set by the machine, the control group, the address space (`ulimit
+    /// -v`) and Slurm; `None` if the system reports none.
     pub fn of_machine() -> Option<Self> {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let slurm = std::env::var("SLURM_MEM_PER_NODE").ok().and_then(|mib| mib.parse::<u64>().ok());
@@ -41,7 +40,7 @@ impl Limit {
         limits.min_by_key(|limit| limit.bytes)
     }
 
-    /// What of it trials may have.
+    /// The part for trials.
     pub fn for_trials(self) -> u64 {
         (self.bytes as f64 * SHARE) as u64
     }
@@ -53,7 +52,7 @@ fn in_meminfo(text: &str, name: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What is free or can be freed now, where the system tells.
+/// What is free or can be freed now, if the system reports it.
 pub fn available() -> Option<u64> {
     in_meminfo(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable")
 }
@@ -88,8 +87,7 @@ fn of_control_group(root: &Path, own: &str) -> Option<u64> {
     least.filter(|&bytes| bytes < 1 << 60)
 }
 
-/// Estimated bytes of one training at a time of each trial, once for each network and
-/// what an optimiser remembers of it.
+/// Estimated bytes of training each trial, computed once per network and optimiser state.
 #[derive(Clone, Debug)]
 pub struct Needs {
     threads: usize,
@@ -97,12 +95,12 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// With so many threads a trial.
+    /// With this many threads per trial.
     pub fn new(threads: usize) -> Self {
         Self { threads, known: HashMap::new() }
     }
 
-    /// What `trial` needs with `images` to train on: no batch is larger than the set.
+    /// The need of `trial` with `images` to train on: no batch is larger than the set.
     pub fn of(&mut self, trial: &Trial, images: Option<usize>) -> u64 {
         let batch = trial.record.training.batch.min(images.unwrap_or(usize::MAX).max(1));
         let training = TrainingSpec { batch, ..trial.record.training.clone() };
@@ -112,7 +110,7 @@ impl Needs {
     }
 }
 
-/// Shares memory out: who does not fit in waits until others have left.
+/// Admits trials as memory allows: one that does not fit waits until others have ended.
 #[derive(Debug)]
 pub struct Admission {
     limit: Option<u64>,
@@ -121,13 +119,13 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Of `limit` bytes; without a limit nobody waits.
+    /// With `limit` bytes; without a limit nobody waits.
     pub fn new(limit: Option<u64>) -> Self {
         Self { limit, in_use: Mutex::new(0), left: Condvar::new() }
     }
 
-    /// Waits until `bytes` fit in beside what others have. What never fits in is let in
-    /// once nobody else is there.
+    /// Waits until `bytes` fit beside the others. A need that never fits is admitted once
+    /// nobody else is there.
     pub fn enter(&self, bytes: u64) -> Admitted<'_> {
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full =
@@ -140,7 +138,7 @@ impl Admission {
     }
 }
 
-/// Memory that somebody has until this is dropped.
+/// Memory reserved until this is dropped.
 #[derive(Debug)]
 pub struct Admitted<'a> {
     admission: &'a Admission,
@@ -209,7 +207,7 @@ mod tests {
             }
         });
         assert!((60..=100).contains(&most.load(Ordering::SeqCst)), "{most:?}");
-        // What is larger than all there is comes in alone, and does not wait for ever.
+        // A need larger than the limit is admitted alone, and does not wait for ever.
         drop(admission.enter(1_000));
     }
 }

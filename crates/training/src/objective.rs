@@ -1,4 +1,4 @@
-//! What a run minimises, image by image and batch by batch, as its record and its data say.
+//! The loss and score of a run, per image and per batch, according to its record and data.
 
 use decouple_datasets::{Dataset, Labels};
 use decouple_experiment::{Loss, TrainingSpec};
@@ -10,11 +10,11 @@ use crate::ranking::average_precision;
 #[derive(Clone, Debug)]
 pub struct Objective {
     loss: Loss,
-    /// Of one label an image: an experiment with others is refused.
+    /// Only for one label per image: other experiments with it are refused.
     smoothing: f64,
     /// Whether images may have any number of labels.
     is_multi_label: bool,
-    /// What each class counts in the loss, and in MAP@100.
+    /// The weight of each class in the loss, and in MAP@100.
     class_weights: Option<Vec<f32>>,
     score_weights: Option<Vec<f64>>,
 }
@@ -32,7 +32,7 @@ impl Objective {
         }
     }
 
-    /// The cross entropy of one label an image: what a run is asked for that says nothing else.
+    /// The cross entropy of one label per image, the default.
     pub fn of_one_label(smoothing: f64) -> Self {
         Self {
             loss: Loss::Softmax,
@@ -50,9 +50,9 @@ impl Objective {
 
     /// The mean loss over the images of `logits`, (image, class), and its gradient.
     ///
-    /// An image with labels L is to have, by the softmax, the share w_k / |L| for each class k
-    /// of L, without a label none; by the sigmoid 1 for each k of L and 0 for the others, each
-    /// class with the weight w_k.
+    /// The targets of an image with labels L: for the softmax, w_k / |L| for each class k in L
+    /// (zero everywhere without labels); for the sigmoid, 1 for each k in L and 0 for the
+    /// others, each class with weight w_k.
     ///
     /// # Errors
     /// [`LossError`] if the labels do not fit the logits.
@@ -90,7 +90,7 @@ impl Objective {
         }
     }
 
-    /// What each class of each image should be: (image, class).
+    /// The target of each class of each image: (image, class).
     fn targets(&self, images: usize, classes: usize, labels: &Labels) -> Result<Vec<f32>, LossError> {
         if labels.len() != images {
             return Err(LossError::Length { what: "labels", expected: images, found: labels.len() });
@@ -114,7 +114,7 @@ impl Objective {
     /// The loss of one image, without smoothing.
     ///
     /// # Errors
-    /// [`LossError`] if a label is none of its classes.
+    /// [`LossError`] if a label is not one of its classes.
     pub fn loss_of_image(&self, row: &[f32], labels: &[u16]) -> Result<f64, LossError> {
         if let (false, Loss::Softmax, None, &[label]) =
             (self.is_multi_label, self.loss, &self.class_weights, labels)
@@ -126,8 +126,8 @@ impl Objective {
         self.of_sets(row, row.len(), &all, &mut Vec::new())
     }
 
-    /// The average precision of an image's first 100 predictions; `None` where the score is
-    /// another, or none of its labels counts.
+    /// The average precision of an image's first 100 predictions; `None` if the score is
+    /// another, or none of its labels has a weight.
     pub fn precision_of_image(&self, row: &[f32], labels: &[u16]) -> Option<f64> {
         let weights = self.score_weights.as_deref();
         if self.is_multi_label { average_precision(row, labels, weights) } else { None }
@@ -177,7 +177,8 @@ mod tests {
         let expected: f64 =
             (0..6).map(|at| f64::from(weights[at % 3]) * binary(LOGITS[at], there[at])).sum::<f64>() / 2.0;
         assert!((of(Loss::Sigmoid, Some(&weights), &sets).0 - expected).abs() < 1e-12);
-        // An image without a label asks for nothing of a choice, and for no class of all.
+        // Without labels, an image contributes nothing to the softmax loss, and asks for no
+        // class in the sigmoid loss.
         let (loss, gradient) = of(Loss::Softmax, None, &[&[], &[]]);
         assert_eq!((loss, gradient), (0.0, vec![0.0; 6]));
         assert!(of(Loss::Sigmoid, None, &[&[], &[]]).1.iter().all(|&gradient| gradient > 0.0));

@@ -1,5 +1,5 @@
-//! What an optimiser's rule, its decay, a schedule and a count of steps come to:
-//! the numbers of one step. Whatever executes the network does the arithmetic.
+//! The coefficients of one step, from an optimiser's rule, its decay, the schedule and the step
+//! count. The backend does the arithmetic.
 
 use decouple_experiment::{Average, DecayKind, DecayOn, Optimizer, RmspropForm, TrainingSpec};
 use decouple_spectrum::backend::{Rule, Update};
@@ -26,10 +26,10 @@ pub fn update(training: &TrainingSpec, rate: f64, step: u64) -> Update {
     }
 }
 
-/// The share of the new value in an exponential moving average (Polyak and Juditsky
-/// 1992, in the exponential form that the paper evaluates): 1 - min(decay, (1 + t) /
-/// (10 + t)) after t steps, as in TensorFlow's `ExponentialMovingAverage` with
-/// `num_updates`. Without it a short run is averaged with its random start.
+/// The share of the new value in an exponential moving average (Polyak and Juditsky 1992, in
+/// the exponential form that the paper evaluates): 1 - min(decay, (1 + t) / (10 + t)) after t
+/// steps, as in TensorFlow's `ExponentialMovingAverage` with `num_updates`. Without it the
+/// average of a short run includes its random initial values.
 fn average_share(decay: f64, step: u64) -> f32 {
     let t = step as f64;
     (1.0 - decay.min((1.0 + t) / (10.0 + t))) as f32

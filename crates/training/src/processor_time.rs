@@ -1,4 +1,5 @@
-//! Processor time of a piece of work: what it takes on a machine that does nothing else, however busy this one is.
+//! Processor time of a piece of work: the time it takes on an otherwise idle machine, however busy this one
+//! is.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct ProcessorClock {
     wall: Instant,
-    /// Of each thread of the pool, before the work; `None` where the system does not tell.
+    /// For each thread of the pool, before the work; `None` if the system does not report it.
     threads: Option<Vec<Duration>>,
 }
 
@@ -15,8 +16,8 @@ impl ProcessorClock {
         Self { wall: Instant::now(), threads: of_threads() }
     }
 
-    /// Processor seconds of the thread of the pool that worked most: what all took together if none of them waited
-    /// for a processor. Seconds by the clock where the system does not tell.
+    /// Processor seconds of the busiest thread of the pool: the elapsed time if no thread waited for a
+    /// processor. Elapsed seconds if the system does not report it.
     pub(crate) fn secs(&self) -> f64 {
         let busiest = self.threads.as_ref().zip(of_threads()).and_then(|(before, after)| {
             after.iter().zip(before).map(|(after, before)| after.saturating_sub(*before)).max()

@@ -1,5 +1,4 @@
-//! What a sweep tells while it runs. Messages go one way; nothing here decides
-//! anything.
+//! Progress of a sweep while it runs. Messages go one way and decide nothing.
 
 use std::sync::mpsc::Sender;
 
@@ -25,7 +24,7 @@ pub enum Event {
         epoch: u64,
         /// Loss of the batch.
         loss: f64,
-        /// Training images a second since the epoch began.
+        /// Training images per second since the epoch began.
         images_per_sec: f64,
     },
     /// An epoch is done.
@@ -37,7 +36,7 @@ pub enum Event {
         /// Accuracy on the held-out images, or while training if there are none.
         accuracy: f64,
     },
-    /// The trial is over, now or in an earlier run of the sweep.
+    /// The trial has ended, now or in an earlier run of the sweep.
     Ended {
         /// Index in the sweep's list.
         trial: usize,
@@ -51,21 +50,21 @@ pub enum Event {
         /// Index in the sweep's list.
         trial: usize,
     },
-    /// It goes on from a checkpoint.
+    /// It continues from a checkpoint.
     Resumed {
         /// Index in the sweep's list.
         trial: usize,
         /// Steps done.
         step: u64,
     },
-    /// Something is amiss that does not end it.
+    /// Something went wrong that does not end it.
     Warned {
         /// Index in the sweep's list.
         trial: usize,
-        /// What.
+        /// The warning.
         message: String,
     },
-    /// It is not over and not going on: it is still to be done.
+    /// It stopped without ending: it is still to be done.
     Left {
         /// Index in the sweep's list.
         trial: usize,
@@ -77,28 +76,28 @@ pub enum Event {
 /// Why a trial is still to be done after it was tried.
 #[derive(Clone, Debug)]
 pub enum Left {
-    /// It was asked to stop, and goes on from a checkpoint.
+    /// It was asked to stop, and continues from a checkpoint.
     Interrupted {
         /// Steps done.
         step: u64,
     },
     /// The machine failed: a full disk, a broken one, a lost mount.
     Fault {
-        /// What the system said.
+        /// The system's message.
         message: String,
     },
     /// A bug of this program.
     Bug {
-        /// What it said.
+        /// The panic's message.
         message: String,
     },
-    /// There is a run of it whose files are damaged.
+    /// Its existing run has damaged files.
     Damaged(Problem),
-    /// There is a run of it on other data.
+    /// Its existing run is on other data.
     Differs(Box<Mismatch>),
 }
 
-/// Where events go. A listener that has gone away does not stop the training.
+/// Where events go. If the listener is gone, training continues.
 #[derive(Clone, Debug)]
 pub struct Progress(Option<Sender<Event>>);
 
@@ -115,7 +114,7 @@ impl Progress {
 
     pub(crate) fn tell(&self, event: Event) {
         if let Some(listener) = &self.0 {
-            // The only error is that nobody listens any more.
+            // The only error is that nobody is listening any more.
             let _ = listener.send(event);
         }
     }

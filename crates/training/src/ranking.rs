@@ -1,11 +1,11 @@
-//! Where the labels of an image stand among the predictions of a network.
+//! The ranks of an image's labels among the predictions of a network.
 
 /// Predictions of an image that count.
 pub const COUNTED: usize = 100;
 
-/// Classes that stand before `label`: those with a larger logit, and those
-/// before it with the same. Logits that are not numbers rank last, so a broken
-/// network is never right by accident. So does a class that does not exist.
+/// The number of classes ranked before `label`: those with a larger logit, and earlier ones
+/// with the same logit. NaN ranks last, so a broken network is never right by accident; so does
+/// a class that does not exist.
 pub(crate) fn rank(row: &[f32], label: u16) -> usize {
     let label = usize::from(label);
     let own = row.get(label).copied().unwrap_or(f32::NAN);
@@ -15,11 +15,11 @@ pub(crate) fn rank(row: &[f32], label: u16) -> usize {
     row.iter().enumerate().filter(|&(class, &logit)| logit > own || (logit == own && class < label)).count()
 }
 
-/// How many classes stand before that label of an image which stands first.
+/// The number of classes ranked before the best-ranked label of an image.
 pub(crate) fn first_rank(row: &[f32], labels: &[u16]) -> usize {
     let logit = |label: u16| row.get(usize::from(label)).copied().unwrap_or(f32::NAN);
     let numbers = labels.iter().copied().filter(|&label| !logit(label).is_nan());
-    // Of labels with equal logits, the first class stands before the others.
+    // Among labels with equal logits, the first class ranks first.
     let first = numbers.reduce(|a, b| {
         let is_before = logit(b) > logit(a) || (logit(b) == logit(a) && b < a);
         if is_before { b } else { a }
@@ -30,17 +30,17 @@ pub(crate) fn first_rank(row: &[f32], labels: &[u16]) -> usize {
 /// The average precision of an image's first [`COUNTED`] predictions, from 0 to 1; its mean
 /// over images is MAP@100.
 ///
-/// Label c is at place r_c, the number of classes whose logit is at least its own: no order
-/// is chosen among equal logits, and who predicts all classes alike is given nothing for the
+/// Label c is at place r_c, the number of classes whose logit is at least its own: ties all get
+/// the last of their places, so a network that predicts all classes alike gains nothing from the
 /// order in which they are numbered. With p_c the share of labels among those r_c classes,
 ///
 /// sum over labels c with r_c <= 100 of w_c p_c / sum of the 100 largest w of the labels,
 ///
-/// which is 1 where the labels are all in front. With equal weights and at most 100 classes
-/// it is the label ranking average precision (Schapire and Singer 2000).
+/// which is 1 if all labels rank first. With equal weights and at most 100 classes it is the
+/// label ranking average precision (Schapire and Singer 2000).
 ///
-/// `row`: (class); `labels`: different classes; `weights`: (class), all 1 without. `None` if
-/// no label has a weight, so that there is nothing to find. Cost: labels x classes comparisons.
+/// `row`: (class); `labels`: different classes; `weights`: (class), all 1 without. `None` if no
+/// label has a positive weight. Cost: labels x classes comparisons.
 ///
 /// ```
 /// use decouple_training::ranking::average_precision;
@@ -63,7 +63,7 @@ pub fn average_precision(row: &[f32], labels: &[u16], weights: Option<&[f64]>) -
     let found: f64 = labels
         .iter()
         .map(|&label| {
-            // No comparison with what is not a number holds, so such a logit has no place.
+            // Comparisons with NaN are false, so such a logit has no place.
             let own = logit(label);
             let place = row.iter().filter(|&&other| other >= own).count();
             let labels_in_front = labels.iter().filter(|&&other| logit(other) >= own).count();

@@ -31,16 +31,17 @@ use crate::{
 pub struct LoadedData(Vec<(DataSpec, Arc<Dataset>)>);
 
 impl LoadedData {
-    /// Loads what `trials` name from `folder`. Each source is read once, whatever they hold out of it.
+    /// Loads the data of `trials` from `folder`. Each source is read once, whatever the validation
+    /// splits.
     ///
     /// # Errors
-    /// The first of a set that cannot be loaded.
+    /// The first error of loading a set.
     pub fn read(trials: &[&Trial], folder: Option<&Path>) -> Result<Self, DataError> {
         let mut loader = Loader::new(folder);
         Self::load(trials, |spec| loader.load(spec))
     }
 
-    /// Loads what `trials` name with `load`.
+    /// Loads the data of `trials` with `load`.
     ///
     /// # Errors
     /// The first error of `load`.
@@ -63,47 +64,47 @@ impl LoadedData {
         bytes_in_memory(self.0.iter().map(|(_, data)| &**data))
     }
 
-    /// The data of `trial`, if it was among those loaded for.
+    /// The data of `trial`, if they were loaded.
     pub fn of(&self, trial: &Trial) -> Option<&Dataset> {
         self.0.iter().find(|(spec, _)| *spec == trial.record.data).map(|(_, data)| &**data)
     }
 }
 
-/// How a sweep goes about its trials, besides the machine.
+/// How a sweep handles its trials, apart from the machine's resources.
 #[derive(Clone, Debug, Default)]
 pub struct Conduct {
     /// When to stop before the end.
     pub stop: Stop,
-    /// Whether to train what is done again; the old run stays until the new one is over.
+    /// Whether to train finished trials again; an old run is kept until the new one has ended.
     pub fresh: bool,
-    /// Whether to wait for trials that another runner has, to take them over if it dies.
+    /// Whether to wait for trials of another runner, in order to take them over if it dies.
     pub waits: bool,
 }
 
-/// What became of the trials of a sweep, in this call.
+/// The outcome of the trials of a sweep, in this call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepReport {
     /// Trained to the end.
     pub finished: usize,
     /// Ended by a loss that was not finite.
     pub diverged: usize,
-    /// Stopped, since others were ahead.
+    /// Stopped because others were ahead.
     pub stopped: usize,
     /// Refused: their network or their data cannot be trained.
     pub failed: usize,
     /// Had ended before.
     pub earlier: usize,
-    /// Those of them that had diverged or failed.
+    /// Those of `earlier` that had diverged or failed.
     pub earlier_lost: usize,
-    /// In the hands of another runner.
+    /// Being trained by another runner.
     pub taken: usize,
-    /// Still to be done, since files could not be read or written.
+    /// Still to be done, because files could not be read or written.
     pub faults: usize,
-    /// Still to be done, since this program has a bug.
+    /// Still to be done, because of a bug in this program.
     pub bugs: usize,
-    /// Left alone, since the files of their runs are damaged or of other data.
+    /// Not trained, because the files of their runs are damaged or belong to other data.
     pub unusable: usize,
-    /// Still to be done, since the sweep was asked to stop. Those that it had begun have a checkpoint.
+    /// Still to be done, because the sweep was asked to stop. Those already started have a checkpoint.
     pub interrupted: usize,
 }
 
@@ -118,11 +119,11 @@ pub enum SweepError {
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
-/// Trains every trial that is not over yet. Trials are claimed one by one
-/// through the ledger's locks, so any number of sweeps may work on one folder.
-/// A trial that diverges or is refused is recorded as such, and the sweep goes on. What the machine does to a
-/// trial is no result: it is counted, told, and left to be done. When the disk is full, or several trials in a
-/// row meet faults, no further trial is begun.
+/// Trains every trial that has not ended yet. Trials are claimed one by one through the ledger's locks, so
+/// any number of sweeps may work on one folder. A trial that diverges or is refused is recorded as such, and
+/// the sweep goes on. A fault of the machine is not a result: it is counted and reported, and the trial
+/// remains to be done. When the disk is full, or several trials in a row run into faults, no further trial is
+/// started.
 ///
 /// # Errors
 /// [`SweepError`] if the ledger cannot be listed; trials that are done
@@ -157,7 +158,7 @@ pub fn run_sweep(
     Ok(report)
 }
 
-/// What all trials of a sweep are run with.
+/// What all trials of a sweep share.
 #[derive(Clone, Copy)]
 pub(crate) struct Runner<'a> {
     pub(crate) ledger: &'a Ledger,
@@ -169,7 +170,7 @@ pub(crate) struct Runner<'a> {
     pub(crate) troubles: &'a Troubles,
 }
 
-/// What became of a piece of work.
+/// The outcome of a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
     /// There is nothing more to do about it here.
@@ -178,11 +179,11 @@ pub(crate) enum Attempt {
     Taken,
 }
 
-/// How often a piece that another runner has is looked at again.
+/// The interval for checking a piece that another runner has.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Does `work` for each of `pieces`, on the workers' threads. Those that others have are looked at again until
-/// they are over, if the conduct says so.
+/// Does `work` for each of `pieces` on the workers' threads. Pieces of other runners are checked again until
+/// they have ended, if the conduct says so.
 pub(crate) fn share_out(
     workers: Workers,
     pieces: usize,
@@ -211,7 +212,7 @@ pub(crate) fn share_out(
                 break;
             }
             wait(runner);
-            // Once each: however many there are, none waits longer than the others.
+            // Each once, so that none waits longer than the others.
             for _ in 0..round {
                 if !runner.goes_on() {
                     break;
@@ -236,7 +237,7 @@ pub(crate) fn share_out(
     .map(|total| SweepReport { taken: held().len(), ..total })
 }
 
-/// Waits a moment, unless the sweep is asked to stop.
+/// Waits for the interval, unless the sweep is asked to stop.
 fn wait(runner: &Runner<'_>) {
     const GLANCE: Duration = Duration::from_millis(50);
     let mut waited = Duration::ZERO;
@@ -298,7 +299,8 @@ impl<'a> Runner<'a> {
         self.conduct.stop.reason().is_none() && !self.troubles.are_general()
     }
 
-    /// Counts and tells the trials that are over, by one look at the folders; the places of the others.
+    /// Counts and reports the trials that have ended, by one scan of the folders; returns the indices
+    /// of the others.
     fn without_done(&self, trials: &[&Trial]) -> Result<(SweepReport, Vec<usize>), SweepError> {
         let mut report = SweepReport::default();
         if self.conduct.fresh {
@@ -308,7 +310,7 @@ impl<'a> Runner<'a> {
         let mut to_do = Vec::new();
         for (index, trial) in trials.iter().enumerate() {
             match scan.state(trial) {
-                // What differs in its data is found by the claim.
+                // Differences in its data are found by the claim.
                 Ok(RunState::Done(status)) if !self.differs(&scan.dir(trial.id), trial) => {
                     self.tell_earlier(index, status, &mut report);
                 }
@@ -347,7 +349,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Takes a trial, unless it is done or taken.
+    /// Claims a trial, unless it is done or taken.
     pub(crate) fn claim(&self, trial: &Trial) -> Result<Claim, LedgerError> {
         if self.conduct.fresh {
             return self.ledger.claim_fresh(trial);
@@ -355,7 +357,7 @@ impl<'a> Runner<'a> {
         self.ledger.claim(trial, &self.identity(trial))
     }
 
-    /// What a run of this trial is trained on and by here.
+    /// The data and engine of a run of this trial here.
     fn identity(&self, trial: &Trial) -> Identity {
         Identity::of(trial, self.data.of(trial).map(|data| &data.checksum[..]))
     }
@@ -377,7 +379,7 @@ impl<'a> Runner<'a> {
         Attempt::Over
     }
 
-    /// The data of a trial, after its environment has been written down.
+    /// The data of a trial, after recording its environment.
     pub(crate) fn data_of(
         &self,
         trial: &Trial,
@@ -392,7 +394,7 @@ impl<'a> Runner<'a> {
         Ok(Some(data))
     }
 
-    /// Writes down how a trial ended.
+    /// Records how a trial ended.
     pub(crate) fn end(
         &self,
         index: usize,
@@ -411,7 +413,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// A trial that did not come to its end in the usual way.
+    /// Handles a trial that was not trained to its end.
     pub(crate) fn ended(
         &self,
         index: usize,
@@ -441,7 +443,7 @@ impl<'a> Runner<'a> {
                 self.troubles.note(*is_general);
                 Left::Fault { message: message.clone() }
             }
-            // Whoever has the run now ends it.
+            // The new holder of the run will end it.
             Ended::Lost => {
                 self.progress.tell(Event::Taken { trial: index });
                 return Attempt::Taken;

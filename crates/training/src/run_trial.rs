@@ -13,16 +13,15 @@ use crate::{
 use under_way::EpochEnd;
 pub use under_way::Training;
 
-/// Trains `trial` on `data` and scores it on the test images, writing a row an
-/// epoch. Executed on `backend`, which works on rayon's current pool; the rows and scores are a function of
-/// the trial's record alone.
+/// Trains `trial` on `data` and scores it on the test images, writing one row per epoch. `backend` executes
+/// it on rayon's current pool. The rows and scores are a function of the trial's record and the data.
 ///
-/// An epoch visits the training images in an order drawn from (seed, epoch), in
-/// whole batches: the few images left over are other ones in each epoch. Data
-/// order and augmentation do not depend on the network, so every point of a
-/// sweep sees the same batches at the same seed.
+/// An epoch visits the training images in an order drawn from (seed, epoch), in whole batches: the few
+/// images left over differ from epoch to epoch. Data order and augmentation do not depend on the network,
+/// so every point of a sweep sees the same batches at the same seed.
 ///
-/// A run that was cut off goes on from its newest sound checkpoint, to the same end as if it had not been.
+/// An interrupted run continues from its newest sound checkpoint and ends with the same results as an
+/// uninterrupted one.
 ///
 /// # Errors
 /// [`TrialError`]; whatever happens, rows and checkpoints that were written stay.
@@ -56,7 +55,7 @@ pub(crate) struct UnderWay<'a> {
 }
 
 impl<'a> UnderWay<'a> {
-    /// Begins, or goes on from the newest sound checkpoint in the writer's folder.
+    /// Starts, or continues from the newest sound checkpoint in the writer's folder.
     pub(crate) fn begin(
         trial: &'a Trial,
         index: usize,
@@ -78,7 +77,7 @@ impl<'a> UnderWay<'a> {
                 epochs = found.state.position.epochs;
                 progress.tell(Event::Resumed { trial: index, step: found.state.position.step });
             } else {
-                // Nothing was changed.
+                // The training is unchanged.
                 let message = "its checkpoint is not of this network; it starts afresh".to_owned();
                 progress.tell(Event::Warned { trial: index, message });
             }
@@ -87,7 +86,7 @@ impl<'a> UnderWay<'a> {
         Ok(Self { trial, index, run, epochs, accuracies, owner, pace })
     }
 
-    /// Trains until `epochs` are done, a row each. The status, if it diverged.
+    /// Trains until `epochs` are done, writing one row each. Returns the status if it diverged.
     pub(crate) fn advance(
         &mut self,
         epochs: u64,
@@ -125,10 +124,10 @@ impl<'a> UnderWay<'a> {
         &self.accuracies
     }
 
-    /// Saves it where it is.
+    /// Saves its present state.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// If the disk refuses.
     pub(crate) fn save(&mut self, writer: &RunWriter) -> Result<(), LedgerError> {
         writer.check()?;
         let path = writer.dir().to_owned();
@@ -137,7 +136,7 @@ impl<'a> UnderWay<'a> {
         saved.map_err(|source| LedgerError::Io { action, path, source })
     }
 
-    /// Scores the test images, and keeps how each of them is classified and the weights.
+    /// Scores the test images, and stores the result of each image and the weights.
     pub(crate) fn finish(mut self, writer: &RunWriter) -> Result<Status, TrialError> {
         let (status, answers) = self.run.test()?;
         if status.outcome == Outcome::Finished {
@@ -148,13 +147,13 @@ impl<'a> UnderWay<'a> {
         Ok(status)
     }
 
-    /// Ends it here. The test images are not read.
+    /// Ends it early. The test images are not read.
     pub(crate) fn stop(self) -> Status {
         self.run.status(Outcome::Stopped { epoch: self.epochs })
     }
 }
 
-/// The newest sound checkpoint of a run; those that are not sound are told.
+/// The newest sound checkpoint of a run; damaged ones are reported.
 fn newest_checkpoint(
     writer: &RunWriter,
     owner: &Owner,
@@ -171,8 +170,8 @@ fn newest_checkpoint(
     Ok(found)
 }
 
-/// What a run is shown and ranked by: its accuracy on held-out images where there are
-/// any, else in training.
+/// The accuracy that a run is shown and ranked by: on validation images if there are any,
+/// otherwise in training.
 pub(crate) fn shown_accuracy(row: &MetricsRow) -> f64 {
     row.validation().unwrap_or(row.train_accuracy)
 }

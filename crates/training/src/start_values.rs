@@ -1,4 +1,4 @@
-//! Start values of parameters.
+//! Initial values of parameters.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use decouple_spectrum::{
 };
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 
-/// `graph` on `backend`, with start values drawn from `seed`.
+/// `graph` on `backend`, with initial values drawn from `seed`.
 ///
 /// # Errors
 /// [`ExecutionError`] if the device does not take it.
@@ -29,7 +29,7 @@ pub fn start(
     backend.executor(plan, arithmetic, &mut |_| values.next().unwrap_or_default())
 }
 
-/// Start values of every parameter of `graph`, in its order.
+/// Initial values of every parameter of `graph`, in its order.
 ///
 /// Each is a function of the run's seed and of the parameter's name alone:
 /// adding a layer changes no other layer's start. Weights are normal with
@@ -47,7 +47,7 @@ pub fn start_values(graph: &Graph, seed: u64) -> Vec<Vec<f32>> {
     values
 }
 
-/// Start values of one parameter; those of a convolution not yet scaled.
+/// Initial values of one parameter; those of a convolution not yet scaled.
 fn unscaled(spec: &ParameterSpec, seed: u64) -> Vec<f32> {
     match spec.role {
         Role::ConvWeight => normal(spec, seed, 1.0),

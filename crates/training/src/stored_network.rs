@@ -1,4 +1,4 @@
-//! Networks from weight files and back.
+//! Loads networks from weight files and saves them.
 
 use std::{path::Path, sync::Arc};
 
@@ -16,13 +16,13 @@ use crate::device::backend;
 /// The file in a run's folder with its trained weights.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
 
-/// Why a file gives no network.
+/// Why a network cannot be loaded from a file.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// It cannot be read, or is not of that network.
     #[error(transparent)]
     Weights(#[from] WeightError),
-    /// The device does not take it.
+    /// The device does not support it.
     #[error(transparent)]
     Execution(#[from] ExecutionError),
 }
@@ -50,9 +50,8 @@ pub fn values(path: &Path, naming: Naming, description: &Description) -> Result<
     Ok(values)
 }
 
-/// Writes the weights of `network`, which is that of `description`, to `target`
-/// under the names and in the layouts of `naming`, noting what `images` it was
-/// trained on, where that is known.
+/// Writes the weights of `network`, which is that of `description`, to `target` under the names
+/// and in the layouts of `naming`, with the `images` it was trained on, if known.
 ///
 /// # Errors
 /// [`WeightError`] when the file cannot be written or `naming` has no names for
@@ -67,7 +66,7 @@ pub fn save<'p>(
     weights::write_noted(target, naming, description, images, |id| network.read(State::Value, id).into())
 }
 
-/// What the weights of `trial` are for.
+/// The network that the weights of `trial` belong to.
 pub(crate) fn description(trial: &Trial) -> Description {
     let graph = trial.graph();
     let input = graph.input();

@@ -11,11 +11,11 @@ use crate::{
     device::backend, error::TrialError, forecast::noise, processor_time::ProcessorClock, run_trial::Training,
 };
 
-/// Steps of each that warm up: buffers are allocated, weights move into caches,
-/// the processor finds its clock.
+/// Warm-up steps of each: buffers are allocated, weights move into caches, the processor
+/// reaches its clock speed.
 const WARM_UP: usize = 3;
 
-/// The least that is timed, of steps of each and in all.
+/// The least number of steps of each, and the least time in all.
 const LEAST_STEPS: usize = 9;
 const LEAST_TIME: Duration = Duration::from_millis(800);
 
@@ -36,7 +36,7 @@ impl Timer {
     /// Starts [`THREADS`] threads.
     ///
     /// # Errors
-    /// When the system refuses them.
+    /// If the system refuses them.
     pub fn new() -> Result<Self, ThreadPoolBuildError> {
         ThreadPoolBuilder::new().num_threads(THREADS).build().map(Self)
     }
@@ -84,7 +84,7 @@ fn batch_of_noise(trial: &Trial) -> Dataset {
     noise(trial, trial.record.training.batch)
 }
 
-/// A training that does the same step again and again.
+/// A training that repeats the same step.
 struct Stepper<'a> {
     run: Training<'a>,
     indices: Vec<u32>,

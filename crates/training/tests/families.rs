@@ -23,7 +23,7 @@ fn values(name: &str, count: usize) -> Vec<f32> {
     uniform(name, count).map(|u| (0.1 * u) as f32).collect()
 }
 
-/// A step forward and back reaches every trained parameter.
+/// A step forward and backward reaches every trained parameter.
 fn train(spec: &NetworkSpec) {
     let input = MapShape::new(32, 32, 3);
     let graph = spec.graph(input, 10).expect("a small network");

@@ -130,8 +130,8 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Start values of a parameter or statistic: weights of variance 2 / fan-in,
-/// everything else around its usual start, so that nothing is special about any of it.
+/// Initial values of a parameter or statistic: weights of variance 2 / fan-in, everything else
+/// around its usual start, so that nothing is special about any of it.
 fn start(spec: &ParameterSpec, seed: u64) -> Vec<f32> {
     let (scale, centre) = match spec.role {
         Role::ConvWeight | Role::LinearWeight => ((6.0 / spec.fan_in as f64).sqrt(), 0.0),

@@ -159,7 +159,7 @@ fn finished_trials_are_not_trained_again() {
     let trials: Vec<&Trial> = sweep.trials.iter().collect();
     let folder = TempDir::new().expect("a folder");
     assert_eq!(run(&trials[..2], folder.path(), ONE).finished, 2);
-    // One more is cut off after its claim.
+    // One more is interrupted after its claim.
     let ledger = Ledger::open(folder.path());
     assert!(matches!(ledger.claim(trials[2], &Identity::of(trials[2], None)), Ok(Claim::Mine(_))));
     assert_eq!(ledger.state(trials[2]).expect("readable"), RunState::Partial);

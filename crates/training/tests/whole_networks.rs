@@ -61,7 +61,7 @@ fn case(spec: &NetworkSpec, training: serde_json::Value, images: usize) -> Case 
     }
 }
 
-/// Start values with scales and shifts that differ from channel to channel.
+/// Initial values with scales and shifts that differ from channel to channel.
 fn start(graph: &Graph) -> Vec<Vec<f32>> {
     let mut values = start_values(graph, 3);
     for (spec, values) in graph.parameters.iter().zip(&mut values) {
@@ -94,8 +94,8 @@ fn pass(case: &Case, executor: &mut dyn Executor, step: u64) -> (f64, Vec<f32>) 
     (loss, logits)
 }
 
-/// Trains both for a few steps; after each, `tested` goes on from the state of the
-/// reference, so that differences do not grow. What differs first, if anything does.
+/// Trains both for a few steps; after each, `tested` continues from the state of the reference,
+/// so that differences do not grow. What differs first, if anything does.
 fn compare(case: &Case, tested: &dyn Backend, values: &[Vec<f32>]) -> Result<(), String> {
     let mut tested = executor(case, tested, values);
     let mut reference = executor(case, &Reference, &start(&case.graph));

@@ -17,7 +17,7 @@ use crate::shard::{Mark, Share};
 use crate::stream::{ClassWeights, Files, LeftOut, Origin, Part, Shards, Streamed, open_shards};
 use crate::{DataError, DataSpec, Dataset, Reading, Selection, Split, class_weights, photograph, shard};
 
-/// Images from which mean and deviation are computed, spread over the training images.
+/// Images from which mean and standard deviation are computed, spread over the training images.
 const MEASURED: usize = 2_000;
 
 /// Shards that some of these are taken from.
@@ -29,11 +29,11 @@ pub(crate) struct Listed {
     set: Streamed,
     classes: Vec<String>,
     notes: Vec<String>,
-    /// What the names of its files are relative to.
+    /// The folder that its file names are relative to.
     root: PathBuf,
-    /// What else decides about it: a table, weights of classes.
+    /// Hashes of other inputs: a table, class weights.
     also: Vec<blake3::Hash>,
-    /// Images of an epoch, where they are stated.
+    /// Images per epoch, if stated.
     epoch: Option<usize>,
 }
 
@@ -96,8 +96,8 @@ fn of_files(reading: &Reading, labelling: Labelling, parts: [Labelled; 2]) -> St
     }
 }
 
-/// What classes count in the loss and in the score, by the lists that are named; what is
-/// in these goes to `also`.
+/// The class weights of the loss and of the score from their files; the hashes of these are
+/// added to `also`.
 fn weights(
     classes: usize,
     place: &dyn Fn(&Path) -> PathBuf,
@@ -118,7 +118,7 @@ fn weights(
 }
 
 impl Listed {
-    /// The set with what `spec` holds out. What is learned of it is kept in `cache`.
+    /// The set with the validation split of `spec`. Facts learned about it are kept in `cache`.
     pub(crate) fn part(&self, spec: &DataSpec, cache: &Cache) -> Result<Dataset, DataError> {
         let mut set = Streamed { left_out: Arc::new(Mutex::new(LeftOut::default())), ..self.set.clone() };
         if let Origin::Files(files) = &self.set.train {
@@ -162,7 +162,7 @@ impl Listed {
     }
 }
 
-/// The checksum of a set, which is another one if what else decides about it is another.
+/// The checksum of a set combined with the hashes of its other inputs.
 fn hashed_with(checksum: String, also: &[blake3::Hash]) -> String {
     if also.is_empty() {
         return checksum;
@@ -175,8 +175,8 @@ fn hashed_with(checksum: String, also: &[blake3::Hash]) -> String {
     hasher.finalize().to_string()
 }
 
-/// The files for training and those that `spec` holds out: as many of each class; of images
-/// with any number of labels the last, or some that are drawn.
+/// The files for training and those that `spec` holds out: equally many per class; for
+/// multi-label images the last, or a random draw.
 fn hold_out(files: &Files, spec: &DataSpec, classes: &[String]) -> Result<[Files; 2], DataError> {
     let label = |labels: &[u16]| if spec.is_multi_label() { 0 } else { labels.first().copied().unwrap_or(0) };
     let labels: Vec<u16> = files.iter().map(|(_, labels)| label(labels)).collect();
@@ -207,8 +207,8 @@ impl Origin {
         }
     }
 
-    /// Counts the samples, and finds which are held out of shards: those are read for that, header
-    /// by header. Memory: eight bytes a sample held out.
+    /// Counts the samples of shards by reading their headers, and finds which are held out.
+    /// Memory: eight bytes per held-out sample.
     fn count(&self, requested: usize, split: Option<u64>) -> Result<(u64, Option<HeldOut>), DataError> {
         let files = match self {
             Self::Files(files) => return Ok((files.len() as u64, None)),
@@ -237,7 +237,7 @@ impl Origin {
     }
 }
 
-/// Samples, and the lowest numbers drawn for them: one more than are to be held out.
+/// The number of samples, and their lowest numbers: one more than are to be held out.
 #[derive(Debug)]
 struct Count {
     samples: u64,
@@ -270,8 +270,8 @@ impl Count {
         self
     }
 
-    /// A number that as many samples as requested lie below, fewer where several have one key; and how many do.
-    /// `None` if no sample would be left above.
+    /// A mark with the requested number of samples below it (fewer if several share a key), and how many that
+    /// is. `None` if no sample would be left above.
     fn below_mark(self) -> Option<(u64, u64)> {
         let is_enough = self.lowest.len() > self.requested;
         let numbers = self.lowest.into_sorted_vec();
@@ -280,8 +280,8 @@ impl Count {
     }
 }
 
-/// Training images spread over the set, as an evaluation sees them, one at a time. Those
-/// that are no sound images are passed over: training says what becomes of them.
+/// Training images spread over the set, preprocessed as for evaluation, one at a time. Broken
+/// images are skipped here; training reports them.
 fn measured(set: &Streamed) -> Result<Moments, DataError> {
     let reading = &set.reading;
     let none = || Moments::new(reading.channels);

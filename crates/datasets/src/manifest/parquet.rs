@@ -1,6 +1,5 @@
-//! Manifests as Parquet, as pandas and pyarrow write them: columns of texts or whole
-//! numbers, and lists of these, plain or by a dictionary, in pages that are packed with Snappy, with
-//! gzip or not at all.
+//! Manifests as Parquet, as pandas and pyarrow write them: columns of strings or integers, and lists
+//! of these, plain or dictionary-encoded, with pages compressed by Snappy, gzip or not at all.
 //!
 //! Columns are read side by side, some rows at a time, by their definition and repetition
 //! levels (Melnik et al., "Dremel", 2010, section 4.2): a value whose repetition level is 0
@@ -24,12 +23,12 @@ use crate::DataError;
 const ROWS: usize = 4_096;
 
 impl Rows<'_> {
-    /// Reads a table of Parquet. Whether it has splits.
+    /// Reads a Parquet table. Returns whether it has splits.
     pub(super) fn parquet(&mut self, input: impl ChunkReader + 'static) -> Result<bool, DataError> {
         let file = self.file;
-        // The reader of the format checks most of what it reads, but not all.
+        // The Parquet reader checks most of its input, but not all.
         catch_unwind(AssertUnwindSafe(|| self.groups(input))).unwrap_or_else(|_| {
-            Err(whole(file, "no sound Parquet: its parts do not fit together".to_owned()))
+            Err(whole(file, "not an intact Parquet file: its parts are inconsistent".to_owned()))
         })
     }
 
@@ -41,7 +40,7 @@ impl Rows<'_> {
         let find = |column: usize| {
             leaf(schema, column).map_err(|found| {
                 let name = names[column];
-                let expected = "expected texts or whole numbers, or lists of these";
+                let expected = "expected strings or integers, or lists of these";
                 whole(self.file, format!("column `{name}`: {expected}, found {found}"))
             })
         };
@@ -104,15 +103,15 @@ impl Rows<'_> {
     fn broken(&self, error: &ParquetError) -> DataError {
         let message = error.to_string();
         let remedy = if message.contains("Disabled feature") {
-            "; pages are read that are packed with Snappy (as pandas and pyarrow do), with gzip or not at all"
+            "; supported are Snappy (the default of pandas and pyarrow), gzip and no compression"
         } else {
             ""
         };
-        whole(self.file, format!("no sound Parquet: {message}{remedy}"))
+        whole(self.file, format!("not an intact Parquet file: {message}{remedy}"))
     }
 }
 
-/// The leaf of a column of the table, if it has one of a type that is read; else what it is.
+/// The leaf of a column of the table if its type is supported; otherwise a description of it.
 fn leaf(schema: &SchemaDescriptor, column: usize) -> Result<usize, String> {
     let leaves: Vec<usize> =
         (0..schema.num_columns()).filter(|&leaf| schema.get_column_root_idx(leaf) == column).collect();

@@ -244,12 +244,12 @@ fn a_mistake_in_parquet_is_named_with_column_and_row() {
     let place = Place::new();
     for (name, expected) in [
         ("unnamed", "expected a column path or image or file"),
-        ("floats", "column `label`: expected texts or whole numbers, or lists of these, found DOUBLE"),
+        ("floats", "column `label`: expected strings or integers, or lists of these, found DOUBLE"),
         (
             "structure",
-            "column `label`: expected texts or whole numbers, or lists of these, found a structure of 2 columns",
+            "column `label`: expected strings or integers, or lists of these, found a structure of 2 columns",
         ),
-        ("twice", "column `label`: expected texts or whole numbers, or lists of these, found lists of lists"),
+        ("twice", "column `label`: expected strings or integers, or lists of these, found lists of lists"),
         ("numbered", "row 1: column `path`: expected a text, found 0"),
         ("gap", "row 3: column `label`: expected one label, found 0"),
         ("high", "row 4: column `label`: expected a label below 3, found 3"),

@@ -1,5 +1,5 @@
-//! `[trial.data]` as a person types it: every key optional, and which of them a
-//! set has checked when the table is resolved.
+//! `[trial.data]` as a person types it: every key is optional; resolving the table checks which
+//! of them the set has.
 
 use std::path::PathBuf;
 
@@ -147,7 +147,7 @@ impl DataTable {
         Ok(folder)
     }
 
-    /// Refuses to keep in memory what never is.
+    /// Refuses `stream = false` for sets that are always streamed.
     fn check_streamed(&self) -> Result<(), InvalidKey> {
         let is_streamed = self.stream != Some(false);
         let message = "must be true or left out: shards and manifests are never kept in memory";
@@ -177,7 +177,7 @@ impl DataTable {
         Ok(table)
     }
 
-    /// What classes count in MAP@100, which only images with any number of labels have.
+    /// The class weights of MAP@100, which only multi-label sets have.
     fn score_weights(&self) -> Result<Option<PathBuf>, InvalidKey> {
         let has_score = self.score_weights.is_none() || self.multi_label == Some(true);
         let message = "is for MAP@100, the score where `multi-label = true`";
@@ -251,8 +251,8 @@ fn needed(key: &str, what: &str) -> InvalidKey {
     InvalidKey::new(key, message)
 }
 
-/// The value if it is not what leaving it out means: records of runs from before there
-/// was such a key stay the same.
+/// The value unless it is the default, so that records from before this key existed stay the
+/// same.
 fn unless_default<T: PartialEq>(value: T, default: T) -> Option<T> {
     (value != default).then_some(value)
 }

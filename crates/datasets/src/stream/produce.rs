@@ -1,4 +1,4 @@
-//! The background: samples in order, decoded in parallel, put together to batches.
+//! Background work: reads samples in order, decodes them in parallel and assembles batches.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -17,12 +17,12 @@ use crate::{
     Augment, Corrupt, DataError, Labels, Looking, PixelBatch, Skipped, derive_seed, epoch_order, photograph,
 };
 
-/// Samples that wait in a shuffled pass over shards, and their most bytes: each next
-/// one is drawn from these.
+/// Size of the shuffle buffer for shards, in samples and bytes: each next sample is drawn from
+/// it.
 const WAITING: usize = 4_096;
 const MOST_WAITING_BYTES: usize = 256 << 20;
 
-/// Samples between the thread that reads shards and those that decode.
+/// Samples queued between the thread that reads shards and those that decode.
 const BETWEEN: usize = 64;
 
 type Sender = SyncSender<Result<PixelBatch, DataError>>;
@@ -38,7 +38,7 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Sends batch after batch until all are sent or nobody listens.
+    /// Sends batch after batch until all are sent or nobody is listening.
     pub(super) fn run(self, skip: &Receiver<usize>, sender: &Sender) {
         let pool = match ThreadPoolBuilder::new().num_threads(self.workers.max(1)).build() {
             Ok(pool) => pool,
@@ -47,7 +47,7 @@ impl Job {
                 return;
             }
         };
-        // The first batch is asked for, or batches are to be passed over.
+        // Wait until the first batch is requested, or batches are to be skipped.
         let skip = skip.recv().unwrap_or(0);
         let mut pass = Pass { samples: self.samples(), batches: 0, usable: 0 };
         if let Err(error) = self.pass_over(&pool, &mut pass, skip) {
@@ -68,8 +68,7 @@ impl Job {
         Samples::new(self.set.origin(self.part), self.order, &self.set)
     }
 
-    /// Passes over batches; they are decoded only if an image that is left out would
-    /// make others follow.
+    /// Skips batches; they are decoded only if a skipped image would shift the following ones.
     fn pass_over(&self, pool: &ThreadPool, pass: &mut Pass, batches: usize) -> Result<(), DataError> {
         if self.set.reading.corrupt == Corrupt::Skip {
             for _ in 0..batches {
@@ -89,8 +88,8 @@ impl Job {
         Ok(())
     }
 
-    /// The next samples. A shuffled pass has as many batches as the images give that the
-    /// set is said to have: where some were left out, it begins anew.
+    /// The next samples. A shuffled pass has as many batches as the stated number of images
+    /// gives: if some were skipped, it starts again from the beginning.
     fn take(&self, pass: &mut Pass, count: usize) -> Result<Vec<Pending>, DataError> {
         let samples = pass.samples.take(count)?;
         if !samples.is_empty() || self.order == BatchOrder::AsStored || pass.usable == 0 {
@@ -102,7 +101,7 @@ impl Job {
         pass.samples.take(count)
     }
 
-    /// The next batch, filled up where images were left out.
+    /// The next batch, filled up where images were skipped.
     fn next(&self, pool: &ThreadPool, pass: &mut Pass) -> Result<Option<PixelBatch>, DataError> {
         let shape = self.set.reading.shape();
         let is_over = pass.batches == self.set.len(self.part) / self.batch;
@@ -139,7 +138,7 @@ impl Job {
         Ok(Some(PixelBatch { shape, pixels, labels, mixes }))
     }
 
-    /// A sample's image as it is trained on or scored, and its seed.
+    /// A sample's image preprocessed for training or scoring, and its seed.
     fn see(&self, sample: &Pending) -> Result<(Vec<u8>, u64), Skipped> {
         let unusable = |reason| Skipped { file: sample.name().clone(), reason };
         let reading = &self.set.reading;
@@ -159,16 +158,16 @@ impl Job {
     }
 }
 
-/// How far a pass is.
+/// The progress of a pass.
 struct Pass {
     samples: Samples,
-    /// Batches made or passed over.
+    /// Batches made or skipped.
     batches: usize,
-    /// Sound images since the samples began, so that a set without one has an end.
+    /// Sound images since the last start, so that a set without any ends.
     usable: usize,
 }
 
-/// A sample that is not decoded: a file to be read, or what a shard had.
+/// A sample that is not decoded yet: a file to read, or an entry of a shard.
 enum Pending {
     File(Files, usize),
     Read(Sample),
@@ -242,8 +241,8 @@ impl Samples {
     }
 }
 
-/// Sends the samples of a share of all shards: in order, or shards in an order of their own and
-/// each sample drawn from those in waiting.
+/// Sends the samples of a share of all shards: in order, or with shuffled shards and each
+/// sample drawn from the shuffle buffer.
 fn read_shards(
     files: &[PathBuf],
     share: Share,

@@ -1,5 +1,5 @@
-//! A folder of shards: which are for training, which for testing, and how many samples
-//! they hold.
+//! A folder of shards: which are for training, which for testing, and how many samples they
+//! have.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use crate::labels::Labelling;
 use crate::shard::Share;
 use crate::{DataError, Reading, class_names};
 
-/// Tar files of samples and what their images are brought to.
+/// Tar files of samples and the target format of their images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shards {
     /// The folder, relative to that of the data sets.
@@ -20,12 +20,12 @@ pub struct Shards {
     pub class_list: Option<PathBuf>,
     /// Whether an image may have any number of labels.
     pub multi_label: bool,
-    /// A file in the folder with what each class counts in the loss.
+    /// A file in the folder with the class weights of the loss.
     pub class_weights: Option<PathBuf>,
-    /// A file in the folder with what each class counts in MAP@100.
+    /// A file in the folder with the class weights of MAP@100.
     pub score_weights: Option<PathBuf>,
-    /// Images of an epoch, where they are not all; else the headers of all shards are
-    /// read once to count them.
+    /// Images per epoch, if not all; otherwise the headers of all shards are read once to count
+    /// them.
     pub images: Option<usize>,
     /// How the images are read.
     pub reading: Reading,
@@ -34,8 +34,8 @@ pub struct Shards {
 /// Names of the parts in the order in which one of them is chosen for testing.
 const TEST: [&str; 4] = ["test", "val", "valid", "validation"];
 
-/// The set with its samples not yet counted, the names of its classes and words on what
-/// is not used.
+/// The set with its samples not counted yet, the names of its classes and notes on what is not
+/// used.
 pub(crate) fn open(
     spec: &Shards,
     data: Option<&Path>,
@@ -79,7 +79,7 @@ pub(crate) fn open(
     Ok((set, classes, notes))
 }
 
-/// Shards of a part: those in a folder of its name, or with it at the front of theirs.
+/// Shards of a part: those in a folder with its name, or with its name as a prefix.
 fn part(folder: &Path, name: &str) -> Result<Vec<PathBuf>, DataError> {
     let own = folder.join(name);
     let (folder, is_own) = if own.is_dir() { (own.as_path(), true) } else { (folder, false) };

@@ -8,17 +8,17 @@ use super::Format;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
-    /// List the sets that are known by name, and which of them are there.
+    /// List the sets that are known by name, and which of them are present.
     List,
     /// Read and decode every image of a set, and list what is broken.
     Verify(DataVerify),
-    /// Download a known set from its makers; a download that was cut off goes on.
+    /// Download a known set from its publisher; an interrupted download resumes.
     Fetch(DataFetch),
-    /// Write an image folder as shards, its files unchanged.
+    /// Pack an image folder into shards, with its files unchanged.
     Import(DataImport),
-    /// Make shards of images with many labels each, a stand-in for collections such as JFT.
+    /// Generate shards of images with many labels each, a stand-in for collections such as JFT.
     StandIn(DataStandIn),
-    /// Counts, classes, statistics of the channels, checksum, files left out.
+    /// Show counts, classes, channel statistics, checksum and skipped files.
     Info(DataInfo),
     /// Draw a contact sheet of training images, augmented as training sees them.
     Show(DataShow),
@@ -27,8 +27,8 @@ pub(crate) enum Data {
 /// Which data set.
 #[derive(Args, Debug)]
 pub(crate) struct DataChoice {
-    /// A set, such as fashion-mnist, cifar-10, image-folder or planted, or an
-    /// experiment file, whose first trial's data it is.
+    /// A set, such as fashion-mnist, cifar-10, image-folder or planted, or an experiment file
+    /// (then the data of its first trial).
     #[arg(default_value = "fashion-mnist")]
     pub(crate) set: String,
     /// Change a key of [trial.data], as in --set coupling=1 or --set 'augment=["flip"]'.
@@ -50,7 +50,7 @@ pub(crate) struct DataInfo {
 pub(crate) struct DataVerify {
     #[command(flatten)]
     pub(crate) choice: DataChoice,
-    /// The checksum that the set must have.
+    /// The expected checksum of the set.
     #[arg(long, value_name = "CHECKSUM")]
     pub(crate) checksum: Option<String>,
 }
@@ -65,25 +65,25 @@ pub(crate) struct DataFetch {
 pub(crate) struct DataStandIn {
     /// The new folder for the shards.
     pub(crate) target: PathBuf,
-    /// Images to train on.
+    /// Training images.
     #[arg(long, default_value_t = 20_000, value_name = "N")]
     pub(crate) train: usize,
-    /// Images for testing.
+    /// Test images.
     #[arg(long, default_value_t = 2_000, value_name = "N")]
     pub(crate) test: usize,
     /// Classes.
     #[arg(long, default_value_t = 600, value_name = "N")]
     pub(crate) classes: usize,
-    /// Labels an image, about.
+    /// Approximate number of labels per image.
     #[arg(long, default_value_t = 36, value_name = "N")]
     pub(crate) labels: usize,
     /// Rows and columns of an image.
     #[arg(long, default_value_t = 32, value_name = "PIXELS")]
     pub(crate) size: usize,
-    /// What all is drawn from: other seeds, other images.
+    /// Seed of the generator.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
-    /// Images of a shard.
+    /// Images per shard.
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     pub(crate) samples: usize,
 }
@@ -95,7 +95,7 @@ pub(crate) struct DataImport {
     /// A key of [trial.data] for the image folder, as in --set classes=10. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) keys: Vec<String>,
-    /// Images of a shard.
+    /// Images per shard.
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     pub(crate) samples: usize,
 }

@@ -1,5 +1,4 @@
-//! The command line of what concerns machines: how much of one is used, where trials
-//! run, and how they stand.
+//! Arguments that concern machines: the resources to use, where trials run, and their progress.
 
 use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 
@@ -8,18 +7,18 @@ use decouple_experiment::{Claims, LauncherKind, parse_size};
 
 use super::{Format, Selection, one_of, words};
 
-/// What of the machine a command may use. Results do not depend on it.
+/// The resources that a command may use. Results do not depend on them.
 #[derive(Args, Debug)]
 pub(crate) struct Resources {
-    /// Trials trained at the same time (one a core if left out). `auto` measures how
-    /// many trials of how many threads train most images a second here, and remembers it.
+    /// Trials trained at the same time [default: one per core]. `auto` measures which split of
+    /// the cores trains the most images per second here, and remembers it.
     #[arg(long, value_name = "N|auto")]
     pub(crate) jobs: Option<Jobs>,
-    /// Cores to use in all (all if left out).
+    /// Total number of cores to use [default: all].
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// Memory that all trials at a time may need, by the plan's estimates, such as 8G
-    /// (nine tenths of the machine's if left out). A trial that needs more is refused
+    /// Memory that concurrent trials may need together, by the plan's estimates, such as 8G
+    /// [default: nine tenths of the machine's]. A trial that needs more on its own is refused
     /// before anything starts; the others wait for each other.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_memory: Option<Size>,
@@ -28,9 +27,9 @@ pub(crate) struct Resources {
 /// How many trials at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Jobs {
-    /// As a short measurement says.
+    /// As determined by a short measurement.
     Auto,
-    /// So many.
+    /// This many.
     Count(NonZeroUsize),
 }
 
@@ -62,7 +61,7 @@ impl FromStr for Size {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example: decouple submit experiments/quickstart.toml --launcher slurm --partition cpu --cpus 4 --dry-run\n\
-The same can stand in the file's [launcher] table; flags stand over it. docs/cluster.md has more.")]
+The file's [launcher] table can hold the same settings; flags override it. See docs/cluster.md.")]
 pub(crate) struct Submit {
     #[command(flatten)]
     pub(crate) selection: Selection,
@@ -72,31 +71,32 @@ pub(crate) struct Submit {
     /// Print the script and submit nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Queue of the scheduler.
+    /// The scheduler's queue.
     #[arg(long, value_name = "NAME")]
     pub(crate) partition: Option<String>,
-    /// Whom the time is booked on.
+    /// The account that is charged for the time.
     #[arg(long, value_name = "NAME")]
     pub(crate) account: Option<String>,
-    /// Wall time of a task at most, such as 90min [default: by the plan's estimates].
+    /// Time limit of a task, such as 90min [default: from the plan's estimates].
     #[arg(long, value_name = "TIME")]
     pub(crate) time: Option<String>,
-    /// Memory of a task, such as 8G [default: by the plan's estimates].
+    /// Memory of a task, such as 8G [default: from the plan's estimates].
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<String>,
-    /// Cores of a task, which trains as many trials at a time [default: 1].
+    /// Cores of a task, which trains that many trials at a time [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) cpus: Option<usize>,
-    /// Tasks at a time at most.
+    /// Most tasks at a time.
     #[arg(long, value_name = "N")]
     pub(crate) at_once: Option<usize>,
-    /// Estimated time of a task, into which small trials are packed [default: 1h].
+    /// Target time of a task; small trials are packed into one task up to this length [default:
+    /// 1h].
     #[arg(long, value_name = "TIME")]
     pub(crate) task_time: Option<String>,
-    /// How often a task that was stopped after a checkpoint goes back into the queue [default: 20].
+    /// How often a task that was stopped after a checkpoint is requeued [default: 20].
     #[arg(long, value_name = "N")]
     pub(crate) requeues: Option<u32>,
-    /// A line of the script, such as '#SBATCH --constraint=avx512' or 'module load x'.
+    /// An extra line of the script, such as '#SBATCH --constraint=avx512' or 'module load x'.
     /// May be repeated.
     #[arg(long, value_name = "LINE")]
     pub(crate) line: Vec<String>,
@@ -105,20 +105,20 @@ pub(crate) struct Submit {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example: decouple doctor --results /shared/results --data /shared/data\n\
-Exit codes: 0 a run would work here; 74 results could not be written there.")]
+Exit codes: 0 a run would work here; 74 results cannot be written.")]
 pub(crate) struct Doctor {
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
-    /// Say by the exit code whether the lock of a file can be had.
+    /// Report by exit code whether the lock on a file can be taken.
     #[arg(long, hide = true, value_name = "FILE")]
     pub(crate) try_lock: Option<PathBuf>,
 }
 
-/// How runners keep each other off a run: as typed, or as the file system needs it.
+/// How a runner claims a run: as typed, or as the file system requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClaimsChoice {
-    /// Leases where several hosts may have the folder mounted, else locks.
+    /// Leases where several hosts may have the folder mounted, otherwise locks.
     Auto,
     /// As typed.
     Typed(Claims),
@@ -137,13 +137,14 @@ impl FromStr for ClaimsChoice {
 pub(crate) struct StatusArguments {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// Go on until every trial is over.
+    /// Keep updating until every trial has ended.
     #[arg(long)]
     pub(crate) watch: bool,
-    /// Seconds between two looks.
+    /// Seconds between updates.
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     pub(crate) interval: f64,
-    /// How to print; with --watch, a JSON document a line whenever something has changed.
+    /// Output format; with --watch, JSON is one document per line whenever something has
+    /// changed.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
 }

@@ -1,4 +1,4 @@
-//! The arguments of commands on networks and their weights.
+//! Arguments of the commands on networks and their weights.
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -15,7 +15,7 @@ pub(crate) struct Describe {
     /// Family of networks, such as xception, or figure-1 to figure-4 for a module
     /// of the paper (mini-xception if left out).
     pub(crate) family: Option<String>,
-    /// Segments: a count, per-channel, or { level = 0.5 }, or one a stage as in [1, 3, 8].
+    /// Segments: a count, per-channel, or { level = 0.5 }, or one per stage as in [1, 3, 8].
     #[arg(long)]
     pub(crate) segments: Option<String>,
     /// Change any other key of [trial.network], as in --set order=spatial-first.
@@ -29,13 +29,13 @@ pub(crate) struct Describe {
     /// published for; of mini-xception, 28x28x1].
     #[arg(long, value_name = "HxWxC")]
     pub(crate) input: Option<Extents>,
-    /// Number of classes [default: 1000; of mini-xception, 10].
+    /// Number of classes [default: 1000; for mini-xception, 10].
     #[arg(long, value_name = "N")]
     pub(crate) classes: Option<usize>,
-    /// Images a step, for the estimate of memory and for step times.
+    /// Images per step, for the estimate of memory and for step times.
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub(crate) batch: usize,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Picture::Human)]
     pub(crate) format: Picture,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Describe {
 /// How a network is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Picture {
-    /// A table for people.
+    /// A human-readable table.
     Human,
     /// One JSON document.
     Json,
@@ -51,8 +51,7 @@ pub(crate) enum Picture {
     Svg,
 }
 
-/// Which network weights are for. Files that this program has written say so
-/// themselves.
+/// The network that the weights belong to. Files written by this program state it themselves.
 #[derive(Args, Debug)]
 pub(crate) struct Model {
     /// Family of networks, such as xception [default: what the file says].
@@ -61,25 +60,24 @@ pub(crate) struct Model {
     /// Change a key of [trial.network], as in --set numerics=timm. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", requires = "family")]
     pub(crate) set: Vec<String>,
-    /// Height, width and channels of an image [default: those that the network was
-    /// published for].
+    /// Height, width and channels of an image [default: as the network was published].
     #[arg(long, value_name = "HxWxC", requires = "family")]
     pub(crate) input: Option<Extents>,
-    /// Number of classes [default: 1000; of mini-xception, 10].
+    /// Number of classes [default: 1000; for mini-xception, 10].
     #[arg(long, value_name = "N", requires = "family")]
     pub(crate) classes: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Weights {
-    /// Make a file of this program's from one of timm's or Keras' (safetensors;
-    /// tools/keras-to-safetensors.py makes those of Keras' .h5 and .keras).
+    /// Convert a file of timm's or Keras' to this program's format (safetensors;
+    /// tools/keras-to-safetensors.py converts Keras' .h5 and .keras files).
     Import(Conversion),
-    /// Make a file for timm or Keras from one of this program's.
+    /// Convert a file of this program to timm's or Keras' format.
     Export(Conversion),
-    /// Make a file with names and layouts of one kind from one of another.
+    /// Convert between any two formats of names and layouts.
     Convert(Conversion),
-    /// List a file's tensors without reading their values.
+    /// List the tensors of a file without reading their values.
     Inspect(Inspect),
 }
 
@@ -130,16 +128,16 @@ pub(crate) struct TrainedArguments {
     pub(crate) model: Model,
 }
 
-/// How photographs are looked at.
+/// How photographs are read.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Photographs {
     /// What to do about a file that is no sound image: stop and name it, or leave it out and list it.
     #[arg(long, value_parser = one_of::<Corrupt>(words("data.corrupt")), default_value = "refuse")]
     pub(crate) corrupt: Corrupt,
-    /// Leave photographs as stored, whatever they note on how the camera was held.
+    /// Leave photographs as stored, ignoring their EXIF orientation.
     #[arg(long)]
     pub(crate) as_stored: bool,
-    /// Most pixels of an image.
+    /// Largest image to read, in pixels.
     #[arg(long, value_name = "N", default_value_t = Looking::default().most_pixels)]
     pub(crate) most_pixels: u64,
 }
@@ -153,10 +151,10 @@ pub(crate) struct Predict {
     /// JPEG, PNG or WebP files.
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
-    /// How many classes to name.
+    /// How many classes to show.
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub(crate) top: usize,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
 }
@@ -167,15 +165,15 @@ pub(crate) struct Evaluate {
     pub(crate) trained: TrainedArguments,
     #[command(flatten)]
     pub(crate) photographs: Photographs,
-    /// Folder of class folders, called by the first word of a label, by the whole
-    /// label or, for a network without labels, by the numbers of the classes from 0
-    /// [default: the test images of the run's own data set].
+    /// Folder of class folders, named by the first word of a label, the whole label or, for a
+    /// network without labels, the class numbers from 0 [default: the test images of the run's
+    /// own data set].
     #[arg(required_unless_present = "run")]
     pub(crate) folder: Option<PathBuf>,
-    /// Images computed together.
+    /// Images per batch.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) batch: usize,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
 }
@@ -187,12 +185,12 @@ pub(crate) struct Export {
     /// What to write [default: as the file's ending says, .onnx or .py].
     #[arg(long, value_enum)]
     pub(crate) format: Option<Exported>,
-    /// File to write; beside a .py file go the weights that it reads, as .safetensors.
+    /// File to write. A .py file reads its weights from a .safetensors file beside it.
     #[arg(value_name = "OUT")]
     pub(crate) target: PathBuf,
 }
 
-/// What a network is written as.
+/// The format that a network is exported to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Exported {
     /// One ONNX file, for onnxruntime and others.

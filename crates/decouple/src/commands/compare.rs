@@ -20,8 +20,10 @@ pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
     let pairs = side_by_side(&first_found, &second_found);
     let [metric, other] = [&first_found, &second_found].map(|found| found.study.metric);
     if metric != other {
-        let message =
-            format!("{} is scored by {metric}, {} by {other}: nothing to compare", first.name, second.name);
+        let message = format!(
+            "{} is scored by {metric} but {} by {other}, so they cannot be compared",
+            first.name, second.name
+        );
         return Err(Failure::new(USAGE, message));
     }
     warn(&keys, &pairs);
@@ -49,19 +51,19 @@ fn recipes(first: &Sweep, second: &Sweep) -> Vec<Difference> {
     differences(&a.record, &b.record).into_iter().filter(|difference| !varied(&difference.key)).collect()
 }
 
-/// Says what a difference of accuracies may come from besides the networks.
+/// Warns of causes, other than the networks, of a difference in accuracy.
 fn warn(keys: &[Difference], pairs: &[Pair]) {
     let data: Vec<_> = keys.iter().map(|d| d.key.as_str()).filter(|key| key.starts_with("data.")).collect();
     if !data.is_empty() {
         say!(
-            "warning: they are trained on different images ({}): differences may be due to the data",
+            "warning: the two are trained on different images ({}), so differences may be due to the data",
             data.join(", ")
         );
     }
     let count = pairs.iter().filter(|pair| pair.is_uneven()).count();
     if count > 0 {
         let points = plural(count, "point");
-        say!("warning: {points} with networks of different sizes: differences may be due to size");
+        say!("warning: {points} with networks of different sizes, so differences may be due to size");
     }
 }
 

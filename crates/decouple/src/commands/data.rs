@@ -76,7 +76,7 @@ fn fetch(common: &Common, arguments: &DataFetch) -> Result<u8, Failure> {
         let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
         Failure::new(
             USAGE,
-            format!("no known set is called `{}`: expected {}", arguments.set, names.join(", ")),
+            format!("there is no known set `{}`: expected one of {}", arguments.set, names.join(", ")),
         )
     })?;
     let bar = ProgressBar::new(0);
@@ -125,7 +125,7 @@ fn stand_in(arguments: &DataStandIn) -> Result<u8, Failure> {
     Ok(SUCCESS)
 }
 
-/// Decodes everything; a set in memory was read whole when it was loaded.
+/// Decodes everything. A set in memory was already decoded when it was loaded.
 fn verify(common: &Common, arguments: &DataVerify) -> Result<u8, Failure> {
     let mut spec = spec(common, &arguments.choice)?;
     if let Source::ImageFolder(ImageFolder { reading, .. })
@@ -231,7 +231,7 @@ fn show(common: &Common, arguments: &DataShow) -> Result<u8, Failure> {
     if data.stream.is_some() {
         return Err(Failure::new(
             USAGE,
-            "a streamed set has no sheet; an image folder without `stream` has one",
+            "no contact sheet can be made of a streamed set: expected an image folder without `stream`",
         ));
     }
     let sheet = contact_sheet(&data, &spec.augment, arguments.seed, arguments.columns.clamp(1, 100));

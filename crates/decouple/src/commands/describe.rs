@@ -97,7 +97,7 @@ fn timed(
     let comparison = nearest.comparison;
     say!("a training step takes {comparison}");
     if comparison.is_uncertain() {
-        say!("warning: the machine is busy: a width found now is uncertain");
+        say!("warning: the machine is busy, so the width found is uncertain");
     }
     if comparison.meets_budget() {
         return Ok((nearest.spec, nearest.width));

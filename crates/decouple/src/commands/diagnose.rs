@@ -1,5 +1,4 @@
-//! `decouple diagnose`: what trained coupled kernels lose when they are
-//! decoupled afterwards.
+//! `decouple diagnose`: what trained coupled kernels lose if they are decoupled after training.
 
 use decouple_experiment::{Ledger, Trial};
 use decouple_training::{
@@ -76,8 +75,8 @@ fn name(target: ProjectionTarget, trial: &Trial) -> String {
     }
 }
 
-/// A row a layer: the share of its energy that each projection keeps, and in
-/// brackets what it keeps of the same weights shuffled.
+/// One row per layer: the share of its energy that each projection keeps, and in brackets what
+/// it keeps of the same weights shuffled.
 fn human(trial: &Trial, found: &Diagnosis, on_test: bool) -> String {
     let names: Vec<String> = found.effects.iter().map(|effect| name(effect.target, trial)).collect();
     let header: Vec<&str> =

@@ -1,4 +1,4 @@
-//! `decouple doctor`: what this machine and its folders are, and whether they will do.
+//! `decouple doctor`: checks whether this machine and its folders can run experiments.
 
 use std::{
     fs,
@@ -22,10 +22,10 @@ use crate::{
     text::{TextTable, bytes, print},
 };
 
-/// Less room than this for results is worth a word.
+/// Less free space for results than this is noted.
 const LITTLE_ROOM: u64 = 1 << 30;
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Finding {
     Good,
@@ -45,7 +45,7 @@ impl Finding {
     }
 }
 
-/// One thing that was looked at.
+/// One check.
 struct Check {
     name: &'static str,
     verdict: Finding,
@@ -113,7 +113,7 @@ fn memory() -> Option<Check> {
     let limit = Limit::of_machine()?;
     let free = available().map_or(String::new(), |free| format!(", {} of it free now", bytes(free)));
     let found = format!(
-        "{} by {}{free}; trials may have {}",
+        "{} limited by {}{free}; trials may use {}",
         bytes(limit.bytes),
         limit.set_by,
         bytes(limit.for_trials())
@@ -121,7 +121,7 @@ fn memory() -> Option<Check> {
     Some(check("memory", Finding::Good, found))
 }
 
-/// What concerns the folder of results.
+/// Checks of the results folder.
 fn results(folder: &Path) -> Vec<Check> {
     let shown = folder.display();
     let probe = Probe::new(folder);
@@ -145,7 +145,7 @@ fn results(folder: &Path) -> Vec<Check> {
     checks
 }
 
-/// A file of our own in a folder, which is made if need be and removed again.
+/// A temporary file in a folder, which is created if necessary and removed afterwards.
 struct Probe {
     path: PathBuf,
     /// Folders that were made, the outermost last.
@@ -158,7 +158,7 @@ impl Probe {
         let made = folder.ancestors().take_while(is_missing).map(Path::to_owned).collect();
         fs::create_dir_all(folder)?;
         let probe = Self { path: folder.join(format!(".doctor-{}", std::process::id())), made };
-        // Not over anything that is there.
+        // Never overwrite an existing file.
         fs::File::options().write(true).create_new(true).open(&probe.path)?;
         fs::write(&probe.path, "decouple doctor")?;
         Ok(probe)
@@ -167,13 +167,13 @@ impl Probe {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        // What somebody else has put there meanwhile stays, and so does its folder.
+        // Keep what somebody else has put there meanwhile, and its folder.
         let _ = fs::remove_file(&self.path);
         self.made.iter().for_each(|folder| drop(fs::remove_dir(folder)));
     }
 }
 
-/// Room for results, as `df` tells it.
+/// Free space for results, as reported by `df`.
 fn room(folder: &Path) -> Option<Check> {
     let there = folder.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
     let output = Command::new("df").arg("-Pk").arg(there).output().ok()?;

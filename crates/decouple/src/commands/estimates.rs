@@ -1,4 +1,4 @@
-//! What trials take: images, and the speed of their networks here.
+//! What trials cost: their images, and the speed of their networks on this machine.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -55,7 +55,8 @@ pub(super) fn speeds(
     if fitting.is_empty() {
         return Ok(None);
     }
-    // Patience lasts for a few networks only; the others are taken to be as fast as these.
+    // There is time for a few networks only; the others are assumed to be as fast per
+    // multiply-add.
     fitting.sort_by_key(|trial| trial.cost.macs);
     fitting.truncate(MOST_MEASURED);
     Speeds::measure(&fitting, workers, PATIENCE).map(Some).map_err(|error| Failure::new(IO, error))

@@ -35,9 +35,9 @@ struct Accuracy {
     top_5: Option<f64>,
     /// Of a run whose images have any number of labels.
     map_at_100: Option<f64>,
-    /// What came up while photographs were read.
+    /// Remarks from reading photographs.
     remarks: Remarks,
-    /// Words on what is not read.
+    /// Notes on what is not read.
     notes: Vec<String>,
 }
 
@@ -103,7 +103,7 @@ fn on_photographs(
 /// Scores the test images of the run's data set, as the run itself has done.
 fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Result<Accuracy, Failure> {
     let Some(run) = &trained.run else {
-        return Err(Failure::new(USAGE, "say which photographs: a folder with a folder for each class"));
+        return Err(Failure::new(USAGE, "no photographs given: expected a folder with one folder per class"));
     };
     let data = load_data(&run.record.data, common.data.as_deref())?;
     let (Classifier { mut network, .. }, _) = trained.classifier(common)?;
@@ -127,7 +127,7 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
     })
 }
 
-/// Files with their classes, and words on what is not read.
+/// Files with their classes, and notes on what is not read.
 type Files = (Vec<(PathBuf, usize)>, Vec<String>);
 
 /// Every image file of `folder` with its class among `labels`.

@@ -28,7 +28,7 @@ pub(super) fn read_as_run(common: &Common, file: &Path, set: &[String]) -> Resul
     read(common, file, set, StepTimes::Runs(&runs))
 }
 
-/// As [`read_as_run`], with the recipes that its tries, which must have been run, have chosen.
+/// As [`read_as_run`], with the recipes chosen by its tries, which must have been run.
 pub(super) fn read_with_runs(common: &Common, file: &Path, set: &[String]) -> Result<Sweep, Failure> {
     settled(common, read_as_run(common, file, set)?)
 }
@@ -64,7 +64,7 @@ fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
     Ok(sweep.tuned(&ledger)?.0)
 }
 
-/// As [`settled`]; where the tries have not been run, `sweep` as it is, with a word.
+/// As [`settled`]; if the tries have not been run, `sweep` as it is, with a message.
 pub(super) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
     if sweep.tune.is_none() {
         return sweep;
@@ -72,14 +72,14 @@ pub(super) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
     match settled(common, sweep.clone()) {
         Ok(tuned) => tuned,
         Err(failure) => {
-            say!("recipes as written: {}", failure.message());
+            say!("using the using the recipes as written: {}", failure.message());
             sweep
         }
     }
 }
 
-/// The experiment file that is meant: as typed, or where no such file is there and a
-/// bare name was typed, `experiments/NAME.toml`.
+/// The experiment file that is meant: as typed or, if there is no such file and a bare name was
+/// typed, `experiments/NAME.toml`.
 fn experiment_file(typed: &Path) -> PathBuf {
     if typed.exists() || typed.extension().is_some() {
         return typed.to_owned();
@@ -111,7 +111,7 @@ impl From<TuneError> for Failure {
             TuneError::Ledger(error) => error.into(),
             TuneError::NoScore { .. } => Self::new(RUN_FAILED, error),
             TuneError::Unfinished { .. } => {
-                Self::new(NOTHING, format!("{error}\n   = `decouple run` runs them first"))
+                Self::new(NOTHING, format!("{error}\n   = train them first with `decouple run`"))
             }
         }
     }

@@ -53,7 +53,7 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
     Ok(SUCCESS)
 }
 
-/// The format that is asked for, or else the one that the file's ending stands for.
+/// The format that is asked for, or else the one of the file's extension.
 fn format(arguments: &Export) -> Result<Exported, Failure> {
     let ending = arguments.target.extension().and_then(|ending| ending.to_str());
     match (arguments.format, ending) {
@@ -64,7 +64,7 @@ fn format(arguments: &Export) -> Result<Exported, Failure> {
         }
         (Some(Exported::Onnx), _) | (None, Some("onnx")) => Ok(Exported::Onnx),
         (None, _) => {
-            let message = "say what to write: a file that ends in .onnx or .py, or --format";
+            let message = "cannot tell what to write: expected a file that ends in .onnx or .py, or --format";
             Err(Failure::new(USAGE, format!("{}: {message}", arguments.target.display())))
         }
     }
@@ -79,7 +79,7 @@ fn notes(common: &Common, trained: &Trained) -> Result<Notes, Failure> {
         Ok(images) => images,
         // The network itself does not need them.
         Err(failure) => {
-            say!("warning: mean, deviation and classes are left out: {}", failure.message());
+            say!("warning: mean, standard deviation and classes are left out: {}", failure.message());
             None
         }
     };
@@ -90,7 +90,7 @@ fn notes(common: &Common, trained: &Trained) -> Result<Notes, Failure> {
     Ok(Notes { title, classes, mean: in_pixels(mean), deviation: in_pixels(std) })
 }
 
-/// Writes a file whole: what was there before stays until it is.
+/// Replaces a file as a whole: the old one is kept until the new one is complete.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_output(path, |out| out.write_all(bytes)).map_err(|error: std::io::Error| {
         Failure::new(IO, format!("cannot write {}: {error}", path.display()))

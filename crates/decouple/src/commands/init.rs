@@ -28,12 +28,12 @@ pub(crate) fn run(arguments: &Init) -> Result<u8, Failure> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             return Err(Failure::new(
                 USAGE,
-                format!("{} is there already and stays as it is", path.display()),
+                format!("{} already exists; choose another name, or remove the file", path.display()),
             ));
         }
         Err(error) => return Err(Failure::new(IO, format!("cannot write {}: {error}", path.display()))),
     }
-    say!("next: edit it, then decouple plan {}", path.display());
+    say!("next: edit it, then run decouple plan {}", path.display());
     print(&format!("{}\n", path.display()))?;
     Ok(SUCCESS)
 }

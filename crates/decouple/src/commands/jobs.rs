@@ -1,4 +1,4 @@
-//! `--jobs auto`: how many trials of how many threads train most images a second here.
+//! `--jobs auto`: which split of the cores into trials trains the most images per second here.
 //!
 //! Measured on one of the trials (the longest), a second or so for each way to share the
 //! cores, and remembered in `results/throughput.json` by machine, cores and network.
@@ -26,8 +26,8 @@ const FORMAT: u64 = 1;
 /// Time that the measurement of one way may take.
 const PATIENCE: Duration = Duration::from_millis(1_200);
 
-/// Another way has to be this much faster than a trial a core, which needs no waiting
-/// and is less at the mercy of a measurement.
+/// Another split has to be this much faster than one trial per core, which needs no waiting and
+/// is less sensitive to errors of measurement.
 const WORTHWHILE: f64 = 1.03;
 
 /// The best of the ways to share the cores of `workers` among `trials`, of which `trial`
@@ -79,7 +79,7 @@ pub(super) fn auto(
     Ok(Workers { jobs, threads, memory })
 }
 
-/// Numbers of trials at a time: one a core, half as many, and so on down to one.
+/// Numbers of trials at a time: one per core, half as many, and so on down to one.
 fn ways_to_share(cores: usize) -> Vec<usize> {
     let mut ways: Vec<usize> =
         std::iter::successors(Some(cores.max(1)), |&jobs| (jobs > 1).then_some(jobs / 2)).collect();
@@ -93,14 +93,14 @@ fn best(ways: &[(usize, f64)]) -> (usize, f64) {
     ways.iter().copied().fold(first, |best, way| if way.1 > WORTHWHILE * best.1 { way } else { best })
 }
 
-/// Images a second of `jobs` trainings together.
+/// Images per second of `jobs` trainings together.
 fn measure(trial: &Trial, jobs: usize, threads: usize) -> Result<f64, Failure> {
     let workers = Workers { jobs, threads, memory: None };
     let speeds = Speeds::measure(&[trial], workers, PATIENCE).map_err(|error| Failure::new(IO, error))?;
     Ok(jobs as f64 * speeds.images_per_sec(trial))
 }
 
-/// What a measurement is true for.
+/// What a measurement applies to.
 fn key(cores: usize, trial: &Trial) -> String {
     let backend = backend();
     let kernels = backend.name();
@@ -127,14 +127,14 @@ fn read(path: &Path) -> Vec<Value> {
     file["measured"].as_array().cloned().unwrap_or_default()
 }
 
-/// Keeps it for the next time. If that cannot be, it is measured again.
+/// Stores it for the next time. If that fails, it is measured again.
 fn remember(path: &Path, measured: &[Value]) {
     let text = format!("{:#}\n", json!({ "format": FORMAT, "measured": measured }));
     let folder = path.parent().unwrap_or(Path::new(""));
     let disk = Disk::within(folder);
     let kept = disk.create_dir_all(folder).and_then(|()| disk.replace(path, text.as_bytes()));
     if let Err(error) = kept {
-        say!("warning: {}: the measurement is not remembered: {error}", path.display());
+        say!("warning: {}: the measurement could not be saved: {error}", path.display());
     }
 }
 

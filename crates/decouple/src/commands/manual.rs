@@ -1,5 +1,5 @@
-//! `decouple manual` and `decouple completions`: what shells and `man` are told of
-//! the command line.
+//! `decouple manual` and `decouple completions`: documentation of the command line for shells
+//! and `man`.
 
 use std::{fs, path::Path};
 

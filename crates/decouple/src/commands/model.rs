@@ -1,4 +1,5 @@
-//! Networks on the command line: a family as it was published, or what a file of weights notes.
+//! Networks on the command line: a family as it was published, or as a file of weights
+//! describes it.
 
 use decouple_experiment::section;
 use decouple_kernels::geometry::MapShape;
@@ -34,7 +35,7 @@ pub(super) fn images(family: Family, input: Option<Extents>, classes: Option<usi
 /// timm's names are taken for timm's numerics unless another is asked for.
 pub(super) fn description(model: &Model, file: &WeightFile, naming: Naming) -> Result<Description, Failure> {
     let Some(family) = &model.family else {
-        let remedy = "say which network it is for, as in --model xception";
+        let remedy = "name the network, as in --model xception";
         return Description::of(file)?
             .ok_or_else(|| Failure::new(USAGE, format!("{}: {remedy}", file.path().display())));
     };
@@ -50,7 +51,7 @@ pub(super) fn description(model: &Model, file: &WeightFile, naming: Naming) -> R
     Ok(Description { network, input: [input.h, input.w, input.c], classes })
 }
 
-/// Says what was taken off the front of all names in `file`, if anything was.
+/// Reports the prefix that was removed from all names in `file`, if any.
 pub(super) fn tell_prefix(
     file: &WeightFile,
     naming: Naming,
@@ -59,7 +60,7 @@ pub(super) fn tell_prefix(
     let prefix = prefix(file, naming, description)?;
     if !prefix.is_empty() {
         let file = file.path().display();
-        say!("{file}: every name begins with `{prefix}`, which is left out: the network has no such prefix");
+        say!("{file}: removed the prefix `{prefix}`, which every name has but no name of the network");
     }
     Ok(())
 }
@@ -67,7 +68,7 @@ pub(super) fn tell_prefix(
 /// What stands over the picture of a network.
 pub(super) fn title(spec: &NetworkSpec, width: f64) -> String {
     let segments = match &spec.segments {
-        SegmentSchedule::Uniform(Segments::PerChannel) => "one segment a channel".to_owned(),
+        SegmentSchedule::Uniform(Segments::PerChannel) => "one segment per channel".to_owned(),
         SegmentSchedule::Uniform(Segments::Count(1)) => "1 segment".to_owned(),
         SegmentSchedule::Uniform(Segments::Count(count)) => format!("{count} segments"),
         other => format!("segments {other}"),

@@ -1,4 +1,4 @@
-//! Photographs on the command line: how they are read, and what came up.
+//! Photographs on the command line: how they are read, and what was found.
 
 use decouple_datasets::{Corrupt, Looking, Skipped};
 use decouple_training::classifier::SeenPhotograph;
@@ -13,18 +13,18 @@ use crate::{
 /// Files left out that are listed by name.
 const LISTED: usize = 20;
 
-/// What came up while photographs were read.
+/// What was found while reading photographs.
 #[derive(Default)]
 pub(super) struct Remarks {
     /// Files that were left out.
     pub(super) skipped: Vec<Skipped>,
-    /// Photographs that note how the camera was held.
+    /// Photographs with an EXIF orientation.
     pub(super) with_orientation: usize,
 }
 
 impl Remarks {
-    /// The values of what was read; a file that is no sound image is left out if
-    /// `photographs` say so, and else refused.
+    /// The values of what was read; a broken image file is left out if `photographs` say so,
+    /// and else refused.
     pub(super) fn sort(
         &mut self,
         photographs: &arguments::Photographs,
@@ -42,22 +42,19 @@ impl Remarks {
             Err(Skipped { file, reason }) => {
                 let file = file.display();
                 let problem = format!("{file}: expected a sound JPEG, PNG or WebP file ({reason})");
-                Err(Failure::new(
-                    DATA,
-                    format!("{problem}; --corrupt skip leaves such files out and lists them"),
-                ))
+                Err(Failure::new(DATA, format!("{problem}; --corrupt skip skips such files and lists them")))
             }
         }
     }
 
-    /// Lines for people: what was turned, and what was left out.
+    /// Human-readable lines: what was rotated, and what was skipped.
     pub(super) fn text(&self, photographs: &arguments::Photographs) -> String {
         let mut text = String::new();
         if self.with_orientation > 0 {
             let count = self.with_orientation;
-            let images = if count == 1 { "image notes" } else { "images note" };
-            let what = if photographs.as_stored { "left as stored" } else { "turned upright" };
-            text += &format!("{count} {images} how the camera was held: {what}\n");
+            let images = if count == 1 { "image has" } else { "images have" };
+            let what = if photographs.as_stored { "left as stored" } else { "rotated upright" };
+            text += &format!("{count} {images} an EXIF orientation: {what}\n");
         }
         text + &left_out(&self.skipped)
     }
@@ -68,7 +65,7 @@ pub(super) fn left_out(skipped: &[Skipped]) -> String {
     if skipped.is_empty() {
         return String::new();
     }
-    let mut text = format!("{} left out\n", plural(skipped.len(), "file"));
+    let mut text = format!("{} skipped\n", plural(skipped.len(), "file"));
     for skipped in skipped.iter().take(LISTED) {
         text += &format!("  {}: {}\n", skipped.file.display(), skipped.reason);
     }

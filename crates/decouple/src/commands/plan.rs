@@ -67,7 +67,7 @@ struct Row<'a> {
     problem: Option<Problem>,
 }
 
-/// How a trial stands, in a word; and what is wrong with its run.
+/// The state of a trial in one word, and what is wrong with its run.
 fn state(
     trial: &Trial,
     scan: &Scan<'_>,
@@ -103,7 +103,7 @@ fn warn_of_too_large(trials: &[&Trial], needs: &[u64], limit: Option<Limit>) {
             trial.id.short(),
             bytes(*need),
         );
-        say!("   = `decouple run` refuses them here; they were not measured");
+        say!("   = `decouple run` would refuse them here, so they were not measured");
     }
 }
 
@@ -163,7 +163,7 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>], nodes: usize) -> St
     let note = if rows.iter().all(is_counted) {
         ""
     } else {
-        "/ M: for every million training images of a set that is not there to be counted\n"
+        "/ M: per million training images, since the set cannot be counted here\n"
     };
     format!("{table}\n{}, {budget}; {}\n{note}", plural(rows.len(), "trial"), left(rows, nodes))
 }
@@ -197,7 +197,7 @@ fn left(rows: &[Row<'_>], nodes: usize) -> String {
     let here = Workers::share(cores(), to_do.len(), None);
     let time = |jobs, threads| {
         let Some(secs) = &secs else { return "in an unknown time".to_owned() };
-        // They were measured with as many threads as there are for each here.
+        // They were measured with as many threads as each trial gets here.
         let secs = makespan(secs, jobs) * here.threads as f64 / threads as f64;
         format!("about {}{}", duration(secs), if all_counted { "" } else { " / M" })
     };
@@ -210,10 +210,10 @@ fn left(rows: &[Row<'_>], nodes: usize) -> String {
     let there = Workers::share(cores(), to_do.len().div_ceil(nodes), None);
     let at_once = to_do.len().min(there.jobs * nodes);
     let (time, threads) = (time(at_once, there.threads), plural(there.threads, "thread"));
-    format!("{words}; on {nodes} machines such as this {time} with {at_once} at a time of {threads}")
+    format!("{words}; on {nodes} machines like this one {time} with {at_once} at a time of {threads}")
 }
 
-/// Seconds until all is done if `jobs` at a time are, each next trial by whoever is free.
+/// Seconds until all are done with `jobs` workers, each taking the next trial when free.
 fn makespan(secs: &[f64], jobs: usize) -> f64 {
     let mut free = vec![0.0_f64; jobs.max(1)];
     for secs in secs {

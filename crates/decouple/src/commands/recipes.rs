@@ -36,7 +36,7 @@ pub(crate) fn settle(
         _ => 0,
     };
     if missing > 0 {
-        say!("tuning    {missing} of {} tries to run, judged on validation images", tries.len());
+        say!("tuning    {missing} of {} tries left to run, judged on validation images", tries.len());
         runs.train(&tries, tune.halving.then_some(tune))?;
     }
     let finals = sweep.finals(&ledger)?;
@@ -47,7 +47,7 @@ pub(crate) fn settle(
         _ => 0,
     };
     if missing > 0 {
-        say!("tuning    {missing} of {} runs of the best tries with more seeds", finals.len());
+        say!("tuning    {missing} of {} runs left of the best tries with more seeds", finals.len());
         runs.train(&finals, None)?;
     }
     let (sweep, choices) = sweep.tuned(&ledger)?;

@@ -35,7 +35,7 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
     Ok(if is_unusable { DATA } else { SUCCESS })
 }
 
-/// Prints how many seeds tell how large a difference, judged by the runs on disk.
+/// Prints how many seeds detect how large a difference, judging by the runs on disk.
 pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
     let sweep = read_with_runs(common, &arguments.file, &arguments.set)?;
     let ledger = ledger(common, &sweep);
@@ -54,12 +54,11 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
     };
     let is_sensible = |value: f64| value > 0.0 && value < 100.0;
     if !arguments.difference.iter().copied().all(is_sensible) || !(0.05..1.0).contains(&arguments.power) {
-        let message =
-            "--difference is in points of accuracy, above 0 and below 100; --power is from 0.05 to below 1";
+        let message = "--difference must be above 0 and below 100 points of accuracy, --power at least 0.05 and below 1";
         return Err(Failure::new(USAGE, message));
     }
     let shares: Vec<f64> = arguments.difference.iter().map(|points| points / 100.0).collect();
-    let mut table = TextTable::new(0, &["difference, points", "seeds a point", "with the widest point"]);
+    let mut table = TextTable::new(0, &["difference, points", "seeds per point", "with the largest spread"]);
     let shown =
         |seeds: Option<usize>| seeds.map_or("more than a million".to_owned(), |seeds| seeds.to_string());
     for needed in power_plan(&analysis, &shares, arguments.power) {
@@ -88,7 +87,7 @@ fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> {
     for problem in &contents.problems {
         message += &format!("\n   = {problem}");
     }
-    message += &format!("\n   = train first: decouple run {}", sweep.path.display());
+    message += &format!("\n   = train them first: decouple run {}", sweep.path.display());
     Err(Failure::new(NOTHING, message))
 }
 
@@ -108,7 +107,10 @@ pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger, format: Format) -
         && !update_index(results, &sweep.name)?
     {
         let file = sweep.path.display();
-        say!("not in {}/index.html: decouple report {file} --index lists it", results.display());
+        say!(
+            "{}/index.html does not list this experiment: decouple report {file} --index adds it",
+            results.display()
+        );
     }
     for problem in &analysis.problems {
         say!("warning: {problem}");

@@ -1,6 +1,5 @@
-//! Whether there is room for what a command line asks for: refused with the number
-//! before anything is started, since a machine without memory left ends programs
-//! without a word.
+//! Refuses a command that needs more memory than there is, with the number, before anything is
+//! started: a machine that runs out of memory kills programs without a message.
 
 use decouple_experiment::Trial;
 use decouple_training::{
@@ -20,7 +19,7 @@ use crate::{
 /// The most trials at a time, and the most threads.
 const MOST_THREADS: usize = 1_024;
 
-/// What trials may have of the memory, and what sets the limit.
+/// How much memory trials may use, and what sets the limit.
 pub(super) fn limit(max_memory: Option<Size>) -> Option<Limit> {
     let typed = max_memory.map(|size| Limit { bytes: size.0, set_by: "--max-memory" });
     typed.or_else(|| {
@@ -86,7 +85,7 @@ pub(super) fn too_large<'a>(
     too_large
 }
 
-/// Refuses trials that can never be admitted.
+/// Refuses trials that can never fit.
 fn check(trials: &[&Trial], resources: &Resources, common: &Common) -> Result<(), Failure> {
     let limit = limit(resources.max_memory);
     let needs = needs(trials, &mut TrainImages::default(), common);

@@ -54,7 +54,7 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
         run_sweep(&trials, &ledger, &data, workers, environment, progress, &conduct)
     })?;
     if let Some(code) = stopped(&done, &conduct.stop, &sweep, trials.len()) {
-        // A scheduler that has asked to stop does not wait for figures.
+        // A scheduler that has asked us to stop does not wait for figures.
         if code == INTERRUPTED {
             report::rebuild_and_show(&sweep, &ledger, arguments.format)?;
         }
@@ -71,7 +71,7 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
     if taken > 0 {
         let are = if taken == 1 { "is" } else { "are" };
         let trials = plural(taken, "trial");
-        say!("{trials} {are} in the hands of another process; run again when it is done");
+        say!("{trials} {are} being trained by another process; run again when it is done");
     }
     let own = |id: &str| trials.iter().any(|trial| trial.id.to_string() == id);
     let runs = analysis.iter().flat_map(|analysis| &analysis.runs);
@@ -132,24 +132,24 @@ fn longest_first<'a>(mut trials: Vec<&'a Trial>, common: &Common) -> Vec<&'a Tri
     trials
 }
 
-/// Takes over what other experiments have finished of these trials, and says so.
+/// Copies finished runs of these trials from other experiments, and reports it.
 fn adopt(trials: &[&Trial], ledger: &Ledger, data: &LoadedData) -> Result<(), Failure> {
     let with_identity = trials.iter().map(|&trial| (trial, identity(data, trial)));
     let adopted = ledger.adopt_finished(with_identity)?;
     for error in adopted.damaged {
-        say!("warning: not taken: {error}");
+        say!("warning: not copied: {error}");
     }
     for (experiment, count) in adopted.runs_of {
-        say!("taken     {} of the same trials from {}", plural(count, "run"), experiment.display());
+        say!("copied    {} of the same trials from {}", plural(count, "run"), experiment.display());
     }
     if let Some(first) = adopted.others.first() {
         let count = plural(adopted.others.len(), "run");
-        say!("not taken {count} of the same trials elsewhere, such as {first}");
+        say!("not copied: {count} of the same trials elsewhere, such as {first}");
     }
     Ok(())
 }
 
-/// Says what is about to happen.
+/// Announces what will be trained.
 fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
     let points: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.point_label()).collect();
     let seeds: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.seed()).collect();
@@ -172,7 +172,7 @@ fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
     );
 }
 
-/// Says what it is about to happen to.
+/// Announces the data.
 fn introduce_data(sweep: &Sweep, data: &Dataset) {
     let held_out = match data.images(Part::Validation) {
         0 => String::new(),
@@ -191,7 +191,7 @@ fn introduce_data(sweep: &Sweep, data: &Dataset) {
     }
     if let Some(first) = data.skipped.first() {
         let files = plural(data.skipped.len(), "file");
-        say!("warning: {files} left out, such as {}: {}", first.file.display(), first.reason);
+        say!("warning: {files} skipped, such as {}: {}", first.file.display(), first.reason);
         say!("   = decouple data info {} lists them", sweep.path.display());
     }
 }

@@ -1,4 +1,4 @@
-//! `decouple status`: how far an experiment is, from any terminal.
+//! `decouple status`: the progress of an experiment, from any terminal.
 
 use std::{
     io::{IsTerminal, stdout},
@@ -15,7 +15,7 @@ use crate::{
     text::{TextTable, duration, grouped, print},
 };
 
-/// Running trials that are named; of more, so many and a count.
+/// Running trials that are named; if there are more, the rest are counted.
 const MOST_NAMED: usize = 20;
 
 pub(crate) fn run(common: &Common, arguments: &StatusArguments) -> Result<u8, Failure> {
@@ -37,7 +37,7 @@ pub(crate) fn run(common: &Common, arguments: &StatusArguments) -> Result<u8, Fa
     screen.follow(&sweep.name, &sweep.command("run"), &trials, &ledger)
 }
 
-/// Where a standing is shown, once or until all is over.
+/// Where progress is shown, once or until all trials have ended.
 struct Screen<'a> {
     arguments: &'a StatusArguments,
     /// Lines on the terminal that the next standing replaces; none off a terminal.
@@ -52,8 +52,8 @@ impl<'a> Screen<'a> {
         Self { arguments, replaces, last: String::new() }
     }
 
-    /// Shows how `trials` stand; with `--watch` again whenever that has changed, until
-    /// all of them are over. `run` is the command that trains them. The exit code.
+    /// Shows the progress of `trials`; with `--watch` again whenever it has changed, until all
+    /// have ended. `run` is the command that trains them. The exit code.
     fn follow(&mut self, title: &str, run: &str, trials: &[&Trial], ledger: &Ledger) -> Result<u8, Failure> {
         let mut onlooker = Onlooker::default();
         let metric = trials.first().map_or(Metric::default(), |trial| trial.record.metric());
@@ -90,16 +90,16 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// A standing for people.
+/// Progress as text.
 fn human(title: &str, run: &str, metric: Metric, standing: &Standing) -> String {
     let count = |n: usize| grouped(n as u64);
     let time = match standing.secs_left {
         _ if standing.left() == 0 && standing.running.is_empty() => String::new(),
         Some(secs) => format!("; about {} left", duration(secs)),
-        None => "; time left unknown until a trial has ended".to_owned(),
+        None => "; time left unknown until the first trial ends".to_owned(),
     };
     let mut text = format!(
-        "{title}: {} of {} trials over, {} running, {} left{time}\n",
+        "{title}: {} of {} trials done, {} running, {} left{time}\n",
         count(standing.over()),
         count(standing.trials),
         count(standing.running.len()),
@@ -141,7 +141,7 @@ fn human(title: &str, run: &str, metric: Metric, standing: &Standing) -> String 
     text
 }
 
-/// A standing for programs.
+/// Progress as JSON.
 fn document(title: &str, run: &str, standing: &Standing) -> serde_json::Value {
     let running = |running: &decouple_experiment::Running| {
         json!({
@@ -192,13 +192,13 @@ mod tests {
         };
         assert_eq!(
             human("mine", "decouple run mine.toml", Metric::Accuracy, &standing),
-            "mine: 1,201 of 10,000 trials over, 0 running, 8,799 left; about 2.0 h left\n  \
+            "mine: 1,201 of 10,000 trials done, 0 running, 8,799 left; about 2.0 h left\n  \
              1,200 finished, 1 failed\n"
         );
         let over = Standing { trials: 2, finished: 2, secs_left: Some(0.0), ..Standing::default() };
         assert_eq!(
             human("mine", "decouple run mine.toml", Metric::Accuracy, &over),
-            "mine: 2 of 2 trials over, 0 running, 0 left\n  2 finished, 0 failed\n"
+            "mine: 2 of 2 trials done, 0 running, 0 left\n  2 finished, 0 failed\n"
         );
     }
 }

@@ -18,7 +18,11 @@ pub(crate) fn diff(common: &Common, arguments: &Diff) -> Result<u8, Failure> {
     let strays = sweep.strays(&contents);
     if strays.is_empty() {
         let count = contents.runs.len();
-        say!("{}: all {count} runs belong to a trial of {}", ledger.root().display(), sweep.path.display());
+        say!(
+            "{}: no run without a trial of {} ({count} in all)",
+            ledger.root().display(),
+            sweep.path.display()
+        );
     }
     print(&lines(&strays))?;
     Ok(SUCCESS)
@@ -37,7 +41,7 @@ pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
         return Ok(SUCCESS);
     }
     if !arguments.yes {
-        say!("nothing is removed yet: decouple clean {} --yes removes these", sweep.path.display());
+        say!("nothing has been removed: decouple clean {} --yes removes these", sweep.path.display());
         return Ok(SUCCESS);
     }
     for stray in &strays {

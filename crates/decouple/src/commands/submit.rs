@@ -1,4 +1,4 @@
-//! `decouple submit`: hand what is left to train to a cluster, and exit.
+//! `decouple submit`: submit the trials that are left to a cluster, and exit.
 
 use std::{
     path::{Path, PathBuf, absolute},
@@ -25,15 +25,15 @@ use crate::{
 /// Slurm's own limit on the elements of an array is 1001 where nobody has changed it.
 const MOST_TASKS: usize = 1_000;
 
-/// What a trial takes besides its training: its network is made, its files are synced.
+/// Overhead of a trial: building its network, syncing its files.
 const EACH_SECS: f64 = 0.5;
 
-/// A task may take this many times its estimate, and so much more, before its time is
-/// up: nodes differ, and the estimate is of this machine. What is stopped goes on later.
+/// The time limit of a task is this many times its estimate plus a constant: nodes differ, and
+/// the estimate is for this machine. A task that is stopped continues later.
 const TIME_FACTOR: f64 = 3.0;
 const TIME_MORE: u64 = 600;
 
-/// Of memory likewise: what the program needs besides trials and images.
+/// The same for memory: what the program needs besides trials and images.
 const MEMORY_FACTOR: f64 = 1.25;
 const MEMORY_MORE: u64 = 256 << 20;
 
@@ -51,7 +51,7 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     let code = if problems.is_empty() { SUCCESS } else { DATA };
     if left.is_empty() {
         let sound = trials.len() - problems.len();
-        say!("nothing to submit: {} over or being trained", plural(sound, "trial"));
+        say!("nothing to submit: {} done or being trained", plural(sound, "trial"));
         return Ok(code);
     }
     let pieces = pieces(&left, &spec, common)?;
@@ -86,7 +86,7 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     print(&format!("{}\n", submitted.id))?;
     say!("submitted {words}");
     say!("logs      {}", job.folder.display());
-    say!("follow    {} --watch", sweep.command("status"));
+    say!("progress  {} --watch", sweep.command("status"));
     say!("stop      {}", submitted.stop);
     Ok(code)
 }
@@ -109,7 +109,7 @@ fn spec(sweep: &Sweep, arguments: &Submit) -> Result<LauncherSpec, Failure> {
     spec.map_err(|error| Failure::new(USAGE, format!("launcher.{} {}", error.key, error.message)))
 }
 
-/// Trials that nobody has ended or trains, and what is wrong with those whose runs are damaged.
+/// Trials that are neither done nor being trained, and what is wrong with damaged runs.
 fn left<'a>(trials: &[&'a Trial], ledger: &Ledger) -> Result<(Vec<&'a Trial>, Vec<Problem>), Failure> {
     let scan = ledger.scan()?;
     let (mut left, mut problems) = (Vec::new(), Vec::new());
@@ -123,7 +123,7 @@ fn left<'a>(trials: &[&'a Trial], ledger: &Ledger) -> Result<(Vec<&'a Trial>, Ve
     Ok((left, problems))
 }
 
-/// What each trial takes, by the plan's estimates.
+/// The cost of each trial, by the plan's estimates.
 fn pieces<'a>(trials: &[&'a Trial], spec: &LauncherSpec, common: &Common) -> Result<Vec<Piece<'a>>, Failure> {
     let mut images = TrainImages::default();
     let needs = room::needs(trials, &mut images, common);
@@ -131,7 +131,7 @@ fn pieces<'a>(trials: &[&'a Trial], spec: &LauncherSpec, common: &Common) -> Res
     let mut pieces = Vec::new();
     for (&trial, bytes) in trials.iter().zip(needs) {
         let secs = speeds.as_ref().zip(images.of(trial, common));
-        // Where nothing tells, a trial is a task of its own.
+        // Without an estimate, a trial is a task of its own.
         let secs =
             secs.map_or(spec.task_secs as f64, |(speeds, images)| EACH_SECS + speeds.secs(trial, images));
         pieces.push(Piece { trial, secs, bytes });
@@ -139,12 +139,12 @@ fn pieces<'a>(trials: &[&'a Trial], spec: &LauncherSpec, common: &Common) -> Res
     Ok(pieces)
 }
 
-/// Why the trials cannot be shared out beforehand, if they cannot.
+/// Why the trials cannot be divided among tasks beforehand, if they cannot.
 fn whole_experiment(sweep: &Sweep, is_tuned: bool) -> Option<&'static str> {
     if !is_tuned {
-        Some("the tries of [tune] have to be run before the recipes of the others are known")
+        Some("the tries of [tune] must be run before the other recipes are known")
     } else if sweep.budget == Some(Held::StepTime) {
-        Some("a budget of step time is met on the machine that trains")
+        Some("a budget of step time must be measured on the machine that trains")
     } else {
         None
     }
@@ -181,7 +181,8 @@ fn job(
     if let (LauncherKind::Local, Some(bytes)) = (spec.kind, bytes) {
         command.extend(["--max-memory".to_owned(), bytes.to_string()]);
     }
-    // Its tasks have nothing to wait for: another has its own trials. Of tries they need all.
+    // Tasks need not wait for each other, since each has its own trials; but choosing a recipe
+    // needs all tries.
     if sweep.tune.is_none() {
         command.push("--no-wait".to_owned());
     }
@@ -212,7 +213,7 @@ fn write_copy(folder: &Path, sweep: &Sweep) -> Result<(), Failure> {
 fn data_bytes(tasks: &[Task<'_>], common: &Common) -> u64 {
     let mut images = TrainImages::default();
     let mut of = |trial: &Trial| {
-        // A quarter as many again for testing.
+        // Plus a quarter as many for testing.
         let images = images.of(trial, common).unwrap_or(0) + trial.record.data.validation;
         (images as u64).saturating_mul(trial.record.data.shape().len() as u64) / 4 * 5
     };
@@ -264,7 +265,7 @@ impl From<LaunchError> for Failure {
             LaunchError::Refused { .. } => Self::new(
                 USAGE,
                 format!(
-                    "{error}\n   = partition, account, time, memory and cores stand in [launcher]; --dry-run shows the script"
+                    "{error}\n   = check partition, account, time, memory and cores in [launcher]; --dry-run shows the script"
                 ),
             ),
             LaunchError::Io { .. } => Self::new(IO, error),

@@ -1,4 +1,4 @@
-//! Trials trained together, whichever command asks for it.
+//! Trains trials, whichever command asks for it.
 
 use std::sync::mpsc;
 
@@ -32,8 +32,8 @@ pub(super) fn claiming(ledger: Ledger, arguments: &RunArguments) -> Ledger {
     ledger.claiming(claims)
 }
 
-/// Refuses to train, or to take for done, what would stand in one report with runs of other data or of another
-/// engine. `all` trials are those of the report, `selected` those that are trained.
+/// Refuses to train, or to count as done, trials that would share a report with runs of other data or of
+/// another engine. `all` trials are those of the report, `selected` those that are trained.
 pub(super) fn refuse_mixing(
     sweep: &Sweep,
     all: &[&Trial],
@@ -66,7 +66,7 @@ pub(super) fn refuse_mixing(
     };
     let were = if found.len() == 1 { "was" } else { "were" };
     let mut message = format!(
-        "{} of this experiment {were} {kind}: not counted as done, and not mixed with others",
+        "{} of this experiment {were} {kind}, so not counted as done nor mixed with others",
         plural(found.len(), "run")
     );
     for difference in found.iter().take(4) {
@@ -76,17 +76,18 @@ pub(super) fn refuse_mixing(
         message += &format!("\n   = and {} more", found.len() - 4);
     }
     let again = sweep.command("run");
-    message += &format!("\n   = to replace them: {again} --fresh; each stays until its successor is done");
-    message += "\n   = to keep them: another folder, as in --results other-results";
+    message += &format!("\n   = to replace them: {again} --fresh; each is kept until its successor is done");
+    message += "\n   = to keep them: use another folder, as in --results other-results";
     Err(Failure::new(DATA, message))
 }
 
-/// What a run of `trial` is trained on and by here.
+/// The data and engine of a run of `trial` here.
 pub(super) fn identity(data: &LoadedData, trial: &Trial) -> Identity {
     Identity::of(trial, data.of(trial).map(|data| &data.checksum[..]))
 }
 
-/// Trains `trials` with `how`, which gets the environment and the way to tell how far it is, and shows that.
+/// Trains `trials` with `how`, which gets the environment and a channel for progress, and shows the
+/// progress.
 pub(super) fn watched(
     trials: &[&Trial],
     bars: bool,
@@ -99,18 +100,19 @@ pub(super) fn watched(
         let done = how(&environment, &Progress::new(sender));
         // The sender is gone now, so the screen comes to its end.
         if screen.join().is_err() {
-            say!("warning: the progress display broke; the runs are not affected");
+            say!("warning: the progress display failed; the runs are not affected");
         }
         Ok(done?)
     })
 }
 
-/// Says what is done and how to go on, if a signal has stopped the sweep; the exit code for it.
+/// Reports what is done and how to continue if a signal has stopped the sweep; returns the exit
+/// code.
 pub(super) fn stopped(done: &SweepReport, stop: &Stop, sweep: &Sweep, trials: usize) -> Option<u8> {
     let reason = stop.reason().filter(|_| done.left() > 0)?;
     let left = done.left();
     say!(
-        "stopped: {} of {} done, {left} to go; those under way are saved, and `{}` goes on",
+        "stopped: {} of {} done, {left} left; trials in progress are saved, and `{}` continues",
         trials - left,
         plural(trials, "trial"),
         sweep.command("run")

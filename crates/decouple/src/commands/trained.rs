@@ -25,17 +25,17 @@ const MOST_LABEL_BYTES: u64 = 1 << 24;
 /// ImageNet's classes (tools/imagenet-classes.py).
 const IMAGENET: &str = include_str!("../../assets/imagenet-classes.txt");
 
-/// A trained network on disk, of a run or of anybody.
+/// A trained network on disk, from a run or from elsewhere.
 pub(super) struct Trained {
     /// Its file of weights.
     pub(super) weights: PathBuf,
-    /// Whose names that has.
+    /// Format of its names.
     pub(super) naming: Naming,
-    /// What network it is.
+    /// The network.
     pub(super) description: Description,
-    /// The run, where it is one's.
+    /// The run that it belongs to, if any.
     pub(super) run: Option<Run>,
-    /// What the file notes of the images that it was trained on.
+    /// What the file records about its training images.
     noted: Option<Images>,
     /// The file of class names that was asked for.
     labels: Option<PathBuf>,
@@ -48,7 +48,7 @@ impl Trained {
         let weights = match (&run, &arguments.weights) {
             (Some(run), _) => weights_of(run)?,
             (None, Some(weights)) => weights.clone(),
-            (None, None) => return Err(Failure::new(USAGE, "say which network: --run or --weights")),
+            (None, None) => return Err(Failure::new(USAGE, "no network given: expected --run or --weights")),
         };
         let file = WeightFile::open(&weights)?;
         let naming = arguments.from.unwrap_or_else(|| Naming::of(file.header()));
@@ -58,8 +58,8 @@ impl Trained {
         Ok(Self { weights, naming, description, run, noted, labels: arguments.labels.clone() })
     }
 
-    /// What it was trained on: as noted beside its weights, or in a run older than
-    /// this note as the run's data say. `None` for weights from elsewhere.
+    /// Its training images: as recorded beside its weights or, for older runs, from the run's
+    /// data. `None` for weights from elsewhere.
     pub(super) fn images(&self, common: &Common) -> Result<Option<Images>, Failure> {
         match (&self.noted, &self.run) {
             (Some(noted), _) => Ok(Some(noted.clone())),
@@ -93,7 +93,7 @@ impl Trained {
             LoadError::Weights(error) => error.into(),
             LoadError::Execution(error) => Failure::from(error),
         })?;
-        // Weights without a run are taken for those of a choice among all classes.
+        // Weights without a run are assumed to choose one among all classes.
         let loss = self.run.as_ref().map_or(Loss::default(), |run| run.record.training.loss);
         Ok((Classifier { network, sight, loss }, labels))
     }
@@ -134,7 +134,7 @@ fn weights_of(run: &Run) -> Result<PathBuf, Failure> {
              published results are left out, and `decouple run ... --fresh` trains them again"
         )
     } else {
-        format!("{folder}: the run has not finished: `decouple run` goes on with it")
+        format!("{folder}: the run has not finished: `decouple run` continues it")
     };
     Err(Failure::new(NOTHING, message))
 }
@@ -158,7 +158,7 @@ fn read_labels(path: &Path) -> Result<String, Failure> {
     let io = |source| Failure::from(WeightError::Io { path: PathBuf::from(path), source });
     let bytes = std::fs::metadata(path).map_err(io)?.len();
     if bytes > MOST_LABEL_BYTES {
-        let expected = format!("expected at most {MOST_LABEL_BYTES}, a line a class");
+        let expected = format!("expected at most {MOST_LABEL_BYTES}, one line per class");
         return Err(Failure::new(DATA, format!("{}: {bytes} bytes: {expected}", path.display())));
     }
     std::fs::read_to_string(path).map_err(io)

@@ -1,4 +1,4 @@
-//! `decouple verify`: every run of a results folder, read again and compared with its checksums.
+//! `decouple verify`: compares every run of a results folder with its checksums.
 
 use std::{
     fs,
@@ -51,7 +51,7 @@ pub(crate) fn run(common: &Common, arguments: &Verify) -> Result<u8, Failure> {
             format!("`{id}` begins the ids of two runs, {} and {}: give more digits", run.id, other.id);
         return Err(Failure::new(USAGE, message));
     }
-    // Of several copies each is compared.
+    // If there are several copies, each is compared.
     let code = rerun(common, run, &own)?;
     Ok(if code == SUCCESS { sound } else { code })
 }
@@ -67,7 +67,7 @@ fn summary(contents: &Contents) -> String {
         text += &format!(" ({light} without weights)");
     }
     text += &format!(
-        "\n{} of an earlier version can be read, and have no checksums\n{} not over\n{} damaged\n",
+        "\n{} of an earlier version can be read, but have no checksums\n{} not finished\n{} damaged\n",
         plural(without.len(), "run"),
         under_way,
         contents.problems.len()
@@ -90,7 +90,7 @@ fn ledgers(folder: &Path) -> Result<Vec<Ledger>, Failure> {
     Ok(roots.into_iter().map(Ledger::open).collect())
 }
 
-/// Trains `run` again and compares what it leaves with each of `copies`.
+/// Trains `run` again and compares its files with each of `copies`.
 fn rerun(common: &Common, run: &Run, copies: &[&Run]) -> Result<u8, Failure> {
     let graph = run.record.graph()?;
     let trial = Trial::new(run.point.clone(), run.record.clone(), &graph, run.budget.clone());
@@ -98,13 +98,12 @@ fn rerun(common: &Common, run: &Run, copies: &[&Run]) -> Result<u8, Failure> {
     let data = LoadedData::read(&trials, common.data.as_deref())?;
     let here = Identity::of(&trial, data.of(&trial).map(|data| &data.checksum[..]));
     if let Some(difference) = here.difference(run.dir.clone(), &run.identity()) {
-        let message =
-            format!("{difference}\n   = the same bytes are not to be expected, so it is not trained");
+        let message = format!("{difference}\n   = the bytes would differ, so it was not trained");
         return Err(Failure::new(DATA, message));
     }
     let place = std::env::temp_dir().join(format!("decouple-verify-{}-{}", trial.id, std::process::id()));
     let again = train(&trial, &data, &place);
-    // Whatever became of it: nothing is left lying.
+    // Clean up, whatever the outcome.
     let compared = again.map(|ledger| compare(&ledger.run_dir(&trial), copies));
     let _ = fs::remove_dir_all(&place);
     let (lines, is_same) = compared?;
@@ -129,7 +128,7 @@ fn train(trial: &Trial, data: &LoadedData, place: &Path) -> Result<Ledger, Failu
     }
 }
 
-/// A line a file of each copy, and whether all are the same bytes.
+/// One line per file of each copy, and whether all are the same bytes.
 fn compare(again: &Path, copies: &[&Run]) -> (String, bool) {
     let (mut lines, mut is_same) = (String::new(), true);
     for copy in copies {

@@ -1,4 +1,4 @@
-//! `decouple weights`: weights from and for other programs.
+//! `decouple weights`: converts weights from and to the formats of other programs.
 
 use decouple_spectrum::weights::{convert, convert_with_new_head, file::WeightFile, inspect, names::Naming};
 use decouple_training::start_values::start_values;
@@ -26,7 +26,10 @@ fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
     let Conversion { source, target, .. } = conversion;
     let to = conversion.to.or(own);
     let Some(to) = to else {
-        return Err(Failure::new(USAGE, "say whose names the target gets: --to timm, keras or decouple"));
+        return Err(Failure::new(
+            USAGE,
+            "no format for the target's names: expected --to timm, keras or decouple",
+        ));
     };
     let file = WeightFile::open(source)?;
     let from = conversion.from.unwrap_or_else(|| Naming::of(file.header()));
@@ -39,7 +42,7 @@ fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
             convert_with_new_head(source, from, &description, target, to, |id| {
                 std::mem::take(&mut start[id.0])
             })?;
-            say!("{}: the head of {} classes gets new start values", target.display(), description.classes);
+            say!("{}: initialised a new head of {} classes", target.display(), description.classes);
         }
         None => convert(source, from, Some(&description), target, to)?,
     }

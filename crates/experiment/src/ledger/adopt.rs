@@ -1,8 +1,8 @@
-//! Runs that other experiments beside this one have already finished.
+//! Copies runs that other experiments in the same results folder have already finished.
 //!
-//! A run's id is the hash of its record, so two experiments that ask for one trial (the reference point of most
-//! of them, say) on the same data by the same numerics ask for the same numbers. The second takes a copy, byte
-//! for byte; only what the record's file says of its own point and budget stays its own.
+//! A run's id is the hash of its record, so two experiments that share a trial (often the reference point),
+//! its data and its numerics share its results. The second experiment takes a copy, byte for byte; only the
+//! point and budget in the record's file remain its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ impl Elsewhere {
         self.finished(trial).find(|dir| self.difference(dir, identity).is_none())
     }
 
-    /// Finished runs of the same record that are other runs all the same, for other data or numerics.
+    /// Finished runs of the same record, but on other data or with other numerics.
     pub(super) fn others(&self, trial: &Trial, identity: &Identity) -> Vec<Mismatch> {
         self.finished(trial).filter_map(|dir| self.difference(dir, identity)).collect()
     }
@@ -44,29 +44,29 @@ impl Elsewhere {
 
     fn difference(&self, dir: &Path, identity: &Identity) -> Option<Mismatch> {
         let found = read::identity(&self.disk, dir).ok().flatten();
-        // A run that does not tell its data is no run to take over.
+        // A run that does not state its data is not copied.
         let unknown = Identity { data: Some("unknown".to_owned()), numerics: 0 };
         identity.difference(dir.to_owned(), &found.unwrap_or(unknown))
     }
 }
 
-/// What a ledger took over of the runs of other experiments.
+/// What a ledger copied from other experiments.
 #[derive(Debug, Default)]
 pub struct Adopted {
     /// How many runs of each experiment, by its folder.
     pub runs_of: BTreeMap<PathBuf, usize>,
-    /// Finished runs of the same trials that were left, for their data or numerics.
+    /// Finished runs of the same trials that were not copied because of their data or numerics.
     pub others: Vec<Mismatch>,
-    /// Why other runs, which are damaged, were left.
+    /// Why other, damaged runs were not copied.
     pub damaged: Vec<LedgerError>,
 }
 
 impl Ledger {
-    /// Takes a copy of each finished run that another experiment has of `trials`, as far as nobody has begun
-    /// them here.
+    /// Copies each finished run of `trials` that another experiment has, unless the trial has been started
+    /// here.
     ///
     /// # Errors
-    /// When files cannot be read or written.
+    /// If files cannot be read or written.
     pub fn adopt_finished<'a>(
         &self,
         trials: impl Iterator<Item = (&'a Trial, Identity)>,
@@ -110,12 +110,11 @@ impl Ledger {
         found
     }
 
-    /// Takes a copy of the run at `source` (of [`Elsewhere::find`]) for a trial that
-    /// nobody has begun here, with all that lies in its folder: rows, environment,
-    /// weights. Whether it did.
+    /// Copies the run at `source` (from [`Elsewhere::find`]) for a trial that has not been started here,
+    /// with everything in its folder: rows, environment, weights. Returns whether it did.
     ///
     /// # Errors
-    /// When files cannot be read or written, or the source is not what its checksums say. Then the trial is
+    /// If files cannot be read or written, or the source is not what its checksums say. Then the trial is
     /// still to be done here.
     pub(super) fn adopt(
         &self,

@@ -1,6 +1,7 @@
-//! `checksums.txt`: the files of a run that is over, each with its BLAKE3, as `b3sum` writes and checks them.
+//! `checksums.txt`: the BLAKE3 of each file of a run that has ended, in the format of `b3sum`.
 //!
-//! It is written just before the status, so that a run that is over has it. Runs of numerics version 0 have none.
+//! It is written just before the status, so every run that has ended has it. Runs of numerics version 0 have
+//! none.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +22,7 @@ const SMALL: [&str; 5] = ["environment.json", "metrics.csv", "status.json", "tim
 /// How much of a run is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// What is small: a few kilobytes.
+    /// Only the small files: a few kilobytes.
     Small,
     /// The weights too.
     All,
@@ -34,7 +35,7 @@ pub(super) fn of_bytes(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// Whether a file of a run's folder is covered: not what is rebuilt, is there for a moment, or is the list.
+/// Whether a file of a run's folder is covered: not if it is rebuilt, temporary, or the list itself.
 pub(super) fn is_covered(name: &str) -> bool {
     !name.starts_with('.')
         && !name.starts_with(super::CHECKPOINT_PREFIX)
@@ -58,7 +59,7 @@ pub(super) fn of_folder(disk: &Disk, dir: &Path, status: &[u8]) -> Result<Checks
 
 /// Writes the list into `dir`.
 pub(super) fn write(disk: &Disk, dir: &Path, sums: &Checksums) -> Result<(), LedgerError> {
-    // The status last: without its line the list is cut short.
+    // The status last: without its line the list is incomplete.
     let is_status = |name: &&String| *name == "status.json";
     let names = sums.keys().filter(|name| !is_status(name)).chain(sums.keys().filter(is_status));
     let text: String = names.map(|name| format!("{}  {name}\n", sums[name])).collect();
@@ -72,10 +73,7 @@ pub(super) fn list(disk: &Disk, dir: &Path) -> Result<Option<Checksums>, LedgerE
     let Some(text) = files::text(disk, &path)? else {
         let environment = files::environment(disk, &dir.join("environment.json"))?;
         if environment.is_some_and(|environment| environment.numerics_version > 0) {
-            return Err(LedgerError::malformed(
-                &path,
-                "it is missing, and nothing tells whether the run is whole",
-            ));
+            return Err(LedgerError::malformed(&path, "it is missing, so the run may be incomplete"));
         }
         return Ok(None);
     };
@@ -87,7 +85,7 @@ fn parse(text: &str) -> Result<Checksums, String> {
     for line in text.split_inclusive('\n') {
         let parts = line.strip_suffix('\n').and_then(|line| line.split_once("  "));
         let Some((sum, name)) = parts.filter(|(sum, _)| sum.len() == 64) else {
-            return Err(format!("{line:?} is no line of checksum and name"));
+            return Err(format!("{line:?} is not a checksum and a name"));
         };
         sums.insert(name.to_owned(), sum.to_owned());
     }
@@ -97,7 +95,7 @@ fn parse(text: &str) -> Result<Checksums, String> {
     }
 }
 
-/// Compares the files in `dir` with its list. Whether it has one.
+/// Compares the files in `dir` with its list. Returns whether there is one.
 pub(super) fn check(disk: &Disk, dir: &Path, depth: Depth) -> Result<bool, LedgerError> {
     let Some(sums) = list(disk, dir)? else { return Ok(false) };
     for (name, expected) in &sums {
@@ -121,7 +119,7 @@ pub(super) fn check(disk: &Disk, dir: &Path, depth: Depth) -> Result<bool, Ledge
             Err(error) => return Err(LedgerError::io("read", &path)(error)),
         };
         if of_bytes(&bytes) != *expected {
-            let message = format!("its bytes are not those that the run wrote: {FILE} has another checksum");
+            let message = format!("it has changed since the run wrote it: {FILE} has another checksum");
             return Err(LedgerError::malformed(&path, message));
         }
     }

@@ -1,4 +1,4 @@
-//! Removing runs that no file asks for any more.
+//! Removes runs that no file asks for any more.
 
 use std::io;
 
@@ -8,7 +8,7 @@ impl Ledger {
     /// Removes the folder of a run of this ledger.
     ///
     /// # Errors
-    /// When it is being trained, and when the folder cannot be removed.
+    /// If it is being trained, or if the folder cannot be removed.
     pub fn discard(&self, run: &Run) -> Result<(), LedgerError> {
         match self.lock(run.id)? {
             Some(_lock) => self.remove(&run.dir),

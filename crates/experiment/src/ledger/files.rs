@@ -1,4 +1,4 @@
-//! The smallest parts of a run's folder: its name, a text, the environment.
+//! Reads parts of a run's folder: its name, a text, the environment.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Where runs lie. A run's folder is found by the id at the end of its name, so adding an axis to an
+//! Finds the folders of runs by the id at the end of their names, so adding an axis to an
 //! experiment, which renames its points, loses no finished run.
 
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Ledger, LedgerError, Problem, Remedy, RunState, files::short_id, read};
 use crate::{RunId, Trial};
 
-/// The folders of runs as they were listed at one moment: to ask for many trials.
+/// The folders of runs as listed at one moment, for queries about many trials.
 #[derive(Clone, Debug)]
 pub struct Scan<'a> {
     ledger: &'a Ledger,
@@ -20,7 +20,7 @@ pub struct Scan<'a> {
 pub(super) enum Place {
     Absent,
     At(PathBuf),
-    /// It cannot be said, or its record cannot be read.
+    /// Ambiguous, or its record cannot be read.
     Wrong(Problem),
 }
 
@@ -28,7 +28,7 @@ impl Ledger {
     /// Lists the folders of runs.
     ///
     /// # Errors
-    /// When they cannot be listed. A ledger that does not exist is empty.
+    /// If they cannot be listed. A ledger that does not exist is empty.
     pub fn scan(&self) -> Result<Scan<'_>, LedgerError> {
         let mut folders: HashMap<String, Vec<PathBuf>> = HashMap::new();
         for dir in self.folders()? {
@@ -39,7 +39,7 @@ impl Ledger {
         Ok(Scan { ledger: self, folders })
     }
 
-    /// The folders of runs, with those that were set aside for a successor that did not come.
+    /// The folders of runs, with those that were set aside for a successor that never arrived.
     pub(super) fn folders(&self) -> Result<Vec<PathBuf>, LedgerError> {
         let list = |folder: &Path| self.disk.list(folder).map_err(LedgerError::io("list", folder));
         let mut dirs = list(&self.runs_dir())?;
@@ -53,10 +53,10 @@ impl Ledger {
 }
 
 impl Scan<'_> {
-    /// What is known of a trial. Creates nothing.
+    /// The state of a trial. Creates nothing.
     ///
     /// # Errors
-    /// When its lock cannot be looked at.
+    /// If its lock cannot be looked at.
     pub fn state(&self, trial: &Trial) -> Result<RunState, LedgerError> {
         let dir = match self.place(trial.id) {
             Place::Wrong(problem) => return Ok(RunState::Damaged(problem)),
@@ -76,7 +76,7 @@ impl Scan<'_> {
         Ok(if dir.is_some() { RunState::Partial } else { RunState::New })
     }
 
-    /// The folder of a run, where one can be told.
+    /// The folder of a run, if it can be determined.
     pub fn dir(&self, id: RunId) -> Option<PathBuf> {
         match self.place(id) {
             Place::At(dir) => Some(dir),
@@ -84,7 +84,7 @@ impl Scan<'_> {
         }
     }
 
-    /// The one folder of a run. Two of them are a problem, for nothing tells which one counts.
+    /// The one folder of a run. Two are a problem, since nothing says which one counts.
     pub(super) fn place(&self, id: RunId) -> Place {
         let (mut own, mut damage) = (Vec::new(), None);
         for dir in self.folders.get(&id.short()).into_iter().flatten() {

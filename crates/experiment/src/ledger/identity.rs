@@ -1,6 +1,6 @@
 //! What makes two runs the same run: the record, the content of the data and the engine's numerics.
 //!
-//! The record is compared by its id. The other two stand in `environment.json`, which every run writes
+//! The record is compared by its id. The other two are in `environment.json`, which every run writes
 //! before its first step.
 
 use std::fmt;
@@ -12,8 +12,8 @@ use crate::Trial;
 /// What a run depends on besides its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Checksum of the images and labels that it is trained on. `None` where nobody has looked at them yet,
-    /// which agrees with any.
+    /// Checksum of the images and labels that it is trained on. `None`, which agrees with any, if they have
+    /// not been read yet.
     pub data: Option<String>,
     /// The version of its arithmetic, as [`NUMERICS_VERSION`](crate::NUMERICS_VERSION) says.
     pub numerics: u32,
@@ -25,12 +25,12 @@ impl Identity {
         Self { data: data.map(str::to_owned), numerics: trial.numerics }
     }
 
-    /// What a run has written down of itself.
+    /// As recorded by a run.
     pub fn of_run(environment: &Environment) -> Self {
         Self { data: Some(environment.data_checksum.clone()), numerics: environment.numerics_version }
     }
 
-    /// In what the run in `dir`, which is `found`, is another one than this.
+    /// How the run in `dir`, which is `found`, differs from this.
     pub fn difference(&self, dir: PathBuf, found: &Self) -> Option<Mismatch> {
         let data = match (&self.data, &found.data) {
             (Some(here), Some(there)) if here != there => Some((there.clone(), here.clone())),
@@ -41,7 +41,7 @@ impl Identity {
     }
 }
 
-/// A run of the same record that is another run all the same.
+/// A run of the same record that differs in data or numerics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     /// The folder of the run that was found.
@@ -66,7 +66,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// The first digits of a checksum, which tell two apart for people.
+/// The first digits of a checksum, enough for people to distinguish two.
 fn short(checksum: &str) -> &str {
     checksum.get(..16).unwrap_or(checksum)
 }

@@ -1,20 +1,19 @@
 //! Claims on file systems whose locks do not hold between hosts.
 //!
-//! A lock is the system's: it goes when its process goes, at once, and it costs nothing.
-//! Over a network it may hold on one host only, or not at all. A lease needs nothing
-//! of a file system but that a file can be created once and that its time of change
-//! is the server's:
+//! A lock belongs to the operating system: it disappears with its process, at once, and costs
+//! nothing. Over a network it may hold on one host only, or not at all. A lease needs only that
+//! a file can be created exclusively and that its modification time is the server's:
 //!
 //! ```text
 //! locks/<id>.lease/1 2 3 ...
 //! ```
 //!
-//! The file with the highest number is the lease. Its holder writes into it every few
-//! seconds; one that was not written into for its whole term has expired. Whoever wants
-//! a run whose lease has expired, or was given back, creates the next number, which
-//! succeeds for one of them only. Files are never renamed, and a number below the highest
-//! is no lease, so one that is alive cannot be taken by mistake. A holder that was stalled
-//! for nearly its term gives the run up when it wakes up, and writes nothing more.
+//! The file with the highest number is the lease. Its holder writes into it every few seconds;
+//! a lease that has not been written for its whole term has expired. A runner that wants a run
+//! whose lease has expired or was released creates the next number, which succeeds for only one
+//! of them. Files are never renamed, and a number below the highest is not a lease, so a live
+//! one cannot be taken by mistake. A holder that was stalled for nearly its term gives up the
+//! run when it wakes up, and writes nothing more.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -32,21 +31,21 @@ use serde::{Deserialize, Serialize};
 use super::LedgerError;
 use crate::RunId;
 
-/// How runners keep each other off a run.
+/// How runners claim a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Claims {
-    /// By locks of the system.
+    /// With file locks.
     #[default]
     Locks,
-    /// By leases that expire when their holder is not heard of for this many seconds.
+    /// With leases that expire if not renewed for this many seconds.
     Leases {
-        /// The term. All runners need not have the same.
+        /// The term. Runners may have different terms.
         secs: u64,
     },
 }
 
 impl Claims {
-    /// Leases of half a minute: a dead host's runs are taken over after that.
+    /// Leases of half a minute: then a dead host's runs are taken over.
     pub const LEASES: Self = Self::Leases { secs: 30 };
 }
 
@@ -70,9 +69,9 @@ impl FromStr for Claims {
 struct Terms {
     /// Host and process, for people.
     holder: String,
-    /// Seconds without a word after which it has expired.
+    /// Seconds without renewal after which it has expired.
     secs: u64,
-    /// Counts the holder's words.
+    /// Counts the renewals.
     beat: u64,
     /// Whether the holder has given it back.
     is_released: bool,
@@ -81,14 +80,14 @@ struct Terms {
 /// A run that this process holds, in one way or the other.
 #[derive(Debug)]
 pub(super) enum Hold {
-    /// The system drops the lock when the file is closed.
+    /// The system releases the lock when the file is closed.
     Lock { _file: File },
-    /// Given back when dropped.
+    /// Released when dropped.
     Lease(Lease),
 }
 
 impl Hold {
-    /// Whether the run still is this process's.
+    /// Whether this process still holds the run.
     pub(super) fn check(&self, id: RunId) -> Result<(), LedgerError> {
         match self {
             Self::Lease(lease) if lease.is_lost() => Err(LedgerError::Lost { id }),
@@ -97,7 +96,7 @@ impl Hold {
     }
 }
 
-/// A lease in force, and the thread that keeps it so.
+/// A lease in force, and the thread that renews it.
 #[derive(Debug)]
 pub(super) struct Lease {
     shared: Arc<Shared>,
@@ -114,7 +113,7 @@ struct Shared {
     file: Mutex<File>,
     beat: AtomicU64,
     is_lost: AtomicBool,
-    /// When the last word that reached the file was begun.
+    /// When the last successful renewal was begun.
     heard: Mutex<Instant>,
 }
 
@@ -136,7 +135,8 @@ pub(super) fn take(disk: &Disk, locks: &Path, id: RunId, secs: u64) -> Result<Op
     Lease::create(&folder, highest.map_or(1, |highest| highest + 1), secs)
 }
 
-/// Whether somebody holds the lease of a run, by this host's clock: to look writes nothing.
+/// Whether somebody holds the lease of a run, by this host's clock, since looking must not
+/// write.
 pub(super) fn is_taken(locks: &Path, id: RunId) -> Result<bool, LedgerError> {
     let folder = folder(locks, id);
     match highest(&folder)? {
@@ -158,8 +158,8 @@ fn highest(folder: &Path) -> Result<Option<u64>, LedgerError> {
     Ok(numbers(folder)?.into_iter().max())
 }
 
-/// Whether the holder of lease `number` has neither given it back nor been silent for
-/// longer than its term, by the clock that `now` asks.
+/// Whether the holder of lease `number` has neither released it nor been silent for longer than
+/// its term, by the clock `now`.
 fn is_in_force(folder: &Path, number: u64, now: impl Fn(&Path) -> SystemTime) -> Result<bool, LedgerError> {
     let path = folder.join(number.to_string());
     // Opened rather than looked up: a network file system then asks the server.
@@ -199,7 +199,7 @@ fn server_time(folder: &Path) -> SystemTime {
 }
 
 impl Shared {
-    /// Writes the terms with the next beat, which moves the file's time of change.
+    /// Writes the terms with the next beat, which updates the file's modification time.
     fn write(&self, is_released: bool) -> io::Result<()> {
         let beat = self.beat.fetch_add(1, Ordering::Relaxed);
         let holder = format!("{} on {}", std::process::id(), host());
@@ -217,19 +217,20 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether no word got through for nearly the whole term: others may soon take the run, or have.
+    /// Whether no renewal succeeded for nearly the whole term: others may soon take the run, or
+    /// have.
     fn is_silent(&self) -> bool {
         let silent = self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
         silent > 5 * self.beat_time()
     }
 
-    /// The time between two words.
+    /// The time between two renewals.
     fn beat_time(&self) -> Duration {
         Duration::from_secs(self.secs) / 6
     }
 
-    /// Keeps the lease in force, or finds that it is lost: somebody has a higher number,
-    /// or it was silent for too long.
+    /// Renews the lease, or finds that it is lost: somebody has a higher number, or it was
+    /// silent for too long.
     fn keep(&self) {
         let is_superseded = highest(&self.folder).is_ok_and(|highest| highest > Some(self.number));
         if is_superseded || self.is_silent() {
@@ -250,7 +251,7 @@ impl Lease {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
             Err(error) => return Err(LedgerError::io("create", &path)(error)),
         };
-        // Since the look at the numbers others may have taken this one, given it back, and
+        // Since the numbers were listed, others may have taken this one, released it, and
         // removed it for a higher one.
         if highest(folder)? > Some(number) {
             let _ = fs::remove_file(&path);
@@ -267,7 +268,7 @@ impl Lease {
         };
         shared.write(false).map_err(LedgerError::io("write", &path))?;
         for older in numbers(folder)?.into_iter().filter(|older| *older < number) {
-            // What cannot be removed is in nobody's way.
+            // A file that cannot be removed does no harm.
             let _ = fs::remove_file(folder.join(older.to_string()));
         }
         Ok(Some(Self::start(Arc::new(shared))))
@@ -297,12 +298,12 @@ impl Lease {
     fn stop(&mut self) {
         drop(self.stop.take());
         if let Some(heart) = self.heart.take() {
-            // A heart that broke has nothing more to say.
+            // If the thread panicked, there is nothing more to do.
             let _ = heart.join();
         }
     }
 
-    /// What becomes of the lease of a host that dies: nobody hears of it any more.
+    /// Simulates the death of the host: the lease is no longer renewed.
     #[cfg(test)]
     fn die(mut self) {
         self.stop();
@@ -314,7 +315,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.stop();
         if !self.is_lost() {
-            // If it cannot be given back it expires.
+            // If it cannot be released, it expires.
             let _ = self.shared.write(true);
         }
     }

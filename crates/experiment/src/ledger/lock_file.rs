@@ -1,8 +1,8 @@
-//! `lock.json`, which proves what was laid down before the first run.
+//! `lock.json`, which proves what was declared before the first run.
 //!
-//! `decouple plan FILE --lock` writes it beside the runs-to-be: the hash of the file, its hypotheses, margin and
-//! analysis. Committed with the file before the first run, it tells a reader that what the report tests was not
-//! thought of after the results were seen.
+//! `decouple plan FILE --lock` writes it beside the runs-to-be: the hash of the file, its hypotheses, margin
+//! and analysis. Committed with the file before the first run, it shows that the tests in the report were not
+//! chosen after seeing the results.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub struct Lock {
     pub file_hash: String,
     /// When it was locked, UTC.
     pub locked_at: String,
-    /// What was laid down.
+    /// What was declared.
     pub declared: Declared,
 }
 

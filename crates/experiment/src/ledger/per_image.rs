@@ -8,8 +8,9 @@
 //! 8 bytes   the first 8 bytes of the BLAKE3 hash of all before
 //! ```
 //!
-//! Right is an image whose most likely class is its own or, where it has several or none, is one of its own.
-//! The images stand in the order of the test set. Two runs of one data checksum can be compared image by image.
+//! An image is right if its most likely class is its label or, where it has several or none, one of its
+//! labels. The images are in the order of the test set, so two runs with the same data checksum can be
+//! compared image by image.
 
 use std::io;
 use std::path::Path;
@@ -24,7 +25,7 @@ pub const FILE_NAME: &str = "per-image.bin";
 const MAGIC: &[u8; 8] = b"perimg01";
 const CHECKSUM: usize = 8;
 
-/// How a run does on each test image.
+/// A run's results on each test image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PerImage {
     count: usize,
@@ -101,7 +102,7 @@ impl PerImage {
 /// Writes the file at `path`, replaced by rename: for each test image whether the run is right, and its log-loss.
 ///
 /// # Errors
-/// [`LedgerError::Io`] when it cannot be written, and when the slices are not equally long.
+/// [`LedgerError::Io`] when it cannot be written, or if the slices are not equally long.
 pub fn write(disk: &Disk, path: &Path, correct: &[bool], losses: &[f32]) -> Result<(), LedgerError> {
     let Some(results) = PerImage::new(correct, losses) else {
         let message = format!("{} results and {} losses of one test set", correct.len(), losses.len());
@@ -113,7 +114,7 @@ pub fn write(disk: &Disk, path: &Path, correct: &[bool], losses: &[f32]) -> Resu
 /// Reads the file at `path`; `None` where there is none, as in runs of older versions.
 ///
 /// # Errors
-/// When it cannot be read, or is damaged or of another version.
+/// If it cannot be read, or is damaged or of another version.
 pub fn read(path: &Path) -> Result<Option<PerImage>, LedgerError> {
     match Disk::default().read(path) {
         Ok(bytes) => {

@@ -1,4 +1,4 @@
-//! Reading runs back, whole or not.
+//! Reads runs back, complete or not.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,18 +25,18 @@ pub struct Contents {
     pub lock: Option<Lock>,
 }
 
-/// Something in the ledger that is not a whole run.
+/// Something in the ledger that is not a complete run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file or folder.
     pub path: PathBuf,
     /// What is wrong with it.
     pub message: String,
-    /// What can be done.
+    /// What to do about it.
     pub remedy: Remedy,
 }
 
-/// What mends a [`Problem`]. Ids are the eight digits that a filter takes.
+/// What repairs a [`Problem`]. Ids are the eight digits that a filter takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// To train the run again, which replaces its folder.
@@ -49,7 +49,7 @@ pub enum Remedy {
         /// Of the run.
         id: String,
     },
-    /// To remove what is of no use.
+    /// To remove it.
     Remove,
 }
 
@@ -66,20 +66,20 @@ impl std::fmt::Display for Problem {
 }
 
 impl Problem {
-    /// The remedy in words, where `run` is the command that trains the experiment.
+    /// The remedy as advice, where `run` is the command that trains the experiment.
     pub fn advice(&self, run: &str) -> String {
         let again = |id: &str| format!("{run} --fresh --filter id={id}");
         match &self.remedy {
             Remedy::TrainAgain { id } => format!("`{}` trains it again", again(id)),
             Remedy::RemoveOne { id } => {
-                format!("remove one of the two, or train it again in the place of both: `{}`", again(id))
+                format!("remove one of the two, or train it again to replace both: `{}`", again(id))
             }
-            Remedy::Remove => format!("no run needs {}: move it away", self.path.display()),
+            Remedy::Remove => format!("{} belongs to no run: move it away", self.path.display()),
         }
     }
 }
 
-/// A run as it stands on disk.
+/// A run, as it is on disk.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Its folder.
@@ -94,24 +94,24 @@ pub struct Run {
     pub cost: Cost,
     /// Decoupling level of its network.
     pub level: f64,
-    /// What the budget did, where there was one.
+    /// The effect of the budget, if there was one.
     pub budget: Option<BudgetOutcome>,
     /// Its spatial convolutions.
     pub layers: Vec<LayerRecord>,
     /// Where it ran.
     pub environment: Option<Environment>,
-    /// A row an epoch.
+    /// One row per epoch.
     pub metrics: Vec<MetricsRow>,
-    /// A row an epoch.
+    /// One row per epoch.
     pub timing: Vec<TimingRow>,
-    /// How it ended; `None` while it is being trained, or after it was cut off.
+    /// How it ended; `None` while it is being trained, or after it was interrupted.
     pub status: Option<Status>,
-    /// Whether checksums vouch for its files. Runs of earlier versions have none.
+    /// Whether its files have checksums. Runs of earlier versions have none.
     pub has_checksums: bool,
 }
 
 impl Run {
-    /// What it was trained on and by.
+    /// Its data and engine.
     pub fn identity(&self) -> Identity {
         let unknown = Identity { data: None, numerics: 0 };
         self.environment.as_ref().map_or(unknown, Identity::of_run)
@@ -122,15 +122,15 @@ impl Run {
     /// The run in the folder `dir`, whichever experiment it belongs to.
     ///
     /// # Errors
-    /// When a file of it is missing or cannot be read.
+    /// If a file of it is missing or cannot be read.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
         run(&Disk::default(), dir, Depth::Small)
     }
 
-    /// How it does on each test image; `None` of a run that kept no such file. Read when asked for.
+    /// Its results on each test image, read on request; `None` if the run kept no such file.
     ///
     /// # Errors
-    /// When the file is damaged.
+    /// If the file is damaged.
     pub fn per_image(&self) -> Result<Option<PerImage>, LedgerError> {
         per_image::read(&self.dir.join(per_image::FILE_NAME))
     }
@@ -189,7 +189,7 @@ fn check_format(path: &Path, found: u64) -> Result<(), LedgerError> {
     }
 }
 
-/// The status of the run in `dir`, if it is over.
+/// The status of the run in `dir`, if it has ended.
 fn status(disk: &Disk, dir: &Path) -> Result<Option<Status>, LedgerError> {
     let path = dir.join("status.json");
     let Some(text) = text(disk, &path)? else { return Ok(None) };
@@ -200,7 +200,7 @@ fn status(disk: &Disk, dir: &Path) -> Result<Option<Status>, LedgerError> {
     Ok(Some(status).filter(|status| !status.outcome.is_no_result()))
 }
 
-/// The status of the run in `dir`, if it is over, after its small files were compared with their checksums.
+/// The status of the run in `dir`, if it has ended, after checking its small files against their checksums.
 pub(super) fn checked_status(disk: &Disk, dir: &Path) -> Result<Option<Status>, LedgerError> {
     let status = status(disk, dir)?;
     if status.is_some() {
@@ -209,10 +209,10 @@ pub(super) fn checked_status(disk: &Disk, dir: &Path) -> Result<Option<Status>, 
     Ok(status)
 }
 
-/// The id of the run in `dir`; `None` where a run was only just begun and has no record yet.
+/// The id of the run in `dir`; `None` if the run has only just begun and has no record yet.
 ///
-/// Where checksums vouch for the record, which is for [`checked_status`] to see, only the line with the id is
-/// read: ten thousand records take a while.
+/// If checksums cover the record, which [`checked_status`] verifies, only the line with the id is read: ten
+/// thousand whole records take a while.
 pub(super) fn id(disk: &Disk, dir: &Path) -> Result<Option<RunId>, LedgerError> {
     let path = dir.join("trial.toml");
     if !dir.is_dir() {
@@ -231,7 +231,7 @@ pub(super) fn id(disk: &Disk, dir: &Path) -> Result<Option<RunId>, LedgerError> 
     trial_file(&path, &text).map(|file| Some(file.id))
 }
 
-/// What the run in `dir` is trained on and by, where it says so.
+/// The data and engine of the run in `dir`, if it states them.
 pub(super) fn identity(disk: &Disk, dir: &Path) -> Result<Option<Identity>, LedgerError> {
     Ok(environment(disk, &dir.join("environment.json"))?.as_ref().map(Identity::of_run))
 }
@@ -251,7 +251,7 @@ fn trial_file(path: &Path, text: &str) -> Result<TrialFile, LedgerError> {
     }
 }
 
-/// Everything that the ledger holds, read as deep as asked.
+/// Everything in the ledger, read to the given depth.
 pub(super) fn contents(ledger: &Ledger, depth: Depth) -> Result<Contents, LedgerError> {
     let mut contents = Contents::default();
     for dir in ledger.folders()? {
@@ -260,7 +260,7 @@ pub(super) fn contents(ledger: &Ledger, depth: Depth) -> Result<Contents, Ledger
             Err(error) => contents.problems.push(Problem::of_run(dir, &error)),
         }
     }
-    // Of two folders of one run neither counts: nothing tells which one should.
+    // If one run has two folders, neither counts: nothing says which one should.
     let mut dirs: BTreeMap<RunId, Vec<PathBuf>> = BTreeMap::new();
     contents.runs.iter().for_each(|run| dirs.entry(run.id).or_default().push(run.dir.clone()));
     dirs.retain(|_, dirs| dirs.len() > 1);
@@ -278,11 +278,8 @@ pub(super) fn run(disk: &Disk, dir: &Path, depth: Depth) -> Result<Run, LedgerEr
     let record = text(disk, &path)?.ok_or_else(|| LedgerError::malformed(&path, "the run has no record"))?;
     let file = trial_file(&path, &record)?;
     if short_id(dir) != Some(&file.id.short()) {
-        let message = format!(
-            "it holds run {}, which is looked for in folders that end in -{}",
-            file.id,
-            file.id.short()
-        );
+        let message =
+            format!("it holds run {}, which belongs in a folder that ends in -{}", file.id, file.id.short());
         return Err(LedgerError::malformed(dir, message));
     }
     let status = status(disk, dir)?;
@@ -305,8 +302,8 @@ pub(super) fn run(disk: &Disk, dir: &Path, depth: Depth) -> Result<Run, LedgerEr
     })
 }
 
-/// The rows of a table. A run that was cut off may end in the middle of a row,
-/// which is dropped; in a run that is over this cannot be, and is an error.
+/// The rows of a table. A run that was interrupted may end in the middle of a row, which is
+/// dropped; in a run that has ended this is an error.
 fn rows<T: DeserializeOwned>(disk: &Disk, path: &Path, is_over: bool) -> Result<Vec<T>, LedgerError> {
     let text = text(disk, path)?.unwrap_or_default();
     let whole = text.rfind('\n').map_or(0, |end| end + 1);

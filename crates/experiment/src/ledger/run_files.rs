@@ -1,11 +1,11 @@
-//! What a run leaves behind: rows, scores, status, environment.
+//! The contents of a run's files: rows, scores, status, environment.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A row of `metrics.csv`, one an epoch. No clock in it, so that the files of
-/// two equal runs are equal bytes.
+/// A row of `metrics.csv`, one per epoch. It has no clock times, so that equal runs have equal
+/// bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MetricsRow {
     /// Epochs done, from 1.
@@ -39,9 +39,9 @@ pub struct MetricsRow {
 }
 
 impl MetricsRow {
-    /// The score on held-out images that stands for the epoch, MAP@100 in a run that is
-    /// scored by it and else the accuracy: of the averaged weights where they are kept,
-    /// else of the raw ones; `None` where none are held out.
+    /// The score on held-out images that stands for the epoch, MAP@100 in a run that is scored
+    /// by it and else the accuracy: of the averaged weights if they are kept, else of the raw
+    /// ones; `None` where none are held out.
     pub fn validation(&self) -> Option<f64> {
         self.averaged_validation_map_at_100
             .or(self.validation_map_at_100)
@@ -55,18 +55,18 @@ impl MetricsRow {
     }
 }
 
-/// A row of `timing.csv`, one an epoch.
+/// A row of `timing.csv`, one per epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimingRow {
     /// Epochs done, from 1.
     pub epoch: u64,
     /// Time of the epoch's training steps, without evaluation.
     pub wall_secs: f64,
-    /// Training images a second over the epoch.
+    /// Training images per second over the epoch.
     pub images_per_sec: f64,
 }
 
-/// How well some weights do on the test images.
+/// The scores of some weights on the test images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scores {
@@ -87,7 +87,7 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// What stands for the weights: MAP@100 where it is known, else the accuracy.
+    /// The score of the weights: MAP@100 if it is known, otherwise the accuracy.
     pub fn headline(&self) -> f64 {
         self.map_at_100.unwrap_or(self.accuracy)
     }
@@ -109,8 +109,7 @@ pub enum Outcome {
         /// The step at which it did.
         step: u64,
     },
-    /// Others of its kind were ahead, so it was stopped: by successive halving of a
-    /// point's tries.
+    /// It was stopped because others were ahead: by successive halving of a point's tries.
     Stopped {
         /// The epoch after which it was.
         epoch: u64,
@@ -123,10 +122,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether an earlier version has recorded a fault of the machine, or a bug of its own, as the end of the
-    /// trial. Neither is a result, so the trial is still to be done.
+    /// Whether an earlier version recorded a fault of the machine, or a bug, as the outcome. Neither is a
+    /// result, so the trial is still to be done.
     pub(super) fn is_no_result(&self) -> bool {
-        // How the standard library ends what the system says, and what it says of a write that takes nothing.
+        // The end of the standard library's messages for system errors, and its message for a write of zero
+        // bytes.
         let signs = ["(os error ", "failed to write whole buffer", "cannot start threads"];
         match self {
             Self::Failed { message } => {
@@ -137,7 +137,7 @@ impl Outcome {
     }
 }
 
-/// `status.json`: written once, when a run is over.
+/// `status.json`: written once, when a run has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Status {
@@ -153,9 +153,9 @@ pub struct Status {
     pub steps: u64,
     /// Time of all training steps, without evaluation.
     pub train_secs: f64,
-    /// Training images a second over all epochs.
+    /// Training images per second over all epochs.
     pub images_per_sec: f64,
-    /// Peak memory of the process while it ran, where the system tells.
+    /// Peak memory of the process while it ran, if the system reports it.
     pub peak_bytes: Option<u64>,
     /// Threads that the run had.
     pub threads: usize,
@@ -174,7 +174,7 @@ impl Status {
     }
 }
 
-/// `environment.json`: what a run does not depend on by design but may by accident.
+/// `environment.json`: what a run does not depend on by design, but may by accident.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
@@ -182,7 +182,7 @@ pub struct Environment {
     pub decouple: String,
     /// Commit that it was built from.
     pub git_revision: Option<String>,
-    /// Whether the checkout had changes of its own.
+    /// Whether the checkout had uncommitted changes.
     pub git_dirty: Option<bool>,
     /// Checksum of `Cargo.lock`.
     pub lock_hash: Option<String>,
@@ -198,8 +198,8 @@ pub struct Environment {
     pub threads: usize,
     /// Checksum of the images.
     pub data_checksum: String,
-    /// The version of its arithmetic, as [`NUMERICS_VERSION`](crate::NUMERICS_VERSION) says; 0 of a program that
-    /// did not tell.
+    /// The version of its arithmetic, as [`NUMERICS_VERSION`](crate::NUMERICS_VERSION) says; 0 if the program
+    /// did not state it.
     #[serde(default)]
     pub numerics_version: u32,
     /// The command as typed.

@@ -1,8 +1,8 @@
-//! `--fresh`: a run that is trained again beside the old one, which it replaces when it is finished.
+//! `--fresh`: trains a run again beside the old one, and replaces that when finished.
 //!
-//! The successor grows in `successors/`. Under the run's lock the old folder is then set aside in `replaced/`,
-//! the successor takes its place, and the old one is removed. Whoever holds the lock next ends what a
-//! kill between these steps has left.
+//! The successor grows in `successors/`. Under the run's lock the old folder is then set aside in
+//! `replaced/`, the successor takes its place, and the old one is removed. If the process is killed between
+//! these steps, the next holder of the lock completes them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,11 +11,11 @@ use super::{Claim, Ledger, LedgerError, RunWriter, files::short_id, read, write:
 use crate::{RunId, Trial};
 
 impl Ledger {
-    /// Takes a trial for the caller even if it is done: it is trained beside the old run, which stays until the
-    /// new one is over. A successor that was cut off goes on.
+    /// Claims a trial for the caller even if it is done: it is trained beside the old run, which is kept
+    /// until the new one has ended. An interrupted successor continues.
     ///
     /// # Errors
-    /// When files cannot be created.
+    /// If files cannot be created.
     pub fn claim_fresh(&self, trial: &Trial) -> Result<Claim, LedgerError> {
         let Some(lock) = self.lock(trial.id)? else { return Ok(Claim::Taken) };
         self.settle(trial.id)?;
@@ -53,8 +53,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Ends what a kill has left half done of a replacement, and removes the temporary files of dead writers.
-    /// The caller holds the lock.
+    /// Completes a replacement that was interrupted by a kill, and removes the temporary files of dead
+    /// writers. The caller holds the lock.
     pub(super) fn settle(&self, id: RunId) -> Result<(), LedgerError> {
         for successor in self.of_run(&self.successors_dir(), id)? {
             if matches!(read::checked_status(&self.disk, &successor), Ok(Some(_))) {
@@ -78,8 +78,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Removes what the runner of a run that is over had no time to remove when it was killed: its checkpoints and
-    /// temporary files. It is done for tidiness only, so what cannot be removed stays.
+    /// Removes what a killed runner left beside a run that has ended: checkpoints and temporary files. Only
+    /// for tidiness, so files that cannot be removed are ignored.
     pub(super) fn tidy(&self, id: RunId, dir: &Path) {
         let is_left = |path: &Path| {
             is_checkpoint(path)
@@ -89,7 +89,7 @@ impl Ledger {
         if !left.iter().any(|path| is_left(path)) {
             return;
         }
-        // Its runner may have come to the end and be about to remove them itself.
+        // Its runner may have finished and be about to remove them itself.
         let Ok(Some(_lock)) = self.lock(id) else { return };
         for checkpoint in left.iter().filter(|path| is_checkpoint(path)) {
             let _ = self.disk.remove_file(checkpoint);
@@ -100,7 +100,7 @@ impl Ledger {
     /// The folders of a run in `parent`.
     fn of_run(&self, parent: &Path, id: RunId) -> Result<Vec<PathBuf>, LedgerError> {
         let mut dirs = self.disk.list(parent).map_err(LedgerError::io("list", parent))?;
-        // A folder of another run whose id begins alike is not of this one.
+        // Another run's id may begin with the same digits.
         dirs.retain(|dir| {
             short_id(dir) == Some(&id.short())
                 && !matches!(read::id(&self.disk, dir), Ok(Some(found)) if found != id)
@@ -111,7 +111,7 @@ impl Ledger {
     /// Removes the two folders of a replacement, unless they still hold something.
     fn remove_empty(&self) {
         for folder in [self.successors_dir(), self.replaced_dir()] {
-            // It is there for tidiness only; a folder that is in use is not empty.
+            // Only for tidiness; a folder in use is not empty.
             let _ = std::fs::remove_dir(folder);
         }
     }

@@ -1,4 +1,4 @@
-//! Writing a run: rows as they are known, the status last.
+//! Writes a run: rows as they become known, the status last.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use super::read::TrialFile;
 use super::{CHECKPOINT_PREFIX, Environment, Ledger, LedgerError, MetricsRow, Status, TimingRow};
 use crate::{RunId, Trial};
 
-/// The only writer of a run. Holds its lock; dropped without
-/// [`finish`](Self::finish), it leaves a run that counts as cut off.
+/// The only writer of a run. Holds its lock; dropped without [`finish`](Self::finish), it
+/// leaves a run that counts as interrupted.
 #[derive(Debug)]
 pub struct RunWriter {
     ledger: Ledger,
@@ -28,7 +28,8 @@ pub struct RunWriter {
 }
 
 impl RunWriter {
-    /// Makes the folder with the trial's record and no rows. Of what is there only checkpoints stay.
+    /// Makes the folder with the trial's record and no rows. Of existing files only checkpoints are
+    /// kept.
     pub(super) fn create(
         ledger: &Ledger,
         dir: PathBuf,
@@ -39,7 +40,8 @@ impl RunWriter {
         let disk = &ledger.disk;
         disk.create_dir_all(&dir).map_err(LedgerError::io("create", &dir))?;
         disk.sweep(&dir, Duration::ZERO).map_err(LedgerError::io("clean", &dir))?;
-        // The status first: without it the run counts as cut off, whatever else is left of it.
+        // The status first: without it the run counts as interrupted, whatever else is left of
+        // it.
         let status = dir.join("status.json");
         disk.remove_file(&status).map_err(LedgerError::io("remove", &status))?;
         for path in disk.list(&dir).map_err(LedgerError::io("list", &dir))? {
@@ -70,7 +72,7 @@ impl RunWriter {
         &self.ledger.disk
     }
 
-    /// Asked before files of the run are written by others than this writer.
+    /// To be called before anything but this writer writes files of the run.
     ///
     /// # Errors
     /// [`LedgerError::Lost`] if the run may be another's by now.
@@ -81,15 +83,15 @@ impl RunWriter {
     /// Writes `environment.json`.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn write_environment(&self, environment: &Environment) -> Result<(), LedgerError> {
         replace_json(&self.ledger.disk, &self.dir.join("environment.json"), environment)
     }
 
-    /// Appends one row to each table, and hands both to the system before it returns.
+    /// Appends one row to each table, and flushes both to the system before it returns.
     ///
     /// # Errors
-    /// When a file cannot be written, or the run may be another's by now.
+    /// If a file cannot be written, or the run may be another's by now.
     pub fn append(&mut self, metrics: &MetricsRow, timing: &TimingRow) -> Result<(), LedgerError> {
         self.check()?;
         self.metrics.append(metrics)?;
@@ -101,11 +103,11 @@ impl RunWriter {
         [&self.metrics.text, &self.timing.text]
     }
 
-    /// Puts the tables back to these texts of [`tables`](Self::tables), to go on from there; returns the rows
-    /// of metrics.
+    /// Puts the tables back to these texts of [`tables`](Self::tables), to continue from there; returns the
+    /// rows of metrics.
     ///
     /// # Errors
-    /// When a file cannot be written, or the text is no table.
+    /// If a file cannot be written, or the text is not a table.
     pub fn restore(&mut self, [metrics, timing]: [&str; 2]) -> Result<Vec<MetricsRow>, LedgerError> {
         self.metrics.restore(&self.ledger.disk, metrics)?;
         self.timing.restore(&self.ledger.disk, timing)?;
@@ -115,18 +117,18 @@ impl RunWriter {
             .map_err(|error| LedgerError::malformed(&self.metrics.path, error))
     }
 
-    /// Ends the run: the rows reach the disk, then checksums and status, then the lock goes. What
-    /// [`Ledger::claim_fresh`] began takes the place of the old run.
+    /// Ends the run: syncs the rows, then writes checksums and status, then releases the lock. A
+    /// run begun by [`Ledger::claim_fresh`] replaces the old one.
     ///
     /// # Errors
-    /// When a file cannot be written, or the run may be another's by now.
+    /// If a file cannot be written, or the run may be another's by now.
     pub fn finish(self, status: &Status) -> Result<(), LedgerError> {
         let bytes = json(&self.dir.join("status.json"), status)?;
         self.finish_with(&bytes, None)
     }
 
-    /// As [`finish`](Self::finish), with the bytes of a status. What `expected` lists was copied, and must be
-    /// on disk as it was.
+    /// As [`finish`](Self::finish), with the bytes of a status. The files that `expected` lists were copied,
+    /// and must match it on disk.
     pub(super) fn finish_with(self, status: &[u8], expected: Option<&Checksums>) -> Result<(), LedgerError> {
         self.check()?;
         self.metrics.sync()?;
@@ -135,7 +137,7 @@ impl RunWriter {
         let sums = checksums::of_folder(disk, &self.dir, status)?;
         for (name, sum) in &sums {
             if name != "trial.toml" && expected.is_some_and(|expected| expected.get(name) != Some(sum)) {
-                let message = "the copy is not what its source's checksums say";
+                let message = "the copy does not match its source's checksums";
                 return Err(LedgerError::malformed(&self.dir.join(name), message));
             }
         }
@@ -201,7 +203,7 @@ fn json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, LedgerError> {
     Ok(text)
 }
 
-/// Replaces a file by rename, after its bytes and before its name have reached the disk.
+/// Replaces a file by rename, once its bytes are on the disk, then syncs the new name.
 pub(crate) fn replace(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
     disk.replace(path, bytes).map_err(LedgerError::io("write", path))
 }

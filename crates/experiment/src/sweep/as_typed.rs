@@ -13,7 +13,7 @@ use decouple_spectrum::budget::{Pays, Scaling};
 /// The name of the axis that every experiment has.
 pub(super) const SEED: &str = "seed";
 
-/// The file, with the overrides of the command line applied.
+/// The file, with overrides from the command line applied.
 #[derive(Debug)]
 pub(super) struct SweepFile {
     pub(super) name: Option<(String, Span)>,
@@ -22,7 +22,7 @@ pub(super) struct SweepFile {
     pub(super) budget: Option<Held>,
     /// Which channel counts the budget may change.
     pub(super) scaling: Scaling,
-    /// What is laid down before any run.
+    /// What is declared before any run.
     pub(super) declared: Declared,
     /// In file order, without the seed.
     pub(super) axes: Vec<TypedAxis>,
@@ -47,7 +47,7 @@ pub(super) struct TypedAxis {
 }
 
 impl TypedAxis {
-    /// What the rest of the program sees of it.
+    /// The axis as the rest of the program sees it.
     pub(super) fn summary(&self) -> Axis {
         let values = self.values.iter().map(Value::text).collect();
         Axis { name: self.name.clone(), values, zipped_with: self.zipped_with }
@@ -67,7 +67,7 @@ pub(super) struct Coordinate {
     pub(super) value: Value,
 }
 
-/// What a change from the command line is called in messages.
+/// The name of a change from the command line in messages.
 pub(super) const SET: &str = "--set";
 
 /// Reads the file, whose text stays in `sources`.
@@ -118,7 +118,9 @@ fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
             key @ ("network" | "data" | "training") => {
                 return Err(Diagnostic::new(format!("unknown key `{key}` in the file"))
                     .at(entry.key_span.clone(), format!("did you mean `[trial.{key}]`?"))
-                    .note("what all trials begin with stands in [trial.network], [trial.data] and [trial.training]"));
+                    .note(
+                        "settings of all trials go into [trial.network], [trial.data] and [trial.training]",
+                    ));
             }
             key => {
                 return Err(unknown_key(
@@ -207,7 +209,7 @@ fn sentences(value: &Value) -> Result<Vec<String>, Diagnostic> {
     list.iter().map(|each| each.as_str().map(str::to_owned).ok_or_else(|| refused(each))).collect()
 }
 
-/// Typed in points, kept as a share.
+/// Typed in points, stored as a share.
 fn margin(value: &Value) -> Result<f64, Diagnostic> {
     let points = match value.data {
         Data::Integer(points) => points as f64,
@@ -312,7 +314,7 @@ fn add_axis(
         return Err(Diagnostic::new(format!("`{}` is varied twice", axis.name))
             .at(axis.key_span, "here again")
             .at(first.key_span.clone(), "here first")
-            .note("an axis stands either in [axes] or in one [[zip]], once"));
+            .note("an axis may occur only once, in [axes] or in one [[zip]]"));
     }
     if axis.name == SEED {
         file.seeds = Some(axis)
@@ -331,16 +333,14 @@ pub(super) fn typed_axis(
         Some(name) => name,
         None if leaf.name == SEED && zipped_with.is_none() => SEED,
         None if leaf.name == SEED => {
-            return Err(Diagnostic::new("`seed` cannot be walked together with other keys")
+            return Err(Diagnostic::new("`seed` cannot be zipped with other keys")
                 .at(leaf.key_span.clone(), "every point is trained with every seed")
                 .note("put `seed` into [axes]"));
         }
         None => return Err(unknown_axis(&leaf.name, &leaf.key_span, place)),
     };
-    let values = leaf
-        .value
-        .as_array()
-        .ok_or_else(|| wrong_type(&leaf.name, leaf.value, "a list of the values that this axis takes"))?;
+    let values =
+        leaf.value.as_array().ok_or_else(|| wrong_type(&leaf.name, leaf.value, "a list of values"))?;
     let axis = TypedAxis {
         name: name.to_owned(),
         key_span: leaf.key_span.clone(),
@@ -350,9 +350,9 @@ pub(super) fn typed_axis(
     };
     if values.is_empty() {
         return Err(Diagnostic::new(format!("axis `{name}` is empty"))
-            .at(axis.list_span, "a sweep over no value has no trial"));
+            .at(axis.list_span, "an axis needs at least one value"));
     }
-    // Lists that are walked together may repeat values: rows count, not cells.
+    // Zipped lists may repeat values: rows must differ, not cells.
     let is_alone = zipped_with.is_none();
     let mut seen = HashMap::new();
     for (index, value) in values.iter().enumerate().filter(|_| is_alone) {
@@ -391,13 +391,10 @@ pub(super) fn check_axes(file: &SweepFile) -> Result<(), Diagnostic> {
                 1 => "1 value".to_owned(),
                 count => format!("{count} values"),
             };
-            return Err(Diagnostic::new(format!(
-                "`{}` and `{}` cannot be walked together",
-                first.name, axis.name
-            ))
-            .at(axis.list_span.clone(), values(axis))
-            .at(first.list_span.clone(), values(first))
-            .note("the lists of one [[zip]] have equal length"));
+            return Err(Diagnostic::new(format!("`{}` and `{}` cannot be zipped", first.name, axis.name))
+                .at(axis.list_span.clone(), values(axis))
+                .at(first.list_span.clone(), values(first))
+                .note("the lists of one [[zip]] must have equal length"));
         }
     }
     let width = file.axes.iter().find(|axis| axis.name == "network.width");

@@ -137,7 +137,7 @@ impl<'de> IntoDeserializer<'de, Error> for &'de Value {
 }
 
 impl Value {
-    /// The value if it is of one kind, else what was expected of it.
+    /// The value if it is of one kind, else an error that says what was expected.
     fn only<'de, T>(
         &'de self,
         expected: &str,

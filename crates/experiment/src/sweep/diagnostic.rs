@@ -1,4 +1,4 @@
-//! Messages in the style of rustc: what, where, the line with a mark, what helps.
+//! Messages in the style of rustc: what is wrong, where, the line with a mark, how to fix it.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -19,7 +19,7 @@ impl Diagnostic {
         Self { title: title.into(), labels: Vec::new(), notes: Vec::new() }
     }
 
-    /// Marks a place, with a word under it.
+    /// Marks a place, with a label under it.
     pub(super) fn at(mut self, span: Span, label: impl Into<String>) -> Self {
         self.labels.push((span, label.into()));
         self
@@ -32,8 +32,8 @@ impl Diagnostic {
     }
 }
 
-/// The texts that a document was read from. Positions of each follow those of
-/// the one before, so a position says in which text it lies.
+/// The texts that a document was read from. Positions continue from one text to the next, so a
+/// position also identifies its text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sources {
     sources: Vec<Source>,
@@ -60,7 +60,7 @@ impl Sources {
     }
 
     fn add(&mut self, name: &str, text: &str, is_file: bool) -> usize {
-        // One position more than bytes: the end of a text is a place, too.
+        // One more position than bytes: the end of a text is a place, too.
         let offset = self.sources.last().map_or(0, |last| last.offset + last.text.len() + 1);
         self.sources.push(Source { name: name.to_owned(), text: text.to_owned(), offset, is_file });
         offset
@@ -90,7 +90,7 @@ impl Sources {
         let line_end = source.text[start..].find('\n').map_or(source.text.len(), |newline| start + newline);
         let text = source.text[line_start..line_end].trim_end();
         let before = &source.text[line_start..start];
-        // A value over several lines is marked up to the end of its first.
+        // A value over several lines is marked to the end of its first line.
         let marked = source.text[start..end.min(line_start + text.len()).max(start)].chars().count().max(1);
         let line = source.text[..start].matches('\n').count() + 1;
         Some(Place { source, line, text, before, marked })
@@ -103,7 +103,7 @@ struct Place<'a> {
     /// From 1.
     line: usize,
     text: &'a str,
-    /// What stands on the line before the mark.
+    /// The text on the line before the mark.
     before: &'a str,
     /// Characters under the mark.
     marked: usize,
@@ -130,7 +130,8 @@ impl Place<'_> {
     }
 }
 
-/// As much of a line as a screen shows of it around the character at `place`, and how many are left out before.
+/// The part of a line around the character at `place` that fits a screen, and the number of characters cut
+/// off before it.
 fn clipped(line: &str, place: usize) -> (usize, String) {
     const BEFORE: usize = 60;
     const SHOWN: usize = 160;
@@ -143,7 +144,7 @@ fn clipped(line: &str, place: usize) -> (usize, String) {
     (cut, shown)
 }
 
-/// The candidate that `typed` was probably meant to be, if any is near enough.
+/// The candidate that `typed` was probably meant to be, if any is close enough.
 ///
 /// A name may be typed without the sections in front of it or the words at its
 /// end: `weight-decay` is near `training.weight-decay`, `warmup` near

@@ -23,7 +23,7 @@ pub(super) enum Data {
     Integer(i64),
     Float(f64),
     String(String),
-    /// TOML has them, no key of ours takes them.
+    /// TOML has them, but no key here takes them.
     Datetime,
     Array(Vec<Value>),
     Table(Table),
@@ -111,7 +111,7 @@ fn moved(span: Span, offset: usize) -> Span {
 }
 
 impl Value {
-    /// What it is, for "expected ..., found ...".
+    /// Its description, for "expected ..., found ...".
     pub(super) fn describe(&self) -> String {
         match &self.data {
             Data::Boolean(boolean) => format!("`{boolean}`"),
@@ -203,8 +203,8 @@ impl Table {
         leaves
     }
 
-    /// Puts `value` at a dotted name, making the tables on the way. A string on
-    /// the way is the short form of a table with only a `kind`, and becomes one.
+    /// Puts `value` at a dotted name, creating tables as needed. A string on the way is short
+    /// for a table with only a `kind`, and becomes one.
     pub(super) fn set(&mut self, name: &str, key_span: &Span, value: Value) {
         let (key, rest) = name.split_once('.').map_or((name, None), |(key, rest)| (key, Some(rest)));
         let index = self.entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {

@@ -21,8 +21,8 @@ use crate::{Held, StepTimes, Trial};
 /// Seeds of an experiment that names none.
 const DEFAULT_SEEDS: [u64; 3] = [0, 1, 2];
 
-/// The most trials of an experiment, and the most tries of its `[tune]`: what a plan
-/// of a few hundred megabytes holds.
+/// The most trials of an experiment, and the most tries of its `[tune]`: a plan of them takes a
+/// few hundred megabytes.
 pub(super) const MOST_TRIALS: usize = 250_000;
 
 /// What an experiment file resolves to.
@@ -64,14 +64,15 @@ pub(super) fn expand(file: &SweepFile, step_times: StepTimes<'_>) -> Result<Expa
         }
     };
     let tune = tune(file, &points)?;
-    // Seeds outermost: a sweep stopped early has seen every point.
+    // Seeds outermost, so that a sweep stopped early has covered every point.
     let trials = seeds.iter().flat_map(|&seed| points.iter().map(move |point| point.trial(seed))).collect();
     let reference =
         file.axes.iter().zip(&reference).map(|(axis, &index)| (axis.name.clone(), axis.values[index].text()));
     Ok(Expansion { reference: reference.collect(), seeds, trials, tune, warnings })
 }
 
-/// Refuses a budget that inner channels alone pay where there are none, or where nothing can be counted.
+/// Refuses a budget met by inner channels alone if there are none, or if the budget is not a counted
+/// quantity.
 fn check_inner(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnostic> {
     let has_inner = |point: &Point<'_>| {
         point.network.family.reads(NetworkKey::Inner) && point.network.module == ModuleKind::Spectrum
@@ -80,11 +81,11 @@ fn check_inner(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnostic>
         None => "no budget is held",
         Some(Held::StepTime) => "a step time is met by the width of the whole network",
         Some(_) if !points.iter().all(has_inner) => {
-            "only networks of the family mini-xception, of two convolutions a module, list inner channels"
+            "only mini-xception networks with two convolutions per module have inner channels"
         }
         Some(_) => return Ok(()),
     };
-    Err(Diagnostic::new("`experiment.budget.pays = \"inner\"` means nothing here")
+    Err(Diagnostic::new("`experiment.budget.pays = \"inner\"` does not apply here")
         .note(reason)
         .note("leave `pays` out, or hold parameters, macs or activations"))
 }
@@ -94,7 +95,7 @@ fn one_metric(points: &[Point<'_>]) -> Result<(), Diagnostic> {
     let kinds = |many: bool| points.iter().find(|point| point.data.is_multi_label() == many);
     match (kinds(false), kinds(true)) {
         (Some(one), Some(many)) => {
-            let title = "points with one label an image cannot be compared with points with many";
+            let title = "points with one label per image cannot be compared with points with several";
             let note = format!("{} is scored by accuracy, {} by MAP@100", one.label(), many.label());
             Err(Diagnostic::new(title).note(note))
         }
@@ -102,7 +103,7 @@ fn one_metric(points: &[Point<'_>]) -> Result<(), Diagnostic> {
     }
 }
 
-/// Refuses more trials than a plan can hold, before any of them is made.
+/// Refuses more trials than a plan can hold, before any of them is created.
 fn refuse_too_many(file: &SweepFile, seeds: usize) -> Result<(), Diagnostic> {
     let own = |axis: &&TypedAxis| {
         axis.zipped_with.is_none()
@@ -130,7 +131,7 @@ fn refuse_too_many(file: &SweepFile, seeds: usize) -> Result<(), Diagnostic> {
     })
 }
 
-/// The `[tune]` section, if it can mean something here.
+/// The `[tune]` section, if it is meaningful here.
 fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnostic> {
     let (Some(value), Some(first)) = (&file.tune, points.first()) else { return Ok(None) };
     let refused = |message: &str, note: &str| {
@@ -144,8 +145,8 @@ fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnost
         return Err(refused(&message, "vary it in [axes] or tune it, not both"));
     }
     if points.iter().any(|point| point.data.validation == 0) {
-        let note = "set `validation` in [trial.data]: the test images must not choose";
-        return Err(refused("no image is held out to judge the tries by", note));
+        let note = "set `validation` in [trial.data]: test images must not be used to choose";
+        return Err(refused("no validation images to judge the tries by", note));
     }
     let typed: TuneTable = de::read("tune", value)?;
     let too_many = |tries: usize| {
@@ -196,7 +197,8 @@ fn reference(file: &SweepFile) -> Result<Indices, Diagnostic> {
     follow_zips(file, choice)
 }
 
-/// `per-channel`, or one channel a segment, where an axis has it: the paper's own point; else the first value.
+/// `per-channel`, or one channel per segment, where an axis has it: the paper's own point; else the first
+/// value.
 fn default_reference(axis: &TypedAxis) -> usize {
     let own = if axis.name == grouping::KEY { "1" } else { "per-channel" };
     axis.position(own).unwrap_or(0)
@@ -222,7 +224,7 @@ fn follow_zips(file: &SweepFile, mut choice: Indices) -> Result<Indices, Diagnos
         };
         choice[index] = (0..axis.values.len()).find(has_all).ok_or_else(|| {
             Diagnostic::new("the reference names two rows of one [[zip]]")
-                .at(last.value.span.clone(), format!("stands beside another value of `{}`", named[0].1.axis))
+                .at(last.value.span.clone(), format!("conflicts with another value of `{}`", named[0].1.axis))
         })?;
     }
     Ok(choice)
@@ -253,9 +255,9 @@ fn points(axes: &[TypedAxis]) -> Vec<Indices> {
     points
 }
 
-/// Refuses two points that are the same training. Where that is so only because
-/// a layer has too few channels for the segments asked for, one is dropped, with
-/// a warning: the reference stays, else the first.
+/// Refuses two points that would train the same network. If they coincide only because a layer
+/// has too few channels for the segments, one is dropped with a warning; the reference, or else
+/// the first, is kept.
 fn distinct<'a>(
     points: Vec<Point<'a>>,
     reference: &Indices,
@@ -281,7 +283,7 @@ fn distinct<'a>(
         } else {
             ("two points are the same trial", "drop one of the two values".to_owned())
         };
-        // Point at the axis in which they differ.
+        // Mark the axis in which they differ.
         let differs = |axis: &usize| earlier.choice[*axis] != point.choice[*axis];
         let axis = (0..point.choice.len()).find(differs).unwrap_or(0);
         let span = |p: &Point<'_>| p.axes[axis].values[p.choice[axis]].span.clone();

@@ -45,7 +45,7 @@ const RELATIONS: [(&str, Relation); 7] = [
 /// Why a filter is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
-    /// Part of it is no condition.
+    /// A part is not a condition.
     #[error(
         "`{0}` is not a condition\n = write axis, relation and value, joined by `&`, as in segments>=8 & seed=0"
     )]
@@ -57,12 +57,12 @@ pub enum FilterError {
         name: String,
         /// What was probably meant.
         suggestion: String,
-        /// What would be right.
+        /// The axes that exist.
         known: String,
     },
-    /// An order that values of this kind do not have.
+    /// Values of this kind have no order.
     #[error(
-        "`{0}` compares words\n = words are equal (=) or not (!=); order is for numbers, and per-channel stands above them"
+        "`{0}` compares words\n = words can only be equal (=) or not (!=); order is for numbers, and per-channel is greater than all of them"
     )]
     Order(String),
 }
@@ -71,7 +71,7 @@ impl TrialFilter {
     /// Reads a filter for the trials of `sweep`.
     ///
     /// # Errors
-    /// [`FilterError`] when a part is no condition or names no axis.
+    /// [`FilterError`] when a part is not a condition or names no axis.
     pub fn parse(text: &str, sweep: &Sweep) -> Result<Self, FilterError> {
         text.split('&').map(|part| Condition::parse(part.trim(), sweep)).collect::<Result<_, _>>().map(Self)
     }
@@ -84,7 +84,7 @@ impl TrialFilter {
 
 impl Condition {
     fn parse(text: &str, sweep: &Sweep) -> Result<Self, FilterError> {
-        // The sign that stands first, and of those the longest.
+        // The first sign, and of those the longest.
         let signs = RELATIONS.iter().filter_map(|&(sign, relation)| Some((text.find(sign)?, sign, relation)));
         let first = signs.min_by_key(|&(place, sign, _)| (place, std::cmp::Reverse(sign.len())));
         let (place, sign, relation) = first.ok_or_else(|| FilterError::Condition(text.to_owned()))?;
@@ -135,7 +135,7 @@ impl Condition {
     }
 }
 
-/// A number, or the segment count or group width that stands above all numbers.
+/// A number, or the segment count or group width that is greater than all numbers.
 fn number(text: &str) -> Option<f64> {
     if text == "per-channel" || text == "all" {
         Some(f64::INFINITY)

@@ -1,4 +1,4 @@
-//! Points fitted to a step time: by a clock, or as their runs have it.
+//! Points fitted to a step time: measured, or as in their runs.
 
 use std::fmt::Display;
 
@@ -43,7 +43,7 @@ impl<'a> Point<'a> {
             timer.compare(&candidate.trial(0), &reference_trial)
         };
         let nearest = if is_reference {
-            // Measured beside itself: how far two equal networks are apart.
+            // Measured against itself: how far apart two equal networks are.
             let (spec, width) = (self.network.explicit(), self.network.width);
             let comparison = compare(&spec).map_err(StepTimeError::Clock);
             comparison.map(|comparison| Nearest { spec, width, comparison })
@@ -87,11 +87,10 @@ impl<'a> Point<'a> {
             return Err(self.refused(&error, &reason));
         };
         let warning = Diagnostic::new(title).note(comparison.to_string());
-        Ok(Some(warning.note("the machine is busy: widths found now are uncertain")))
+        Ok(Some(warning.note("the machine is busy, so the widths found are uncertain")))
     }
 
-    /// The point as most of its runs have it, if there are any that were fitted to
-    /// this reference.
+    /// The point as in most of its runs, if any were fitted to this reference.
     fn fitted_as_run(mut self, reference: &Self, runs: &[Run]) -> Self {
         let own: Vec<&Run> = runs.iter().filter(|run| self.may_have(reference, run)).collect();
         let like = |run: &Run| own.iter().filter(|other| other.record.network == run.record.network).count();

@@ -1,8 +1,9 @@
 //! `channels-per-segment`: segments as the field counts them, by the width of a group.
 //!
-//! Segments above a layer's channels are clamped, so one number of segments means different things in different
-//! layers; so many channels a segment mean the same in all. Records hold `segments`, as they always did: one channel
-//! a segment is `"per-channel"` and all channels are one segment there, so that runs are found under both names.
+//! Segments above a layer's channels are clamped, so one number of segments means different things in
+//! different layers; so many channels per segment mean the same in all. Records hold `segments`, as they
+//! always did: one channel per segment is `"per-channel"` and all channels are one segment there, so that
+//! runs are found under both names.
 
 use super::diagnostic::Diagnostic;
 use super::document::{Data, Entry, Table, Value};
@@ -20,7 +21,7 @@ pub(super) fn resolve(trial: &mut Table) -> Result<(), Diagnostic> {
     if let Some(segments) = network.get("segments") {
         return Err(Diagnostic::new(format!("`segments` and `{KEY}` say the same thing twice"))
             .at(segments.key_span.clone(), "here as segments")
-            .at(key_span, "here as channels a segment"));
+            .at(key_span, "here as channels per segment"));
     }
     let segments = segments(&value)?;
     network.retain(|key| key != KEY);
@@ -39,7 +40,7 @@ fn segments(value: &Value) -> Result<Value, Diagnostic> {
         Data::Array(stages) => Data::Array(stages.iter().map(segments).collect::<Result<_, _>>()?),
         _ => {
             let expected =
-                format!("expected a whole number from 1, \"{ALL}\", or a list of these, one a stage");
+                format!("expected a whole number from 1, \"{ALL}\", or a list of these, one per stage");
             return Err(Diagnostic::new(format!("impossible value of `network.{KEY}`"))
                 .at(value.span.clone(), format!("{expected}, found {}", value.describe())));
         }

@@ -1,4 +1,4 @@
-//! Locking what an experiment lays down.
+//! Locks what an experiment declares.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub enum LockError {
     /// The results folder cannot be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Nothing is laid down.
+    /// Nothing is declared.
     #[error(
         "{}: nothing to lock\n = set `hypotheses` and `analysis` in [experiment], and `margin` where points may be \
          equal", path.display()
@@ -24,8 +24,8 @@ pub enum LockError {
         /// The experiment file.
         path: PathBuf,
     },
-    /// Runs have been seen.
-    #[error("{runs} runs of {name} are over: a plan is locked before the first")]
+    /// There are results already.
+    #[error("{runs} runs of {name} have ended already; a plan must be locked before the first run")]
     TooLate {
         /// The experiment.
         name: String,
@@ -35,10 +35,10 @@ pub enum LockError {
 }
 
 impl Sweep {
-    /// Locks what the file lays down; returns the file that was written.
+    /// Locks what the file declares; returns the file that was written.
     ///
     /// # Errors
-    /// When nothing is laid down, a run is over already, or the file cannot be written.
+    /// If nothing is declared, a run has ended already, or the file cannot be written.
     pub fn lock(&self, ledger: &Ledger) -> Result<PathBuf, LockError> {
         if self.declared.hypotheses.is_empty() || self.declared.analysis.is_empty() {
             return Err(LockError::Nothing { path: self.path.clone() });

@@ -1,6 +1,6 @@
-//! The networks of a sweep: each is built once, looked at and dropped, however
-//! many points and seeds have it. A graph takes a hundred kilobytes; what a trial
-//! needs of it, a few hundred bytes.
+//! The networks of a sweep: each is built once, summarised and dropped, however many points and
+//! seeds share it. A graph takes a hundred kilobytes; the summary that a trial needs, a few
+//! hundred bytes.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use decouple_spectrum::network::NetworkSpec;
 
 use crate::trial::{Summary, hash64};
 
-/// What has been found out about networks so far.
+/// Summaries of the networks so far.
 #[derive(Default)]
 pub(super) struct Networks {
     built: HashMap<u64, Summary>,
@@ -32,8 +32,8 @@ impl Networks {
         Ok(summary)
     }
 
-    /// The network that has `target` of `quantity` where `network` is scaled; what is held and
-    /// how it is scaled are the same for all points of a sweep.
+    /// `network` scaled so that it has `target` of `quantity`. Quantity and scaling are the
+    /// same for all points of a sweep.
     pub(super) fn solve(
         &mut self,
         network: &NetworkSpec,

@@ -1,11 +1,11 @@
-//! What a sweep writes down before anything runs.
+//! The files that a sweep writes before anything runs.
 
 use super::Sweep;
 use crate::{Ledger, LedgerError, ledger::replace};
 
 impl Sweep {
-    /// Writes `experiment.toml`, the file as it was read, and `plan.csv`, a row
-    /// a trial, into the ledger's folder.
+    /// Writes `experiment.toml`, the file as it was read, and `plan.csv`, one row per trial,
+    /// into the ledger's folder.
     ///
     /// # Errors
     /// [`LedgerError`] when a file cannot be written.
@@ -53,7 +53,7 @@ impl Sweep {
     }
 }
 
-/// A cell of CSV that no spreadsheet takes for a formula: words that begin as one get an apostrophe before them.
+/// A CSV cell that no spreadsheet takes for a formula: text that begins like one gets an apostrophe.
 pub fn inert_cell(text: String) -> String {
     let begins_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     if begins_formula && text.parse::<f64>().is_err() { format!("'{text}") } else { text }

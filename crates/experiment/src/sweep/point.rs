@@ -27,10 +27,10 @@ pub(super) struct Point<'a> {
     pub(super) choice: Indices,
     pub(super) axes: &'a [TypedAxis],
     pub(super) network: NetworkSpec,
-    /// How much of the held quantity it has, where it is not as much as the reference.
+    /// Its amount of the held quantity, if not the reference's.
     pub(super) size: Option<u64>,
     pub(super) data: DataSpec,
-    /// Whether the images held out are drawn by the seed of the run.
+    /// Whether the seed of the run draws the validation images.
     pub(super) splits_by_seed: bool,
     pub(super) training: TrainingSpec,
     pub(super) summary: Summary,
@@ -71,9 +71,9 @@ impl<'a> Point<'a> {
         let training =
             TrainingSpec::try_from(typed).map_err(|error| invalid_key(&trial, "training", &error))?;
         let not_to_be_smoothed = if data.is_multi_label() {
-            Some("is for images of one label, and `data.multi-label` is true")
+            Some("is for one label per image, but `data.multi-label` is true")
         } else if data.has_class_weights() {
-            Some("is for classes that count alike, and `data.class-weights` says what each counts")
+            Some("cannot be combined with `data.class-weights`")
         } else {
             None
         };
@@ -126,7 +126,7 @@ impl<'a> Point<'a> {
 
     /// What is wrong with this point under the budget.
     pub(super) fn refused(&self, title: &str, reason: &str) -> Diagnostic {
-        // What is to blame is the segments, or else whatever the point varies.
+        // Blame the segments or, if they are not varied, whatever the point varies.
         let blamed = self
             .axes
             .iter()
@@ -183,15 +183,15 @@ impl<'a> Point<'a> {
     }
 }
 
-/// Images that tries are judged by where none are asked for: 5,000, of which a tenth of the training set has as many,
-/// else that tenth; none where the set is not known yet.
+/// Default number of validation images for tries: 5,000, or a tenth of a training set that is smaller than
+/// ten times that; none if the set is not known yet.
 fn validation_to_tune_by(data: &DataSpec) -> usize {
     const ENOUGH: usize = 5_000;
     data.train_images(None).map_or(0, |images| ENOUGH.min(images / 10))
 }
 
-/// `data.split` where it is a word: `"seed"` draws the images held out by the seed of each run, `"fixed"` is what
-/// leaving it out means.
+/// `data.split` where it is a word: `"seed"` draws the images held out by the seed of each run, `"fixed"` is
+/// the default.
 fn take_split(trial: &mut Table) -> bool {
     let Some(data) = trial.table_mut("data") else { return false };
     let word = data.get("split").and_then(|entry| entry.value.as_str().map(str::to_owned));
@@ -213,7 +213,7 @@ fn take_allocation(trial: &mut Table) -> Result<Option<(u64, Span)>, Diagnostic>
     Ok(Some((de::read("network.allocation", &value)?, span)))
 }
 
-/// `network.size`: how much of what the budget holds.
+/// `network.size`: the amount of the budget's quantity.
 fn take_size(file: &SweepFile, trial: &mut Table) -> Result<Option<u64>, Diagnostic> {
     let Some(network) = trial.table_mut("network") else { return Ok(None) };
     let Some(entry) = network.get("size") else { return Ok(None) };
@@ -240,8 +240,8 @@ fn allocated(network: &NetworkSpec, seed: u64) -> Option<NetworkSpec> {
     network.allocated(|| f64::from(uniform_below(&mut random, PARTS)) / f64::from(PARTS))
 }
 
-/// Where the family is varied, a key of `[trial.network]` need not be read by all of
-/// them: the others leave it to those that do.
+/// If the family is varied, a key of `[trial.network]` need not be read by all families: the
+/// others ignore it.
 fn leave_to_others(file: &SweepFile, trial: &mut Table) {
     let Some(axis) = file.axes.iter().find(|axis| full_name(&axis.name) == "network.family") else { return };
     let family = |name: &str| Family::ALL.into_iter().find(|family| family.name() == name);

@@ -9,7 +9,7 @@ use decouple_keys::{axis_name, full_name};
 pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources) -> Result<(), Diagnostic> {
     let (root, whole) = parse(argument, sources)?;
     let mut leaf = only_leaf(&root, whole)?;
-    // The file's own way to name a key of a trial is right here, too.
+    // The full name of a trial's key, as in the file, is accepted here, too.
     leaf.name = leaf.name.strip_prefix("trial.").unwrap_or(&leaf.name).to_owned();
     if let Some(key) = leaf.name.strip_prefix("experiment.") {
         let is_budget = key == "budget.hold";
@@ -43,8 +43,8 @@ pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources)
     Ok(())
 }
 
-/// The table of section `name` that is given by changes alone. Their keys may
-/// begin with the section's name.
+/// The table of section `name`, given only by changes. Their keys may begin with the section's
+/// name.
 pub(super) fn section(name: &str, arguments: &[String], sources: &mut Sources) -> Result<Value, Diagnostic> {
     let mut table = Table::default();
     for argument in arguments {
@@ -56,7 +56,7 @@ pub(super) fn section(name: &str, arguments: &[String], sources: &mut Sources) -
     Ok(Value { span: 0..0, data: Data::Table(table) })
 }
 
-/// The document that an argument is, and where all of it stands.
+/// An argument parsed as a document, with its position.
 fn parse(argument: &str, sources: &mut Sources) -> Result<(Table, Span), Diagnostic> {
     let argument = quoted(argument);
     let offset = sources.add_argument(SET, &argument);

@@ -138,7 +138,7 @@ impl<'de> Deserialize<'de> for AverageTable {
                     decay: Option<f64>,
                 }
                 let Table { kind, decay } = Table::deserialize(MapAccessDeserializer::new(map))?;
-                // The only kind that has keys, so a table without a kind means it.
+                // The only kind with keys, so a table without a kind means it.
                 Ok(AverageTable { kind: kind.unwrap_or(AverageKind::Polyak), decay })
             }
         }
@@ -255,7 +255,7 @@ fn resolve_schedule(t: ScheduleTable) -> Result<Schedule, InvalidKey> {
             refuse("schedule", "exponential", &[has_floor])?;
             let every = match (t.every_epochs, t.every_samples) {
                 (Some(_), Some(_)) => {
-                    let message = "stands beside `every-epochs`; one of the two is enough";
+                    let message = "conflicts with `every-epochs`; set only one of the two";
                     return Err(InvalidKey::new("schedule.every-samples", message));
                 }
                 (epochs, None) => Every::Epochs(epochs.unwrap_or(2.0)),
@@ -319,7 +319,7 @@ pub(crate) fn validate(spec: &TrainingSpec) -> Result<(), InvalidKey> {
     check("weight-decay", spec.weight_decay)?;
     check("label-smoothing", spec.label_smoothing)?;
     if spec.loss == Loss::Sigmoid && spec.label_smoothing > 0.0 {
-        return Err(InvalidKey::new("label-smoothing", "is for the softmax loss of one label an image"));
+        return Err(InvalidKey::new("label-smoothing", "is for the softmax loss with one label per image"));
     }
     match spec.average {
         Average::None => Ok(()),
@@ -337,7 +337,7 @@ impl From<TrainingSpec> for TrainingTable {
             weight_decay: Some(spec.weight_decay),
             weight_decay_kind: Some(spec.weight_decay_kind),
             weight_decay_on: Some(spec.weight_decay_on),
-            // Records of runs from before there was such a key stay the same.
+            // Records from before this key existed stay the same.
             loss: (spec.loss != Loss::default()).then_some(spec.loss),
             label_smoothing: Some(spec.label_smoothing),
             average: Some(match spec.average {

@@ -1,8 +1,8 @@
-//! The gradient of weights: a tile of sums over (input channel, output channel,
-//! tap) stays in registers while rows of inputs and of output gradients go by.
+//! The gradient of weights: a tile of sums over (input channel, output channel, tap) stays in
+//! registers while rows of inputs and output gradients are read.
 //!
-//! Each sum is a vector, one of sixteen images a lane, that takes rows and
-//! columns in ascending order, whatever the tile; lanes are added at the end.
+//! Each sum is a vector with one lane per image, which takes rows and columns in ascending
+//! order, whatever the tile; lanes are added at the end.
 
 use std::ops::Range;
 
@@ -16,8 +16,7 @@ use crate::{
     simd::{Portable, Simd, unrolled},
 };
 
-/// Bytes of inputs that stay in the second-level cache while all output
-/// gradients go by.
+/// Bytes of inputs that stay in the second-level cache while all output gradients are read.
 const CACHED_INPUTS: usize = 512 << 10;
 
 /// What a tile reads and writes. Distances are in values.
@@ -29,18 +28,18 @@ struct Tile {
     /// Input row of output row r: `r * row_step + row_offset`.
     row_step: usize,
     row_offset: isize,
-    /// From the beginning of an input row to the tile's first value.
+    /// Offset from the beginning of an input row to the tile's first value.
     input: isize,
     input_channel: usize,
     input_column: usize,
-    /// From the beginning of a gradient's row to the tile's first value.
+    /// Offset from the beginning of a gradient's row to the tile's first value.
     gradient: isize,
     gradient_channel: usize,
-    /// From there to the channel of gradients that is fetched into the cache for later tiles.
+    /// Offset from there to the channel of gradients that is prefetched for later tiles.
     fetched: usize,
-    /// Columns that go by: of the output, or of the input where three taps slide.
+    /// Columns to process: of the output, or of the input if three taps slide.
     columns: usize,
-    /// The tile's first sum, as number among the weights.
+    /// Index of the tile's first sum among the weights.
     first: usize,
     of_input: usize,
     of_output: usize,
@@ -49,14 +48,14 @@ struct Tile {
     sums: Sums,
 }
 
-/// Where sums come from and go to.
+/// Sources and destinations of the sums.
 #[derive(Clone, Copy)]
 pub(crate) struct Sums {
     /// A vector for each weight.
     pub vectors: *mut f32,
-    /// Whether nothing has been summed yet: the vectors need not be read.
+    /// Whether nothing has been summed yet, so that the vectors need not be read.
     pub is_first: bool,
-    /// Where the sums of all lanes go, a value for each weight, if nothing comes after.
+    /// Where the sums over all lanes go, one value per weight, if these are the last rows.
     pub total: Option<*mut f32>,
 }
 
@@ -65,7 +64,7 @@ pub(crate) struct Sums {
 /// touches the sums, and the machine has the instructions it is compiled for.
 type TileFn = unsafe fn(&Tile);
 
-/// How a tile takes taps.
+/// The taps of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// One tap: any kernel, stride and dilation.
@@ -83,7 +82,7 @@ unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const
     s: S,
     t: &Tile,
 ) {
-    // SAFETY: the caller vouches for all memory.
+    // SAFETY: the caller guarantees that all memory is valid.
     unsafe {
         let mut sums = [[[[s.splat(0.0); TAPS]; O]; I]; ROWS];
         if !t.sums.is_first {
@@ -110,7 +109,7 @@ unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const
                     middle[B] = s.load(gradients.add(B * t.gradient_channel + LANES));
                 });
             }
-            // Of three taps, an input meets the gradient of the output that it is the first tap of last.
+            // With three taps, an input meets last the gradient of the output whose first tap it is.
             for column in 0..t.columns {
                 let ahead = if TAPS == 3 { column + 2 } else { column };
                 unrolled!(B in [0 1 2 3 4 5] below O => { first[B] = s.load(gradients.add(B * t.gradient_channel + ahead * LANES)); });
@@ -200,7 +199,7 @@ fn extents(isa: Isa, kind: Kind) -> (usize, usize) {
     }
 }
 
-/// How the gradient of a convolution's weights is summed.
+/// Sums the gradient of a convolution's weights.
 #[derive(Clone, Debug)]
 pub(crate) struct WeightGradient {
     geometry: ConvGeometry,
@@ -221,7 +220,7 @@ impl WeightGradient {
         Self { geometry, order, input, output, isa }
     }
 
-    /// Adds what the output rows `rows` contribute.
+    /// Adds the contribution of the output rows `rows`.
     ///
     /// # Safety
     /// `gradients` holds these rows of the output's gradient and `inputs` all rows
@@ -249,7 +248,7 @@ impl WeightGradient {
                     for (number, inputs_of_tile) in pieces(block.clone(), most_inputs).enumerate() {
                         let corner = Corner {
                             kind,
-                            // Each tile fetches one of the channels that come after these.
+                            // Each tile prefetches one of the channels after these.
                             fetched: next.start + number % next.len() - outputs.start,
                             inputs: inputs_of_tile.clone(),
                             outputs: outputs.clone(),
@@ -275,13 +274,13 @@ impl WeightGradient {
         (CACHED_INPUTS / (rows.max(1) * self.input.channel() * size_of::<f32>())).max(1)
     }
 
-    /// Number of the first weight from an input to an output channel of a group.
+    /// Index of the first weight from an input to an output channel of a group.
     fn place(&self, group_inputs: usize, input: usize, output: usize) -> usize {
         let (of_input, of_output, ..) = self.distances(group_inputs);
         input * of_input + output * of_output
     }
 
-    /// Weights from an input channel, output channel, tap and kernel row to the next.
+    /// Strides, in weights, between input channels, output channels, taps and kernel rows.
     fn distances(&self, group_inputs: usize) -> (usize, usize, usize, usize) {
         let o = self.geometry.options();
         let of_output = group_inputs * o.kernel_h * o.kernel_w;
@@ -302,7 +301,8 @@ impl WeightGradient {
             let tile = tile.expect("extents are those of tiles");
             let (of_input, of_output, of_tap, of_row) = self.distances(corner.group_inputs);
             let left = o.padding.left as isize;
-            // Where three taps slide, inputs go by from column 0, and gradients from that of the last tap.
+            // If three taps slide, inputs are read from column 0, and gradients from the column of the
+            // last tap.
             let (input, gradient, columns) = match kind {
                 Kind::One => ((kx * o.dilation) as isize - left, 0, self.output.shape.w),
                 _ => (0, left - 2, self.input.shape.w),
@@ -340,7 +340,7 @@ impl WeightGradient {
             }
             return;
         }
-        // Rows at the edges of the map lack a kernel row, and go by one by one.
+        // Rows at the edges of the map lack a kernel row, and are processed one by one.
         let valid: [Range<usize>; 3] = std::array::from_fn(|ky| self.rows_of(ky, rows));
         let inner = valid.iter().map(|rows| rows.start).max().unwrap_or(0)
             ..valid.iter().map(|rows| rows.end).min().unwrap_or(0);
@@ -384,9 +384,9 @@ struct Corner {
     kind: Kind,
     inputs: Range<usize>,
     outputs: Range<usize>,
-    /// Channels from the first output to the one whose gradients are fetched for later.
+    /// Channels from the first output to the one whose gradients are prefetched.
     fetched: usize,
-    /// Number of the first.
+    /// Index of the first.
     first: usize,
     group_inputs: usize,
 }

@@ -1,11 +1,10 @@
-//! A convolution as a walk over rows: which tiles sum which outputs, and where
-//! their weights stand.
+//! A convolution as a walk over rows: which tiles compute which outputs, and the order of their
+//! weights.
 //!
-//! The way forward and the gradient of the input are the same walk with other
-//! numbers: y(r, j) sums x(r s + ky d - top, j s + kx d - left) w(ky, kx), and
-//! dx(i, q) sums dy(o, p) w(ky, kx) over all o s + ky d - top = i and p s + kx d -
-//! left = q. With stride s the columns of dx fall into s phases, each a
-//! convolution at stride 1 with every s-th tap.
+//! The forward pass and the gradient of the input are the same walk with other numbers: y(r, j)
+//! sums x(r s + ky d - top, j s + kx d - left) w(ky, kx), and dx(i, q) sums dy(o, p) w(ky, kx)
+//! over all o s + ky d - top = i and p s + kx d - left = q. With stride s the columns of dx
+//! fall into s phases, each a convolution at stride 1 with every s-th tap.
 
 use std::ops::Range;
 
@@ -16,26 +15,26 @@ use crate::{
     layout::{LANES, MapLayout},
 };
 
-/// Products that are summed before the sum is added to those before it: each
-/// block of them stays in the first-level cache while the tiles of all output
-/// channels read it, and a sum of blocks is more exact than one of single products.
-/// (How it is summed decides the bits, so this is the same on every machine.)
+/// Number of products in a block, whose sum is then added to those of earlier blocks. A block
+/// stays in the first-level cache while the tiles of all output channels read it, and a sum of
+/// blocks is more precise than one of single products. (The order of summation determines the
+/// bits, so this is the same on every machine.)
 const BLOCK: usize = 128;
 
-/// Kernel rows that are listed without memory of their own.
+/// Number of kernel rows that are listed without allocating.
 const FEW_ROWS: usize = 8;
 
 /// The order of the weights that reach one output channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WeightOrder {
-    /// (input channel, kernel row, kernel column), as convolutions have it.
+    /// (input channel, kernel row, kernel column), as in convolutions.
     ChannelFirst,
-    /// (kernel row, kernel column, input channel), as a dense layer over a
-    /// flattened (h, w, c) map has it.
+    /// (kernel row, kernel column, input channel), as in a dense layer over a flattened (h, w,
+    /// c) map.
     ChannelLast,
 }
 
-/// Which way a walk goes.
+/// The direction of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// From the input to the output.
@@ -66,7 +65,7 @@ pub(crate) struct Pass {
 #[derive(Clone, Debug)]
 struct Phase {
     first: usize,
-    /// From an output column to the next.
+    /// Distance between output columns.
     step: usize,
     /// Taps of a kernel row, in the order in which they are read.
     taps: Vec<usize>,
@@ -74,7 +73,7 @@ struct Phase {
     base: isize,
     /// Columns to the next tap.
     tap: usize,
-    /// Input columns from an output column to the next.
+    /// Distance in input columns between output columns.
     column: usize,
     columns: Vec<Range<usize>>,
     channels: Vec<Channels>,
@@ -104,19 +103,19 @@ pub(crate) struct Rows {
     first: *mut f32,
     row: usize,
     capacity: usize,
-    /// Rows outside of these stand in a ring.
+    /// Rows outside of these are in a ring.
     own: (usize, usize),
     ring: *mut f32,
     ring_capacity: usize,
 }
 
 impl Rows {
-    /// Rows of `row` values each, of which row r stands at number r modulo `capacity` from `first`.
+    /// Rows of `row` values each, with row r at index r modulo `capacity` from `first`.
     pub(crate) fn new(first: *mut f32, row: usize, capacity: usize) -> Self {
         Self { first, row, capacity, own: (0, usize::MAX), ring: first, ring_capacity: 1 }
     }
 
-    /// These rows, but for those outside of `own`, which stand in `ring`.
+    /// These rows, except for those outside of `own`, which are in `ring`.
     pub(crate) fn within(self, own: Range<usize>, ring: Self) -> Self {
         Self { own: (own.start, own.end), ring: ring.first, ring_capacity: ring.capacity, ..self }
     }
@@ -124,7 +123,7 @@ impl Rows {
     /// Where row `index` begins.
     ///
     /// # Safety
-    /// The rows are there.
+    /// The row exists.
     #[inline(always)]
     pub(crate) unsafe fn at(&self, index: usize) -> *mut f32 {
         // SAFETY: the caller's promise.
@@ -236,7 +235,7 @@ impl Pass {
         for (outputs, inputs) in self.groups() {
             let of_each = outputs.len() == 1 && inputs.len() == 1 && !self.is_paired;
             if let Some(run) = phase.channels.last_mut().filter(|run| of_each && is_each(run.kind)) {
-                // One more channel of its own segment.
+                // One more channel with its own segment.
                 run.count += 1;
                 continue;
             }
@@ -281,7 +280,7 @@ impl Pass {
         (0..self.geometry.options().groups).map(both).map(in_direction).collect()
     }
 
-    /// Takes the weights over, in the order in which they are read.
+    /// Packs the weights in the order in which they are read.
     pub(crate) fn pack(&mut self, weights: &[f32]) {
         self.weights.resize(self.packed, 0.0);
         let o = *self.geometry.options();
@@ -345,12 +344,12 @@ impl Pass {
         self.packed
     }
 
-    /// Bytes of those that it has made.
+    /// Bytes of the packed weights so far.
     pub(crate) const fn packed_bytes(&self) -> u64 {
         size_of_val(self.weights.as_slice()) as u64
     }
 
-    /// Whether it has.
+    /// Whether the weights are packed.
     pub(crate) const fn is_packed(&self) -> bool {
         self.weights.len() == self.packed
     }
@@ -399,7 +398,8 @@ impl Pass {
             &mut many[..]
         };
         let mut count = 0;
-        // In the order in which weights are packed: on the way back from the last to the first.
+        // In the order in which weights are packed: in the backward pass from the last to the
+        // first.
         for place in 0..kernel_h {
             let ky = self.kernel_row(place);
             let Some(row) = self.input_row(index, ky) else { continue };
@@ -502,8 +502,8 @@ const fn is_each(kind: Kind) -> bool {
     matches!(kind, Kind::EachAny | Kind::EachSliding)
 }
 
-/// Columns and channels of the tiles of a phase: the cheapest by a count of
-/// multiply-adds, loads and waits.
+/// Columns and channels of the tiles of a phase: the cheapest by a count of multiply-adds,
+/// loads and stalls.
 fn extents(isa: Isa, phase: &Phase, width: usize) -> (usize, usize) {
     let candidates = (1..=MOST_COLUMNS.min(width)).flat_map(|p| (1..=MOST_CHANNELS).map(move |q| (p, q)));
     let has_tiles = |&(p, q): &(usize, usize)| {
@@ -527,9 +527,9 @@ fn extents(isa: Isa, phase: &Phase, width: usize) -> (usize, usize) {
     candidates.filter(has_tiles).min_by_key(cost).unwrap_or((1, 1))
 }
 
-/// Quarters of a cycle that a tile takes for each kernel row: multiply-adds and
-/// loads at two a cycle each, sums that wait four cycles for themselves, and the
-/// stores, calls and set-up of a tile.
+/// Quarters of a cycle that a tile takes for each kernel row: multiply-adds and loads at two a
+/// cycle each, dependent sums with a latency of four cycles, and the stores, calls and set-up
+/// of a tile.
 fn tile_cost(kind: Kind, p: usize, q: usize, inputs: usize, taps: usize) -> usize {
     const OVERHEAD: usize = 60;
     let inputs = inputs.max(1);

@@ -20,18 +20,18 @@ pub(super) const MOST_CHANNELS: usize = 8;
 
 /// What a tile reads and writes. Distances are in values.
 pub(super) struct Tile<'a> {
-    /// Each kernel row that lies in the map: the input at column 0 of channel 0,
-    /// and the number of the kernel row among the packed weights.
+    /// Each kernel row inside the map: the input at column 0 of channel 0, and the index of the
+    /// kernel row among the packed weights.
     pub rows: &'a [(*const f32, usize)],
-    /// From there to the tile's first tap and input channel.
+    /// Offset from there to the tile's first tap and input channel.
     pub offset: isize,
     /// Input channels.
     pub channels: usize,
-    /// From an input channel to the next.
+    /// Distance between input channels.
     pub channel: usize,
     /// From an output's first input column to the next output's.
     pub column: usize,
-    /// From a tap to the next.
+    /// Distance between taps.
     pub tap: usize,
     /// Taps of a kernel row.
     pub taps: usize,
@@ -47,11 +47,11 @@ pub(super) struct Tile<'a> {
     pub ahead: *const f32,
     /// From an output column to the next.
     pub output_column: usize,
-    /// From an output channel to the next.
+    /// Distance between output channels.
     pub output_channel: usize,
-    /// What the sums start from, if not from zero: Q values.
+    /// Initial values of the sums, if not zero: Q values.
     pub bias: Option<*const f32>,
-    /// Whether the sums are added to what is there.
+    /// Whether the sums are added to the existing values.
     pub adds: bool,
 }
 
@@ -62,9 +62,9 @@ pub(super) enum Kind {
     Any,
     /// Three neighbouring taps at stride 1: each input is loaded once for all three.
     Sliding,
-    /// As `Any`, each output channel from an input channel of its own.
+    /// As `Any`, with one input channel per output channel.
     EachAny,
-    /// As `Sliding`, each output channel from an input channel of its own.
+    /// As `Sliding`, with one input channel per output channel.
     EachSliding,
     /// As `Any`, of pairs of bf16 ([`crate::simd::pair`]).
     Pairs,
@@ -106,7 +106,7 @@ unsafe fn tile<
     s: S,
     t: &Tile<'_>,
 ) {
-    // SAFETY: the caller vouches for all memory.
+    // SAFETY: the caller guarantees that all memory is valid.
     unsafe {
         let mut sums = [[s.splat(0.0); P]; Q];
         if let Some(bias) = t.bias {
@@ -151,7 +151,7 @@ unsafe fn one_tap<S: Simd, const P: usize, const Q: usize, const EACH: bool, con
     weights: *const f32,
     sums: &mut [[S::Vector; P]; Q],
 ) {
-    // SAFETY: the caller vouches for all memory.
+    // SAFETY: the caller guarantees that all memory is valid.
     unsafe {
         let mut inputs = [s.splat(0.0); P];
         unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
@@ -178,9 +178,9 @@ unsafe fn sliding<S: Simd, const P: usize, const Q: usize, const EACH: bool>(
     weights: *const f32,
     sums: &mut [[S::Vector; P]; Q],
 ) {
-    // SAFETY: the caller vouches for all memory.
+    // SAFETY: the caller guarantees that all memory is valid.
     unsafe {
-        // P inputs and two beyond: an array of a computed length is not to be had.
+        // P inputs and two beyond, as an array, since Rust has no arrays of a computed length.
         let (mut inputs, mut beyond) = ([s.splat(0.0); P], [s.splat(0.0); 2]);
         unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
             if EACH || J == 0 {

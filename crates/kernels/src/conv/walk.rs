@@ -41,7 +41,7 @@ impl Algorithm {
     }
 }
 
-/// From an input to an output, or back, row by row or by rows of tiles.
+/// Computes outputs, or gradients of inputs, row by row or by rows of tiles.
 #[derive(Clone, Debug)]
 pub(crate) enum Walk {
     /// By the definition.
@@ -83,27 +83,27 @@ impl Walk {
         }
     }
 
-    /// Takes the weights over.
+    /// Packs the weights.
     pub(crate) fn pack(&mut self, weights: &[f32]) {
         either!(self, way => way.pack(weights));
     }
 
-    /// How many values [`Self::pack`] makes.
+    /// Number of values that [`Self::pack`] produces.
     pub(crate) fn packed(&self) -> usize {
         either!(self, way => way.packed())
     }
 
-    /// Bytes of those that it has made.
+    /// Bytes of the packed weights so far.
     pub(crate) fn packed_bytes(&self) -> u64 {
         either!(self, way => way.packed_bytes())
     }
 
-    /// Whether it has.
+    /// Whether the weights are packed.
     pub(crate) fn is_packed(&self) -> bool {
         either!(self, way => way.is_packed())
     }
 
-    /// Rows that are computed together: those from a multiple of it to the next.
+    /// Number of rows that are computed together, beginning at its multiples.
     pub(crate) const fn rows_at_once(&self) -> usize {
         match self {
             Self::Plain(_) | Self::Paired(_) => 1,
@@ -112,7 +112,7 @@ impl Walk {
         }
     }
 
-    /// `rows` as those that are computed together.
+    /// `rows` divided into those that are computed together.
     pub(crate) fn steps(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
         let at_once = self.rows_at_once();
         let first = if rows.is_empty() { rows.end } else { rows.start / at_once * at_once };
@@ -140,8 +140,8 @@ impl Walk {
     /// layout, is fetched into the cache meanwhile: the place of what is written next.
     ///
     /// # Safety
-    /// `input` holds the rows of [`Self::reads`], with their margins, `output` the rows,
-    /// which nothing else touches, `bias` a value a channel, and `scratch` is valid for
+    /// `input` holds the rows of [`Self::reads`], with their margins, `output` the rows, which
+    /// nothing else touches, `bias` a value per channel, and `scratch` is valid for
     /// [`Self::scratch`] values.
     pub(crate) unsafe fn rows(
         &self,

@@ -2,13 +2,13 @@
 //! Algorithms for Convolutional Neural Networks", 2016).
 //!
 //! A tile of MxM outputs reads NxN inputs, N = M + 2. With inputs, weights and outputs
-//! transformed it takes N^2 products a pair of channels in place of 9 M^2. Each of the N^2
-//! components of all tiles is a map again, with a pixel a tile; so what remains for each is a
+//! transformed it takes N^2 products per pair of channels instead of 9 M^2. Each of the N^2
+//! components of all tiles is again a map, with one pixel per tile; what remains for each is a
 //! 1x1 convolution on the register tiles of `pass.rs`. Transforms are sums of whole vectors,
 //! whatever the processor.
 //!
-//! The gradient of the weights is summed by its definition: by tiles it has as many products
-//! less, but its transformed maps leave the cache, and it was no faster (docs/kernels.md).
+//! The gradient of the weights is summed by its definition: tiles would save as many products,
+//! but their transformed maps leave the cache, and they were no faster (docs/kernels.md).
 
 mod schemes;
 mod transforms;
@@ -28,10 +28,10 @@ use crate::{
 
 /// Bytes of transformed inputs and outputs that are alive at once.
 const CHUNK: usize = 1 << 20;
-/// Tiles of a row that are transformed at once at the least: fewer leave registers empty.
+/// Fewest tiles of a row that are transformed at once: fewer would leave registers empty.
 const LEAST_TILES: usize = 4;
 
-/// Whether Winograd's tiles can compute a convolution.
+/// Whether Winograd tiles can compute a convolution.
 pub(crate) fn has_tiles(geometry: &ConvGeometry, order: WeightOrder) -> bool {
     let o = geometry.options();
     (o.kernel_h, o.kernel_w, o.stride, o.dilation) == (3, 3, 1, 1)
@@ -66,9 +66,9 @@ pub(crate) struct TiledPass<T, const M: usize, const N: usize> {
     to: MapLayout,
     /// Tiles of a row that are transformed at once.
     chunk: usize,
-    /// One walk a component.
+    /// One walk per component.
     components: Vec<Pass>,
-    /// Transformed weights: those of a component after those of the one before.
+    /// Transformed weights, component by component.
     weights: Vec<f32>,
 }
 
@@ -106,7 +106,7 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> TiledPass<T, M, N> {
         }
     }
 
-    /// Transforms the weights and takes them over.
+    /// Transforms and packs the weights.
     pub(crate) fn pack(&mut self, weights: &[f32]) {
         let count = self.geometry.weight_count() / 9;
         self.weights.resize(Self::COMPONENTS * count, 0.0);
@@ -130,19 +130,19 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> TiledPass<T, M, N> {
         }
     }
 
-    /// How many values [`Self::pack`] makes.
+    /// Number of values that [`Self::pack`] produces.
     pub(crate) fn packed(&self) -> usize {
         let transformed = Self::COMPONENTS * (self.geometry.weight_count() / 9);
         transformed + self.components.iter().map(Pass::packed).sum::<usize>()
     }
 
-    /// Bytes of those that it has made.
+    /// Bytes of the packed weights so far.
     pub(crate) fn packed_bytes(&self) -> u64 {
         let transformed = size_of_val(self.weights.as_slice()) as u64;
         transformed + self.components.iter().map(Pass::packed_bytes).sum::<u64>()
     }
 
-    /// Whether it has.
+    /// Whether the weights are packed.
     pub(crate) fn is_packed(&self) -> bool {
         self.components.iter().all(Pass::is_packed)
     }

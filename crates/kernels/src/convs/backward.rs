@@ -1,4 +1,4 @@
-//! The way back: gradients of the weights and of the input.
+//! The backward pass: gradients of the weights and of the input.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use crate::{
     rows::{self, ChannelSums, Reading, SumsAbout, ThroughNorm, Undo},
 };
 
-/// What the way back reads and writes. Maps have the layouts of the [`Convs`].
+/// Inputs and outputs of the backward pass. Maps have the layouts of the [`Convs`].
 #[derive(Debug)]
 pub struct Backward<'a> {
     /// Images of the batch.
@@ -25,11 +25,11 @@ pub struct Backward<'a> {
     pub x: &'a [f32],
     /// How it was read.
     pub reading: Reading<'a>,
-    /// Of two convolutions, what the first made.
+    /// Of two convolutions, the output of the first.
     pub middle: Option<&'a [f32]>,
     /// The gradient of the output, or of the norm after it.
     pub gradient: &'a [f32],
-    /// That norm's way back, and the output.
+    /// The coefficients of the gradient through that norm, and the output.
     pub through: Option<(&'a ThroughNorm, &'a [f32])>,
     /// The gradient of each convolution's weights, overwritten.
     pub weights: Vec<&'a mut [f32]>,
@@ -41,25 +41,25 @@ pub struct Backward<'a> {
     pub input: Option<InputGradient<'a>>,
 }
 
-/// Where the gradient of a map that was read goes.
+/// The destination of an input map's gradient.
 #[derive(Debug)]
 pub struct InputGradient<'a> {
-    /// The gradient of the map, or of its norm where it has one.
+    /// The gradient of the map, or of its norm's output if it has one.
     pub target: &'a mut [f32],
-    /// Whether to add to what is there.
+    /// Whether to add to the existing values.
     pub adds: bool,
-    /// Where no other step adds to it: the mean of each channel, and the sums of
-    /// the gradient and of it times `x - mean`, [`Convs::sums`] of them.
+    /// If this is the last contribution: the mean of each channel, and the sums of the gradient
+    /// and of it times `x - mean`, [`Convs::sums`] of them.
     pub sums: Option<SumsAbout<'a>>,
 }
 
 impl Convs {
-    /// The gradients of weights, bias and input. Lanes beyond the last image must
-    /// be zero in `gradient` where there is no `through`, and are zero in what is
-    /// written. Cost: twice the multiply-adds of the way forward.
+    /// The gradients of weights, bias and input. Lanes beyond the last image must be zero in
+    /// `gradient` where there is no `through`, and are zero in what is written. Cost: twice the
+    /// multiply-adds of the forward pass.
     ///
     /// # Panics
-    /// If a slice has not the length that the layouts and images give, or no weights are packed.
+    /// If the length of a slice does not match the layouts and images, or no weights are packed.
     pub fn backward(&self, backward: Backward<'_>, scratch: &Scratch) {
         let Backward { images, x, reading, middle, gradient, through, weights, partial, bias, input } =
             backward;
@@ -120,8 +120,8 @@ impl Convs {
     }
 }
 
-/// Values that a task works in: its rings, rows of the input's gradient, a vector for each
-/// weight, and the scratch of a walk.
+/// Scratch values of a task: its rings, rows of the input's gradient, a vector for each weight,
+/// and the scratch of a walk.
 pub(super) fn scratch(convs: &Convs) -> usize {
     let most = |rows: fn(&super::BandOrder, usize) -> usize, map: usize| {
         convs.bands.iter().map(|band| rows(&band.schedule, map)).max().unwrap_or(0)
@@ -282,7 +282,7 @@ impl Task<'_> {
         }
         if let Some(middle) = group.middle {
             let layout = &convs.layouts[1];
-            // SAFETY: the schedule has made the rows that each of these reads.
+            // SAFETY: the schedule has computed the rows that each of these reads.
             unsafe {
                 let (conv, work) = (&convs.convs[1], group.work.as_mut_ptr());
                 conv.gradient.rows(block.weights[1].clone(), middle, group.gradients[2], sums[1]);
@@ -313,7 +313,7 @@ impl Task<'_> {
                 clear_before(group.inputs, row, layout);
             }
         }
-        // SAFETY: the schedule has made the rows that these read.
+        // SAFETY: the schedule has computed the rows that these read.
         unsafe {
             let rows = block.weights[0].clone();
             convs.convs[0].gradient.rows(rows, group.inputs, group.gradients[1], sums[0]);
@@ -362,7 +362,7 @@ impl Task<'_> {
     /// The sums of the task's group and band.
     fn sums<'s>(&self, sums: Shared, group: usize, channels: usize) -> &'s mut ChannelSums {
         let len = channels * 2 * LANES;
-        // SAFETY: each group and band has sums of its own.
+        // SAFETY: each group and band has its own sums.
         let sums = unsafe { sums.slice((group * self.convs.bands.len() + self.part.band) * len, len) };
         sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0
     }

@@ -1,5 +1,5 @@
-//! The order of the way back within a band: which rows of which gradient are
-//! made when, so that each is still in the cache when it is needed.
+//! The order of the backward pass within a band: which rows of which gradient are computed
+//! when, so that each is still in the cache when it is needed.
 
 use std::ops::Range;
 
@@ -22,14 +22,14 @@ pub(super) struct BandOrder {
     pub input_rows: usize,
 }
 
-/// What is done before the next block.
+/// The work of one block.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
-    /// Rows of each map's gradient to be made.
+    /// Rows of each map's gradient to compute.
     pub gradients: Vec<Range<usize>>,
     /// For each convolution, the output rows whose share of its weights' gradient is summed.
     pub weights: Vec<Range<usize>>,
-    /// Rows of the input to be read.
+    /// Rows of the input to read.
     pub inputs: Range<usize>,
 }
 
@@ -37,7 +37,8 @@ impl BandOrder {
     /// For a band that owns `rows` of each map.
     pub(super) fn new(convs: &Convs, rows: &[Range<usize>]) -> Self {
         let last = convs.convs.len();
-        // The map whose rows drive the others: the input, or where its gradient is of no use the next.
+        // The map whose rows determine the others: the input, or the next map if the input's gradient
+        // is not needed.
         let driver = usize::from(!convs.has_input_gradient);
         let at_once = convs.convs[driver.min(last - 1)].back.rows_at_once();
         let step = rows_of_block(convs).next_multiple_of(at_once).min(rows[driver].len().max(1));
@@ -91,7 +92,7 @@ impl BandOrder {
     }
 }
 
-/// Rows of the input that a block makes the gradient of.
+/// Rows of the input whose gradient a block computes.
 fn rows_of_block(convs: &Convs) -> usize {
     if LANES_BYTES * convs.weight_count() > MANY_SUMS {
         return usize::MAX / 2;

@@ -1,4 +1,4 @@
-//! The way forward, and of its sums a norm's mean and variance.
+//! The forward pass, with the sums for a norm's mean and variance.
 
 use rayon::prelude::*;
 
@@ -19,24 +19,24 @@ pub struct Forward<'a> {
     pub x: &'a [f32],
     /// How it is read.
     pub reading: Reading<'a>,
-    /// For each convolution, a value an output channel.
+    /// For each convolution, one value per output channel.
     pub biases: [Option<&'a [f32]>; 2],
-    /// Of two convolutions, what the first makes.
+    /// Of two convolutions, the output of the first.
     pub middle: Option<&'a mut [f32]>,
     /// The output.
     pub y: &'a mut [f32],
-    /// Where statistics are wanted: values that are near each channel's mean, and
-    /// the sums of the differences and of their squares, [`Convs::sums`] of them.
+    /// If statistics are wanted: values near each channel's mean, and the sums of the
+    /// differences and of their squares, [`Convs::sums`] of them.
     pub moments: Option<SumsAbout<'a>>,
 }
 
 impl Convs {
-    /// y = second(between(first(activation(norm(x))))), overwriting `middle` and
-    /// `y`, margins included. Cost: the geometries' multiply-adds for each image
-    /// of whole groups; what lies beyond the last image is unspecified.
+    /// y = second(between(first(activation(norm(x))))), overwriting `middle` and `y`, margins
+    /// included. Cost: the geometries' multiply-adds for each image of whole groups; lanes
+    /// beyond the last image are unspecified.
     ///
     /// # Panics
-    /// If a slice has not the length that the layouts and images give, or no weights are packed.
+    /// If the length of a slice does not match the layouts and images, or no weights are packed.
     pub fn forward(&self, forward: Forward<'_>, scratch: &Scratch) {
         let Forward { images, x, reading, biases, middle, y, mut moments } = forward;
         self.check_map(0, images, x.len());
@@ -66,7 +66,7 @@ impl Convs {
                 for group in part.groups.clone() {
                     let sums = sums.map(|sums| {
                         let len = channels * 2 * LANES;
-                        // SAFETY: each group and band has sums of its own.
+                        // SAFETY: each group and band has its own sums.
                         let sums = unsafe { sums.slice((group * self.bands.len() + part.band) * len, len) };
                         sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0
                     });
@@ -102,7 +102,7 @@ impl Convs {
         ((o.kernel_h - 1) * o.dilation + 1 + o.stride * at_once).min(self.layouts[0].shape.h)
     }
 
-    /// Rows between the convolutions that a band needs and another owns.
+    /// Rows between the convolutions that a band needs but another owns.
     fn halo(&self) -> usize {
         match (self.convs.get(1), self.bands.len()) {
             (None, _) | (_, 1) => 0,
@@ -162,7 +162,7 @@ impl Task<'_> {
             Middle { rows, done: convs.convs[1].forward.reads(self.band.rows[2].clone()).start }
         });
         if part.band == 0 {
-            // What stands before the first row of a group is a margin too.
+            // The values before the first row of a group are a margin, too.
             let clear = |map: usize, layout: &MapLayout| {
                 // SAFETY: the first band owns the beginning of a group.
                 unsafe { self.maps[map].slice(self.group * layout.group(), layout.start()) }.fill(0.0);
@@ -239,13 +239,13 @@ impl Task<'_> {
     }
 }
 
-/// Rows between the convolutions; those before `done` are made.
+/// Rows between the convolutions; those before `done` are computed.
 struct Middle {
     rows: Rows,
     done: usize,
 }
 
-/// Rows of the input as they are read; those before `done` are there.
+/// Rows of the input as they are read; those before `done` are available.
 struct Input<'a> {
     x: Rows,
     task: &'a Task<'a>,
@@ -295,7 +295,7 @@ pub(super) fn ring_rows(ring: &mut [f32], layout: &MapLayout, capacity: usize) -
     Rows::new(ring.as_mut_ptr().wrapping_add(layout.start()), layout.row(), capacity)
 }
 
-/// Row `row`, which is there.
+/// Row `row`, which must exist.
 pub(super) fn row_of<'a>(rows: Rows, row: usize, len: usize) -> &'a [f32] {
     // SAFETY: maps hold all their rows, and rings those that a task has made.
     unsafe { std::slice::from_raw_parts(rows.at(row), len) }

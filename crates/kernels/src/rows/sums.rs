@@ -1,4 +1,5 @@
-//! Sums over the places of each channel: the statistics of a norm, and of its way back.
+//! Sums over the places of each channel: the statistics of a norm, and those of its backward
+//! pass.
 
 use super::{Lines, check, check_channels};
 use crate::{
@@ -7,13 +8,13 @@ use crate::{
     simd::{Kernel, Simd, dispatch, unrolled},
 };
 
-/// Channels whose sums are taken side by side, so that none waits for itself.
+/// Channels summed side by side, to hide the latency of each sum.
 const ABREAST: usize = 4;
 
 /// Two sums a channel, one of sixteen images a lane: `[channel][2][image]`.
 pub type ChannelSums = [[[f32; LANES]; 2]];
 
-/// What two sums a channel are taken about, and the sums.
+/// The centres of the two sums per channel, and the sums.
 pub type SumsAbout<'a> = (&'a [f32], &'a mut ChannelSums);
 
 /// Adds `x - centre` and its square to the sums of each channel.
@@ -83,10 +84,10 @@ pub(crate) fn add_products(
     dispatch(isa, Work(lines, Products(lines, mean, dy.as_ptr(), x.as_ptr()), sums));
 }
 
-/// What is summed at each place. (A trait and no closure, since only a method can
-/// be told to be inlined, and so compiled for the instructions in use.)
+/// The terms at each place. (A trait rather than a closure, since only a method can be forced
+/// inline, and so compiled for the instructions in use.)
 pub(super) trait Terms<S: Simd> {
-    /// What is needed of a channel.
+    /// The constants of a channel.
     type Channel: Copy;
 
     /// The same for all places of `channel`.
@@ -96,8 +97,8 @@ pub(super) trait Terms<S: Simd> {
     fn at(&self, s: S, channel: Self::Channel, column: usize) -> [S::Vector; 2];
 }
 
-/// Adds, for each channel, `a` and `a * b` to its sums, of what `terms` gives at
-/// each place. Four channels at a time, each in the order of its columns.
+/// Adds, for each channel, the `a` and `a * b` that `terms` gives at each place to its sums.
+/// Four channels at a time, each in the order of its columns.
 #[inline(always)]
 pub(super) fn abreast<S: Simd>(s: S, lines: Lines, sums: &mut ChannelSums, terms: &impl Terms<S>) {
     let mut channel = 0;

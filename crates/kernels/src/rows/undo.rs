@@ -1,5 +1,5 @@
-//! The way back of what is done to single values: through an activation, through a
-//! norm, and into the gradient of the map that was read.
+//! The backward pass of operations on single values: through an activation, through a norm, and
+//! into the gradient of the map that was read.
 
 use super::{
     Lines, Reading, SumsAbout, check, check_channels,
@@ -52,14 +52,15 @@ pub(crate) fn finish_back(
     dispatch(isa, Work(Lines::of(layout), activation, y.as_ptr(), gradient.as_mut_ptr()));
 }
 
-/// The way of a gradient through a batch norm: `dx = a dy + b x + c`, channel by channel.
+/// The coefficients of a gradient through a batch norm: `dx = a dy + b x + c`, channel by
+/// channel.
 #[derive(Clone, Debug, Default)]
 pub struct ThroughNorm {
     /// gamma / sqrt(variance + epsilon).
     pub a: Vec<f32>,
-    /// What is taken away for the variance.
+    /// The term of the variance.
     pub b: Vec<f32>,
-    /// What is taken away for the mean.
+    /// The term of the mean.
     pub c: Vec<f32>,
 }
 
@@ -77,7 +78,7 @@ pub(crate) fn through_norm(
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
             let Self(lines, norm, [dy, x], images, dx) = self;
-            // Negative where there is no image; in a full group there is one everywhere.
+            // Negative where there is no image; a full group has one everywhere.
             let is_there = if images < LANES {
                 s.of_array(std::array::from_fn(|lane| if lane < images { 1.0 } else { -1.0 }))
             } else {
@@ -107,18 +108,18 @@ pub(crate) fn through_norm(
     dispatch(isa, Work(Lines::of(layout), norm, [dy.as_ptr(), x.as_ptr()], images, dx.as_mut_ptr()));
 }
 
-/// What becomes of the gradient of what a reader saw.
+/// Propagates the gradient of the values as read to the stored map.
 pub(crate) struct Undo<'a> {
     /// How the map was read.
     pub reading: Reading<'a>,
     /// The stored values.
     pub x: &'a [f32],
-    /// The gradient of what was seen.
+    /// The gradient of the values as read.
     pub fresh: &'a [f32],
-    /// Whether to add to what other readers have written.
+    /// Whether to add to the contributions of other readers.
     pub adds: bool,
-    /// The mean of each channel and the sums of the norm's way back, where the
-    /// gradient is complete: of it, and of it times `x - mean`.
+    /// The mean of each channel and the sums of the norm's way back, if the gradient is
+    /// complete: of it, and of it times `x - mean`.
     pub sums: Option<SumsAbout<'a>>,
 }
 
@@ -168,24 +169,24 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
             }
         }
     }
-    /// What is needed at each place; no activation, ReLU or ELU.
+    /// The terms at each place; no activation, ReLU or ELU.
     struct One<'a, const ACTIVATION: usize, const ADDS: bool> {
         lines: Lines,
         reading: Reading<'a>,
         x: *const f32,
         fresh: *const f32,
         target: *mut f32,
-        /// Nothing where no sums are taken.
+        /// Empty if no sums are computed.
         mean: &'a [f32],
     }
-    /// Where a channel stands, and its constants.
+    /// The place of a channel, and its constants.
     struct Of<S: Simd> {
         x: *const f32,
         fresh: *const f32,
         target: *mut f32,
         /// Mean, scale and shift of the norm that it was read through.
         norm: [S::Vector; 3],
-        /// What sums of products are taken about.
+        /// The centre of the sums of products.
         mean: S::Vector,
     }
     impl<S: Simd> Clone for Of<S> {
@@ -209,7 +210,7 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
             }
         }
 
-        /// Writes the value at `column`, and gives it.
+        /// Writes the value at `column` and returns it.
         #[inline(always)]
         fn undo<S: Simd>(&self, s: S, of: Of<S>, column: usize) -> S::Vector {
             let place = column * LANES;

@@ -62,8 +62,8 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn larger(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
-        // SAFETY: the instructions are present. The maximum is `b` where either is
-        // not a number; where `a` is not, `a` is wanted.
+        // SAFETY: the instructions are present. The maximum is `b` if either is NaN; if `a` is
+        // NaN, `a` is wanted.
         let half =
             |a, b| unsafe { _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)) };
         [half(a[0], b[0]), half(a[1], b[1])]
@@ -121,13 +121,13 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn load(self, ptr: *const f32) -> [__m256; 2] {
-        // SAFETY: the instructions are present; the caller vouches for `ptr`.
+        // SAFETY: the instructions are present; the caller guarantees that `ptr` is valid.
         unsafe { [_mm256_loadu_ps(ptr), _mm256_loadu_ps(ptr.add(HALF))] }
     }
 
     #[inline(always)]
     unsafe fn store(self, ptr: *mut f32, a: [__m256; 2]) {
-        // SAFETY: the instructions are present; the caller vouches for `ptr`.
+        // SAFETY: the instructions are present; the caller guarantees that `ptr` is valid.
         unsafe {
             _mm256_storeu_ps(ptr, a[0]);
             _mm256_storeu_ps(ptr.add(HALF), a[1]);
@@ -136,7 +136,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn fetch(self, ptr: *const f32) {
-        // SAFETY: the instruction is present, and no address is wrong to hint at.
+        // SAFETY: the instruction is present, and a prefetch may name any address.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(ptr.cast()) };
     }
 }

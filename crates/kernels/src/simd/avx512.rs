@@ -55,8 +55,8 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
 
     #[inline(always)]
     fn larger(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the instructions are present. The maximum is `b` where either is
-        // not a number; where `a` is not, `a` is wanted.
+        // SAFETY: the instructions are present. The maximum is `b` if either is NaN; if `a` is
+        // NaN, `a` is wanted.
         unsafe { _mm512_mask_mov_ps(_mm512_max_ps(a, b), _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), a) }
     }
 
@@ -123,19 +123,19 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
 
     #[inline(always)]
     unsafe fn load(self, ptr: *const f32) -> __m512 {
-        // SAFETY: the instructions are present; the caller vouches for `ptr`.
+        // SAFETY: the instructions are present; the caller guarantees that `ptr` is valid.
         unsafe { _mm512_loadu_ps(ptr) }
     }
 
     #[inline(always)]
     unsafe fn store(self, ptr: *mut f32, a: __m512) {
-        // SAFETY: the instructions are present; the caller vouches for `ptr`.
+        // SAFETY: the instructions are present; the caller guarantees that `ptr` is valid.
         unsafe { _mm512_storeu_ps(ptr, a) }
     }
 
     #[inline(always)]
     fn fetch(self, ptr: *const f32) {
-        // SAFETY: the instruction is present, and no address is wrong to hint at.
+        // SAFETY: the instruction is present, and a prefetch may name any address.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(ptr.cast()) };
     }
 }

@@ -35,9 +35,9 @@ pub(crate) trait Simd: Copy {
     fn fma(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `b` where `a` is positive or not a number, else zero.
     fn where_positive(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The larger of two; what is not a number wins.
+    /// The larger of two; NaN wins.
     fn larger(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// `c` where `a` equals `b` or is not a number, and `c` where not.
+    /// `c` split in two: where `a` equals `b` or either is NaN, and elsewhere.
     fn part_equal(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> [Self::Vector; 2];
     /// `a`, but zero of the same sign for what is smaller than a normal number.
     fn flush(self, a: Self::Vector) -> Self::Vector;
@@ -75,14 +75,14 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `ptr` is valid for writing sixteen values.
     unsafe fn store(self, ptr: *mut f32, a: Self::Vector);
-    /// Asks for what stands at `ptr`, if anything does, to be in the second-level cache soon.
+    /// Prefetches `ptr`, which need not be valid, into the second-level cache.
     #[inline(always)]
     fn fetch(self, _ptr: *const f32) {}
 }
 
-/// Work that is written once for every family of instructions. `run` and all
-/// it calls are `#[inline(always)]`: only then are they compiled inside the
-/// function that is allowed to use the instructions.
+/// Work that is written once for every instruction set. `run` and everything it calls are
+/// `#[inline(always)]`, since only then are they compiled inside the function that may use the
+/// instructions.
 pub(crate) trait Kernel {
     /// Does the work.
     fn run<S: Simd>(self, simd: S);
@@ -124,9 +124,8 @@ unsafe fn run_avx2<K: Kernel>(kernel: K) {
     kernel.run(unsafe { Avx2::new() });
 }
 
-/// Repeats `$body` with the constant `$i` equal to each of the literals that is
-/// below `$n`: a loop that is certain to be unrolled, so that arrays which it
-/// indexes are registers.
+/// Repeats `$body` with the constant `$i` equal to each of the literals that is below `$n`: a
+/// loop that is certain to be unrolled, so that the arrays it indexes stay in registers.
 macro_rules! unrolled {
     ($i:ident in [$($literal:literal)*] below $n:expr => $body:block) => {
         $(if const { $literal < $n } { const $i: usize = $literal; $body })*

@@ -1,11 +1,11 @@
-//! Arrays that the compiler vectorises for the target's baseline: NEON on
-//! aarch64, where multiply-adds are fused as a rule. On x86-64 the baseline has
-//! no fused multiply-add, and each is a call: slow, but the same bits.
+//! Arrays that the compiler vectorises for the target's baseline: NEON on aarch64, where
+//! multiply-adds are usually fused. The baseline of x86-64 has no fused multiply-add, so each
+//! is a function call: slow, but the same bits.
 
 use super::Simd;
 use crate::layout::LANES;
 
-/// Needs nothing of the machine.
+/// Runs on every machine.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -34,7 +34,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn where_positive(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        // Written so that a value that is not a number lets `b` pass.
+        // Written so that `b` passes if the value is NaN.
         std::array::from_fn(|i| if a[i] <= 0.0 { 0.0 } else { b[i] })
     }
 
@@ -72,13 +72,15 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn load(self, ptr: *const f32) -> [f32; LANES] {
-        // SAFETY: the caller vouches for `ptr`; an array of f32 needs no more alignment.
+        // SAFETY: the caller guarantees that `ptr` is valid; an array of f32 needs no more
+        // alignment.
         unsafe { ptr.cast::<[f32; LANES]>().read() }
     }
 
     #[inline(always)]
     unsafe fn store(self, ptr: *mut f32, a: [f32; LANES]) {
-        // SAFETY: the caller vouches for `ptr`; an array of f32 needs no more alignment.
+        // SAFETY: the caller guarantees that `ptr` is valid; an array of f32 needs no more
+        // alignment.
         unsafe { ptr.cast::<[f32; LANES]>().write(a) }
     }
 }

@@ -3,15 +3,15 @@
 use super::CONFIDENCE;
 use crate::statistics::{Estimate, Interval, PairDifference, Sample, all_pairs, holm};
 
-/// One point less another one.
+/// The difference of two points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comparison {
     /// Index of the other point.
     pub point: usize,
     /// The difference, with the spread of these two points.
     pub estimate: Estimate,
-    /// The interval of this difference, wherever it is quoted: those of all pairs hold together at
-    /// [`CONFIDENCE`] ([`all_pairs`]).
+    /// The interval of this difference, wherever it is quoted; the intervals of all pairs hold
+    /// jointly at [`CONFIDENCE`] ([`all_pairs`]).
     pub interval: Interval,
     /// P-value of no difference, corrected for all pairs.
     pub p: f64,
@@ -38,7 +38,7 @@ impl Comparison {
         })
     }
 
-    /// Whether the two points certainly differ: the interval holds no zero.
+    /// Whether the difference is statistically significant: the interval does not contain zero.
     pub fn told_apart(&self) -> bool {
         !self.interval.contains(0.0)
     }
@@ -53,7 +53,7 @@ impl Pairs {
         Self(all_pairs(samples, CONFIDENCE))
     }
 
-    /// `best` less every other point, the closest first.
+    /// `best` minus every other point, the closest first.
     pub(super) fn below(&self, best: usize) -> Vec<Comparison> {
         let mut comparisons: Vec<Comparison> =
             self.0.iter().filter_map(|pair| Comparison::of(pair, best)).collect();
@@ -61,8 +61,8 @@ impl Pairs {
         comparisons
     }
 
-    /// Every other point less `reference`, in the points' order. `margin`: within which a point counts as
-    /// equal, where one was laid down.
+    /// Every other point minus `reference`, in the points' order. `margin`: within which a point counts
+    /// as equal, if one was declared.
     pub(super) fn against(&self, reference: usize, margin: Option<f64>) -> Vec<ReferenceComparison> {
         let turned = self.0.iter().filter_map(|pair| Comparison::of(pair, reference)).map(turned);
         let comparisons: Vec<Comparison> = turned.collect();
@@ -105,14 +105,15 @@ fn turned(comparison: Comparison) -> Comparison {
     }
 }
 
-/// A point less the reference.
+/// A point minus the reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReferenceComparison {
     /// The difference.
     pub comparison: Comparison,
     /// P-value of no difference, each comparison with its own spread, corrected for all comparisons with the
-    /// reference (Holm). These are fewer than all pairs, so it may be below 5 % where the interval holds zero.
+    /// reference (Holm). These are fewer than all pairs, so it may be below 5 % where the interval contains
+    /// zero.
     pub p_holm: Option<f64>,
-    /// P-value of a difference beyond the margin that was laid down, corrected likewise; `None` without one.
+    /// P-value of a difference beyond the declared margin, corrected likewise; `None` without a margin.
     pub p_equal: Option<f64>,
 }

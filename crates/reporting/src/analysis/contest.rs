@@ -9,32 +9,32 @@ use crate::statistics::{Sample, detectable_difference, pair_confidence, probabil
 /// Axes of the data that leave the test images as they are.
 const SAME_IMAGES: [&str; 2] = ["data.augment", "data.validation"];
 
-/// Draws behind P(best): two digits of it are sure.
+/// Draws behind P(best), enough for two digits.
 const DRAWS: usize = 20_000;
 
-/// The chance with which a difference that "can be told" is told.
+/// The power at which a difference counts as detectable.
 pub(super) const POWER: f64 = 0.8;
 
-/// Points tested on the same images, of one size and length of training. A study has one contest, unless an axis of
-/// the data (how strongly a planted class is coupled, say) gives them different images: then accuracies of two
-/// contests compare nothing; or unless it varies size or length, whose points are no rivals.
+/// Points tested on the same images, of one size and length of training. A study has one contest, unless an
+/// axis of the data (such as the coupling of planted classes) gives them different images, or it varies size
+/// or length. Points of different contests are not compared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contest {
-    /// What its points share and those of others do not, such as `data.coupling = 0`; empty where all points
-    /// are in one.
+    /// The coordinates that distinguish its points from those of other contests, such as `data.coupling =
+    /// 0`; empty where all points are in one.
     pub shared: Coordinates,
     /// Index of the point that others are compared with: the study's reference, else the last point.
     pub reference: Option<usize>,
     /// Index of the point with the highest mean.
     pub best: Option<usize>,
-    /// The best less each other point that can be compared with it, the closest first.
+    /// The best minus each other point that can be compared with it, the closest first.
     pub comparisons: Vec<Comparison>,
-    /// Every other point less the reference.
+    /// Every other point minus the reference.
     pub against_reference: Vec<ReferenceComparison>,
-    /// No two points differ by more than this, at [`CONFIDENCE`]; `None` where nothing is known of the spread.
+    /// No two points differ by more than this, at [`CONFIDENCE`]; `None` if the spread is unknown.
     pub flat_within: Option<f64>,
-    /// The smallest true difference of two points of typical spread that this many seeds tell with 80 % power,
-    /// all pairs together: (seeds, difference).
+    /// The smallest true difference of two points of typical spread that this many seeds detect with 80 %
+    /// power, jointly over all pairs: (seeds, difference).
     pub detectable: Option<(usize, f64)>,
     /// Every other point against the reference over seeds and images, where the runs kept which images they get
     /// right.
@@ -44,7 +44,7 @@ pub struct Contest {
 }
 
 impl Contest {
-    /// A point in words, without what all points of the contest share.
+    /// A label of a point, without what all points of the contest share.
     pub fn name(&self, point: &PointSummary) -> String {
         let own = point.point.iter().filter(|coordinate| !self.shared.contains(coordinate));
         label(&own.cloned().collect::<Vec<_>>())
@@ -70,7 +70,8 @@ pub(super) fn changes_images(axis: &str) -> bool {
     axis.starts_with("data.") && !SAME_IMAGES.contains(&axis)
 }
 
-/// Whether an axis parts the points: those of other sizes, or trained longer, are no rivals.
+/// Whether an axis separates contests: points of other sizes, or trained longer, are not
+/// compared.
 fn parts(axis: &str) -> bool {
     changes_images(axis) || axis == "network.size" || axis == "training.epochs"
 }
@@ -81,13 +82,13 @@ fn shared(point: &PointSummary) -> Coordinates {
 }
 
 fn contest(study: &Study, shared: Coordinates, members: Vec<usize>, points: &mut [PointSummary]) -> Contest {
-    // Places of points of other contests are empty, so that indices stay those of the points.
+    // Points of other contests have empty places, so that indices are preserved.
     let samples: Vec<Option<Sample>> =
         (0..points.len()).map(|index| points[index].sample.filter(|_| members.contains(&index))).collect();
     give_probabilities(&members, points);
     let best = (members.iter().copied())
         .filter(|&index| points[index].mean.is_some())
-        // The first of equals, so that the answer does not depend on how a maximum is searched.
+        // The first of equals, so that the result does not depend on how the maximum is found.
         .reduce(|a, b| if points[b].mean > points[a].mean { b } else { a });
     let is_reference = |&index: &usize| {
         let own = points[index].point.iter().filter(|coordinate| !shared.contains(coordinate));
@@ -109,13 +110,13 @@ fn contest(study: &Study, shared: Coordinates, members: Vec<usize>, points: &mut
     }
 }
 
-/// Fills in P(best), where every point of the contest that has a run supports it.
+/// Fills in P(best), if every point of the contest that has a run has a sample.
 fn give_probabilities(members: &[usize], points: &mut [PointSummary]) {
     let running: Vec<usize> = members.iter().copied().filter(|&index| points[index].finished() > 0).collect();
     let samples: Option<Vec<Sample>> = running.iter().map(|&index| points[index].sample).collect();
     let probabilities = samples.and_then(|samples| probability_best(&samples, DRAWS));
     for (&index, probability) in running.iter().zip(probabilities.unwrap_or_default()) {
-        // To four digits: more would be those of the draws.
+        // Rounded to four digits: further ones would be noise of the draws.
         points[index].probability_best = Some((1e4 * probability).round() / 1e4);
     }
 }

@@ -16,7 +16,7 @@ pub struct WidthCurve {
     pub shared: Coordinates,
     /// The axes that its shape changes with, of [`network.size`, `training.epochs`].
     pub shapes: Vec<String>,
-    /// The fitted curve, over the natural logarithm of channels a segment.
+    /// The fitted curve, over the natural logarithm of channels per segment.
     pub curve: SmoothCurve,
     /// One line of it for each size and length.
     pub lines: Vec<WidthLine>,
@@ -118,8 +118,8 @@ fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Opt
     Some(WidthCurve { shared, shapes, curve: fitted, lines, shifts })
 }
 
-/// The variance of a run of a point, drawn towards that of all points as if those were four runs more: the own one of
-/// few seeds is too uncertain for a weight.
+/// The variance of a run of a point, shrunk towards that of all points as if that were four more runs: the
+/// variance of few seeds is too uncertain for a weight.
 fn shrunk(sample: &Sample, pooled: f64) -> f64 {
     const PRIOR: f64 = 4.0;
     let freedom = sample.degrees_of_freedom();

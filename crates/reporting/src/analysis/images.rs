@@ -11,11 +11,11 @@ pub struct ImageComparison {
     pub point: usize,
     /// The difference as it would be on other seeds and other images.
     pub difference: Option<OnOtherImages>,
-    /// P-value of the claim that both do alike on every image.
+    /// P-value of the null hypothesis that both do equally well on every image.
     pub p_same: Option<f64>,
 }
 
-/// Every other point of a contest less its reference; `groups` are the runs of each point.
+/// Every other point of a contest minus its reference; `groups` are the runs of each point.
 pub(super) fn compare(contest: &Contest, groups: &[Vec<&RunRow>]) -> Vec<ImageComparison> {
     let Some(reference) = contest.reference else { return Vec::new() };
     let Some(base) = correctness(&groups[reference]) else { return Vec::new() };
@@ -31,7 +31,7 @@ pub(super) fn compare(contest: &Contest, groups: &[Vec<&RunRow>]) -> Vec<ImageCo
     others.filter_map(compared).collect()
 }
 
-/// A row a finished run; `None` where one kept none, or none is finished.
+/// One row per finished run; `None` where one kept none, or none is finished.
 fn correctness(group: &[&RunRow]) -> Option<Vec<Vec<bool>>> {
     let finished = group.iter().filter(|run| run.accuracy().is_some());
     let rows: Vec<Vec<bool>> = finished.map(|run| run.correct.clone()).collect::<Option<_>>()?;

@@ -6,11 +6,11 @@ use crate::statistics::{Estimate, InteractionTest, Interval, Sample, holm, inter
 /// The interaction of two axes of a study.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interaction {
-    /// The axis whose effect is asked for at the ends of the other: `intermediate`.
+    /// The axis whose effect is compared at the ends of the other: `intermediate`.
     pub effect: String,
-    /// The other one: what is varied of the data, else the axis of the spectrum.
+    /// The other axis: one of the data, or else the axis of the spectrum.
     pub along: String,
-    /// What the third axis stands at, where there is one and the question is asked at one value of it.
+    /// The value of the third axis, if there is one and the interaction is taken at one of its values.
     pub given: Coordinates,
     /// The other axes, whose values are averaged over.
     pub averaged: Vec<String>,
@@ -21,7 +21,7 @@ pub struct Interaction {
 }
 
 impl Interaction {
-    /// Whether the test tells the effects from ones that only add up.
+    /// Whether the interaction is statistically significant.
     pub fn is_shown(&self) -> bool {
         self.test.is_some_and(|test| test.p <= 1.0 - CONFIDENCE)
     }
@@ -35,7 +35,7 @@ pub struct Contrast {
     pub from: String,
     /// Value that it is changed to.
     pub to: String,
-    /// The end where less is expected: the fewest segments.
+    /// The lower end: the fewest segments.
     pub low: String,
     /// The other end.
     pub high: String,
@@ -45,8 +45,8 @@ pub struct Contrast {
     pub at_high: f64,
     /// The fewest runs of a cell in it.
     pub seeds: usize,
-    /// Interval of `at_high - at_low` at [`CONFIDENCE`], of this contrast alone; `None` where a cell does not
-    /// tell its spread.
+    /// Interval of `at_high - at_low` at [`CONFIDENCE`], of this contrast alone; `None` if the spread of a
+    /// cell is unknown.
     pub interval: Option<Interval>,
     /// P-value, corrected for all contrasts (Holm).
     pub p_holm: Option<f64>,
@@ -90,7 +90,8 @@ fn interaction(
     points: &[&PointSummary],
     given: Coordinates,
 ) -> Option<Interaction> {
-    // What the spectrum does is asked for at the ends of the data, all else at the ends of the spectrum.
+    // The effect of the spectrum is compared at the ends of the data; any other effect at the ends of
+    // the spectrum.
     let is_spectrum = |name: &str| super::spectrum_axis(study).is_some_and(|axis| axis.name == name);
     let comes_second = is_spectrum(second) && !changes_images(first);
     let (along, effect) =
@@ -160,7 +161,8 @@ fn interaction(
     })
 }
 
-/// The samples of a cell with the weights of their mean; `None` where one of its points tells no spread.
+/// The samples of a cell with the weights of their mean; `None` if the spread of one of its points is
+/// unknown.
 fn terms(cell: &[&PointSummary], sign: f64) -> Option<Vec<(f64, Sample)>> {
     cell.iter().map(|point| Some((sign / cell.len() as f64, point.sample?))).collect()
 }

@@ -1,4 +1,4 @@
-//! What the runs of a sweep say, computed once: tables, files, figures and pages only read [`Analysis`].
+//! The analysis of a sweep, computed once: tables, files, figures and pages only read [`Analysis`].
 
 mod comparison;
 mod contest;
@@ -51,13 +51,13 @@ pub struct Analysis {
     pub scalings: Vec<WidthScaling>,
     /// All runs.
     pub runs: Vec<RunRow>,
-    /// The answer in words.
+    /// The verdict as text.
     pub verdict: Verdict,
     /// What could not be read or was left out, each in a sentence.
     pub problems: Vec<String>,
 }
 
-/// Summarises runs that are already at hand; [`analyse`](crate::analyse) is this after reading a ledger.
+/// Summarises runs in memory; [`analyse`](crate::analyse) is this after reading a ledger.
 pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Analysis {
     let mut coordinates: Vec<&Coordinates> = Vec::new();
     for run in &runs {
@@ -67,7 +67,7 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
     }
     let groups: Vec<Vec<&RunRow>> =
         coordinates.iter().map(|point| runs.iter().filter(|run| run.point == **point).collect()).collect();
-    // Of a mean of precisions, an image is no smallest step.
+    // For a mean of precisions, one image is not the smallest step.
     let counted = study.test_images.filter(|_| study.metric == Metric::Accuracy);
     let mut points: Vec<PointSummary> = groups.iter().map(|group| summarise_point(group, counted)).collect();
 
@@ -77,7 +77,8 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
     let reference = (points.iter().position(|point| point.point == study.reference))
         .or_else(|| points.len().checked_sub(1));
     let mut contests = contests(&study, &mut points);
-    // Image by image runs say what they classify right, which is another score than a mean of precisions.
+    // Per-image results say what is classified right, which is a different score from a mean of
+    // precisions.
     if study.metric == Metric::Accuracy {
         contests.iter_mut().for_each(|contest| contest.on_images = images::compare(contest, &groups));
     }

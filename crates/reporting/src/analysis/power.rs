@@ -4,20 +4,20 @@ use super::contest::typical_sd;
 use super::{Analysis, CONFIDENCE};
 use crate::statistics::{Sample, pair_confidence, seeds_needed};
 
-/// How the points of a study scatter.
+/// The spread of the points of a study.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scatter {
-    /// Standard deviation of a run of the point that scatters least.
+    /// Standard deviation of a run of the point with the smallest spread.
     pub least: f64,
     /// The median over the points.
     pub typical: f64,
-    /// That of the point that scatters most.
+    /// That of the point with the largest spread.
     pub most: f64,
-    /// Points that tell their spread.
+    /// Points with a known spread.
     pub points: usize,
 }
 
-/// How runs scatter about their point; `None` where fewer than two points tell it.
+/// The spread of runs about their point; `None` if fewer than two points have one.
 pub fn scatter(analysis: &Analysis) -> Option<Scatter> {
     let samples: Vec<Sample> = analysis.points.iter().filter_map(|point| point.sample).collect();
     let sds = || samples.iter().map(Sample::sd);
@@ -30,19 +30,19 @@ pub fn scatter(analysis: &Analysis) -> Option<Scatter> {
     })
 }
 
-/// The fewest seeds a point that tell a true difference.
+/// The fewest seeds per point that detect a true difference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeedsNeeded {
     /// The true difference (a share: 0.01 is one point).
     pub difference: f64,
     /// For two points of typical spread; `None` if a million are too few.
     pub typical: Option<usize>,
-    /// For the point that scatters most and a typical one.
+    /// For the point with the largest spread and a typical one.
     pub most: Option<usize>,
 }
 
-/// For each true difference, the fewest seeds a point that tell it from zero with a chance of `chance`, all pairs
-/// of points together at [`CONFIDENCE`], if runs scatter as they do in `analysis`; nothing where they do not tell.
+/// For each true difference, the fewest seeds per point that detect it with power `chance`, jointly over all
+/// pairs of points at [`CONFIDENCE`], given the spread of runs in `analysis`; empty if that is unknown.
 pub fn power_plan(analysis: &Analysis, differences: &[f64], chance: f64) -> Vec<SeedsNeeded> {
     let Some(scatter) = scatter(analysis) else { return Vec::new() };
     let Some(confidence) = pair_confidence(CONFIDENCE, scatter.points) else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! What was asked, and each run as it stands.
+//! The question, and the state of each run.
 
 use decouple_experiment::{Axis, Held, Metric, MetricsRow, Outcome, Try};
 use decouple_spectrum::cost::Cost;
@@ -8,14 +8,14 @@ use crate::numbers::plural;
 /// Axis names and values as text, without the seed: one point of a sweep.
 pub type Coordinates = Vec<(String, String)>;
 
-/// What was asked, and under which conditions.
+/// The question, and the conditions of the experiment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Study {
     /// Name of the experiment.
     pub name: String,
-    /// What it asks, in a sentence; may be empty.
+    /// Its question, in a sentence; may be empty.
     pub question: String,
-    /// What it varies besides the seed, in the file's order.
+    /// The axes it varies besides the seed, in the file's order.
     pub axes: Vec<Axis>,
     /// The point that costs are relative to.
     pub reference: Coordinates,
@@ -23,21 +23,21 @@ pub struct Study {
     pub held: Option<String>,
     /// Name of the data set.
     pub data: String,
-    /// Epochs of training, where all trials have equally many.
+    /// Epochs of training, if equal for all trials.
     pub epochs: Option<usize>,
     /// What its runs are scored by.
     pub metric: Metric,
     /// Test images that an accuracy is counted over, where known and the same for all runs.
     pub test_images: Option<u64>,
-    /// The margin (a share) within which points count as equal, where the experiment lays one down.
+    /// The margin (a share) within which points count as equal, if the experiment declares one.
     pub margin: Option<f64>,
-    /// What each point has tried before its seeds were run by the best of it.
+    /// The tries of each point, from which the recipe of its runs was chosen.
     pub tries: Vec<Try>,
     /// Name of the experiment file.
     pub file: String,
     /// Text of the experiment file.
     pub text: String,
-    /// Where the runs happened: everything in which they may differ without meaning to.
+    /// The environment of the runs: everything in which they may differ unintentionally.
     pub environment: Vec<Fact>,
 }
 
@@ -56,37 +56,36 @@ pub(crate) fn held_equal(held: Option<&str>) -> &str {
 }
 
 impl Study {
-    /// Whether the times of its runs compare anything: all were taken on one kind of machine by one build.
-    /// Runs of one sweep may be resumed elsewhere, or taken over from another experiment.
+    /// Whether the times of its runs are comparable: all were taken on one kind of machine by one build.
+    /// Runs of one sweep may be resumed elsewhere, or copied from another experiment.
     pub fn times_compare(&self) -> bool {
         let decisive = ["processor", "kernels", "threads a run", "git revision"];
         !self.environment.iter().any(|fact| decisive.contains(&fact.name.as_str()) && fact.values.len() > 1)
     }
 }
 
-/// Something that runs wrote down about where they happened.
+/// Something that runs recorded about their environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// What it is: `processor`, `command`.
+    /// Its name: `processor`, `command`.
     pub name: String,
     /// Its values, each once, in the order of the runs. More than one is a difference between runs.
     pub values: Vec<String>,
 }
 
-/// How a run stands.
+/// The state of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunOutcome {
-    /// It is over.
+    /// It has ended.
     Over(Outcome),
-    /// It was started, but is still running or was cut off.
+    /// It was started, but is still running or was interrupted.
     Unfinished {
-        /// Epochs that it has written down.
+        /// Epochs that it has recorded.
         epochs: u64,
     },
     /// It was not started.
     Missing,
-    /// There is a run of it, whose files are damaged, or which is of other data or another engine than those
-    /// beside it.
+    /// There is a run, but its files are damaged, or it is of other data or another engine than the others.
     Unusable {
         /// Why.
         message: String,
@@ -107,12 +106,12 @@ impl RunOutcome {
         }
     }
 
-    /// Whether something is there that cannot be used.
+    /// Whether there is a run that cannot be used.
     pub fn is_unusable(&self) -> bool {
         matches!(self, Self::Unusable { .. })
     }
 
-    /// What became of the run, in words that follow its name.
+    /// The outcome of the run, to follow its name.
     pub fn sentence(&self) -> String {
         match self {
             Self::Over(outcome) => ending(outcome),
@@ -125,7 +124,7 @@ impl RunOutcome {
     }
 }
 
-/// How a run ended, in words that follow its name.
+/// How a run ended, to follow its name.
 pub(crate) fn ending(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Finished => "finished".to_owned(),
@@ -144,11 +143,11 @@ pub struct RunRow {
     pub point: Coordinates,
     /// Its seed.
     pub seed: u64,
-    /// How it stands.
+    /// Its state.
     pub outcome: RunOutcome,
     /// Decoupling level of its network, 0 to 1.
     pub level: f64,
-    /// Channels a segment, the geometric mean over the layers, where they are known.
+    /// Channels per segment, the geometric mean over the layers, where they are known.
     pub group_width: Option<f64>,
     /// Width that the budget chose.
     pub width: Option<f64>,
@@ -162,26 +161,26 @@ pub struct RunRow {
     pub steps: Option<u64>,
     /// Seconds of training, without evaluation.
     pub train_secs: Option<f64>,
-    /// Training images a second.
+    /// Training images per second.
     pub images_per_sec: Option<f64>,
     /// Peak memory of the process while it ran.
     pub peak_bytes: Option<u64>,
-    /// A row an epoch.
+    /// One row per epoch.
     pub epochs: Vec<MetricsRow>,
     /// Which test images it classifies right, where it kept that.
     pub correct: Option<Vec<bool>>,
 }
 
 impl RunRow {
-    /// The accuracy that stands for the run: of the averaged weights where they were kept, else of the last
-    /// ones; `None` unless the run finished.
+    /// The accuracy of the run: of the averaged weights if they were kept, otherwise of the last ones;
+    /// `None` unless the run finished.
     pub fn accuracy(&self) -> Option<f64> {
         let value = self.averaged_accuracy.or(self.raw_accuracy)?;
         (self.outcome == RunOutcome::Over(Outcome::Finished) && value.is_finite()).then_some(value)
     }
 }
 
-/// A point in words: `8 segments, order = spatial-first`; `base` where nothing is varied.
+/// A label of a point: `8 segments, order = spatial-first`; `base` where nothing is varied.
 pub fn label(point: &[(String, String)]) -> String {
     let words: Vec<String> = point
         .iter()

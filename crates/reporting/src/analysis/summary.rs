@@ -1,4 +1,4 @@
-//! What the seeds of a point say together.
+//! Summarises the seeds of a point.
 
 use std::collections::BTreeMap;
 
@@ -49,16 +49,16 @@ pub struct CurvePoint {
     pub validation_accuracy: Option<Spread>,
 }
 
-/// What all seeds of a point say together.
+/// The summary of a point over its seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PointSummary {
     /// The point.
     pub point: Coordinates,
-    /// The point in words: `8 segments, order = spatial-first`.
+    /// A label of the point: `8 segments, order = spatial-first`.
     pub label: String,
     /// Decoupling level, 0 to 1.
     pub level: f64,
-    /// Channels a segment, the geometric mean over the layers, where they are known.
+    /// Channels per segment, the geometric mean over the layers, where they are known.
     pub group_width: Option<f64>,
     /// Width that the budget chose.
     pub width: Option<f64>,
@@ -76,20 +76,20 @@ pub struct PointSummary {
     pub mean: Option<f64>,
     /// Standard deviation over seeds; `None` for fewer than two.
     pub sd: Option<f64>,
-    /// What comparisons read: `None` where the runs do not tell how they scatter.
+    /// The sample for comparisons; `None` if the spread of the runs is unknown.
     pub sample: Option<Sample>,
-    /// Why there is no sample, where a run is finished.
+    /// Why there is no sample, if a run is finished.
     pub unsupported: Option<Unsupported>,
     /// Student's interval of the mean at [`CONFIDENCE`]; `None` without a sample.
     pub interval: Option<Interval>,
     /// Probability to be the best ([`probability_best`](crate::statistics::probability_best)); `None` unless
-    /// all points of the contest that have a run tell how they scatter.
+    /// the spread of every point of the contest that has a run is known.
     pub probability_best: Option<f64>,
     /// Mean seconds of training.
     pub train_secs: Option<f64>,
-    /// Mean steps of training; `None` where times of this study compare nothing.
+    /// Mean steps of training; `None` if the times of this study are not comparable.
     pub steps: Option<f64>,
-    /// Mean training images a second.
+    /// Mean training images per second.
     pub images_per_sec: Option<f64>,
     /// Learning curve over the finished seeds.
     pub curve: Vec<CurvePoint>,
@@ -147,7 +147,7 @@ pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSu
     }
 }
 
-/// The learning curve of a point: one row an epoch.
+/// The learning curve of a point: one row per epoch.
 fn curve(finished: &[&RunRow]) -> Vec<CurvePoint> {
     let mut epochs: BTreeMap<u64, Vec<&MetricsRow>> = BTreeMap::new();
     for row in finished.iter().flat_map(|run| &run.epochs) {

@@ -1,12 +1,12 @@
-//! Whether the runs of a point tell how they scatter, and if not, why.
+//! Whether the runs of a point show their spread, and if not, why.
 
 use std::fmt;
 
 use crate::numbers::plural;
 use crate::statistics::Sample;
 
-/// Test images below which an accuracy says too little for any interval: one more right of fewer than these
-/// moves it by more than a point.
+/// Test images below which an accuracy says too little for any interval: with fewer images than this, one
+/// more right answer changes it by more than a point.
 pub const FEWEST_IMAGES: u64 = 100;
 
 /// Why a point has no interval and takes part in no comparison.
@@ -45,7 +45,7 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// The sample of accuracies counted over `images` test images, where they support one.
+/// The sample of accuracies counted over `images` test images, if they support one.
 pub(super) fn sample(accuracies: &[f64], images: Option<u64>) -> Result<Sample, Unsupported> {
     if let Some(images) = images.filter(|images| *images < FEWEST_IMAGES) {
         return Err(Unsupported::FewImages { images: images.max(1) });

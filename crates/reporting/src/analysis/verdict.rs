@@ -1,4 +1,4 @@
-//! The answer in words: never more than the statistics license.
+//! The verdict as text: never more than the statistics support.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::{CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, l
 use crate::numbers::{p_value, percent, plural, points as in_points};
 use crate::statistics::Interval;
 
-/// The answer, a sentence an item.
+/// The verdict, one sentence per item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Complete sentences, the most important first.
@@ -34,11 +34,12 @@ pub(super) fn verdict(
     if contests.is_empty() {
         sentences.push(NOTHING.to_owned());
     }
-    // At one value of a third axis each is in a table; what is said is of all values together.
+    // Interactions at one value of a third axis are in a table; the verdict is about all values
+    // together.
     for found in interactions.iter().filter(|found| found.given.is_empty()).rev() {
         let Some(sentence) = interaction(found, study.metric) else { continue };
-        // An interaction makes what is said of single points depend on where one looks, so it goes first;
-        // but where contests are told one by one, nobody overlooks it.
+        // An interaction qualifies statements about single points, so it comes first; where contests are
+        // reported one by one, nobody overlooks it.
         let is_first = found.is_shown() && contests.len() == 1;
         sentences.insert(if is_first { 0 } else { sentences.len() }, sentence);
     }
@@ -55,7 +56,7 @@ pub(super) fn verdict(
 
 const NOTHING: &str = "No run has finished, so there is nothing to say yet.";
 
-/// What is said of one contest.
+/// The sentences on one contest.
 fn answer(contest: &Contest, points: &[PointSummary]) -> Vec<String> {
     let mut sentences = Vec::new();
     let finished = contest.points.iter().filter(|&&point| points[point].finished() > 0).count();
@@ -139,8 +140,8 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
     }
 }
 
-/// What is shown to be equal: all points, where no difference is significant; else the reference and the points that the
-/// margin of the experiment holds.
+/// What is shown to be equal: all points, if no difference is significant; otherwise the reference and the
+/// points within the experiment's margin.
 fn equality(
     best: &str,
     contest: &Contest,
@@ -164,7 +165,7 @@ fn equality(
         let margin = contest.flat_within?;
         return Some(format!("No two differ by more than {} points (95 %).", in_points_up(margin)));
     }
-    // The bound of the interval that holds for all pairs, since which point is closest the data chose.
+    // The bound of the simultaneous interval, since the data chose which point is closest.
     let closest = open.first()?;
     let bound = closest.interval.low.abs().max(closest.interval.high.abs());
     Some(format!(
@@ -175,7 +176,7 @@ fn equality(
     ))
 }
 
-/// A margin rounded up, so that what is claimed of it stays true.
+/// A margin rounded up, so that the claim stays true.
 fn in_points_up(margin: f64) -> String {
     format!("{:.1}", (1000.0 * margin - 1e-9).ceil() / 10.0)
 }
@@ -226,7 +227,7 @@ fn distance(comparison: &Comparison) -> String {
     )
 }
 
-/// Why points have no interval: each reason once, with the points that it is true of.
+/// Why points have no interval: each reason once, with the points it applies to.
 fn unsupported(points: &[PointSummary]) -> Vec<String> {
     let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
     for (point, reason) in points.iter().filter_map(|point| Some((point, point.unsupported?.to_string()))) {
@@ -251,7 +252,7 @@ fn listed(mut names: Vec<String>) -> String {
         names.truncate(SHOWN);
         names.push(format!("{hidden} others"));
     }
-    // A name with commas in it would run into the next.
+    // Names that contain commas need another separator.
     let between = if names.iter().any(|name| name.contains(',')) { "; " } else { ", " };
     match names.split_last() {
         None => String::new(),
@@ -260,7 +261,8 @@ fn listed(mut names: Vec<String>) -> String {
     }
 }
 
-/// Points of different size compare nothing; says so where no budget was held and sizes differ.
+/// Points of different size cannot be compared: a warning if no budget was held and sizes
+/// differ.
 fn unmatched(study: &Study, points: &[PointSummary]) -> Option<String> {
     let sizes = || points.iter().map(|point| point.costs.parameters as f64);
     let (least, most) = (sizes().fold(f64::INFINITY, f64::min), sizes().fold(0.0, f64::max));
@@ -292,7 +294,7 @@ fn losses(points: &[PointSummary]) -> Vec<String> {
     .collect()
 }
 
-/// For a sentence that goes on after a comma.
+/// For a sentence that continues after a comma.
 fn uncapitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())

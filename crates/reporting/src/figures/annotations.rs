@@ -1,4 +1,5 @@
-//! Names beside marks: none over another or over a mark, and beside lines where there is room.
+//! Places labels beside marks: never over another label or a mark, and off lines if there is
+//! room.
 
 use super::axis::TICK;
 use super::canvas::{Anchor, Canvas, Style};
@@ -8,14 +9,14 @@ use super::palette::{FAINT, PAPER};
 /// Left, right, top and bottom.
 pub(super) type Area = [f64; 4];
 
-/// What the names of one panel keep off.
+/// What the labels of one panel must avoid.
 #[derive(Debug)]
 pub(super) struct Annotations {
     /// Where names may stand.
     bounds: Area,
     /// Marks and names.
     taken: Vec<Area>,
-    /// Lines: a name may cross them where it finds no better place.
+    /// Lines: a label may cross them if there is no better place.
     lines: Vec<Area>,
 }
 
@@ -34,8 +35,8 @@ impl Annotations {
         self.lines.push([from.0.min(to.0), from.0.max(to.0), top, bottom]);
     }
 
-    /// Writes `text` as near to the mark at `place` as there is room, with a line to the mark where that is
-    /// some way off; without room for it anywhere near, the mark goes without.
+    /// Writes `text` as near to the mark at `place` as there is room, with a line to the mark if that is
+    /// some way off; if there is no room nearby, the mark gets no label.
     pub(super) fn write(&mut self, canvas: &mut Canvas, text: &str, place: (f64, f64)) {
         let width = text_width(text, TICK, false);
         let free: Vec<Area> = candidates(place, width).filter(|area| self.is_free(*area)).collect();
@@ -66,7 +67,7 @@ impl Annotations {
 /// From a mark to a name beside it.
 const NEAR: f64 = 7.0;
 
-/// Where the name of a mark can stand, the best place first: beside it, above and below, then farther away.
+/// Candidate places for the label of a mark, the best first: beside it, above and below, then farther away.
 fn candidates((x, y): (f64, f64), width: f64) -> impl Iterator<Item = Area> {
     const HALF: f64 = 6.5;
     [NEAR, 18.0, 32.0, 46.0].into_iter().flat_map(move |far| {

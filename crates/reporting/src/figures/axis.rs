@@ -1,4 +1,4 @@
-//! From values to places: a frame with a scale on each side.
+//! Maps values to positions: a frame with a scale on each side.
 
 use super::canvas::{Anchor, Canvas, Style};
 use super::font::text_width;
@@ -33,8 +33,8 @@ impl Frame {
         self.bottom - (y - self.y.0) / (self.y.1 - self.y.0) * (self.bottom - self.top)
     }
 
-    /// Where a share stands in a frame of percentages: no lower than 0 %, no higher than 100 %, and within the
-    /// frame. The ends of a t-interval know no such bounds.
+    /// The position of a share in a frame of percentages, clamped to 0 to 100 % and to the frame, which the
+    /// ends of a t-interval may exceed.
     pub(super) fn share(&self, share: f64) -> f64 {
         self.down(100.0 * share.clamp(0.0, 1.0)).clamp(self.top, self.bottom)
     }
@@ -49,8 +49,8 @@ impl Frame {
         canvas.line(vec![(self.left, self.bottom), (self.right, self.bottom)], INK, 1.0, 0.0);
     }
 
-    /// Marks places along the base line and names them, those that would touch on a second line; returns
-    /// how much deeper that reaches than one.
+    /// Labels positions along the base line, using a second line for labels that would touch; returns
+    /// the extra height used.
     pub(super) fn name_columns(&self, canvas: &mut Canvas, names: &[(f64, String)]) -> f64 {
         let widths: Vec<(f64, f64)> =
             names.iter().map(|(x, name)| (*x, text_width(name, TICK, false))).collect();
@@ -65,8 +65,8 @@ impl Frame {
         if lines.contains(&Some(1)) { 17.0 } else { 0.0 }
     }
 
-    /// As [`name_columns`](Self::name_columns), of columns at every whole `x`: a name takes as many lines as the
-    /// width of its column asks for.
+    /// As [`name_columns`](Self::name_columns), for columns at every whole `x`: a label takes as many lines
+    /// as its column's width requires.
     pub(super) fn name_even_columns(&self, canvas: &mut Canvas, names: &[(f64, String)]) -> f64 {
         let room = (self.right - self.left) / (self.x.1 - self.x.0) - 8.0;
         let lines: Vec<Vec<String>> =
@@ -84,7 +84,7 @@ impl Frame {
         17.0 * lines.iter().map(|lines| lines.len().saturating_sub(1)).max().unwrap_or(0) as f64
     }
 
-    /// What the values up the side are; leaves room for numbers as wide as `100.0`.
+    /// The title of the y axis; leaves room for numbers as wide as `100.0`.
     pub(super) fn name_rows(&self, canvas: &mut Canvas, name: &str) {
         let style = Style { upwards: true, ..Style::new(LABEL, Anchor::Middle) };
         canvas.text(name, (self.left - 54.0, (self.top + self.bottom) / 2.0), style);
@@ -128,8 +128,8 @@ pub(super) fn padded(values: impl Iterator<Item = f64>, least: f64, margin: f64)
     (low - room, high + room)
 }
 
-/// Labels (place and width) on a line, none over another: moved to a second line where the first has no room,
-/// left out where neither has. Gives each label's line.
+/// Assigns labels (position and width) to lines without overlap: to a second line if the first has no room,
+/// or left out if neither has. Returns each label's line.
 pub(super) fn stagger(labels: &[(f64, f64)]) -> Vec<Option<usize>> {
     let mut ends = [f64::NEG_INFINITY; 2];
     let lines = labels.iter().map(|&(place, width)| {
@@ -140,12 +140,12 @@ pub(super) fn stagger(labels: &[(f64, f64)]) -> Vec<Option<usize>> {
     lines.collect()
 }
 
-/// Places moved apart so that none is nearer than `distance` to the next, as little as possible; for labels at
-/// the ends of lines.
+/// Moves positions apart, as little as possible, so that none is closer than `distance` to the next; for
+/// labels at the ends of lines.
 pub(super) fn spread(places: &[f64], distance: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by(|&a, &b| places[a].total_cmp(&places[b]));
-    // Groups of labels that touch, each around the mean of its wishes.
+    // Groups of labels that touch, each centred on the mean of its desired positions.
     let mut groups: Vec<(f64, Vec<usize>)> = Vec::new();
     for index in order {
         groups.push((places[index], vec![index]));
@@ -171,7 +171,7 @@ pub(super) fn spread(places: &[f64], distance: f64) -> Vec<f64> {
     moved
 }
 
-/// A text in lines no wider than `width`, cut between words.
+/// Wraps a text between words into lines no wider than `width`.
 pub(super) fn wrapped(text: &str, width: f64, size: f64, bold: bool) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

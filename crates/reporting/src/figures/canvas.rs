@@ -2,7 +2,7 @@
 
 use super::palette::{Colour, INK};
 
-/// Where a text stands relative to its place.
+/// The anchor of a text relative to its position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Anchor {
     /// Its left end.
@@ -13,7 +13,7 @@ pub(super) enum Anchor {
     End,
 }
 
-/// A text before it is placed. Its place is at half the height of its letters.
+/// The style of a text. Its position is at half the height of its letters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Style {
     pub(super) size: f64,
@@ -83,7 +83,7 @@ pub(super) enum Shape {
         colour: Colour,
         opacity: f64,
     },
-    /// A mark with a rim of the paper's colour, and what it says when it is pointed at.
+    /// A mark with a rim in the page's colour, and its tooltip.
     Mark {
         marker: Marker,
         place: (f64, f64),
@@ -104,7 +104,7 @@ pub(super) enum Shape {
 pub struct Canvas {
     pub(super) width: f64,
     pub(super) height: f64,
-    /// What it shows, for those who cannot see it.
+    /// Alternative text, for those who cannot see the figure.
     pub(super) description: String,
     pub(super) shapes: Vec<Shape>,
 }
@@ -131,12 +131,12 @@ impl Canvas {
         self.shapes.push(Shape::Text { text: text.into(), place, style });
     }
 
-    /// A mark that says nothing more.
+    /// A mark without a tooltip.
     pub(super) fn mark(&mut self, marker: Marker, place: (f64, f64), radius: f64, colour: Colour) {
         self.datum(marker, place, radius, colour, 1.0, String::new());
     }
 
-    /// A mark that stands for a value; `says` is what it shows when it is pointed at.
+    /// A mark for a value; `says` is its tooltip.
     pub(super) fn datum(
         &mut self,
         marker: Marker,

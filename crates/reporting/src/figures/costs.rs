@@ -1,4 +1,4 @@
-//! What the points cost, relative to the reference: what was held equal and what drifted is seen at once.
+//! The costs of the points relative to the reference, which show what was held equal and what drifted.
 
 use crate::analysis::{Analysis, PointSummary};
 

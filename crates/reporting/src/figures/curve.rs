@@ -1,4 +1,5 @@
-//! The smooth curve over the group width: its band, the points it goes by, and where it is best.
+//! The smooth curve over the group width: its band, the points it was fitted to, and its best
+//! width.
 
 use crate::analysis::{Analysis, PointSummary, WidthCurve, label};
 use crate::numbers::short_width;
@@ -80,8 +81,8 @@ fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
     named.collect()
 }
 
-/// From the lowest to the highest mean and end of a band, in percent. A band far wider than the means are apart
-/// is cut, so that they stay apart.
+/// From the lowest to the highest mean and end of a band, in percent. A band far wider than the range of the
+/// means is cut, so that the means stay distinguishable.
 fn range(analysis: &Analysis, lines: &[Line<'_>]) -> (f64, f64) {
     let points = lines.iter().flat_map(|line| &line.curve.lines[line.index].points);
     let means = points.filter_map(|&index| analysis.points[index].mean);

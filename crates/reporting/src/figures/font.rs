@@ -1,4 +1,4 @@
-//! The embedded font: how wide a text is, and where its letters stand.
+//! The embedded font: the width of a text, and the positions of its letters.
 
 use std::sync::LazyLock;
 
@@ -36,7 +36,7 @@ fn units_per_em(face: &FontRef<'_>) -> f64 {
 /// The letters of a text whose baseline begins at `start`.
 pub(super) fn letters(text: &str, size: f64, bold: bool, start: (f64, f64)) -> impl Iterator<Item = Glyph> {
     let face = face(bold);
-    // ab_glyph means by a size the height from the lowest to the highest letter.
+    // In ab_glyph, size means the height from the lowest to the highest letter.
     let scale = size * f64::from(face.height_unscaled()) / units_per_em(face);
     text.chars().scan(start.0, move |x, letter| {
         let id = face.glyph_id(letter);
@@ -46,7 +46,7 @@ pub(super) fn letters(text: &str, size: f64, bold: bool, start: (f64, f64)) -> i
     })
 }
 
-/// A text of at most `width`, with its end cut off where it is longer.
+/// A text of at most `width`, shortened at its end if necessary.
 pub(super) fn shortened(text: &str, width: f64, size: f64) -> String {
     if text_width(text, size, false) <= width {
         return text.to_owned();
@@ -61,8 +61,8 @@ pub(super) fn shortened(text: &str, width: f64, size: f64) -> String {
     String::new()
 }
 
-/// From the baseline to the middle between the heights of small and of large letters: what to lower a text
-/// by so that it stands level with its place.
+/// From the baseline to the middle between the heights of small and of large letters: how far to lower a
+/// text so that it is level with its position.
 pub(super) fn half_height(size: f64) -> f64 {
     0.36 * size
 }

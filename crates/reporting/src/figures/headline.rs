@@ -1,5 +1,5 @@
-//! Accuracy along the spectrum, by channels a segment: every seed a dot, the mean a line, its interval a band, and under it
-//! what the points cost.
+//! Accuracy along the spectrum, by channels per segment: every seed a dot, the mean a line, its interval a
+//! band, and under it what the points cost.
 
 use crate::analysis::{Analysis, PointSummary, held_equal};
 use crate::numbers::{percent, plural, short_width};
@@ -44,7 +44,7 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
     let digits = decimals(frame.y, 7);
     frame.draw_rows(&mut canvas, 7, |value| format!("{value:.digits$}"));
     frame.name_rows(&mut canvas, &format!("test {} (%)", analysis.study.metric));
-    // Lines that share places on the x axis step aside for each other.
+    // Lines that share positions on the x axis are shifted sideways.
     let others = lines.len().saturating_sub(1) as f64;
     let aside = |k: usize| f64::min(8.0, 40.0 / others.max(1.0)) * (k as f64 - others / 2.0);
     for (k, line) in lines.iter().enumerate() {
@@ -110,7 +110,7 @@ fn across(analysis: &Analysis, lines: usize) -> (f64, f64) {
     let places = || (0..analysis.points.len()).map(|index| place(analysis, index));
     let (low, high) = (places().fold(f64::INFINITY, f64::min), places().fold(f64::NEG_INFINITY, f64::max));
     let length = high - low;
-    // One place alone stands in the middle.
+    // A single position is centred.
     if length > 0.0 {
         (low - room * length, high + room * length)
     } else {
@@ -118,7 +118,7 @@ fn across(analysis: &Analysis, lines: usize) -> (f64, f64) {
     }
 }
 
-/// Whether a line between neighbours means something: along the spectrum, or where values are numbers.
+/// Whether a line between neighbours is meaningful: along the spectrum, or between numeric values.
 fn is_ordered(analysis: &Analysis) -> bool {
     let numeric = |values: &[String]| values.iter().all(|value| value.parse::<f64>().is_ok());
     match analysis.study.axes.as_slice() {
@@ -127,8 +127,8 @@ fn is_ordered(analysis: &Analysis) -> bool {
     }
 }
 
-/// From the lowest to the highest thing that is drawn, in percent. An interval far wider than the seeds is
-/// cut, so that the means stay apart.
+/// The range of everything drawn, in percent. An interval far wider than the range of the seeds is cut, so
+/// that the means stay distinguishable.
 pub(super) fn accuracy_range(analysis: &Analysis) -> (f64, f64) {
     let seeds =
         analysis.points.iter().flat_map(|point| point.accuracies.iter().map(|(_, accuracy)| *accuracy));
@@ -250,8 +250,8 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
     below + 6.0
 }
 
-/// The paper's two points, above the frame and down to the axis: Inception at 3 to 4 segments and Xception
-/// at one a channel.
+/// Marks the paper's two points, above the frame and down to the axis: Inception at 3 to 4 segments and
+/// Xception at one per channel.
 fn paper(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) {
     let levels = |names: &[&str]| -> Option<(f64, f64)> {
         let points = analysis.points.iter().enumerate();

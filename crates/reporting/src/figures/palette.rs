@@ -1,5 +1,5 @@
-//! Colours that colour-blind people can distinguish, and that differ in lightness, so that they survive grey.
-//! Each has a twin for dark pages.
+//! Colours that colour-blind people can distinguish and that differ in lightness, so that they work in grey.
+//! Each has a counterpart for dark pages.
 
 /// Red, green and blue on a light page and on a dark one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

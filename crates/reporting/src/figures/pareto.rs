@@ -1,4 +1,4 @@
-//! Test accuracy against what a network costs, a panel a cost that is known, with the points that none beats.
+//! Test accuracy against the cost of a network, one panel per known cost, with the Pareto-optimal points.
 
 use std::collections::HashSet;
 
@@ -69,7 +69,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     if keys > 0.0 {
         draw_keys(&mut canvas, &lines, top - 46.0);
     }
-    // What is held equal has next to one value: a panel of it would show rounding.
+    // The quantity held equal has almost one value: its panel would show only rounding.
     let is_held = |panel: &&Panel| analysis.study.held.as_deref() == Some(panel.3.name());
     let panels: Vec<(&Panel, Vec<Dot<'_>>)> = (PANELS.iter())
         .filter(|panel| !is_held(panel))
@@ -111,7 +111,7 @@ fn dots<'a>(lines: &[Series<'a>], cost: fn(&PointSummary) -> Option<f64>) -> Vec
     dots
 }
 
-/// Which mark is which line.
+/// The legend of marks.
 fn draw_keys(canvas: &mut Canvas, lines: &[Series<'_>], y: f64) {
     let mut x = LEFT;
     for line in lines {
@@ -136,7 +136,7 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
     for value in round_values(frame.x, 4) {
         let (x, text) = (frame.across(value), (panel.2)(value));
         let half = text_width(&text, TICK, false) / 2.0;
-        // A number beyond the panel's edge could meet one of the next panel.
+        // A number beyond the panel's edge could collide with one of the next panel.
         if text == last || x - half < frame.left - GAP / 3.0 || x + half > frame.right + GAP / 3.0 {
             continue;
         }
@@ -200,7 +200,8 @@ fn distinguishing_axes(dots: &[Dot<'_>]) -> Vec<usize> {
     axes
 }
 
-/// Indices of the Pareto-optimal dots, from cheap to dear: no dot that costs as little is better. `dots` are sorted by cost.
+/// Indices of the Pareto-optimal dots, from cheap to expensive: no dot of equal or lower cost is better.
+/// `dots` are sorted by cost.
 fn front(dots: &[Dot<'_>]) -> Vec<usize> {
     let mut best = f64::NEG_INFINITY;
     let mut front = Vec::new();

@@ -1,5 +1,5 @@
 //! Training profiles, as in the paper's figures 6 to 10: loss and accuracy against gradient descent steps,
-//! with the epochs beneath them, a line a point.
+//! with the epochs beneath them, one line per point.
 
 use decouple_experiment::Metric;
 
@@ -30,11 +30,11 @@ struct Profile<'a> {
     label: String,
     point: &'a PointSummary,
     colour: Colour,
-    /// Lines differ in their dashes too, so that they differ in grey.
+    /// Lines also differ in their dashes, so that they differ in grey.
     dash: f64,
 }
 
-/// A panel: what stands above it, what it shows, and its lines.
+/// A panel: its title, its quantity, and its lines.
 struct Panel<'a> {
     title: String,
     quantity: Quantity,
@@ -67,7 +67,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
         canvas.text(label, (x + 32.0, y), Style::new(TICK, Anchor::Start));
     }
     let each = (WIDTH - LEFT - RIGHT - GAP) / 2.0;
-    // Panels of one quantity are to be compared.
+    // Panels of one quantity share a scale, so that they can be compared.
     let shared = (panels.iter().all(|panel| panel.quantity.0 == panels[0].quantity.0))
         .then(|| range(panels.iter().flat_map(|panel| &panel.profiles), panels[0].quantity));
     for (k, panel) in panels.iter().enumerate() {
@@ -133,7 +133,7 @@ fn profiles<'a>(points: &[&'a PointSummary], along_spectrum: bool) -> Vec<Profil
     points.iter().enumerate().map(profile).filter(|profile| !profile.point.curve.is_empty()).collect()
 }
 
-/// Every label once, with its row and its place in the row; those that would be too many are left out.
+/// Every label once, with its row and its place in the row; those beyond the limit are left out.
 fn keys<'p, 'a>(panels: &'p [Panel<'a>]) -> Vec<(&'p Profile<'a>, usize, f64)> {
     const MOST_ROWS: usize = 4;
     let mut keys: Vec<(&Profile<'_>, usize, f64)> = Vec::new();

@@ -1,8 +1,7 @@
 //! A page of shapes as PNG, drawn with plotters.
 //!
-//! plotters' bitmap knows whole pixels only, and its text forgets how far a letter stands from its neighbour.
-//! So shapes are drawn several times larger and averaged, and letters are placed by the widths that the
-//! layout counted with.
+//! plotters' bitmap supports whole pixels only, and its text ignores fractional advances. So shapes are drawn
+//! several times larger and averaged, and letters are placed by the widths used in the layout.
 
 use ab_glyph::Font;
 use plotters::backend::BitMapBackend;
@@ -17,7 +16,7 @@ use super::palette::{Colour, PAPER};
 
 /// Pixels of a PNG for each unit of the page.
 const SCALE: usize = 2;
-/// Each pixel of a PNG is the mean of a square of so many drawn ones a side.
+/// Each pixel of a PNG is the mean of a square with this many drawn pixels per side.
 const SAMPLES: usize = 2;
 /// Pixels that are drawn for each unit of the page.
 const DRAWN: f64 = (SCALE * SAMPLES) as f64;
@@ -110,7 +109,7 @@ fn draw(page: &Page<'_>, shape: &Shape) -> Drawn {
                 page.draw(&Circle::new(place(*at), length(*radius), rim))?;
             } else {
                 page.draw(&Polygon::new(corners.clone(), fill))?;
-                // Around to the second corner, so that the first is a corner too.
+                // Continues to the second corner, so that the first is joined, too.
                 corners.extend_from_within(..2);
                 page.draw(&PathElement::new(corners, rim))?;
             }
@@ -146,7 +145,7 @@ fn draw_text(page: &Page<'_>, text: &str, (x, y): (f64, f64), style: &Style) -> 
     Ok(())
 }
 
-/// plotters fills both edges of a stroke, so that it is one pixel wider than told.
+/// plotters fills both edges of a stroke, which makes it one pixel too wide.
 fn stroke(colour: Colour, width: f64) -> ShapeStyle {
     color(colour, 1.0).stroke_width((length(width) - 1).max(1) as u32)
 }

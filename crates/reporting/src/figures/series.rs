@@ -13,19 +13,20 @@ pub(super) struct Series<'a> {
     pub(super) marker: Marker,
     /// Length of dashes; 0 for a whole line.
     pub(super) dash: f64,
-    /// Whether its intervals are joined to a band; many bands over each other would say nothing.
+    /// Whether its intervals are joined to a band; many overlapping bands would be unreadable.
     pub(super) is_band: bool,
     /// Points with their place on the x axis, from left to right.
     pub(super) points: Vec<(f64, &'a PointSummary)>,
 }
 
-/// Whether the study varies the spectrum: then x is the logarithm of channels a segment, else the points stand side
-/// by side.
+/// Whether the study varies the spectrum: then x is the logarithm of channels per segment, otherwise the
+/// points are placed side by side.
 pub(super) fn is_spectrum(analysis: &Analysis) -> bool {
     spectrum_axis(&analysis.study).is_some()
 }
 
-/// Whether all points know their channels a segment; the decoupling level takes their place where one does not.
+/// Whether all points know their channels per segment; if one does not, the decoupling level is used
+/// instead.
 pub(super) fn is_by_width(analysis: &Analysis) -> bool {
     analysis.points.iter().all(|point| point.group_width.is_some())
 }
@@ -85,7 +86,7 @@ pub(super) fn other_values(point: &PointSummary) -> String {
 pub(super) fn other_values_of(point: &[(String, String)]) -> String {
     let others = point.iter().filter(|(axis, _)| !SPECTRUM.contains(&axis.as_str()));
     let words = others.map(|(axis, value)| {
-        // A bare number or switch says nothing without its key.
+        // A bare number or switch is meaningless without its key.
         let is_bare = value.parse::<f64>().is_ok() || ["true", "false", "none"].contains(&value.as_str());
         if is_bare { format!("{} {value}", short_name(axis)) } else { value.clone() }
     });

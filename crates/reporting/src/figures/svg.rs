@@ -6,7 +6,7 @@ use super::canvas::{Anchor, Canvas, Shape, Style};
 use super::font::half_height;
 use super::palette::{Colour, PAPER};
 
-/// Inter where the reader has it; the others are no wider, so nothing that was laid out with Inter collides.
+/// Inter if the reader has it; the others are no wider, so a layout made with Inter does not collide.
 const FONT_STACK: &str = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif";
 
 /// Where an SVG is shown.
@@ -108,7 +108,7 @@ fn write_text(
     writeln!(out, " fill=\"{paint}\">{}</text>", Escaped(text))
 }
 
-/// A colour as SVG writes it: one, or one for each kind of page.
+/// A colour in SVG: one, or one each for light and dark pages.
 struct Paint {
     colour: Colour,
     setting: TextSetting,
@@ -131,7 +131,7 @@ struct Number(f64);
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Adding zero takes the sign off a negative one.
+        // Adding zero removes the sign of a negative zero.
         write!(f, "{}", (self.0 * 100.0).round() / 100.0 + 0.0)
     }
 }
@@ -148,7 +148,7 @@ impl fmt::Display for Points<'_> {
     }
 }
 
-/// A text with the letters that XML keeps for itself replaced.
+/// A text with XML's special characters escaped.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -159,7 +159,7 @@ impl fmt::Display for Escaped<'_> {
                 '<' => f.write_str("&lt;")?,
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
-                // XML has no way to write the other control characters.
+                // XML cannot represent other control characters.
                 letter if letter.is_control() => f.write_char(' ')?,
                 letter => f.write_char(letter)?,
             }

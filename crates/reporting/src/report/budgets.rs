@@ -1,4 +1,4 @@
-//! The curve over segments under each budget: one figure from several experiments.
+//! The curve over segments under each budget, in one figure from several experiments.
 
 use decouple_experiment::{Axis, Outcome};
 use decouple_spectrum::cost::Cost;
@@ -65,8 +65,8 @@ impl Curve {
     }
 }
 
-/// The study of all budgets together, for every set of experiments that differ in their budget alone: an
-/// axis more, the budget.
+/// One study over all budgets, with the budget as an additional axis, for every set of experiments that
+/// differ only in their budget.
 pub fn under_each_budget(cards: &[Card]) -> Vec<Analysis> {
     let curves: Vec<&Curve> = cards.iter().filter_map(|card| card.curve.as_ref()).collect();
     let mut sets: Vec<Vec<&Curve>> = Vec::new();

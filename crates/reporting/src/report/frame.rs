@@ -1,4 +1,4 @@
-//! What all pages share: head, style, font, script, and how a table is rendered.
+//! Shared by all pages: head, style, font, script, and how a table is rendered.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -10,9 +10,9 @@ use crate::numbers::plural;
 const STYLE: &str = include_str!("../../assets/report.css");
 const SCRIPT: &str = include_str!("../../assets/report.js");
 
-/// A whole page. `description` is what a list of pages shows of it; `style` is added to that of all pages.
+/// A whole page. `description` is for lists of pages; `style` is added to the common style.
 pub(super) fn page(title: &str, description: &str, style: &str, body: Markup) -> Markup {
-    // Nothing may be loaded, whatever is written below.
+    // Nothing may be loaded, whatever the page contains.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src 'self'; \
                   font-src data:";
     html! {

@@ -74,7 +74,7 @@ fn drawing(figure: &Figure) -> Markup {
     }
 }
 
-/// What all of it took.
+/// The total cost of the runs.
 fn costs(analysis: &Analysis) -> Markup {
     let secs: f64 = analysis.runs.iter().filter_map(|run| run.train_secs).sum();
     let peak = analysis.runs.iter().filter_map(|run| run.peak_bytes).max();
@@ -91,7 +91,7 @@ fn costs(analysis: &Analysis) -> Markup {
     }
 }
 
-/// Runs that diverged, failed or were cut off, and what could not be read.
+/// Runs that diverged, failed or were interrupted, and what could not be read.
 fn failures(analysis: &Analysis) -> Markup {
     let lost: Vec<&RunRow> = (analysis.runs.iter())
         .filter(|run| !matches!(run.outcome, RunOutcome::Over(Outcome::Finished) | RunOutcome::Missing))
@@ -115,7 +115,7 @@ fn failures(analysis: &Analysis) -> Markup {
     }
 }
 
-/// Where it comes from: the command, the environment, the experiment file.
+/// The origin of the report: command, environment, experiment file.
 fn origin(analysis: &Analysis) -> Markup {
     let study = &analysis.study;
     html! {

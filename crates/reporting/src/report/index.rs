@@ -1,4 +1,4 @@
-//! `index.html` over all experiments, and the card that each leaves for it.
+//! `index.html` over all experiments, and the card that each experiment provides for it.
 
 use maud::{PreEscaped, html};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct Card {
     pub name: String,
     /// What it asks.
     pub question: String,
-    /// The answer in brief, a sentence an item.
+    /// The verdict in brief, one sentence per item.
     pub verdict: Vec<String>,
     /// Data, budget, points, runs.
     pub facts: String,
@@ -46,9 +46,9 @@ const STYLE: &str = "
 @media (max-width: 40rem) { .card { grid-template-columns: minmax(0, 1fr); } }
 ";
 
-/// The page over all experiments: the curve over segments under each budget where several experiments draw
-/// it, then a question, its answer and its figure for each of `cards`, in their order.
-/// `problems` are what could not be read, each in a sentence.
+/// The page over all experiments: the curve over segments under each budget, if there are several, then
+/// question, verdict and figure of each of `cards`, in order. `problems` says what could not be read, one
+/// sentence each.
 pub fn index(cards: &[Card], problems: &[String]) -> String {
     let body = html! {
         header {
@@ -85,7 +85,7 @@ pub fn index(cards: &[Card], problems: &[String]) -> String {
         .into_string()
 }
 
-/// The name of a folder in an address, where a colon would make a scheme of what stands before it.
+/// The name of a folder in an address, where a colon would turn the text before it into a scheme.
 fn folder(name: &str) -> String {
     let mut address = String::with_capacity(name.len());
     for byte in name.bytes() {

@@ -38,7 +38,7 @@ fn table(table: &Table, label: &str) -> String {
     text
 }
 
-/// Text in which no letter means anything to LaTeX, and none is foreign to it.
+/// Text with LaTeX's special characters escaped and unsupported ones replaced.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -36,7 +36,7 @@ pub fn markdown(analysis: &Analysis) -> String {
     text += "## How it was made\n\n";
     for fact in &study.environment {
         let shown = |value: &String| match fact.name.as_str() {
-            // Between backticks nothing means anything but a backtick and the end of the line.
+            // Between backticks only a backtick and the end of the line are special.
             "command" => format!("`{}`", value.replace('`', "'").replace(char::is_control, " ")),
             _ => escaped(value),
         };
@@ -64,7 +64,7 @@ fn table(table: &Table) -> String {
     text
 }
 
-/// Text in which no letter means anything to Markdown, to HTML inside it, or to a terminal that shows it.
+/// Text with all characters escaped that are special in Markdown, in HTML inside it, or in a terminal.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,8 +1,9 @@
-//! The report of an experiment: an HTML page, its Markdown twin, LaTeX tables, and a page over all experiments.
+//! The report of an experiment: an HTML page, the same in Markdown, LaTeX tables, and a page over all
+//! experiments.
 //!
-//! What they say is the same, so the tables are made once and only rendered here. The HTML page
-//! is one file that loads nothing: figures are inline SVG, the font is inside, the script only filters and
-//! sorts the table of runs.
+//! Their content is the same, so the tables are made once and only rendered here. The HTML page is one file
+//! that loads nothing: figures are inline SVG, the font is embedded, the script only filters and sorts the
+//! table of runs.
 
 mod budgets;
 mod frame;

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use crate::analysis::{Analysis, RunOutcome, RunRow};
 use crate::numbers::{seconds, short_count};
 
-/// A cell: what is read, and what it is sorted by where that is a number.
+/// A cell: its text, and the number it is sorted by, if any.
 struct Cell {
     text: String,
     key: Option<f64>,

@@ -11,15 +11,15 @@ use crate::statistics::{Interval, OnOtherImages, expected_best, quadratic_surfac
 /// A table of a report.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Table {
-    /// What it is, in a few words.
+    /// Its title.
     pub(super) title: String,
-    /// What a reader must know to read it, in a sentence or two.
+    /// A note that explains how to read it, in a sentence or two.
     pub(super) note: String,
-    /// Name of each column, and whether numbers stand in it.
+    /// Name of each column, and whether it holds numbers.
     pub(super) columns: Vec<(String, bool)>,
-    /// Rows with a cell a column.
+    /// Rows with one cell per column.
     pub(super) rows: Vec<Vec<String>>,
-    /// The rows that stand out.
+    /// The rows to highlight.
     pub(super) highlights: Vec<usize>,
 }
 
@@ -60,7 +60,7 @@ fn range(interval: Interval, text: fn(f64) -> String) -> String {
     format!("{} to {}", text(interval.low), text(interval.high))
 }
 
-/// The points: what they cost and how well they do.
+/// The points with their costs and scores.
 fn summary(analysis: &Analysis) -> Option<Table> {
     let axes: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
     let words = if axes.is_empty() { vec!["point"] } else { axes };
@@ -178,7 +178,7 @@ fn on_images(contest: &Contest, points: &[PointSummary]) -> Option<Table> {
     Some(table)
 }
 
-/// Where the smooth curves over the group width are highest, and what moves that.
+/// Where the smooth curves over the group width are highest, and how that shifts.
 fn best_width(analysis: &Analysis) -> Option<Table> {
     let shifts: Vec<String> = (analysis.curves.iter())
         .flat_map(|curve| curve.shifts.iter().map(move |shift| (curve, shift)))
@@ -299,7 +299,7 @@ fn circumstances(interaction: &Interaction) -> String {
     given.collect::<String>() + &averaged
 }
 
-/// The surface that each point's tries draw over the recipe, and how good the best of so many tries is to be expected.
+/// The surface fitted to each point's tries, and the expected best of a number of tries.
 fn surfaces(analysis: &Analysis) -> Option<Table> {
     const BUDGETS: [usize; 4] = [1, 2, 4, 8];
     let mut table = Table::new(
@@ -378,7 +378,7 @@ fn tries(analysis: &Analysis) -> Option<Table> {
     Some(table)
 }
 
-/// How many seeds would tell how much.
+/// How many seeds would detect how large a difference.
 fn power(analysis: &Analysis) -> Option<Table> {
     let scatter = scatter(analysis)?;
     let sds = [scatter.least, scatter.typical, scatter.most].map(|sd| format!("{:.2}", 100.0 * sd));

@@ -1,12 +1,12 @@
-//! How probably each point is the best: a posterior whose numbers mean what they say.
+//! The probability that each point is the best: a calibrated posterior.
 
 use statrs::function::gamma::ln_gamma;
 
 use super::random::Draws;
 use super::{Sample, pooled_variance};
 
-/// How much the true means of points may scatter, in standard errors of a mean, and how probable that is beforehand.
-/// Zero is the case of equal points, whose victory is shared. Half of the weight is on scatters that runs cannot show.
+/// Prior over the standard deviation of the true means, in standard errors of a mean. Zero is the case of
+/// equal points, which share the win. Half of the weight is on values that runs cannot detect.
 const MEAN_SCATTER: [(f64, f64); 11] = [
     (0.0, 0.3),
     (0.25, 0.1),
@@ -20,8 +20,8 @@ const MEAN_SCATTER: [(f64, f64); 11] = [
     (64.0, 0.0625),
     (128.0, 0.0625),
 ];
-/// How alike the true spreads of points may be: degrees of freedom of the distribution that they come from.
-/// A half leaves each its own, a thousand makes them one.
+/// Prior over the similarity of the true spreads: degrees of freedom of the distribution that they come
+/// from. At one half they are almost independent, at a thousand almost equal.
 const SPREAD_LIKENESS: [f64; 5] = [0.5, 1.0, 2.0, 4.0, 1000.0];
 /// Steps of the grid over the typical variance.
 const TYPICAL: usize = 80;
@@ -29,16 +29,16 @@ const TYPICAL: usize = 80;
 /// The probability that each point is the best of all, from `draws` draws of a fixed stream.
 ///
 /// The posterior of a hierarchical normal model. A run of point i is normal about `mu_i` with variance
-/// `sigma_i^2`. The means come from one normal distribution with an unknown centre (flat prior) and one of the
-/// standard deviations `MEAN_SCATTER`; the variances are scaled inverse chi-squared
-/// about a typical one (flat on the logarithm) with one of `SPREAD_LIKENESS` degrees of freedom. So how far
-/// means and spreads are shrunk towards each other is itself told by the data, and nothing is decided by a test
-/// (A. Gelman et al., "Bayesian Data Analysis", chapter 5; G. K. Smyth, Statistical Applications in Genetics and
-/// Molecular Biology 3, 2004, for the variances).
+/// `sigma_i^2`. The means come from one normal distribution with an unknown centre (flat prior) and one of
+/// the standard deviations `MEAN_SCATTER`; the variances are scaled inverse chi-squared about a typical one
+/// (flat on the logarithm) with one of `SPREAD_LIKENESS` degrees of freedom. So the data determine how far
+/// means and spreads are shrunk towards each other, and nothing depends on a preliminary test (A. Gelman et
+/// al., "Bayesian Data Analysis", chapter 5; G. K. Smyth, Statistical Applications in Genetics and Molecular
+/// Biology 3, 2004, for the variances).
 ///
-/// Variances are drawn given the observed ones, and weighted by how probable they make the observed means,
-/// summed over the scatters; then a scatter and the means are drawn. Where the scatter is zero all points share
-/// the victory. Of many experiments in which a point gets 0.95, it is the best in 95 %
+/// Variances are drawn given the observed ones, and weighted by the likelihood of the observed means, summed
+/// over the prior; then a standard deviation of the means and the means themselves are drawn. If it is zero,
+/// all points share the win. Of many experiments in which a point gets 0.95, it is the best in 95 %
 /// (`tests/simulation.rs`). `None` for fewer than two samples.
 pub fn probability_best(samples: &[Sample], draws: usize) -> Option<Vec<f64>> {
     pooled_variance(samples).filter(|_| samples.len() > 1 && draws > 0)?;
@@ -87,8 +87,8 @@ fn shares(points: usize, drawn: &[(f64, Winner)]) -> Vec<f64> {
     wins.into_iter().map(|win| win / total).collect()
 }
 
-/// Log-density of the observed means, up to a constant, where those of the points scatter with the variance
-/// `scatter` about an unknown centre.
+/// Log-density of the observed means, up to a constant, if the true means have variance `scatter` about an
+/// unknown centre.
 fn log_likelihood(samples: &[Sample], errors: &[f64], scatter: f64) -> f64 {
     let (centre, precision) = centre(samples, errors, scatter);
     let terms = samples.iter().zip(errors).map(|(sample, error)| {
@@ -124,7 +124,7 @@ fn winner(samples: &[Sample], errors: &[f64], scatter: f64, random: &mut Draws) 
     best.1
 }
 
-/// What the observed variances say of the true ones: how probable each likeness and typical variance is.
+/// The posterior of the true variances given the observed ones, over likeness and typical variance.
 struct Spreads {
     /// Typical variances, as logarithms; they are `step` apart.
     typical: Vec<f64>,

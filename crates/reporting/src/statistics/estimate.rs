@@ -4,7 +4,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::{Interval, Sample, t_quantile};
 
-/// An estimate `sum w mean` of independent samples that need not scatter alike.
+/// An estimate `sum w mean` from independent samples, whose spreads may differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// `sum w mean`.
@@ -20,7 +20,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The sum of `terms`, each a weight and a sample; a weight of zero takes no part. `None` of nothing.
+    /// The sum of `terms`, each a weight and a sample; a weight of zero is ignored. `None` without terms.
     pub fn of(terms: &[(f64, Sample)]) -> Option<Self> {
         let terms: Vec<&(f64, Sample)> = terms.iter().filter(|(weight, _)| *weight != 0.0).collect();
         let parts = terms
@@ -43,10 +43,10 @@ impl Estimate {
 
     /// The geometric mean of Satterthwaite's degrees of freedom and the fewest possible ones.
     ///
-    /// Satterthwaite's are themselves estimated, from variances of few seeds. Where one sample scatters ten
-    /// times as much as the other they are too large as often as too small, and a test at 5 % is wrong in 6 %
-    /// of experiments of two or three seeds. With these it is wrong in at most 5.3 % (two seeds), and beyond
-    /// ten seeds the two hardly differ. Tests of families use these.
+    /// Satterthwaite's are themselves estimated, from variances of few seeds. If one sample has ten times the
+    /// spread of the other they are too large as often as too small, and a test at 5 % is wrong in 6 % of
+    /// experiments with two or three seeds. With the cautious ones it is wrong in at most 5.3 % (two seeds),
+    /// and beyond ten seeds the two hardly differ. Tests of families use the cautious ones.
     pub fn cautious_freedom(&self) -> f64 {
         (self.degrees_of_freedom * self.least_freedom).sqrt()
     }
@@ -86,8 +86,8 @@ fn tail(ratio: f64, degrees_of_freedom: f64) -> Option<f64> {
     StudentsT::new(0.0, 1.0, degrees_of_freedom).ok().map(|student| student.sf(ratio))
 }
 
-/// P-values corrected so that all claims of a family that are at most `alpha` hold together with
-/// `1 - alpha`: the k-th smallest of m times `m - k + 1`, and none below the one before it (S. Holm,
+/// Corrected p-values of a family, so that all claims at `alpha` hold jointly with probability `1 -
+/// alpha`: the k-th smallest of m times `m - k + 1`, and none below the one before it (S. Holm,
 /// Scandinavian Journal of Statistics 6, 1979).
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();

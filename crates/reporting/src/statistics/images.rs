@@ -1,14 +1,14 @@
-//! The test images as a sample of their own, and points compared image by image.
+//! Treats the test images as a sample, and compares points image by image.
 
 use super::random::Draws;
 use super::{Estimate, Interval, Sample, t_quantile};
 
-/// Splits of the runs that are drawn where all of them are too many to count.
+/// Random splits of the runs, if there are too many to count all.
 const SPLITS: usize = 20_000;
-/// Up to so many runs of two points all splits are counted: 12,870 of 16.
+/// Up to this many runs of two points all splits are counted: 12,870 for 16.
 const COUNTED: usize = 16;
 
-/// Whether each run of a point is right on each test image, a row a run.
+/// Whether each run of a point is right on each test image, one row per run.
 pub type Correctness = [Vec<bool>];
 
 /// The difference of two points as it would be on other seeds *and* other test images of the same kind.
@@ -26,12 +26,12 @@ pub struct OnOtherImages {
 
 /// Compares two points over seeds and images.
 ///
-/// The variance of the difference is `s_a^2 / n_a + s_b^2 / n_b` over seeds, plus `v / m` over the `m` images,
-/// with `v` the variance over images of the difference of the shares of runs that are right. What a seed does to
-/// single images is in both terms, so the sum errs a little on the side of caution, as resampling both seeds and
-/// images does (A. B. Owen, Annals of Applied Statistics 1, 2007), which it agrees with. Degrees of freedom after
-/// Satterthwaite, with `m - 1` of the images. `None` where a point tells no spread over seeds, or there are fewer
-/// than two images.
+/// The variance of the difference is `s_a^2 / n_a + s_b^2 / n_b` over seeds, plus `v / m` over the `m`
+/// images, with `v` the variance over images of the difference of the shares of runs that are right. The
+/// effect of a seed on single images is in both terms, so the sum is slightly conservative, like resampling
+/// both seeds and images (A. B. Owen, Annals of Applied Statistics 1, 2007), which it agrees with. Degrees of
+/// freedom after Satterthwaite, with `m - 1` of the images. `None` if the spread over the seeds of a point is
+/// unknown, or there are fewer than two images.
 pub fn on_other_images(a: &Correctness, b: &Correctness, confidence: f64) -> Option<OnOtherImages> {
     let sample = |runs: &Correctness| {
         let accuracies: Vec<f64> = runs.iter().map(|run| share(run)).collect();
@@ -63,13 +63,14 @@ fn share(run: &[bool]) -> f64 {
     run.iter().filter(|right| **right).count() as f64 / run.len().max(1) as f64
 }
 
-/// P-value of the claim that two points do alike on every single image: that which images a run gets right does
-/// not depend on the point it is of.
+/// P-value of the null hypothesis that two points do equally well on every single image, that is, that the
+/// images per run gets right do not depend on its point.
 ///
-/// A permutation test. The statistic is `sum over images (share right at a - share right at b)^2`; under the claim
-/// every way to split the runs into two such groups is as likely. Points of equal accuracy that are right on
-/// different images differ significantly. All splits are counted up to 16 runs, 20,000 drawn beyond. `None` where so few
-/// splits exist that no p-value could be below 5 % (three runs each), or images differ in number.
+/// A permutation test. The statistic is `sum over images (share right at a - share right at b)^2`; under the
+/// null hypothesis every split of the runs into two such groups is equally likely. Points of equal accuracy
+/// that are right on different images differ significantly. All splits are counted up to 16 runs, 20,000
+/// drawn beyond. `None` if there are so few splits that no p-value could be below 5 % (three runs each), or
+/// if the numbers of images differ.
 pub fn same_image_by_image(a: &Correctness, b: &Correctness) -> Option<f64> {
     let runs: Vec<&Vec<bool>> = a.iter().chain(b).collect();
     let images = runs.first()?.len();
@@ -98,11 +99,11 @@ pub fn same_image_by_image(a: &Correctness, b: &Correctness) -> Option<f64> {
         }
         count(&order[..a.len()]);
     }
-    // The split as it is counts as one of them (B. Phipson and G. K. Smyth, 2010).
+    // The observed split counts as one of them (B. Phipson and G. K. Smyth, 2010).
     Some(f64::from(as_far + 1) / f64::from(all + 1))
 }
 
-/// How far two groups of runs lie apart, of any split of them, without a look at the images.
+/// The distance of two groups of runs, for any split, computed without going through the images again.
 ///
 /// With the weights `w = 1 / a` of a run in the first group and `-1 / b` of another, the statistic is the sum over
 /// pairs of runs of `w_x w_y p_xy`, where `p_xy` counts the images that both get right. Since `w` is

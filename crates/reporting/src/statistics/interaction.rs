@@ -4,7 +4,7 @@ use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
 use super::Estimate;
 
-/// A test of a two-way interaction whose cells need not scatter alike.
+/// A test of a two-way interaction whose cells may have different spreads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InteractionTest {
     /// The statistic.
@@ -13,18 +13,18 @@ pub struct InteractionTest {
     pub numerator_df: f64,
     /// Those of the spread, estimated.
     pub denominator_df: f64,
-    /// The chance of such an `f` where the effects only add up.
+    /// The probability of such an `f` if the effects are additive.
     pub p: f64,
 }
 
-/// Tests whether the effects of two axes add up; `cells[i][j]` is the estimate at the `i`-th of `a` values of one
-/// axis and the `j`-th of `b` of the other.
+/// Tests whether the effects of two axes are additive; `cells[i][j]` is the estimate at the `i`-th of `a`
+/// values of one axis and the `j`-th of `b` of the other.
 ///
 /// The ANOVA-type statistic of Brunner, Dette and Munk (Journal of the American Statistical Association 92,
-/// 1997), in which every cell has its own spread: with the projection `T = P_a x P_b` on interactions
-/// (`P_a = I - J/a`), the means `y`, the squared errors `S = diag(s^2/n)` and the common diagonal element `t` of
-/// `T`, `F = y' T y / (t tr S)` has `(t tr S)^2 / tr(T S T S)` and `(tr S)^2 / sum(s_k^2/n_k)^2 / (n_k - 1)`
-/// degrees of freedom. For cells of one size that scatter alike it is about the F test of an analysis of
+/// 1997), in which every cell has its own spread: with the projection `T = P_a x P_b` on interactions (`P_a =
+/// I - J/a`), the means `y`, the squared errors `S = diag(s^2/n)` and the common diagonal element `t` of `T`,
+/// `F = y' T y / (t tr S)` has `(t tr S)^2 / tr(T S T S)` and `(tr S)^2 / sum(s_k^2/n_k)^2 / (n_k - 1)`
+/// degrees of freedom. For cells of equal size and spread it is approximately the F test of an analysis of
 /// variance. `None` for an axis of one value, or where a cell has no estimate.
 pub fn interaction_test(cells: &[Vec<Option<Estimate>>]) -> Option<InteractionTest> {
     let (a, b) = (cells.len(), cells.first()?.len());

@@ -1,4 +1,4 @@
-//! Small dense symmetric systems: all that a curve through a few dozen points needs.
+//! Small dense symmetric systems, sufficient for a curve through a few dozen points.
 
 /// A square or rectangular matrix, rows first.
 pub(super) type Matrix = Vec<Vec<f64>>;

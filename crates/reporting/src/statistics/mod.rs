@@ -1,14 +1,14 @@
 //! Means, intervals and comparisons of a few seeds: every formula in one place.
 //!
 //! Three facts shape what is here. Seeds are few (2 to 20), so every quantile is Student's, never the normal
-//! one. Points of one study may differ in their spread by factors, so nothing is pooled unless it is also
-//! checked without pooling. And what a seed does to one network it hardly does to another (their shapes differ,
-//! so their initial weights do), so runs count as independent.
+//! one. The spreads of points of one study may differ by factors, so nothing is pooled unless it is also
+//! checked without pooling. And a seed hardly affects two networks alike (their shapes differ, and so do
+//! their initial weights), so runs count as independent.
 //!
-//! A [`Sample`] is what most functions take: how many runs of a point are finished, their mean and variance.
-//! Formulas are checked against scipy, scikit-learn and numpy by `tests/statistics.rs`, whose fixture is printed
-//! by `tools/statistics-fixtures.py`; the promises of intervals and probabilities are checked by simulation
-//! (`tests/simulation.rs`, run by `just test-slow`).
+//! Most functions take a [`Sample`]: the number of finished runs of a point, their mean and variance.
+//! Formulas are checked against scipy, scikit-learn and numpy by `tests/statistics.rs`, whose fixture is
+//! printed by `tools/statistics-fixtures.py`; the coverage of intervals and the calibration of probabilities
+//! are checked by simulation (`tests/simulation.rs`, run by `just test-slow`).
 
 mod best;
 mod estimate;
@@ -36,7 +36,7 @@ pub use surface::{QuadraticSurface, expected_best, quadratic_surface};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// A range that holds the true value with a stated confidence.
+/// A confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     /// Its lower end.
@@ -62,7 +62,7 @@ impl Interval {
     }
 }
 
-/// What the runs of a point say together: at least two of them, not all equal.
+/// A summary of the runs of a point: at least two, not all equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
     /// Runs.
@@ -74,7 +74,8 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The sample of `values`; `None` for fewer than two, or without any spread: neither tells how runs scatter.
+    /// The sample of `values`; `None` for fewer than two, or if all are equal: neither shows the spread of
+    /// runs.
     pub fn of(values: &[f64]) -> Option<Self> {
         let spread = sd(values).filter(|spread| *spread > 0.0 && spread.is_finite())?;
         Some(Self { n: values.len(), mean: mean(values)?, variance: spread * spread })
@@ -122,7 +123,7 @@ pub fn t_quantile(confidence: f64, degrees_of_freedom: f64) -> Option<f64> {
 }
 
 /// Student's interval for a mean, `mean ± t(n - 1) sd / sqrt(n)`; `None` for fewer than two values, since one
-/// value says nothing of the spread.
+/// value does not show the spread.
 ///
 /// ```
 /// let interval = decouple_reporting::statistics::t_interval(&[1.0, 2.0, 3.0], 0.95).unwrap();

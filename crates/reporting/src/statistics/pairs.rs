@@ -11,22 +11,23 @@ pub struct PairDifference {
     pub b: usize,
     /// Mean of `a` less mean of `b`, with its own spread.
     pub estimate: Estimate,
-    /// Interval of the difference; those of all pairs hold together.
+    /// Interval of the difference; those of all pairs hold jointly.
     pub interval: Interval,
     /// P-value of a true difference of zero, corrected for all pairs.
     pub p: f64,
 }
 
-/// Every pair of `samples`; a point without one takes no part.
+/// Every pair of `samples`; a point without a sample is ignored.
 ///
-/// Each interval is the wider, and each p-value the larger, of two methods. Tukey and Kramer's pools the spread
-/// over all points, `q(k, sum (n - 1)) sqrt(s^2 (1/n_a + 1/n_b) / 2)`: exact for points that scatter alike, and
-/// calling something different in up to 30 % of experiments with equal means where one point scatters ten times
-/// as much. Games and Howell's (Journal of Educational Statistics 1, 1976) gives each pair its own spread,
-/// `q(k, df) sqrt((s_a^2/n_a + s_b^2/n_b) / 2)`: sound for unlike spreads, and with ten points of two seeds wrong
-/// in 14 %. To choose between them by a test of the spreads inherits the errors of both, because few seeds do
-/// not show which case it is. What both find is wrong in at most 5 % of experiments, whatever the spreads
-/// (`tests/simulation.rs`). Degrees of freedom of the second: [`Estimate::cautious_freedom`].
+/// Each interval is the wider, and each p-value the larger, of two methods. Tukey and Kramer's pools the
+/// spread over all points, `q(k, sum (n - 1)) sqrt(s^2 (1/n_a + 1/n_b) / 2)`: exact for points of equal
+/// spread, but reporting a difference in up to 30 % of experiments with equal means if one point has ten
+/// times the spread. Games and Howell's (Journal of Educational Statistics 1, 1976) gives each pair its own
+/// spread, `q(k, df) sqrt((s_a^2/n_a + s_b^2/n_b) / 2)`: valid for unequal spreads, but wrong in 14 % with
+/// ten points of two seeds. Choosing between them by a test of the spreads inherits the errors of both,
+/// because few seeds cannot show which case applies. Differences found by both are wrong in at most 5 % of
+/// experiments, whatever the spreads (`tests/simulation.rs`). Degrees of freedom of the second:
+/// [`Estimate::cautious_freedom`].
 pub fn all_pairs(samples: &[Option<Sample>], confidence: f64) -> Vec<PairDifference> {
     let known: Vec<(usize, Sample)> =
         samples.iter().enumerate().filter_map(|(index, sample)| Some((index, (*sample)?))).collect();
@@ -49,8 +50,8 @@ pub fn all_pairs(samples: &[Option<Sample>], confidence: f64) -> Vec<PairDiffere
     places.filter_map(|(i, j)| pair(known[i], known[j])).collect()
 }
 
-/// Confidence of one of the comparisons that [`all_pairs`] makes among `points` points, where the spread is well
-/// known: what a plan of seeds reckons with.
+/// Confidence of one of the comparisons that [`all_pairs`] makes among `points` points, if the spread is well
+/// known; used to plan the number of seeds.
 pub fn pair_confidence(confidence: f64, points: usize) -> Option<f64> {
     const MANY: f64 = 1e6;
     let t = range_quantile(confidence, points, MANY)? / f64::sqrt(2.0);

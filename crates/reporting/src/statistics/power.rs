@@ -1,11 +1,11 @@
-//! How many seeds tell how large a difference.
+//! How many seeds detect how large a difference.
 
 use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::function::gamma::ln_gamma;
 
 use super::t_quantile;
 
-/// Power of a two-sided test of a mean difference: the chance that it is told from zero.
+/// Power of a two-sided test of a mean difference: the probability of detecting it.
 ///
 /// The test statistic is noncentral t: `P(|Z + shift| > t W)` with `Z` standard normal, `W^2` chi-squared
 /// over its degrees of freedom and `t` the quantile at `confidence`. Integrated over `W` by the midpoint
@@ -28,17 +28,17 @@ pub fn power(shift: f64, degrees_of_freedom: f64, confidence: f64) -> Option<f64
 }
 
 /// Standard error of the difference of two points of `seeds` runs each, and its degrees of freedom after
-/// Satterthwaite, where one run scatters by `sds`.
+/// Satterthwaite, if the standard deviation of a run is `sds`.
 fn error(sds: [f64; 2], seeds: usize) -> (f64, f64) {
     let [a, b] = sds.map(|sd| sd * sd);
     ((a + b).sqrt() / (seeds as f64).sqrt(), (a + b).powi(2) / (a * a + b * b) * (seeds - 1) as f64)
 }
 
-/// The smallest true difference of two points that `seeds` runs each tell from zero with a chance of `chance`,
-/// where one run of them scatters by `sds`, taken as the truth.
+/// The smallest true difference of two points that `seeds` runs each detect with power `chance`, if the true
+/// standard deviations of a run are `sds`.
 ///
-/// Solves [`power`] by bisection. The spreads are estimates themselves, so the result is as rough as they are.
-/// `confidence` is that of the comparison, corrected for the number of comparisons where there are several.
+/// Solves [`power`] by bisection. The spreads are estimates themselves, so the result is as rough as they
+/// are. `confidence` is that of one comparison, corrected for their number.
 pub fn detectable_difference(sds: [f64; 2], seeds: usize, confidence: f64, chance: f64) -> Option<f64> {
     if seeds < 2 || !(sds[0] + sds[1] > 0.0 && 0.0 < chance && chance < 1.0) {
         return None;
@@ -59,11 +59,11 @@ pub fn detectable_difference(sds: [f64; 2], seeds: usize, confidence: f64, chanc
     Some(high * error)
 }
 
-/// The fewest seeds a point with which a true `difference` of two points is told from zero with a chance of
-/// `chance`, where one run of them scatters by `sds`.
+/// The fewest seeds per point that detect a true `difference` of two points with power `chance`, if the
+/// standard deviations of a run are `sds`.
 ///
-/// `confidence` is that of one comparison, corrected for their number. `None` for a difference of zero, for
-/// spreads that are none, for values that make no sense, and where a million seeds are too few.
+/// `confidence` is that of one comparison, corrected for their number. `None` for a difference of zero,
+/// invalid spreads or other invalid values, and if a million seeds are too few.
 pub fn seeds_needed(sds: [f64; 2], difference: f64, confidence: f64, chance: f64) -> Option<usize> {
     const MOST: usize = 1_000_000;
     let is_sensible = difference.abs() > 0.0
@@ -74,7 +74,7 @@ pub fn seeds_needed(sds: [f64; 2], difference: f64, confidence: f64, chance: f64
     let reached = |seeds: usize| -> Option<bool> {
         let (error, freedom) = error(sds, seeds);
         let shift = difference.abs() / error;
-        // So far out that the integral would only lose digits.
+        // Far out in the tail the integral would only lose digits.
         Some(shift > 1e3 || power(shift, freedom, confidence)? >= chance)
     };
     let mut high = 2;

@@ -1,4 +1,4 @@
-//! Draws from a fixed stream, so that what is drawn is a function of the data alone.
+//! Random draws from a fixed stream, so that results are a function of the data alone.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

@@ -7,7 +7,7 @@ use statrs::function::gamma::ln_gamma;
 /// plain sum converges faster than any power of the step.
 const INNER: usize = 80;
 const OUTER: usize = 160;
-/// Beyond so many standard deviations nothing of the normal distribution is left.
+/// Beyond this many standard deviations the normal distribution is negligible.
 const EDGE: f64 = 8.5;
 
 /// `P(Q > q)` of the studentized range of `k` means with `degrees_of_freedom`:
@@ -16,8 +16,8 @@ const EDGE: f64 = 8.5;
 ///
 /// where `s^2` is chi-squared over its degrees of freedom (J. W. Tukey, 1953; H. Scheffé, "The Analysis of
 /// Variance", section 3.6). The outer integral is taken over `ln s`, so that one degree of freedom, whose
-/// quantiles lie far out, needs no care of its own. `None` for fewer than two means or values that make no
-/// sense. Absolute error below 1e-7; cost: 13,000 evaluations of the normal distribution.
+/// quantiles lie far out, needs no special treatment. `None` for fewer than two means or values that make
+/// no sense. Absolute error below 1e-7; cost: 13,000 evaluations of the normal distribution.
 pub fn range_tail(q: f64, k: usize, degrees_of_freedom: f64) -> Option<f64> {
     if k < 2 || !(degrees_of_freedom > 0.0 && degrees_of_freedom.is_finite() && q.is_finite()) {
         return None;
@@ -46,7 +46,7 @@ pub fn range_quantile(confidence: f64, k: usize, degrees_of_freedom: f64) -> Opt
         return None;
     }
     let excess = |log_q: f64| Some(range_tail(log_q.exp(), k, degrees_of_freedom)? - (1.0 - confidence));
-    // Of two means the quantile may lie below 1.
+    // For two means the quantile may be below 1.
     let (mut low, mut high) = (-4.0, 1.0);
     let mut at_low = excess(low)?;
     let mut at_high = excess(high)?;
@@ -58,7 +58,7 @@ pub fn range_quantile(confidence: f64, k: usize, degrees_of_freedom: f64) -> Opt
             return None;
         }
     }
-    // False position; an end that stays is given half its weight (the Illinois rule), so that both move.
+    // False position with the Illinois rule: an end that stays gets half its weight, so that both move.
     let mut was_low = None;
     for _ in 0..100 {
         let middle = low + (high - low) * at_low / (at_low - at_high);

@@ -6,7 +6,7 @@ use super::{Interval, Sample};
 /// A fitted law.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScalingLaw {
-    /// What is left at any size.
+    /// The error that remains at any size.
     pub floor: f64,
     /// The error above the floor at the smallest size.
     pub above: f64,
@@ -20,14 +20,15 @@ pub struct ScalingLaw {
 
 /// Resampled laws behind an interval.
 const RESAMPLES: usize = 400;
-/// Exponents that are looked at.
+/// Range of the search for the exponent.
 const EXPONENTS: (f64, f64) = (0.02, 3.0);
 
 /// Fits `error = floor + above (P / P_least)^-exponent` by weighted least squares to samples of errors at sizes `P`.
 ///
-/// For an exponent the other two are linear, and neither may be negative; the exponent is found by search. The
-/// intervals are those of laws fitted to means drawn from Student's t about the observed ones, each with its own
-/// spread. `None` for fewer than four different sizes, which three numbers would fit without telling anything.
+/// Given the exponent, the other two parameters are linear and may not be negative; the exponent is found by
+/// search. The intervals come from laws fitted to means drawn from Student's t about the observed ones, each
+/// with its own spread. `None` for fewer than four different sizes, which three parameters would fit
+/// trivially.
 pub fn scaling_law(points: &[(f64, Sample)]) -> Option<ScalingLaw> {
     let mut sizes: Vec<f64> = points.iter().map(|(size, _)| *size).collect();
     sizes.sort_by(f64::total_cmp);
@@ -64,7 +65,7 @@ pub fn scaling_law(points: &[(f64, Sample)]) -> Option<ScalingLaw> {
     Some(ScalingLaw { floor, above, exponent, exponent_interval, floor_interval })
 }
 
-/// `(floor, above, exponent)` of the least weighted squares.
+/// `(floor, above, exponent)` by weighted least squares.
 fn least_squares(data: &[(f64, f64, f64)]) -> (f64, f64, f64) {
     let at = |exponent: f64| linear(data, exponent).2;
     let steps = 60;

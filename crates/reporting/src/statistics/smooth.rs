@@ -1,11 +1,11 @@
-//! A smooth curve through the means of points, whose shape may change with other quantities, with what is not known
-//! of it: a band, and an interval of its best point.
+//! A smooth curve through the means of points, whose shape may change with other quantities, with its
+//! uncertainty: a band, and an interval of its best point.
 
 use super::Interval;
 use super::matrix::{Matrix, cholesky, column, dot, log_determinant, solve};
 use super::random::Draws;
 
-/// A mean that the curve goes by.
+/// A mean that the curve is fitted to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
     /// Place on the curve.
@@ -22,11 +22,11 @@ pub struct Observation {
 #[derive(Clone, Debug)]
 pub struct SmoothCurve {
     observations: Vec<Observation>,
-    /// Where x begins and how long it is: curves are fitted on 0 to 1.
+    /// Start and length of the range of x: curves are fitted on 0 to 1.
     range: (f64, f64),
     /// Means of the shape quantities, which are centred.
     centres: Vec<f64>,
-    /// How much each `f_k` may bend: variances of their second derivative's noise.
+    /// The smoothness of each `f_k`: the variance of the noise of its second derivative.
     bend: Vec<f64>,
     factor: Matrix,
     design: Matrix,
@@ -36,14 +36,14 @@ pub struct SmoothCurve {
     freedom: f64,
 }
 
-/// What is known of the best place of a curve.
+/// The posterior of the best place of a curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BestPlace {
     /// The median over the curves that the data allow.
     pub place: f64,
     /// 95 % of them.
     pub interval: Interval,
-    /// The share of them that are best at an end: then the best place may lie beyond.
+    /// The share of curves that are best at an end: if large, the best place may lie beyond.
     pub at_an_end: f64,
 }
 
@@ -58,9 +58,9 @@ impl SmoothCurve {
     /// Fits a curve; `freedom` are the degrees of freedom of the standard errors together.
     ///
     /// Each `f_k` is a straight line plus a once integrated Wiener process, whose posterior mean is the cubic
-    /// smoothing spline (G. Wahba, Journal of the Royal Statistical Society B 40, 1978); how much it may bend is
-    /// found by restricted maximum likelihood. `None` for fewer than four different places, as many observations
-    /// as the lines have coefficients, or standard errors that are not above zero.
+    /// smoothing spline (G. Wahba, Journal of the Royal Statistical Society B 40, 1978); its smoothness is
+    /// found by restricted maximum likelihood. `None` for fewer than four different places, as many
+    /// observations as the lines have coefficients, or standard errors that are not above zero.
     pub fn fit(observations: &[Observation], freedom: f64) -> Option<Self> {
         let xs = || observations.iter().map(|observation| observation.x);
         let (low, high) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
@@ -91,7 +91,7 @@ impl SmoothCurve {
             freedom,
         };
         curve.design = observations.iter().map(|o| curve.lines(o.x, &o.shape)).collect();
-        // One bend after the other, twice around: they hardly trade with each other.
+        // One after the other, twice: they hardly depend on each other.
         for _ in 0..if shapes == 0 { 1 } else { 2 } {
             for k in 0..=shapes {
                 curve.bend[k] = scatter.max(1e-300) * curve.best_bend(k, scatter).exp();
@@ -101,7 +101,7 @@ impl SmoothCurve {
         Some(curve)
     }
 
-    /// The restricted log-likelihood at the present bends, up to a constant; the larger the better.
+    /// The restricted log-likelihood at the present bends, up to a constant; larger is better.
     pub fn log_likelihood(&self) -> Option<f64> {
         let mut copy = self.clone();
         copy.solve()
@@ -196,7 +196,7 @@ impl SmoothCurve {
     fn posterior(&self, places: &[(f64, &[f64])]) -> Matrix {
         let reach: Vec<Vec<f64>> = places.iter().map(|(x, shape)| self.reach(*x, shape)).collect();
         let solved: Vec<Vec<f64>> = reach.iter().map(|reach| solve(&self.factor, reach)).collect();
-        // What of the lines the observations do not already fix.
+        // The uncertainty of the straight lines given the observations.
         let lines: Vec<Vec<f64>> = places
             .iter()
             .zip(&solved)

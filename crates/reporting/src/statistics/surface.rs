@@ -1,22 +1,23 @@
-//! What tries of a recipe say together: a quadratic surface, and how good the best of so many is to be expected.
+//! Summarises the tries of a recipe: a quadratic surface, and the expected best of a number of tries.
 
 use super::matrix::{Matrix, cholesky, dot, solve};
 
 /// A quadratic surface over two quantities.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuadraticSurface {
-    /// Constant, two slopes, two curvatures and their product: `b0 + b1 x + b2 y + b3 x^2 + b4 y^2 + b5 x y`, about the
-    /// middle of what was tried.
+    /// Constant, two slopes, two curvatures and their product: `b0 + b1 x + b2 y + b3 x^2 + b4 y^2 + b5 x y`,
+    /// about the centre of the tried range.
     pub coefficients: [f64; 6],
-    /// Its lowest place within what was tried.
+    /// Its minimum within the tried range.
     pub optimum: [f64; 2],
-    /// Whether it has a lowest point at all.
+    /// Whether it has a minimum at all.
     pub has_lowest: bool,
-    /// Whether its lowest place within what was tried lies at an edge of that.
+    /// Whether its minimum within the tried range lies at an edge.
     pub is_at_edge: bool,
 }
 
-/// Fits a surface by least squares; `None` for fewer than seven tries, or tries that do not tell its six numbers.
+/// Fits a surface by least squares; `None` for fewer than seven tries, or tries that do not determine its six
+/// coefficients.
 pub fn quadratic_surface(tries: &[([f64; 2], f64)]) -> Option<QuadraticSurface> {
     if tries.len() < 7 {
         return None;
@@ -41,7 +42,7 @@ pub fn quadratic_surface(tries: &[([f64; 2], f64)]) -> Option<QuadraticSurface> 
     let coefficients: [f64; 6] = solved.try_into().ok()?;
     let [_, _, _, xx, yy, xy] = coefficients;
     let has_lowest = xx > 0.0 && 4.0 * xx * yy > xy * xy;
-    // On a grid, so that edges need no care of their own.
+    // On a grid, so that edges need no special treatment.
     const STEPS: usize = 200;
     let place = |i: usize, k: usize| low[k] + (high[k] - low[k]) * i as f64 / STEPS as f64;
     let at = |i: usize, j: usize| dot(&terms(&[place(i, 0), place(j, 1)]), &coefficients);
@@ -56,10 +57,10 @@ pub fn quadratic_surface(tries: &[([f64; 2], f64)]) -> Option<QuadraticSurface> 
     })
 }
 
-/// The lowest of `n` of these values to be expected, drawn without putting back; `None` for more than there are.
+/// The expected minimum of `n` of these values, drawn without replacement; `None` for more than there are.
 ///
-/// The k-th lowest of N is the lowest of n with the chance `C(N - k, n - 1) / C(N, n)`, counted from 1 (J. Dodge et
-/// al., "Show Your Work", EMNLP 2019, who draw with putting back).
+/// The k-th lowest of N is the lowest of n with the chance `C(N - k, n - 1) / C(N, n)`, counted from 1 (J.
+/// Dodge et al., "Show Your Work", EMNLP 2019, who draw with replacement).
 pub fn expected_best(values: &[f64], n: usize) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,5 +1,5 @@
-//! Finds the width at which a training step of a network takes as long as one
-//! of another network, which only a clock can tell.
+//! Finds the width at which a training step of a network takes as long as one of another
+//! network, which has to be measured.
 
 use std::fmt;
 
@@ -10,20 +10,18 @@ use super::{Quantity, Scaling, Search, Solved};
 use crate::error::SpecError;
 use crate::network::NetworkSpec;
 
-/// The largest relative distance from the reference's time that meets a budget.
-/// Wider than that of a counted quantity: a clock is not exact, and one channel
-/// more can cost a whole vector.
+/// The largest relative deviation from the reference's time that meets a budget. Wider than for
+/// a counted quantity: timing is not exact, and one more channel can cost a whole vector.
 pub const TOLERANCE: f64 = 0.03;
 
 /// Networks that are measured for one point.
 pub const MOST_MEASUREMENTS: usize = 16;
 
-/// How time is first taken to grow with the width: between its first power
-/// (depthwise convolutions) and its second (matrix products).
+/// The exponent with which time is first assumed to grow with the width: between one (depthwise
+/// convolutions) and two (matrix products).
 const EXPONENT: f64 = 1.5;
 
-/// The largest factor on the width from one measurement to the next while the
-/// time sought is not yet enclosed.
+/// The largest factor on the width between measurements until the target time is bracketed.
 const LARGEST_STRIDE: f64 = 2.0;
 
 /// How long a training step of one network takes.
@@ -39,7 +37,7 @@ pub struct StepTime {
 }
 
 impl StepTime {
-    /// The time that `secs` of single steps stand for. At least one step.
+    /// Summarises the `secs` of single steps, at least one.
     pub fn of(mut secs: Vec<f64>) -> Self {
         secs.sort_by(f64::total_cmp);
         let at = |share: f64| secs[((secs.len() - 1) as f64 * share).round() as usize];
@@ -53,8 +51,8 @@ impl StepTime {
     }
 }
 
-/// Steps of a network and of the reference, taken in turn, so that whatever slows
-/// the machine down slows both.
+/// Alternating steps of a network and of the reference, so that whatever slows the machine down
+/// slows both.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimedPair {
@@ -80,13 +78,13 @@ impl TimedPair {
         (self.ratio() - 1.0).abs() <= TOLERANCE
     }
 
-    /// Whether the times scatter too much to tell: two standard errors are more than
+    /// Whether the times are too noisy to decide: two standard errors are more than
     /// [`TOLERANCE`], as on a busy machine.
     pub fn is_uncertain(&self) -> bool {
         2.0 * self.spread() > TOLERANCE
     }
 
-    /// Distance from equal times: the logarithm of the ratio, without its sign.
+    /// Distance from equal times: the absolute logarithm of the ratio.
     fn distance(&self) -> f64 {
         self.ratio().ln().abs()
     }
@@ -128,8 +126,8 @@ pub enum StepTimeError<E> {
     Clock(E),
 }
 
-/// Finds the width at which a training step of `spec` takes as long as one of the
-/// reference, beside which `compare` measures the networks that it is given.
+/// Finds the width at which a training step of `spec` takes as long as one of the reference,
+/// where `compare` measures a network beside the reference.
 ///
 /// The first network measured has as many multiply-adds as the reference,
 /// `reference_macs`. From there the width is widened or narrowed until one
@@ -170,7 +168,7 @@ pub fn solve<E>(
         tried.sort_by_key(|tried| tried.step);
         next = following(&search, &tried)?;
     }
-    // The first of equals: `tried` is in the order of the widths but for its last.
+    // The first of equals: `tried` is ordered by width, except for its last element.
     let nearest =
         tried.into_iter().min_by(|a, b| a.comparison.distance().total_cmp(&b.comparison.distance()));
     let Tried { network, comparison, .. } = nearest.expect("the crossing is measured");
@@ -184,17 +182,18 @@ struct Tried {
     comparison: TimedPair,
 }
 
-/// The step of width to measure after those `tried`, in the order of the widths;
-/// `None` if no other can help.
+/// The step of width to measure after those `tried`, which are ordered by width; `None` if no
+/// other can help.
 fn following(search: &Search<'_>, tried: &[Tried]) -> Result<Option<u64>, SpecError> {
     let is_fast = |tried: &Tried| tried.comparison.ratio() < 1.0;
     let crossings = tried.windows(2).filter(|pair| is_fast(&pair[0]) && !is_fast(&pair[1]));
-    // The narrowest interval: where noise or a jump made several, it is the last found.
+    // If noise or a jump produced several intervals, take the last one found, which is the
+    // narrowest.
     let enclosing = crossings.min_by_key(|pair| pair[1].step - pair[0].step);
     if let Some([fast, slow]) = enclosing {
         return between(search, fast, slow, tried.len() % 2 == 1);
     }
-    // Without a crossing, all are slow or the widest is fast.
+    // Without a crossing, all are too slow or the widest is still too fast.
     let (first, last) = (&tried[0], &tried[tried.len() - 1]);
     let from = if is_fast(last) { last } else { first };
     let factor = from.comparison.ratio().powf(-1.0 / EXPONENT).clamp(1.0 / LARGEST_STRIDE, LARGEST_STRIDE);
@@ -209,12 +208,12 @@ fn following(search: &Search<'_>, tried: &[Tried]) -> Result<Option<u64>, SpecEr
     if !(1..=search.last_step()).contains(&step) {
         return Ok(None);
     }
-    // A narrow network may need a longer stride to become another one.
+    // A narrow network may need a longer stride to become a different one.
     let is_same = search.at_step(step)?.spec == from.network.spec;
     Ok(if is_same { past(search, from, is_fast(last))? } else { Some(step) })
 }
 
-/// A step between two whose network is neither's; `None` if there is none.
+/// A step between the two whose network differs from both; `None` if there is none.
 fn between(search: &Search<'_>, fast: &Tried, slow: &Tried, halve: bool) -> Result<Option<u64>, SpecError> {
     let (low, high) = ((fast.step as f64).ln(), (slow.step as f64).ln());
     let (below, above) = (-fast.comparison.ratio().ln(), slow.comparison.ratio().ln());
@@ -232,7 +231,7 @@ fn between(search: &Search<'_>, fast: &Tried, slow: &Tried, halve: bool) -> Resu
     Ok((spec != fast.network.spec && spec != slow.network.spec).then_some(step))
 }
 
-/// The nearest step beyond `from`, wider or narrower, that is another network.
+/// The nearest step beyond `from`, wider or narrower, with a different network.
 fn past(search: &Search<'_>, from: &Tried, wider: bool) -> Result<Option<u64>, SpecError> {
     let end = if wider { search.last_step() } else { 1 };
     let (_, step) = edge(search, from.step, end, &from.network.spec)?;

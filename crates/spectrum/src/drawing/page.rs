@@ -6,9 +6,9 @@ use super::placement::Placed;
 use super::steps::{Kind, Step};
 
 const FONT: &str = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif";
-/// Of what is to be read first.
+/// Colour of primary text.
 pub(super) const INK: &str = "#1f2933";
-/// Of what is to be read later.
+/// Colour of secondary text.
 pub(super) const FAINT: &str = "#7b8794";
 
 /// SVG as it grows.
@@ -81,15 +81,15 @@ impl Page {
         ));
     }
 
-    /// From the foot of one box to the head of another; into the side of a sum
-    /// where it is not the first to arrive.
+    /// From the bottom of one box to the top of another, or into the side of a sum if it is not
+    /// its first input.
     pub(super) fn edge(&mut self, from: (f64, f64), to: (f64, f64), into_side: bool, height: f64) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         if dx.abs() < 0.5 {
             self.path(&format!("M{:.1} {:.1}V{:.1}", from.0, from.1, to.1), 1.3);
             self.tip(to, true);
         } else if into_side && dx < 0.0 {
-            // A skip joins the sum on the main way from the right.
+            // A skip joins the sum on the main path from the right.
             let y = to.1 + height / 2.0;
             let end = to.0 + height / 2.0;
             let bend = 24f64.min(y - from.1);
@@ -191,7 +191,7 @@ impl Page {
     }
 }
 
-/// Fill and outline. Kinds differ in lightness as well as in hue.
+/// Fill and outline. Kinds differ in lightness as well as hue.
 fn colours(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Plain => ("#ffffff", "#9aa5b1"),

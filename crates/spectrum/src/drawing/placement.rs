@@ -1,5 +1,5 @@
-//! Where the boxes of one block stand: rows by the longest way from the block's
-//! beginning, lanes side by side for ways that run beside each other.
+//! The layout of the boxes of a block: rows by the longest path from the block's beginning,
+//! lanes for parallel paths.
 
 use super::steps::Step;
 
@@ -35,7 +35,7 @@ pub(super) struct Block {
     pub(super) boxes: Vec<Placed>,
     pub(super) width: f64,
     pub(super) height: f64,
-    /// How often it follows itself.
+    /// How often it is repeated.
     pub(super) times: usize,
 }
 
@@ -46,7 +46,7 @@ impl Block {
     }
 }
 
-/// Places the steps `members`, which stand next to each other in `steps`.
+/// Places the steps `members`, which are adjacent in `steps`.
 pub(super) fn block(steps: &[Step], members: std::ops::Range<usize>) -> Block {
     let inside = |step: &usize| members.contains(step);
     let mut rows: Vec<usize> = Vec::new();

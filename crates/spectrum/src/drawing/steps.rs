@@ -1,13 +1,12 @@
-//! The steps that a picture shows: nodes that belong together as one box.
+//! The steps of a picture: each is one box for nodes that belong together.
 //!
-//! A convolution takes its norm and its activation with it, a module its two
-//! convolutions. What stands alone (an activation before a module, a pool, a
-//! sum) is a step of its own.
+//! A convolution includes its norm and activation, a module its two convolutions. Anything that
+//! stands alone (an activation before a module, a pool, a sum) is a step of its own.
 
 use crate::graph::{Activation, Graph, Node, NodeId, Op};
 use decouple_kernels::geometry::ConvGeometry;
 
-/// What a box is filled with.
+/// The kind of a box, which determines its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The image, and everything that has no weights and no other colour.
@@ -30,9 +29,9 @@ pub(super) struct Step {
     pub(super) kind: Kind,
     /// What it does.
     pub(super) title: String,
-    /// What it makes.
+    /// Its output.
     pub(super) detail: String,
-    /// The block it stands in.
+    /// The block it belongs to.
     pub(super) group: String,
     /// Steps that it reads.
     pub(super) inputs: Vec<usize>,
@@ -101,7 +100,7 @@ fn is_of_module(node: &Node) -> bool {
     node.name.ends_with(".spatial") || node.name.ends_with(".pointwise")
 }
 
-/// Whether `node` stands between the two convolutions of a module.
+/// Whether `node` is between the two convolutions of a module.
 fn is_between(node: &Node) -> bool {
     node.name.ends_with(".intermediate") || node.name.contains("module") && node.name.ends_with(".norm1")
 }
@@ -193,8 +192,8 @@ fn activation_name(activation: Activation) -> &'static str {
     }
 }
 
-/// The block that a layer stands in: the first part of its path, with the second
-/// where that is a number or a block of its own.
+/// The block that a layer belongs to: the first part of its path, with the second where that is
+/// a number or a block of its own.
 fn group(name: &str) -> String {
     let mut parts = name.split('.');
     let first = parts.next().unwrap_or_default();

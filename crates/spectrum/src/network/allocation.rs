@@ -10,12 +10,12 @@ const MOST_MODULES: usize = 4;
 const DOUBLINGS: f64 = 1.0;
 
 impl NetworkSpec {
-    /// This network with another allocation of width and depth: a factor from a half to two on each of the widths
-    /// of stem, entry stages and exit, kept from falling along the network, and 1 to 4 middle blocks of 1 to 4
-    /// modules. A budget then finds the width of the whole.
+    /// This network with another allocation of width and depth: a factor from a half to two on each of the
+    /// widths of stem, entry stages and exit, kept from falling along the network, and 1 to 4 middle blocks
+    /// of 1 to 4 modules. A budget then scales the whole.
     ///
-    /// `uniform` gives numbers from 0 up to 1, of which the same ones give the same network: an empirical
-    /// distribution over designs in place of one hand-made network (I. Radosavovic et al., "On Network Design
+    /// `uniform` returns numbers from 0 up to 1; the same numbers give the same network: an empirical
+    /// distribution over designs instead of one hand-made network (I. Radosavovic et al., "On Network Design
     /// Spaces for Visual Recognition", 2019). `None` for a family whose depth is fixed.
     pub fn allocated(&self, mut uniform: impl FnMut() -> f64) -> Option<Self> {
         if !matches!(self.family.architecture().channels, Channels::InKeys) {

@@ -1,5 +1,5 @@
-//! The architectures, one file each: the network, the keys that it reads, what
-//! it expects of images, and what its layers are called elsewhere.
+//! The architectures, one file each: the network, the keys that it reads, its preprocessing of
+//! images, and the names of its layers elsewhere.
 
 mod head;
 pub(crate) mod inception_v3;
@@ -15,13 +15,13 @@ use crate::error::SpecError;
 use crate::graph::{Graph, NodeId};
 use crate::network::{NetworkKey, NetworkSpec, Numerics, Preprocessing};
 
-/// Everything that an architecture has of its own.
+/// The description of an architecture.
 pub(crate) struct Architecture {
     /// The keys that its networks differ by, besides width and dropout.
     pub(crate) keys: &'static [NetworkKey],
-    /// Where its channel counts stand.
+    /// Where its channel counts are.
     pub(crate) channels: Channels,
-    /// Changes the defaults of published networks, for some numerics, into its own.
+    /// Turns the defaults of published networks, for given numerics, into its own.
     pub(crate) own: fn(NetworkSpec) -> NetworkSpec,
     /// Stages that a per-stage schedule of segments lists.
     pub(crate) stages: fn(&NetworkSpec) -> usize,
@@ -32,37 +32,39 @@ pub(crate) struct Architecture {
     pub(crate) images: (usize, usize),
     /// The classes that it was published for.
     pub(crate) classes: usize,
-    /// What it expects of photographs of some rows and columns, if it was
-    /// published with weights.
+    /// Its preprocessing of photographs to given rows and columns, if it was published with
+    /// weights.
     pub(crate) preprocessing: Option<fn(Numerics, [usize; 2]) -> Preprocessing>,
-    /// What its layers are called elsewhere.
+    /// The names of its layers elsewhere.
     pub(crate) names: Names,
 }
 
-/// Where a family's channel counts stand.
+/// Where a family's channel counts are.
 pub(crate) enum Channels {
     /// In the keys `stem`, `entry`, `exit` and `inner`.
     InKeys,
     /// In the key `channels`; these are the paper's, from input to output.
     Listed(&'static [usize]),
-    /// In its code, too many to list: they follow the width. The largest of them.
+    /// In its code, because there are too many to list: they follow the width. Holds the
+    /// largest.
     Fixed(usize),
 }
 
-/// What the layers of a family are called in other frameworks, from the parts of
-/// our names; `None` where a framework has no such network.
+/// The names of a family's layers in other frameworks, from the parts of our names; `None` if a
+/// framework has no such network.
 pub(crate) struct Names {
     /// In `keras.applications`.
     pub(crate) keras: Option<KerasNames>,
     /// In timm.
     pub(crate) timm: Option<TimmNames>,
-    /// Whether modules are separable convolutions there: spatial first, one segment a channel.
+    /// Whether modules are separable convolutions there: spatial first, one segment per
+    /// channel.
     pub(crate) is_separable: bool,
-    /// Whether the two have other parameters, and not only other epsilons and paddings.
+    /// Whether the two frameworks differ in parameters, not only in epsilons and paddings.
     pub(crate) differ: bool,
 }
 
-/// Keras' name of a layer; some follow from the layer's place in the graph.
+/// Keras' name of a layer; some depend on the layer's place in the graph.
 pub(crate) type KerasNames = fn(&Graph, NodeId, &[&str]) -> Option<String>;
 
 /// timm's name of a layer.

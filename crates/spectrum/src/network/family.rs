@@ -13,7 +13,7 @@ use decouple_kernels::geometry::MapShape;
 
 macro_rules! families {
     ($($(#[$about:meta])* $family:ident $name:literal = $architecture:expr;)*) => {
-        /// An architecture that a description scales in width, and some in depth.
+        /// An architecture, which a description scales in width and sometimes in depth.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Family {
             $($(#[$about])* #[serde(rename = $name)] $family,)*
@@ -28,7 +28,7 @@ macro_rules! families {
                 match self { $(Self::$family => $name),* }
             }
 
-            /// Everything that is the family's own.
+            /// The description of the family.
             pub(crate) const fn architecture(self) -> &'static Architecture {
                 match self { $(Self::$family => &$architecture),* }
             }
@@ -60,7 +60,7 @@ families! {
 }
 
 impl Family {
-    /// Whether networks of the family differ by the value of `key`.
+    /// Whether the value of `key` matters to the family.
     pub fn reads(self, key: NetworkKey) -> bool {
         matches!(key, NetworkKey::Width | NetworkKey::Dropout) || self.architecture().keys.contains(&key)
     }
@@ -79,10 +79,9 @@ impl fmt::Display for Family {
     }
 }
 
-/// Whose implementation a published network follows where two differ: the
-/// epsilon of batch norms, padding of strided windows, padding in means, which
-/// layers have biases and scales. Weights of one compute other logits under the
-/// other.
+/// Which implementation a published network follows where the two differ: the epsilon of batch
+/// norms, padding of strided windows, padding in means, which layers have biases and scales.
+/// The same weights give different logits in the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Numerics {
@@ -93,7 +92,7 @@ pub enum Numerics {
     Timm,
 }
 
-/// What the modules of a middle block see besides the output of the one before.
+/// Further inputs of the modules of a middle block, besides the output of the previous one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dense {

@@ -12,7 +12,7 @@ pub const TITLES: [&str; 4] = [
     "Figure 1: a module of Inception V3",
     "Figure 2: a simplified Inception module",
     "Figure 3: the same function, with one large 1x1 convolution",
-    "Figure 4: an extreme Inception module, one segment a channel",
+    "Figure 4: an extreme Inception module, one segment per channel",
 ];
 
 const MAP: MapShape = MapShape::new(35, 35, 288);

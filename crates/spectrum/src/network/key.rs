@@ -1,5 +1,5 @@
-//! The keys of `[trial.network]`, each declared once: its name, its place in
-//! [`NetworkSpec`], and how records hold it.
+//! The keys of `[trial.network]`, each declared once: its name, its place in [`NetworkSpec`],
+//! and its form in records.
 
 use decouple_keys::InvalidKey;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,9 @@ use super::{Dense, Family, NetworkSpec, Numerics};
 use crate::module::{Intermediate, ModuleKind, NormPlacement, Order};
 use crate::segments::SegmentSchedule;
 
-/// `early` keys stand in every record of a family that reads them. `late` ones came after the first records and
-/// stand only where they are not the default, so that the ids of old runs, which are hashes of records, hold.
+/// `early` keys are in every record of a family that reads them. `late` ones were added after the first
+/// records and are written only if they differ from the default, so that the ids of old runs, which are
+/// hashes of records, remain valid.
 macro_rules! keys {
     ($($key:ident $field:ident $name:literal: $type:ty, $age:ident;)*) => {
         /// A key of `[trial.network]` but for `family`, which says which of the others are read.
@@ -28,8 +29,8 @@ macro_rules! keys {
             }
         }
 
-        /// [`NetworkSpec`] as typed: every key may be left out, and which value that
-        /// means depends on the family.
+        /// [`NetworkSpec`] as typed: every key is optional, with a default that depends on the
+        /// family.
         #[derive(Clone, Debug, Default, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub(super) struct NetworkTable {
@@ -56,7 +57,7 @@ macro_rules! keys {
         }
 
         impl NetworkSpec {
-            /// Refuses a key that has another than its own value and changes nothing.
+            /// Refuses a key that was set but has no effect.
             pub(super) fn validate_unread(&self) -> Result<(), InvalidKey> {
                 let own = Self::of(self.family, self.numerics);
                 $(self.unread(NetworkKey::$key, &self.$field, &own.$field)?;)*
@@ -116,7 +117,7 @@ impl NetworkSpec {
         if self.family.reads(key) || value == own {
             return Ok(());
         }
-        // As typed, not as the program calls it.
+        // As typed, not as in the program.
         let found = serde_json::to_string(value).unwrap_or_default();
         let readers: Vec<_> = Family::ALL.into_iter().filter(|f| f.reads(key)).map(Family::name).collect();
         let message = format!(

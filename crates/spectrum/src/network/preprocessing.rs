@@ -1,14 +1,14 @@
-//! What a published network expects of an image.
+//! The preprocessing of images for published networks.
 
 use super::{NetworkSpec, Numerics};
 
-/// How a photograph becomes the input of a network: scaled, cut out of the
-/// middle, and normalised channel by channel.
+/// How a photograph becomes the input of a network: scaled, centre-cropped, and normalised
+/// channel by channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Preprocessing {
     /// Rows and columns of the network's images.
     pub size: [usize; 2],
-    /// The share of the scaled photograph's shorter side that is cut out.
+    /// The crop's share of the scaled photograph's shorter side.
     pub crop_fraction: f64,
     /// Whether the channels are blue, green, red.
     pub is_bgr: bool,
@@ -19,19 +19,20 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
-    /// What the published `network` expects, for images of `size` rows and
-    /// columns; `None` for a family that was never published with weights.
+    /// The preprocessing of the published `network`, for images of `size` rows and columns;
+    /// `None` for a family that was never published with weights.
     pub fn of(network: &NetworkSpec, size: [usize; 2]) -> Option<Self> {
         let of_family = network.family.architecture().preprocessing?;
         Some(of_family(network.numerics, size))
     }
 
-    /// Pixels from -1 to 1: of the Inceptions and Xception. The fraction is timm's.
+    /// Pixels from -1 to 1, for the Inceptions and Xception. The fraction is timm's.
     pub(crate) fn symmetric(size: [usize; 2], crop_fraction: f64) -> Self {
         Self { size, crop_fraction, is_bgr: false, mean: [127.5; 3], deviation: [127.5; 3] }
     }
 
-    /// Pixels less ImageNet's mean: in timm divided by its deviation, in Keras in reverse order.
+    /// Pixels minus ImageNet's mean: in timm divided by its standard deviation, in Keras in BGR
+    /// order.
     pub(crate) fn imagenet(numerics: Numerics, size: [usize; 2]) -> Self {
         let (is_bgr, mean, deviation) = match numerics {
             Numerics::Timm => {
@@ -49,7 +50,7 @@ impl Preprocessing {
         (longest as f64 / self.crop_fraction) as usize
     }
 
-    /// The network's values of `pixels`, red, green and blue from 0 to 255.
+    /// The network's input values for `pixels`, red, green and blue from 0 to 255.
     pub fn normalise(&self, pixels: &[u8]) -> Vec<f32> {
         let order = if self.is_bgr { [2, 1, 0] } else { [0, 1, 2] };
         let normalised = |pixel: &[u8; 3]| {

@@ -1,4 +1,4 @@
-//! Which values the keys of a network may have.
+//! Validates the keys of a network.
 
 use decouple_keys::{InvalidKey, check};
 
@@ -51,7 +51,7 @@ impl NetworkSpec {
         check("dropout", self.dropout)
     }
 
-    /// A module of one convolution has nothing before, between or after two.
+    /// A module of one convolution has no order, intermediate activation or second norm.
     fn validate_module(&self) -> Result<(), InvalidKey> {
         if self.module == ModuleKind::Spectrum {
             return Ok(());

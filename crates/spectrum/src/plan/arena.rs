@@ -1,6 +1,5 @@
-//! Where every map and gradient of a plan stands in one piece of memory, and how
-//! large that and what is kept of the parameters is: what is allocated is what an
-//! estimate says.
+//! The place of every map and gradient in one block of memory, and the size of this block and
+//! of the parameters' state, so that what is allocated equals the estimate.
 
 use decouple_kernels::layout::{MapLayout, groups};
 
@@ -15,11 +14,11 @@ pub struct Arena {
     pub maps: Vec<usize>,
     /// Where each gradient begins; none in inference.
     pub gradients: Vec<usize>,
-    /// The length of it all.
+    /// The total length.
     pub len: usize,
 }
 
-/// What needs memory, and from when to when (both included).
+/// Something that needs memory, and its lifetime (both ends included).
 struct Tenant {
     len: usize,
     from: usize,
@@ -33,9 +32,9 @@ impl Plan {
         MapLayout::new(map.shape, map.margin)
     }
 
-    /// Places for a training step, forward and back.
+    /// Places for a training step, forward and backward.
     pub fn training_arena(&self) -> Arena {
-        // The way back of step t comes at 2 steps - 1 - t.
+        // The backward pass of step t comes at time 2 steps - 1 - t.
         let back = |step: usize| 2 * self.steps.len() - 1 - step;
         let map = |map: &Map| map.kept_until.map_or(map.last_read, back);
         let mut tenants = self.tenants(map);
@@ -52,8 +51,8 @@ impl Plan {
         place(&self.tenants(|map| map.last_read), self.maps.len())
     }
 
-    /// Bytes of what is kept of the parameters for steps such as `update`: values,
-    /// gradients, what the optimiser remembers, averages.
+    /// Bytes of the parameters' state for steps like `update`: values, gradients, optimiser
+    /// state, averages.
     pub fn parameter_bytes(&self, update: &Update) -> u64 {
         let kept = self.graph.parameters.iter().map(|spec| {
             let statistics = 1 + usize::from(update.average_share.is_some());
@@ -62,7 +61,7 @@ impl Plan {
         (size_of::<f32>() * kept.sum::<usize>()) as u64
     }
 
-    /// The gradient of a map, where one flows into it.
+    /// The gradient of a map, if it has one.
     pub fn gradient_of(&self, id: MapId) -> Option<GradientId> {
         self.map(id).gradient
     }
@@ -84,14 +83,14 @@ impl Arena {
     }
 }
 
-/// Greedy by size: the largest first, each at the lowest place that is free for
-/// as long as it is needed (Pisarchyk and Lee, "Efficient memory management for
-/// deep neural net inference", 2020, section 4.2).
+/// Greedy by size: the largest first, each at the lowest place that is free during its lifetime
+/// (Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020,
+/// section 4.2).
 fn place(tenants: &[Tenant], maps: usize) -> Arena {
     let mut order: Vec<usize> = (0..tenants.len()).collect();
     order.sort_by_key(|&index| (std::cmp::Reverse(tenants[index].len), tenants[index].from));
     let mut places = vec![0; tenants.len()];
-    // What is placed already, by its beginning.
+    // What has been placed, sorted by its beginning.
     let mut placed: Vec<usize> = Vec::new();
     let mut len = 0;
     for index in order {

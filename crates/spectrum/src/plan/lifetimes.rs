@@ -1,8 +1,8 @@
-//! When maps and gradients are needed, and which gradients are one.
+//! Lifetimes of maps and gradients, and which gradients are shared.
 
 use super::{Gradient, GradientId, GradientWrite, MapId, Plan, Work};
 
-/// Fills in all that follows from the order of the steps.
+/// Fills in everything that follows from the order of the steps.
 pub(super) fn settle(plan: &mut Plan) {
     let is_tracked = tracked(plan);
     margins(plan);
@@ -12,7 +12,7 @@ pub(super) fn settle(plan: &mut Plan) {
     kept(plan);
 }
 
-/// For each map, whether a parameter stands before it, so that its gradient is of use.
+/// For each map, whether a parameter precedes it, so that its gradient is needed.
 fn tracked(plan: &Plan) -> Vec<bool> {
     let mut is_tracked = vec![false; plan.maps.len()];
     for step in &plan.steps {
@@ -23,7 +23,7 @@ fn tracked(plan: &Plan) -> Vec<bool> {
     is_tracked
 }
 
-/// The columns of zeros that convolutions read beyond a row, forward and back.
+/// The columns of zeros that convolutions read beyond a row, forward and backward.
 fn margins(plan: &mut Plan) {
     for step in &plan.steps {
         let Work::Convs(convs) = &step.work else { continue };
@@ -38,7 +38,7 @@ fn margins(plan: &mut Plan) {
             }
         }
     }
-    // Maps that are added share a gradient, and so the layout of it.
+    // Maps that are added share a gradient, and so its layout.
     loop {
         let mut has_changed = false;
         for step in plan.steps.iter().filter(|step| step.work == Work::Add) {
@@ -63,7 +63,7 @@ fn last_reads(plan: &mut Plan) {
     }
 }
 
-/// Who writes a gradient first on the way back, and who last.
+/// Which step writes a gradient first in the backward pass, and which last.
 fn gradient_writes(plan: &mut Plan, is_tracked: &[bool]) {
     let mut is_written = vec![false; plan.maps.len()];
     for step in plan.steps.iter_mut().rev() {
@@ -82,8 +82,8 @@ fn gradient_writes(plan: &mut Plan, is_tracked: &[bool]) {
     }
 }
 
-/// Gives every tracked map a gradient. What a sum hands to its operands is its own
-/// gradient: it is shared where nobody changes it while another still reads it.
+/// Gives every tracked map a gradient. A sum passes its own gradient to its operands; it is
+/// shared if nobody changes it while another still reads it.
 fn share_gradients(plan: &mut Plan, is_tracked: &[bool]) {
     let mut members: Vec<Vec<MapId>> = Vec::new();
     for map in (0..plan.maps.len()).rev().map(MapId) {
@@ -101,7 +101,7 @@ fn share_gradients(plan: &mut Plan, is_tracked: &[bool]) {
     plan.gradients = members.iter().map(|maps| lifetime(plan, maps)).collect();
 }
 
-/// The gradient that `map` can share: that of a sum which hands it over first.
+/// The gradient that `map` can share: that of the sum that passes it on first.
 fn sum_to_share_with(plan: &mut Plan, map: MapId, members: &[Vec<MapId>]) -> Option<GradientId> {
     let sum = plan.steps.iter().rposition(|step| step.reads.iter().any(|read| read.map == map))?;
     let step = &plan.steps[sum];
@@ -113,7 +113,7 @@ fn sum_to_share_with(plan: &mut Plan, map: MapId, members: &[Vec<MapId>]) -> Opt
         return None;
     }
     let id = own.gradient?;
-    // Steps that add to the gradient of `one` when the step that wrote `other` has read it.
+    // Steps that add to the gradient of `one` after the step that wrote `other` has read it.
     let leaves_alone = |one: MapId, other: MapId| {
         let Some(written) = plan.map(other).written else { return true };
         let adders = plan.steps[..sum]
@@ -144,26 +144,26 @@ fn lifetime(plan: &Plan, maps: &[MapId]) -> Gradient {
     Gradient { map: maps[0], from, until }
 }
 
-/// The earliest step whose way back reads each map.
+/// The earliest step whose backward pass reads each map.
 fn kept(plan: &mut Plan) {
     for index in (0..plan.steps.len()).rev() {
         let step = &plan.steps[index];
         let mut kept: Vec<MapId> = step.middle.into_iter().collect();
         for read in &step.reads {
             let reads_values = match step.work {
-                // Their weights' gradient is a sum over the values that were read.
+                // The gradient of their weights is a sum over the values that were read.
                 Work::Convs(_) => true,
                 Work::MaxPool(_) => read.gradient.is_some(),
                 _ => read.gradient.is_some() && read.activation.is_some(),
             };
-            // The sums of a norm are taken where its gradient is complete.
+            // The sums for a norm are computed when its gradient is complete.
             let completes =
                 plan.map(read.map).norm.is_some() && read.gradient.is_some_and(|write| write.completes);
             if reads_values || completes {
                 kept.push(read.map);
             }
         }
-        // The way back through a norm begins at the step that wrote its map.
+        // The backward pass through a norm begins at the step that wrote its map.
         if plan.map(step.writes).norm.is_some() {
             kept.push(step.writes);
         }

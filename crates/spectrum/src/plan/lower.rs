@@ -1,4 +1,4 @@
-//! From a graph to steps: which nodes are executed together, which are left to
+//! Lowers a graph to steps: decides which nodes are executed together and which are left to
 //! their readers.
 
 use decouple_kernels::geometry::{ConvGeometry, ConvOptions, MapShape};
@@ -6,7 +6,8 @@ use decouple_kernels::geometry::{ConvGeometry, ConvOptions, MapShape};
 use super::{Conv, Map, MapId, Norm, Plan, Read, Step, WeightOrder, Work, lifetimes};
 use crate::graph::{Activation, Graph, Node, NodeId, Op};
 
-/// What a node's readers read: a stored map, with its norm if it has one, and an activation.
+/// The form in which a node's output is read: a stored map, with its norm if it has one, and an
+/// activation.
 #[derive(Clone, Copy, Debug)]
 struct View {
     map: MapId,
@@ -23,9 +24,9 @@ pub(super) fn plan(graph: Graph) -> Plan {
 
 struct Lowering {
     plan: Plan,
-    /// For each node, how many others read it.
+    /// For each node, the number of its readers.
     readers: Vec<usize>,
-    /// For each convolution that is the first of a pair, so that nothing is done at it.
+    /// Whether each node is the first convolution of a pair, which needs no step of its own.
     is_first: Vec<bool>,
     views: Vec<View>,
 }
@@ -36,7 +37,7 @@ impl Lowering {
         graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| readers[input.0] += 1);
         let mut is_first = vec![false; graph.nodes.len()];
         for index in 0..graph.nodes.len() {
-            // A convolution belongs to one pair.
+            // A convolution belongs to only one pair.
             if let Some(first) = first_of_pair(&graph, &readers, NodeId(index))
                 && !first.input_is_first(&graph, &is_first)
             {
@@ -47,12 +48,12 @@ impl Lowering {
         Self { plan, readers, is_first, views: Vec::new() }
     }
 
-    /// Makes the steps of one node, and notes what its readers read.
+    /// Adds the steps of one node, and records how its output is read.
     fn node(&mut self, id: NodeId) {
         let node = self.plan.graph.node(id).clone();
         let view = match &node.op {
             Op::Input => View { map: self.map(id, node.output), activation: None },
-            // The second convolution does it too.
+            // The step of the second convolution executes it, too.
             Op::Conv { .. } if self.is_first[id.0] => View { map: MapId(usize::MAX), activation: None },
             Op::Activation(_) if self.is_between(&node) => self.views[node.inputs[0].0],
             Op::Conv { .. } | Op::Linear { .. } => self.convs(id, &node),
@@ -84,7 +85,7 @@ impl Lowering {
     }
 
     fn finish(mut self) -> Plan {
-        // The logits are read by nobody: what is left to their reader is done here.
+        // The logits have no reader, so what would be left to a reader is done here.
         let last = NodeId(self.plan.graph.nodes.len() - 1);
         let view = self.views[last.0];
         let map = self.plan.map(view.map);
@@ -95,7 +96,7 @@ impl Lowering {
         self.plan
     }
 
-    /// A new map of what `node` makes.
+    /// A new map for the output of `node`.
     fn map(&mut self, node: NodeId, shape: MapShape) -> MapId {
         self.plan.maps.push(Map {
             node,
@@ -110,7 +111,7 @@ impl Lowering {
         MapId(self.plan.maps.len() - 1)
     }
 
-    /// A step that reads the inputs of `node` and writes a map of its own.
+    /// A step that reads the inputs of `node` and writes a new map.
     fn step(&mut self, id: NodeId, node: &Node, work: Work) -> View {
         let reads = node.inputs.iter().map(|input| self.read(*input)).collect();
         self.push(id, node.output, work, reads, None)
@@ -138,13 +139,13 @@ impl Lowering {
         Read { map, activation, gradient: None }
     }
 
-    /// What `node` makes, written out.
+    /// The output of `node`, copied to a map.
     fn copy(&mut self, node: NodeId) -> View {
         let (read, shape) = (self.read(node), self.plan.graph.node(node).output);
         self.push(node, shape, Work::Concat, vec![read], None)
     }
 
-    /// The map that the norm `node` belongs to: it is the one reader.
+    /// The map that the norm `node` belongs to, of which it is the only reader.
     fn stored_for_norm(&mut self, node: &Node) -> MapId {
         let input = node.inputs[0];
         let view = self.views[input.0];
@@ -176,7 +177,7 @@ impl Lowering {
     }
 }
 
-/// The first convolution of a pair, and what stands between the two.
+/// The first convolution of a pair, and what is between the two.
 #[derive(Clone, Copy)]
 struct Pair {
     conv: NodeId,
@@ -194,9 +195,9 @@ impl Pair {
     }
 }
 
-/// The pair whose second convolution is `id`: two that follow each other, with at
-/// most an activation between them, one of them 1x1, and no other reader. Of two
-/// wide convolutions each keeps the machine busy by itself.
+/// The pair whose second convolution is `id`: two that follow each other, with at most an
+/// activation between them, one of them 1x1, and no other reader. Two wide convolutions are not
+/// paired, since each keeps the machine busy by itself.
 fn first_of_pair(graph: &Graph, readers: &[usize], id: NodeId) -> Option<Pair> {
     let Op::Conv { geometry: second, .. } = graph.node(id).op else { return None };
     let mut before = graph.node(id).inputs[0];

@@ -19,7 +19,7 @@ pub enum WeightError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The file is not a whole safetensors file.
+    /// The file is not a complete safetensors file.
     #[error("{}: not a safetensors file: {problem}", path.display())]
     File {
         /// The file.
@@ -32,7 +32,7 @@ pub enum WeightError {
     Tensors {
         /// The file.
         path: PathBuf,
-        /// Everything that does not fit.
+        /// All mismatches.
         mismatches: Box<Mismatches>,
     },
     /// A value is infinite or not a number.
@@ -53,26 +53,26 @@ pub enum WeightError {
         /// Of how many.
         values: usize,
     },
-    /// What the file notes about itself cannot be understood.
+    /// The metadata of the file are invalid.
     #[error("{}: its metadata `{key}` is {found:.80?}: expected {expected}", path.display())]
     Metadata {
         /// The file.
         path: PathBuf,
         /// The key.
         key: &'static str,
-        /// What is noted there; empty where there is nothing.
+        /// Its value; empty if there is none.
         found: String,
-        /// What can be understood.
+        /// The valid values.
         expected: String,
     },
-    /// The network has a layer that the other framework has no name for.
+    /// The network has a layer that the other framework cannot express.
     #[error("{naming} has no name for `{layer}`: {reason}")]
     Unnamed {
         /// The framework.
         naming: Naming,
         /// The layer.
         layer: String,
-        /// Why, and what would have one.
+        /// Why, and what could be expressed.
         reason: &'static str,
     },
     /// The network that the weights are for cannot be built.
@@ -86,10 +86,10 @@ pub enum FileProblem {
     /// It ends before the length of its header.
     #[error("it has {0} bytes: expected at least 8, the length of its header")]
     TooShort(u64),
-    /// It is a file of another kind.
+    /// It is another kind of file.
     #[error("{0}")]
     Foreign(Foreign),
-    /// The header is longer than the file, or than any network's.
+    /// The header is longer than the file, or than that of any network.
     #[error(
         "its header of {found} bytes: expected at most {available} of this file's bytes and {MAX_HEADER_BYTES} of any's"
     )]
@@ -118,7 +118,7 @@ pub enum FileProblem {
     },
     /// A tensor overlaps the one before it or leaves a gap.
     #[error(
-        "tensor {name:?} begins at byte {found} of the values: expected {expected}, where the one before ends"
+        "tensor {name:?} begins at byte {found} of the values: expected {expected}, where the previous one ends"
     )]
     Place {
         /// The tensor.
@@ -152,7 +152,7 @@ pub struct Mismatches {
     pub reshaped: Vec<(String, Vec<usize>, Vec<usize>)>,
     /// Tensors of a type that is not read: the name and the type.
     pub unreadable: Vec<(String, &'static str)>,
-    /// The classes of the file, where nothing but their number is another.
+    /// The classes of the file, if only their number differs.
     pub classes: Option<usize>,
 }
 
@@ -163,8 +163,8 @@ impl Mismatches {
         missing.is_empty() && surplus.is_empty() && reshaped.is_empty() && unreadable.is_empty()
     }
 
-    /// Sees whether all that differs is that the file has another number of
-    /// classes than `expected`.
+    /// Checks whether the only difference is that the file has another number of classes than
+    /// `expected`.
     pub(super) fn find_head(&mut self, expected: usize) {
         let classes = |(_, network, file): &(String, Vec<usize>, Vec<usize>)| {
             let mut differing = network.iter().zip(file).filter(|(a, b)| a != b);

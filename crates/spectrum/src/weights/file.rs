@@ -1,9 +1,9 @@
 //! Reading and writing safetensors files, one tensor at a time.
 //!
-//! The format is small and the border to foreign files, so it is read here
-//! and not by the crate that defines it: that one wants the whole file in
-//! memory, keeps the last of two tensors of one name, and writes metadata in
-//! an order that differs from run to run. The tests compare with it.
+//! The format is small and foreign files enter here, so it is read here rather than by the
+//! crate that defines it: that crate needs the whole file in memory, keeps the last of two
+//! tensors with one name, and writes metadata in an order that varies from run to run. The
+//! tests compare with it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -81,20 +81,20 @@ impl<R: Read + Seek> WeightFile<R> {
         &self.header
     }
 
-    /// Takes `prefix` off the front of the names that begin with it.
+    /// Removes `prefix` from the names that begin with it.
     pub(super) fn drop_prefix(&mut self, prefix: &str) {
         let tensors = std::mem::take(&mut self.header.tensors).into_iter();
         let plain = |name: String| name.strip_prefix(prefix).map(str::to_owned).unwrap_or(name);
         self.header.tensors = tensors.map(|(name, info)| (plain(name), info)).collect();
     }
 
-    /// Forgets the tensors whose names are `unwanted`.
+    /// Ignores the tensors whose names are `unwanted`.
     pub(super) fn pass_over(&mut self, unwanted: impl Fn(&str) -> bool) {
         self.header.tensors.retain(|name, _| !unwanted(name));
     }
 
-    /// The values of the tensor `name` as f32, or `None` where there is no such
-    /// tensor or its type is none that is read.
+    /// The values of the tensor `name` as f32, or `None` if there is no such tensor or its type
+    /// is not supported.
     ///
     /// Allocates the values and a fixed 64 KiB more.
     ///
@@ -109,7 +109,7 @@ impl<R: Read + Seek> WeightFile<R> {
     }
 }
 
-/// The header and the bytes up to its end. The outer error is the system's.
+/// The header and its length in bytes. The outer error is an I/O error.
 fn read_header<R: Read + Seek>(source: &mut R) -> io::Result<Result<(Header, u64), FileProblem>> {
     let file_bytes = source.seek(SeekFrom::End(0))?;
     let Some(available) = file_bytes.checked_sub(8) else {
@@ -140,7 +140,7 @@ fn read_values<R: Read + Seek>(source: &mut R, data_start: u64, info: &TensorInf
         source.read_exact(chunk)?;
         match info.data_type {
             DataType::F32 => values.extend(chunk.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
-            // Rounded to the nearest; what is too large for f32 becomes infinite.
+            // Rounded to the nearest; values too large for f32 become infinite.
             DataType::F64 => {
                 values.extend(chunk.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32));
             }
@@ -170,10 +170,9 @@ fn half(bits: u16) -> f32 {
     f32::from_bits(sign | magnitude)
 }
 
-/// Writes `tensors` (name and shape) with `metadata` to `target` as f32, in the
-/// order given: equal arguments give equal bytes. `values` is asked for one
-/// tensor at a time, by its index. A file that was there before stays until the
-/// new one is complete; a pipe or a device stays what it is.
+/// Writes `tensors` (name and shape) with `metadata` to `target` as f32, in the given order:
+/// equal arguments give equal bytes. `values` is called for one tensor at a time, by its index.
+/// An existing file is kept until the new one is complete; a pipe or a device remains one.
 ///
 /// # Errors
 /// [`WeightError::Io`], and those of `values`.
@@ -207,7 +206,7 @@ pub fn write_tensors<'a, 'p>(
     })
 }
 
-/// What ended the writing of a file.
+/// Why writing a file was aborted.
 enum Stopped {
     System(io::Error),
     Values(WeightError),

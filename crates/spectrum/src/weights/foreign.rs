@@ -1,15 +1,14 @@
-//! Files that people take for safetensors: what they are, and what makes
-//! safetensors of them.
+//! Recognises files that people mistake for safetensors, and says how to convert them.
 
 use std::fmt;
 
-/// Bytes after the first eight that tell what a file is.
+/// Bytes after the first eight that identify a file.
 pub(super) const RECOGNISED_BYTES: u64 = 512;
 
-/// A kind of file that is no safetensors file.
+/// A kind of file other than safetensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {
-    /// What `torch.save` writes.
+    /// Written by `torch.save`.
     PyTorch,
     /// Keras 3's archive.
     Keras,
@@ -19,13 +18,13 @@ pub enum Foreign {
     NumPy,
     /// Another zip archive.
     Zip,
-    /// A file packed with gzip.
+    /// A gzipped file.
     Gzip,
-    /// What Git LFS leaves in the place of a file that was not fetched.
+    /// The pointer that Git LFS leaves for a file that was not fetched.
     LfsPointer,
     /// A page that a server sent instead of the file.
     WebPage,
-    /// JSON: most often the index of weights that lie in several files.
+    /// JSON: usually the index of weights split over several files.
     Json,
 }
 
@@ -65,9 +64,9 @@ impl fmt::Display for Foreign {
             Self::Zip => "it is a zip archive; unpack it",
             Self::Gzip => "it is packed with gzip; unpack it",
             Self::LfsPointer => "it is a pointer of Git LFS and not the file itself; `git lfs pull` fetches it",
-            Self::WebPage => "it is a web page: its server sent that in place of the file; look into it and fetch again",
+            Self::WebPage => "it is a web page: the server sent it instead of the file; open it to see why, and download again",
             Self::Json => {
-                "it is JSON, such as the index of weights that lie in several files: expected one file with all of them"
+                "it is JSON, such as the index of weights split over several files: expected one file with all of them"
             }
         })
     }

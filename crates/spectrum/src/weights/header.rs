@@ -1,8 +1,8 @@
 //! The header of a safetensors file: names, types, shapes and places.
 //!
-//! A file is eight bytes with the header's length, the header as JSON, and the
-//! values. Everything that a header says is checked against the length of the
-//! file before anything is allocated by it; a header itself is read only up to
+//! A file is eight bytes with the header's length, the header as JSON, and the values.
+//! Everything in a header is checked against the length of the file before anything is
+//! allocated for it; a header itself is read only up to
 //! [`MAX_HEADER_BYTES`](super::MAX_HEADER_BYTES).
 
 use std::collections::BTreeMap;
@@ -22,9 +22,9 @@ const MAX_RANK: usize = 8;
 /// The key of the metadata among the names of the tensors.
 pub(super) const METADATA: &str = "__metadata__";
 
-/// What one value of a tensor is. Only the floating-point types that networks
-/// are exchanged in can be read; the others have names and sizes, so that a file
-/// which also holds counters can be listed.
+/// The type of a tensor's values. Only the floating-point types in which networks are exchanged
+/// can be read; the others have names and sizes, so that a file that also holds counters can be
+/// listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataType {
     /// As in the file, such as `F32`.
@@ -101,7 +101,7 @@ impl TensorInfo {
 /// A checked header: the tensors cover the rest of the file without a gap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// Whatever the writer noted about the file.
+    /// The writer's metadata.
     pub metadata: BTreeMap<String, String>,
     /// The tensors by name.
     pub tensors: BTreeMap<String, TensorInfo>,

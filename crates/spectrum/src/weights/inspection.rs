@@ -1,4 +1,4 @@
-//! What a weight file holds, without reading a value.
+//! Lists the contents of a weight file without reading values.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,12 +10,12 @@ use super::file::WeightFile;
 use super::header::TensorInfo;
 use super::names::Naming;
 
-/// What a weight file holds. Its text is a table of the tensors with totals.
+/// The contents of a weight file. Its text is a table of the tensors with totals.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inspection {
-    /// The network that the file notes, where it is ours.
+    /// The network described in the file, if it is ours.
     pub description: Option<Description>,
-    /// Whose names its tensors have, as far as they tell.
+    /// The naming of its tensors, as far as it can be determined.
     pub naming: Naming,
     /// Types and shapes by name.
     pub tensors: BTreeMap<String, TensorInfo>,
@@ -23,7 +23,7 @@ pub struct Inspection {
     pub values: u64,
 }
 
-/// Says what the file at `path` holds. Reads its header alone.
+/// Inspects the file at `path`. Reads only its header.
 ///
 /// # Errors
 /// [`WeightError::Io`], [`WeightError::File`], [`WeightError::Metadata`].

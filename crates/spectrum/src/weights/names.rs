@@ -1,4 +1,4 @@
-//! What the parameters of a network are called in other frameworks.
+//! The names of a network's parameters in other frameworks.
 //!
 //! What a layer is called stands beside its network, in `network::architectures`. What its
 //! tensors are called, and how they lie in memory, follows from the operation
@@ -17,8 +17,8 @@ use crate::module::Order;
 use crate::network::NetworkSpec;
 
 impl Naming {
-    /// The naming that `header` notes, or else the one that its names look
-    /// like: Keras' have a slash, and nobody but us says `gamma` after a dot.
+    /// The naming stated in `header`, or else guessed from its names: Keras' have a slash, and
+    /// only ours have `gamma` after a dot.
     pub fn of(header: &Header) -> Self {
         let noted = header.metadata.get(NAMING_KEY);
         if let Some(naming) = Self::ALL.into_iter().find(|naming| noted.is_some_and(|n| n == naming.name())) {
@@ -35,7 +35,7 @@ impl Naming {
     }
 }
 
-/// One tensor of a file, and the parameter of ours that it is.
+/// One tensor of a file, and the parameter that it corresponds to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedTensor {
     /// Its name in the file.
@@ -91,7 +91,7 @@ pub fn named_tensors(
 
 const NO_LAYER: &str = "its network of this name has no such layer";
 
-/// Refuses modules in an order that separable convolutions do not have.
+/// Refuses modules in another order than that of separable convolutions.
 fn check_order(spec: &NetworkSpec) -> Result<(), &'static str> {
     if spec.family.architecture().names.is_separable && spec.order == Order::PointwiseFirst {
         return Err("its separable convolutions are spatial-first");
@@ -101,5 +101,7 @@ fn check_order(spec: &NetworkSpec) -> Result<(), &'static str> {
 
 /// The four extents of a convolution's weights; uneven segments have none.
 fn extents(shape: &[usize]) -> Result<[usize; 4], &'static str> {
-    shape.try_into().map_err(|_| "its segments are uneven: 1, or a count that divides the channels, has one")
+    shape.try_into().map_err(
+        |_| "its segments are uneven; only 1, or a count that divides the channels, can be expressed",
+    )
 }

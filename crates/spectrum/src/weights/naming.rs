@@ -1,10 +1,10 @@
-//! Whose names a file of weights has.
+//! The naming of a weight file.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Whose names and layouts a file has.
+/// The names and layouts of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Naming {
@@ -20,7 +20,7 @@ impl Naming {
     /// Every naming.
     pub const ALL: [Self; 3] = [Self::Decouple, Self::Timm, Self::Keras];
 
-    /// The word for it in files and on the command line.
+    /// Its name in files and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Decouple => "decouple",
@@ -29,9 +29,9 @@ impl Naming {
         }
     }
 
-    /// Whether a file may hold the tensor `name` although no network of ours
-    /// uses it: timm counts the batches that a norm has seen, and its Inception
-    /// V3 has an auxiliary tower in training.
+    /// Whether a file may hold the tensor `name` although none of our networks uses it: timm
+    /// counts the batches that a norm has seen, and its Inception V3 has an auxiliary tower in
+    /// training.
     pub fn ignores(self, name: &str) -> bool {
         self == Self::Timm && (name.ends_with(".num_batches_tracked") || name.starts_with("AuxLogits."))
     }

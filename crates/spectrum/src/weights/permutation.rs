@@ -1,12 +1,12 @@
-//! How one tensor of another framework lies in memory, seen from ours.
+//! The memory layout of a tensor in another framework, relative to ours.
 //!
 //! Every layout that differs is a permutation of at most four axes, so there
 //! is one routine for all, and its inverse is the same routine.
 
 use decouple_kernels::geometry::MapShape;
 
-/// The place of our values in another framework's tensor: ours are read as
-/// `extents` and their axes are put in the order `axes`.
+/// The place of our values in another framework's tensor: ours have `extents`, and their axes are
+/// permuted to the order `axes`.
 ///
 /// ```
 /// use decouple_spectrum::weights::permutation::Permutation;
@@ -24,7 +24,7 @@ pub struct Permutation {
     shape: Vec<usize>,
 }
 
-/// Axes that stay where they are.
+/// Axes in the original order.
 const KEPT: [usize; 4] = [0, 1, 2, 3];
 
 impl Permutation {
@@ -72,7 +72,7 @@ impl Permutation {
     /// Our values in the other framework's order.
     ///
     /// # Panics
-    /// When there is not one value for each place.
+    /// If the number of values is wrong.
     pub fn to_foreign(&self, values: &[f32]) -> Vec<f32> {
         permute(values, self.extents, self.axes)
     }
@@ -80,7 +80,7 @@ impl Permutation {
     /// The other framework's values in our order.
     ///
     /// # Panics
-    /// When there is not one value for each place.
+    /// If the number of values is wrong.
     pub fn to_ours(&self, values: &[f32]) -> Vec<f32> {
         let mut inverse = KEPT;
         self.axes.iter().enumerate().for_each(|(there, &here)| inverse[here] = there);

@@ -1,4 +1,4 @@
-//! What the machine can do at the moment: multiply-adds and bytes a second.
+//! The machine's speed at the moment: multiply-adds and bytes per second.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use rayon::prelude::*;
 
 use super::worker::{Prepared, Request};
 
-/// Far more than any cache holds.
+/// Far larger than any cache.
 const DRAM_LEN: usize = 1 << 26;
 /// Values that a task moves at a time.
 const CHUNK: usize = 1 << 16;
 
-/// The rates as facts: there is nothing to repeat.
+/// The rates, as facts: there is nothing to repeat.
 pub(crate) fn prepare(request: &Request) -> Prepared {
     let limit = Duration::from_secs_f64(request.seconds);
     let map_len = request.batch * request.side * request.side * request.channels;

@@ -1,5 +1,5 @@
-//! This program's side of `tools/bench/run`: `bench THREADS`, then requests
-//! on the standard input, see `worker`.
+//! This program's side of `tools/bench/run`: `bench THREADS`, then requests on standard input,
+//! see `worker`.
 
 use decouple_experiment::{Optimizer, TrainingSpec};
 use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
@@ -27,7 +27,7 @@ mod worker;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let threads = std::env::args().nth(1).ok_or("usage: bench THREADS")?.parse()?;
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    // As a trial of a sweep: on a thread of the pool, not waiting beside it.
+    // As in a trial of a sweep: on a thread of the pool, not waiting outside it.
     Ok(rayon::scope(|_| serve().map_err(|error| error.to_string()))?)
 }
 
@@ -42,8 +42,8 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
     })
 }
 
-/// One segmented 3x3 convolution, forward and back. A batch norm before it starts
-/// the way of the gradient of its input.
+/// One segmented 3x3 convolution, forward and backward. The batch norm before it makes the
+/// gradient of its input necessary.
 fn convolution(request: &Request) -> Result<Prepared, Missing> {
     let map = MapShape::new(request.side, request.side, request.channels);
     let mut b = GraphBuilder::new(map)?;
@@ -66,8 +66,8 @@ const TRAINING: Pass = Pass::Training { dropout_seed: 0 };
 
 const NORM: BatchNormOptions = BatchNormOptions { epsilon: 1e-3, momentum: 0.1, scale: true };
 
-/// A batch norm, which starts the way of the gradients, the modules, and the
-/// mean of each channel as logits.
+/// A batch norm, which makes the gradients of all modules necessary, the modules, and the mean
+/// of each channel as logits.
 fn chain(request: &Request) -> Result<Graph, SpecError> {
     let module = SpectrumModule {
         kind: decouple_spectrum::module::ModuleKind::Spectrum,
@@ -142,7 +142,7 @@ fn training(graph: Graph, request: &Request, rate: Option<f64>) -> Result<Prepar
     Ok(Prepared { parts: vec![(part, run)], facts: facts.into() })
 }
 
-/// Xception, one segment a channel, for 1000 classes.
+/// Xception, one segment per channel, for 1000 classes.
 fn xception(request: &Request) -> Result<Graph, SpecError> {
     let spec = NetworkSpec::of(Family::Xception, Numerics::Timm);
     spec.graph(MapShape::new(request.side, request.side, request.network.image), 1000)

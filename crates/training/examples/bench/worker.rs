@@ -1,10 +1,9 @@
 //! The worker's side of `tools/bench/run`, for programs in Rust; its twin for
 //! Python is `tools/bench/worker.py`.
 //!
-//! A worker says who it is, then reads requests from its standard input, one
-//! JSON object a line, and answers each with one line: the milliseconds of
-//! every run of each part of the work, and facts about it; or why it cannot do
-//! that work.
+//! A worker identifies itself, then reads requests from standard input, one JSON object per
+//! line, and answers each with one line: the milliseconds of every run of each part of the
+//! work, with facts about it, or the reason why it cannot do that work.
 
 use std::{
     any::Any,
@@ -55,7 +54,7 @@ pub(crate) enum Work {
     Xception,
     /// One pass of it, forward only.
     Forward,
-    /// What the machine can do. Only this program answers it.
+    /// The speed of the machine. Only this program measures it.
     Machine,
 }
 
@@ -95,25 +94,25 @@ pub(crate) type Run = Box<dyn FnMut() -> Result<(), Missing>>;
 /// of each. The same work asked for again is not prepared again.
 ///
 /// # Errors
-/// When the standard input or output fails, or a request is not understood.
+/// If the standard input or output fails, or a request is not understood.
 pub(crate) fn serve(
     program: &str,
     version: &str,
     mut prepare: impl FnMut(&Request) -> Result<Prepared, Missing>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     say(&BTreeMap::from([("program", program), ("version", version)]))?;
-    // A peer's panic is an answer, not a page on the standard error.
+    // A peer's panic is an answer, not a backtrace on standard error.
     std::panic::set_hook(Box::new(|_| ()));
     let mut last: Option<(Request, Prepared)> = None;
     for line in std::io::stdin().lock().lines() {
         let request: Request = serde_json::from_str(&line?)?;
         let seconds = request.seconds;
-        // What the machine can do is measured anew each time.
+        // The machine's speed is measured anew each time.
         let asked_before = request.work != Work::Machine
             && last.as_ref().is_some_and(|(before, _)| Request { seconds, ..before.clone() } == request);
         let answer = catch_unwind(AssertUnwindSafe(|| {
             if !asked_before {
-                // Two networks at a time would not be what a user runs.
+                // Two networks at a time are not what a user runs.
                 last = None;
                 last = Some((request.clone(), prepare(&request)?));
             }
@@ -173,7 +172,7 @@ fn message(panic: &dyn Any) -> String {
     first_line(text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked"))
 }
 
-/// A reason fits into a cell of a table.
+/// A reason must fit into a table cell.
 fn first_line(text: &str) -> String {
     text.trim().lines().next().unwrap_or_default().chars().take(150).collect()
 }

@@ -1,4 +1,4 @@
-//! Processes on this machine, which go on when the terminal is closed.
+//! Processes on this machine, which continue when the terminal is closed.
 
 use std::{
     fs::File,
@@ -55,8 +55,8 @@ impl Launcher for Local {
         )
     }
 
-    /// In a process group of its own, so that one command stops all of it, and deaf to
-    /// the end of the terminal.
+    /// In its own process group, so that one command stops all of it, and ignoring SIGHUP, so
+    /// that it survives the terminal.
     fn submit(&self, job: &Job, path: &Path) -> Result<Submitted, LaunchError> {
         let log_path = job.folder.join("job.log");
         let log = || {

@@ -6,7 +6,7 @@ use decouple_experiment::shell_word;
 
 use super::{Job, LaunchError, Launcher, RUN_AGAIN, Submitted, output};
 
-/// Seconds before the end of a task's time at which its trials are told to stop.
+/// Seconds before its time limit at which a task is asked to stop.
 const NOTICE_SECS: u64 = 120;
 
 /// Slurm.
@@ -21,14 +21,13 @@ impl Launcher for Slurm {
         told.map_or(true, |text| text.lines().any(is_known))
     }
 
-    /// The options stand in the script, so that it can be handed to `sbatch` again as it is.
+    /// The options are in the script, so that it can be submitted again as it is.
     ///
-    /// `--signal` reaches the step that `srun` starts and not this script, which so
-    /// lives to see the exit code. `scancel` ends the script as well: what was
-    /// cancelled is never put back.
+    /// `--signal` reaches the step that `srun` starts but not this script, which therefore sees
+    /// the exit code. `scancel` also ends the script, so a cancelled task is never requeued.
     fn script(&self, job: &Job) -> String {
         let spec = &job.spec;
-        // In names of logs a per cent sign stands for something.
+        // In the names of logs, a per cent sign is special.
         let folder = job.folder.display().to_string().replace('%', "%%");
         let at_once = spec.at_once.map_or(String::new(), |tasks| format!("%{tasks}"));
         let mut options = vec![
@@ -42,7 +41,7 @@ impl Launcher for Slurm {
             "--nodes=1".to_owned(),
             "--ntasks=1".to_owned(),
             format!("--cpus-per-task={}", spec.cpus),
-            // At least twice the notice, so that a task has time to do something.
+            // At least twice the notice, so that a task has time to do any work.
             format!("--time={}", job.secs.max(2 * NOTICE_SECS).div_ceil(60)),
         ];
         options.extend(job.bytes.map(|bytes| format!("--mem={}M", bytes.div_ceil(1 << 20))));
@@ -83,7 +82,7 @@ impl Launcher for Slurm {
     }
 }
 
-/// An option with its value as `sbatch` reads it from a script: quotes keep blanks together.
+/// An option with its value as `sbatch` reads it from a script: quotes keep spaces together.
 fn quoted_option(option: &str) -> String {
     match option.split_once('=') {
         Some((name, value)) if value.contains(char::is_whitespace) => format!("{name}={}", shell_word(value)),

@@ -1,5 +1,5 @@
-//! The state of a training as plain arrays, for checkpoints. The one place that knows what a training consists
-//! of: what its executor keeps of each parameter, and how far it is.
+//! The state of a training as plain arrays, for checkpoints. The only place that knows what a training
+//! consists of: the executor's state of each parameter, and a position.
 
 use decouple_spectrum::{
     backend::{self, ExecutionError},
@@ -12,7 +12,8 @@ use crate::{
     optimizer::update,
 };
 
-/// What is kept of each parameter, and its name in checkpoints. Gradients are not: a step makes its own.
+/// The saved state of each parameter, and its name in checkpoints. Gradients are not saved: each step
+/// computes its own.
 const KEPT: [(backend::State, &str); 4] = [
     (backend::State::Value, "value"),
     (backend::State::First, "first"),
@@ -38,8 +39,8 @@ impl Training<'_> {
         Snapshot { position, arrays: arrays.collect() }
     }
 
-    /// Goes to where `state` was taken. Whether it is a state of this network, optimiser and average; if it is
-    /// not, nothing is changed.
+    /// Restores `state`. Returns whether it belongs to this network, optimiser and average; if not, nothing
+    /// is changed.
     ///
     /// # Errors
     /// [`ExecutionError`] when the device does not take it.
@@ -63,8 +64,8 @@ impl Training<'_> {
         Ok(true)
     }
 
-    /// Every array of the training after `step` steps, in a fixed order: what it is, whose, its name and its
-    /// length. What no step has written yet is empty.
+    /// Every array of the training after `step` steps, in a fixed order: kind, parameter, name and length.
+    /// State that no step has written yet is empty.
     fn kept(&self, step: u64) -> impl Iterator<Item = (backend::State, ParameterId, String, usize)> {
         let update = update(&self.record.training, 1.0, step.max(1));
         let [first, second] = update.rule.start().map(|start| start.is_some() && step > 0);

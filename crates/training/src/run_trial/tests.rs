@@ -1,4 +1,4 @@
-//! A run that is restored goes on bit for bit, from any step.
+//! A restored run continues bit for bit, from any step.
 
 use decouple_datasets::{DataSpec, derive_seed, epoch_order, load};
 use decouple_experiment::{Overrides, parse};

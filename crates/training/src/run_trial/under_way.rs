@@ -39,7 +39,7 @@ pub struct Training<'a> {
     pub(super) objective: Objective,
     /// Of the logits of a step.
     pub(super) gradient: Vec<f32>,
-    /// What the epoch's batches come from, if the set is streamed.
+    /// The source of the epoch's batches, if the set is streamed.
     pub(super) stream: Option<Batches>,
     pub(super) steps_per_epoch: u64,
     pub(super) batch: usize,
@@ -93,7 +93,7 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// One pass over the training images, or what is left of it after a checkpoint.
+    /// One pass over the training images, or the rest of it after a checkpoint.
     pub(super) fn train_epoch(
         &mut self,
         epoch: u64,
@@ -111,7 +111,7 @@ impl<'a> Training<'a> {
         let (mut began, secs_before) = (Instant::now(), self.epoch_secs);
         for place in before..self.steps_per_epoch {
             let (begin, done) = (place as usize * self.batch, place + 1);
-            // A streamed set has an order of its own.
+            // A streamed set has its own order.
             let indices = order.get(begin..begin + self.batch).unwrap_or_default();
             let loss = self.train_step(epoch, indices)?;
             self.epoch_secs = secs_before + began.elapsed().as_secs_f64();
@@ -126,7 +126,7 @@ impl<'a> Training<'a> {
             if keeper.between_steps(|| self.state(epoch - 1))? == Between::Stop {
                 return Ok(EpochEnd::Stopped { step });
             }
-            // The clock of training stands still while a checkpoint is written.
+            // The clock of training is paused while a checkpoint is written.
             began += saving.elapsed();
         }
         self.train_secs += self.epoch_secs;
@@ -183,8 +183,7 @@ impl<'a> Training<'a> {
         training.schedule.rate(step, self.steps_per_epoch, self.batch as u64, training.epochs as u64)
     }
 
-    /// Starts the workers that make what is left of the epoch's batches, if the set is
-    /// streamed.
+    /// Starts the workers that prepare the rest of the epoch's batches, if the set is streamed.
     fn begin_stream(&mut self, epoch: u64, earlier: usize) {
         let order = BatchOrder::Shuffled { seed: self.record.order_seed(), epoch };
         let augment = &self.record.data.augment;
@@ -232,8 +231,9 @@ impl<'a> Training<'a> {
         Ok((status, answers))
     }
 
-    /// Scores of the raw weights, and of the averaged ones where they are kept; and the
-    /// answers of those that the run is judged by, which are the averaged ones if there are any.
+    /// Scores of the last weights, and of the averaged ones where they are kept; also the
+    /// per-image results of the weights that the run is judged by, which are the averaged ones
+    /// if there are any.
     fn score(&mut self, part: Part) -> Result<(Option<Scores>, Option<Scores>, Answers), TrialError> {
         let batch = self.record.training.batch;
         let (raw, answers) = answer_part(&mut *self.network, self.data, part, batch, &self.objective)?;

@@ -123,7 +123,7 @@ fn every_flipped_byte_and_every_cut_of_a_small_file_is_noticed() {
                 assert!(is_noticed(), "{name}: bit {bit} of byte {place}");
             }
             fs::write(&path, &whole[..place]).unwrap();
-            // Without a status that can be read it is no run that is over.
+            // Without a status that can be read it is not a run that is over.
             assert!(is_noticed(), "{name}: cut at {place}");
         }
         fs::write(&path, &whole).unwrap();

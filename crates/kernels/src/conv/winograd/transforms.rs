@@ -8,10 +8,10 @@ use crate::{
     simd::{Kernel, Simd, unrolled},
 };
 
-/// What stands for rows outside of a map.
+/// Stands for rows outside of a map.
 static ZEROS: [f32; LANES] = [0.0; LANES];
 
-/// A row of a map, or a vector of zeros again and again.
+/// A row of a map, or a repeated vector of zeros.
 #[derive(Clone, Copy)]
 pub(super) struct Line {
     row: *const f32,
@@ -27,7 +27,7 @@ pub(super) struct Lines<const K: usize> {
 }
 
 impl<const K: usize> Lines<K> {
-    /// The rows that `row` names, and zeros where it names none.
+    /// The rows that `row` returns, and zeros where it returns none.
     pub(super) fn of(layout: &MapLayout, row: impl Fn(usize) -> Option<*mut f32>) -> Self {
         let line = |k| match row(k) {
             Some(row) => Line { row, channel: layout.channel(), column: LANES },
@@ -42,9 +42,9 @@ impl<const K: usize> Lines<K> {
 pub(super) struct Target {
     /// The first tile of the first channel of the first component.
     pub first: *mut f32,
-    /// From a channel to the next.
+    /// Distance between channels.
     pub channel: usize,
-    /// From a component to the next.
+    /// Distance between components.
     pub component: usize,
 }
 
@@ -93,7 +93,8 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> Kernel for OfInput<'_, T, 
     fn run<S: Simd>(self, s: S) {
         let first = (self.tiles.start * M) as isize - 1;
         for channel in 0..self.lines.channels {
-            // SAFETY: columns from -1 to `columns` are a row's own or margins; `new` vouches for `target`.
+            // SAFETY: columns from -1 to `columns` are a row's own or margins; the caller of `new`
+            // guarantees that `target` is valid.
             unsafe {
                 // The last two columns of a tile are the first two of the next.
                 let mut shared = [self.column(s, channel, first), self.column(s, channel, first + 1)];
@@ -153,7 +154,8 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> Kernel for FromOutput<'_, 
         for channel in 0..shape.c {
             let bias = s.splat(self.bias.map_or(0.0, |bias| bias[channel]));
             for (place, tile) in self.tiles.clone().enumerate() {
-                // SAFETY: `new` vouches for all memory; only columns of the map are written.
+                // SAFETY: the caller of `new` guarantees that all memory is valid; only columns
+                // of the map are written.
                 unsafe {
                     let source = self.products.add((channel * self.tiles.len() + place) * LANES);
                     let mut halves = [[s.splat(0.0); M]; N];
@@ -195,9 +197,9 @@ pub(super) struct OfWeights<'a, T, const M: usize, const N: usize> {
 }
 
 impl<'a, T, const M: usize, const N: usize> OfWeights<'a, T, M, N> {
-    /// Of `weights`, [output][input][3][3] of `channels` (inputs, outputs). On the way back
-    /// kernels are turned and the channels change places. `component` is the distance from
-    /// a component to the next in `target`.
+    /// Of `weights`, [output][input][3][3] of `channels` (inputs, outputs). In the backward
+    /// pass kernels are rotated and the channel axes exchanged. `component` is the distance
+    /// from a component to the next in `target`.
     pub(super) fn new(
         weights: &'a [f32],
         channels: [usize; 2],

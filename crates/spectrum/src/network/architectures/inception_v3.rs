@@ -9,10 +9,9 @@
 //! mixed 7b, 7c       module E: 1x1; 1x1, [1x3 | 3x1]; 1x1, 3x3, [1x3 | 3x1]; mean, 1x1   2048
 //! head      global mean pool, [dense layers], [dropout], linear
 //! ```
-//! Every convolution has a norm and a relu. Layers are named as in timm and
-//! made in the order in which Keras numbers them, so that both namings follow
-//! from the graph. Keras' norms have no scale and its means leave the padding
-//! out; timm's have one and count it.
+//! Every convolution has a norm and a relu. Layers are named as in timm and created in the order
+//! in which Keras numbers them, so that both namings follow from the graph. Keras' norms have no
+//! scale and its mean pools exclude the padding; timm's have a scale and include it.
 
 use crate::builder::{BatchNormOptions, GraphBuilder};
 use crate::error::SpecError;
@@ -41,7 +40,7 @@ pub(crate) const INCEPTION_V3: Architecture = Architecture {
     names: Names { keras: Some(keras_name), timm: Some(timm_name), is_separable: false, differ: true },
 };
 
-/// Lowers a valid `spec`, whose width is still to be multiplied in.
+/// Lowers a valid `spec`, whose width has not been applied yet.
 fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
     let mut net = Inception::new(spec, input)?;
     let mut map = net.stem()?;
@@ -138,7 +137,7 @@ impl<'a> Inception<'a> {
         input: NodeId,
         body: impl FnOnce(&mut Self, NodeId) -> Result<NodeId, SpecError>,
     ) -> Result<NodeId, SpecError> {
-        // The builder's own scopes lend the builder alone.
+        // The builder's own scopes borrow only the builder.
         self.builder.open(name);
         let result = body(self, input);
         self.builder.close();
@@ -273,7 +272,7 @@ impl<'a> Inception<'a> {
     }
 }
 
-/// No layer has a name of its own; all are numbered in the order of the graph.
+/// No layer is named individually; all are numbered in the order of the graph.
 fn keras_name(graph: &Graph, id: NodeId, _: &[&str]) -> Option<String> {
     let is_conv = |node: &Node| matches!(node.op, Op::Conv { .. });
     let is_norm = |node: &Node| matches!(node.op, Op::BatchNorm { .. });

@@ -9,9 +9,9 @@
 //!          + 1x1/2 conv and norm of the flow's input; relu
 //! head     global mean pool, [dropout], linear
 //! ```
-//! The first stage has no leading relu, as in the paper: its input is already
-//! rectified. Strided windows are padded as Keras' "same". What the paper has
-//! and this lacks: strides in the stem, and the two wide modules at the end.
+//! The first stage has no leading relu, as in the paper: its input is already rectified.
+//! Strided windows are padded as Keras' "same". Unlike the paper's network, it has no strides
+//! in the stem and no two wide modules at the end.
 
 use crate::builder::GraphBuilder;
 use crate::error::SpecError;
@@ -52,8 +52,8 @@ pub(crate) const MINI_XCEPTION: Architecture = Architecture {
     names: Names { keras: None, timm: None, is_separable: false, differ: false },
 };
 
-/// Lowers a valid `spec`, whose width is already in its channel counts, for
-/// images of shape `input`.
+/// Lowers a valid `spec`, whose channel counts already include the width, for images of shape
+/// `input`.
 fn graph(spec: &NetworkSpec, input: MapShape, classes: usize) -> Result<Graph, SpecError> {
     let mut b = GraphBuilder::new(input)?;
     let mut map = stem(&mut b, spec)?;
@@ -106,7 +106,7 @@ fn exit_flow(b: &mut GraphBuilder, spec: &NetworkSpec, input: NodeId) -> Result<
     Ok(b.activation("relu", out, Activation::Relu))
 }
 
-/// Relu and module number `module` of a stage, which gives `channels`.
+/// Relu and module number `module` of a stage, with `channels` outputs.
 fn rectified_module(
     b: &mut GraphBuilder,
     spec: &NetworkSpec,
@@ -131,8 +131,8 @@ fn halve(b: &mut GraphBuilder, spec: &NetworkSpec, input: NodeId, map: NodeId) -
     join(b, spec, input, pooled, 2)
 }
 
-/// Adds a 1x1 convolution of `input` at `stride`, normalised, to `map`, where
-/// the network is residual.
+/// Adds a 1x1 convolution of `input` at `stride`, normalised, to `map`, if the network is
+/// residual.
 fn join(
     b: &mut GraphBuilder,
     spec: &NetworkSpec,

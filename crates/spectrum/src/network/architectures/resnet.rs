@@ -9,10 +9,9 @@
 //! bottleneck  conv 1x1, norm, relu, conv 3x3 over segments, norm,
 //!             relu, conv 1x1 to four times 64 to 512, norm       + skip, relu
 //! ```
-//! The skip is the block's input, or its 1x1 convolution with norm where the
-//! shape changes. The segments of the 3x3 are ResNeXt's cardinality, and those
-//! of the spectrum. Keras gives convolutions a bias and strides in the first
-//! 1x1, timm strides in the 3x3.
+//! The skip is the block's input, or a 1x1 convolution of it with norm if the shape changes.
+//! The segments of the 3x3 are ResNeXt's cardinality, and those of the spectrum. Keras gives
+//! convolutions a bias and strides in the first 1x1, timm strides in the 3x3.
 
 use crate::builder::GraphBuilder;
 use crate::error::SpecError;
@@ -35,7 +34,7 @@ pub(crate) const RESNET_18: Architecture = Architecture {
 
 pub(crate) const RESNET_50: Architecture = Architecture {
     keys: KEYS,
-    // The stem; the four stages' inner channels; what their blocks give.
+    // The stem; the four stages' inner channels; the outputs of their blocks.
     channels: Channels::Listed(&[64, 64, 128, 256, 512, 256, 512, 1024, 2048]),
     own: |published| own(published, 1),
     stages: |_| 4,
@@ -133,7 +132,7 @@ fn conv(
 struct Block<'a> {
     spec: &'a NetworkSpec,
     inner: usize,
-    /// What the block gives, if other than the inner channels: in bottlenecks.
+    /// The outputs of the block, if they differ from the inner channels, as in bottlenecks.
     outer: Option<usize>,
     stage: usize,
     stride: usize,

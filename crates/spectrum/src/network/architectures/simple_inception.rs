@@ -10,9 +10,9 @@
 //! mixed 7b, 7c         module                                2048
 //! head      global mean pool, [dense layers], [dropout], linear
 //! ```
-//! With S segments, a module is the S towers of figure 2 in one piece. Three
-//! segments, a relu and a norm after both convolutions are Inception's; one a
-//! channel makes it the extreme version of figure 4.
+//! With S segments, a module is equivalent to the S towers of figure 2. Three segments, a relu
+//! and a norm after both convolutions are Inception's; one per channel makes it the extreme
+//! version of figure 4.
 
 use crate::error::SpecError;
 use crate::graph::{Activation, Graph, NodeId};

@@ -4,9 +4,9 @@
 //! block1-5  2, 2, 3, 3, 3 x (conv 3x3 with bias, relu), max pool 2x2/2
 //! head      2 x (dense, relu), [dropout], linear
 //! ```
-//! No norms. The head reads the flattened map, so that its weights depend on
-//! the size of the images; those of 224x224 leave a map of 7x7. What images of
-//! 28x28 have left before the last pool is one pixel, and not pooled.
+//! No norms. The head reads the flattened map, so its weights depend on the size of the images:
+//! 224x224 leaves a map of 7x7. For 28x28 a single pixel is left before the last pool, which is
+//! then omitted.
 
 use crate::builder::GraphBuilder;
 use crate::error::SpecError;

@@ -10,9 +10,9 @@
 //! tail      2 x (module, relu)                                1536, 2048
 //! head      global mean pool, [dense layers], [dropout], linear
 //! ```
-//! A module is a depthwise separable convolution with one norm at its end, or
-//! what the description makes of it. block1 has no leading relu, because the
-//! stem ends in one. Keras pads the pools by "same", timm by one on each side.
+//! A module is a depthwise separable convolution with one norm at its end, or as configured by
+//! the description. block1 has no leading relu, because the stem ends in one. Keras pads the
+//! pools by "same", timm by one on each side.
 
 use crate::builder::GraphBuilder;
 use crate::error::SpecError;
@@ -126,8 +126,8 @@ fn strided(
     b.add("add", pooled, skip)
 }
 
-/// `modules` modules that keep the map's shape, plus their input where the
-/// network is residual. Dense connections make a module see other maps too.
+/// `modules` modules that keep the map's shape, plus their input where the network is residual.
+/// With dense connections, a module also reads other maps.
 pub(super) fn middle(
     b: &mut GraphBuilder,
     spec: &NetworkSpec,
@@ -147,7 +147,7 @@ pub(super) fn middle(
     if spec.residual { b.add("add", map, input) } else { Ok(map) }
 }
 
-/// What a module reads of a block's input and the outputs of earlier modules.
+/// The input of a module, from the block's input and the outputs of earlier modules.
 fn joined(b: &mut GraphBuilder, dense: Dense, scope: &str, outputs: &[NodeId]) -> Result<NodeId, SpecError> {
     let (last, earlier) = (outputs[outputs.len() - 1], &outputs[..outputs.len() - 1]);
     let earlier = match dense {
@@ -165,7 +165,7 @@ fn keras_name(_: &Graph, _: NodeId, parts: &[&str]) -> Option<String> {
             None => format!("block1_{layer}"),
         },
         [block, "skip", layer] => {
-            // The four skips are layers without names.
+            // The four skips are unnamed layers.
             let index = [1, 2, 3, 12].iter().position(|&b| Some(b) == number(block, "block"))?;
             unnamed(if layer == "conv" { "conv2d" } else { "batch_normalization" }, index)
         }
@@ -193,7 +193,7 @@ fn timm_name(parts: &[&str]) -> Option<String> {
         [block, "skip", "conv"] => format!("{block}.skip"),
         [block, "skip", "norm"] => format!("{block}.skipbn"),
         [block, module, layer] => {
-            // relu, convolution, norm; the first block has no relu at its beginning.
+            // relu, convolution, norm; the first block has no leading relu.
             let first = if block == "block1" { 0 } else { 1 };
             let place = 3 * number(module, "module")? + first;
             match layer {

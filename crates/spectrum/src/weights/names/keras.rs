@@ -5,7 +5,7 @@ use crate::graph::{Graph, Node, NodeId, Op, ParameterSpec, Role};
 use crate::network::{Family, NetworkSpec, Numerics};
 use crate::weights::permutation::Permutation;
 
-/// What Keras calls a variable of `role` in `node` of a network of `family`.
+/// Keras' name of a variable of `role` in `node` of a network of `family`.
 pub(super) fn variable(family: Family, node: &Node, role: Role) -> &'static str {
     match role {
         Role::ConvWeight if family.architecture().names.is_separable && node.name.ends_with(".spatial") => {
@@ -38,7 +38,7 @@ pub(super) fn layout(
             } else if geometry.options().groups == geometry.input().c {
                 Permutation::keras_depthwise(extents)
             } else {
-                return Err("its separable convolutions have one segment a channel");
+                return Err("its separable convolutions have one segment per channel");
             }
         }
         (_, Role::LinearWeight) => Permutation::transposed(shape[0], shape[1]),
@@ -46,7 +46,7 @@ pub(super) fn layout(
     })
 }
 
-/// What Keras calls the layer `id` of `graph`.
+/// Keras' name of the layer `id` of `graph`.
 pub(super) fn layer(spec: &NetworkSpec, graph: &Graph, id: NodeId) -> Result<String, &'static str> {
     let names = &spec.family.architecture().names;
     let Some(name) = names.keras else { return Err("keras.applications has no such network") };

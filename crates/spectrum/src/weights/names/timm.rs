@@ -5,7 +5,7 @@ use crate::graph::{Graph, Node, Op, ParameterSpec, Role};
 use crate::network::{NetworkSpec, Numerics};
 use crate::weights::permutation::Permutation;
 
-/// What timm calls a variable of `role`.
+/// timm's name of a variable of `role`.
 pub(super) fn variable(role: Role) -> &'static str {
     match role {
         Role::ConvWeight | Role::LinearWeight | Role::Gamma => "weight",
@@ -15,7 +15,7 @@ pub(super) fn variable(role: Role) -> &'static str {
     }
 }
 
-/// How timm stores `parameter` of `node`, which it calls `layer`.
+/// How timm stores `parameter` of `node`, whose name there is `layer`.
 pub(super) fn layout(
     graph: &Graph,
     node: &Node,
@@ -33,7 +33,7 @@ pub(super) fn layout(
     })
 }
 
-/// What timm calls the layer `node`.
+/// timm's name of the layer `node`.
 pub(super) fn layer(spec: &NetworkSpec, node: &Node) -> Result<String, &'static str> {
     let names = &spec.family.architecture().names;
     if spec.numerics == Numerics::Keras && names.differ {
