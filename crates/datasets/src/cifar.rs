@@ -163,10 +163,9 @@ pub(crate) const CIFAR_100: CifarLayout = CifarLayout {
     records: [50_000, 10_000],
 };
 
-/// Reads the files of a set from `folder`, or from a sub-folder of it with the
-/// set's name or that of the published archive; without a folder from the
-/// present one. Files may be packed with gzip, or all be in the archive as it is
-/// published.
+/// Reads the files of a set from `folder`, or from a sub-folder of it with the set's name or
+/// that of the published archive; without a folder, from the current one. Files may be gzipped,
+/// or all be in the archive as published.
 pub(crate) fn read(layout: &CifarLayout, folder: Option<&Path>) -> Result<Published, DataError> {
     let outer = folder.unwrap_or(Path::new("."));
     let folder = locate(layout, outer);
@@ -229,7 +228,7 @@ fn empty() -> Split {
     Split { shape: SHAPE, images: Vec::new(), labels: Vec::new() }
 }
 
-/// The first of the possible folders that exists, the most special first.
+/// The first of the possible folders that exists, the most specific first.
 fn locate(layout: &CifarLayout, folder: &Path) -> PathBuf {
     let named = folder.join(layout.set.to_string());
     let inside = [named.join(layout.archive_folder), folder.join(layout.archive_folder), named];

@@ -36,7 +36,7 @@ mod tests {
             ("1\n-1\n", "line 2: expected a number from 0, found `-1`"),
             ("inf\n1\n", "line 1: expected a number"),
             ("1\n", "1 lines, but `data.classes` is 2"),
-            ("0\n0\n", "every class has the weight 0"),
+            ("0\n0\n", "every class has weight 0"),
         ] {
             std::fs::write(&file, text).unwrap();
             let message = read(&file, 2).unwrap_err().to_string();

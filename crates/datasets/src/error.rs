@@ -413,7 +413,7 @@ fn share_problem(images: usize, share: f64) -> String {
 fn left(files: usize) -> String {
     match files {
         0 => "none".to_owned(),
-        1 => "one, which was left out".to_owned(),
+        1 => "one, which was skipped".to_owned(),
         files => format!("{files}, all of which were skipped"),
     }
 }

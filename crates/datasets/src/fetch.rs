@@ -280,7 +280,7 @@ mod tests {
     fn errors_and_circles_end() {
         let missing = answer("404 Not Found", "Content-Length: 0\r\n", "");
         let message = fetch(vec![missing], "", None).0.unwrap_err().to_string();
-        assert!(message.contains("the answer 404"), "{message}");
+        assert!(message.contains("HTTP status 404"), "{message}");
         let circle = answer("302 Found", "Location: HERE\r\nContent-Length: 0\r\n", "");
         let message =
             fetch(vec![circle; MOST_REDIRECTIONS as usize + 1], "", None).0.unwrap_err().to_string();

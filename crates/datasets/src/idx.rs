@@ -67,7 +67,7 @@ fn read_images(source: Source<impl Read>, layout: &IdxLayout) -> Result<(usize, 
     Ok((count as usize, pixels))
 }
 
-/// The place of the number of labels, and the labels.
+/// The position of the number of labels, and the labels.
 fn read_labels(source: Source<impl Read>, layout: &IdxLayout) -> Result<(Place, Vec<u16>), DataError> {
     let mut content = Content::open(source)?;
     let (count_place, count) = content.header(MAGIC_LABELS, layout.most_items)?;

@@ -96,7 +96,7 @@ fn labelled(folder: &Path, classes: &[OsString]) -> Result<Option<Test>, DataErr
         return Ok(Some(Test::Annotated(folder.to_owned())));
     }
     let found = directory::folders(folder, &mut Tally::default())?;
-    // Unlabelled images may lie in one folder more, as those of Tiny-ImageNet.
+    // Unlabelled images may lie one folder deeper, as in Tiny-ImageNet.
     let is_flat =
         found.is_empty() || (found.len() == 1 && found[0] == "images" && !classes.contains(&found[0]));
     Ok((!is_flat).then(|| Test::Folders(folder.to_owned())))

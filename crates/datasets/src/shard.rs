@@ -381,7 +381,7 @@ mod tests {
         }
         let whole = tar(&[("0.jpg", &[7; 3000]), ("0.cls", b"1")]);
         let message = samples(&whole[..1024]).unwrap_err().to_string();
-        assert!(message.contains("cut short") || message.contains("no sound tar file"), "{message}");
+        assert!(message.contains("cut short") || message.contains("not an intact tar file"), "{message}");
     }
 
     proptest! {

@@ -56,7 +56,7 @@ impl StandIn {
     /// one image, and 12 bytes per class and thread.
     ///
     /// # Errors
-    /// [`DataError::Write`], and [`DataError::StandIn`] for what cannot be made.
+    /// [`DataError::Write`], and [`DataError::StandIn`] for invalid settings.
     pub fn write(&self, target: &Path) -> Result<StandInWritten, DataError> {
         self.check()?;
         let tree = Tree::new(self.classes, self.seed);

@@ -99,7 +99,7 @@ impl Part {
 /// In which order a part is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchOrder {
-    /// As stored, the last batch smaller if need be: for scores.
+    /// As stored, with a smaller last batch if necessary: for scores.
     AsStored,
     /// Shuffled and augmented, in whole batches: for an epoch of training.
     Shuffled {
@@ -126,7 +126,7 @@ pub struct Streamed {
     pub(crate) validation: Origin,
     pub(crate) test: Origin,
     pub(crate) left_out: Arc<Mutex<LeftOut>>,
-    /// What classes count.
+    /// The class weights.
     pub weights: ClassWeights,
 }
 

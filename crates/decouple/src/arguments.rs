@@ -34,14 +34,14 @@ process; 74 files could not be read or written, or the disk is full; 75 stopped 
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Train what an experiment file asks for. Finished trials are not trained
-    /// again; one that was cut off goes on from its last checkpoint.
+    /// Train the trials of an experiment file. Finished trials are not trained again;
+    /// interrupted ones continue from their last checkpoint.
     Run(RunArguments),
     /// List every trial without training: id, cost, estimated time, whether done.
     Plan(PlanArguments),
-    /// Hand what is left to train to a cluster (or to processes in the background), and exit.
+    /// Submit the trials that are left to a cluster (or to background processes), and exit.
     Submit(Submit),
-    /// Tell how far an experiment is: trials over, running and left, time, best so far.
+    /// Show the progress of an experiment: trials done, running and left, time, best so far.
     Status(StatusArguments),
     /// Rebuild report, tables and figures from the runs on disk.
     Report(Report),

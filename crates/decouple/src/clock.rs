@@ -14,8 +14,8 @@ use crate::{arguments::Common, environment::cpu, text::short_count};
 /// The file that remembers step times, in the folder of results.
 const FILE: &str = "step-times.json";
 
-/// Asks the machine only for what it was not asked before. Nothing is read or
-/// started until a step time is wanted, which few experiments do.
+/// Measures only what is not remembered. Nothing is read or started until a step time is
+/// needed, which few experiments do.
 pub(crate) struct StepClock {
     path: PathBuf,
     timer: Option<RememberingTimer<Measuring>>,

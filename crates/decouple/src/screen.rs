@@ -109,7 +109,7 @@ impl<'a> Screen<'a> {
             }
             Event::Resumed { trial, step } => {
                 self.line(&format!(
-                    "{} goes on from its checkpoint at step {step}",
+                    "{} continues from its checkpoint at step {step}",
                     self.trials[trial].label()
                 ));
             }

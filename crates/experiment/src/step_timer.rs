@@ -22,7 +22,7 @@ pub trait StepTimer {
     /// Times training steps of `trial` and of `reference`, taken in turn.
     ///
     /// # Errors
-    /// When one of the two cannot be trained.
+    /// If one of the two cannot be trained.
     fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<TimedPair, ClockError>;
 }
 

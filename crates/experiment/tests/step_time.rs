@@ -127,13 +127,13 @@ fn times_of_another_version_and_a_torn_file_are_measured_again_with_a_word() {
     let (_, word, again) = remembered(&path, "1.1.0");
     assert_eq!(again, asked);
     let word = word.expect("a word").replace(&folder.path().display().to_string(), "results");
-    insta::assert_snapshot!(word, @"results/step-times.json: its step times are those of decouple 1.0.0 with portable on a cpu; not used here");
+    insta::assert_snapshot!(word, @"results/step-times.json: ignored step times of decouple 1.0.0 with portable on a cpu");
     assert_eq!(remembered(&path, "1.0.0").2, 0, "the other version's times are kept for it");
 
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, &text[..text.len() / 2]).unwrap();
     let (_, word, again) = remembered(&path, "1.0.0");
-    assert!(word.expect("a word").contains("its step times are not used: EOF while parsing"));
+    assert!(word.expect("a word").contains("ignored step times: EOF while parsing"));
     assert_eq!(again, asked);
     fs::write(&path, r#"{ "format": 7, "machines": [] }"#).unwrap();
     let (_, word, _) = remembered(&path, "1.0.0");

@@ -5,7 +5,7 @@
 //! cargo run --release --package decouple-kernels --example roofline
 //! ```
 //!
-//! With `definition` no convolution is computed by Winograd's tiles, with `bf16` matrix products
+//! With `definition` no convolution is computed by Winograd tiles, with `bf16` matrix products
 //! have factors in bf16, with `all` every instruction set is measured.
 
 use std::time::Instant;

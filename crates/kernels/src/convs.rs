@@ -83,8 +83,8 @@ struct Part {
 
 impl Convs {
     /// The convolutions `specs` (one or two) between maps of `layouts` (one more).
-    /// `has_input_gradient` says whether the gradient of the input is wanted, `arithmetic`
-    /// what may be traded for speed; Winograd's tiles are used where they pay.
+    /// `has_input_gradient` says whether the gradient of the input is wanted, `arithmetic` what
+    /// may be traded for speed; Winograd tiles are used where they pay.
     ///
     /// # Panics
     /// If the layouts do not match the convolutions' shapes, or have too small margins.

@@ -86,7 +86,7 @@ impl Network {
         maps
     }
 
-    /// How a batch norm normalises `x`; in training its running statistics follow.
+    /// How a batch norm normalises `x`; in training this updates its running statistics.
     fn normalisation(&mut self, node: &Node, x: &[f64], pass: Pass) -> BatchNorm {
         let Op::BatchNorm { gamma, beta, mean, variance, epsilon, momentum } = node.op else {
             unreachable!("{} is no batch norm", node.name)

@@ -1,9 +1,8 @@
 //! Networks along the Inception-to-Xception spectrum, as data.
 //!
-//! [`NetworkSpec`](network::NetworkSpec) is a network as typed in a file. It
-//! lowers to a [`Graph`](graph::Graph): nodes with shapes and named
-//! parameters. Everything else reads that graph: [`cost`], the
-//! [`budget`] solver, the [`layer_table`], and the crate that executes it.
+//! [`NetworkSpec`](network::NetworkSpec) is a network as typed in a file. It lowers to a
+//! [`Graph`](graph::Graph): nodes with shapes and named parameters. Everything else reads that
+//! graph: [`cost`], the [`budget`] solver, the [`layer_table`], and the crates that execute it.
 //!
 //! ```
 //! use decouple_kernels::geometry::MapShape;

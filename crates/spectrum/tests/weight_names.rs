@@ -87,8 +87,8 @@ fn uneven_segments_stay_in_our_own_files() {
     let refused = |naming| write(&path, naming, &description).unwrap_err().to_string();
     assert_eq!(
         refused(Naming::Timm),
-        "timm has no name for `block2.module1.spatial`: its segments are uneven: 1, or a count that divides the \
-         channels, has one"
+        "timm has no name for `block2.module1.spatial`: its segments are uneven; only 1, or a count that \
+         divides the channels, can be expressed"
     );
     let keras = refused(Naming::Keras);
     assert!(keras.starts_with("keras has no name for `block2.module1.spatial`: its segments"), "{keras}");

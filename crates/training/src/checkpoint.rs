@@ -62,7 +62,7 @@ pub struct Position {
 /// The state of a training: plain values and a position.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// How far it is.
+    /// The position.
     pub position: Position,
     /// Weights, running statistics, optimiser, averages.
     pub arrays: Vec<Array>,

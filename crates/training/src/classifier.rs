@@ -59,7 +59,7 @@ impl Sight {
     /// The photograph in `file` as the network sees it.
     ///
     /// # Errors
-    /// [`Skipped`] when it is no sound image, or larger than `looking` allows.
+    /// [`Skipped`] when it is not a sound image, or larger than `looking` allows.
     pub fn see(&self, file: &Path, looking: Looking) -> Result<SeenPhotograph, Skipped> {
         match self {
             Self::Published(preprocessing) => {

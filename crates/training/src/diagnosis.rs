@@ -36,7 +36,7 @@ const SHUFFLES: u64 = 3;
 /// What kernels are projected onto.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProjectionTarget {
-    /// So many segments of channels, at most one a channel.
+    /// This many segments of channels, at most one per channel.
     Segments(usize),
     /// One spatial kernel and one mix of channels for each output.
     Separable,
@@ -54,10 +54,10 @@ impl ProjectionTarget {
 /// The effect of a projection on one network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
-    /// What its kernels were projected on.
+    /// What its kernels were projected onto.
     pub target: ProjectionTarget,
-    /// For each spatial layer, its name and the energy kept, of its own kernel and
-    /// of one with the same weights shuffled.
+    /// For each spatial layer: its name, the energy kept of its own kernel, and of one with the
+    /// same weights shuffled.
     pub layers: Vec<(String, f64, f64)>,
     /// Accuracy of the network with all its spatial kernels projected, after recalibrating its
     /// batch norms on training images but without further training.

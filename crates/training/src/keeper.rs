@@ -104,8 +104,8 @@ impl Keeper<'_> {
     /// Saves `state` if that is due or requested.
     ///
     /// # Errors
-    /// When the run may be another's by now, or is to stop and cannot be saved. Otherwise it goes on without,
-    /// and tries again later.
+    /// If the run may be another's by now, or has to stop and cannot be saved. Otherwise it continues
+    /// without a checkpoint and tries again later.
     pub(crate) fn between_steps(&mut self, state: impl FnOnce() -> Snapshot) -> Result<Between, LedgerError> {
         let stops = self.stop.reason().is_some();
         let began = Instant::now();

@@ -1,20 +1,17 @@
 //! Trains the graph of a trial.
 //!
-//! [`device`] chooses what networks are executed on; the rest knows no more of it
-//! than `decouple_spectrum::backend` says. [`start_values`] draws a network's start values,
-//! [`stored_network`] loads and stores them, [`loss`] has losses and their gradients,
-//! [`objective`] says which of them a run minimises, [`ranking`] where labels stand among predictions,
-//! [`optimizer`] the numbers of a step, [`evaluation`] scores. [`run_trial`] is the one
-//! training loop, [`run_sweep`] the one loop over trials, [`halving`] the one that stops
-//! the worse of them; all report to [`progress`] and return what they found.
-//! [`checkpoint`] is what a run goes on from after it was cut off, and [`keeper`]
-//! decides when one is written.
-//! [`diagnosis`] asks what coupled kernels lose when they are decoupled after
-//! training. [`inference`] asks a network for the logits of images, [`classifier`]
-//! names what is in photographs. [`forecast`] tells beforehand how long a trial
-//! takes, [`memory_limit`] how much it needs and when there is room for it, and [`timer`]
-//! how its steps compare with those of another. [`launcher`] hands trials over to Slurm
-//! or to processes.
+//! [`device`] chooses what networks are executed on; the rest knows no more of it than
+//! `decouple_spectrum::backend` says. [`start_values`] draws a network's initial values,
+//! [`stored_network`] loads and stores them, [`loss`] has losses and their gradients, [`objective`]
+//! says which of them a run minimises, [`ranking`] where labels stand among predictions, [`optimizer`]
+//! the numbers of a step, [`evaluation`] scores. [`run_trial`] is the one training loop, [`run_sweep`]
+//! the one loop over trials, [`halving`] the one that stops the worse of them; all report to
+//! [`progress`] and return what they found. [`checkpoint`] is what a run continues from after it was
+//! interrupted, and [`keeper`] decides when one is written. [`diagnosis`] asks what coupled kernels
+//! lose when they are decoupled after training. [`inference`] asks a network for the logits of images,
+//! [`classifier`] names what is in photographs. [`forecast`] tells beforehand how long a trial takes,
+//! [`memory_limit`] how much it needs and when there is room for it, and [`timer`] how its steps
+//! compare with those of another. [`launcher`] hands trials over to Slurm or to processes.
 //!
 //! `examples/train.rs` trains a network from Rust in thirty lines. An untrained network can already
 //! classify:

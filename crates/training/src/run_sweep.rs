@@ -173,7 +173,7 @@ pub(crate) struct Runner<'a> {
 /// The outcome of a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
-    /// There is nothing more to do about it here.
+    /// There is nothing more to do here.
     Over,
     /// Another runner has it.
     Taken,
@@ -427,7 +427,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// A trial that is still to be done.
+    /// Counts and reports a trial that is still to be done.
     pub(crate) fn left(&self, index: usize, ended: &Ended, report: &mut SweepReport) -> Attempt {
         let why = match ended {
             Ended::Interrupted { step } => {
@@ -448,7 +448,7 @@ impl<'a> Runner<'a> {
                 self.progress.tell(Event::Taken { trial: index });
                 return Attempt::Taken;
             }
-            // A refusal is written down before it comes here.
+            // A refusal has already been recorded.
             Ended::Refused(_) => return Attempt::Over,
         };
         self.progress.tell(Event::Left { trial: index, why });

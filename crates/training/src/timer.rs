@@ -41,11 +41,11 @@ impl Timer {
         ThreadPoolBuilder::new().num_threads(THREADS).build().map(Self)
     }
 
-    /// Times whole training steps of `trial` and of `reference`, each with its own
-    /// batch of noise, in processor time: what else the machine does is not part of a
-    /// network's step. A step of one follows a step of the other, so that both meet
-    /// the machine in the same states. Takes about a second; longer where nine steps
-    /// of each do, and up to four seconds where the machine is busy.
+    /// Times whole training steps of `trial` and of `reference`, each with its own batch of
+    /// noise, in processor time: what else the machine does is not part of a network's step.
+    /// Steps of the two alternate, so that both see the machine in the same states. Takes about
+    /// a second; longer if nine steps of each do, and up to four seconds if the machine is
+    /// busy.
     ///
     /// # Errors
     /// [`TrialError`] if a network cannot be executed.

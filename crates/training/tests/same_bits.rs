@@ -74,7 +74,7 @@ fn trials() -> Vec<Trial> {
         trials.push(trial(&set));
     }
     trials.push(trial(&["training.precision=\"bf16\"".into(), network("width", "0.06".into())]));
-    // Wide enough for Winograd's tiles, on maps of an odd and of an even side.
+    // Wide enough for Winograd tiles, on maps of an odd and of an even side.
     for tiles in ["f2", "f4"] {
         let wide = ["segments=1", "stem=8", "entry=[48]", "middle=0", "exit=48"]
             .map(|pair| format!("network.{pair}"));

@@ -51,7 +51,7 @@ fn classes_are_sorted_and_a_share_is_held_out() {
     let Read { published, classes, skipped, notes } = read_from(&spec(2), folder.path()).unwrap();
     assert_eq!(
         notes,
-        ["2 files of `red` passed over, by ending: 1 .bmp, 1 .txt; read are JPEG, PNG and WebP"]
+        ["2 files of `red` ignored, by extension: 1 .bmp, 1 .txt; only JPEG, PNG and WebP are read"]
     );
     assert_eq!((classes, skipped), (vec!["blue".to_owned(), "red".to_owned()], vec![]));
     assert_eq!(published.train.class_counts(), [3, 3]);
@@ -156,7 +156,7 @@ fn folders_that_do_not_fit_are_explained() {
     two_classes(root);
     let text = message(&spec(3), root);
     assert!(
-        text.ends_with("expected 3 folders, one a class, as `data.classes` says; found 2: blue, red"),
+        text.ends_with("expected 3 folders, one per class, as `data.classes` says; found 2: blue, red"),
         "{text}"
     );
     let nowhere = ImageFolder { folder: "nowhere".into(), ..spec(2) };
@@ -304,7 +304,7 @@ fn what_systems_leave_behind_is_no_class() {
     fs::write(folder.path().join("red/Thumbs.db"), "").unwrap();
     let Read { published, notes, .. } = read_from(&spec(2), folder.path()).unwrap();
     assert_eq!(published.train.len() + published.test.len(), 8);
-    assert_eq!(notes, ["passed over what systems leave behind: @eaDir, Thumbs.db, __MACOSX"]);
+    assert_eq!(notes, ["ignored system files: @eaDir, Thumbs.db, __MACOSX"]);
 }
 
 #[cfg(unix)]

@@ -128,7 +128,7 @@ fn a_mistake_is_named_with_file_and_line() {
         ("a.csv", format!("{head}images/9.png,0,train\n"), "a.csv:3: no file `"),
         ("a.csv", format!("{head}images/0.png,0,test\n"), "a.csv:3: `images/0.png` stands in an earlier row"),
         ("a.csv", format!("{head}images/1.png,0\n"), "a.csv:3: expected 3 cells as in the first line, found 2"),
-        ("a.csv", format!("{head}https://x/1.png,0,train\n"), "a.csv:3: `https://x/1.png` is an address"),
+        ("a.csv", format!("{head}https://x/1.png,0,train\n"), "a.csv:3: `https://x/1.png` is a web address"),
         ("a.csv", format!("{head},0,train\n"), "a.csv:3: no path"),
         ("a.csv", head.to_owned(), "a.csv: no row with an image for testing"),
         ("a.csv", "path,label\n".to_owned(), "a.csv: no row with an image to train on"),
@@ -163,9 +163,7 @@ fn a_missing_file_is_left_out_if_asked() {
     let text = "path,label,split\nimages/0.png,0,train\nimages/9.png,1,train\nimages/1.png,1,test\n";
     let listing = place.list("a.csv", text, |spec| spec.reading.corrupt = Corrupt::Skip).unwrap();
     assert_eq!(listing.train.len(), 1);
-    assert!(
-        listing.notes[0].contains("1 row names a file that is not there and left out, the first in line 3")
-    );
+    assert!(listing.notes[0].contains("1 row names a file that is missing and skipped, the first in line 3"));
 }
 
 #[test]
@@ -254,7 +252,7 @@ fn a_mistake_in_parquet_is_named_with_column_and_row() {
         ("gap", "row 3: column `label`: expected one label, found 0"),
         ("high", "row 4: column `label`: expected a label below 3, found 3"),
         ("lists", "row 1: column `labels`: expected one label, found 2"),
-        ("zstd", "no sound Parquet: "),
+        ("zstd", "not an intact Parquet file: "),
     ] {
         let message = list_parquet(&place, &parquet(name), false).unwrap_err().to_string();
         assert!(message.contains(&format!("a.parquet: {expected}")), "{message}");
@@ -263,7 +261,7 @@ fn a_mistake_in_parquet_is_named_with_column_and_row() {
     let whole = parquet("names");
     for bytes in [&b""[..], b"path,label", &whole[..whole.len() - 9]] {
         let message = list_parquet(&place, bytes, false).unwrap_err().to_string();
-        assert!(message.contains("a.parquet: no sound Parquet: "), "{message}");
+        assert!(message.contains("a.parquet: not an intact Parquet file: "), "{message}");
     }
 }
 

@@ -65,7 +65,7 @@ The file's [launcher] table can hold the same settings; flags override it. See d
 pub(crate) struct Submit {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// Who starts the tasks [default: the file's, else slurm].
+    /// What runs the tasks [default: as in the file, else slurm].
     #[arg(long, value_parser = one_of::<LauncherKind>(words("launcher.kind")))]
     pub(crate) launcher: Option<LauncherKind>,
     /// Print the script and submit nothing.

@@ -21,12 +21,12 @@ pub(crate) struct Describe {
     /// Change any other key of [trial.network], as in --set order=spatial-first.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Find the width at which the network has as much of this as it has with its
-    /// family's own segments, which are one a channel in the Xceptions.
+    /// Find the width at which the network has as much of this quantity as with its family's
+    /// own segments (one per channel in the Xceptions).
     #[arg(long, value_parser = one_of::<Held>(Held::ALL.map(Held::name)))]
     pub(crate) budget: Option<Held>,
-    /// Height, width and channels of an image [default: those that the network was
-    /// published for; of mini-xception, 28x28x1].
+    /// Height, width and channels of an image [default: as the network was published; for
+    /// mini-xception, 28x28x1].
     #[arg(long, value_name = "HxWxC")]
     pub(crate) input: Option<Extents>,
     /// Number of classes [default: 1000; for mini-xception, 10].
@@ -87,14 +87,14 @@ pub(crate) struct Conversion {
     pub(crate) source: PathBuf,
     /// File to write.
     pub(crate) target: PathBuf,
-    /// Whose names the source has [default: as they look].
+    /// Format of the source's names [default: detected].
     #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(Naming::name)))]
     pub(crate) from: Option<Naming>,
-    /// Whose names the target gets [default: decouple; export needs it].
+    /// Format of the target's names [default: decouple; required for export].
     #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(Naming::name)))]
     pub(crate) to: Option<Naming>,
-    /// Start the head of --classes anew, from values drawn from this number; the source's head,
-    /// where it has one, is passed over.
+    /// Initialise a new head of --classes from this seed; the source's own head, if any, is
+    /// ignored.
     #[arg(long, value_name = "SEED", requires = "classes")]
     pub(crate) new_head: Option<u64>,
     #[command(flatten)]
@@ -107,21 +107,21 @@ pub(crate) struct Inspect {
     pub(crate) file: PathBuf,
 }
 
-/// A trained network: that of a run, or weights from anywhere.
+/// A trained network: from a run, or weights from elsewhere.
 #[derive(Args, Debug)]
 pub(crate) struct TrainedArguments {
-    /// Folder of a finished run, as in results/mine/runs/segments=4,seed=0-dd132986:
-    /// its network with its classes and its way to see images.
+    /// Folder of a finished run, as in results/mine/runs/segments=4,seed=0-dd132986: its
+    /// network, classes and preprocessing.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "from", "family"])]
     pub(crate) run: Option<PathBuf>,
     /// File of weights (safetensors).
     #[arg(long, value_name = "FILE", required_unless_present = "run")]
     pub(crate) weights: Option<PathBuf>,
-    /// Whose names the weights have [default: as they look].
+    /// Format of the weights' names [default: detected].
     #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(Naming::name)))]
     pub(crate) from: Option<Naming>,
-    /// Names of the classes, one a line in the order of the logits [default: those
-    /// of the run, or ImageNet's for 1000 classes].
+    /// File of class names, one per line in the order of the logits [default: those of the run,
+    /// or ImageNet's for 1000 classes].
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
     #[command(flatten)]
@@ -131,7 +131,7 @@ pub(crate) struct TrainedArguments {
 /// How photographs are read.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Photographs {
-    /// What to do about a file that is no sound image: stop and name it, or leave it out and list it.
+    /// What to do about a broken image file: stop and name it, or leave it out and list it.
     #[arg(long, value_parser = one_of::<Corrupt>(words("data.corrupt")), default_value = "refuse")]
     pub(crate) corrupt: Corrupt,
     /// Leave photographs as stored, ignoring their EXIF orientation.
@@ -182,7 +182,7 @@ pub(crate) struct Evaluate {
 pub(crate) struct Export {
     #[command(flatten)]
     pub(crate) trained: TrainedArguments,
-    /// What to write [default: as the file's ending says, .onnx or .py].
+    /// What to write [default: by the file extension, .onnx or .py].
     #[arg(long, value_enum)]
     pub(crate) format: Option<Exported>,
     /// File to write. A .py file reads its weights from a .safetensors file beside it.

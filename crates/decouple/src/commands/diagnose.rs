@@ -55,7 +55,7 @@ fn weights(ledger: &Ledger, trial: &Trial) -> std::path::PathBuf {
     ledger.run_dir(trial).join(WEIGHTS_FILE)
 }
 
-/// Separable form, and powers of two up to one segment a channel everywhere.
+/// Separable form, and powers of two up to one segment per channel everywhere.
 fn targets(trial: &Trial) -> Vec<ProjectionTarget> {
     let channels = trial.layers.iter().map(|layer| layer.channels).max().unwrap_or(1);
     let powers = std::iter::successors(Some(2), |segments| Some(segments * 2));

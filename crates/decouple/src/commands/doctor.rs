@@ -127,10 +127,8 @@ fn results(folder: &Path) -> Vec<Check> {
     let probe = Probe::new(folder);
     let mut checks = Vec::new();
     match &probe {
-        Err(error) => {
-            checks.push(check("results", Finding::Bad, format!("{shown}: cannot be written to: {error}")))
-        }
-        Ok(_) => checks.push(check("results", Finding::Good, format!("{shown}: can be written to"))),
+        Err(error) => checks.push(check("results", Finding::Bad, format!("{shown}: not writable: {error}"))),
+        Ok(_) => checks.push(check("results", Finding::Good, format!("{shown}: writable"))),
     }
     checks.extend(room(folder));
     let system = FileSystem::of(folder);
@@ -201,10 +199,10 @@ fn locks(probe: &Probe, is_shared: bool) -> Check {
         Ok(Some(code)) if code == i32::from(LOCKED) && is_shared => check(
             "locks",
             Finding::Note,
-            "hold between processes of this host; whether between hosts, nothing tells: `--claims auto` takes leases",
+            "hold between processes of this host, but maybe not between hosts: `--claims auto` uses leases",
         ),
         Ok(Some(code)) if code == i32::from(LOCKED) => {
-            check("locks", Finding::Good, "hold between processes: `--claims auto` takes them")
+            check("locks", Finding::Good, "hold between processes: `--claims auto` uses them")
         }
         Ok(_) => check("locks", Finding::Note, format!("do not hold between processes: {lease}")),
         Err(error) => {
@@ -265,7 +263,9 @@ fn data(folder: Option<&Path>) -> Vec<Check> {
 fn slurm() -> Check {
     let told = Command::new("sinfo").args(["--noheader", "--format=%P %D %t"]).output();
     match told {
-        Err(_) => check("slurm", Finding::Note, "not installed here; `submit --launcher local` does without"),
+        Err(_) => {
+            check("slurm", Finding::Note, "not installed here; `submit --launcher local` works without it")
+        }
         Ok(output) if output.status.success() => {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             let partitions: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

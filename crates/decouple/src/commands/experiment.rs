@@ -72,7 +72,7 @@ pub(super) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
     match settled(common, sweep.clone()) {
         Ok(tuned) => tuned,
         Err(failure) => {
-            say!("using the using the recipes as written: {}", failure.message());
+            say!("using the recipes as written: {}", failure.message());
             sweep
         }
     }

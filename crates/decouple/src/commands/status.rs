@@ -40,7 +40,7 @@ pub(crate) fn run(common: &Common, arguments: &StatusArguments) -> Result<u8, Fa
 /// Where progress is shown, once or until all trials have ended.
 struct Screen<'a> {
     arguments: &'a StatusArguments,
-    /// Lines on the terminal that the next standing replaces; none off a terminal.
+    /// Lines on the terminal that the next update replaces; `None` when not on a terminal.
     replaces: Option<usize>,
     last: String,
 }
@@ -110,7 +110,7 @@ fn human(title: &str, run: &str, metric: Metric, standing: &Standing) -> String 
         ("diverged", standing.diverged),
         ("stopped", standing.stopped),
         ("failed", standing.failed),
-        ("cut off", standing.cut_off),
+        ("interrupted", standing.cut_off),
         ("unreadable", standing.unreadable.len()),
     ];
     let kinds = kinds.iter().filter(|(name, n)| *n > 0 || *name == "finished" || *name == "failed");

@@ -9,8 +9,8 @@ use crate::{
     failure::{Failure, IO, USAGE},
 };
 
-/// Those of `trials` that are the task's; all, if the command is no task or does not
-/// share out.
+/// Those of `trials` that belong to the task; all if the command is not a task or its trials
+/// are not divided.
 pub(super) fn selected<'a>(
     trials: Vec<&'a Trial>,
     arguments: &RunArguments,

@@ -20,7 +20,7 @@ use crate::{
     text::plural,
 };
 
-/// The ledger with the claims that the command line asks for, or its file system needs.
+/// The ledger, claiming runs as the command line asks or the file system requires.
 pub(super) fn claiming(ledger: Ledger, arguments: &RunArguments) -> Ledger {
     let claims = match arguments.claims {
         ClaimsChoice::Typed(claims) => claims,

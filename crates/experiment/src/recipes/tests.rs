@@ -188,7 +188,7 @@ fn a_point_without_a_score_is_named() {
 #[test]
 fn what_cannot_be_tuned_is_refused() {
     for (from, to, expected) in [
-        ("validation = 1000", "validation = 0", "no image is held out"),
+        ("validation = 1000", "validation = 0", "no validation images"),
         (
             "seed = [0, 1]",
             "training.weight-decay = [0.0, 1.0]",

@@ -204,8 +204,7 @@ fn default_reference(axis: &TypedAxis) -> usize {
     axis.position(own).unwrap_or(0)
 }
 
-/// Axes walked together stand at one row: the first that has all values that are named
-/// of them, if any are.
+/// Zipped axes share a row: the first that has all the values named for them, if any are.
 fn follow_zips(file: &SweepFile, mut choice: Indices) -> Result<Indices, Diagnostic> {
     for (index, axis) in file.axes.iter().enumerate() {
         let Some(zip) = axis.zipped_with else { continue };
@@ -230,8 +229,8 @@ fn follow_zips(file: &SweepFile, mut choice: Indices) -> Result<Indices, Diagnos
     Ok(choice)
 }
 
-/// Every combination: axes in file order, the last fastest; those walked
-/// together move as one, at the place of their first.
+/// Every combination: axes in file order, the last varying fastest; zipped axes move as one, at
+/// the place of their first.
 fn points(axes: &[TypedAxis]) -> Vec<Indices> {
     let mut points = vec![vec![0; axes.len()]];
     for (index, axis) in axes.iter().enumerate() {

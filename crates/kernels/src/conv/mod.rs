@@ -1,6 +1,5 @@
-//! Convolution over any number of channel segments: one family of register
-//! tiles, walked over rows: of a map, of pairs of its channels, or of the components of
-//! Winograd's tiles.
+//! Convolution over any number of channel segments: one family of register tiles, walked over
+//! rows: of a map, of pairs of its channels, or of the components of Winograd tiles.
 
 mod gradient;
 mod pairs;

@@ -56,7 +56,7 @@ pub(crate) struct Pass {
     block: usize,
     /// Whether values are pairs of bf16.
     is_paired: bool,
-    /// Number of packed weights, which is what `weights` holds once they are.
+    /// Number of packed weights, the length of `weights` once packed.
     packed: usize,
     weights: Vec<f32>,
 }
@@ -339,7 +339,7 @@ impl Pass {
         self.geometry.weight_count()
     }
 
-    /// How many weights [`Self::pack`] makes.
+    /// Number of weights that [`Self::pack`] produces.
     pub(crate) const fn packed(&self) -> usize {
         self.packed
     }
@@ -379,8 +379,8 @@ impl Pass {
     /// `ahead` into the cache meanwhile.
     ///
     /// # Safety
-    /// `input` holds the rows of [`Self::reads`], with their margins, and `output`
-    /// a row that nothing else touches; `bias` has a value a channel.
+    /// `input` holds the rows of [`Self::reads`], with their margins, and `output` a row that
+    /// nothing else touches; `bias` has a value per channel.
     pub(crate) unsafe fn row(
         &self,
         index: usize,

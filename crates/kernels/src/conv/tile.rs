@@ -45,7 +45,7 @@ pub(super) struct Tile<'a> {
     pub output: *mut f32,
     /// What is fetched into the cache for later: a value for each output, as far apart.
     pub ahead: *const f32,
-    /// From an output column to the next.
+    /// Distance between output columns.
     pub output_column: usize,
     /// Distance between output channels.
     pub output_channel: usize,
@@ -85,7 +85,7 @@ pub(super) const fn fits(isa: Isa, kind: Kind, columns: usize, channels: usize) 
         return sums <= 6;
     }
     match kind {
-        // One channel's inputs are used once, straight from memory.
+        // The inputs of a channel are used once, directly from memory.
         Kind::Any | Kind::EachAny | Kind::Pairs if channels == 1 => sums <= 30,
         Kind::Any | Kind::EachAny | Kind::Pairs => sums + columns < 31,
         Kind::Sliding | Kind::EachSliding => sums + columns + 2 < 32,

@@ -1,4 +1,4 @@
-//! A convolution by its definition, by Winograd's tiles or with factors in bf16, to those who
+//! A convolution by its definition, by Winograd tiles or with factors in bf16, to those who
 //! call it.
 
 use std::ops::Range;

@@ -340,7 +340,7 @@ impl Task<'_> {
         let back = &convs.convs[0].back;
         for step in back.steps(rows) {
             let (fresh, work) = (group.fresh, group.work.as_mut_ptr());
-            // SAFETY: the schedule has made the rows that these read; the band owns them.
+            // SAFETY: the schedule has computed the rows that these read; the band owns them.
             unsafe {
                 // Where these rows will go.
                 let ahead = group.gradients[0].at(step.start);

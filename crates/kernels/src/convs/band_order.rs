@@ -7,7 +7,7 @@ use super::Convs;
 
 /// Bytes of the rows of a block, over all maps.
 const BLOCK: usize = 512 << 10;
-/// Bytes of sums of weights' gradients from which on they stay in registers for a
+/// Size of the sums of weights' gradients, in bytes, above which they stay in registers for a
 /// whole band.
 const MANY_SUMS: usize = 512 << 10;
 

@@ -10,7 +10,7 @@ use crate::{
     rows::{self, Reading, SumsAbout},
 };
 
-/// What the way forward reads and writes. Maps have the layouts of the [`Convs`].
+/// Inputs and outputs of the forward pass. Maps have the layouts of the [`Convs`].
 #[derive(Debug)]
 pub struct Forward<'a> {
     /// Images of the batch.
@@ -115,8 +115,8 @@ impl Convs {
     }
 }
 
-/// Values that a task works in: a ring of the input, one of the rows between two
-/// convolutions that another band owns, and the scratch of a walk.
+/// Scratch values of a task: a ring of the input, one of the rows between two convolutions that
+/// another band owns, and the scratch of a walk.
 pub(super) fn scratch(convs: &Convs) -> usize {
     let input = &convs.layouts[0];
     let ring = input.start() + convs.input_ring() * input.row();
@@ -209,7 +209,8 @@ impl Task<'_> {
         rows.start
     }
 
-    /// Makes the rows between the convolutions up to `end`, or to the end of its row of tiles.
+    /// Computes the rows between the convolutions up to `end`, or to the end of its row of
+    /// tiles.
     fn make_middle(&self, middle: &mut Middle, end: usize, input: &mut Input<'_>, work: &mut [f32]) {
         let (conv, layout) = (&self.convs.convs[0], &self.convs.layouts[1]);
         let at_once = conv.forward.rows_at_once();
@@ -224,8 +225,8 @@ impl Task<'_> {
             }
             for row in step {
                 let values = row_mut(middle.rows, row, layout.row());
-                // What stands before the first row of the next band is cleared already,
-                // and may be read by now.
+                // The margin before the first row of the next band has been cleared, and may
+                // already be read.
                 let own = &self.band.rows[1];
                 let is_last = row + 1 == own.end && own.end < layout.shape.h;
                 let margins = layout.shape.c - usize::from(is_last);

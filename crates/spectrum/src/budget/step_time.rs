@@ -111,7 +111,7 @@ pub struct Nearest {
     pub spec: NetworkSpec,
     /// The width that gives these channel counts.
     pub width: f64,
-    /// What the clock said.
+    /// The measured times.
     pub comparison: TimedPair,
 }
 
@@ -129,14 +129,13 @@ pub enum StepTimeError<E> {
 /// Finds the width at which a training step of `spec` takes as long as one of the reference,
 /// where `compare` measures a network beside the reference.
 ///
-/// The first network measured has as many multiply-adds as the reference,
-/// `reference_macs`. From there the width is widened or narrowed until one
-/// network is faster and a wider one slower, and the interval between the two is
-/// divided, by interpolation and by halves in turn, until a network meets the
-/// budget, no other lies between, or [`MOST_MEASUREMENTS`] are done. Times need not
-/// grow with the width: of several widths that meet the budget one is found. The
-/// result is a function of what `compare` returns. It may miss the budget:
-/// see [`TimedPair::meets_budget`].
+/// The first network measured has as many multiply-adds as the reference, `reference_macs`.
+/// From there the width is widened or narrowed until one network is faster and a wider one
+/// slower, and the interval between the two is divided, by interpolation and by halves in turn,
+/// until a network meets the budget, no other lies between, or [`MOST_MEASUREMENTS`] are done.
+/// Times need not grow with the width: if several widths meet the budget, one of them is found.
+/// The result is a function of the measurements. It may miss the budget: see
+/// [`TimedPair::meets_budget`].
 ///
 /// # Errors
 /// [`StepTimeError`] if a network cannot be built or measured.

@@ -40,7 +40,7 @@ impl Naming {
 pub struct NamedTensor {
     /// Its name in the file.
     pub name: String,
-    /// Its shape there, and where our values lie in it.
+    /// Its shape there, and the places of our values in it.
     pub layout: Permutation,
     /// Which parameter of the graph it is.
     pub parameter: ParameterId,

@@ -22,7 +22,7 @@ const KEPT: [(backend::State, &str); 4] = [
 ];
 
 impl Training<'_> {
-    /// All that is needed to go on from here, with the rows of `epochs` written.
+    /// All that is needed to continue from here, with the rows of `epochs` written.
     pub(super) fn state(&self, epochs: u64) -> Snapshot {
         let arrays = self.kept(self.step).map(|(what, id, name, _)| {
             let values = self.network.read(what, id);

@@ -55,7 +55,7 @@ fn train(run: &mut Training<'_>, steps: u64) {
     }
 }
 
-/// Bits, in which numbers that are none are equal too.
+/// Bit patterns, so that NaNs compare equal, too.
 fn bits(state: &Snapshot) -> Vec<u32> {
     state.arrays.iter().flat_map(|array| &array.values).map(|value| value.to_bits()).collect()
 }

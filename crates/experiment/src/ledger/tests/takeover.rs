@@ -50,7 +50,7 @@ fn a_copy_is_of_a_run_of_the_same_data_and_numerics_that_is_whole() {
     }
     fs::write(source.join("weights.safetensors"), b"weighty").unwrap();
     let error = ledger.adopt(&trial, &source, &here()).unwrap_err().to_string();
-    assert!(error.contains("weights.safetensors: its bytes are not those that the run wrote"), "{error}");
+    assert!(error.contains("weights.safetensors: it has changed since the run wrote it"), "{error}");
     assert_eq!(ledger.state(&trial).unwrap(), RunState::New, "it is still to be done");
 }
 
