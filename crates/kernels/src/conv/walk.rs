@@ -47,7 +47,7 @@ pub(crate) enum Walk {
     /// By the definition.
     Plain(Pass),
     /// By the definition, with factors in bf16.
-    Paired(PairedPass),
+    Paired(Box<PairedPass>),
     /// By tiles of 2x2 outputs.
     F2(F2),
     /// By tiles of 4x4 outputs.
@@ -77,7 +77,9 @@ impl Walk {
     ) -> Self {
         match algorithm {
             Algorithm::Plain => Self::Plain(Pass::new(isa, geometry, order, direction, from, to)),
-            Algorithm::Paired => Self::Paired(PairedPass::new(isa, (geometry, order), direction, from, to)),
+            Algorithm::Paired => {
+                Self::Paired(PairedPass::new(isa, (geometry, order), direction, from, to).into())
+            }
             Algorithm::F2 => Self::F2(F2::new(isa, geometry, direction, from, to)),
             Algorithm::F4 => Self::F4(F4::new(isa, geometry, direction, from, to)),
         }

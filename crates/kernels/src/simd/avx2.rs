@@ -95,6 +95,7 @@ impl Simd for Avx2 {
     fn halves(self, a: [__m256; 2]) -> [[__m256; 2]; 2] {
         // SAFETY: the instructions are present.
         let even = |a| unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(a))) };
+        // SAFETY: as above.
         let odd = |a| unsafe { _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(!0xffff))) };
         [a.map(even), a.map(odd)]
     }

@@ -93,7 +93,10 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     fn dot(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         if BF16 {
             // SAFETY: the instruction is present, and the types are of the same bits.
-            return unsafe { _mm512_dpbf16_ps(c, std::mem::transmute(a), std::mem::transmute(b)) };
+            return unsafe {
+                let [a, b] = [a, b].map(|pairs| std::mem::transmute::<__m512, __m512bh>(pairs));
+                _mm512_dpbf16_ps(c, a, b)
+            };
         }
         dot(self, a, b, c)
     }
