@@ -165,7 +165,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "training.precision",
-        "What the factors of matrix products (1x1 convolutions over one segment, dense layers) are rounded to, on the way forward and in the gradient of the input. Weights, their gradients and sums stay f32.",
+        "What the factors of matrix products (1x1 convolutions over one segment, dense layers) are rounded to, forward and in the gradient of the input. Weights, their gradients and sums stay f32.",
         Words(&["f32", "bf16"]),
         "",
         "\"f32\"",

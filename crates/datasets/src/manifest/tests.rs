@@ -138,7 +138,7 @@ fn a_mistake_is_named_with_file_and_line() {
         (
             "a.jsonl",
             "\n{\"path\": \"images/0.png\", \"label\": 0}\n{\"path\": \"images/1.png\", \"label\": 0, \"split\": \"test\"}".to_owned(),
-            "a.jsonl:3: some rows say what they are for",
+            "a.jsonl:3: some rows have a split (train, test) and others do not",
         ),
         ("a.xlsx", "PK".to_owned(), "a.xlsx: expected a table that ends in .csv"),
     ] {
@@ -256,7 +256,7 @@ fn a_mistake_in_parquet_is_named_with_column_and_row() {
     ] {
         let message = list_parquet(&place, &parquet(name), false).unwrap_err().to_string();
         assert!(message.contains(&format!("a.parquet: {expected}")), "{message}");
-        assert!(name != "zstd" || message.ends_with("with gzip or not at all"), "{message}");
+        assert!(name != "zstd" || message.ends_with("gzip and no compression"), "{message}");
     }
     let whole = parquet("names");
     for bytes in [&b""[..], b"path,label", &whole[..whole.len() - 9]] {
