@@ -10,7 +10,7 @@ use decouple_spectrum::backend::{ExecutionError, Executor, Pass};
 /// use decouple_spectrum::network::NetworkSpec;
 /// use decouple_training::{device::backend, inference::logits, start_values};
 /// let graph = NetworkSpec::default().graph(MapShape::new(28, 28, 1), 10)?;
-/// let mut network = init::start(&graph, 0, &*backend(), Arithmetic::default())?;
+/// let mut network = start_values::start(&graph, 0, &*backend(), Arithmetic::default())?;
 /// assert_eq!(logits(&mut *network, &[0.5; 2 * 28 * 28])?.len(), 2 * 10);
 /// assert!(logits(&mut *network, &[0.5; 2 * 28 * 28 + 1]).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

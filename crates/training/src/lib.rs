@@ -22,7 +22,7 @@
 //! use decouple_training::{device::backend, inference::logits, start_values};
 //!
 //! let graph = NetworkSpec::default().graph(MapShape::new(28, 28, 1), 10)?;
-//! let mut network = init::start(&graph, 0, &*backend(), Arithmetic::default())?;
+//! let mut network = start_values::start(&graph, 0, &*backend(), Arithmetic::default())?;
 //! assert_eq!(logits(&mut *network, &[0.0; 28 * 28])?.len(), 10);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
