@@ -121,16 +121,17 @@ impl PairedPass {
         self.paired.start() + self.capacity() * self.paired.row()
     }
 
-    /// Computes the output rows `rows`, and fetches the row at `ahead` into the cache meanwhile.
+    /// Computes output row `index` into `output`; the tiles fetch what stands at `ahead` into the
+    /// cache meanwhile.
     ///
     /// # Safety
-    /// `input` holds the rows of [`Self::reads`], with their margins, `output` the rows,
-    /// which nothing else touches, and `scratch` is valid for [`Self::scratch`] values.
-    pub(crate) unsafe fn rows(
+    /// `input` holds the rows of [`Self::reads`], with their margins, `output` is a row that
+    /// nothing else touches, and `scratch` is valid for [`Self::scratch`] values.
+    pub(crate) unsafe fn row(
         &self,
-        rows: Range<usize>,
+        index: usize,
         input: Rows,
-        output: Rows,
+        output: *mut f32,
         bias: Option<&[f32]>,
         scratch: *mut f32,
         ahead: *const f32,
@@ -140,19 +141,14 @@ impl PairedPass {
         // place in the ring.
         unsafe {
             let ring = Rows::new(scratch.add(start), self.paired.row(), self.capacity());
-            let mut known = 0..0;
-            for row in rows {
-                let reads = self.reads(row..row + 1);
-                for row in reads.clone().filter(|row| !known.contains(row)) {
-                    let target = ring.at(row);
-                    std::slice::from_raw_parts_mut(target.sub(start), start).fill(0.0);
-                    let source = std::slice::from_raw_parts(input.at(row), self.from.row());
-                    let target = std::slice::from_raw_parts_mut(target, self.paired.row());
-                    dispatch(self.isa, PairRow { source, channel: self.from.channel(), target });
-                }
-                known = reads;
-                self.pass.row(row, ring, output.at(row), bias, ahead);
+            for row in self.reads(index..index + 1) {
+                let target = ring.at(row);
+                std::slice::from_raw_parts_mut(target.sub(start), start).fill(0.0);
+                let source = std::slice::from_raw_parts(input.at(row), self.from.row());
+                let target = std::slice::from_raw_parts_mut(target, self.paired.row());
+                dispatch(self.isa, PairRow { source, channel: self.from.channel(), target });
             }
+            self.pass.row(index, ring, output, bias, ahead);
         }
     }
 }
@@ -166,14 +162,14 @@ struct PairRow<'a> {
 
 impl Kernel for PairRow<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(self, _simd: S) {
         let both = self.source.chunks(2 * self.channel);
         for (source, target) in both.zip(self.target.chunks_exact_mut(self.channel)) {
             let (even, odd) = source.split_at(self.channel);
             let (even, odd) = (even.as_chunks::<LANES>().0, odd.as_chunks::<LANES>().0);
             let odd = odd.iter().chain(std::iter::repeat(&[0.0; LANES]));
             for ((target, even), odd) in target.as_chunks_mut::<LANES>().0.iter_mut().zip(even).zip(odd) {
-                *target = s.to_array(s.pair(s.of_array(*even), s.of_array(*odd)));
+                *target = std::array::from_fn(|lane| pair(even[lane], odd[lane]));
             }
         }
     }

@@ -238,14 +238,28 @@ macro_rules! only_pairs {
 }
 
 #[cfg(target_arch = "x86_64")]
-tiles!(avx512, Avx512::<false>::new(), #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")] every_kind
-    [(1: 1 2 3 4 5 6 7 8) (2: 1 2 3 4 5 6 7 8) (3: 1 2 3 4 5 6 7 8) (4: 1 2 3 4 5 6) (5: 1 2 3 4 5)
-     (6: 1 2 3 4) (7: 1 2 3 4) (8: 1 2 3) (9: 1 2 3) (10: 1 2) (12: 1 2) (14: 1 2)]);
+macro_rules! avx512_tiles {
+    ($($head:tt)*) => {
+        tiles!($($head)*
+            [(1: 1 2 3 4 5 6 7 8) (2: 1 2 3 4 5 6 7 8) (3: 1 2 3 4 5 6 7 8) (4: 1 2 3 4 5 6) (5: 1 2 3 4 5)
+             (6: 1 2 3 4) (7: 1 2 3 4) (8: 1 2 3) (9: 1 2 3) (10: 1 2) (12: 1 2) (14: 1 2)]);
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
-tiles!(avx512_bf16, Avx512::<true>::new(),
-    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")] only_pairs
-    [(1: 1 2 3 4 5 6 7 8) (2: 1 2 3 4 5 6 7 8) (3: 1 2 3 4 5 6 7 8) (4: 1 2 3 4 5 6) (5: 1 2 3 4 5)
-     (6: 1 2 3 4) (7: 1 2 3 4) (8: 1 2 3) (9: 1 2 3) (10: 1 2) (12: 1 2) (14: 1 2)]);
+avx512_tiles!(
+    avx512,
+    Avx512::<false>::new(),
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+    every_kind
+);
+#[cfg(target_arch = "x86_64")]
+avx512_tiles!(
+    avx512_bf16,
+    Avx512::<true>::new(),
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma")]
+    only_pairs
+);
 #[cfg(target_arch = "x86_64")]
 tiles!(avx2, Avx2::new(), #[target_feature(enable = "avx2,fma")] every_kind
     [(1: 1 2 3 4 5 6) (2: 1 2 3) (3: 1 2) (4: 1) (5: 1) (6: 1)]);

@@ -160,7 +160,9 @@ impl Walk {
                 Self::Plain(pass) => {
                     rows.for_each(|row| pass.row(row, input, output.at(row), bias, ahead));
                 }
-                Self::Paired(pass) => pass.rows(rows, input, output, bias, scratch, ahead),
+                Self::Paired(pass) => {
+                    rows.for_each(|row| pass.row(row, input, output.at(row), bias, scratch, ahead));
+                }
                 Self::F2(pass) => pass.rows(rows, input, output, bias, scratch),
                 Self::F4(pass) => pass.rows(rows, input, output, bias, scratch),
             }

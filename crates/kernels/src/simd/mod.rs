@@ -43,12 +43,6 @@ pub(crate) trait Simd: Copy {
     fn flush(self, a: Self::Vector) -> Self::Vector;
     /// The factors of each lane's [`pair`], as f32.
     fn halves(self, a: Self::Vector) -> [Self::Vector; 2];
-    /// The [`pair`] of each lane.
-    #[inline(always)]
-    fn pair(self, even: Self::Vector, odd: Self::Vector) -> Self::Vector {
-        let (even, odd) = (self.to_array(even), self.to_array(odd));
-        self.of_array(std::array::from_fn(|lane| pair(even[lane], odd[lane])))
-    }
     /// `c` plus the products of the second factors and then of the first ones of pairs: two fused
     /// multiply-adds, of which each takes and gives zero for what is smaller than a normal number.
     #[inline(always)]
@@ -241,8 +235,12 @@ mod tests {
                 f32::from_bits(bits & 0x807f_ffff | exponent << 23)
             };
             for _ in 0..20_000 {
-                let [a, b, c, d, e] = std::array::from_fn(|_| s.of_array(std::array::from_fn(|_| value())));
-                let [x, y] = [s.pair(a, b), s.pair(c, d)];
+                let [a, b, c, d, e]: [[f32; LANES]; 5] =
+                    std::array::from_fn(|_| std::array::from_fn(|_| value()));
+                let pairs = |even: [f32; LANES], odd: [f32; LANES]| {
+                    s.of_array(std::array::from_fn(|lane| pair(even[lane], odd[lane])))
+                };
+                let ([x, y], e) = ([pairs(a, b), pairs(c, d)], s.of_array(e));
                 let small = s.to_array(s.dot(x, y, s.splat(0.0)));
                 let sums = s.to_array(s.dot(x, y, e));
                 self.0.extend(s.to_array(x).iter().chain(&small).chain(&sums).map(|sum| sum.to_bits()));
