@@ -91,14 +91,14 @@ impl Disk {
         String::from_utf8(self.read(path)?).map_err(not_text)
     }
 
-    /// Creates a folder and its parents.
+    /// Creates a folder and its parents, also while others remove these whenever they are empty.
     ///
     /// # Errors
     /// If it cannot be made, or would lie outside.
     pub fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.may_write(path)?;
         self.step()?;
-        fs::create_dir_all(path)
+        while_folders_vanish(|| fs::create_dir_all(path))
     }
 
     /// Opens a file that any number of processes may lock; creates it if it is missing.
@@ -131,7 +131,8 @@ impl Disk {
         Ok(Growing { file: File::options().append(true).open(path)?, disk: self.clone() })
     }
 
-    /// Renames a file or folder, and syncs the new name.
+    /// Renames a file or folder, and syncs the new name. The folder that it moves into is created if it is
+    /// missing, also while others remove that whenever it is empty.
     ///
     /// # Errors
     /// If the system refuses, or either lies outside.
@@ -139,7 +140,10 @@ impl Disk {
         self.confine(from)?;
         self.confine(to)?;
         self.step()?;
-        fs::rename(from, to)?;
+        while_folders_vanish(|| {
+            fs::create_dir_all(folder_of(to))?;
+            fs::rename(from, to)
+        })?;
         self.sync_folder(to)
     }
 
@@ -183,14 +187,30 @@ impl Disk {
     /// Syncs the folder of `path`, so that its names survive a crash.
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         self.step()?;
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        File::open(folder_of(path))?.sync_all()
     }
 
     /// Counts a step, and fails if it is the one that should.
     fn step(&self) -> io::Result<()> {
         self.faults.as_ref().map_or(Ok(()), |faults| faults.step())
     }
+}
+
+/// The folder that holds `path`.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// Does again what fails as if a folder had just been removed, or removed while it was found to be there.
+/// Each time somebody else has got on with their work, so a hundred times in a row do not happen.
+fn while_folders_vanish(mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    for _ in 0..100 {
+        match work() {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {}
+            done => return done,
+        }
+    }
+    work()
 }
 
 fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {

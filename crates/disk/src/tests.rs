@@ -121,3 +121,27 @@ fn output_goes_into_a_pipe_and_behind_a_link() {
         assert!(!fs::symlink_metadata(path("full")).unwrap().is_file());
     }
 }
+
+#[test]
+fn folders_are_made_and_entered_while_another_removes_them_whenever_they_are_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::within(folder.path());
+    let (made, entered) = (folder.path().join("made"), folder.path().join("entered"));
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                drop(fs::remove_dir(&made));
+                drop(fs::remove_dir(&entered));
+            }
+        });
+        let results = (0..2_000).map(|_| {
+            disk.create_dir_all(&made.join("run"))?;
+            disk.rename(&made.join("run"), &entered.join("run"))?;
+            disk.remove_dir_all(&entered.join("run"))
+        });
+        let result: io::Result<()> = results.collect();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        result.unwrap();
+    });
+}

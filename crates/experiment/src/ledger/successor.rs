@@ -34,10 +34,7 @@ impl Ledger {
     /// Puts a finished successor in the place of every folder of its run. The caller holds the lock.
     pub(super) fn succeed(&self, successor: &Path, id: RunId) -> Result<(), LedgerError> {
         let name = successor.file_name().unwrap_or_default();
-        let aside = self.replaced_dir();
-        self.disk.create_dir_all(&aside).map_err(LedgerError::io("create", &aside))?;
-        let runs = self.runs_dir();
-        self.disk.create_dir_all(&runs).map_err(LedgerError::io("create", &runs))?;
+        let (runs, aside) = (self.runs_dir(), self.replaced_dir());
         let rename =
             |from: &Path, to: &Path| self.disk.rename(from, to).map_err(LedgerError::io("rename", from));
         let mut replaced = self.of_run(&aside, id)?;
@@ -108,10 +105,11 @@ impl Ledger {
         Ok(dirs)
     }
 
-    /// Removes the two folders of a replacement, unless they still hold something.
+    /// Removes the two folders of a replacement, unless they still hold something. Another runner may be
+    /// about to put something there: the disk then makes them again.
     fn remove_empty(&self) {
         for folder in [self.successors_dir(), self.replaced_dir()] {
-            // Only for tidiness; a folder in use is not empty.
+            // Only for tidiness.
             let _ = std::fs::remove_dir(folder);
         }
     }
