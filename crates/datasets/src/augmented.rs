@@ -15,13 +15,13 @@ use crate::{Augment, ImageShape, Reading, Thousandths, colour};
 
 /// Applies `augment` in order to one (h, w, c) image in place. The draws come
 /// from the stream of `seed`: two for a pad-crop (row, then column), one for a flip.
-/// Mixing is not done here. `scratch` is overwritten and is as long as the image.
+/// Mixing is not done here. `scratch` is overwritten.
 pub(crate) fn augment_image(
     augment: &[Augment],
     seed: u64,
     shape: ImageShape,
     image: &mut [u8],
-    scratch: &mut [u8],
+    scratch: &mut Vec<u8>,
 ) {
     if augment.is_empty() {
         return;
@@ -31,20 +31,27 @@ pub(crate) fn augment_image(
         if let Augment::RandomResizedCrop { least, most } = *step {
             let size = [shape.h, shape.w];
             let [rows, columns] = crop(size, [least.value(), most.value()], size, &mut rng);
-            let cut = match shape.c {
-                1 => resample::<1>(image, rows, columns, Filter::Bilinear),
-                3 => resample::<3>(image, rows, columns, Filter::Bilinear),
-                _ => continue,
-            };
-            image.copy_from_slice(&cut);
+            let whole = copied(image, scratch);
+            match shape.c {
+                1 => resample::<1>(whole, rows, columns, Filter::Bilinear, image),
+                3 => resample::<3>(whole, rows, columns, Filter::Bilinear, image),
+                _ => {}
+            }
         } else {
             change(*step, &mut rng, shape, image, scratch);
         }
     }
 }
 
-/// Decodes a photograph for training: framed as for evaluation, unless a random part is cut
-/// out, then augmented.
+/// `image`, copied to `scratch`.
+pub(crate) fn copied<'a>(image: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    scratch.clear();
+    scratch.extend_from_slice(image);
+    scratch
+}
+
+/// Decodes a photograph for training to `image`: framed as for evaluation, unless a random part
+/// is cut out, then augmented.
 ///
 /// # Errors
 /// What is wrong with the file.
@@ -53,12 +60,13 @@ pub(crate) fn augment_photograph(
     seed: u64,
     bytes: &[u8],
     reading: &Reading,
-) -> Result<Vec<u8>, String> {
+    image: &mut [u8],
+) -> Result<(), String> {
+    let mut scratch = Vec::new();
     let Some((&Augment::RandomResizedCrop { least, most }, rest)) = augment.split_first() else {
-        let (mut image, _) = reading.framed(bytes)?;
-        let mut scratch = vec![0; image.len()];
-        augment_image(augment, seed, reading.shape(), &mut image, &mut scratch);
-        return Ok(image);
+        image.copy_from_slice(&reading.framed(bytes)?.0);
+        augment_image(augment, seed, reading.shape(), image, &mut scratch);
+        return Ok(());
     };
     let drawn = |size| {
         let mut rng = stream(seed);
@@ -70,12 +78,11 @@ pub(crate) fn augment_photograph(
         rows.shrink().min(columns.shrink())
     })?;
     let ([rows, columns], mut rng) = drawn(photograph.size());
-    let mut image = part(&photograph, rows, columns, reading.filter);
-    let mut scratch = vec![0; image.len()];
+    part(&photograph, rows, columns, reading.filter, image);
     for &step in rest {
-        change(step, &mut rng, reading.shape(), &mut image, &mut scratch);
+        change(step, &mut rng, reading.shape(), image, &mut scratch);
     }
-    Ok(image)
+    Ok(())
 }
 
 /// The rows and columns of a random part of an image, scaled to `size`: torchvision's
@@ -105,13 +112,14 @@ fn crop(
 }
 
 /// Applies one step that keeps the size.
-fn change(step: Augment, rng: &mut impl Rng, shape: ImageShape, image: &mut [u8], scratch: &mut [u8]) {
+fn change(step: Augment, rng: &mut impl Rng, shape: ImageShape, image: &mut [u8], scratch: &mut Vec<u8>) {
     match step {
         Augment::PadCrop { .. } | Augment::Flip => {
             let mut view = View::whole(shape);
             view.follow(step, rng);
-            scratch.copy_from_slice(image);
-            view.show(scratch, image);
+            if view != View::whole(shape) {
+                view.show(copied(image, scratch), image);
+            }
         }
         Augment::Jitter { by } => colour::jitter(image, shape.c, by.map(Thousandths::value), rng),
         Augment::Cutout { pixels } => cutout(shape, image, pixels.get().into(), rng),
@@ -157,7 +165,7 @@ mod tests {
         let shape = ImageShape { h: 1, w: 2, c: 1 };
         let flipped = (0..10_000).filter(|&seed| {
             let mut image = [1, 2];
-            augment_image(&[Augment::Flip], seed, shape, &mut image, &mut [0; 2]);
+            augment_image(&[Augment::Flip], seed, shape, &mut image, &mut Vec::new());
             image == [2, 1]
         });
         // Five standard deviations are 250.
@@ -171,7 +179,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..1_000 {
             let mut out = image.clone();
-            augment_image(&[pad_crop(1)], seed, shape, &mut out, &mut [0; 9]);
+            augment_image(&[pad_crop(1)], seed, shape, &mut out, &mut Vec::new());
             seen.insert(out);
         }
         let mut possible = std::collections::BTreeSet::new();
@@ -190,7 +198,7 @@ mod tests {
         let shape = ImageShape { h: 6, w: 7, c: 1 };
         for seed in 0..50 {
             let mut image = vec![9; shape.len()];
-            augment_image(&["cutout 4".parse().unwrap()], seed, shape, &mut image, &mut [0; 42]);
+            augment_image(&["cutout 4".parse().unwrap()], seed, shape, &mut image, &mut Vec::new());
             let black: Vec<usize> = (0..42).filter(|&at| image[at] == 0).collect();
             let (rows, columns) = (
                 black[black.len() - 1] / 7 - black[0] / 7 + 1,
@@ -222,7 +230,7 @@ mod tests {
                 .map(|step| step.parse().unwrap());
             let of = || {
                 let mut image = vec![77; shape.len()];
-                augment_image(&steps, seed, shape, &mut image, &mut vec![0; shape.len()]);
+                augment_image(&steps, seed, shape, &mut image, &mut Vec::new());
                 image
             };
             prop_assert_eq!(of(), of());

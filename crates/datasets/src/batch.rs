@@ -159,7 +159,7 @@ pub fn fill_batch(
         .zip(indices.par_chunks(layout.images_per_group))
         .with_min_len(IMAGES_PER_TASK.div_ceil(layout.images_per_group))
         .for_each_init(
-            || (Vec::new(), vec![0; if is_moved_only { 0 } else { len }]),
+            || (Vec::new(), Vec::new()),
             |(pixels, scratch), (group, indices)| {
                 if is_moved_only {
                     let shown = |&index| (split.image(index), View::new(augment, augment_seed(index), shape));
@@ -342,7 +342,7 @@ mod tests {
             let (out, _) = batch(&split, &epoch_order(20, 0), &augment);
             for (index, out) in epoch_order(20, 0).into_iter().zip(out.chunks_exact(SHAPE.len())) {
                 let mut image = split.image(index).to_vec();
-                augment_image(&augment, seed_of(index), SHAPE, &mut image, &mut [0; SHAPE.len()]);
+                augment_image(&augment, seed_of(index), SHAPE, &mut image, &mut Vec::new());
                 let normalisation = normalisation();
                 let expected = image.iter().enumerate();
                 let expected = expected.map(|(i, &byte)| normalisation.tables[i % 3][usize::from(byte)]);

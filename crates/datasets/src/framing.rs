@@ -39,7 +39,9 @@ impl Framing {
         }
         let down = Side::whole(h, scaled_h, middle(scaled_h, rows), rows);
         let across = Side::whole(w, scaled_w, middle(scaled_w, columns), columns);
-        part(photograph, down, across, self.filter)
+        let mut out = vec![0; rows * columns * photograph.pixels().1];
+        part(photograph, down, across, self.filter, &mut out);
+        out
     }
 
     /// How many pixels per side of a photograph of this size become one, on the side where
@@ -74,13 +76,13 @@ impl Photograph {
     }
 }
 
-/// A part of a photograph, scaled, as (h, w, c) bytes. The axes are those of the file.
-pub(crate) fn part(photograph: &Photograph, rows: Side, columns: Side, filter: Filter) -> Vec<u8> {
+/// Writes a part of a photograph, scaled, to `out`, (h, w, c) bytes. The axes are those of the file.
+pub(crate) fn part(photograph: &Photograph, rows: Side, columns: Side, filter: Filter, out: &mut [u8]) {
     let by = photograph.reduction();
     let (rows, columns) = (rows.reduced(by), columns.reduced(by));
     match photograph.pixels() {
-        (bytes, 1) => resample::<1>(bytes, rows, columns, filter),
-        (bytes, _) => resample::<3>(bytes, rows, columns, filter),
+        (bytes, 1) => resample::<1>(bytes, rows, columns, filter, out),
+        (bytes, _) => resample::<3>(bytes, rows, columns, filter, out),
     }
 }
 

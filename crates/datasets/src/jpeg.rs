@@ -4,6 +4,8 @@
 //! hand, append a video after the end of an intact image. So the markers are followed to the
 //! end of the image, and anything after it is ignored.
 
+use memchr::memchr;
+
 /// Start of image, start of scan, end of image.
 const SOI: u8 = 0xd8;
 const SOS: u8 = 0xda;
@@ -43,10 +45,15 @@ pub(crate) fn image_of(bytes: &[u8]) -> Result<&[u8], String> {
 
 /// The first marker after the coded data that begin at `at`. Within these, a byte 0xff is
 /// always followed by a zero, a restart marker or another 0xff.
-fn end_of_scan(bytes: &[u8], at: usize) -> Option<usize> {
-    let pairs = bytes.get(at..)?.windows(2);
-    let is_end = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xd0..=0xd7 | 0xff);
-    pairs.into_iter().position(is_end).map(|offset| at + offset)
+fn end_of_scan(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        at += memchr(0xff, bytes.get(at..)?)?;
+        match bytes.get(at + 1)? {
+            0 | 0xd0..=0xd7 => at += 2,
+            0xff => at += 1,
+            _ => return Some(at),
+        }
+    }
 }
 
 #[cfg(test)]

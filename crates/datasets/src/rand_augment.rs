@@ -4,6 +4,7 @@
 use rand_chacha::rand_core::Rng;
 
 use crate::ImageShape;
+use crate::augmented::copied;
 use crate::colour;
 use crate::random_numbers::below;
 
@@ -14,7 +15,7 @@ const MAGNITUDES: f64 = 31.0;
 pub(crate) fn rand_augment(
     shape: ImageShape,
     image: &mut [u8],
-    scratch: &mut [u8],
+    scratch: &mut Vec<u8>,
     operations: u8,
     magnitude: u8,
     rng: &mut impl Rng,
@@ -31,7 +32,7 @@ fn apply(
     operation: usize,
     shape: ImageShape,
     image: &mut [u8],
-    scratch: &mut [u8],
+    scratch: &mut Vec<u8>,
     strength: f64,
     sign: f64,
 ) {
@@ -86,9 +87,15 @@ fn apply(
 }
 
 /// Affine transform by `matrix` (x, then y) about the centre and the shift `moved`.
-fn affine(shape: ImageShape, image: &mut [u8], scratch: &mut [u8], matrix: [[f64; 2]; 2], moved: [f64; 2]) {
+fn affine(
+    shape: ImageShape,
+    image: &mut [u8],
+    scratch: &mut Vec<u8>,
+    matrix: [[f64; 2]; 2],
+    moved: [f64; 2],
+) {
     let ImageShape { h, w, c } = shape;
-    scratch.copy_from_slice(image);
+    let before = copied(image, scratch);
     let (centre_x, centre_y) = (w as f64 / 2.0, h as f64 / 2.0);
     for (at, out) in image.chunks_exact_mut(c).enumerate() {
         let x = (at % w) as f64 + 0.5 - centre_x - moved[0];
@@ -97,7 +104,7 @@ fn affine(shape: ImageShape, image: &mut [u8], scratch: &mut [u8], matrix: [[f64
         let from_y = libm::floor(matrix[1][0] * x + matrix[1][1] * y + centre_y);
         if (0.0..w as f64).contains(&from_x) && (0.0..h as f64).contains(&from_y) {
             let from = (from_y as usize * w + from_x as usize) * c;
-            out.copy_from_slice(&scratch[from..from + c]);
+            out.copy_from_slice(&before[from..from + c]);
         } else {
             out.fill(0);
         }
@@ -106,18 +113,18 @@ fn affine(shape: ImageShape, image: &mut [u8], scratch: &mut [u8], matrix: [[f64
 
 /// Away from or towards the image smoothed by 1, 1, 1; 1, 5, 1; 1, 1, 1 over 13; the
 /// border stays.
-fn sharpness(shape: ImageShape, image: &mut [u8], scratch: &mut [u8], factor: f64) {
+fn sharpness(shape: ImageShape, image: &mut [u8], scratch: &mut Vec<u8>, factor: f64) {
     let ImageShape { h, w, c } = shape;
-    scratch.copy_from_slice(image);
+    let before = copied(image, scratch);
     for y in 1..h.saturating_sub(1) {
         for at in (y * w + 1) * c..((y + 1) * w).saturating_sub(1) * c {
             let around = |row: usize| {
                 let middle = row * w * c + at - y * w * c;
-                [middle - c, middle, middle + c].map(|place| u32::from(scratch[place])).iter().sum::<u32>()
+                [middle - c, middle, middle + c].map(|place| u32::from(before[place])).iter().sum::<u32>()
             };
-            let sum = around(y - 1) + around(y) + around(y + 1) + 4 * u32::from(scratch[at]);
+            let sum = around(y - 1) + around(y) + around(y + 1) + 4 * u32::from(before[at]);
             let smooth = libm::floor(f64::from(sum) / 13.0 + 0.5);
-            let value = smooth + (f64::from(scratch[at]) - smooth) * factor;
+            let value = smooth + (f64::from(before[at]) - smooth) * factor;
             image[at] = value.clamp(0.0, 255.0) as u8;
         }
     }

@@ -105,9 +105,15 @@ impl Side {
 }
 
 /// Scales `source`, (h, w, C) bytes with `rows.source` rows and `columns.source`
-/// columns, and returns the window as (`rows.window`, `columns.window`, C) bytes.
-pub(crate) fn resample<const C: usize>(source: &[u8], rows: Side, columns: Side, filter: Filter) -> Vec<u8> {
-    kernel::resample::<C>(Isa::best(), source, &rows.taps(filter), &columns.taps(filter))
+/// columns, and writes the window to `out`, (`rows.window`, `columns.window`, C) bytes.
+pub(crate) fn resample<const C: usize>(
+    source: &[u8],
+    rows: Side,
+    columns: Side,
+    filter: Filter,
+    out: &mut [u8],
+) {
+    kernel::resample::<C>(Isa::best(), source, &rows.taps(filter), &columns.taps(filter), out);
 }
 
 #[cfg(test)]
@@ -124,7 +130,13 @@ mod tests {
 
     fn whole(h: usize, w: usize, to_h: usize, to_w: usize, filter: Filter) -> Vec<u8> {
         let (rows, columns) = (Side::whole(h, to_h, 0, to_h), Side::whole(w, to_w, 0, to_w));
-        resample::<3>(&picture(h, w), rows, columns, filter)
+        resampled::<3>(&picture(h, w), rows, columns, filter)
+    }
+
+    fn resampled<const C: usize>(source: &[u8], rows: Side, columns: Side, filter: Filter) -> Vec<u8> {
+        let mut out = vec![0; rows.window * columns.window * C];
+        resample::<C>(source, rows, columns, filter, &mut out);
+        out
     }
 
     /// CRC-32 of what Pillow 12's `Image.resize` makes (tools/pillow-resample.py).
@@ -163,7 +175,7 @@ mod tests {
             let all = whole(h, w, to_h, to_w, filter);
             let (top, left) = ((to_h as f64 * cut) as usize, (to_w as f64 * cut * cut) as usize);
             let (rows, columns) = (to_h - top, (to_w - left).div_ceil(2));
-            let window = resample::<3>(
+            let window = resampled::<3>(
                 &picture(h, w), Side::whole(h, to_h, top, rows), Side::whole(w, to_w, left, columns), filter,
             );
             for (row, window) in window.chunks_exact(columns * 3).enumerate() {
@@ -175,7 +187,7 @@ mod tests {
         fn one_colour_stays_one_colour(h in 1_usize..30, w in 1_usize..30, to_h in 1_usize..60, grey: u8) {
             let (rows, columns) = (Side::whole(h, to_h, 0, to_h), Side::whole(w, 7, 0, 7));
             for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic] {
-                let found = resample::<1>(&vec![grey; h * w], rows, columns, filter);
+                let found = resampled::<1>(&vec![grey; h * w], rows, columns, filter);
                 prop_assert!(found.iter().all(|&byte| byte == grey));
             }
         }

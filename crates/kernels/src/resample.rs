@@ -2,8 +2,8 @@
 //! along columns.
 //!
 //! As many rows as fill sixteen lanes (five of a colour image) are placed side by side and
-//! scaled together. Each scaled row is added at once to the rows of the result that use it, so
-//! nothing as large as the source is kept. Integer sums do not depend on their order, so every
+//! scaled together. Each scaled row is added at once to the rows of the result that use it, and
+//! these are done with the last one, so few rows of sums are kept. Integer sums do not depend on their order, so every
 //! machine gives the same bytes.
 
 use std::ops::Range;
@@ -14,6 +14,9 @@ use crate::simd::{Kernel, Simd, dispatch};
 
 /// Binary places of the weights: eight bits of a byte and two of overshoot leave 22.
 pub const PLACES: u32 = 32 - 8 - 2;
+
+/// What a sum begins with, so that it is rounded.
+const HALF: i32 = 1 << (PLACES - 1);
 
 /// Columns of the source that are processed at a time: half of a core's first-level cache.
 const BLOCK: usize = 1 << 10;
@@ -74,6 +77,12 @@ impl Taps {
         self.firsts.iter().copied().zip(self.weights.chunks_exact(self.count.max(1)))
     }
 
+    /// The most pixels of the result from one to the last that uses a pixel which that one uses too.
+    fn most_at_once(&self) -> usize {
+        let until = |first| self.firsts.partition_point(|other| *other < first + self.count);
+        self.firsts.iter().enumerate().map(|(at, &first)| until(first) - at).max().unwrap_or(0)
+    }
+
     /// The pixels of the result from `begin` on that together use at most [`BLOCK`] pixels of
     /// the source, at least one.
     fn block(&self, begin: usize) -> Range<usize> {
@@ -82,29 +91,31 @@ impl Taps {
     }
 }
 
-/// Scales `source`, (h, w, C) bytes, to (`rows.len()`, `columns.len()`, C).
+/// Scales `source`, (h, w, C) bytes, to `out`, (`rows.len()`, `columns.len()`, C).
 ///
 /// Cost: `C` multiply-adds in whole numbers for each tap of each column of every row
 /// that is seen, and for each tap of each row of the result. Scratch: four bytes for each byte of
-/// the result, and [`LANES`] for each column that a pixel sees, but for no fewer than 1,024.
+/// the rows of the result that use one row of the source, and [`LANES`] for each column that a
+/// pixel sees, but for no fewer than 1,024.
 ///
 /// ```
 /// use decouple_kernels::{isa::Isa, resample::{PLACES, Taps, resample}};
 /// let half = 1 << (PLACES - 1);
 /// let halved = Taps::new(4, &[(0, vec![half, half]), (2, vec![half, half])]);
 /// let kept = Taps::new(1, &[(0, vec![2 * half])]);
-/// assert_eq!(resample::<1>(Isa::best(), &[0, 10, 20, 40], &kept, &halved), [5, 30]);
+/// let mut out = [0; 2];
+/// resample::<1>(Isa::best(), &[0, 10, 20, 40], &kept, &halved, &mut out);
+/// assert_eq!(out, [5, 30]);
 /// ```
 ///
 /// # Panics
-/// When `source` has another length than the taps say.
-pub fn resample<const C: usize>(isa: Isa, source: &[u8], rows: &Taps, columns: &Taps) -> Vec<u8> {
+/// When `source` or `out` has another length than the taps say.
+pub fn resample<const C: usize>(isa: Isa, source: &[u8], rows: &Taps, columns: &Taps, out: &mut [u8]) {
     assert_eq!(source.len(), rows.source * columns.source * C, "bytes of the source");
-    let mut out = vec![0; rows.len() * columns.len() * C];
+    assert_eq!(out.len(), rows.len() * columns.len() * C, "bytes of the result");
     if !out.is_empty() {
-        dispatch(isa, Resample::<C> { source, rows, columns, out: &mut out });
+        dispatch(isa, Resample::<C> { source, rows, columns, out });
     }
-    out
 }
 
 struct Resample<'a, const C: usize> {
@@ -120,7 +131,9 @@ impl<const C: usize> Kernel for Resample<'_, C> {
     fn run<S: Simd>(self, _: S) {
         let Self { source, rows, columns, out } = self;
         let (width, row_len) = (columns.source * C, columns.len() * C);
-        let mut sums = vec![1_i32 << (PLACES - 1); out.len()];
+        // A row of the result has its sums in the place of one that is finished.
+        let places = rows.most_at_once();
+        let mut sums = vec![HALF; places * row_len];
         let mut beside = vec![[0; LANES]; BLOCK.max(columns.count).min(columns.source)];
         let mut scaled = vec![0; LANES / C * row_len];
         let seen = rows.seen();
@@ -140,17 +153,16 @@ impl<const C: usize> Kernel for Resample<'_, C> {
                 scale_rows::<C>(&beside, columns, block, &mut scaled);
             }
             for (row, scaled) in (first..).zip(scaled.chunks_exact(row_len)).take(together) {
-                while rows.firsts[finished] + rows.count <= row {
-                    finished += 1;
-                }
-                let touched = rows.of_pixels().zip(sums.chunks_exact_mut(row_len)).skip(finished);
-                for ((first, weights), sums) in touched.take_while(|((first, _), _)| *first <= row) {
+                let touched = rows.of_pixels().enumerate().skip(finished);
+                for (at, (first, weights)) in touched.take_while(|(_, (first, _))| *first <= row) {
+                    let sums = &mut sums[at % places * row_len..][..row_len];
                     add_row(weights[row - first], scaled, sums);
+                    if row + 1 == first + rows.count {
+                        finish_row(sums, &mut out[at * row_len..][..row_len]);
+                        finished += 1;
+                    }
                 }
             }
-        }
-        for (byte, sum) in out.iter_mut().zip(sums) {
-            *byte = to_byte(sum);
         }
     }
 }
@@ -174,7 +186,7 @@ fn scale_rows<const C: usize>(
     let row_len = columns.len() * C;
     let begin = columns.firsts[block.start];
     for (at, (first, weights)) in columns.of_pixels().enumerate().take(block.end).skip(block.start) {
-        let mut sums = [1_i32 << (PLACES - 1); LANES];
+        let mut sums = [HALF; LANES];
         for (lanes, &weight) in beside[first - begin..].iter().zip(weights) {
             for (sum, &byte) in sums.iter_mut().zip(lanes) {
                 *sum += weight * i32::from(byte);
@@ -194,6 +206,15 @@ fn add_row(weight: i32, scaled: &[u8], sums: &mut [i32]) {
     }
 }
 
+/// Writes the bytes of a row of the result, and clears its sums for another.
+#[inline(always)]
+fn finish_row(sums: &mut [i32], out: &mut [u8]) {
+    for (byte, sum) in out.iter_mut().zip(sums) {
+        *byte = to_byte(*sum);
+        *sum = HALF;
+    }
+}
+
 #[inline(always)]
 fn to_byte(sum: i32) -> u8 {
     (sum >> PLACES).clamp(0, 255) as u8
@@ -207,14 +228,13 @@ mod tests {
 
     /// Pixel by pixel: a row of each first, then a column of what that gives.
     fn naive<const C: usize>(source: &[u8], rows: &Taps, columns: &Taps) -> Vec<u8> {
-        let half = 1_i32 << (PLACES - 1);
         let mut between = Vec::new();
         for row in source.chunks_exact(columns.source * C) {
             for (first, weights) in columns.of_pixels() {
                 for c in 0..C {
                     let taps = weights.iter().zip(first..);
                     let sum: i32 = taps.map(|(weight, x)| weight * i32::from(row[x * C + c])).sum();
-                    between.push(to_byte(half + sum));
+                    between.push(to_byte(HALF + sum));
                 }
             }
         }
@@ -223,7 +243,7 @@ mod tests {
             let byte = |x: usize| {
                 let taps = weights.iter().zip(first..);
                 let sum: i32 = taps.map(|(weight, y)| weight * i32::from(between[y * row_len + x])).sum();
-                to_byte(half + sum)
+                to_byte(HALF + sum)
             };
             (0..row_len).map(byte).collect()
         };
@@ -260,10 +280,12 @@ mod tests {
             let columns = taps(w, to_w, count, seed ^ 77);
             let source: Vec<u8> = (0..h * w * 3).map(|at| (at as u64 * 193 + seed) as u8).collect();
             for isa in Isa::available() {
-                let found = resample::<3>(isa, &source, &rows, &columns);
-                prop_assert_eq!(found, naive::<3>(&source, &rows, &columns), "{}", isa.name());
-                let found = resample::<1>(isa, &source[..h * w], &rows, &columns);
-                prop_assert_eq!(found, naive::<1>(&source[..h * w], &rows, &columns), "{}", isa.name());
+                let mut found = vec![9; to_h * to_w * 3];
+                resample::<3>(isa, &source, &rows, &columns, &mut found);
+                prop_assert_eq!(&found, &naive::<3>(&source, &rows, &columns), "{}", isa.name());
+                let (source, mut found) = (&source[..h * w], vec![9; to_h * to_w]);
+                resample::<1>(isa, source, &rows, &columns, &mut found);
+                prop_assert_eq!(found, naive::<1>(source, &rows, &columns), "{}", isa.name());
             }
         }
     }

@@ -108,18 +108,28 @@ impl Job {
         if is_over && self.order != BatchOrder::AsStored {
             return Ok(None);
         }
-        let (mut pixels, mut labels) = (Vec::with_capacity(self.batch * shape.len()), Labels::default());
+        let (mut pixels, mut labels) = (vec![0; self.batch * shape.len()], Labels::default());
         let mut seeds = Vec::with_capacity(self.batch);
         while labels.len() < self.batch {
             let samples = self.take(pass, self.batch - labels.len())?;
             if samples.is_empty() {
                 break;
             }
-            let seen: Vec<_> = pool.install(|| samples.par_iter().map(|sample| self.see(sample)).collect());
-            for (seen, sample) in seen.into_iter().zip(samples) {
+            let begin = labels.len() * shape.len();
+            let places = pixels[begin..].par_chunks_exact_mut(shape.len());
+            let see = |(sample, image): (&Pending, &mut [u8])| self.see(sample, image);
+            let seen: Vec<_> = pool.install(|| {
+                // Image by image, so that no worker waits for another that has a dozen left.
+                samples.par_iter().zip(places).with_max_len(1).map(see).collect()
+            });
+            for (place, (seen, sample)) in seen.into_iter().zip(samples).enumerate() {
                 match seen {
-                    Ok((image, seed)) => {
-                        pixels.extend(image);
+                    Ok(seed) => {
+                        // To the place of an image before it that was skipped.
+                        let (from, to) = (begin + place * shape.len(), labels.len() * shape.len());
+                        if from != to {
+                            pixels.copy_within(from..from + shape.len(), to);
+                        }
                         labels.push(sample.labels());
                         seeds.push(seed);
                         pass.usable += 1;
@@ -134,12 +144,13 @@ impl Job {
             return Ok(None);
         }
         pass.batches += 1;
+        pixels.truncate(labels.len() * shape.len());
         let mixes = mixes(&self.augment, &seeds, shape);
         Ok(Some(PixelBatch { shape, pixels, labels, mixes }))
     }
 
-    /// A sample's image preprocessed for training or scoring, and its seed.
-    fn see(&self, sample: &Pending) -> Result<(Vec<u8>, u64), Skipped> {
+    /// Writes a sample's image, preprocessed for training or scoring, to `image`. Returns its seed.
+    fn see(&self, sample: &Pending, image: &mut [u8]) -> Result<u64, Skipped> {
         let unusable = |reason| Skipped { file: sample.name().clone(), reason };
         let reading = &self.set.reading;
         let bytes = match sample {
@@ -148,10 +159,13 @@ impl Job {
         };
         let bytes = bytes.map_err(unusable)?;
         match self.order {
-            BatchOrder::AsStored => reading.framed(&bytes).map(|(image, _)| (image, 0)),
+            BatchOrder::AsStored => reading.framed(&bytes).map(|(framed, _)| {
+                image.copy_from_slice(&framed);
+                0
+            }),
             BatchOrder::Shuffled { seed, epoch } => {
                 let seed = derive_seed(seed, "augment", epoch, sample.index());
-                augment_photograph(&self.augment, seed, &bytes, reading).map(|image| (image, seed))
+                augment_photograph(&self.augment, seed, &bytes, reading, image).map(|()| seed)
             }
         }
         .map_err(unusable)
