@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use decouple_kernels::{
     convs::{Backward, InputGradient},
     layout::{DropoutMask, LANES, groups},
-    maps::{self, Source},
+    maps::{self, InputMap},
     rows::ChannelSums,
 };
 use decouple_spectrum::{
@@ -16,7 +16,7 @@ use decouple_spectrum::{
 use dfdx::tensor::CpuError;
 
 use crate::{
-    forward::{reading, weights},
+    forward::{prologue, weights},
     network::Network,
     room::pool,
     tape::{RunningTape, Slot, put, take},
@@ -164,9 +164,9 @@ impl Network {
             let dy = if is_own { &self.spare[..own_layout.len(images)] } else { maps[1] };
             let sums = norm.map(|_| (&mean[..], &mut sums[..]));
             let input = InputGradient { target, adds: write.adds, sums };
-            let source = Source { layout, reading: reading(&plan, &self.norms, read), x: maps[0] };
+            let source = InputMap { layout, prologue: prologue(&plan, &self.norms, read), x: maps[0] };
             match (&step.work, pool(self.isa, &plan, step)) {
-                (_, Some(pool)) => pool.backward(images, source.reading, source.x, dy, input, &self.scratch),
+                (_, Some(pool)) => pool.backward(images, source.prologue, source.x, dy, input, &self.scratch),
                 (Work::GlobalMeanPool, _) => {
                     maps::global_mean_backward(
                         self.isa,
@@ -212,7 +212,7 @@ impl Network {
         let backward = Backward {
             images,
             x,
-            reading: reading(&plan, &self.norms, read),
+            prologue: prologue(&plan, &self.norms, read),
             middle: step.middle.map(|_| middle),
             gradient: dy,
             through: plan.map(step.writes).norm.as_ref().map(|_| (&self.norms[step.writes.0].through, y)),

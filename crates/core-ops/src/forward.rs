@@ -5,8 +5,8 @@ use std::sync::Arc;
 use decouple_kernels::{
     convs::Forward,
     layout::{DropoutMask, LANES, groups},
-    maps::{self, Source},
-    rows::{ChannelSums, Reading},
+    maps::{self, InputMap},
+    rows::{ChannelSums, Prologue},
 };
 use decouple_spectrum::{
     backend::{ExecutionError, Pass},
@@ -94,12 +94,12 @@ impl Network {
         let written = self.map(step.writes, images, is_training);
         let middle = step.middle.map(|map| self.map(map, images, is_training)).unwrap_or(0..0);
         let (xs, [middle, y]) = self.maps.parts(&ranges, [middle, written]);
-        let source = |(read, x): (&Read, _)| Source {
+        let source = |(read, x): (&Read, _)| InputMap {
             layout: plan.layout(read.map),
-            reading: reading(&plan, &self.norms, read),
+            prologue: prologue(&plan, &self.norms, read),
             x,
         };
-        let sources: Vec<Source<'_>> = step.reads.iter().zip(xs).map(source).collect();
+        let sources: Vec<InputMap<'_>> = step.reads.iter().zip(xs).map(source).collect();
         let first = &sources[0];
         let mut sums = Vec::new();
         match (&step.work, &self.convs[index]) {
@@ -112,7 +112,7 @@ impl Network {
                 let forward = Forward {
                     images,
                     x: first.x,
-                    reading: first.reading,
+                    prologue: first.prologue,
                     biases: [bias(specs.first()), bias(specs.get(1))],
                     middle: step.middle.map(|_| middle),
                     y: &mut *y,
@@ -123,7 +123,7 @@ impl Network {
             (Work::MaxPool(_) | Work::MeanPool(..), _) => {
                 pool(self.isa, &plan, step)
                     .into_iter()
-                    .for_each(|pool| pool.forward(images, first.reading, first.x, y, &self.scratch));
+                    .for_each(|pool| pool.forward(images, first.prologue, first.x, y, &self.scratch));
             }
             (Work::GlobalMeanPool, _) => {
                 maps::global_mean(self.isa, first, &layout, images, y, &self.scratch)
@@ -170,9 +170,9 @@ fn clear_absent(sums: &mut ChannelSums, images: usize, channels: usize) {
 }
 
 /// How a step reads a map.
-pub(crate) fn reading<'a>(plan: &Plan, norms: &'a [NormState], read: &Read) -> Reading<'a> {
+pub(crate) fn prologue<'a>(plan: &Plan, norms: &'a [NormState], read: &Read) -> Prologue<'a> {
     let affine = plan.map(read.map).norm.is_some().then(|| norms[read.map.0].affine());
-    Reading { affine, activation: read.activation }
+    Prologue { affine, activation: read.activation }
 }
 
 /// The weights of each of `specs`.

@@ -9,10 +9,8 @@ use decouple_kernels::{
     geometry::{ConvOptions, MapShape, Padding},
     layout::BatchLayout,
 };
-use decouple_reference::{
-    Reference,
-    made_up::{noise, start},
-};
+use decouple_made_up::{noise, values};
+use decouple_reference::Reference;
 use decouple_spectrum::{
     backend::{Backend, Executor, Pass, Rule, State, Update},
     builder::{BatchNormOptions, GraphBuilder},
@@ -76,7 +74,8 @@ fn residual() -> Result<Graph, SpecError> {
 
 fn executor(backend: &dyn Backend, graph: &Graph) -> Box<dyn Executor> {
     let plan = Arc::new(Plan::new(graph.clone()));
-    backend.executor(plan, Arithmetic::default(), &mut |id| start(graph, id)).expect("values that fit")
+    let values = values(graph);
+    backend.executor(plan, Arithmetic::default(), &mut |id| values[id.0].clone()).expect("values that fit")
 }
 
 /// Images as the executor wants them.
@@ -84,7 +83,7 @@ fn batch(executor: &dyn Executor, images: usize, seed: u32) -> Vec<f32> {
     let layout = executor.batch_layout(images);
     let shape = layout.shape;
     let plain = BatchLayout::channels_last(shape, images);
-    let (values, mut batch) = (noise(plain.len, seed), vec![0.0; layout.len]);
+    let (values, mut batch) = (noise(&format!("images {seed}"), plain.len), vec![0.0; layout.len]);
     for image in 0..images {
         for (row, column) in (0..shape.h).flat_map(|row| (0..shape.w).map(move |column| (row, column))) {
             for channel in 0..shape.c {
@@ -103,7 +102,7 @@ fn results(backend: &dyn Backend, graph: &Graph, images: usize) -> Vec<(String, 
     for step in 0..2 {
         let batch = batch(&*network, images, 50 + step);
         let logits = network.forward(&batch, images, Pass::Training { dropout_seed: 9 }).expect("a forward");
-        network.backward(&noise(logits.len(), 60 + step)).expect("a backward");
+        network.backward(&noise(&format!("gradient {step}"), logits.len())).expect("a backward");
         all.push((format!("logits {step}"), logits));
         for (index, parameter) in graph.parameters.iter().enumerate() {
             all.push((
@@ -166,10 +165,11 @@ fn every_instruction_set_and_number_of_threads_gives_the_same_bits() {
 #[test]
 fn factors_in_bf16_give_nearly_the_same() {
     let graph = everything().expect("a network");
+    let values = values(&graph);
     let logits = |precision| {
         let plan = Arc::new(Plan::new(graph.clone()));
         let arithmetic = Arithmetic { precision, ..Arithmetic::default() };
-        let network = Engine::best().executor(plan, arithmetic, &mut |id| start(&graph, id));
+        let network = Engine::best().executor(plan, arithmetic, &mut |id| values[id.0].clone());
         let mut network = network.expect("values that fit");
         let batch = batch(&*network, 33, 50);
         network.forward(&batch, 33, Pass::Training { dropout_seed: 9 }).expect("a forward pass")

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::content::{Content, Source, open};
+use crate::content::{Content, NamedInput, open};
 use crate::published::Published;
 use crate::{DataError, ImageShape, Place, SetName, Split};
 
@@ -201,7 +201,7 @@ fn read_archive(layout: &CifarLayout, archive: &Path) -> Result<Published, DataE
         }
         let mut split = empty();
         let records = layout.records[usize::from(*name == layout.test)];
-        read_file(layout, Source { file: archive.join(&path), input: entry }, records, &mut split)?;
+        read_file(layout, NamedInput { file: archive.join(&path), input: entry }, records, &mut split)?;
         found.push((name, split));
     }
     let mut take = |name: &str| {
@@ -220,7 +220,7 @@ fn read_archive(layout: &CifarLayout, archive: &Path) -> Result<Published, DataE
 /// The number of images in `bytes`, which must be `records` of CIFAR-10.
 pub(crate) fn read_records(bytes: &[u8], records: usize) -> Result<usize, DataError> {
     let mut split = empty();
-    read_file(&CIFAR_10, Source { file: "records".into(), input: bytes }, records, &mut split)?;
+    read_file(&CIFAR_10, NamedInput { file: "records".into(), input: bytes }, records, &mut split)?;
     Ok(split.len())
 }
 
@@ -238,7 +238,7 @@ fn locate(layout: &CifarLayout, folder: &Path) -> PathBuf {
 /// Appends the `records` images of one file to `split`.
 fn read_file(
     layout: &CifarLayout,
-    source: Source<impl Read>,
+    source: NamedInput<impl Read>,
     records: usize,
     split: &mut Split,
 ) -> Result<(), DataError> {

@@ -15,16 +15,16 @@ use crate::{DataError, Place, SetName};
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// An input, and its name in errors.
-pub(crate) struct Source<R> {
+pub(crate) struct NamedInput<R> {
     pub(crate) file: PathBuf,
     pub(crate) input: R,
 }
 
 /// Opens the file `name` of `set` in `folder`, or else `name.gz`.
-pub(crate) fn open(set: SetName, folder: &Path, name: &'static str) -> Result<Source<File>, DataError> {
+pub(crate) fn open(set: SetName, folder: &Path, name: &'static str) -> Result<NamedInput<File>, DataError> {
     for file in [folder.join(name), folder.join(format!("{name}.gz"))] {
         match open_regular(&file) {
-            Ok(input) => return Ok(Source { file, input }),
+            Ok(input) => return Ok(NamedInput { file, input }),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(source) => {
                 return Err(DataError::Io { place: Place { file, offset: 0, packed: false }, source });
@@ -43,8 +43,8 @@ pub(crate) struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    pub(crate) fn open<R: Read + 'a>(source: Source<R>) -> Result<Self, DataError> {
-        let Source { file, mut input } = source;
+    pub(crate) fn open<R: Read + 'a>(source: NamedInput<R>) -> Result<Self, DataError> {
+        let NamedInput { file, mut input } = source;
         let mut start = Vec::new();
         if let Err(source) = input.by_ref().take(2).read_to_end(&mut start) {
             return Err(DataError::Io { place: Place { file, offset: 0, packed: false }, source });

@@ -171,7 +171,7 @@ pub enum DataError {
     /// The number of folders is not that of the classes in the experiment file.
     #[error(
         "{folder}: expected {expected} folders, one per class, as `data.classes` says; found {found_count}{}{}",
-        listed(found), deeper_hint(deeper.as_ref()),
+        after_colon(found), deeper_hint(deeper.as_ref()),
         folder = folder.display(),
         found_count = found.len()
     )]
@@ -367,7 +367,7 @@ pub enum DataError {
 }
 
 /// `: a, b, c and 4 more`, or nothing.
-pub(crate) fn listed(names: &[String]) -> String {
+pub(crate) fn after_colon(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!(": {}", shortened(names)) }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::content::{Source, open};
+use crate::content::{NamedInput, open};
 use crate::idx::{IdxLayout, read_split};
 use crate::published::Published;
 use crate::{DataError, SetName};
@@ -66,8 +66,10 @@ const TEST: Files = Files {
 /// The embedded training and test images.
 pub(crate) fn embedded() -> Result<Published, DataError> {
     let split = |files: Files| {
-        let images = Source { file: Path::new("embedded").join(files.images), input: files.embedded_images };
-        let labels = Source { file: Path::new("embedded").join(files.labels), input: files.embedded_labels };
+        let images =
+            NamedInput { file: Path::new("embedded").join(files.images), input: files.embedded_images };
+        let labels =
+            NamedInput { file: Path::new("embedded").join(files.labels), input: files.embedded_labels };
         read_split(images, labels, &LAYOUT)
     };
     Ok(Published::new(split(TRAIN)?, split(TEST)?))

@@ -10,7 +10,7 @@
 
 use std::io::Read;
 
-use crate::content::{Content, Source};
+use crate::content::{Content, NamedInput};
 use crate::{DataError, ImageShape, Place, Split};
 
 const MAGIC_LABELS: u32 = 0x0000_0801;
@@ -33,8 +33,8 @@ pub(crate) struct IdxLayout {
 /// Reads a file of grey images, (count, rows, columns) bytes, and the file with
 /// one label for each, both to their ends.
 pub(crate) fn read_split(
-    images: Source<impl Read>,
-    labels: Source<impl Read>,
+    images: NamedInput<impl Read>,
+    labels: NamedInput<impl Read>,
     layout: &IdxLayout,
 ) -> Result<Split, DataError> {
     let images_file = images.file.clone();
@@ -53,7 +53,7 @@ pub(crate) fn read_split(
 }
 
 /// The number of images, and their pixels.
-fn read_images(source: Source<impl Read>, layout: &IdxLayout) -> Result<(usize, Vec<u8>), DataError> {
+fn read_images(source: NamedInput<impl Read>, layout: &IdxLayout) -> Result<(usize, Vec<u8>), DataError> {
     let mut content = Content::open(source)?;
     let (_, count) = content.header(MAGIC_IMAGES, layout.most_items)?;
     let place = content.place();
@@ -68,7 +68,7 @@ fn read_images(source: Source<impl Read>, layout: &IdxLayout) -> Result<(usize, 
 }
 
 /// The position of the number of labels, and the labels.
-fn read_labels(source: Source<impl Read>, layout: &IdxLayout) -> Result<(Place, Vec<u16>), DataError> {
+fn read_labels(source: NamedInput<impl Read>, layout: &IdxLayout) -> Result<(Place, Vec<u16>), DataError> {
     let mut content = Content::open(source)?;
     let (count_place, count) = content.header(MAGIC_LABELS, layout.most_items)?;
     let first = content.place();

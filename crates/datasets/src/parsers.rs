@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::content::Source;
+use crate::content::NamedInput;
 use crate::labels::Labelling;
 use crate::manifest::{self, Columns, Manifest};
 use crate::{Corrupt, DataError, Looking, Photograph, Reading, cifar, idx, shard};
@@ -39,7 +39,7 @@ pub fn shard(bytes: &[u8]) -> Result<usize, DataError> {
 /// # Errors
 /// What is wrong with it.
 pub fn idx(images: &[u8], labels: &[u8]) -> Result<usize, DataError> {
-    let source = |name: &str, input| Source { file: PathBuf::from(name), input };
+    let source = |name: &str, input| NamedInput { file: PathBuf::from(name), input };
     let layout = idx::IdxLayout { rows: 4, columns: 4, classes: 10, most_items: 100 };
     Ok(idx::read_split(source("images", images), source("labels", labels), &layout)?.len())
 }

@@ -6,7 +6,7 @@ mod networks;
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::de::{DeserializeOwned, IntoDeserializer, value::Error};
 
@@ -285,16 +285,19 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Reads a `T` from one of the words that files have for it.
-fn one_of<T>(words: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+/// Reads a `T` from one of the words that files have for it, each shown with its meaning.
+fn one_of<T>(
+    words: impl IntoIterator<Item = (&'static str, &'static str)>,
+) -> impl TypedValueParser<Value = T>
 where
     T: Clone + DeserializeOwned + Send + Sync + 'static,
 {
     let read = |word: String| -> Result<T, Error> { T::deserialize(word.into_deserializer()) };
-    PossibleValuesParser::new(words).try_map(read)
+    let shown = |(word, meaning): (&'static str, _)| PossibleValue::new(word).help(meaning);
+    PossibleValuesParser::new(words.into_iter().map(shown)).try_map(read)
 }
 
-/// The words that a key of an experiment file may be.
-fn words(key: &str) -> Vec<&'static str> {
-    decouple_keys::find(key).map_or_else(Vec::new, |key| key.values.words())
+/// The words that a key of an experiment file may be, with their meanings.
+fn words(key: &str) -> Vec<(&'static str, &'static str)> {
+    decouple_keys::find(key).expect("a key of the table").values.notes()
 }

@@ -9,12 +9,13 @@ use std::{fs, path::Path, path::PathBuf, process::Command, sync::Arc};
 
 use decouple_export::{Notes, onnx, pytorch};
 use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
+use decouple_made_up::values;
 use decouple_spectrum::{
     plan::Plan,
     weights::{Description, names::Naming, write},
 };
 use decouple_training::{device::backend, inference::logits};
-use networks::{CLASSES, Case, cases, values, wave};
+use networks::{CLASSES, Case, cases};
 
 /// Images of each network: more than one, since some errors only show then.
 const IMAGES: usize = 2;
@@ -54,6 +55,11 @@ fn channels_first(images: &[f32], MapShape { h, w, c }: MapShape) -> Vec<f32> {
 
 fn write_f32(path: &Path, values: &[f32]) {
     fs::write(path, values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+}
+
+/// `count` numbers within a quarter of `centre`.
+fn wave(count: usize, centre: f32) -> Vec<f32> {
+    (0..count).map(|index| centre + 0.25 * (1.0 + 0.7 * index as f32).sin()).collect()
 }
 
 /// Writes the network, its images and its logits into a folder of its own.

@@ -12,8 +12,9 @@ use decouple_export::{
     pytorch,
 };
 use decouple_kernels::geometry::MapShape;
+use decouple_made_up::values;
 use decouple_spectrum::{graph::Graph, network::figures};
-use networks::{CLASSES, cases, values};
+use networks::{CLASSES, cases};
 use prost::Message;
 
 /// Extents of the values of one image, by name.

@@ -20,7 +20,7 @@ use decouple_kernels::{
     isa::Isa,
     layout::{LANES, MapLayout},
     peak,
-    rows::{Affine, Reading, ThroughNorm},
+    rows::{Affine, Prologue, ThroughNorm},
 };
 
 /// Side of the map, channels, segments, images.
@@ -97,7 +97,7 @@ fn measure(
     let dy = map(&layout, images);
     let ones = vec![1.0; channels];
     let through = ThroughNorm { a: ones.clone(), b: ones.clone(), c: ones.clone() };
-    let reading = Reading {
+    let prologue = Prologue {
         affine: Some(Affine { mean: &ones, scale: &ones, shift: &ones }),
         activation: Some(Activation::Relu),
     };
@@ -111,7 +111,7 @@ fn measure(
         let step = Forward {
             images,
             x: &x,
-            reading,
+            prologue,
             biases: [None; 2],
             middle: Some(&mut middle),
             y: &mut y,
@@ -127,7 +127,7 @@ fn measure(
         let step = Backward {
             images,
             x: &x,
-            reading,
+            prologue,
             middle: Some(&middle),
             gradient: &dy,
             through: Some((&through, &y)),

@@ -125,8 +125,8 @@ impl Convs {
             let (from, to) = (ends[0], ends[1]);
             Conv {
                 spec,
-                forward: Walk::new(isa, of, algorithm, Direction::Forward, from, to),
-                back: Walk::new(isa, of, algorithm, Direction::Back, to, from),
+                forward: Walk::new(isa, of, algorithm, Direction::Forward, [from, to]),
+                back: Walk::new(isa, of, algorithm, Direction::Back, [to, from]),
                 gradient: WeightGradient::new(isa, spec.geometry, spec.order, from, to),
             }
         };

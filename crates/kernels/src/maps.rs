@@ -8,7 +8,7 @@ use crate::{
     convs::InputGradient,
     isa::Isa,
     layout::{DropoutMask, LANES, MapLayout, groups},
-    rows::{self, ChannelSums, Reading, SumsAbout, Undo},
+    rows::{self, ChannelSums, Prologue, SumsAbout, Undo},
 };
 
 /// The rows of one group of images.
@@ -44,7 +44,7 @@ pub(crate) fn group_mut<'a>(layout: &MapLayout, group: &'a mut [f32]) -> &'a mut
 pub(crate) struct Seen<'a> {
     isa: Isa,
     layout: MapLayout,
-    reading: Reading<'a>,
+    prologue: Prologue<'a>,
     group: Group<'a>,
     /// The last rows that were read, row r at r modulo their number, and up to which
     /// row: nothing where reading is plain.
@@ -57,16 +57,16 @@ impl<'a> Seen<'a> {
     pub(crate) fn new(
         isa: Isa,
         layout: &MapLayout,
-        reading: Reading<'a>,
+        prologue: Prologue<'a>,
         group: &'a [f32],
         ring: &'a mut [f32],
     ) -> Self {
-        Self { isa, layout: *layout, reading, group: Group::new(layout, group), ring, done: 0 }
+        Self { isa, layout: *layout, prologue, group: Group::new(layout, group), ring, done: 0 }
     }
 
     /// The rows `rows`, which begin no earlier than those of the call before.
     pub(crate) fn rows(&mut self, rows: std::ops::Range<usize>) -> Vec<&[f32]> {
-        if self.reading.is_plain() {
+        if self.prologue.is_plain() {
             return rows.map(|row| self.group.row(row)).collect();
         }
         let len = self.layout.row();
@@ -74,7 +74,7 @@ impl<'a> Seen<'a> {
         assert!(rows.len() <= capacity, "{} rows in a ring of {capacity}", rows.len());
         for row in self.done.max(rows.start)..rows.end {
             let seen = &mut self.ring[row % capacity * len..][..len];
-            rows::read(self.isa, &self.layout, &self.layout, self.reading, self.group.row(row), seen);
+            rows::read(self.isa, &self.layout, &self.layout, self.prologue, self.group.row(row), seen);
         }
         self.done = self.done.max(rows.end);
         rows.map(|row| &self.ring[row % capacity * len..][..len]).collect()
@@ -99,11 +99,11 @@ pub(crate) fn split_sums<'a>(
 
 /// An input map and how it is read.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
+pub struct InputMap<'a> {
     /// The layout of its values.
     pub layout: MapLayout,
     /// How they are read.
-    pub reading: Reading<'a>,
+    pub prologue: Prologue<'a>,
     /// The values.
     pub x: &'a [f32],
 }
@@ -116,7 +116,7 @@ pub fn add(
     isa: Isa,
     layout: &MapLayout,
     images: usize,
-    sources: &[Source<'_>],
+    sources: &[InputMap<'_>],
     y: &mut [f32],
     scratch: &Scratch,
 ) {
@@ -132,9 +132,9 @@ pub fn add(
                 for (index, source) in sources.iter().enumerate() {
                     let x = group_of(source, group).row(row);
                     if index == 0 {
-                        rows::read(isa, &source.layout, layout, source.reading, x, y);
+                        rows::read(isa, &source.layout, layout, source.prologue, x, y);
                     } else {
-                        rows::read(isa, &source.layout, layout, source.reading, x, seen);
+                        rows::read(isa, &source.layout, layout, source.prologue, x, seen);
                         rows::add(isa, seen, y);
                     }
                 }
@@ -147,14 +147,21 @@ pub fn add(
 ///
 /// # Panics
 /// If the length of a slice does not match its layout.
-pub fn concat(isa: Isa, layout: &MapLayout, images: usize, sources: &[Source<'_>], y: &mut [f32]) {
+pub fn concat(isa: Isa, layout: &MapLayout, images: usize, sources: &[InputMap<'_>], y: &mut [f32]) {
     assert_eq!(y.len(), layout.len(images), "values of a concatenation");
     y.par_chunks_mut(layout.group()).enumerate().for_each(|(group, y)| {
         for (row, mut y) in group_mut(layout, y).chunks_exact_mut(layout.row()).enumerate() {
             for source in sources {
                 let part = part_of(layout, source.layout.shape.c);
                 let (own, rest) = y.split_at_mut(part.row());
-                rows::read(isa, &source.layout, &part, source.reading, group_of(source, group).row(row), own);
+                rows::read(
+                    isa,
+                    &source.layout,
+                    &part,
+                    source.prologue,
+                    group_of(source, group).row(row),
+                    own,
+                );
                 y = rest;
             }
         }
@@ -170,11 +177,11 @@ fn part_of(layout: &MapLayout, channels: usize) -> MapLayout {
 
 /// The stored row of a source whose gradient is written; `None` if the values are not needed
 /// and no longer available.
-pub(crate) fn stored_row<'a>(source: &Source<'a>, group: usize, row: usize) -> &'a [f32] {
+pub(crate) fn stored_row<'a>(source: &InputMap<'a>, group: usize, row: usize) -> &'a [f32] {
     if source.x.is_empty() { source.x } else { group_of(source, group).row(row) }
 }
 
-fn group_of<'a>(source: &Source<'a>, group: usize) -> Group<'a> {
+fn group_of<'a>(source: &InputMap<'a>, group: usize) -> Group<'a> {
     let len = source.layout.group();
     Group::new(&source.layout, &source.x[group * len..][..len])
 }
@@ -188,7 +195,7 @@ pub fn join_backward(
     isa: Isa,
     layout: &MapLayout,
     images: usize,
-    source: &Source<'_>,
+    source: &InputMap<'_>,
     (dy, first): (&[f32], usize),
     input: InputGradient<'_>,
 ) {
@@ -206,7 +213,7 @@ pub fn join_backward(
             let x = stored_row(source, group, row);
             let fresh = &dy[begin..begin + part.row()];
             let sums = mean.zip(sums.as_deref_mut());
-            let undo = Undo { reading: source.reading, x, fresh, adds, sums };
+            let undo = Undo { prologue: source.prologue, x, fresh, adds, sums };
             rows::undo(isa, &part, &source.layout, undo, target);
         }
     });
@@ -285,7 +292,7 @@ pub fn norm_sums(
 /// If the length of a slice does not match its layout.
 pub fn global_mean(
     isa: Isa,
-    source: &Source<'_>,
+    source: &InputMap<'_>,
     to: &MapLayout,
     images: usize,
     y: &mut [f32],
@@ -298,7 +305,7 @@ pub fn global_mean(
     y.par_chunks_mut(to.group()).zip(source.x.par_chunks(from.group())).for_each(|(y, x)| {
         let mut sums = vec![[[0.0; LANES]; 2]; from.shape.c];
         scratch.with(from.row(), |ring| {
-            let mut seen = Seen::new(isa, &from, source.reading, x, ring);
+            let mut seen = Seen::new(isa, &from, source.prologue, x, ring);
             for row in 0..from.shape.h {
                 rows::add_moments(isa, &from, &zero, seen.rows(row..row + 1)[0], &mut sums);
             }
@@ -317,7 +324,7 @@ pub fn global_mean(
 /// If the length of a slice does not match its layout.
 pub fn global_mean_backward(
     isa: Isa,
-    source: &Source<'_>,
+    source: &InputMap<'_>,
     to: &MapLayout,
     images: usize,
     dy: &[f32],
@@ -343,7 +350,7 @@ pub fn global_mean_backward(
             for (row, target) in target.chunks_exact_mut(from.row()).enumerate() {
                 let x = stored_row(source, group, row);
                 let sums = mean.zip(sums.as_deref_mut());
-                let undo = Undo { reading: source.reading, x, fresh, adds, sums };
+                let undo = Undo { prologue: source.prologue, x, fresh, adds, sums };
                 rows::undo(isa, &from, &from, undo, target);
             }
         });

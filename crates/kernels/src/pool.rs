@@ -10,8 +10,8 @@ use crate::{
     geometry::PoolGeometry,
     isa::Isa,
     layout::{LANES, MapLayout, groups},
-    maps::{Group, Seen, Source, group_mut, split_sums, stored_row},
-    rows::{self, Reading, Undo},
+    maps::{Group, InputMap, Seen, group_mut, split_sums, stored_row},
+    rows::{self, Prologue, Undo},
     simd::{Kernel, Simd, dispatch},
 };
 
@@ -57,12 +57,19 @@ impl Pool {
     ///
     /// # Panics
     /// If the length of a slice does not match its layout.
-    pub fn forward(&self, images: usize, reading: Reading<'_>, x: &[f32], y: &mut [f32], scratch: &Scratch) {
+    pub fn forward(
+        &self,
+        images: usize,
+        prologue: Prologue<'_>,
+        x: &[f32],
+        y: &mut [f32],
+        scratch: &Scratch,
+    ) {
         self.check(images, x.len(), y.len());
         y.par_chunks_mut(self.to.group()).zip(x.par_chunks(self.from.group())).for_each(|(y, x)| {
             scratch.with(self.geometry.window() * self.from.row(), |ring| {
                 let y = group_mut(&self.to, y);
-                let mut seen = Seen::new(self.isa, &self.from, reading, x, ring);
+                let mut seen = Seen::new(self.isa, &self.from, prologue, x, ring);
                 for (row, y) in y.chunks_exact_mut(self.to.row()).enumerate() {
                     let x = seen.rows(self.rows(row));
                     dispatch(self.isa, Forward { pool: self, x: &x, y });
@@ -79,7 +86,7 @@ impl Pool {
     pub fn backward(
         &self,
         images: usize,
-        reading: Reading<'_>,
+        prologue: Prologue<'_>,
         x: &[f32],
         dy: &[f32],
         input: InputGradient<'_>,
@@ -89,7 +96,7 @@ impl Pool {
         assert!(x.len() == input.target.len() || x.is_empty(), "values of a map to pool");
         let InputGradient { target, adds, sums } = input;
         let (mean, sums) = split_sums(sums, groups(images), self.from.shape.c);
-        let source = Source { layout: self.from, reading, x };
+        let source = InputMap { layout: self.from, prologue, x };
         let work = target.par_chunks_mut(self.from.group()).zip(sums).zip(dy.par_chunks(self.to.group()));
         work.enumerate().for_each(|(group, ((target, mut sums), dy))| {
             scratch.with(self.scratch(), |scratch| {
@@ -98,7 +105,7 @@ impl Pool {
                     if x.is_empty() { x } else { &x[group * self.from.group()..][..self.from.group()] };
                 let (seen, ring) = scratch.split_at_mut(self.geometry.window() * len);
                 let mut seen = (self.pooling == Pooling::Max)
-                    .then(|| Seen::new(self.isa, &self.from, reading, of_group, seen));
+                    .then(|| Seen::new(self.isa, &self.from, prologue, of_group, seen));
                 let target =
                     if adds { &mut target[self.from.start()..] } else { group_mut(&self.from, target) };
                 // The rows that windows still add to, in a ring.
@@ -116,7 +123,7 @@ impl Pool {
                         }
                         let x = stored_row(&source, group, index);
                         let sums = mean.zip(sums.as_deref_mut());
-                        let undo = Undo { reading, x, fresh: &ring[place..place + len], adds, sums };
+                        let undo = Undo { prologue, x, fresh: &ring[place..place + len], adds, sums };
                         rows::undo(self.isa, &self.from, &self.from, undo, &mut target[index * len..][..len]);
                     }
                     done = done.max(complete);

@@ -39,14 +39,14 @@ impl Affine<'_> {
 
 /// How a map is read: as it is stored, or after a norm and an activation.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Reading<'a> {
+pub struct Prologue<'a> {
     /// The norm.
     pub affine: Option<Affine<'a>>,
     /// The activation after it.
     pub activation: Option<Activation>,
 }
 
-impl Reading<'_> {
+impl Prologue<'_> {
     /// Whether values are read as they are stored.
     pub fn is_plain(&self) -> bool {
         self.affine.is_none() && self.activation.is_none()
@@ -134,11 +134,11 @@ pub(crate) fn read(
     isa: Isa,
     from: &MapLayout,
     to: &MapLayout,
-    reading: Reading<'_>,
+    prologue: Prologue<'_>,
     x: &[f32],
     y: &mut [f32],
 ) {
-    struct Work<'a>(Lines, Reading<'a>, *const f32, *mut f32);
+    struct Work<'a>(Lines, Prologue<'a>, *const f32, *mut f32);
     impl Kernel for Work<'_> {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
@@ -152,15 +152,15 @@ pub(crate) fn read(
     impl Work<'_> {
         #[inline(always)]
         fn each<S: Simd, const ACTIVATION: usize>(self, s: S) {
-            let Self(lines, reading, x, y) = self;
+            let Self(lines, prologue, x, y) = self;
             for channel in 0..lines.channels {
-                let [mean, scale, shift] = reading.of(s, channel);
+                let [mean, scale, shift] = prologue.of(s, channel);
                 for column in 0..lines.columns {
                     let place = channel * lines.channel + column * LANES;
                     // SAFETY: `check` has seen that both rows have these channels and columns.
                     unsafe {
                         let mut value = s.load(x.add(channel * lines.channel_read + column * LANES));
-                        if reading.affine.is_some() {
+                        if prologue.affine.is_some() {
                             value = s.fma(s.sub(value, mean), scale, shift);
                         }
                         s.store(y.add(place), activate::<S, ACTIVATION>(s, value));
@@ -173,10 +173,10 @@ pub(crate) fn read(
     }
     check(&[x.len()], from);
     check(&[y.len()], to);
-    if let Some(affine) = reading.affine {
+    if let Some(affine) = prologue.affine {
         affine.check(to);
     }
-    dispatch(isa, Work(Lines::between(from, to), reading, x.as_ptr(), y.as_mut_ptr()));
+    dispatch(isa, Work(Lines::between(from, to), prologue, x.as_ptr(), y.as_mut_ptr()));
 }
 
 /// `y = a(y)`, and zeros in the margins after the first `channels`: what is left to do with

@@ -62,8 +62,8 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "data.corrupt",
-        "What to do about a broken image file: stop, or skip and list it (image-folder, shards, manifest).",
-        Words(&["refuse", "skip"]),
+        "What to do about a broken image file (image-folder, shards, manifest).",
+        Noted(&[("refuse", "stop and name it"), ("skip", "leave it out and list it")]),
         "",
         "\"refuse\"",
     ),

@@ -36,9 +36,9 @@ pub(super) const KEYS: &[Key] = &[
         "The quantity held equal along the sweep, by fitting `network.width` at every point.",
         AnyOf(&[
             Noted(&[
-                ("parameters", ""),
-                ("macs", ""),
-                ("activations", ""),
+                ("parameters", "trained values"),
+                ("macs", "multiply-adds of one image"),
+                ("activations", "outputs of convolutions and dense layers for one image"),
                 ("step-time", "of a training step, measured on this machine"),
                 ("none", ""),
             ]),

@@ -1,7 +1,7 @@
 //! Keys of `[launcher]`.
 
 use super::values::{
-    Values::{List, Text, Whole, Words},
+    Values::{List, Noted, Text, Whole},
     WHOLE,
 };
 use super::{Key, key};
@@ -9,8 +9,8 @@ use super::{Key, key};
 pub(super) const KEYS: &[Key] = &[
     key(
         "launcher.kind",
-        "Who starts the tasks of `decouple submit`: processes on this machine, or Slurm.",
-        Words(&["slurm", "local"]),
+        "Who starts the tasks of `decouple submit`.",
+        Noted(&[("slurm", "the scheduler of a cluster"), ("local", "processes on this machine")]),
         "",
         "\"slurm\"",
     ),

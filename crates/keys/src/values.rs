@@ -79,11 +79,16 @@ impl Values {
 
     /// The words that it may be.
     pub fn words(&self) -> Vec<&'static str> {
+        self.notes().into_iter().map(|(word, _)| word).collect()
+    }
+
+    /// The words that it may be, each with what is said about it.
+    pub fn notes(&self) -> Vec<(&'static str, &'static str)> {
         match self {
-            Self::Words(words) => words.to_vec(),
-            Self::Noted(words) => words.iter().map(|(word, _)| *word).collect(),
-            Self::AnyOf(forms) | Self::OrList(forms) => forms.iter().flat_map(Self::words).collect(),
-            Self::As(other) => super::find(other).map_or_else(Vec::new, |key| key.values.words()),
+            Self::Words(words) => words.iter().map(|word| (*word, "")).collect(),
+            Self::Noted(words) => words.to_vec(),
+            Self::AnyOf(forms) | Self::OrList(forms) => forms.iter().flat_map(Self::notes).collect(),
+            Self::As(other) => super::find(other).map_or_else(Vec::new, |key| key.values.notes()),
             _ => Vec::new(),
         }
     }

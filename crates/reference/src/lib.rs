@@ -20,7 +20,6 @@
 #![forbid(unsafe_code)]
 
 mod executor;
-pub mod made_up;
 mod ops;
 mod optimizer;
 #[cfg(test)]

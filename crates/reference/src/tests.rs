@@ -6,6 +6,7 @@ use decouple_kernels::{
     arithmetic::Arithmetic,
     geometry::{ConvOptions, MapShape, Padding},
 };
+use decouple_made_up::{noise, values};
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor, Pass, Rule, State, Update},
     builder::{BatchNormOptions, GraphBuilder},
@@ -15,33 +16,29 @@ use decouple_spectrum::{
     plan::Plan,
 };
 
-use crate::{
-    Reference,
-    executor::Network,
-    made_up::{noise, start},
-};
+use crate::{Reference, executor::Network};
 
 const TRAINING: Pass = Pass::Training { dropout_seed: 5 };
 
 fn network(graph: Graph) -> Network {
-    let values = graph.clone();
-    Network::new(Arc::new(Plan::new(graph)), &mut |id| start(&values, id)).expect("values that fit")
+    let values = values(&graph);
+    Network::new(Arc::new(Plan::new(graph)), &mut |id| values[id.0].clone()).expect("values that fit")
 }
 
 /// The sum of all outputs, each with a weight of its own.
 fn objective(network: &mut Network, batch: &[f32]) -> f64 {
     let maps = network.maps(batch, TRAINING);
     let output = &maps[maps.len() - 1];
-    output.iter().zip(noise(output.len(), 99)).map(|(y, weight)| y * f64::from(weight)).sum()
+    output.iter().zip(noise("gradient", output.len())).map(|(y, weight)| y * f64::from(weight)).sum()
 }
 
 /// Compares the gradient of every parameter with central differences.
 fn check_gradients(graph: Graph, images: usize) {
-    let batch = noise(images * graph.input().len(), 77);
+    let batch = noise("images", images * graph.input().len());
     let mut network = network(graph.clone());
     let outputs = images * graph.output().len();
     network.forward(&batch, images, TRAINING).expect("a batch that fits");
-    network.backward(&noise(outputs, 99)).expect("a gradient that fits");
+    network.backward(&noise("gradient", outputs)).expect("a gradient that fits");
     for (index, spec) in graph.parameters.iter().enumerate().filter(|(_, spec)| spec.role.is_trained()) {
         let id = ParameterId(index);
         let (gradient, values) = (network.read(State::Gradient, id), network.read(State::Value, id));
@@ -171,10 +168,10 @@ fn every_family_runs_forward_and_back() {
     for spec in Family::ALL.map(small).into_iter().chain([dense]) {
         let graph = spec.graph(MapShape::new(32, 32, 3), 4).expect("a small network");
         let mut network = network(graph.clone());
-        let batch = noise(2 * graph.input().len(), 1);
+        let batch = noise("images", 2 * graph.input().len());
         let logits = network.forward(&batch, 2, TRAINING).expect("a batch");
         assert!(logits.len() == 8 && logits.iter().all(|value| value.is_finite()), "{}", spec.family);
-        network.backward(&noise(8, 2)).expect("a gradient");
+        network.backward(&noise("gradient", 8)).expect("a gradient");
         for (index, parameter) in graph.parameters.iter().enumerate().filter(|(_, p)| p.role.is_trained()) {
             let gradient = network.read(State::Gradient, ParameterId(index));
             assert_eq!(gradient.len(), parameter.len(), "{}: {}", spec.family, parameter.name);

@@ -154,7 +154,7 @@ fn environment(runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Vec<Fact> {
             ("processor", Some(place.cpu.clone())),
             ("kernels", Some(place.kernels.clone())),
             ("numerics", Some(numerics_fact(run, numerics[&run.id]))),
-            ("threads a run", Some(place.threads.to_string())),
+            ("threads per run", Some(place.threads.to_string())),
             ("data checksum", Some(place.data_checksum.clone())),
         ];
         for (name, value) in values.into_iter().filter_map(|(name, value)| Some((name, value?))) {

@@ -16,7 +16,7 @@
 
 /// The weights of a dense convolution.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kernel {
+pub struct DenseKernel {
     /// Output channels.
     pub outputs: usize,
     /// Input channels.
@@ -42,7 +42,7 @@ const STARTS: u64 = 6;
 /// Most rounds of the search from one start, normally far more than needed.
 const MOST_ROUNDS: usize = 50;
 
-impl Kernel {
+impl DenseKernel {
     /// A kernel from its extents.
     ///
     /// # Panics
@@ -78,8 +78,8 @@ fn energy(weights: &[f32]) -> f64 {
 ///
 /// # Panics
 /// If `segments` is 0 or more than there are input or output channels.
-pub fn segmented(kernel: &Kernel, segments: usize) -> Projection {
-    let Kernel { outputs, inputs, taps, .. } = *kernel;
+pub fn segmented(kernel: &DenseKernel, segments: usize) -> Projection {
+    let DenseKernel { outputs, inputs, taps, .. } = *kernel;
     assert!(segments >= 1 && segments <= outputs.min(inputs), "{segments} segments of {outputs} x {inputs}");
     let energies = kernel.energies();
     let best = (0..STARTS)
@@ -192,8 +192,8 @@ fn assignment(n: usize, cost: impl Fn(usize, usize) -> f64) -> Vec<usize> {
 /// The best approximation in which each output has one spatial kernel and one mix
 /// of inputs: the first term of a singular value decomposition (Eckart and Young
 /// 1936) of each output's (inputs, taps) matrix.
-pub fn separable(kernel: &Kernel) -> Projection {
-    let Kernel { inputs, taps, .. } = *kernel;
+pub fn separable(kernel: &DenseKernel) -> Projection {
+    let DenseKernel { inputs, taps, .. } = *kernel;
     let mut weights = Vec::with_capacity(kernel.weights.len());
     for matrix in kernel.weights.chunks_exact(inputs * taps) {
         let direction = principal(matrix, taps);
@@ -256,10 +256,10 @@ fn rotate(a: &mut [f64], v: &mut [f64], n: usize, p: usize, q: usize) {
 
 /// The same weights in an order drawn from `seed`: a kernel with no structure but
 /// the distribution of its weights.
-pub fn shuffled(kernel: &Kernel, seed: u64) -> Kernel {
+pub fn shuffled(kernel: &DenseKernel, seed: u64) -> DenseKernel {
     let mut weights = kernel.weights.clone();
     shuffle(&mut weights, seed);
-    Kernel { weights, ..*kernel }
+    DenseKernel { weights, ..*kernel }
 }
 
 /// Fisher and Yates' shuffle with numbers from splitmix64 (Steele, Lea and Flood 2014): good
@@ -279,15 +279,15 @@ mod tests {
     use super::*;
 
     /// Weights in [-1, 1) from a seed.
-    fn random(outputs: usize, inputs: usize, taps: usize, seed: u64) -> Kernel {
+    fn random(outputs: usize, inputs: usize, taps: usize, seed: u64) -> DenseKernel {
         let mut order: Vec<i32> = (0..(outputs * inputs * taps) as i32).collect();
         shuffle(&mut order, seed);
         let n = order.len() as f32;
-        Kernel::new(outputs, inputs, taps, order.iter().map(|&i| 2.0 * i as f32 / n - 1.0).collect())
+        DenseKernel::new(outputs, inputs, taps, order.iter().map(|&i| 2.0 * i as f32 / n - 1.0).collect())
     }
 
     /// A kernel whose inputs and outputs lie in hidden groups.
-    fn hidden(channels: usize, segments: usize) -> Kernel {
+    fn hidden(channels: usize, segments: usize) -> DenseKernel {
         let mut kernel = random(channels, channels, 9, 1);
         let (mut outputs, mut inputs) = (slots(channels, segments), slots(channels, segments));
         shuffle(&mut outputs, 2);
@@ -362,7 +362,7 @@ mod tests {
             let taps = spatial.weights[output * 9..][..9].to_vec();
             mix.into_iter().flat_map(move |m| taps.clone().into_iter().map(move |t| m * t))
         });
-        let kernel = Kernel::new(5, 7, 9, weights.collect());
+        let kernel = DenseKernel::new(5, 7, 9, weights.collect());
         let found = separable(&kernel);
         assert!((found.kept - 1.0).abs() < 1e-6, "{}", found.kept);
         assert!(found.weights.iter().zip(&kernel.weights).all(|(a, b)| (a - b).abs() < 1e-6));
@@ -373,13 +373,13 @@ mod tests {
         // Each of 8 inputs has its one tap: all singular values are equal.
         let mut weights = vec![0.0; 8 * 9];
         (0..8).for_each(|input| weights[input * 9 + (input * 5) % 9] = 1.0);
-        let kept = separable(&Kernel::new(1, 8, 9, weights)).kept;
+        let kept = separable(&DenseKernel::new(1, 8, 9, weights)).kept;
         assert!((kept - 0.125).abs() < 1e-9, "{kept}");
     }
 
     #[test]
     fn a_zero_kernel_loses_nothing() {
-        let kernel = Kernel::new(2, 2, 9, vec![0.0; 36]);
+        let kernel = DenseKernel::new(2, 2, 9, vec![0.0; 36]);
         assert_eq!((segmented(&kernel, 2).kept, separable(&kernel).kept), (1.0, 1.0));
     }
 

@@ -13,7 +13,7 @@ use decouple_spectrum::{
     backend::{Backend, Executor, Pass},
     graph::{Op, ParameterId},
     plan::Plan,
-    separability::{Kernel, Projection, segmented, separable, shuffled},
+    separability::{DenseKernel, Projection, segmented, separable, shuffled},
     weights::{error::WeightError, names::Naming},
 };
 
@@ -43,7 +43,7 @@ pub enum ProjectionTarget {
 }
 
 impl ProjectionTarget {
-    fn project(self, kernel: &Kernel) -> Projection {
+    fn project(self, kernel: &DenseKernel) -> Projection {
         match self {
             Self::Segments(segments) => segmented(kernel, segments.min(kernel.outputs).min(kernel.inputs)),
             Self::Separable => separable(kernel),
@@ -139,7 +139,7 @@ fn effect(
         let Op::Conv { geometry, weights: ParameterId(index), .. } = &node.op else { continue };
         let taps = geometry.options().kernel_h * geometry.options().kernel_w;
         let (inputs, outputs) = (geometry.input().c, geometry.output().c);
-        let kernel = Kernel::new(outputs, inputs, taps, values[*index].clone());
+        let kernel = DenseKernel::new(outputs, inputs, taps, values[*index].clone());
         let by_chance = (0..SHUFFLES).map(|seed| target.project(&shuffled(&kernel, seed)).kept).sum::<f64>();
         let Projection { kept, weights } = target.project(&kernel);
         layers.push((node.name.clone(), kept, by_chance / SHUFFLES as f64));

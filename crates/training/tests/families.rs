@@ -1,15 +1,14 @@
 //! Every family trains, and the paper's figures 2 and 3 are one function.
 
-mod formula;
-
 use std::sync::Arc;
 
 use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
+use decouple_made_up::{every_family, noise};
 use decouple_spectrum::{
     backend::{Pass, State},
     graph::{Graph, ParameterId},
     network::figures,
-    network::{Dense, Family, NetworkKey, NetworkSpec, Numerics},
+    network::{Dense, NetworkSpec},
     plan::Plan,
 };
 use decouple_training::{
@@ -17,10 +16,9 @@ use decouple_training::{
     loss::{Targets, softmax_cross_entropy},
     start_values,
 };
-use formula::uniform;
 
 fn values(name: &str, count: usize) -> Vec<f32> {
-    uniform(name, count).map(|u| (0.1 * u) as f32).collect()
+    noise(name, count).into_iter().map(|value| 0.1 * value).collect()
 }
 
 /// A step forward and backward reaches every trained parameter.
@@ -43,18 +41,7 @@ fn train(spec: &NetworkSpec) {
 
 #[test]
 fn every_family_trains_on_small_images() {
-    for family in Family::ALL {
-        for numerics in [Numerics::Keras, Numerics::Timm] {
-            if !family.reads(NetworkKey::Numerics) && numerics == Numerics::Timm {
-                continue;
-            }
-            let own = NetworkSpec::of(family, numerics);
-            let fully_connected =
-                if family.reads(NetworkKey::FullyConnected) { vec![40] } else { Vec::new() };
-            let small_stem = family.reads(NetworkKey::SmallStem);
-            train(&NetworkSpec { width: 0.1, small_stem, fully_connected, dropout: 0.5, ..own });
-        }
-    }
+    every_family(0.1).for_each(|network| train(&network));
 }
 
 #[test]

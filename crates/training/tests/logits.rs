@@ -1,11 +1,10 @@
 //! The published networks compute what timm and Keras compute from the same
 //! weights (tools/network-fixtures.py): names, layouts and numerics at once.
 
-mod formula;
-
 use std::{collections::BTreeMap, sync::Arc};
 
 use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
+use decouple_made_up::uniform;
 use decouple_spectrum::{
     backend::Pass,
     graph::{Graph, NodeId, Role},
@@ -14,7 +13,6 @@ use decouple_spectrum::{
     weights::names::{NamedTensor, Naming, named_tensors},
 };
 use decouple_training::device::backend;
-use formula::uniform;
 use serde::Deserialize;
 
 /// What the framework found, in double precision.

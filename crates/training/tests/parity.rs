@@ -2,12 +2,11 @@
 //! batches, for every optimiser and several segment counts
 //! (tools/training-parity.py).
 
-mod formula;
-
 use std::{collections::BTreeMap, sync::Arc};
 
 use decouple_experiment::TrainingSpec;
 use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
+use decouple_made_up::uniform;
 use decouple_spectrum::{
     backend::{Executor, Pass, State},
     graph::{ParameterId, ParameterSpec, Role},
@@ -19,7 +18,6 @@ use decouple_training::{
     loss::{Targets, softmax_cross_entropy},
     optimizer::update,
 };
-use formula::uniform;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -1,13 +1,12 @@
 //! A run is a function of its record: the same bytes of rows and weights whatever
 //! instructions and however many threads execute it, for every family.
 
-mod formula;
-
 use std::{fs, sync::Arc};
 
 use decouple_core_ops::{Engine, Isa};
 use decouple_datasets::{Dataset, ImageShape, Selection, Split};
 use decouple_experiment::{Claim, Identity, Ledger, Overrides, Trial, parse};
+use decouple_made_up::uniform;
 use decouple_spectrum::{
     backend::Backend,
     network::{Family, NetworkKey},
@@ -15,7 +14,6 @@ use decouple_spectrum::{
 use decouple_training::{
     device::backend, keeper::Stop, progress::Progress, run_trial::run_trial, stored_network::WEIGHTS_FILE,
 };
-use formula::uniform;
 use tempfile::TempDir;
 
 /// Batches of eighteen images are a group of sixteen and a rest.

@@ -1,19 +1,18 @@
 //! Whole networks of every family, step by step, against the plain executor in
 //! double precision.
 
-mod formula;
-
 use decouple_experiment::TrainingSpec;
 use decouple_kernels::{
     arithmetic::{Arithmetic, Winograd},
     geometry::MapShape,
 };
+use decouple_made_up::{every_family, noise, uniform};
 use decouple_reference::Reference;
 use decouple_spectrum::{
     backend::{Backend, Executor, Pass, State},
     graph::{Graph, ParameterId, Role},
     module::{Intermediate, NormPlacement, Order},
-    network::{Dense, Family, NetworkKey, NetworkSpec, Numerics},
+    network::{Dense, Family, NetworkSpec},
     plan::Plan,
     segments::{SegmentSchedule, Segments},
 };
@@ -23,7 +22,6 @@ use decouple_training::{
     optimizer::update,
     start_values::start_values,
 };
-use formula::uniform;
 
 const CLASSES: usize = 10;
 
@@ -81,8 +79,7 @@ fn executor(case: &Case, backend: &dyn Backend, values: &[Vec<f32>]) -> Box<dyn 
 
 /// Loss and logits of batch `step`; the executor has gone back afterwards.
 fn pass(case: &Case, executor: &mut dyn Executor, step: u64) -> (f64, Vec<f32>) {
-    let images = uniform(&format!("images {step}"), case.images * case.graph.input().len());
-    let images: Vec<f32> = images.map(|value| value as f32).collect();
+    let images = noise(&format!("images {step}"), case.images * case.graph.input().len());
     let labels: Vec<u16> = (0..case.images).map(|i| ((i as u64 + step) % CLASSES as u64) as u16).collect();
     let batch = executor.batch_layout(case.images).of(&images);
     let logits = executor.forward(&batch, case.images, Pass::Training { dropout_seed: step });
@@ -165,14 +162,6 @@ fn sgd() -> serde_json::Value {
     serde_json::json!({ "average": { "kind": "polyak", "decay": 0.9 }, "label-smoothing": 0.1 })
 }
 
-/// A small network of `family`.
-fn small(family: Family, numerics: Numerics) -> NetworkSpec {
-    let own = NetworkSpec::of(family, numerics);
-    let fully_connected = if family.reads(NetworkKey::FullyConnected) { vec![20] } else { Vec::new() };
-    let small_stem = family.reads(NetworkKey::SmallStem);
-    NetworkSpec { width: 0.06, small_stem, fully_connected, dropout: 0.3, ..own }
-}
-
 fn mini() -> NetworkSpec {
     let segments = SegmentSchedule::Uniform(Segments::Count(3));
     NetworkSpec {
@@ -196,14 +185,9 @@ fn assert_equal(case: &Case) {
 fn every_family_is_the_reference_s() {
     // ResNet-152 has the blocks of ResNet-50, but in a chain so long that rounding
     // alone turns its first gradients by a quarter.
-    for family in Family::ALL.into_iter().filter(|family| *family != Family::Resnet152) {
-        for numerics in [Numerics::Keras, Numerics::Timm] {
-            if numerics == Numerics::Keras || family.reads(NetworkKey::Numerics) {
-                // Norms over few values would make much of any rounding.
-                let case = case(&small(family, numerics), sgd(), 21);
-                assert_equal(&Case { tolerance: DEEP_TOLERANCE, ..case });
-            }
-        }
+    for network in every_family(0.06).filter(|network| network.family != Family::Resnet152) {
+        // Norms over few values would make much of any rounding.
+        assert_equal(&Case { tolerance: DEEP_TOLERANCE, ..case(&network, sgd(), 21) });
     }
 }
 

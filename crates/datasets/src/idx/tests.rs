@@ -35,8 +35,8 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn source<R>(name: &str, input: R) -> Source<R> {
-    Source { file: PathBuf::from(name), input }
+fn source<R>(name: &str, input: R) -> NamedInput<R> {
+    NamedInput { file: PathBuf::from(name), input }
 }
 
 fn read(images: &[u8], labels: &[u8]) -> Result<Split, DataError> {

@@ -49,13 +49,13 @@ impl Job {
         };
         // Wait until the first batch is requested, or batches are to be skipped.
         let skip = skip.recv().unwrap_or(0);
-        let mut pass = Pass { samples: self.samples(), batches: 0, usable: 0 };
-        if let Err(error) = self.pass_over(&pool, &mut pass, skip) {
+        let mut so_far = SoFar { samples: self.samples(), batches: 0, usable: 0 };
+        if let Err(error) = self.pass_over(&pool, &mut so_far, skip) {
             let _ = sender.send(Err(error));
             return;
         }
         loop {
-            let next = self.next(&pool, &mut pass);
+            let next = self.next(&pool, &mut so_far);
             let is_last = !matches!(next, Ok(Some(_)));
             let Some(next) = next.transpose() else { return };
             if sender.send(next).is_err() || is_last {
@@ -69,49 +69,49 @@ impl Job {
     }
 
     /// Skips batches; they are decoded only if a skipped image would shift the following ones.
-    fn pass_over(&self, pool: &ThreadPool, pass: &mut Pass, batches: usize) -> Result<(), DataError> {
+    fn pass_over(&self, pool: &ThreadPool, so_far: &mut SoFar, batches: usize) -> Result<(), DataError> {
         if self.set.reading.corrupt == Corrupt::Skip {
             for _ in 0..batches {
-                self.next(pool, pass)?;
+                self.next(pool, so_far)?;
             }
             return Ok(());
         }
         let mut left = batches * self.batch;
         while left > 0 {
-            let taken = self.take(pass, left.min(BETWEEN))?.len();
+            let taken = self.take(so_far, left.min(BETWEEN))?.len();
             if taken == 0 {
                 break;
             }
             left -= taken;
         }
-        pass.batches += batches;
+        so_far.batches += batches;
         Ok(())
     }
 
     /// The next samples. A shuffled pass has as many batches as the stated number of images
     /// gives: if some were skipped, it starts again from the beginning.
-    fn take(&self, pass: &mut Pass, count: usize) -> Result<Vec<Pending>, DataError> {
-        let samples = pass.samples.take(count)?;
-        if !samples.is_empty() || self.order == BatchOrder::AsStored || pass.usable == 0 {
-            pass.usable += usize::from(self.set.reading.corrupt == Corrupt::Refuse) * samples.len();
+    fn take(&self, so_far: &mut SoFar, count: usize) -> Result<Vec<Pending>, DataError> {
+        let samples = so_far.samples.take(count)?;
+        if !samples.is_empty() || self.order == BatchOrder::AsStored || so_far.usable == 0 {
+            so_far.usable += usize::from(self.set.reading.corrupt == Corrupt::Refuse) * samples.len();
             return Ok(samples);
         }
-        pass.usable = 0;
-        pass.samples = self.samples();
-        pass.samples.take(count)
+        so_far.usable = 0;
+        so_far.samples = self.samples();
+        so_far.samples.take(count)
     }
 
     /// The next batch, filled up where images were skipped.
-    fn next(&self, pool: &ThreadPool, pass: &mut Pass) -> Result<Option<PixelBatch>, DataError> {
+    fn next(&self, pool: &ThreadPool, so_far: &mut SoFar) -> Result<Option<PixelBatch>, DataError> {
         let shape = self.set.reading.shape();
-        let is_over = pass.batches == self.set.len(self.part) / self.batch;
+        let is_over = so_far.batches == self.set.len(self.part) / self.batch;
         if is_over && self.order != BatchOrder::AsStored {
             return Ok(None);
         }
         let (mut pixels, mut labels) = (vec![0; self.batch * shape.len()], Labels::default());
         let mut seeds = Vec::with_capacity(self.batch);
         while labels.len() < self.batch {
-            let samples = self.take(pass, self.batch - labels.len())?;
+            let samples = self.take(so_far, self.batch - labels.len())?;
             if samples.is_empty() {
                 break;
             }
@@ -132,7 +132,7 @@ impl Job {
                         }
                         labels.push(sample.labels());
                         seeds.push(seed);
-                        pass.usable += 1;
+                        so_far.usable += 1;
                     }
                     Err(skipped) if self.set.reading.corrupt == Corrupt::Skip => self.set.leave_out(skipped),
                     Err(skipped) => return Err(DataError::Image(skipped)),
@@ -143,7 +143,7 @@ impl Job {
         if labels.is_empty() || (!is_whole && self.order != BatchOrder::AsStored) {
             return Ok(None);
         }
-        pass.batches += 1;
+        so_far.batches += 1;
         pixels.truncate(labels.len() * shape.len());
         let mixes = mixes(&self.augment, &seeds, shape);
         Ok(Some(PixelBatch { shape, pixels, labels, mixes }))
@@ -172,8 +172,8 @@ impl Job {
     }
 }
 
-/// The progress of a pass.
-struct Pass {
+/// How far a pass is.
+struct SoFar {
     samples: Samples,
     /// Batches made or skipped.
     batches: usize,

@@ -23,7 +23,7 @@ pub(crate) struct Describe {
     pub(crate) set: Vec<String>,
     /// Find the width at which the network has as much of this quantity as with its family's
     /// own segments (one per channel in the Xceptions).
-    #[arg(long, value_parser = one_of::<Held>(Held::ALL.map(Held::name)))]
+    #[arg(long, value_parser = one_of::<Held>(words("experiment.budget").into_iter().filter(|(word, _)| *word != "none")))]
     pub(crate) budget: Option<Held>,
     /// Height, width and channels of an image [default: as the network was published; for
     /// mini-xception, 28x28x1].
@@ -88,10 +88,10 @@ pub(crate) struct Conversion {
     /// File to write.
     pub(crate) target: PathBuf,
     /// Format of the source's names [default: detected].
-    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(Naming::name)))]
+    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(|naming| (naming.name(), naming.meaning()))))]
     pub(crate) from: Option<Naming>,
     /// Format of the target's names [default: decouple; required for export].
-    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(Naming::name)))]
+    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(|naming| (naming.name(), naming.meaning()))))]
     pub(crate) to: Option<Naming>,
     /// Initialise a new head of --classes from this seed; the source's own head, if any, is
     /// ignored.
@@ -118,7 +118,7 @@ pub(crate) struct TrainedArguments {
     #[arg(long, value_name = "FILE", required_unless_present = "run")]
     pub(crate) weights: Option<PathBuf>,
     /// Format of the weights' names [default: detected].
-    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(Naming::name)))]
+    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(|naming| (naming.name(), naming.meaning()))))]
     pub(crate) from: Option<Naming>,
     /// File of class names, one per line in the order of the logits [default: those of the run,
     /// or ImageNet's for 1000 classes].
@@ -131,7 +131,7 @@ pub(crate) struct TrainedArguments {
 /// How photographs are read.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Photographs {
-    /// What to do about a broken image file: stop and name it, or leave it out and list it.
+    /// What to do about a broken image file.
     #[arg(long, value_parser = one_of::<Corrupt>(words("data.corrupt")), default_value = "refuse")]
     pub(crate) corrupt: Corrupt,
     /// Leave photographs as stored, ignoring their EXIF orientation.

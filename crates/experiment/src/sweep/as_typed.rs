@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::diagnostic::{Diagnostic, Sources, listed, suggestion};
+use super::diagnostic::{Diagnostic, Sources, in_backticks, suggestion};
 use super::document::{self, Data, Leaf, Span, Table, Value};
 use super::{Axis, de};
 use crate::{Declared, Held, LauncherTable};
-use decouple_keys::{InvalidKey, SHORT_NAMES, axis_name, axis_names, names_in, other_name};
+use decouple_keys::{InvalidKey, SHORT_NAMES, axis_name, axis_names, find, names_in, other_name};
 use decouple_spectrum::budget::{Pays, Scaling};
 
 /// The name of the axis that every experiment has.
@@ -160,7 +160,7 @@ fn wrong_type(name: &str, value: &Value, expected: &str) -> Diagnostic {
 fn unknown_key(key: &str, span: &Span, place: &str, known: &[&str]) -> Diagnostic {
     Diagnostic::new(format!("unknown key `{key}` in {place}"))
         .at(span.clone(), suggestion(key, known.iter().copied(), "there is no such key"))
-        .note(format!("keys of {place}: {}", listed(known.iter().copied())))
+        .note(format!("keys of {place}: {}", in_backticks(known.iter().copied())))
 }
 
 pub(super) fn experiment_key(
@@ -209,17 +209,22 @@ fn sentences(value: &Value) -> Result<Vec<String>, Diagnostic> {
     list.iter().map(|each| each.as_str().map(str::to_owned).ok_or_else(|| refused(each))).collect()
 }
 
-/// Typed in points, stored as a share.
-fn margin(value: &Value) -> Result<f64, Diagnostic> {
-    let points = match value.data {
-        Data::Integer(points) => points as f64,
-        Data::Float(points) => points,
+/// The number at `key`, if the table of keys allows it.
+fn number(key: &str, value: &Value) -> Result<f64, Diagnostic> {
+    let typed = match value.data {
+        Data::Integer(typed) => typed as f64,
+        Data::Float(typed) => typed,
         _ => f64::NAN,
     };
-    if points > 0.0 && points < 100.0 {
-        return Ok(points / 100.0);
+    match find(key) {
+        Some(known) if !known.values.allows(typed) => Err(wrong_type(key, value, &known.values.text())),
+        _ => Ok(typed),
     }
-    Err(wrong_type("experiment.margin", value, "points of accuracy above 0 and below 100, such as 0.5"))
+}
+
+/// Typed in points, stored as a share.
+fn margin(value: &Value) -> Result<f64, Diagnostic> {
+    Ok(number("experiment.margin", value)? / 100.0)
 }
 
 fn pays(value: &Value) -> Result<Pays, Diagnostic> {
@@ -231,10 +236,7 @@ fn pays(value: &Value) -> Result<Pays, Diagnostic> {
 }
 
 fn least_channels(value: &Value) -> Result<usize, Diagnostic> {
-    match value.data {
-        Data::Integer(least) if (1..=8192).contains(&least) => Ok(least as usize),
-        _ => Err(wrong_type("experiment.budget.least-channels", value, "a whole number from 1 to 8192")),
-    }
+    Ok(number("experiment.budget.least-channels", value)? as usize)
 }
 
 fn budget(file: &mut SweepFile, value: &Value) -> Result<(), Diagnostic> {
@@ -274,7 +276,7 @@ fn quantity(value: &Value, name: &str) -> Result<Option<Held>, Diagnostic> {
         let names = || Held::ALL.map(Held::name).into_iter().chain([NONE]);
         return Err(Diagnostic::new(format!("unknown value `{typed}` of `{name}`"))
             .at(value.span.clone(), suggestion(typed, names(), "there is no such budget"))
-            .note(format!("`{name}` may be: {}", listed(names()))));
+            .note(format!("`{name}` may be: {}", in_backticks(names()))));
     }
     Ok(held)
 }

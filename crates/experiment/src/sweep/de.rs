@@ -7,7 +7,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::diagnostic::{Diagnostic, listed, suggestion};
+use super::diagnostic::{Diagnostic, in_backticks, suggestion};
 use super::document::{Data, Entry, Span, Value};
 use decouple_keys::{full_name, other_name, table_example};
 
@@ -76,12 +76,12 @@ impl Error {
                     Some(other) => format!("did you mean `{other}`?"),
                     None => suggestion(&key, known.iter().copied(), "there is no such key"),
                 };
-                let note = format!("keys of {table}: {}", listed(known.iter().copied()));
+                let note = format!("keys of {table}: {}", in_backticks(known.iter().copied()));
                 (Diagnostic::new(format!("unknown key `{key}` in {table}")).note(note), label)
             }
             Kind::UnknownName { name: typed, known } => {
                 let label = suggestion(&typed, known.iter().copied(), "there is no such value");
-                let note = format!("`{name}` may be: {}", listed(known.iter().copied()));
+                let note = format!("`{name}` may be: {}", in_backticks(known.iter().copied()));
                 (Diagnostic::new(format!("unknown value `{typed}` of `{name}`")).note(note), label)
             }
             Kind::Unexpected { expected, found } => {

@@ -36,11 +36,11 @@ impl Diagnostic {
 /// position also identifies its text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sources {
-    sources: Vec<Source>,
+    sources: Vec<SourceText>,
 }
 
 #[derive(Clone, Debug)]
-struct Source {
+struct SourceText {
     name: String,
     text: String,
     offset: usize,
@@ -62,7 +62,7 @@ impl Sources {
     fn add(&mut self, name: &str, text: &str, is_file: bool) -> usize {
         // One more position than bytes: the end of a text is a place, too.
         let offset = self.sources.last().map_or(0, |last| last.offset + last.text.len() + 1);
-        self.sources.push(Source { name: name.to_owned(), text: text.to_owned(), offset, is_file });
+        self.sources.push(SourceText { name: name.to_owned(), text: text.to_owned(), offset, is_file });
         offset
     }
 
@@ -99,7 +99,7 @@ impl Sources {
 
 /// A position as a person sees it.
 struct Place<'a> {
-    source: &'a Source,
+    source: &'a SourceText,
     /// From 1.
     line: usize,
     text: &'a str,
@@ -204,7 +204,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 }
 
 /// "`a`, `b`, `c`".
-pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(super) fn in_backticks<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     quoted.join(", ")
 }

@@ -9,7 +9,7 @@ use decouple_spectrum::network::NetworkKey;
 
 use super::as_typed::{Coordinate, SEED, SweepFile, TypedAxis};
 use super::de;
-use super::diagnostic::{Diagnostic, listed, suggestion};
+use super::diagnostic::{Diagnostic, in_backticks, suggestion};
 use super::document::Value;
 use super::fitted;
 use super::grouping;
@@ -181,7 +181,7 @@ fn reference(file: &SweepFile) -> Result<Indices, Diagnostic> {
                 coordinate.axis
             ))
             .at(coordinate.key_span.clone(), suggestion(&coordinate.axis, names(), "nothing varies it"))
-            .note(format!("axes of this experiment: {}", listed(names()))));
+            .note(format!("axes of this experiment: {}", in_backticks(names()))));
         };
         let axis = &file.axes[index];
         let Some(value) = axis.position(&coordinate.value.text()) else {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{
     Sweep,
-    diagnostic::{listed, suggestion},
+    diagnostic::{in_backticks, suggestion},
 };
 use crate::Trial;
 use decouple_keys::axis_name;
@@ -99,7 +99,7 @@ impl Condition {
             return Err(FilterError::Axis {
                 name: typed.to_owned(),
                 suggestion: suggestion(typed, names(), "there is no such axis"),
-                known: listed(names()),
+                known: in_backticks(names()),
             });
         }
         let is_word = number(value).is_none();

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::pass::{Rows, WeightOrder};
+use super::direct::{Rows, WeightOrder};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::{

@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use super::{
-    pairs::{PairedPass, is_matrix_product},
-    pass::{Direction, Pass, Rows, WeightOrder},
+    bf16::{DirectBf16, is_matrix_product},
+    direct::{Direct, Direction, Rows, WeightOrder},
     winograd::{F2, F4, has_tiles},
 };
 use crate::{
@@ -19,9 +19,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     /// By the definition.
-    Plain,
+    Direct,
     /// By the definition, with factors in bf16.
-    Paired,
+    DirectBf16,
     /// By tiles of 2x2 outputs.
     F2,
     /// By tiles of 4x4 outputs.
@@ -33,10 +33,10 @@ impl Algorithm {
     pub(crate) fn of(arithmetic: Arithmetic, geometry: &ConvGeometry, order: WeightOrder) -> Self {
         let is_bf16 = arithmetic.precision == Precision::Bf16;
         match arithmetic.winograd {
-            _ if is_bf16 && is_matrix_product(geometry, order) => Self::Paired,
+            _ if is_bf16 && is_matrix_product(geometry, order) => Self::DirectBf16,
             Winograd::F2 if has_tiles(geometry, order) => Self::F2,
             Winograd::F4 if has_tiles(geometry, order) => Self::F4,
-            _ => Self::Plain,
+            _ => Self::Direct,
         }
     }
 }
@@ -45,9 +45,9 @@ impl Algorithm {
 #[derive(Clone, Debug)]
 pub(crate) enum Walk {
     /// By the definition.
-    Plain(Pass),
+    Direct(Direct),
     /// By the definition, with factors in bf16.
-    Paired(Box<PairedPass>),
+    DirectBf16(Box<DirectBf16>),
     /// By tiles of 2x2 outputs.
     F2(F2),
     /// By tiles of 4x4 outputs.
@@ -58,8 +58,8 @@ pub(crate) enum Walk {
 macro_rules! either {
     ($of:ident, $way:ident => $call:expr) => {
         match $of {
-            Self::Plain($way) => $call,
-            Self::Paired($way) => $call,
+            Self::Direct($way) => $call,
+            Self::DirectBf16($way) => $call,
             Self::F2($way) => $call,
             Self::F4($way) => $call,
         }
@@ -69,19 +69,16 @@ macro_rules! either {
 impl Walk {
     pub(crate) fn new(
         isa: Isa,
-        (geometry, order): (ConvGeometry, WeightOrder),
+        conv: (ConvGeometry, WeightOrder),
         algorithm: Algorithm,
         direction: Direction,
-        from: MapLayout,
-        to: MapLayout,
+        maps: [MapLayout; 2],
     ) -> Self {
         match algorithm {
-            Algorithm::Plain => Self::Plain(Pass::new(isa, geometry, order, direction, from, to)),
-            Algorithm::Paired => {
-                Self::Paired(PairedPass::new(isa, (geometry, order), direction, from, to).into())
-            }
-            Algorithm::F2 => Self::F2(F2::new(isa, geometry, direction, from, to)),
-            Algorithm::F4 => Self::F4(F4::new(isa, geometry, direction, from, to)),
+            Algorithm::Direct => Self::Direct(Direct::new(isa, conv, Precision::F32, direction, maps)),
+            Algorithm::DirectBf16 => Self::DirectBf16(DirectBf16::new(isa, conv, direction, maps).into()),
+            Algorithm::F2 => Self::F2(F2::new(isa, conv.0, direction, maps)),
+            Algorithm::F4 => Self::F4(F4::new(isa, conv.0, direction, maps)),
         }
     }
 
@@ -108,7 +105,7 @@ impl Walk {
     /// Number of rows that are computed together, beginning at its multiples.
     pub(crate) const fn rows_at_once(&self) -> usize {
         match self {
-            Self::Plain(_) | Self::Paired(_) => 1,
+            Self::Direct(_) | Self::DirectBf16(_) => 1,
             Self::F2(_) => 2,
             Self::F4(_) => 4,
         }
@@ -131,10 +128,10 @@ impl Walk {
     /// Values of scratch.
     pub(crate) fn scratch(&self) -> usize {
         match self {
-            Self::Plain(_) => 0,
-            Self::Paired(pass) => pass.scratch(),
-            Self::F2(pass) => pass.scratch(),
-            Self::F4(pass) => pass.scratch(),
+            Self::Direct(_) => 0,
+            Self::DirectBf16(way) => way.scratch(),
+            Self::F2(way) => way.scratch(),
+            Self::F4(way) => way.scratch(),
         }
     }
 
@@ -157,14 +154,14 @@ impl Walk {
         // SAFETY: the caller's promise.
         unsafe {
             match self {
-                Self::Plain(pass) => {
-                    rows.for_each(|row| pass.row(row, input, output.at(row), bias, ahead));
+                Self::Direct(way) => {
+                    rows.for_each(|row| way.row(row, input, output.at(row), bias, ahead));
                 }
-                Self::Paired(pass) => {
-                    rows.for_each(|row| pass.row(row, input, output.at(row), bias, scratch, ahead));
+                Self::DirectBf16(way) => {
+                    rows.for_each(|row| way.row(row, input, output.at(row), bias, scratch, ahead));
                 }
-                Self::F2(pass) => pass.rows(rows, input, output, bias, scratch),
-                Self::F4(pass) => pass.rows(rows, input, output, bias, scratch),
+                Self::F2(way) => way.rows(rows, input, output, bias, scratch),
+                Self::F4(way) => way.rows(rows, input, output, bias, scratch),
             }
         }
     }

@@ -4,7 +4,7 @@
 //! A tile of MxM outputs reads NxN inputs, N = M + 2. With inputs, weights and outputs
 //! transformed it takes N^2 products per pair of channels instead of 9 M^2. Each of the N^2
 //! components of all tiles is again a map, with one pixel per tile; what remains for each is a
-//! 1x1 convolution on the register tiles of `pass.rs`. Transforms are sums of whole vectors,
+//! 1x1 convolution on the register tiles of `direct.rs`. Transforms are sums of whole vectors,
 //! whatever the processor.
 //!
 //! The gradient of the weights is summed by its definition: tiles would save as many products,
@@ -18,8 +18,9 @@ use std::{marker::PhantomData, ops::Range};
 use schemes::{Scheme, Tile2, Tile4};
 use transforms::{FromOutput, Lines, OfInput, OfWeights, Target};
 
-use super::pass::{Direction, Pass, Rows, WeightOrder};
+use super::direct::{Direct, Direction, Rows, WeightOrder};
 use crate::{
+    arithmetic::Precision,
     geometry::{ConvGeometry, ConvOptions, MapShape, Padding},
     isa::Isa,
     layout::{LANES, MapLayout},
@@ -40,9 +41,9 @@ pub(crate) fn has_tiles(geometry: &ConvGeometry, order: WeightOrder) -> bool {
 }
 
 /// A walk by F(2x2, 3x3).
-pub(crate) type F2 = TiledPass<Tile2, 2, 4>;
+pub(crate) type F2 = Tiled<Tile2, 2, 4>;
 /// A walk by F(4x4, 3x3).
-pub(crate) type F4 = TiledPass<Tile4, 4, 6>;
+pub(crate) type F4 = Tiled<Tile4, 4, 6>;
 
 /// The convolution of each component: 1x1, between rows of `tiles` tiles.
 fn component(geometry: &ConvGeometry, direction: Direction, tiles: usize) -> ConvGeometry {
@@ -57,7 +58,7 @@ fn component(geometry: &ConvGeometry, direction: Direction, tiles: usize) -> Con
 
 /// A walk by tiles of MxM outputs, with transformed and packed weights.
 #[derive(Clone, Debug)]
-pub(crate) struct TiledPass<T, const M: usize, const N: usize> {
+pub(crate) struct Tiled<T, const M: usize, const N: usize> {
     isa: Isa,
     scheme: PhantomData<T>,
     geometry: ConvGeometry,
@@ -67,12 +68,12 @@ pub(crate) struct TiledPass<T, const M: usize, const N: usize> {
     /// Tiles of a row that are transformed at once.
     chunk: usize,
     /// One walk per component.
-    components: Vec<Pass>,
+    components: Vec<Direct>,
     /// Transformed weights, component by component.
     weights: Vec<f32>,
 }
 
-impl<T: Scheme<M, N>, const M: usize, const N: usize> TiledPass<T, M, N> {
+impl<T: Scheme<M, N>, const M: usize, const N: usize> Tiled<T, M, N> {
     /// Components of a tile.
     const COMPONENTS: usize = N * N;
 
@@ -80,19 +81,17 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> TiledPass<T, M, N> {
         isa: Isa,
         geometry: ConvGeometry,
         direction: Direction,
-        from: MapLayout,
-        to: MapLayout,
+        [from, to]: [MapLayout; 2],
     ) -> Self {
         let tiles = to.shape.w.div_ceil(M);
         let bytes = Self::COMPONENTS * (from.shape.c + to.shape.c) * LANES * size_of::<f32>();
         let chunks = tiles.div_ceil((CHUNK / bytes).max(LEAST_TILES));
         let chunk = tiles.div_ceil(chunks);
         let of_component = component(&geometry, direction, chunk);
-        let [input, output] =
-            [of_component.input(), of_component.output()].map(|shape| MapLayout::new(shape, 0));
-        let order = WeightOrder::ChannelFirst;
-        let pass = Pass::new(isa, of_component, order, Direction::Forward, input, output);
-        let components = vec![pass; Self::COMPONENTS];
+        let maps = [of_component.input(), of_component.output()].map(|shape| MapLayout::new(shape, 0));
+        let conv = (of_component, WeightOrder::ChannelFirst);
+        let direct = Direct::new(isa, conv, Precision::F32, Direction::Forward, maps);
+        let components = vec![direct; Self::COMPONENTS];
         Self {
             isa,
             scheme: PhantomData,
@@ -111,8 +110,8 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> TiledPass<T, M, N> {
         let count = self.geometry.weight_count() / 9;
         self.weights.resize(Self::COMPONENTS * count, 0.0);
         self.transform_weights(weights);
-        for (pass, weights) in self.components.iter_mut().zip(self.weights.chunks_exact(count)) {
-            pass.pack(weights);
+        for (direct, weights) in self.components.iter_mut().zip(self.weights.chunks_exact(count)) {
+            direct.pack(weights);
         }
     }
 
@@ -133,18 +132,18 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> TiledPass<T, M, N> {
     /// Number of values that [`Self::pack`] produces.
     pub(crate) fn packed(&self) -> usize {
         let transformed = Self::COMPONENTS * (self.geometry.weight_count() / 9);
-        transformed + self.components.iter().map(Pass::packed).sum::<usize>()
+        transformed + self.components.iter().map(Direct::packed).sum::<usize>()
     }
 
     /// Bytes of the packed weights so far.
     pub(crate) fn packed_bytes(&self) -> u64 {
         let transformed = size_of_val(self.weights.as_slice()) as u64;
-        transformed + self.components.iter().map(Pass::packed_bytes).sum::<u64>()
+        transformed + self.components.iter().map(Direct::packed_bytes).sum::<u64>()
     }
 
     /// Whether the weights are packed.
     pub(crate) fn is_packed(&self) -> bool {
-        self.components.iter().all(Pass::is_packed)
+        self.components.iter().all(Direct::is_packed)
     }
 
     /// Rows of the input that the tiles of the output rows `rows` read.
@@ -193,10 +192,10 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> TiledPass<T, M, N> {
                 let tiles = first..first + self.chunk;
                 let target = Target { first: transformed, channel: self.chunk * LANES, component: of_input };
                 dispatch(self.isa, OfInput::<T, M, N>::new(&lines, tiles.clone(), target));
-                for (component, pass) in self.components.iter().enumerate() {
+                for (component, direct) in self.components.iter().enumerate() {
                     let row = Rows::new(transformed.add(component * of_input), of_input, 1);
                     let products = products.add(component * of_output);
-                    pass.row(0, row, products, None, products);
+                    direct.row(0, row, products, None, products);
                 }
                 dispatch(
                     self.isa,

@@ -13,7 +13,7 @@ use crate::{
     buffer::Scratch,
     conv::{Rows, Sums, Walk},
     layout::LANES,
-    rows::{self, ChannelSums, Reading, SumsAbout, ThroughNorm, Undo},
+    rows::{self, ChannelSums, Prologue, SumsAbout, ThroughNorm, Undo},
 };
 
 /// Inputs and outputs of the backward pass. Maps have the layouts of the [`Convs`].
@@ -24,7 +24,7 @@ pub struct Backward<'a> {
     /// The input.
     pub x: &'a [f32],
     /// How it was read.
-    pub reading: Reading<'a>,
+    pub prologue: Prologue<'a>,
     /// Of two convolutions, the output of the first.
     pub middle: Option<&'a [f32]>,
     /// The gradient of the output, or of the norm after it.
@@ -61,7 +61,7 @@ impl Convs {
     /// # Panics
     /// If the length of a slice does not match the layouts and images, or no weights are packed.
     pub fn backward(&self, backward: Backward<'_>, scratch: &Scratch) {
-        let Backward { images, x, reading, middle, gradient, through, weights, partial, bias, input } =
+        let Backward { images, x, prologue, middle, gradient, through, weights, partial, bias, input } =
             backward;
         self.check_map(0, images, x.len());
         self.check_map(self.convs.len(), images, gradient.len());
@@ -102,7 +102,7 @@ impl Convs {
                 .map(|(_, sums)| Shared(sums.as_mut_ptr().cast())),
             target: input.as_mut().map(|input| Shared(input.target.as_mut_ptr())),
             images,
-            reading,
+            prologue,
         };
         parts.par_iter().zip(partial.par_chunks_mut(count)).for_each(|(part, partial)| {
             scratch.with(self.backward_scratch(), |scratch| {
@@ -165,7 +165,7 @@ struct SharedMaps<'a> {
     mean: Option<&'a [f32]>,
     sums: Option<Shared>,
     images: usize,
-    reading: Reading<'a>,
+    prologue: Prologue<'a>,
 }
 
 /// One part.
@@ -222,7 +222,7 @@ impl Task<'_> {
             let mut group = Group {
                 index,
                 x,
-                inputs: if maps.reading.is_plain() { x } else { inputs },
+                inputs: if maps.prologue.is_plain() { x } else { inputs },
                 middle: maps.middle.map(|map| map_rows(map, &convs.layouts[1], index)),
                 gradients: [rings[0], rings[1], rings[2]],
                 fresh,
@@ -298,7 +298,7 @@ impl Task<'_> {
                 }
             }
         }
-        if !maps.reading.is_plain() {
+        if !maps.prologue.is_plain() {
             let layout = &convs.layouts[0];
             for row in block.inputs.clone() {
                 let x = row_of(group.x, row, layout.row());
@@ -306,7 +306,7 @@ impl Task<'_> {
                     convs.isa,
                     layout,
                     layout,
-                    maps.reading,
+                    maps.prologue,
                     x,
                     row_mut(group.inputs, row, layout.row()),
                 );
@@ -348,7 +348,7 @@ impl Task<'_> {
             }
             for row in step {
                 let undo = Undo {
-                    reading: maps.reading,
+                    prologue: maps.prologue,
                     x: row_of(group.x, row, layout.row()),
                     fresh: row_of(fresh, row, layout.row()),
                     adds: maps.adds,

@@ -7,7 +7,7 @@ use crate::{
     buffer::Scratch,
     conv::Rows,
     layout::{LANES, MapLayout, groups},
-    rows::{self, Reading, SumsAbout},
+    rows::{self, Prologue, SumsAbout},
 };
 
 /// Inputs and outputs of the forward pass. Maps have the layouts of the [`Convs`].
@@ -18,7 +18,7 @@ pub struct Forward<'a> {
     /// The input.
     pub x: &'a [f32],
     /// How it is read.
-    pub reading: Reading<'a>,
+    pub prologue: Prologue<'a>,
     /// For each convolution, one value per output channel.
     pub biases: [Option<&'a [f32]>; 2],
     /// Of two convolutions, the output of the first.
@@ -38,7 +38,7 @@ impl Convs {
     /// # Panics
     /// If the length of a slice does not match the layouts and images, or no weights are packed.
     pub fn forward(&self, forward: Forward<'_>, scratch: &Scratch) {
-        let Forward { images, x, reading, biases, middle, y, mut moments } = forward;
+        let Forward { images, x, prologue, biases, middle, y, mut moments } = forward;
         self.check_map(0, images, x.len());
         self.check_map(self.convs.len(), images, y.len());
         assert_eq!(middle.is_some(), self.convs.len() == 2, "a map between two convolutions");
@@ -71,7 +71,7 @@ impl Convs {
                         sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0
                     });
                     let task =
-                        Task { convs: self, reading, biases, maps, group, band: &self.bands[part.band] };
+                        Task { convs: self, prologue, biases, maps, group, band: &self.bands[part.band] };
                     task.run(&part, centre.zip(sums), scratch);
                 }
             });
@@ -127,7 +127,7 @@ pub(super) fn scratch(convs: &Convs) -> usize {
 /// One group and band.
 struct Task<'a> {
     convs: &'a Convs,
-    reading: Reading<'a>,
+    prologue: Prologue<'a>,
     biases: [Option<&'a [f32]>; 2],
     maps: [Shared; 3],
     group: usize,
@@ -144,7 +144,7 @@ impl Task<'_> {
             rest.split_at_mut(convs.layouts[1].start() + convs.halo() * convs.layouts[1].row());
         let x = map_rows(self.maps[0], &convs.layouts[0], self.group);
         let mut input = Input { x, task: self, rows: x, done: 0 };
-        if !self.reading.is_plain() {
+        if !self.prologue.is_plain() {
             input.rows = ring_rows(ring, &convs.layouts[0], convs.input_ring());
         }
         input.done = self.first_input_row();
@@ -256,7 +256,7 @@ struct Input<'a> {
 
 impl Input<'_> {
     fn read_until(&mut self, end: usize) {
-        if self.task.reading.is_plain() {
+        if self.task.prologue.is_plain() {
             return;
         }
         let layout = &self.task.convs.layouts[0];
@@ -268,7 +268,7 @@ impl Input<'_> {
                     std::slice::from_raw_parts_mut(self.rows.at(row), layout.row()),
                 )
             };
-            rows::read(self.task.convs.isa, layout, layout, self.task.reading, x, seen);
+            rows::read(self.task.convs.isa, layout, layout, self.task.prologue, x, seen);
             clear_before(self.rows, row, layout);
         }
         self.done = self.done.max(end);

@@ -7,7 +7,7 @@ use crate::{
     checks::{assert_close, assert_margins, double, from_map, on_all, to_map, values},
     geometry::{ConvOptions, MapShape, Padding},
     reference,
-    rows::{Affine, Reading, ThroughNorm, totals},
+    rows::{Affine, Prologue, ThroughNorm, totals},
 };
 
 /// A made-up step.
@@ -115,7 +115,7 @@ fn run(case: &Case, isa: Isa) -> Results {
     let weights: Vec<&[f32]> = inputs.weights.iter().map(|weights| &weights[..]).collect();
     convs.pack_forward(&weights);
     convs.pack_back(&weights);
-    let reading = Reading {
+    let prologue = Prologue {
         affine: case.reads.0.then_some(Affine {
             mean: &inputs.mean,
             scale: &inputs.scale,
@@ -132,7 +132,7 @@ fn run(case: &Case, isa: Isa) -> Results {
         Forward {
             images,
             x: &x,
-            reading,
+            prologue,
             biases: if last == 1 { [Some(&inputs.bias), None] } else { [None, Some(&inputs.bias)] },
             middle: (last == 2).then_some(&mut middle),
             y: &mut y,
@@ -158,7 +158,7 @@ fn run(case: &Case, isa: Isa) -> Results {
         Backward {
             images,
             x: &x,
-            reading,
+            prologue,
             middle: (last == 2).then_some(&middle),
             gradient: &dy,
             through: case.through.then_some((&inputs.through, &y)),

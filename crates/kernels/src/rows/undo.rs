@@ -2,7 +2,7 @@
 //! into the gradient of the map that was read.
 
 use super::{
-    Lines, Reading, SumsAbout, check, check_channels,
+    Lines, Prologue, SumsAbout, check, check_channels,
     sums::{Terms, abreast},
 };
 use crate::{
@@ -111,7 +111,7 @@ pub(crate) fn through_norm(
 /// Propagates the gradient of the values as read to the stored map.
 pub(crate) struct Undo<'a> {
     /// How the map was read.
-    pub reading: Reading<'a>,
+    pub prologue: Prologue<'a>,
     /// The stored values.
     pub x: &'a [f32],
     /// The gradient of the values as read.
@@ -131,7 +131,7 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
     impl Kernel for Work<'_> {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
-            match self.1.reading.activation {
+            match self.1.prologue.activation {
                 None => self.each::<S, 0>(s),
                 Some(Activation::Relu) => self.each::<S, 1>(s),
                 Some(Activation::Elu) => self.each::<S, 2>(s),
@@ -149,10 +149,10 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
 
         #[inline(always)]
         fn adding<S: Simd, const ACTIVATION: usize, const ADDS: bool>(self, s: S) {
-            let Self(lines, Undo { reading, x, fresh, sums, .. }, target) = self;
+            let Self(lines, Undo { prologue, x, fresh, sums, .. }, target) = self;
             let mean = sums.as_ref().map_or(&[][..], |(mean, _)| mean);
             let (x, fresh) = (x.as_ptr(), fresh.as_ptr());
-            let one = One::<ACTIVATION, ADDS> { lines, reading, x, fresh, target, mean };
+            let one = One::<ACTIVATION, ADDS> { lines, prologue, x, fresh, target, mean };
             if let Some((_, sums)) = sums {
                 abreast(s, lines, sums, &one);
             } else {
@@ -172,7 +172,7 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
     /// The terms at each place; no activation, ReLU or ELU.
     struct One<'a, const ACTIVATION: usize, const ADDS: bool> {
         lines: Lines,
-        reading: Reading<'a>,
+        prologue: Prologue<'a>,
         x: *const f32,
         fresh: *const f32,
         target: *mut f32,
@@ -199,7 +199,7 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
     impl<const ACTIVATION: usize, const ADDS: bool> One<'_, ACTIVATION, ADDS> {
         #[inline(always)]
         fn of<S: Simd>(&self, s: S, channel: usize) -> Of<S> {
-            let norm = if ACTIVATION > 0 { self.reading.of(s, channel) } else { [s.splat(0.0); 3] };
+            let norm = if ACTIVATION > 0 { self.prologue.of(s, channel) } else { [s.splat(0.0); 3] };
             let place = channel * self.lines.channel;
             Of {
                 x: self.x.wrapping_add(place),
@@ -249,7 +249,7 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
             [self.undo(s, of, column), s.sub(stored, of.mean)]
         }
     }
-    if let Some(affine) = undo.reading.affine {
+    if let Some(affine) = undo.prologue.affine {
         affine.check(layout);
     }
     if let Some((mean, sums)) = &undo.sums {
@@ -257,7 +257,7 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
     }
     check(&[undo.fresh.len()], from);
     check(&[target.len()], layout);
-    if undo.reading.activation.is_some() || undo.sums.is_some() {
+    if undo.prologue.activation.is_some() || undo.sums.is_some() {
         check(&[undo.x.len()], layout);
     }
     dispatch(isa, Work(Lines::between(from, layout), undo, target.as_mut_ptr()));

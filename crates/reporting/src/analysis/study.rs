@@ -59,7 +59,7 @@ impl Study {
     /// Whether the times of its runs are comparable: all were taken on one kind of machine by one build.
     /// Runs of one sweep may be resumed elsewhere, or copied from another experiment.
     pub fn times_compare(&self) -> bool {
-        let decisive = ["processor", "kernels", "threads a run", "git revision"];
+        let decisive = ["processor", "kernels", "threads per run", "git revision"];
         !self.environment.iter().any(|fact| decisive.contains(&fact.name.as_str()) && fact.values.len() > 1)
     }
 }
@@ -189,8 +189,8 @@ pub fn label(point: &[(String, String)]) -> String {
             ("segments", count) if count.parse::<u64>().is_ok() => format!("{count} segments"),
             ("segments", other) => other.to_owned(),
             ("channels-per-segment", "all") => "all channels in one segment".to_owned(),
-            ("channels-per-segment", "1") => "1 channel a segment".to_owned(),
-            ("channels-per-segment", count) => format!("{count} channels a segment"),
+            ("channels-per-segment", "1") => "1 channel per segment".to_owned(),
+            ("channels-per-segment", count) => format!("{count} channels per segment"),
             _ => format!("{axis} = {value}"),
         })
         .collect();

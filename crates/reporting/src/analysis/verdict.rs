@@ -133,7 +133,7 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
     if let Some((seeds, difference)) = contest.detectable {
         let seeds = plural(seeds, "seed");
         sentences.push(format!(
-            "{} a point can tell differences of {} points.",
+            "{} per point can tell differences of {} points.",
             capitalised(&seeds),
             in_points(difference)
         ));

@@ -28,7 +28,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let grid = lines.first()?.curve.curve.grid();
     let title = wrapped("The best width of a group", WIDTH - 2.0 * MARGIN, TITLE, true);
     let subtitle = [
-        "a smooth curve over the logarithm of channels a segment, with its 95 % band · dots: means of the points".to_owned(),
+        "a smooth curve over the logarithm of channels per segment, with its 95 % band · dots: means of the points".to_owned(),
         "bars below: 95 % interval of the best width".to_owned(),
     ];
     let names = lines.iter().map(|line| text_width(&line.name, LABEL, false));
@@ -63,7 +63,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let middle = (frame.left + frame.right) / 2.0;
     let place = (middle, base.bottom + 42.0 + second);
     canvas.text(
-        "channels a segment (geometric mean over the layers)",
+        "channels per segment (geometric mean over the layers)",
         place,
         Style::new(LABEL, Anchor::Middle),
     );
@@ -128,7 +128,7 @@ fn draw_best(canvas: &mut Canvas, frame: &Frame, line: &Line<'_>, y: f64) {
         canvas.line(vec![(x, y - 4.0), (x, y + 4.0)], line.colour, 1.5, 0.0);
     }
     let says = format!(
-        "{}: best at {} channels a segment, 95 % interval {} to {}",
+        "{}: best at {} channels per segment, 95 % interval {} to {}",
         line.name,
         short_width(own.highest.exp()),
         short_width(best.interval.low.exp()),

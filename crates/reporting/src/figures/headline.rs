@@ -240,9 +240,9 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
             "segments, placed by decoupling level: 0 regular, 1 per channel"
         }
         axes if axes.iter().any(|axis| axis.name == "segments") => {
-            "segments (channels a segment: the mean over layers, on a logarithmic scale)"
+            "segments (channels per segment: the mean over layers, on a logarithmic scale)"
         }
-        _ if is_spectrum(analysis) => "channels a segment (the mean over layers, on a logarithmic scale)",
+        _ if is_spectrum(analysis) => "channels per segment (the mean over layers, on a logarithmic scale)",
         [axis] => axis.name.as_str(),
         _ => return frame.bottom + 26.0 + deeper,
     };

@@ -55,7 +55,7 @@ pub fn all(analysis: &Analysis) -> Vec<Figure> {
         Figure {
             name: "group-width",
             caption:
-                "A smooth curve over the logarithm of channels a segment with its 95 % band; below, the 95 % \
+                "A smooth curve over the logarithm of channels per segment with its 95 % band; below, the 95 % \
                   interval of the best width."
                     .to_owned(),
             canvas,

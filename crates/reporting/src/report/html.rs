@@ -42,7 +42,7 @@ pub fn html(analysis: &Analysis) -> String {
             (failures(analysis))
             section id="runs" {
                 h2 { "Runs" }
-                p { "A row a run, finished or not; also in " code { "runs.csv" } ", at full precision." }
+                p { "One row per run, finished or not; also in " code { "runs.csv" } ", at full precision." }
                 (runs(analysis))
             }
             (origin(analysis))

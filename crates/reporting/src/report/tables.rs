@@ -193,7 +193,7 @@ fn best_width(analysis: &Analysis) -> Option<Table> {
     let mut table = Table::new(
         "The best width of a group",
         format!(
-            "A smooth curve over the logarithm of channels a segment (the geometric mean over the layers), each point with \
+            "A smooth curve over the logarithm of channels per segment (the geometric mean over the layers), each point with \
              its own spread; the best width is that of the curve, the interval holds 95 % of the curves that the runs \
              allow. At an end: the share of them that are highest at the least or largest width tried, beyond which the \
              best may lie.{}",

@@ -29,6 +29,15 @@ impl Naming {
         }
     }
 
+    /// What it is, in a few words.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Decouple => "as this program names and stores them",
+            Self::Timm => "as timm 1.0 does (PyTorch)",
+            Self::Keras => "as keras.applications of Keras 3 does",
+        }
+    }
+
     /// Whether a file may hold the tensor `name` although none of our networks uses it: timm
     /// counts the batches that a norm has seen, and its Inception V3 has an auxiliary tower in
     /// training.

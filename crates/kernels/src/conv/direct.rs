@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use super::tile::{self, Kind, MOST_CHANNELS, MOST_COLUMNS, Tile, TileFn};
 use crate::{
+    arithmetic::Precision,
     geometry::{ConvGeometry, pieces},
     isa::Isa,
     layout::{LANES, MapLayout},
@@ -45,7 +46,7 @@ pub(crate) enum Direction {
 
 /// A walk, with packed weights.
 #[derive(Clone, Debug)]
-pub(crate) struct Pass {
+pub(crate) struct Direct {
     geometry: ConvGeometry,
     order: WeightOrder,
     direction: Direction,
@@ -137,41 +138,18 @@ impl Rows {
     }
 }
 
-impl Pass {
-    /// The walk of `geometry` in `direction` from maps of layout `from` to maps of layout `to`.
+impl Direct {
+    /// The walk of a convolution in `direction` from maps of the first layout to maps of the second. In bf16,
+    /// inputs and weights are pairs ([`crate::simd::pair`]), and the geometry counts these.
     pub(crate) fn new(
         isa: Isa,
-        geometry: ConvGeometry,
-        order: WeightOrder,
-        direction: Direction,
-        from: MapLayout,
-        to: MapLayout,
-    ) -> Self {
-        Self::with(isa, geometry, order, direction, [from, to], false)
-    }
-
-    /// The same over pairs of bf16, of inputs and of weights ([`crate::simd::pair`]).
-    pub(crate) fn of_pairs(
-        isa: Isa,
-        geometry: ConvGeometry,
-        order: WeightOrder,
-        direction: Direction,
-        from: MapLayout,
-        to: MapLayout,
-    ) -> Self {
-        Self::with(isa, geometry, order, direction, [from, to], true)
-    }
-
-    fn with(
-        isa: Isa,
-        geometry: ConvGeometry,
-        order: WeightOrder,
+        (geometry, order): (ConvGeometry, WeightOrder),
+        precision: Precision,
         direction: Direction,
         [from, to]: [MapLayout; 2],
-        is_paired: bool,
     ) -> Self {
         let o = geometry.options();
-        let mut pass = Self {
+        let mut direct = Self {
             geometry,
             order,
             direction,
@@ -179,12 +157,12 @@ impl Pass {
             to,
             phases: Vec::new(),
             block: 1,
-            is_paired,
+            is_paired: precision == Precision::Bf16,
             packed: 0,
             weights: Vec::new(),
         };
         match direction {
-            Direction::Forward => pass.push_phase(
+            Direction::Forward => direct.push_phase(
                 isa,
                 Phase {
                     first: 0,
@@ -198,11 +176,11 @@ impl Pass {
                 },
             ),
             Direction::Back => {
-                (0..o.stride.min(to.shape.w)).for_each(|first| pass.push_back_phase(isa, first))
+                (0..o.stride.min(to.shape.w)).for_each(|first| direct.push_back_phase(isa, first))
             }
         }
-        pass.block = (BLOCK / (o.kernel_h * o.kernel_w)).max(1);
-        pass
+        direct.block = (BLOCK / (o.kernel_h * o.kernel_w)).max(1);
+        direct
     }
 
     /// Taps are read from the last to the first, so that inputs ascend.

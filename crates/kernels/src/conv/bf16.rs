@@ -3,14 +3,15 @@
 //! bit).
 //!
 //! Each row of inputs is rounded and paired once, into scratch; weights are when they are
-//! packed. What is left is the walk of `pass.rs` over half as many channels. Sums stay f32.
+//! packed. What is left is the walk of `direct.rs` over half as many channels. Sums stay f32.
 //! The gradient of the weights is a sum over pixels, where pairs of channels are of no use: its
 //! factors are not rounded.
 
 use std::ops::Range;
 
-use super::pass::{Direction, Pass, Rows, WeightOrder};
+use super::direct::{Direct, Direction, Rows, WeightOrder};
 use crate::{
+    arithmetic::Precision,
     geometry::{ConvGeometry, MapShape},
     isa::Isa,
     layout::{LANES, MapLayout},
@@ -25,7 +26,7 @@ pub(crate) fn is_matrix_product(geometry: &ConvGeometry, order: WeightOrder) -> 
 
 /// A walk over pairs of channels, with rounded and packed weights.
 #[derive(Clone, Debug)]
-pub(crate) struct PairedPass {
+pub(crate) struct DirectBf16 {
     isa: Isa,
     geometry: ConvGeometry,
     order: WeightOrder,
@@ -33,18 +34,17 @@ pub(crate) struct PairedPass {
     from: MapLayout,
     /// Of rows in pairs.
     paired: MapLayout,
-    pass: Pass,
+    direct: Direct,
     /// Pairs of weights, in the order of the convolution's.
     weights: Vec<f32>,
 }
 
-impl PairedPass {
+impl DirectBf16 {
     pub(crate) fn new(
         isa: Isa,
         (geometry, order): (ConvGeometry, WeightOrder),
         direction: Direction,
-        from: MapLayout,
-        to: MapLayout,
+        [from, to]: [MapLayout; 2],
     ) -> Self {
         let half = |channels: usize| channels.div_ceil(2);
         let (inputs, outputs) = match direction {
@@ -55,8 +55,8 @@ impl PairedPass {
         let of_pairs = ConvGeometry::new(of_pairs, outputs, *geometry.options())
             .expect("the shapes of the convolution, but for channels");
         let paired = MapLayout { shape: MapShape { c: half(from.shape.c), ..from.shape }, ..from };
-        let pass = Pass::of_pairs(isa, of_pairs, order, direction, paired, to);
-        Self { isa, geometry, order, direction, from, paired, pass, weights: Vec::new() }
+        let direct = Direct::new(isa, (of_pairs, order), Precision::Bf16, direction, [paired, to]);
+        Self { isa, geometry, order, direction, from, paired, direct, weights: Vec::new() }
     }
 
     /// Rounds and pairs the weights and takes them over.
@@ -88,27 +88,27 @@ impl PairedPass {
                 self.weights.push(pair(even, odd));
             }
         }
-        self.pass.pack(&self.weights);
+        self.direct.pack(&self.weights);
     }
 
     /// How many values [`Self::pack`] makes.
     pub(crate) fn packed(&self) -> usize {
-        self.pass.weight_count() + self.pass.packed()
+        self.direct.weight_count() + self.direct.packed()
     }
 
     /// Bytes of those that it has made.
     pub(crate) fn packed_bytes(&self) -> u64 {
-        size_of_val(self.weights.as_slice()) as u64 + self.pass.packed_bytes()
+        size_of_val(self.weights.as_slice()) as u64 + self.direct.packed_bytes()
     }
 
     /// Whether it has.
     pub(crate) fn is_packed(&self) -> bool {
-        self.pass.is_packed()
+        self.direct.is_packed()
     }
 
     /// Rows of the input that the output rows `rows` read.
     pub(crate) fn reads(&self, rows: Range<usize>) -> Range<usize> {
-        self.pass.reads(rows)
+        self.direct.reads(rows)
     }
 
     /// Rows of the input that a row of the output reads at the most.
@@ -148,7 +148,7 @@ impl PairedPass {
                 let target = std::slice::from_raw_parts_mut(target, self.paired.row());
                 dispatch(self.isa, PairRow { source, channel: self.from.channel(), target });
             }
-            self.pass.row(index, ring, output, bias, ahead);
+            self.direct.row(index, ring, output, bias, ahead);
         }
     }
 }
