@@ -1,8 +1,10 @@
 //! Assigns labels to classes by name, never by guessing an order.
 
 use std::collections::HashMap;
-use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use decouple_disk::open_regular;
 
 use crate::DataError;
 use crate::error::shortened;
@@ -11,12 +13,13 @@ use crate::error::shortened;
 const MOST_BYTES: u64 = 1 << 26;
 
 /// The text of a small file, without a byte order mark, or an error message.
-pub(crate) fn text(file: &Path) -> Result<String, String> {
-    let length = fs::metadata(file).map_err(|error| error.to_string())?.len();
-    if length > MOST_BYTES {
-        return Err(format!("{length} bytes long, and at most {MOST_BYTES} are read"));
+pub fn text(file: &Path) -> Result<String, String> {
+    let input = open_regular(file).map_err(|error| error.to_string())?;
+    let mut text = Vec::new();
+    input.take(MOST_BYTES + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(format!("longer than {MOST_BYTES} bytes, the most that is read"));
     }
-    let text = fs::read(file).map_err(|error| error.to_string())?;
     let text = String::from_utf8(text)
         .map_err(|error| format!("byte {}: not UTF-8", error.utf8_error().valid_up_to()))?;
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
@@ -57,41 +60,57 @@ pub(crate) fn read(file: &Path) -> Result<Vec<String>, DataError> {
     Ok(names)
 }
 
-/// The label of each of `found` among `classes`: their whole line or its first word.
+/// The label of each of `found` among `classes`: their whole line or its first word, whichever only one of
+/// them has.
 ///
 /// # Errors
-/// The names that are not classes, shortened.
+/// The names that are not classes or could be several, shortened.
 pub fn labels(found: &[String], classes: &[String]) -> Result<Vec<usize>, String> {
-    let mut by_name: HashMap<&str, usize> = HashMap::new();
-    for (label, class) in classes.iter().enumerate() {
-        by_name.entry(class.split(' ').next().unwrap_or_default()).or_insert(label);
+    let lines = places(classes.iter().map(String::as_str));
+    let words = places(classes.iter().map(|class| class.split(' ').next().unwrap_or_default()));
+    let label = |name: &String| match lines.get(name.as_str()).or(words.get(name.as_str())) {
+        Some(&Some(label)) => Ok(label),
+        Some(None) => Err(format!("{name} (which several classes are called)")),
+        None => Err(name.clone()),
+    };
+    let wrong: Vec<String> = found.iter().filter_map(|name| label(name).err()).collect();
+    if wrong.is_empty() { found.iter().map(label).collect() } else { Err(shortened(&wrong)) }
+}
+
+/// Where each name is; `None` for one that stands in several places.
+fn places<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, Option<usize>> {
+    let mut places = HashMap::new();
+    for (place, name) in names.enumerate() {
+        places.entry(name).and_modify(|found| *found = None).or_insert(Some(place));
     }
-    by_name.extend(classes.iter().enumerate().map(|(label, class)| (class.as_str(), label)));
-    let unknown: Vec<String> =
-        found.iter().filter(|name| !by_name.contains_key(name.as_str())).cloned().collect();
-    if unknown.is_empty() {
-        Ok(found.iter().map(|name| by_name[name.as_str()]).collect())
-    } else {
-        Err(shortened(&unknown))
-    }
+    places
 }
 
 /// The label of each of `found` if they are the numbers of `classes` classes, from 0.
-pub fn numbered(found: &[String], classes: usize) -> Option<Vec<usize>> {
+///
+/// # Errors
+/// The names that are no such numbers or repeat one, shortened.
+pub fn numbered(found: &[String], classes: usize) -> Result<Vec<usize>, String> {
     let number = |name: &String| {
         let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
         name.parse::<usize>().ok().filter(|&number| is_number && number < classes)
     };
-    let labels: Vec<usize> = found.iter().map(number).collect::<Option<_>>()?;
-    let mut sorted = labels.clone();
-    sorted.sort_unstable();
-    sorted.dedup();
+    let labels: Vec<Option<usize>> = found.iter().map(number).collect();
     // `1` and `01` would be one class.
-    (sorted.len() == labels.len()).then_some(labels)
+    let is_right = |place: usize| labels[place].is_some() && !labels[..place].contains(&labels[place]);
+    let wrong: Vec<String> = found
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| !is_right(*place))
+        .map(|(_, name)| name.clone())
+        .collect();
+    if wrong.is_empty() { Ok(labels.into_iter().flatten().collect()) } else { Err(shortened(&wrong)) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -103,15 +122,29 @@ mod tests {
         let classes = names(&["n01 tench", "n02 gold fish", "cat"]);
         assert_eq!(labels(&names(&["cat", "n02", "n01 tench"]), &classes), Ok(vec![2, 1, 0]));
         assert_eq!(labels(&names(&["dog", "n01", "tench"]), &classes), Err("dog, tench".to_owned()));
+        let cranes = names(&["crane bird", "crane machine", "heron", "heron", "owl"]);
+        assert_eq!(labels(&names(&["crane bird", "owl"]), &cranes), Ok(vec![0, 4]));
+        for several in ["crane", "heron"] {
+            let expected = format!("{several} (which several classes are called)");
+            assert_eq!(labels(&names(&[several]), &cranes), Err(expected));
+        }
     }
 
     #[test]
     fn numbers_are_labels_if_all_are() {
-        assert_eq!(numbered(&names(&["0", "10", "2"]), 11), Some(vec![0, 10, 2]));
-        assert_eq!(numbered(&names(&["00", "01"]), 2), Some(vec![0, 1]));
-        for (found, classes) in [(["1", "2"], 2), (["0", "a"], 2), (["1", "01"], 2), (["+1", "0"], 2)] {
-            assert_eq!(numbered(&names(&found), classes), None);
+        assert_eq!(numbered(&names(&["0", "10", "2"]), 11), Ok(vec![0, 10, 2]));
+        assert_eq!(numbered(&names(&["00", "01"]), 2), Ok(vec![0, 1]));
+        for (found, wrong) in [(["1", "2"], "2"), (["0", "a"], "a"), (["1", "01"], "01"), (["+1", "0"], "+1")]
+        {
+            assert_eq!(numbered(&names(&found), 2), Err(wrong.to_owned()));
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let problem = text(Path::new("/dev/zero")).unwrap_err();
+        assert!(problem.contains("only regular files are read"), "{problem}");
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use crate::{DataError, class_names};
 
-/// The numbers in `file`, one per line in the order of the labels, none negative and at least
-/// one above 0.
+/// The numbers in `file`, one per line in the order of the labels, none negative or beyond single precision,
+/// and at least one above 0.
 pub(crate) fn read(file: &Path, classes: usize) -> Result<Vec<f64>, DataError> {
     let list = |problem: String| DataError::ClassWeights { file: file.to_owned(), problem };
     let text = class_names::text(file).map_err(list)?;
     let number = |(line, text): (usize, &str)| {
-        let found = text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+        let found =
+            text.trim().parse::<f64>().ok().filter(|number| (0.0..=f64::from(f32::MAX)).contains(number));
         found.ok_or_else(|| list(format!("line {}: expected a number from 0, found `{text}`", line + 1)))
     };
     let weights = text.lines().enumerate().map(number).collect::<Result<Vec<f64>, _>>()?;
@@ -35,6 +36,7 @@ mod tests {
             ("1\nx\n", "line 2: expected a number from 0, found `x`"),
             ("1\n-1\n", "line 2: expected a number from 0, found `-1`"),
             ("inf\n1\n", "line 1: expected a number"),
+            ("1e39\n1\n", "line 1: expected a number"),
             ("1\n", "1 lines, but `data.classes` is 2"),
             ("0\n0\n", "every class has weight 0"),
         ] {

@@ -2,8 +2,8 @@
 //! tally of everything that is ignored.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -35,11 +35,15 @@ const LEFTOVERS: [&str; 18] = [
     "network trash folder",
 ];
 
-/// Ignored files, by class and extension, in the order of names.
+/// Ignored files, by class and extension, in the order of names; and the folders whose images were listed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     others: BTreeMap<String, BTreeMap<String, usize>>,
     leftovers: BTreeMap<String, usize>,
+    /// Images that lie beside class folders, by where they lie.
+    beside: BTreeMap<PathBuf, usize>,
+    /// Where each folder was found, by where it really is.
+    listed: HashMap<PathBuf, PathBuf>,
 }
 
 impl Tally {
@@ -60,6 +64,10 @@ impl Tally {
             let names: Vec<&str> = self.leftovers.keys().map(String::as_str).collect();
             notes.push(format!("ignored system files: {}", names.join(", ")));
         }
+        notes.extend(self.beside.iter().map(|(folder, count)| {
+            let images = if *count == 1 { "1 image is".to_owned() } else { format!("{count} images are") };
+            format!("{}: {images} beside the folders and not used", folder.display())
+        }));
         notes
     }
 
@@ -88,33 +96,51 @@ fn entries(folder: &Path, tally: &mut Tally) -> Result<Vec<PathBuf>, DataError> 
     let error = |source| DataError::Folder { folder: folder.to_owned(), source };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(error)? {
-        let entry = entry.map_err(error)?;
-        if !is_left_behind(&entry.file_name(), tally) {
-            paths.push(entry.path());
+        let name = entry.map_err(error)?.file_name();
+        if !is_left_behind(&name, tally) {
+            let shown = name.to_string_lossy();
+            if shown.contains(char::is_control) {
+                let problem = "has a line break or another control character";
+                return Err(DataError::Name { folder: folder.to_owned(), name: shown.into_owned(), problem });
+            }
+            paths.push(folder.join(name));
         }
     }
     paths.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
     Ok(paths)
 }
 
-/// Names of the folders in `folder`, in natural order: `2` before `10`.
-pub(crate) fn folders(folder: &Path, tally: &mut Tally) -> Result<Vec<OsString>, DataError> {
-    let paths = entries(folder, tally)?;
-    let mut names: Vec<OsString> = paths
-        .iter()
-        .filter(|path| path.is_dir())
-        .filter_map(|path| path.file_name())
-        .map(OsStr::to_owned)
-        .collect();
-    names.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()).then_with(|| a.cmp(b)));
+/// Names of the folders in `folder`, in natural order: `2` before `10`. Images beside them are counted.
+pub(crate) fn folders(folder: &Path, tally: &mut Tally) -> Result<Vec<String>, DataError> {
+    let (folders, others): (Vec<_>, Vec<_>) =
+        entries(folder, tally)?.into_iter().partition(|path| path.is_dir());
+    let images = others.iter().filter(|path| is_image(path)).count();
+    if images > 0 && !folders.is_empty() {
+        tally.beside.insert(folder.to_owned(), images);
+    }
+    let mut names = folders.iter().map(|path| class_name(folder, path)).collect::<Result<Vec<_>, _>>()?;
+    names.sort_by(|a, b| natural(a, b).then_with(|| a.cmp(b)));
     Ok(names)
+}
+
+/// The name of a folder of `parent`, if a list of classes can hold it: otherwise two classes might become one.
+fn class_name(parent: &Path, folder: &Path) -> Result<String, DataError> {
+    let name = folder.file_name().unwrap_or_default();
+    let problem = match name.to_str() {
+        None => "is not UTF-8",
+        Some(name) if name.trim() != name => "begins or ends with a space",
+        Some(name) => return Ok(name.to_owned()),
+    };
+    let (folder, name) = (parent.to_owned(), name.to_string_lossy().into_owned());
+    Err(DataError::Name { folder, name, problem })
 }
 
 /// Image files below `folder` at any depth, in the order of the bytes of their paths.
 /// Everything else is counted for `class`.
 pub(crate) fn images(folder: &Path, class: &str, tally: &mut Tally) -> Result<Vec<PathBuf>, DataError> {
     let mut files = Vec::new();
-    collect(folder, class, &mut Vec::new(), tally, &mut files)?;
+    let parent = folder.parent().and_then(|parent| fs::canonicalize(parent).ok());
+    collect(folder, class, &mut parent.into_iter().collect(), tally, &mut files)?;
     files.sort_unstable();
     Ok(files)
 }
@@ -128,9 +154,12 @@ fn collect(
 ) -> Result<(), DataError> {
     let error = |source| DataError::Folder { folder: folder.to_owned(), source };
     let own = fs::canonicalize(folder).map_err(error)?;
-    // A link to a folder above it: its files have been seen.
+    // A link to a folder above it: what is there is listed without it.
     if above.contains(&own) {
         return Ok(());
+    }
+    if let Some(first) = tally.listed.insert(own.clone(), folder.to_owned()) {
+        return Err(DataError::Twice { folder: folder.to_owned(), first });
     }
     above.push(own);
     for path in entries(folder, tally)? {
@@ -210,6 +239,37 @@ mod tests {
         std::os::unix::fs::symlink(folder.path(), folder.path().join("a/up")).unwrap();
         let files = images(folder.path(), "all", &mut Tally::default()).unwrap();
         assert_eq!(files, [folder.path().join("a/x.png")]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_another_class_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for class in ["a", "b"] {
+            fs::create_dir(folder.path().join(class)).unwrap();
+            fs::write(folder.path().join(class).join("x.png"), "").unwrap();
+        }
+        std::os::unix::fs::symlink("../b", folder.path().join("a/leak")).unwrap();
+        let mut tally = Tally::default();
+        assert_eq!(images(&folder.path().join("a"), "a", &mut tally).unwrap().len(), 2);
+        let error = images(&folder.path().join("b"), "b", &mut tally).unwrap_err().to_string();
+        assert!(error.contains("a/leak and") && error.contains("/b are one folder"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_a_list_cannot_hold_are_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        for (name, expected) in [
+            (&b"caf\xe9"[..], "is not UTF-8"),
+            (b"a\nb", r#""a\nb" has a line break"#),
+            (b"a ", "begins or ends with a space"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join(OsStr::from_bytes(name))).unwrap();
+            let error = folders(folder.path(), &mut Tally::default()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     proptest! {

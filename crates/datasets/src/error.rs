@@ -168,6 +168,40 @@ pub enum DataError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A file or folder of the set has a name that no list or message could hold.
+    #[error("{folder}: the name {name:?} {problem}; rename it", folder = folder.display())]
+    Name {
+        /// Where it is.
+        folder: PathBuf,
+        /// Its name; what is not UTF-8 is replaced.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A folder is reached from two places, by a link.
+    #[error(
+        "{} and {} are one folder, by a link: its images would count twice, maybe for two classes or in both parts; \
+         remove the link",
+        first.display(), folder.display()
+    )]
+    Twice {
+        /// The second place.
+        folder: PathBuf,
+        /// The first.
+        first: PathBuf,
+    },
+    /// The folders are named like the parts of a set, not like classes.
+    #[error(
+        "{folder}: the folders {} look like parts of a set, not like classes: parts are called `train` and `test` \
+         (or `val`); `data.class-list` says that they are classes",
+        shortened(names), folder = folder.display()
+    )]
+    PartsForClasses {
+        /// Their folder.
+        folder: PathBuf,
+        /// Their names.
+        names: Vec<String>,
+    },
     /// The number of folders is not that of the classes in the experiment file.
     #[error(
         "{folder}: expected {expected} folders, one per class, as `data.classes` says; found {found_count}{}{}",

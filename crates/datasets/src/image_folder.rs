@@ -1,6 +1,5 @@
 //! A folder of JPEG, PNG and WebP files, one folder per class.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -100,15 +99,10 @@ pub fn labelled_files(folder: &Path) -> Result<LabelledFiles, DataError> {
     let folders = directory::folders(folder, &mut tally)?;
     let mut files = Vec::new();
     for (label, class) in folders.iter().enumerate() {
-        let found = directory::images(&folder.join(class), &class.to_string_lossy(), &mut tally)?;
+        let found = directory::images(&folder.join(class), class, &mut tally)?;
         files.extend(found.into_iter().map(|file| (file, label)));
     }
-    Ok(LabelledFiles { classes: shown(&folders), files, notes: tally.notes() })
-}
-
-/// The names of folders, for display.
-fn shown(folders: &[OsString]) -> Vec<String> {
-    folders.iter().map(|name| name.to_string_lossy().into_owned()).collect()
+    Ok(LabelledFiles { classes: folders, files, notes: tally.notes() })
 }
 
 /// Finds the files of a set, without opening one.
@@ -117,6 +111,9 @@ pub(crate) fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<FolderList
     let Parts { train: root, test, notes } = parts::parts(&folder)?;
     let mut tally = Tally::default();
     let folders = directory::folders(&root, &mut tally)?;
+    if spec.class_list.is_none() && test.is_none() && parts::are_parts(&folders) {
+        return Err(DataError::PartsForClasses { folder: root, names: folders });
+    }
     let (classes, folders) = in_order(spec, &folder, &root, folders)?;
     if classes.len() != spec.classes {
         let deeper = deeper(&root, &folders, spec.classes);
@@ -151,14 +148,13 @@ fn in_order(
     spec: &ImageFolder,
     folder: &Path,
     root: &Path,
-    folders: Vec<OsString>,
-) -> Result<(Vec<String>, Vec<OsString>), DataError> {
-    let names = shown(&folders);
-    let Some(list) = &spec.class_list else { return Ok((names, folders)) };
+    folders: Vec<String>,
+) -> Result<(Vec<String>, Vec<String>), DataError> {
+    let Some(list) = &spec.class_list else { return Ok((folders.clone(), folders)) };
     let file = folder.join(list);
     let classes = class_names::read(&file)?;
     let differ = |problem| DataError::ClassList { file: file.clone(), problem };
-    let labels = class_names::labels(&names, &classes).map_err(|unknown| {
+    let labels = class_names::labels(&folders, &classes).map_err(|unknown| {
         differ(format!("{} has folders that are not in the list: {unknown}", root.display()))
     })?;
     let of_label = |label: usize| labels.iter().position(|&found| found == label);
@@ -178,7 +174,7 @@ fn in_order(
 }
 
 /// One of the `folders` that contains the expected number of folders.
-fn deeper(root: &Path, folders: &[OsString], wanted: usize) -> Option<PathBuf> {
+fn deeper(root: &Path, folders: &[String], wanted: usize) -> Option<PathBuf> {
     let holds = |path: &PathBuf| {
         directory::folders(path, &mut Tally::default()).is_ok_and(|found| found.len() == wanted)
     };
@@ -213,8 +209,8 @@ pub(crate) fn held_out(index: usize, share: f64) -> bool {
 
 /// Refuses folders of test images that are not those of training images.
 fn same_classes(listing: &FolderListing, folder: &Path) -> Result<(), DataError> {
-    let train = shown(&directory::folders(&listing.root, &mut Tally::default())?);
-    let test = shown(&directory::folders(folder, &mut Tally::default())?);
+    let train = directory::folders(&listing.root, &mut Tally::default())?;
+    let test = directory::folders(folder, &mut Tally::default())?;
     let only = |these: &[String], those: &[String]| -> Vec<String> {
         these.iter().filter(|name| !those.contains(name)).cloned().collect()
     };

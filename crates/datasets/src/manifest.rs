@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use ::parquet::file::reader::ChunkReader;
 
 use crate::labels::Labelling;
-use crate::{Corrupt, DataError, Reading, class_names};
+use crate::{Corrupt, DataError, Reading, Skipped, class_names};
 
 /// Most bytes of a row.
 const MOST_ROW_BYTES: usize = 16 << 20;
@@ -74,6 +74,8 @@ pub(crate) struct ManifestListing {
     pub(crate) train: Labelled,
     pub(crate) test: Labelled,
     pub(crate) notes: Vec<String>,
+    /// Rows whose files are missing.
+    pub(crate) skipped: Vec<Skipped>,
     /// BLAKE3 of the table.
     pub(crate) hash: blake3::Hash,
 }
@@ -139,9 +141,8 @@ pub(crate) fn read_from(
         };
         (has_splits, input.hasher.finalize())
     };
-    let (train, test, mut notes) = rows.divided(has_splits)?;
-    notes.extend(rows.missing_note());
-    Ok(ManifestListing { classes, train, test, notes, hash })
+    let (train, test, notes) = rows.divided(has_splits)?;
+    Ok(ManifestListing { classes, train, test, notes, skipped: rows.missing, hash })
 }
 
 /// The format of a table.
@@ -202,7 +203,7 @@ struct Rows<'a> {
     /// Where each path is, by its hash.
     seen: HashMap<u64, (usize, usize)>,
     /// Missing files.
-    missing: Vec<(u64, PathBuf)>,
+    missing: Vec<Skipped>,
 }
 
 impl Rows<'_> {
@@ -237,6 +238,10 @@ impl Rows<'_> {
         let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(input);
         let head = reader.headers().map_err(|error| self.of_csv(&error))?.clone();
         let names: Vec<&str> = head.iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
+        let twice = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name));
+        if let Some((_, name)) = twice {
+            return Err(self.at(1, format!("two columns are called `{name}`")));
+        }
         let (path, label, split) = self.columns(&names).map_err(|problem| self.at(1, problem))?;
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).map_err(|error| self.of_csv(&error))? {
@@ -320,7 +325,8 @@ impl Rows<'_> {
             None => 0,
             Some(split) => self.part(line, split)?,
         };
-        let image = self.file.parent().unwrap_or(Path::new(".")).join(path);
+        // `./a.png` and `a.png` are one file.
+        let image: PathBuf = self.file.parent().unwrap_or(Path::new(".")).join(path).components().collect();
         let place = (part, self.parts[part].len());
         let hash = blake3::hash(image.as_os_str().as_encoded_bytes());
         let hash = u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap_or_default());
@@ -352,7 +358,8 @@ impl Rows<'_> {
                 return Err(self.at(line, problem));
             }
             self.seen.remove(&hash);
-            self.missing.push((line, image));
+            let reason = format!("missing; {} {line} of {} names it", self.kind.place(), self.file.display());
+            self.missing.push(Skipped { file: image, reason });
             return Ok(());
         }
         self.parts[part].push((image, labels));
@@ -405,21 +412,6 @@ impl Rows<'_> {
             return Err(whole(self.file, problem.to_owned()));
         }
         Ok((train, test, notes))
-    }
-
-    fn missing_note(&self) -> Option<String> {
-        let (line, first) = self.missing.first()?;
-        let rows = if self.missing.len() == 1 {
-            "row names a file that is".to_owned()
-        } else {
-            "rows name files that are".to_owned()
-        };
-        let (file, count) = (self.file.display(), self.missing.len());
-        Some(format!(
-            "{file}: {count} {rows} missing and skipped, the first in {} {line}: {}",
-            self.kind.place(),
-            first.display()
-        ))
     }
 }
 

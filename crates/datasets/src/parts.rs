@@ -1,6 +1,5 @@
 //! Determines which folders of a set are for training and which for testing.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -50,10 +49,7 @@ pub(crate) fn parts(folder: &Path) -> Result<Parts, DataError> {
     let mut ignored = Tally::default();
     let names = directory::folders(folder, &mut ignored)?;
     let called = |wanted: &str| {
-        names
-            .iter()
-            .find(|name| name.to_string_lossy().eq_ignore_ascii_case(wanted))
-            .map(|name| folder.join(name))
+        names.iter().find(|name| name.eq_ignore_ascii_case(wanted)).map(|name| folder.join(name))
     };
     let has_folders =
         |path: &PathBuf| directory::folders(path, &mut Tally::default()).is_ok_and(|found| !found.is_empty());
@@ -62,7 +58,9 @@ pub(crate) fn parts(folder: &Path) -> Result<Parts, DataError> {
     };
     let classes = directory::folders(&train, &mut ignored)?;
     let mut parts = Parts { train: train.clone(), test: None, notes: Vec::new() };
+    let mut used = vec![train];
     for other in OTHERS.into_iter().filter_map(called) {
+        used.push(other.clone());
         let found = labelled(&other, &classes)?;
         match (&parts.test, found) {
             (None, Some(test)) => parts.test = Some(test),
@@ -79,19 +77,27 @@ pub(crate) fn parts(folder: &Path) -> Result<Parts, DataError> {
             )),
         }
     }
-    let is_part = |name: &OsString| {
-        let name = name.to_string_lossy().to_ascii_lowercase();
-        TRAIN.contains(&name.as_str()) || OTHERS.contains(&name.as_str())
-    };
-    for other in names.iter().filter(|name| !is_part(name)) {
-        let other = folder.join(other);
+    // A second folder for training, or a part's name in other letters, is one of these.
+    for other in names.iter().map(|name| folder.join(name)).filter(|other| !used.contains(other)) {
         parts.notes.push(format!("{}: {} not used", other.display(), counted(&other)?));
     }
+    parts.notes.extend(ignored.notes());
     Ok(parts)
 }
 
+/// Whether all of `names` hold the name of a part as a word, one of them that of training: `seg_train` and
+/// `seg_test`, `train2017` and `val2017`.
+pub(crate) fn are_parts(names: &[String]) -> bool {
+    let has = |name: &String, words: &[&str]| {
+        let name = name.to_ascii_lowercase();
+        name.split(|c: char| !c.is_alphabetic()).any(|word| words.contains(&word))
+    };
+    let is_part = |name| has(name, &TRAIN) || has(name, &OTHERS);
+    names.len() > 1 && names.iter().all(is_part) && names.iter().any(|name| has(name, &TRAIN))
+}
+
 /// The folder as a labelled one, if it is.
-fn labelled(folder: &Path, classes: &[OsString]) -> Result<Option<Test>, DataError> {
+fn labelled(folder: &Path, classes: &[String]) -> Result<Option<Test>, DataError> {
     if folder.join(ANNOTATIONS).is_file() {
         return Ok(Some(Test::Annotated(folder.to_owned())));
     }

@@ -3,10 +3,11 @@
 //!
 //! A shard is read from front to back and never indexed.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use decouple_disk::open_regular;
 use serde::{Deserialize, Serialize};
 use tar::{Archive, Entries, EntryType};
 
@@ -99,16 +100,14 @@ pub(crate) fn read(
     looking: Looking,
     each: &mut dyn FnMut(Sample) -> bool,
 ) -> Result<(), DataError> {
-    let shard = |problem: String| DataError::Shard { file: file.to_owned(), problem };
-    if !std::fs::metadata(file).map_err(|error| shard(error.to_string()))?.is_file() {
-        return Err(shard("a device, a pipe or a socket, not a regular file".to_owned()));
-    }
-    let input = File::open(file).map_err(|error| shard(error.to_string()))?;
     let reader = Reader { file, share, labelling, looking };
+    let input = open_regular(file).map_err(|error| reader.shard(error.to_string()))?;
     if let Share::Below(_) = share {
         // Few of many: the content between them is skipped, never read.
-        let mut archive = Archive::new(input);
-        return reader.samples(archive.entries_with_seek().map_err(|error| reader.broken(&error))?, each);
+        let mut archive = Archive::new(Watched::new(input));
+        let is_whole =
+            reader.samples(archive.entries_with_seek().map_err(|error| reader.broken(&error))?, each)?;
+        return if is_whole { reader.check_end(archive) } else { Ok(()) };
     }
     reader.read_from(BufReader::with_capacity(1 << 18, input), each)
 }
@@ -142,15 +141,39 @@ impl Reader<'_> {
     }
 
     fn read_from(&self, input: impl Read, each: &mut dyn FnMut(Sample) -> bool) -> Result<(), DataError> {
-        let mut archive = Archive::new(input);
-        self.samples(archive.entries().map_err(|error| self.broken(&error))?, each)
+        let mut archive = Archive::new(Watched::new(input));
+        let is_whole = self.samples(archive.entries().map_err(|error| self.broken(&error))?, each)?;
+        if is_whole { self.check_end(archive) } else { Ok(()) }
     }
 
+    /// Refuses a file that ends between two entries, as a download cut there does, or goes on after the end of
+    /// its archive, as two files put together do: samples would be missing without a word.
+    fn check_end(&self, archive: Archive<Watched<impl Read>>) -> Result<(), DataError> {
+        let mut input = archive.into_inner();
+        if input.is_at_end {
+            let problem = "it ends without the empty blocks that end a tar file: it is cut short, or empty";
+            return Err(self.shard(problem.to_owned()));
+        }
+        let mut block = [0; 512];
+        loop {
+            match input.read(&mut block).map_err(|error| self.broken(&error))? {
+                0 => return Ok(()),
+                length if block[..length].iter().all(|&byte| byte == 0) => {}
+                _ => {
+                    let problem = "it goes on after the end of its archive, as tar files put one after the other do: \
+                                   give them as files of their own";
+                    return Err(self.shard(problem.to_owned()));
+                }
+            }
+        }
+    }
+
+    /// Whether all samples were wanted.
     fn samples(
         &self,
         entries: Entries<'_, impl Read>,
         each: &mut dyn FnMut(Sample) -> bool,
-    ) -> Result<(), DataError> {
+    ) -> Result<bool, DataError> {
         let mut open: Option<Open> = None;
         let mut index = 0;
         for entry in entries {
@@ -158,7 +181,7 @@ impl Reader<'_> {
             let Some(name) = Name::of(&entry) else { continue };
             if let Some(done) = open.take_if(|open| open.key != name.key()) {
                 if !self.hand_over(done, index, each)? {
-                    return Ok(());
+                    return Ok(false);
                 }
                 index += 1;
             }
@@ -168,10 +191,10 @@ impl Reader<'_> {
                 open.add(name.kind, &name.path, content).map_err(|problem| self.shard(problem))?;
             }
         }
-        if let Some(done) = open {
-            self.hand_over(done, index, each)?;
+        match open {
+            Some(done) => self.hand_over(done, index, each),
+            None => Ok(true),
         }
-        Ok(())
     }
 
     /// Whether further samples are wanted.
@@ -198,6 +221,11 @@ impl Reader<'_> {
             Kind::Image => self.looking.most_pixels.saturating_mul(2),
             _ => MOST_LABEL_BYTES,
         };
+        if name.is_link {
+            let problem =
+                format!("`{}` is a link: expected the file itself (`tar --dereference`)", name.path);
+            return Err(self.shard(problem));
+        }
         let size = entry.size();
         if size > most {
             return Ok(Err(format!("{size} bytes long, and at most {most} are read")));
@@ -218,17 +246,20 @@ struct Name {
     /// Bytes of the sample's key, at the front of the path.
     key: usize,
     kind: Kind,
+    is_link: bool,
 }
 
 impl Name {
     fn of(entry: &tar::Entry<'_, impl Read>) -> Option<Self> {
-        if !matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous) {
-            return None;
-        }
+        let is_link = match entry.header().entry_type() {
+            EntryType::Regular | EntryType::Continuous => false,
+            EntryType::Link | EntryType::Symlink => true,
+            _ => return None,
+        };
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let (key, ending) = key_and_ending(&path)?;
         let (key, kind) = (key.len(), kind(&ending.to_ascii_lowercase())?);
-        Some(Self { path, key, kind })
+        Some(Self { path, key, kind, is_link })
     }
 
     fn key(&self) -> &str {
@@ -248,12 +279,13 @@ struct Open {
     key: String,
     is_wanted: bool,
     image: Option<Result<Vec<u8>, String>>,
-    label: Option<(Kind, Result<Vec<u8>, String>)>,
+    /// What says the label, in order of precedence.
+    labels: BTreeMap<Kind, Result<Vec<u8>, String>>,
 }
 
 impl Open {
     fn new(key: &str, share: Share) -> Self {
-        Self { key: key.to_owned(), is_wanted: share.has(key), image: None, label: None }
+        Self { key: key.to_owned(), is_wanted: share.has(key), image: None, labels: BTreeMap::new() }
     }
 
     fn add(&mut self, kind: Kind, path: &str, content: Result<Vec<u8>, String>) -> Result<(), String> {
@@ -262,27 +294,62 @@ impl Open {
                 return Err(format!("`{path}` is a second image of one sample"));
             }
             self.image = Some(content);
-        } else if self.label.as_ref().is_none_or(|(other, _)| kind < *other) {
-            self.label = Some((kind, content));
+        } else if self.labels.insert(kind, content).is_some() {
+            return Err(format!("`{path}` is a second one of its sample"));
         }
         Ok(())
     }
 
     fn finish(self, file: &Path, labelling: &Labelling, index: u64) -> Result<Sample, String> {
-        let Self { key, image, label, .. } = self;
+        let Self { key, image, labels, .. } = self;
         let of_sample = |problem: String| format!("sample `{key}`: {problem}");
         let image = image.ok_or_else(|| of_sample("no JPEG, PNG or WebP entry".to_owned()))?;
-        let (kind, label) =
-            label.ok_or_else(|| of_sample("no entry .cls, .json or .txt with its label".to_owned()))?;
-        let bytes = label.map_err(of_sample)?;
-        let labels = if kind == Kind::Json {
-            labelling.of_json(&bytes)
-        } else {
-            std::str::from_utf8(&bytes)
-                .map_err(|_| "its label is no UTF-8".to_owned())
-                .and_then(|text| labelling.of_text(text))
+        let read = |(kind, content): (&Kind, &Result<Vec<u8>, String>)| {
+            let bytes = content.as_ref().map_err(Clone::clone)?;
+            if *kind == Kind::Json {
+                return labelling.of_json(bytes);
+            }
+            let text = std::str::from_utf8(bytes).map_err(|_| "its label is no UTF-8".to_owned())?;
+            labelling.of_text(text)
         };
-        Ok(Sample { name: file.join(&key), image, labels: labels.map_err(of_sample)?, index })
+        let first = labels
+            .iter()
+            .next()
+            .map(read)
+            .unwrap_or_else(|| Err("no entry .cls, .json or .txt with its label".to_owned()));
+        let first = first.map_err(of_sample)?;
+        // A .txt beside it may be a caption, and a .json anything, but no other label.
+        let json = labels.get_key_value(&Kind::Json).map(read);
+        if let Some(other) = json.and_then(Result::ok).filter(|other| *other != first) {
+            return Err(of_sample(format!("one of its files says label {first:?}, another {other:?}")));
+        }
+        Ok(Sample { name: file.join(&key), image, labels: first, index })
+    }
+}
+
+/// An input that notes whether its end was met.
+struct Watched<R> {
+    input: R,
+    is_at_end: bool,
+}
+
+impl<R> Watched<R> {
+    fn new(input: R) -> Self {
+        Self { input, is_at_end: false }
+    }
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.input.read(buffer)?;
+        self.is_at_end |= length == 0 && !buffer.is_empty();
+        Ok(length)
+    }
+}
+
+impl<R: Seek> Seek for Watched<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.input.seek(to)
     }
 }
 
@@ -290,7 +357,7 @@ impl Open {
 pub(crate) fn keys(file: &Path, each: &mut dyn FnMut(&str)) -> Result<(), DataError> {
     let shard = |problem: String| DataError::Shard { file: file.to_owned(), problem };
     let broken = |error: io::Error| shard(format!("not an intact tar file: {error}"));
-    let mut archive = Archive::new(File::open(file).map_err(|error| shard(error.to_string()))?);
+    let mut archive = Archive::new(open_regular(file).map_err(|error| shard(error.to_string()))?);
     let mut last = String::new();
     for entry in archive.entries_with_seek().map_err(broken)? {
         let Some(name) = Name::of(&entry.map_err(broken)?) else { continue };
@@ -374,10 +441,21 @@ mod tests {
             (&[("0.jpg", &b"x"[..])][..], "sample `0`: no entry .cls"),
             (&[("0.cls", b"1")], "sample `0`: no JPEG"),
             (&[("0.jpg", b"x"), ("0.png", b"x")], "`0.png` is a second image"),
+            (&[("0.jpg", b"x"), ("0.cls", b"1"), ("0.cls", b"1")], "`0.cls` is a second one"),
+            (&[("0.jpg", b"x"), ("0.cls", b"1"), ("0.json", b"[2]")], "says label [1], another [2]"),
             (&[("0.jpg", b"x"), ("0.cls", b"10")], "sample `0`: expected a label below 10, found 10"),
         ] {
             let message = samples(&tar(entries)).unwrap_err().to_string();
             assert!(message.starts_with("x.tar: ") && message.contains(expected), "{message}");
+        }
+        let whole = tar(&[("0.jpg", &[7; 30]), ("0.cls", b"1")]);
+        for (shard, expected) in [
+            (&whole[..2048], "ends without the empty blocks"),
+            (&[], "ends without the empty blocks"),
+            (&[&whole[..], &whole].concat(), "goes on after the end of its archive"),
+        ] {
+            let message = samples(shard).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
         }
         let whole = tar(&[("0.jpg", &[7; 3000]), ("0.cls", b"1")]);
         let message = samples(&whole[..1024]).unwrap_err().to_string();

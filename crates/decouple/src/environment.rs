@@ -18,6 +18,7 @@ pub(crate) fn environment() -> Environment {
         kernels: backend().name().to_owned(),
         threads: 0,
         data_checksum: String::new(),
+        data_notes: Vec::new(),
         numerics_version: 0,
         command: std::env::args().collect::<Vec<_>>().join(" "),
     }

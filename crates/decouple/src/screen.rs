@@ -164,6 +164,10 @@ impl<'a> Screen<'a> {
                 "error: {name}: {message}\n   = nothing is recorded: it is still to be done; make room or mend \
                  the disk, and run again"
             )),
+            Left::Data { message } => self.line(&format!(
+                "error: {name}: {message}\n   = nothing is recorded: it is still to be done; mend the data and run \
+                 again (`data.corrupt = \"skip\"` leaves broken images out)"
+            )),
             Left::Bug { message } => self.line(&format!(
                 "error: {name}: a bug in decouple: {message}\n   = nothing was recorded; the trial is still to be done"
             )),

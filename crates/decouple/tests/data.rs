@@ -300,3 +300,28 @@ fn known_sets_are_listed_and_others_refused() {
         "{talk}"
     );
 }
+
+#[test]
+fn a_broken_image_of_a_streamed_set_is_no_result() {
+    let workplace = Workplace::with_birds();
+    fs::create_dir(workplace.path("birds/owl/more")).expect("a folder");
+    fs::write(workplace.path("birds/owl/more/notes.doc"), "").expect("a file");
+    let (picture, torn) = (workplace.path("birds/owl/7.png"), workplace.path("birds/owl/more/7.png"));
+    fs::write(&torn, "torn").expect("a file");
+    let run = |results: &str, more: &[&str]| {
+        workplace.run(&[&["run", "streamed.toml", "--results", results][..], more].concat())
+    };
+    let (_, talk, code) = run("refused", &[]);
+    assert!(code == 3 && talk.contains("more/7.png") && talk.contains("nothing is recorded"), "{talk}");
+    assert!(workplace.files("refused", "status.json").is_empty());
+
+    let (_, talk, code) = run("skipped", &["--set", "data.corrupt=\"skip\""]);
+    assert!(code == 0 && talk.contains("1 file left out of image-folder, such as "), "{talk}");
+    let report = fs::read_to_string(workplace.path("skipped/streamed/report.md")).expect("a report");
+    assert!(report.contains("ignored, by extension: 1 .doc"), "{report}");
+
+    // Mended: it is trained, as if nothing had been.
+    fs::copy(picture, torn).expect("a picture");
+    let (_, talk, code) = run("refused", &[]);
+    assert_eq!(code, 0, "{talk}");
+}

@@ -145,6 +145,7 @@ fn environment(runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Vec<Fact> {
             Some(true) => format!("{revision}, with changes of its own"),
             _ => revision.clone(),
         });
+        let notes = place.data_notes.iter().map(|note| ("data", Some(note.clone())));
         let values = [
             ("command", Some(command(&place.command))),
             ("decouple", Some(place.decouple.clone())),
@@ -157,7 +158,8 @@ fn environment(runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Vec<Fact> {
             ("threads per run", Some(place.threads.to_string())),
             ("data checksum", Some(place.data_checksum.clone())),
         ];
-        for (name, value) in values.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        for (name, value) in values.into_iter().chain(notes).filter_map(|(name, value)| Some((name, value?)))
+        {
             match facts.iter_mut().find(|fact| fact.name == name) {
                 None => facts.push(Fact { name: name.to_owned(), values: vec![value] }),
                 Some(fact) if !fact.values.contains(&value) => fact.values.push(value),

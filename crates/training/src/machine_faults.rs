@@ -28,6 +28,8 @@ pub(crate) enum Ended {
         /// Whether every other trial will run into it, too.
         is_general: bool,
     },
+    /// The data could not be read on: a file of a streamed set is broken or gone.
+    Data(String),
     /// A panic: a bug of this program.
     Bug(String),
 }
@@ -46,6 +48,7 @@ impl Ended {
         match error {
             TrialError::Interrupted { step } => Self::Interrupted { step },
             TrialError::Ledger(error) => Self::of(&error),
+            error @ (TrialError::Data(_) | TrialError::EndOfData { .. }) => Self::Data(error.to_string()),
             TrialError::Weights(WeightError::Io { path, source }) => {
                 Self::of(&LedgerError::Io { action: "write", path, source })
             }

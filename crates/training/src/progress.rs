@@ -86,6 +86,11 @@ pub enum Left {
         /// The system's message.
         message: String,
     },
+    /// Its data cannot be read on.
+    Data {
+        /// What is wrong, and where.
+        message: String,
+    },
     /// A bug of this program.
     Bug {
         /// The panic's message.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -28,7 +28,11 @@ use crate::{
 
 /// Data sets that the trials of a sweep name, each loaded once.
 #[derive(Clone, Debug, Default)]
-pub struct LoadedData(Vec<(DataSpec, Arc<Dataset>)>);
+pub struct LoadedData {
+    sets: Vec<(DataSpec, Arc<Dataset>)>,
+    /// The folder of data sets, which is no part of what is recorded.
+    folder: Option<PathBuf>,
+}
 
 impl LoadedData {
     /// Loads the data of `trials` from `folder`. Each source is read once, whatever the validation
@@ -38,7 +42,8 @@ impl LoadedData {
     /// The first error of loading a set.
     pub fn read(trials: &[&Trial], folder: Option<&Path>) -> Result<Self, DataError> {
         let mut loader = Loader::new(folder);
-        Self::load(trials, |spec| loader.load(spec))
+        let loaded = Self::load(trials, |spec| loader.load(spec))?;
+        Ok(Self { folder: folder.map(Path::to_owned), ..loaded })
     }
 
     /// Loads the data of `trials` with `load`.
@@ -56,17 +61,33 @@ impl LoadedData {
                 loaded.push((spec.clone(), Arc::new(load(spec)?)));
             }
         }
-        Ok(Self(loaded))
+        Ok(Self { sets: loaded, folder: None })
     }
 
     /// Bytes of all images.
     pub fn bytes(&self) -> u64 {
-        bytes_in_memory(self.0.iter().map(|(_, data)| &**data))
+        bytes_in_memory(self.sets.iter().map(|(_, data)| &**data))
     }
 
     /// The data of `trial`, if they were loaded.
     pub fn of(&self, trial: &Trial) -> Option<&Dataset> {
-        self.0.iter().find(|(spec, _)| *spec == trial.record.data).map(|(_, data)| &**data)
+        self.sets.iter().find(|(spec, _)| *spec == trial.record.data).map(|(_, data)| &**data)
+    }
+
+    /// Every set that was loaded.
+    pub fn sets(&self) -> impl Iterator<Item = &Dataset> {
+        self.sets.iter().map(|(_, data)| &**data)
+    }
+
+    /// What was noted about a set when it was read, with file names relative to the folder of data sets.
+    fn notes(&self, data: &Dataset) -> Vec<String> {
+        let skipped = data.skipped.len();
+        let left_out = (skipped > 0).then(|| format!("{skipped} broken or missing files skipped"));
+        let own = |note: String| match &self.folder {
+            Some(folder) => note.replace(&format!("{}/", folder.display()), ""),
+            None => note,
+        };
+        data.notes.iter().cloned().chain(left_out).map(own).collect()
     }
 }
 
@@ -102,7 +123,8 @@ pub struct SweepReport {
     pub faults: usize,
     /// Still to be done, because of a bug in this program.
     pub bugs: usize,
-    /// Not trained, because the files of their runs are damaged or belong to other data.
+    /// Not trained, because their data cannot be read, or the files of their runs are damaged or belong to
+    /// other data.
     pub unusable: usize,
     /// Still to be done, because the sweep was asked to stop. Those already started have a checkpoint.
     pub interrupted: usize,
@@ -362,7 +384,7 @@ impl<'a> Runner<'a> {
         Identity::of(trial, self.data.of(trial).map(|data| &data.checksum[..]))
     }
 
-    fn differs(&self, dir: &Option<std::path::PathBuf>, trial: &Trial) -> bool {
+    fn differs(&self, dir: &Option<PathBuf>, trial: &Trial) -> bool {
         let Some(dir) = dir else { return false };
         let found = self.ledger.difference(dir, &self.identity(trial));
         found.is_none_or(|found| found.is_some_and(|found| found.data.is_some()))
@@ -389,7 +411,9 @@ impl<'a> Runner<'a> {
         let data_checksum = data.checksum.clone();
         let threads = rayon::current_num_threads();
         let numerics_version = trial.numerics;
-        let own = Environment { data_checksum, threads, numerics_version, ..self.environment.clone() };
+        let data_notes = self.data.notes(data);
+        let own =
+            Environment { data_checksum, data_notes, threads, numerics_version, ..self.environment.clone() };
         writer.write_environment(&own)?;
         Ok(Some(data))
     }
@@ -442,6 +466,11 @@ impl<'a> Runner<'a> {
                 report.faults += 1;
                 self.troubles.note(*is_general);
                 Left::Fault { message: message.clone() }
+            }
+            Ended::Data(message) => {
+                report.unusable += 1;
+                self.troubles.note(false);
+                Left::Data { message: message.clone() }
             }
             // The new holder of the run will end it.
             Ended::Lost => {

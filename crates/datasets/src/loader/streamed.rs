@@ -15,7 +15,9 @@ use crate::labels::Labelling;
 use crate::manifest::{self, Labelled, Manifest};
 use crate::shard::{Mark, Share};
 use crate::stream::{ClassWeights, Files, LeftOut, Origin, Part, Shards, Streamed, open_shards};
-use crate::{DataError, DataSpec, Dataset, Reading, Selection, Split, class_weights, photograph, shard};
+use crate::{
+    DataError, DataSpec, Dataset, Reading, Selection, Skipped, Split, class_weights, photograph, shard,
+};
 
 /// Images from which mean and standard deviation are computed, spread over the training images.
 const MEASURED: usize = 2_000;
@@ -29,6 +31,8 @@ pub(crate) struct Listed {
     set: Streamed,
     classes: Vec<String>,
     notes: Vec<String>,
+    /// Files that were found to be missing.
+    skipped: Vec<Skipped>,
     /// The folder that its file names are relative to.
     root: PathBuf,
     /// Hashes of other inputs: a table, class weights.
@@ -47,6 +51,7 @@ pub(crate) fn folder(images: &ImageFolder, data: Option<&Path>) -> Result<Listed
         set: of_files(&images.reading, labelling, [labelled(listing.train), labelled(listing.test)]),
         classes: listing.classes,
         notes: listing.notes,
+        skipped: Vec::new(),
         root: data.unwrap_or(Path::new(".")).join(&images.folder),
         also: Vec::new(),
         epoch: None,
@@ -66,6 +71,7 @@ pub(crate) fn manifest(table: &Manifest, data: Option<&Path>) -> Result<Listed, 
         set,
         classes: listing.classes,
         notes: listing.notes,
+        skipped: listing.skipped,
         root: beside(Path::new("")),
         also,
         epoch: None,
@@ -79,7 +85,7 @@ pub(crate) fn shards(shards: &Shards, data: Option<&Path>) -> Result<Listed, Dat
     let (mut also, place) = (Vec::new(), |file: &Path| root.join(file));
     let lists = [shards.class_weights.as_deref(), shards.score_weights.as_deref()];
     set.weights = weights(shards.classes, &place, lists, &mut also)?;
-    Ok(Listed { set, classes, notes, root, also, epoch: shards.images })
+    Ok(Listed { set, classes, notes, skipped: Vec::new(), root, also, epoch: shards.images })
 }
 
 /// A set of files: those for training and for testing.
@@ -155,7 +161,7 @@ impl Listed {
             mean,
             std,
             checksum: hashed_with(known.checksum, &self.also),
-            skipped: Vec::new(),
+            skipped: self.skipped.clone(),
             notes: self.notes.clone(),
             stream: Some(set),
         })

@@ -163,7 +163,8 @@ fn a_missing_file_is_left_out_if_asked() {
     let text = "path,label,split\nimages/0.png,0,train\nimages/9.png,1,train\nimages/1.png,1,test\n";
     let listing = place.list("a.csv", text, |spec| spec.reading.corrupt = Corrupt::Skip).unwrap();
     assert_eq!(listing.train.len(), 1);
-    assert!(listing.notes[0].contains("1 row names a file that is missing and skipped, the first in line 3"));
+    let [skipped] = &listing.skipped[..] else { panic!("one row names no file: {:?}", listing.skipped) };
+    assert!(skipped.file.ends_with("images/9.png") && skipped.reason.contains("missing; line 3 of"));
 }
 
 #[test]

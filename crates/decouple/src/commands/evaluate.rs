@@ -137,13 +137,12 @@ fn files(folder: &Path, trained: &Trained, labels: &[String]) -> Result<Files, F
         let expected = "expected a folder of JPEG, PNG or WebP files for each class";
         return Err(Failure::new(NOTHING, format!("{}: no image: {expected}", folder.display())));
     }
-    let classes = match class_names::labels(&folders, labels) {
-        Ok(classes) => classes,
-        Err(unknown) => {
-            let numbers = class_names::numbered(&folders, labels.len()).filter(|_| trained.is_nameless());
-            numbers.ok_or_else(|| no_such_class(folder, trained, labels, &unknown))?
-        }
+    let named = class_names::labels(&folders, labels);
+    let classes = match named {
+        Err(_) if trained.is_nameless() => class_names::numbered(&folders, labels.len()),
+        named => named,
     };
+    let classes = classes.map_err(|unknown| no_such_class(folder, trained, labels, &unknown))?;
     Ok((files.into_iter().map(|(file, index)| (file, classes[index])).collect(), notes))
 }
 

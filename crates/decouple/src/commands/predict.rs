@@ -6,16 +6,18 @@ use serde_json::json;
 use super::{photographs::Remarks, trained::Trained};
 use crate::{
     arguments::{Common, Format, Predict},
-    failure::{Failure, SUCCESS},
+    failure::{Failure, NOTHING, SUCCESS},
     text::print,
 };
 
 pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<u8, Failure> {
     let (mut classifier, labels) = Trained::open(&arguments.trained)?.classifier(common)?;
     let (photographs, mut remarks) = (&arguments.photographs, Remarks::default());
+    let mut seen_images = 0;
     for file in &arguments.images {
         let seen = classifier.sight.see(file, photographs.looking());
         let Some(image) = remarks.sort(photographs, seen)? else { continue };
+        seen_images += 1;
         let probabilities = classifier.probabilities(&image)?.remove(0);
         let best: Vec<(usize, f64)> = ranked(&probabilities)
             .into_iter()
@@ -46,7 +48,7 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<u8, Failure> {
     if !remarks.is_empty() {
         say!("{}", remarks.trim_end());
     }
-    Ok(SUCCESS)
+    Ok(if seen_images > 0 { SUCCESS } else { NOTHING })
 }
 
 /// The name of a class without the WordNet id before it.

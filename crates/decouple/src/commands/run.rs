@@ -1,6 +1,11 @@
 //! `decouple run`: train what is not trained yet, then report.
 
-use decouple_datasets::{Dataset, stream::Part};
+use std::collections::BTreeSet;
+
+use decouple_datasets::{
+    Dataset,
+    stream::{Part, Streamed},
+};
 use decouple_experiment::{Ledger, NUMERICS_VERSION, Outcome, RunState, Sweep, Trial};
 use decouple_training::{
     device::backend,
@@ -53,6 +58,7 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
     let done = watched(&trials, !arguments.no_progress, |environment, progress| {
         run_sweep(&trials, &ledger, &data, workers, environment, progress, &conduct)
     })?;
+    data.sets().for_each(tell_left_out);
     if let Some(code) = stopped(&done, &conduct.stop, &sweep, trials.len()) {
         // A scheduler that has asked us to stop does not wait for figures.
         if code == INTERRUPTED {
@@ -170,6 +176,19 @@ fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
         plural(workers.threads, "thread"),
         cpu()
     );
+}
+
+/// Tells which files of a streamed set were left out while it was read.
+fn tell_left_out(data: &Dataset) {
+    let (count, kept) = data.stream.as_ref().map(Streamed::left_out).unwrap_or_default();
+    let files: BTreeSet<_> = kept.iter().map(|skipped| &skipped.file).collect();
+    if let Some(first) = kept.first() {
+        let at_least = if count > kept.len() { "at least " } else { "" };
+        let files = plural(files.len(), "file");
+        let (file, reason) = (first.file.display(), &first.reason);
+        say!("warning: {at_least}{files} left out of {}, such as {file}: {reason}", data.name);
+        say!("   = `decouple data verify` reads all of them and names what is broken");
+    }
 }
 
 /// Announces the data.

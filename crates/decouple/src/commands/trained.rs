@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use decouple_datasets::load as load_data;
+use decouple_datasets::{class_names, load as load_data};
 use decouple_experiment::{Loss, Run};
 use decouple_spectrum::{
     backend::ExecutionError,
-    weights::{Description, Images, error::WeightError, file::WeightFile, names::Naming},
+    weights::{Description, Images, file::WeightFile, names::Naming},
 };
 use decouple_training::{
     classifier::{Classifier, ClassifierError, Sight, SightError, images as images_of},
@@ -18,9 +18,6 @@ use crate::{
     arguments::{self, Common},
     failure::{DATA, Failure, IO, NOTHING, USAGE},
 };
-
-/// Most bytes of a file of labels.
-const MOST_LABEL_BYTES: u64 = 1 << 24;
 
 /// ImageNet's classes (tools/imagenet-classes.py).
 const IMAGENET: &str = include_str!("../../assets/imagenet-classes.txt");
@@ -155,13 +152,7 @@ fn labels(file: Option<&Path>, classes: usize) -> Result<Vec<String>, Failure> {
 }
 
 fn read_labels(path: &Path) -> Result<String, Failure> {
-    let io = |source| Failure::from(WeightError::Io { path: PathBuf::from(path), source });
-    let bytes = std::fs::metadata(path).map_err(io)?.len();
-    if bytes > MOST_LABEL_BYTES {
-        let expected = format!("expected at most {MOST_LABEL_BYTES}, one line per class");
-        return Err(Failure::new(DATA, format!("{}: {bytes} bytes: {expected}", path.display())));
-    }
-    std::fs::read_to_string(path).map_err(io)
+    class_names::text(path).map_err(|problem| Failure::new(DATA, format!("{}: {problem}", path.display())))
 }
 
 impl From<ClassifierError> for Failure {

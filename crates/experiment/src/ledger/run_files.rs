@@ -198,6 +198,9 @@ pub struct Environment {
     pub threads: usize,
     /// Checksum of the images.
     pub data_checksum: String,
+    /// What was noted when they were read: files that are not used, photographs that were turned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_notes: Vec<String>,
     /// The version of its arithmetic, as [`NUMERICS_VERSION`](crate::NUMERICS_VERSION) says; 0 if the program
     /// did not state it.
     #[serde(default)]

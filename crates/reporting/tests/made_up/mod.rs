@@ -186,6 +186,7 @@ fn environment() -> Environment {
         cpu_flags: Vec::new(),
         kernels: "portable".to_owned(),
         threads: 1,
+        data_notes: Vec::new(),
         data_checksum: "made up".to_owned(),
         numerics_version: 1,
         command: "/somewhere/bin/decouple run made-up.toml".to_owned(),
