@@ -317,6 +317,9 @@ impl Rows<'_> {
         if path.is_empty() {
             return Err(self.at(line, "no path".to_owned()));
         }
+        if path.contains(char::is_control) {
+            return Err(self.at(line, format!("the path {path:?} has a line break or a control character")));
+        }
         if path.contains("://") {
             return Err(self.at(line, format!("`{path}` is a web address, but images are read from files")));
         }

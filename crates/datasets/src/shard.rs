@@ -179,6 +179,9 @@ impl Reader<'_> {
         for entry in entries {
             let mut entry = entry.map_err(|error| self.broken(&error))?;
             let Some(name) = Name::of(&entry) else { continue };
+            if name.path.contains(char::is_control) {
+                return Err(self.shard(format!("the name {:?} has a control character", name.path)));
+            }
             if let Some(done) = open.take_if(|open| open.key != name.key()) {
                 if !self.hand_over(done, index, each)? {
                     return Ok(false);
@@ -441,6 +444,7 @@ mod tests {
             (&[("0.jpg", &b"x"[..])][..], "sample `0`: no entry .cls"),
             (&[("0.cls", b"1")], "sample `0`: no JPEG"),
             (&[("0.jpg", b"x"), ("0.png", b"x")], "`0.png` is a second image"),
+            (&[("0\n1.jpg", b"x")], r#""0\n1.jpg" has a control character"#),
             (&[("0.jpg", b"x"), ("0.cls", b"1"), ("0.cls", b"1")], "`0.cls` is a second one"),
             (&[("0.jpg", b"x"), ("0.cls", b"1"), ("0.json", b"[2]")], "says label [1], another [2]"),
             (&[("0.jpg", b"x"), ("0.cls", b"10")], "sample `0`: expected a label below 10, found 10"),

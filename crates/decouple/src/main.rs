@@ -18,15 +18,28 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::Parser;
+use decouple_training::device;
 
 use arguments::{Arguments, Command};
+use failure::{Failure, USAGE};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return refused(&error),
     };
-    let done = match &arguments.command {
+    let checked = device::check().map_err(|problem| Failure::new(USAGE, problem));
+    match checked.and_then(|()| execute(&arguments)) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn execute(arguments: &Arguments) -> Result<u8, Failure> {
+    match &arguments.command {
         Command::Run(run) => commands::run::run(&arguments.common, run),
         Command::Plan(plan) => commands::plan::run(&arguments.common, plan),
         Command::Submit(submit) => commands::submit::run(&arguments.common, submit),
@@ -50,13 +63,6 @@ fn main() -> ExitCode {
         Command::Manual(manual) => commands::manual::manual(manual),
         Command::Verify(verify) => commands::verify::run(&arguments.common, verify),
         Command::Doctor(doctor) => commands::doctor::run(&arguments.common, doctor),
-    };
-    match done {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            failure.print();
-            ExitCode::from(failure.code())
-        }
     }
 }
 

@@ -61,3 +61,19 @@ fn a_run_s_network_names_scores_and_leaves() {
     fs::remove_file(workplace.path(&weights)).expect("it is there");
     workplace.fail(&["export", "--run", &run, "other.onnx"], "no weights.safetensors", 4);
 }
+
+#[test]
+fn other_instructions_are_named_or_refused() {
+    let workplace = Workplace::new();
+    let with = |kernels: &str| {
+        let mut process = workplace.process(&["doctor"]);
+        process.env("DECOUPLE_KERNELS", kernels);
+        process.output().expect("the program runs")
+    };
+    let refused = with("sse2");
+    let talk = String::from_utf8_lossy(&refused.stderr);
+    assert!(talk.contains("DECOUPLE_KERNELS is `sse2`: expected instructions"), "{talk}");
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&with("portable").stdout).into_owned();
+    assert!(said.contains("portable"), "{said}");
+}

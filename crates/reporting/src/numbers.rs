@@ -18,6 +18,19 @@ pub fn short_count(value: u64) -> String {
     format!("{scaled:.1}P")
 }
 
+/// Numbers along an axis, as `show` writes them, without decimals that are zero in all of them: `400k`, `450k`.
+pub(crate) fn along_axis(values: &[f64], show: fn(f64) -> String) -> Vec<String> {
+    let shown: Vec<String> = values.iter().map(|&value| show(value)).collect();
+    let whole = |text: &String| {
+        let (front, decimals) = text.split_once('.')?;
+        let unit = decimals.trim_start_matches('0');
+        (!unit.starts_with(|c: char| c.is_ascii_digit())).then(|| format!("{front}{unit}"))
+    };
+    let trimmed: Vec<Option<String>> =
+        shown.iter().map(|text| if text.contains('.') { whole(text) } else { Some(text.clone()) }).collect();
+    trimmed.into_iter().collect::<Option<_>>().unwrap_or(shown)
+}
+
 /// A width with two digits.
 pub(crate) fn short_width(width: f64) -> String {
     if width < 9.95 {
@@ -84,6 +97,14 @@ mod tests {
         let shown: Vec<String> =
             [0, 999, 1000, 102_340, 999_960, 11_800_000, u64::MAX].map(short_count).to_vec();
         assert_eq!(shown, ["0", "999", "1.0k", "102.3k", "1.0M", "11.8M", "18446.7P"]);
+    }
+
+    #[test]
+    fn an_axis_has_no_decimals_that_are_all_zero() {
+        let counts = |values: &[f64]| along_axis(values, |value| short_count(value as u64));
+        assert_eq!(counts(&[0.0, 400_000.0, 450_000.0]), ["0", "400k", "450k"]);
+        assert_eq!(counts(&[3e6, 3.5e6]), ["3.0M", "3.5M"]);
+        assert_eq!(along_axis(&[0.0, 50.0, 200.0], seconds), ["0", "50", "200"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use decouple_experiment::Held;
 
 use crate::analysis::{Analysis, PointSummary};
-use crate::numbers::{percent, seconds, short_count};
+use crate::numbers::{along_axis, percent, seconds, short_count};
 
 use super::annotations::Annotations;
 use super::axis::{Frame, LABEL, TICK, decimals, padded, round_values, wrapped};
@@ -30,7 +30,7 @@ const PANELS: [Panel; 3] = [
         Held::Parameters,
     ),
     (
-        "multiply-adds an image",
+        "multiply-adds per image",
         |point| Some(point.costs.macs as f64),
         |value| short_count(value as u64),
         Held::Macs,
@@ -133,8 +133,9 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
         frame.name_rows(canvas, name);
     }
     let mut last = String::new();
-    for value in round_values(frame.x, 4) {
-        let (x, text) = (frame.across(value), (panel.2)(value));
+    let values = round_values(frame.x, 4);
+    for (&value, text) in values.iter().zip(along_axis(&values, panel.2)) {
+        let x = frame.across(value);
         let half = text_width(&text, TICK, false) / 2.0;
         // A number beyond the panel's edge could collide with one of the next panel.
         if text == last || x - half < frame.left - GAP / 3.0 || x + half > frame.right + GAP / 3.0 {

@@ -4,7 +4,7 @@
 use decouple_experiment::Metric;
 
 use crate::analysis::{Analysis, CurvePoint, PointSummary, Spread};
-use crate::numbers::short_count;
+use crate::numbers::{along_axis, short_count};
 
 use super::axis::{Frame, LABEL, TICK, decimals, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
@@ -171,10 +171,12 @@ fn range<'p>(profiles: impl Iterator<Item = &'p Profile<'p>>, (_, unit, value): 
 /// The axis of steps, and under it that of epochs.
 fn draw_steps(canvas: &mut Canvas, frame: &Frame, epoch_steps: Option<f64>) {
     let tick = Style::new(TICK, Anchor::Middle).coloured(FAINT);
-    for step in round_values(frame.x, 4) {
+    let steps = round_values(frame.x, 4);
+    let shown = along_axis(&steps, |step| short_count(step as u64));
+    for (&step, shown) in steps.iter().zip(shown) {
         let x = frame.across(step);
         canvas.line(vec![(x, frame.bottom), (x, frame.bottom + 5.0)], INK, 1.0, 0.0);
-        canvas.text(short_count(step as u64), (x, frame.bottom + 17.0), tick);
+        canvas.text(shown, (x, frame.bottom + 17.0), tick);
     }
     let name = Style::new(TICK, Anchor::End).coloured(FAINT);
     canvas.text("steps", (frame.left - 14.0, frame.bottom + 17.0), name);
