@@ -49,6 +49,7 @@ mod error;
 mod fashion_mnist;
 pub mod fetch;
 mod fingerprint;
+mod foreign;
 mod framing;
 mod idx;
 pub mod image_folder;

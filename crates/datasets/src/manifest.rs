@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use ::parquet::file::reader::ChunkReader;
 
+use crate::foreign::{self, START};
 use crate::labels::Labelling;
 use crate::{Corrupt, DataError, Reading, Skipped, class_names};
 
@@ -128,6 +129,15 @@ pub(crate) fn read_from(
         seen: HashMap::new(),
         missing: Vec::new(),
     };
+    let mut start = Vec::new();
+    let first = input.get_read(0).and_then(|bytes| Ok(bytes.take(START as u64).read_to_end(&mut start)?));
+    first.map_err(|error| whole(file, error.to_string()))?;
+    if let Some(found) = foreign::named(&start) {
+        return Err(whole(
+            file,
+            format!("expected a CSV, TSV, JSON-lines or Parquet file, but it is {found}"),
+        ));
+    }
     let mut bytes = input.get_read(0).map_err(|error| whole(file, error.to_string()))?;
     let (has_splits, hash) = if kind == Kind::Parquet {
         let mut hasher = blake3::Hasher::new();

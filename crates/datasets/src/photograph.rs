@@ -8,7 +8,7 @@ use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageResult};
 
-use crate::{Skipped, jpeg};
+use crate::{Skipped, foreign, jpeg};
 
 /// How files are read, whatever happens to their pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -178,20 +178,13 @@ pub(crate) fn read(path: &Path, looking: Looking) -> Result<Vec<u8>, String> {
 
 /// A description of a file that is neither JPEG nor PNG nor WebP.
 fn not_read(bytes: &[u8], format: Option<ImageFormat>) -> String {
-    let start = &bytes[..bytes.len().min(256)];
-    let begins = |text: &str| start.trim_ascii_start().to_ascii_lowercase().starts_with(text.as_bytes());
     let name = match format {
         Some(format) => {
             format!("a {} image", format.extensions_str().first().unwrap_or(&"foreign").to_uppercase())
         }
-        None if bytes.is_empty() => "empty".to_owned(),
-        None if begins("version https://git-lfs") => {
-            "a pointer of Git LFS and not the file itself: `git lfs pull` fetches it".to_owned()
-        }
-        None if begins("<!doctype html") || begins("<html") => "a web page".to_owned(),
-        None if start.get(4..8) == Some(b"ftyp") => "a HEIC, AVIF or video file".to_owned(),
-        None if bytes.iter().all(|&byte| byte == 0) => "nothing but zeros".to_owned(),
-        None => "of an unknown kind".to_owned(),
+        None => foreign::named(&bytes[..bytes.len().min(foreign::START)])
+            .unwrap_or("of an unknown kind")
+            .to_owned(),
     };
     format!("it is {name}")
 }

@@ -13,7 +13,7 @@ use tar::{Archive, Entries, EntryType};
 
 use crate::directory::is_image;
 use crate::labels::Labelling;
-use crate::{DataError, Looking, derive_seed};
+use crate::{DataError, Looking, derive_seed, foreign};
 
 /// Most bytes of a file of labels.
 const MOST_LABEL_BYTES: u64 = 1 << 20;
@@ -137,7 +137,10 @@ impl Reader<'_> {
     }
 
     fn broken(&self, error: &io::Error) -> DataError {
-        self.shard(format!("not an intact tar file: {error}"))
+        match foreign::named_at(self.file) {
+            Some(kind) => self.shard(format!("expected a tar file, but it is {kind}")),
+            None => self.shard(format!("not an intact tar file: {error}")),
+        }
     }
 
     fn read_from(&self, input: impl Read, each: &mut dyn FnMut(Sample) -> bool) -> Result<(), DataError> {
@@ -359,7 +362,10 @@ impl<R: Seek> Seek for Watched<R> {
 /// Calls `each` with the key of every sample of a shard; only the headers of its entries are read.
 pub(crate) fn keys(file: &Path, each: &mut dyn FnMut(&str)) -> Result<(), DataError> {
     let shard = |problem: String| DataError::Shard { file: file.to_owned(), problem };
-    let broken = |error: io::Error| shard(format!("not an intact tar file: {error}"));
+    let broken = |error: io::Error| match foreign::named_at(file) {
+        Some(kind) => shard(format!("expected a tar file, but it is {kind}")),
+        None => shard(format!("not an intact tar file: {error}")),
+    };
     let mut archive = Archive::new(open_regular(file).map_err(|error| shard(error.to_string()))?);
     let mut last = String::new();
     for entry in archive.entries_with_seek().map_err(broken)? {
@@ -435,6 +441,9 @@ mod tests {
         std::fs::write(&file, shard).unwrap();
         let mut found = Vec::new();
         keys(&file, &mut |key| found.push(key.to_owned())).unwrap();
+        std::fs::write(folder.path().join("y.tar"), b"\x1f\x8b\x08 packed").unwrap();
+        let error = keys(&folder.path().join("y.tar"), &mut |_| {}).unwrap_err().to_string();
+        assert!(error.ends_with("expected a tar file, but it is packed with gzip: unpack it"), "{error}");
         assert_eq!(found, ["a/0", "a/1", "b/1"]);
     }
 

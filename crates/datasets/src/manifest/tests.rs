@@ -168,6 +168,22 @@ fn a_missing_file_is_left_out_if_asked() {
 }
 
 #[test]
+fn a_file_that_is_no_table_is_called_what_it_is() {
+    let place = Place::new();
+    for (bytes, expected) in [
+        (&b""[..], "empty"),
+        (b"\x1f\x8b\x08", "packed with gzip"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"\xff\xfep\0a\0", "text in UTF-16"),
+        (b"<html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+    ] {
+        let message = list_parquet(&place, bytes, false).unwrap_err().to_string();
+        assert!(message.contains(&format!("or Parquet file, but it is {expected}")), "{message}");
+    }
+}
+
+#[test]
 fn a_row_without_an_end_is_refused() {
     let mut input = Checked::new(io::repeat(b'x'));
     let error = io::copy(&mut input, &mut io::sink()).unwrap_err();
@@ -260,7 +276,7 @@ fn a_mistake_in_parquet_is_named_with_column_and_row() {
         assert!(name != "zstd" || message.ends_with("gzip and no compression"), "{message}");
     }
     let whole = parquet("names");
-    for bytes in [&b""[..], b"path,label", &whole[..whole.len() - 9]] {
+    for bytes in [&b"path,label"[..], &whole[..whole.len() - 9]] {
         let message = list_parquet(&place, bytes, false).unwrap_err().to_string();
         assert!(message.contains("a.parquet: not an intact Parquet file: "), "{message}");
     }
