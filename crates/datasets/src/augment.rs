@@ -1,7 +1,4 @@
-//! Random augmentation of one training image.
-//!
-//! The result is a pure function of the image's seed: neither the batch, nor the images before
-//! it, nor the thread matters.
+//! The steps of augmentation, as files name them.
 
 use std::fmt;
 use std::num::NonZero;

@@ -10,7 +10,7 @@ use crate::rand_augment::rand_augment;
 use crate::random_numbers::{below, between};
 use crate::resize::{Filter, Side, resample};
 use crate::seeds::stream;
-use crate::view::View;
+use crate::view::{View, copied};
 use crate::{Augment, ImageShape, Reading, Thousandths, colour};
 
 /// Applies `augment` in order to one (h, w, c) image in place. The draws come
@@ -41,13 +41,6 @@ pub(crate) fn augment_image(
             change(*step, &mut rng, shape, image, scratch);
         }
     }
-}
-
-/// `image`, copied to `scratch`.
-pub(crate) fn copied<'a>(image: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
-    scratch.clear();
-    scratch.extend_from_slice(image);
-    scratch
 }
 
 /// Decodes a photograph for training to `image`: framed as for evaluation, unless a random part

@@ -26,8 +26,8 @@ pub struct Dataset {
     /// files in the order of training, validation and testing. Only for streamed files outside
     /// shards does it depend on the validation split.
     pub checksum: String,
-    /// Files that were skipped because they are broken. Only an image folder can have some, and
-    /// only with `corrupt = "skip"`.
+    /// Files that were skipped because they are broken or missing: of an image folder or a
+    /// manifest, with `corrupt = "skip"`.
     pub skipped: Vec<Skipped>,
     /// Notes from reading: folders and files that are not used, images that were rotated.
     pub notes: Vec<String>,

@@ -4,9 +4,9 @@
 use rand_chacha::rand_core::Rng;
 
 use crate::ImageShape;
-use crate::augmented::copied;
 use crate::colour;
 use crate::random_numbers::below;
+use crate::view::copied;
 
 /// Number of magnitudes: 0 to 30.
 const MAGNITUDES: f64 = 31.0;

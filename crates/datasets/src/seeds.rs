@@ -1,4 +1,4 @@
-//! The only place where seeds are derived and random streams begin.
+//! The only place where the seeds of training are derived and their random streams begin.
 //!
 //! A random choice is a function of (seed, purpose, epoch, index), never the next number of a
 //! long-lived generator. So a resumed run needs no saved state, and adding a use of randomness
@@ -15,7 +15,7 @@ const CONTEXT: &str = "decouple 2026-11-24 seed derivation v1";
 ///
 /// `seed` is the trial's own, `purpose` names the use, `epoch` and `index` identify the draw (0
 /// if not applicable). Purposes in the program are short words such as `order`, `augment`,
-/// `initialise`, `dropout`.
+/// `dropout`.
 ///
 /// The value is the first eight bytes, read as little-endian, of BLAKE3 in its
 /// key-derivation mode (BLAKE3 paper, section 2.3) with the context

@@ -111,6 +111,13 @@ impl View {
     }
 }
 
+/// `image`, copied to `scratch`.
+pub(crate) fn copied<'a>(image: &[u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    scratch.clear();
+    scratch.extend_from_slice(image);
+    scratch
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,18 +1,10 @@
-//! The file that `decouple init` writes: an experiment that runs as it is, with every other key
-//! as a comment.
+//! The file that `decouple init` writes: an experiment that runs as it is, with the other keys of
+//! its trials as comments.
 
 use decouple_keys::keys;
 
-/// Keys that are already set, or not worth a line.
-const SET: [&str; 7] = [
-    "experiment.budget",
-    "experiment.reference",
-    "axes",
-    "axes.seed",
-    "network.segments",
-    "training.epochs",
-    "data.validation",
-];
+/// Keys of trials that are already set.
+const SET: [&str; 4] = ["data.set", "network.segments", "training.epochs", "data.validation"];
 
 /// An experiment file called `name`, with comments.
 ///
@@ -54,7 +46,7 @@ validation = 1000
 [trial.training]
 epochs = 3
 
-# Below, every other key with its default. Uncomment a key in its section to set it.
+# Below, the other keys of trials with their defaults. Uncomment a key in its section to set it.
 "#
     );
     let mut section = "";

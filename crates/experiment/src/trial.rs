@@ -20,8 +20,13 @@ use crate::{BudgetOutcome, TrainingSpec, Winograd};
 /// change raises it, and with it changes every id.
 pub const FORMAT: u32 = 1;
 
+/// The value of a point on an axis.
+pub fn value_on<'a>(point: &'a [(String, String)], axis: &str) -> Option<&'a str> {
+    point.iter().find(|(name, _)| name == axis).map(|(_, value)| value.as_str())
+}
+
 /// Everything that a run depends on. A run is a pure function of it: equal
-/// records on one kind of processor give equal bytes.
+/// records give equal bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -207,12 +212,13 @@ impl Trial {
         self.record.graph().expect("the network was built when the trial was made")
     }
 
-    /// A hash of everything that the time and the memory of a step depend on: network, image
-    /// shape, classes and batch.
+    /// A hash of what the time and the memory of a step depend on most: network, image shape, classes, batch
+    /// and arithmetic. The optimiser takes a few thousandths of a step.
     pub fn workload(&self) -> u64 {
         let Record { network, data, training, .. } = &self.record;
         let (shape, classes) = (data.shape(), data.classes());
-        hash64(&(network, [shape.h, shape.w, shape.c], classes, training.batch, training.winograd))
+        let arithmetic = (training.winograd, training.precision);
+        hash64(&(network, [shape.h, shape.w, shape.c], classes, training.batch, arithmetic))
     }
 
     /// The seed of the record.

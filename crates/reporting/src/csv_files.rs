@@ -3,7 +3,7 @@
 //! Floats are written as the shortest text that reads back to the same bits. An empty cell means that the
 //! value does not exist. Accuracies and their differences are shares from 0 to 1.
 
-use decouple_experiment::{Outcome, inert_cell};
+use decouple_experiment::{Outcome, inert_cell, value_on};
 
 use crate::analysis::{Analysis, PointSummary, RunOutcome, RunRow};
 use crate::statistics::Interval;
@@ -26,9 +26,9 @@ pub fn runs_csv(analysis: &Analysis) -> String {
 }
 
 fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
-    let value = |axis: &str| run.point.iter().find(|(name, _)| name == axis).map(|(_, value)| value.clone());
+    let value = |axis: &str| value_on(&run.point, axis).unwrap_or_default().to_owned();
     let mut cells = vec![run.id.clone()];
-    cells.extend(analysis.study.axes.iter().map(|axis| value(&axis.name).unwrap_or_default()));
+    cells.extend(analysis.study.axes.iter().map(|axis| value(&axis.name)));
     cells.push(run.seed.to_string());
     cells.push(run.outcome.word().to_owned());
     cells.push(match &run.outcome {

@@ -1,7 +1,7 @@
 //! `epochs.csv`: all learning curves in one tidy table, for people who analyse
 //! elsewhere.
 
-use decouple_experiment::{Metric, MetricsRow};
+use decouple_experiment::{Metric, MetricsRow, value_on};
 
 use crate::analysis::{Analysis, RunRow};
 use crate::csv_files::csv_text;
@@ -32,9 +32,8 @@ pub fn epochs_csv(analysis: &Analysis) -> String {
 }
 
 fn cells(axes: &[&str], metric: Metric, run: &RunRow, epoch: &MetricsRow) -> Vec<String> {
-    let value = |axis: &&str| run.point.iter().find(|(name, _)| name == axis).map(|(_, value)| value.clone());
     let mut cells = vec![run.id.clone()];
-    cells.extend(axes.iter().map(|axis| value(axis).unwrap_or_default()));
+    cells.extend(axes.iter().map(|axis| value_on(&run.point, axis).unwrap_or_default().to_owned()));
     cells.extend([run.seed.to_string(), run.outcome.word().to_owned()]);
     cells.extend([epoch.epoch.to_string(), epoch.step.to_string()]);
     cells.extend([epoch.train_loss, epoch.train_accuracy].map(|value| value.to_string()));

@@ -45,7 +45,7 @@ pub struct Node {
 pub enum Op {
     /// The image, normalised.
     Input,
-    /// A convolution without bias.
+    /// A convolution over segments.
     Conv {
         /// Shapes, kernel, stride, padding, groups.
         geometry: ConvGeometry,

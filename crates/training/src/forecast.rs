@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use decouple_datasets::{Dataset, ImageShape, Selection, Split};
 use decouple_experiment::{Average, Record, TrainingSpec, Trial};
-use decouple_kernels::layout::LANES;
+use decouple_kernels::{arithmetic::Arithmetic, layout::LANES};
 use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
@@ -40,7 +40,7 @@ pub enum EstimateError {
 #[derive(Clone, Debug)]
 pub struct Speeds {
     /// Network, batch, and images per second of one job where all jobs run.
-    measured: Vec<(NetworkSpec, usize, f64)>,
+    measured: Vec<((NetworkSpec, usize, Arithmetic), f64)>,
     /// For a network that was not measured: the speed of the measured ones.
     macs_per_sec: f64,
 }
@@ -77,15 +77,15 @@ impl Speeds {
             let rate = rate(&quick, &pools, left / (distinct.len() - index) as u32)?;
             speeds.macs_per_sec = PASSES * rate * quick.cost.macs as f64;
             let rate = rate * quick.cost.macs as f64 / trial.cost.macs as f64;
-            speeds.measured.push((trial.record.network.clone(), trial.record.training.batch, rate));
+            speeds.measured.push((key(trial), rate));
         }
         Ok(speeds)
     }
 
     /// Training images per second of one job.
     pub fn images_per_sec(&self, trial: &Trial) -> f64 {
-        let measured = self.measured.iter().find(|(network, batch, _)| (network, *batch) == key(trial));
-        measured.map_or(self.macs_per_sec / (PASSES * trial.cost.macs as f64), |(_, _, rate)| *rate)
+        let measured = self.measured.iter().find(|(known, _)| *known == key(trial));
+        measured.map_or(self.macs_per_sec / (PASSES * trial.cost.macs as f64), |(_, rate)| *rate)
     }
 
     /// Seconds that one job needs for `trial` with `train_images` to train on: its steps, and
@@ -105,9 +105,10 @@ pub fn bytes(graph: &Graph, training: &TrainingSpec, threads: usize) -> u64 {
     backend().training_bytes(&plan, training.arithmetic(), training.batch, &update(training, 1.0, 1), threads)
 }
 
-/// What the speed of a trial depends on.
-fn key(trial: &Trial) -> (&NetworkSpec, usize) {
-    (&trial.record.network, trial.record.training.batch)
+/// What the speed of a trial in multiply-adds depends on.
+fn key(trial: &Trial) -> (NetworkSpec, usize, Arithmetic) {
+    let training = &trial.record.training;
+    (trial.record.network.clone(), training.batch, training.arithmetic())
 }
 
 /// `trial`, or, where its step would take long, the same network on images of a half, a third

@@ -3,7 +3,7 @@
 //! A submission is a folder with a list of tasks, one per line, and a script that runs them; a
 //! task is a group of trials that one process trains. A [`Launcher`] writes the script for its
 //! scheduler and submits it. [`local`] starts processes on this machine, [`slurm`] an array
-//! job; another scheduler is one more file.
+//! job; another scheduler is one more file with its arm here.
 
 pub mod local;
 pub mod slurm;

@@ -1,4 +1,4 @@
-//! The verbs, one file each.
+//! The commands, and what several of them share.
 
 pub(crate) mod compare;
 pub(crate) mod data;

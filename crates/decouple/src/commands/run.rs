@@ -125,8 +125,8 @@ fn still_taken(done: &SweepReport, trials: &[&Trial], ledger: &Ledger) -> Result
 
 /// The trials in the order in which they start: the longest first, so that the last to
 /// end are short ones and no core waits long for another. Lengths are counted, not
-/// measured (multiply-adds of all images of all epochs), and those within a factor of
-/// 1.4 count as equal: equal ones keep the file's order, in which every point comes up
+/// measured (multiply-adds of all images of all epochs), and those of the same half power
+/// of two count as equal: equal ones keep the file's order, in which every point comes up
 /// before any has its second seed.
 fn longest_first<'a>(mut trials: Vec<&'a Trial>, common: &Common) -> Vec<&'a Trial> {
     let mut images = TrainImages::default();

@@ -6,7 +6,7 @@ use super::{
     Sweep,
     diagnostic::{in_backticks, suggestion},
 };
-use crate::Trial;
+use crate::{Trial, value_on};
 use decouple_keys::axis_name;
 
 /// A conjunction of conditions on axis values, seed and id:
@@ -115,8 +115,8 @@ impl Condition {
                 return trial.id.to_string().starts_with(&self.value) == (self.relation == Relation::Equal);
             }
             "seed" => trial.seed().to_string(),
-            axis => match trial.point.iter().find(|(name, _)| name == axis) {
-                Some((_, value)) => value.clone(),
+            axis => match value_on(&trial.point, axis) {
+                Some(value) => value.to_owned(),
                 None => return false,
             },
         };

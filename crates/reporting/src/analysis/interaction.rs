@@ -1,5 +1,7 @@
 //! Whether the effect of one axis depends on another, where a study crosses two or more.
 
+use decouple_experiment::value_on;
+
 use super::{CONFIDENCE, Coordinates, PointSummary, Study, contest::changes_images};
 use crate::statistics::{Estimate, InteractionTest, Interval, Sample, holm, interaction_test};
 
@@ -115,7 +117,7 @@ fn interaction(
     if cells.len() < 2 || cells[0].len() < 2 || !is_full {
         return None;
     }
-    let base = study.reference.iter().find(|(axis, _)| axis == effect).map(|(_, value)| value.as_str());
+    let base = value_on(&study.reference, effect);
     let base = base.and_then(|base| effect_values.iter().position(|value| value == base)).unwrap_or(0);
     let (low, high) = (&cells[0], &cells[cells.len() - 1]);
     let mut contrasts: Vec<(Contrast, Option<Estimate>)> = (0..effect_values.len())

@@ -19,7 +19,7 @@ pub struct Study {
     pub axes: Vec<Axis>,
     /// The point that costs are relative to.
     pub reference: Coordinates,
-    /// The quantity held equal: `parameters`, `macs` or `activations`.
+    /// The quantity held equal, as typed: `parameters`, `macs`, `activations` or `step-time`.
     pub held: Option<String>,
     /// Name of the data set.
     pub data: String,
@@ -56,6 +56,17 @@ pub(crate) fn held_equal(held: Option<&str>) -> &str {
 }
 
 impl Study {
+    /// The points that were tried, each once.
+    pub(crate) fn tried_points(&self) -> Vec<&[(String, String)]> {
+        let mut points: Vec<&[(String, String)]> = Vec::new();
+        for tried in &self.tries {
+            if !points.contains(&tried.point.as_slice()) {
+                points.push(&tried.point);
+            }
+        }
+        points
+    }
+
     /// Whether the times of its runs are comparable: all were taken on one kind of machine by one build.
     /// Runs of one sweep may be resumed elsewhere, or copied from another experiment.
     pub fn times_compare(&self) -> bool {

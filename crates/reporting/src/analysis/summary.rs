@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use decouple_experiment::{MetricsRow, Outcome};
+use decouple_experiment::{MetricsRow, Outcome, value_on};
 
 use super::CONFIDENCE;
 use decouple_spectrum::cost::Cost;
@@ -98,7 +98,7 @@ pub struct PointSummary {
 impl PointSummary {
     /// Value on an axis.
     pub fn value(&self, axis: &str) -> Option<&str> {
-        self.point.iter().find(|(name, _)| name == axis).map(|(_, value)| value.as_str())
+        value_on(&self.point, axis)
     }
 
     /// Mean seconds of a training step.

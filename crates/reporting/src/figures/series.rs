@@ -1,5 +1,7 @@
 //! Points of an analysis as lines of a figure.
 
+use decouple_experiment::value_on;
+
 use crate::analysis::{Analysis, PointSummary, SPECTRUM, spectrum_axis};
 
 use super::canvas::Marker;
@@ -43,8 +45,7 @@ pub(super) fn place(analysis: &Analysis, index: usize) -> f64 {
 
 /// A point's value along the spectrum, of whichever axis names it.
 pub(super) fn spectrum_value(point: &[(String, String)]) -> Option<&str> {
-    let of = |name: &str| point.iter().find(|(axis, _)| axis == name).map(|(_, value)| value.as_str());
-    SPECTRUM.iter().find_map(|name| of(name))
+    SPECTRUM.iter().find_map(|name| value_on(point, name))
 }
 
 /// The lines of `analysis`, in the order in which their first points occur.

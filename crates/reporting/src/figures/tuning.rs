@@ -27,7 +27,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let metric = analysis.study.metric;
     let mut canvas = Canvas::new(WIDTH, top + HEIGHT + 74.0, format!("Validation {metric} of every try."));
     head(&mut canvas, &title, &subtitle);
-    let points = points(tries);
+    let points = analysis.study.tried_points();
     let frame = Frame {
         left: LEFT,
         right: WIDTH - MARGIN - 28.0,
@@ -51,17 +51,6 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     }
     name_points(&mut canvas, &frame, &points);
     Some(canvas)
-}
-
-/// The points that are tried, each once.
-fn points(tries: &[Try]) -> Vec<&[(String, String)]> {
-    let mut points: Vec<&[(String, String)]> = Vec::new();
-    for tried in tries {
-        if !points.contains(&tried.point.as_slice()) {
-            points.push(&tried.point);
-        }
-    }
-    points
 }
 
 fn draw_try(canvas: &mut Canvas, frame: &Frame, place: f64, tried: &Try) {

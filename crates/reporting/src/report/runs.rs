@@ -1,6 +1,6 @@
 //! The table of runs, which the page's script filters and sorts.
 
-use decouple_experiment::{Outcome, folder_name};
+use decouple_experiment::{Outcome, folder_name, value_on};
 use maud::{Markup, html};
 
 use crate::analysis::{Analysis, RunOutcome, RunRow};
@@ -81,7 +81,7 @@ fn distinct(analysis: &Analysis, of: impl Fn(&RunRow) -> String) -> Vec<String> 
 }
 
 fn value(run: &RunRow, axis: &str) -> String {
-    run.point.iter().find(|(name, _)| name == axis).map_or(String::new(), |(_, value)| value.clone())
+    value_on(&run.point, axis).unwrap_or_default().to_owned()
 }
 
 /// Where the run's own files are, seen from the report. Signs of an address stand in

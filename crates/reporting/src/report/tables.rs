@@ -310,13 +310,7 @@ fn surfaces(analysis: &Analysis) -> Option<Table> {
         &["point", "optimum"],
         &["learning rate", "weight decay", "best of 1", "best of 2", "best of 4", "best of 8"],
     );
-    let mut points: Vec<&[(String, String)]> = Vec::new();
-    for tried in &analysis.study.tries {
-        if !points.contains(&tried.point.as_slice()) {
-            points.push(&tried.point);
-        }
-    }
-    for point in points {
+    for point in analysis.study.tried_points() {
         let own = analysis.study.tries.iter().filter(|tried| tried.point == point);
         let scored: Vec<([f64; 2], f64)> = own
             .filter_map(|tried| {

@@ -1,5 +1,5 @@
-//! The architectures. Each is described in a file of its own in
-//! `architectures` and registered here, in one line.
+//! The architectures. Each is described in a file in `architectures` and registered here, in
+//! one line.
 
 use std::fmt;
 
