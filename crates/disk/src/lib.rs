@@ -1,6 +1,6 @@
 //! File access: reads regular files, replaces files as a whole.
 //!
-//! [`Disk`] is the only way by which results reach the disk. A file is replaced by a temporary one beside
+//! Runs and reports reach the disk through [`Disk`] alone. A file is replaced by a temporary one beside
 //! it, fsync, rename and fsync of the folder; what is not a regular file is never replaced, and nothing is
 //! written through a link that leads out of the folder that the disk is confined to. Every step can be made
 //! to fail ([`Disk::failing`]), so that tests can show what a full or a broken disk does.

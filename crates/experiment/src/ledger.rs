@@ -24,7 +24,7 @@ mod files;
 mod folders;
 mod identity;
 mod lease;
-mod lock_file;
+mod locked_plan;
 pub mod per_image;
 mod read;
 mod run_files;
@@ -42,8 +42,8 @@ pub use adopt::{Adopted, Elsewhere};
 pub use folders::Scan;
 pub use identity::{Identity, Mismatch};
 pub use lease::Claims;
-pub(crate) use lock_file::FILE_NAME as LOCK_FILE;
-pub use lock_file::Lock;
+pub(crate) use locked_plan::FILE_NAME as LOCKED_PLAN;
+pub use locked_plan::LockedPlan;
 pub use read::{Contents, Problem, Remedy, Run};
 pub use run_files::{Environment, MetricsRow, Outcome, Scores, Status, TimingRow, timestamp};
 pub use write::RunWriter;
@@ -309,7 +309,7 @@ impl Ledger {
 
     fn contents(&self, depth: Depth) -> Result<Contents, LedgerError> {
         let mut contents = read::contents(self, depth)?;
-        match lock_file::read(&self.root) {
+        match locked_plan::read(&self.root) {
             Ok(lock) => contents.lock = lock,
             Err(error) => {
                 let (path, message) = (self.root.clone(), error.to_string());

@@ -47,7 +47,7 @@ pub use ledger::per_image;
 pub use ledger::per_image::PerImage;
 pub use ledger::{
     Adopted, CHECKPOINT_PREFIX, Claim, Claims, Contents, Elsewhere, Environment, Identity, Ledger,
-    LedgerError, Lock, MetricsRow, Mismatch, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan,
+    LedgerError, LockedPlan, MetricsRow, Mismatch, Outcome, Problem, Remedy, Run, RunState, RunWriter, Scan,
     Scores, Status, TimingRow, timestamp,
 };
 pub use metric::Metric;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use decouple_experiment::{
-    Contents, Lock, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash, stray_lines,
+    Contents, LockedPlan, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash, stray_lines,
 };
 
 use crate::analysis::{Analysis, Fact, RunOutcome, RunRow, Study, summarise};
@@ -96,7 +96,7 @@ fn study(sweep: &Sweep, runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Study 
 }
 
 /// What was declared before the runs, and whether it really was before them.
-fn plan(sweep: &Sweep, lock: Option<&Lock>, runs: &[&Run]) -> Vec<Fact> {
+fn plan(sweep: &Sweep, lock: Option<&LockedPlan>, runs: &[&Run]) -> Vec<Fact> {
     let declared = &sweep.declared;
     let fact = |name: &str, values: Vec<String>| Fact { name: name.to_owned(), values };
     let ends = || runs.iter().filter_map(|run| Some(run.status.as_ref()?.finished_at.as_str()));

@@ -137,7 +137,8 @@ impl GraphBuilder {
         kernel: usize,
         segments: usize,
     ) -> Result<NodeId, SpecError> {
-        self.segmented(name, input, ConvOptions::spatial(kernel, segments), false)
+        let channels = self.shape(input).c;
+        self.spatial_to(name, input, channels, kernel, segments)
     }
 
     /// A spatial convolution of any stride that keeps the number of channels,
@@ -164,7 +165,7 @@ impl GraphBuilder {
     ///
     /// # Errors
     /// [`SpecError::Geometry`] when there are more segments than channels.
-    pub fn resized(
+    pub fn spatial_to(
         &mut self,
         name: &str,
         input: NodeId,

@@ -131,7 +131,7 @@ impl SpectrumModule {
     /// The convolution over segments of the narrower side.
     fn spatial(&self, b: &mut GraphBuilder, input: NodeId, out_c: usize) -> Result<NodeId, SpecError> {
         let segments = self.segments.resolve(b.shape(input).c.min(out_c));
-        b.resized("spatial", input, out_c, self.kernel, segments)
+        b.spatial_to("spatial", input, out_c, self.kernel, segments)
     }
 
     /// Norm and activation between the two convolutions.

@@ -33,7 +33,8 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
     let conduct = Conduct { stop, fresh: arguments.fresh, waits: !arguments.no_wait };
     let sweep = settle(common, arguments, &conduct, read_timed(common, &arguments.selection)?)?;
     // The tries that chose a recipe are no runs that failed.
-    let conduct = Conduct { fresh: arguments.fresh || arguments.only.is_some(), ..conduct };
+    let fresh = arguments.fresh || arguments.only.is_some();
+    let conduct = Conduct { fresh, ..conduct };
     let trials = select(&sweep, &arguments.selection)?;
     let trials = task::selected(trials, arguments)?;
     let ledger = claiming(ledger(common, &sweep), arguments);
@@ -48,7 +49,6 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
         introduce_data(&sweep, data);
     }
     let all: Vec<&Trial> = sweep.trials.iter().collect();
-    let fresh = arguments.fresh || arguments.only.is_some();
     refuse_mixing(&sweep, &all, &trials, &ledger, &data, fresh)?;
     sweep.write_plan(&ledger)?;
     ledger.sweep()?;

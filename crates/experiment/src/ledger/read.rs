@@ -12,7 +12,7 @@ use super::checksums::{self, Depth};
 use super::files::{environment, short_id, text};
 use super::per_image::{self, PerImage};
 use super::{Environment, Identity, Ledger, LedgerError, MetricsRow, Status, TimingRow};
-use crate::{BudgetOutcome, FORMAT, LayerRecord, Lock, Record, RunId, Trial};
+use crate::{BudgetOutcome, FORMAT, LayerRecord, LockedPlan, Record, RunId, Trial};
 
 /// All that a ledger holds.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Contents {
     /// What could not be read.
     pub problems: Vec<Problem>,
     /// What was locked before the runs.
-    pub lock: Option<Lock>,
+    pub lock: Option<LockedPlan>,
 }
 
 /// Something in the ledger that is not a complete run.

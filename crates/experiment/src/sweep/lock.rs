@@ -6,8 +6,8 @@ use decouple_disk::Disk;
 
 use super::Sweep;
 use crate::declared::file_hash;
-use crate::ledger::{LOCK_FILE, replace_json, timestamp};
-use crate::{FORMAT, Ledger, LedgerError, Lock};
+use crate::ledger::{LOCKED_PLAN, replace_json, timestamp};
+use crate::{FORMAT, Ledger, LedgerError, LockedPlan};
 
 /// Why a plan cannot be locked.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ impl Sweep {
         if runs > 0 {
             return Err(LockError::TooLate { name: self.name.clone(), runs });
         }
-        let lock = Lock {
+        let lock = LockedPlan {
             format: FORMAT,
             file_hash: file_hash(&self.text),
             locked_at: timestamp(std::time::SystemTime::now()),
@@ -56,7 +56,7 @@ impl Sweep {
         let root = ledger.root();
         let disk = Disk::within(root.parent().unwrap_or(root));
         disk.create_dir_all(root).map_err(LedgerError::io("create", root))?;
-        let path = root.join(LOCK_FILE);
+        let path = root.join(LOCKED_PLAN);
         replace_json(&disk, &path, &lock)?;
         Ok(path)
     }

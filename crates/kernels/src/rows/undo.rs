@@ -127,128 +127,6 @@ pub(crate) struct Undo<'a> {
 ///
 /// `from` is the layout of the fresh gradient, `layout` that of all others.
 pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_>, target: &mut [f32]) {
-    struct Work<'a>(Lines, Undo<'a>, *mut f32);
-    impl Kernel for Work<'_> {
-        #[inline(always)]
-        fn run<S: Simd>(self, s: S) {
-            match self.1.prologue.activation {
-                None => self.each::<S, 0>(s),
-                Some(Activation::Relu) => self.each::<S, 1>(s),
-                Some(Activation::Elu) => self.each::<S, 2>(s),
-            }
-        }
-    }
-    impl Work<'_> {
-        #[inline(always)]
-        fn each<S: Simd, const ACTIVATION: usize>(self, s: S) {
-            match self.1.adds {
-                false => self.adding::<S, ACTIVATION, false>(s),
-                true => self.adding::<S, ACTIVATION, true>(s),
-            }
-        }
-
-        #[inline(always)]
-        fn adding<S: Simd, const ACTIVATION: usize, const ADDS: bool>(self, s: S) {
-            let Self(lines, Undo { prologue, x, fresh, sums, .. }, target) = self;
-            let mean = sums.as_ref().map_or(&[][..], |(mean, _)| mean);
-            let (x, fresh) = (x.as_ptr(), fresh.as_ptr());
-            let one = One::<ACTIVATION, ADDS> { lines, prologue, x, fresh, target, mean };
-            if let Some((_, sums)) = sums {
-                abreast(s, lines, sums, &one);
-            } else {
-                for channel in 0..lines.channels {
-                    let of = one.of(s, channel);
-                    (0..lines.columns).for_each(|column| {
-                        one.undo(s, of, column);
-                    });
-                }
-            }
-            for channel in 0..lines.channels {
-                // SAFETY: `check` has seen that the row has these channels.
-                unsafe { lines.clear_margin(s, target, channel) };
-            }
-        }
-    }
-    /// The terms at each place; no activation, ReLU or ELU.
-    struct One<'a, const ACTIVATION: usize, const ADDS: bool> {
-        lines: Lines,
-        prologue: Prologue<'a>,
-        x: *const f32,
-        fresh: *const f32,
-        target: *mut f32,
-        /// Empty if no sums are computed.
-        mean: &'a [f32],
-    }
-    /// The place of a channel, and its constants.
-    struct Of<S: Simd> {
-        x: *const f32,
-        fresh: *const f32,
-        target: *mut f32,
-        /// Mean, scale and shift of the norm that it was read through.
-        norm: [S::Vector; 3],
-        /// The centre of the sums of products.
-        mean: S::Vector,
-    }
-    impl<S: Simd> Clone for Of<S> {
-        #[inline(always)]
-        fn clone(&self) -> Self {
-            *self
-        }
-    }
-    impl<S: Simd> Copy for Of<S> {}
-    impl<const ACTIVATION: usize, const ADDS: bool> One<'_, ACTIVATION, ADDS> {
-        #[inline(always)]
-        fn of<S: Simd>(&self, s: S, channel: usize) -> Of<S> {
-            let norm = if ACTIVATION > 0 { self.prologue.of(s, channel) } else { [s.splat(0.0); 3] };
-            let place = channel * self.lines.channel;
-            Of {
-                x: self.x.wrapping_add(place),
-                fresh: self.fresh.wrapping_add(channel * self.lines.channel_read),
-                target: self.target.wrapping_add(place),
-                norm,
-                mean: s.splat(self.mean.get(channel).copied().unwrap_or(0.0)),
-            }
-        }
-
-        /// Writes the value at `column` and returns it.
-        #[inline(always)]
-        fn undo<S: Simd>(&self, s: S, of: Of<S>, column: usize) -> S::Vector {
-            let place = column * LANES;
-            // SAFETY: `check` has seen that all rows have these channels and columns.
-            unsafe {
-                let mut value = s.load(of.fresh.add(place));
-                if ACTIVATION > 0 {
-                    let [mean, scale, shift] = of.norm;
-                    let seen = s.fma(s.sub(s.load(of.x.add(place)), mean), scale, shift);
-                    value = if ACTIVATION == 1 {
-                        s.where_positive(seen, value)
-                    } else {
-                        elu_back(s, seen, value)
-                    };
-                }
-                if ADDS {
-                    value = s.add(value, s.load(of.target.add(place)));
-                }
-                s.store(of.target.add(place), value);
-                value
-            }
-        }
-    }
-    impl<S: Simd, const ACTIVATION: usize, const ADDS: bool> Terms<S> for One<'_, ACTIVATION, ADDS> {
-        type Channel = Of<S>;
-
-        #[inline(always)]
-        fn channel(&self, s: S, channel: usize) -> Of<S> {
-            self.of(s, channel)
-        }
-
-        #[inline(always)]
-        fn at(&self, s: S, of: Of<S>, column: usize) -> [S::Vector; 2] {
-            // SAFETY: `check` has seen that the stored row has these channels and columns.
-            let stored = unsafe { s.load(of.x.add(column * LANES)) };
-            [self.undo(s, of, column), s.sub(stored, of.mean)]
-        }
-    }
     if let Some(affine) = undo.prologue.affine {
         affine.check(layout);
     }
@@ -260,7 +138,134 @@ pub(crate) fn undo(isa: Isa, from: &MapLayout, layout: &MapLayout, undo: Undo<'_
     if undo.prologue.activation.is_some() || undo.sums.is_some() {
         check(&[undo.x.len()], layout);
     }
-    dispatch(isa, Work(Lines::between(from, layout), undo, target.as_mut_ptr()));
+    dispatch(isa, UndoRow(Lines::between(from, layout), undo, target.as_mut_ptr()));
+}
+
+/// A row, its gradient and where it goes.
+struct UndoRow<'a>(Lines, Undo<'a>, *mut f32);
+impl Kernel for UndoRow<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.1.prologue.activation {
+            None => self.each::<S, 0>(s),
+            Some(Activation::Relu) => self.each::<S, 1>(s),
+            Some(Activation::Elu) => self.each::<S, 2>(s),
+        }
+    }
+}
+
+impl UndoRow<'_> {
+    #[inline(always)]
+    fn each<S: Simd, const ACTIVATION: usize>(self, s: S) {
+        match self.1.adds {
+            false => self.adding::<S, ACTIVATION, false>(s),
+            true => self.adding::<S, ACTIVATION, true>(s),
+        }
+    }
+
+    #[inline(always)]
+    fn adding<S: Simd, const ACTIVATION: usize, const ADDS: bool>(self, s: S) {
+        let Self(lines, Undo { prologue, x, fresh, sums, .. }, target) = self;
+        let mean = sums.as_ref().map_or(&[][..], |(mean, _)| mean);
+        let (x, fresh) = (x.as_ptr(), fresh.as_ptr());
+        let one = One::<ACTIVATION, ADDS> { lines, prologue, x, fresh, target, mean };
+        if let Some((_, sums)) = sums {
+            abreast(s, lines, sums, &one);
+        } else {
+            for channel in 0..lines.channels {
+                let of = one.of(s, channel);
+                (0..lines.columns).for_each(|column| {
+                    one.undo(s, of, column);
+                });
+            }
+        }
+        for channel in 0..lines.channels {
+            // SAFETY: `check` has seen that the row has these channels.
+            unsafe { lines.clear_margin(s, target, channel) };
+        }
+    }
+}
+
+/// The terms at each place; no activation, ReLU or ELU.
+struct One<'a, const ACTIVATION: usize, const ADDS: bool> {
+    lines: Lines,
+    prologue: Prologue<'a>,
+    x: *const f32,
+    fresh: *const f32,
+    target: *mut f32,
+    /// Empty if no sums are computed.
+    mean: &'a [f32],
+}
+
+/// The place of a channel, and its constants.
+struct Of<S: Simd> {
+    x: *const f32,
+    fresh: *const f32,
+    target: *mut f32,
+    /// Mean, scale and shift of the norm that it was read through.
+    norm: [S::Vector; 3],
+    /// The centre of the sums of products.
+    mean: S::Vector,
+}
+
+impl<S: Simd> Clone for Of<S> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Simd> Copy for Of<S> {}
+impl<const ACTIVATION: usize, const ADDS: bool> One<'_, ACTIVATION, ADDS> {
+    #[inline(always)]
+    fn of<S: Simd>(&self, s: S, channel: usize) -> Of<S> {
+        let norm = if ACTIVATION > 0 { self.prologue.of(s, channel) } else { [s.splat(0.0); 3] };
+        let place = channel * self.lines.channel;
+        Of {
+            x: self.x.wrapping_add(place),
+            fresh: self.fresh.wrapping_add(channel * self.lines.channel_read),
+            target: self.target.wrapping_add(place),
+            norm,
+            mean: s.splat(self.mean.get(channel).copied().unwrap_or(0.0)),
+        }
+    }
+
+    /// Writes the value at `column` and returns it.
+    #[inline(always)]
+    fn undo<S: Simd>(&self, s: S, of: Of<S>, column: usize) -> S::Vector {
+        let place = column * LANES;
+        // SAFETY: `check` has seen that all rows have these channels and columns.
+        unsafe {
+            let mut value = s.load(of.fresh.add(place));
+            if ACTIVATION > 0 {
+                let [mean, scale, shift] = of.norm;
+                let seen = s.fma(s.sub(s.load(of.x.add(place)), mean), scale, shift);
+                value =
+                    if ACTIVATION == 1 { s.where_positive(seen, value) } else { elu_back(s, seen, value) };
+            }
+            if ADDS {
+                value = s.add(value, s.load(of.target.add(place)));
+            }
+            s.store(of.target.add(place), value);
+            value
+        }
+    }
+}
+
+impl<S: Simd, const ACTIVATION: usize, const ADDS: bool> Terms<S> for One<'_, ACTIVATION, ADDS> {
+    type Channel = Of<S>;
+
+    #[inline(always)]
+    fn channel(&self, s: S, channel: usize) -> Of<S> {
+        self.of(s, channel)
+    }
+
+    #[inline(always)]
+    fn at(&self, s: S, of: Of<S>, column: usize) -> [S::Vector; 2] {
+        // SAFETY: `check` has seen that the stored row has these channels and columns.
+        let stored = unsafe { s.load(of.x.add(column * LANES)) };
+        [self.undo(s, of, column), s.sub(stored, of.mean)]
+    }
 }
 
 /// `gradient * elu'(x)`.

@@ -98,50 +98,10 @@ fn interaction(
     let comes_second = is_spectrum(second) && !changes_images(first);
     let (along, effect) =
         if comes_second || changes_images(second) { (second, first) } else { (first, second) };
-    let mut along_values = values(points, along);
-    if is_spectrum(along) {
-        let level = |value: &String| {
-            points.iter().find(|point| point.value(along) == Some(value)).map_or(0.0, |point| point.level)
-        };
-        along_values.sort_by(|a, b| level(a).total_cmp(&level(b)));
-    }
-    let effect_values = values(points, effect);
-    let cell = |a: &str, b: &str| -> Vec<&PointSummary> {
-        let is_in = |point: &&&PointSummary| point.value(along) == Some(a) && point.value(effect) == Some(b);
-        points.iter().filter(is_in).copied().collect()
-    };
-    let cells: Vec<Vec<Vec<&PointSummary>>> =
-        along_values.iter().map(|a| effect_values.iter().map(|b| cell(a, b)).collect()).collect();
-    let size = cells.first()?.first()?.len();
-    let is_full = size > 0 && cells.iter().flatten().all(|cell| cell.len() == size);
-    if cells.len() < 2 || cells[0].len() < 2 || !is_full {
-        return None;
-    }
+    let (along_values, effect_values, cells) = cells(points, along, effect, is_spectrum(along))?;
     let base = value_on(&study.reference, effect);
     let base = base.and_then(|base| effect_values.iter().position(|value| value == base)).unwrap_or(0);
-    let (low, high) = (&cells[0], &cells[cells.len() - 1]);
-    let mut contrasts: Vec<(Contrast, Option<Estimate>)> = (0..effect_values.len())
-        .filter(|&value| value != base)
-        .filter_map(|value| {
-            let change = |ends: &[Vec<&PointSummary>]| Some(mean(&ends[value])? - mean(&ends[base])?);
-            let signed = [(1.0, &high[value]), (-1.0, &high[base]), (-1.0, &low[value]), (1.0, &low[base])];
-            let runs = signed.iter().flat_map(|(_, cell)| cell.iter().map(|point| point.finished()));
-            let contrast = Contrast {
-                from: effect_values[base].clone(),
-                to: effect_values[value].clone(),
-                low: along_values.first()?.clone(),
-                high: along_values.last()?.clone(),
-                at_low: change(low)?,
-                at_high: change(high)?,
-                seeds: runs.min()?,
-                interval: None,
-                p_holm: None,
-            };
-            let terms: Option<Vec<Vec<(f64, Sample)>>> =
-                signed.iter().map(|(sign, cell)| terms(cell, *sign)).collect();
-            Some((contrast, terms.and_then(|terms| Estimate::of(&terms.concat()))))
-        })
-        .collect();
+    let mut contrasts = contrasts(&along_values, &effect_values, &cells, base);
     fill_in(&mut contrasts);
     let estimates: Vec<Vec<Option<Estimate>>> =
         cells.iter().map(|row| row.iter().map(|cell| Estimate::of(&terms(cell, 1.0)?)).collect()).collect();
@@ -161,6 +121,66 @@ fn interaction(
         test: interaction_test(&estimates),
         contrasts: contrasts.into_iter().map(|(contrast, _)| contrast).collect(),
     })
+}
+
+/// The points of each combination of two axes: (along, effect).
+type Cells<'a> = Vec<Vec<Vec<&'a PointSummary>>>;
+
+/// The values of both axes, those of the spectrum by their level, and the points of each combination; `None`
+/// unless both have at least two values and every combination has as many points.
+fn cells<'a>(
+    points: &[&'a PointSummary],
+    along: &str,
+    effect: &str,
+    is_spectrum: bool,
+) -> Option<(Vec<String>, Vec<String>, Cells<'a>)> {
+    let mut along_values = values(points, along);
+    if is_spectrum {
+        let level = |value: &String| {
+            points.iter().find(|point| point.value(along) == Some(value)).map_or(0.0, |point| point.level)
+        };
+        along_values.sort_by(|a, b| level(a).total_cmp(&level(b)));
+    }
+    let effect_values = values(points, effect);
+    let cell = |a: &str, b: &str| -> Vec<&'a PointSummary> {
+        let is_in = |point: &&&PointSummary| point.value(along) == Some(a) && point.value(effect) == Some(b);
+        points.iter().filter(is_in).copied().collect()
+    };
+    let cells: Cells<'a> =
+        along_values.iter().map(|a| effect_values.iter().map(|b| cell(a, b)).collect()).collect();
+    let size = cells.first()?.first()?.len();
+    let is_full = size > 0 && cells.iter().flatten().all(|cell| cell.len() == size);
+    (is_full && cells.len() > 1 && cells[0].len() > 1).then_some((along_values, effect_values, cells))
+}
+
+/// How the change from the value of the effect at `base` to each other one differs between the ends.
+fn contrasts(
+    along_values: &[String],
+    effect_values: &[String],
+    cells: &Cells<'_>,
+    base: usize,
+) -> Vec<(Contrast, Option<Estimate>)> {
+    let (low, high) = (&cells[0], &cells[cells.len() - 1]);
+    let contrast = |value: usize| {
+        let change = |ends: &[Vec<&PointSummary>]| Some(mean(&ends[value])? - mean(&ends[base])?);
+        let signed = [(1.0, &high[value]), (-1.0, &high[base]), (-1.0, &low[value]), (1.0, &low[base])];
+        let runs = signed.iter().flat_map(|(_, cell)| cell.iter().map(|point| point.finished()));
+        let contrast = Contrast {
+            from: effect_values[base].clone(),
+            to: effect_values[value].clone(),
+            low: along_values.first()?.clone(),
+            high: along_values.last()?.clone(),
+            at_low: change(low)?,
+            at_high: change(high)?,
+            seeds: runs.min()?,
+            interval: None,
+            p_holm: None,
+        };
+        let terms: Option<Vec<Vec<(f64, Sample)>>> =
+            signed.iter().map(|(sign, cell)| terms(cell, *sign)).collect();
+        Some((contrast, terms.and_then(|terms| Estimate::of(&terms.concat()))))
+    };
+    (0..effect_values.len()).filter(|&value| value != base).filter_map(contrast).collect()
 }
 
 /// The samples of a cell with the weights of their mean; `None` if the spread of one of its points is

@@ -1,4 +1,4 @@
-//! The analysis of a sweep, computed once: tables, files, figures and pages only read [`Analysis`].
+//! The analysis of a sweep, computed once: tables, files, figures and pages read [`Analysis`].
 
 mod comparison;
 mod contest;

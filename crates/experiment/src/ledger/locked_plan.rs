@@ -18,7 +18,7 @@ pub(crate) const FILE_NAME: &str = "lock.json";
 /// `lock.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Lock {
+pub struct LockedPlan {
     /// Version of the file.
     pub format: u32,
     /// BLAKE3 of the experiment file's text, in hexadecimal.
@@ -30,7 +30,7 @@ pub struct Lock {
 }
 
 /// The lock in an experiment's folder; `None` where there is none.
-pub(super) fn read(root: &Path) -> Result<Option<Lock>, LedgerError> {
+pub(super) fn read(root: &Path) -> Result<Option<LockedPlan>, LedgerError> {
     let path = root.join(FILE_NAME);
     match Disk::default().read_to_string(&path) {
         Ok(text) => serde_json::from_str(&text)
