@@ -141,3 +141,31 @@ pub(crate) fn annotated(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataErr
     }
     Ok(files)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_told_from_classes_by_their_names() {
+        let named =
+            |names: &[&str]| are_parts(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+        assert!(named(&["seg_test", "seg_train"]) && named(&["train2017", "val2017"]));
+        assert!(named(&["test_set", "training_set"]));
+        assert!(!named(&["cat", "train"]) && !named(&["test", "val"]) && !named(&["training"]));
+        assert!(!named(&["trainer", "tester"]));
+    }
+
+    #[test]
+    fn a_second_folder_to_train_on_and_images_beside_folders_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for part in ["train", "training", "test"] {
+            fs::create_dir_all(folder.path().join(part).join("a")).unwrap();
+            fs::write(folder.path().join(part).join("a/x.png"), "").unwrap();
+        }
+        fs::write(folder.path().join("loose.png"), "").unwrap();
+        let notes = parts(folder.path()).unwrap().notes.join("\n");
+        assert!(notes.contains("training: 1 image is not used"), "{notes}");
+        assert!(notes.contains("1 image is beside the folders and not used"), "{notes}");
+    }
+}

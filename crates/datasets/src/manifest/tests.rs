@@ -184,6 +184,16 @@ fn a_file_that_is_no_table_is_called_what_it_is() {
 }
 
 #[test]
+fn one_file_by_two_spellings_and_two_columns_of_one_name_are_refused() {
+    let place = Place::new();
+    let text = "path,label,split\nimages/0.png,0,train\nimages/1.png,1,train\n./images//0.png,0,test\n";
+    let message = place.list("a.csv", text, |_| {}).unwrap_err().to_string();
+    assert!(message.contains("`./images//0.png` stands in an earlier row already"), "{message}");
+    let message = place.list("b.csv", "path,label,label\n", |_| {}).unwrap_err().to_string();
+    assert!(message.ends_with("b.csv:1: two columns are called `label`"), "{message}");
+}
+
+#[test]
 fn a_row_without_an_end_is_refused() {
     let mut input = Checked::new(io::repeat(b'x'));
     let error = io::copy(&mut input, &mut io::sink()).unwrap_err();
