@@ -1,6 +1,6 @@
 //! Assigns labels to classes by name, never by guessing an order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -96,14 +96,12 @@ pub fn numbered(found: &[String], classes: usize) -> Result<Vec<usize>, String> 
         name.parse::<usize>().ok().filter(|&number| is_number && number < classes)
     };
     let labels: Vec<Option<usize>> = found.iter().map(number).collect();
+    let mut seen = HashSet::new();
     // `1` and `01` would be one class.
-    let is_right = |place: usize| labels[place].is_some() && !labels[..place].contains(&labels[place]);
-    let wrong: Vec<String> = found
-        .iter()
-        .enumerate()
-        .filter(|(place, _)| !is_right(*place))
-        .map(|(_, name)| name.clone())
-        .collect();
+    let is_wrong = |label: Option<usize>| label.is_none_or(|label| !seen.insert(label));
+    let wrong: Vec<bool> = labels.iter().copied().map(is_wrong).collect();
+    let wrong: Vec<String> =
+        found.iter().zip(wrong).filter(|(_, is_wrong)| *is_wrong).map(|(name, _)| name.clone()).collect();
     if wrong.is_empty() { Ok(labels.into_iter().flatten().collect()) } else { Err(shortened(&wrong)) }
 }
 

@@ -65,8 +65,7 @@ impl Tally {
             notes.push(format!("ignored system files: {}", names.join(", ")));
         }
         notes.extend(self.beside.iter().map(|(folder, count)| {
-            let images = if *count == 1 { "1 image is".to_owned() } else { format!("{count} images are") };
-            format!("{}: {images} beside the folders and not used", folder.display())
+            format!("{}: {} beside the folders and not used", folder.display(), images_are(*count))
         }));
         notes
     }
@@ -173,6 +172,11 @@ fn collect(
     }
     above.pop();
     Ok(())
+}
+
+/// `1 image is`, `20 images are`.
+pub(crate) fn images_are(count: usize) -> String {
+    if count == 1 { "1 image is".to_owned() } else { format!("{count} images are") }
 }
 
 /// Whether a name has the extension of an image file.

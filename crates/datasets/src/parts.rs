@@ -56,7 +56,8 @@ pub(crate) fn parts(folder: &Path) -> Result<Parts, DataError> {
     let Some(train) = TRAIN.into_iter().find_map(called).filter(has_folders) else {
         return Ok(Parts { train: folder.to_owned(), test: None, notes: Vec::new() });
     };
-    let classes = directory::folders(&train, &mut ignored)?;
+    // What lies beside them is told by whoever lists their files.
+    let classes = directory::folders(&train, &mut Tally::default())?;
     let mut parts = Parts { train: train.clone(), test: None, notes: Vec::new() };
     let mut used = vec![train];
     for other in OTHERS.into_iter().filter_map(called) {
@@ -110,8 +111,7 @@ fn labelled(folder: &Path, classes: &[String]) -> Result<Option<Test>, DataError
 
 /// `20 images are`.
 fn counted(folder: &Path) -> Result<String, DataError> {
-    let count = directory::images(folder, "", &mut Tally::default())?.len();
-    Ok(if count == 1 { "1 image is".to_owned() } else { format!("{count} images are") })
+    Ok(directory::images_are(directory::images(folder, "", &mut Tally::default())?.len()))
 }
 
 /// The files of a folder with annotations, each with the name of its class: lines of a file's
@@ -164,8 +164,11 @@ mod tests {
             fs::write(folder.path().join(part).join("a/x.png"), "").unwrap();
         }
         fs::write(folder.path().join("loose.png"), "").unwrap();
+        // Told with the files of the part, and not twice.
+        fs::write(folder.path().join("train/loose.png"), "").unwrap();
         let notes = parts(folder.path()).unwrap().notes.join("\n");
         assert!(notes.contains("training: 1 image is not used"), "{notes}");
         assert!(notes.contains("1 image is beside the folders and not used"), "{notes}");
+        assert_eq!(notes.matches("beside the folders").count(), 1, "{notes}");
     }
 }

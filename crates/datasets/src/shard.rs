@@ -137,10 +137,7 @@ impl Reader<'_> {
     }
 
     fn broken(&self, error: &io::Error) -> DataError {
-        match foreign::named_at(self.file) {
-            Some(kind) => self.shard(format!("expected a tar file, but it is {kind}")),
-            None => self.shard(format!("not an intact tar file: {error}")),
-        }
+        self.shard(not_a_shard(self.file, error))
     }
 
     fn read_from(&self, input: impl Read, each: &mut dyn FnMut(Sample) -> bool) -> Result<(), DataError> {
@@ -333,6 +330,14 @@ impl Open {
     }
 }
 
+/// Why `file` cannot be read as a tar file: what else it is, or what the reader says.
+fn not_a_shard(file: &Path, error: &io::Error) -> String {
+    match foreign::named_at(file) {
+        Some(kind) => format!("expected a tar file, but it is {kind}"),
+        None => format!("not an intact tar file: {error}"),
+    }
+}
+
 /// An input that notes whether its end was met.
 struct Watched<R> {
     input: R,
@@ -362,10 +367,7 @@ impl<R: Seek> Seek for Watched<R> {
 /// Calls `each` with the key of every sample of a shard; only the headers of its entries are read.
 pub(crate) fn keys(file: &Path, each: &mut dyn FnMut(&str)) -> Result<(), DataError> {
     let shard = |problem: String| DataError::Shard { file: file.to_owned(), problem };
-    let broken = |error: io::Error| match foreign::named_at(file) {
-        Some(kind) => shard(format!("expected a tar file, but it is {kind}")),
-        None => shard(format!("not an intact tar file: {error}")),
-    };
+    let broken = |error: io::Error| shard(not_a_shard(file, &error));
     let mut archive = Archive::new(open_regular(file).map_err(|error| shard(error.to_string()))?);
     let mut last = String::new();
     for entry in archive.entries_with_seek().map_err(broken)? {

@@ -21,14 +21,15 @@ pub fn short_count(value: u64) -> String {
 /// Numbers along an axis, as `show` writes them, without decimals that are zero in all of them: `400k`, `450k`.
 pub(crate) fn along_axis(values: &[f64], show: fn(f64) -> String) -> Vec<String> {
     let shown: Vec<String> = values.iter().map(|&value| show(value)).collect();
-    let whole = |text: &String| {
-        let (front, decimals) = text.split_once('.')?;
-        let unit = decimals.trim_start_matches('0');
-        (!unit.starts_with(|c: char| c.is_ascii_digit())).then(|| format!("{front}{unit}"))
+    let whole = |text: &String| match text.split_once('.') {
+        None => Some(text.clone()),
+        Some((front, decimals)) => {
+            let unit = decimals.trim_start_matches('0');
+            (!unit.starts_with(|c: char| c.is_ascii_digit())).then(|| format!("{front}{unit}"))
+        }
     };
-    let trimmed: Vec<Option<String>> =
-        shown.iter().map(|text| if text.contains('.') { whole(text) } else { Some(text.clone()) }).collect();
-    trimmed.into_iter().collect::<Option<_>>().unwrap_or(shown)
+    let trimmed: Option<Vec<String>> = shown.iter().map(whole).collect();
+    trimmed.unwrap_or(shown)
 }
 
 /// A width with two digits.

@@ -40,7 +40,7 @@ pub enum EstimateError {
 #[derive(Clone, Debug)]
 pub struct Speeds {
     /// Network, batch, and images per second of one job where all jobs run.
-    measured: Vec<((NetworkSpec, usize, Arithmetic), f64)>,
+    measured: Vec<(NetworkSpec, usize, Arithmetic, f64)>,
     /// For a network that was not measured: the speed of the measured ones.
     macs_per_sec: f64,
 }
@@ -77,15 +77,19 @@ impl Speeds {
             let rate = rate(&quick, &pools, left / (distinct.len() - index) as u32)?;
             speeds.macs_per_sec = PASSES * rate * quick.cost.macs as f64;
             let rate = rate * quick.cost.macs as f64 / trial.cost.macs as f64;
-            speeds.measured.push((key(trial), rate));
+            let (network, batch, arithmetic) = key(trial);
+            speeds.measured.push((network.clone(), batch, arithmetic, rate));
         }
         Ok(speeds)
     }
 
     /// Training images per second of one job.
     pub fn images_per_sec(&self, trial: &Trial) -> f64 {
-        let measured = self.measured.iter().find(|(known, _)| *known == key(trial));
-        measured.map_or(self.macs_per_sec / (PASSES * trial.cost.macs as f64), |(_, rate)| *rate)
+        let measured = self
+            .measured
+            .iter()
+            .find(|(network, batch, arithmetic, _)| (network, *batch, *arithmetic) == key(trial));
+        measured.map_or(self.macs_per_sec / (PASSES * trial.cost.macs as f64), |(.., rate)| *rate)
     }
 
     /// Seconds that one job needs for `trial` with `train_images` to train on: its steps, and
@@ -106,9 +110,9 @@ pub fn bytes(graph: &Graph, training: &TrainingSpec, threads: usize) -> u64 {
 }
 
 /// What the speed of a trial in multiply-adds depends on.
-fn key(trial: &Trial) -> (NetworkSpec, usize, Arithmetic) {
+fn key(trial: &Trial) -> (&NetworkSpec, usize, Arithmetic) {
     let training = &trial.record.training;
-    (trial.record.network.clone(), training.batch, training.arithmetic())
+    (&trial.record.network, training.batch, training.arithmetic())
 }
 
 /// `trial`, or, where its step would take long, the same network on images of a half, a third

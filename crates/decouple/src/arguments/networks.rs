@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
+use clap::builder::TypedValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use decouple_datasets::{Corrupt, Looking};
 use decouple_experiment::Held;
@@ -23,7 +24,7 @@ pub(crate) struct Describe {
     pub(crate) set: Vec<String>,
     /// Find the width at which the network has as much of this quantity as with its family's
     /// own segments (one per channel in the Xceptions).
-    #[arg(long, value_parser = one_of::<Held>(words("experiment.budget").into_iter().filter(|(word, _)| *word != "none")))]
+    #[arg(long, value_parser = quantity())]
     pub(crate) budget: Option<Held>,
     /// Height, width and channels of an image [default: as the network was published; for
     /// mini-xception, 28x28x1].
@@ -88,10 +89,10 @@ pub(crate) struct Conversion {
     /// File to write.
     pub(crate) target: PathBuf,
     /// Format of the source's names [default: detected].
-    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(|naming| (naming.name(), naming.meaning()))))]
+    #[arg(long, value_parser = naming())]
     pub(crate) from: Option<Naming>,
     /// Format of the target's names [default: decouple; required for export].
-    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(|naming| (naming.name(), naming.meaning()))))]
+    #[arg(long, value_parser = naming())]
     pub(crate) to: Option<Naming>,
     /// Initialise a new head of --classes from this seed; the source's own head, if any, is
     /// ignored.
@@ -118,7 +119,7 @@ pub(crate) struct TrainedArguments {
     #[arg(long, value_name = "FILE", required_unless_present = "run")]
     pub(crate) weights: Option<PathBuf>,
     /// Format of the weights' names [default: detected].
-    #[arg(long, value_parser = one_of::<Naming>(Naming::ALL.map(|naming| (naming.name(), naming.meaning()))))]
+    #[arg(long, value_parser = naming())]
     pub(crate) from: Option<Naming>,
     /// File of class names, one per line in the order of the logits [default: those of the run,
     /// or ImageNet's for 1000 classes].
@@ -213,4 +214,14 @@ impl FromStr for Extents {
             _ => Err("expected height, width and channels, as in 28x28x1".to_owned()),
         }
     }
+}
+
+/// Reads one of the namings of weights.
+fn naming() -> impl TypedValueParser<Value = Naming> {
+    one_of(Naming::ALL.map(|naming| (naming.name(), naming.meaning())))
+}
+
+/// Reads what a budget holds equal.
+fn quantity() -> impl TypedValueParser<Value = Held> {
+    one_of(words("experiment.budget").into_iter().filter(|(word, _)| *word != "none"))
 }

@@ -13,11 +13,9 @@ use crate::{
 pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<u8, Failure> {
     let (mut classifier, labels) = Trained::open(&arguments.trained)?.classifier(common)?;
     let (photographs, mut remarks) = (&arguments.photographs, Remarks::default());
-    let mut seen_images = 0;
     for file in &arguments.images {
         let seen = classifier.sight.see(file, photographs.looking());
         let Some(image) = remarks.sort(photographs, seen)? else { continue };
-        seen_images += 1;
         let probabilities = classifier.probabilities(&image)?.remove(0);
         let best: Vec<(usize, f64)> = ranked(&probabilities)
             .into_iter()
@@ -44,11 +42,12 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<u8, Failure> {
             }
         }
     }
+    let is_any_seen = remarks.skipped.len() < arguments.images.len();
     let remarks = remarks.text(photographs);
     if !remarks.is_empty() {
         say!("{}", remarks.trim_end());
     }
-    Ok(if seen_images > 0 { SUCCESS } else { NOTHING })
+    Ok(if is_any_seen { SUCCESS } else { NOTHING })
 }
 
 /// The name of a class without the WordNet id before it.
