@@ -94,6 +94,21 @@ def trial_network(segments, side):
     }
 
 
+def earlier(commit, threads):
+    """This program as it was at `commit`, built in a checkout of its own."""
+
+    def command():
+        home = BUILT / commit
+        home.mkdir(parents=True, exist_ok=True)
+        install(["sh", "-c", f"git archive {commit} | tar --extract --directory {home}"])
+        manifest = ["--manifest-path", str(home / "Cargo.toml")]
+        target = {"CARGO_TARGET_DIR": str(BUILT / "earlier")}
+        return [cargo(*manifest, "--package", "decouple-training", "--example", "bench", environment=target)]
+
+    name = f"decouple@{commit}"
+    return Program(name, name, threads, command)
+
+
 def machine(threads):
     """Not a peer: a worker of this program that only measures the machine."""
     return Program("machine", "machine", threads, decouple)
