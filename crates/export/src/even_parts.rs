@@ -29,8 +29,8 @@ pub(crate) fn parts(geometry: &ConvGeometry) -> Vec<EvenPart> {
     let (kernel_h, kernel_w) = (options.kernel_h, options.kernel_w);
     let mut parts: Vec<EvenPart> = Vec::new();
     let mut taken = 0;
-    for group in 0..options.groups {
-        let (inputs, outputs) = (geometry.group_inputs(group), geometry.group_outputs(group));
+    for segment in 0..options.segments {
+        let (inputs, outputs) = (geometry.segment_inputs(segment), geometry.segment_outputs(segment));
         let count = inputs.len() * outputs.len() * kernel_h * kernel_w;
         let weights = taken..taken + count;
         taken = weights.end;
@@ -58,12 +58,12 @@ mod tests {
 
     use super::*;
 
-    fn of(in_c: usize, out_c: usize, groups: usize) -> Vec<EvenPart> {
+    fn of(in_c: usize, out_c: usize, segments: usize) -> Vec<EvenPart> {
         let geometry =
-            ConvGeometry::new(MapShape::new(5, 5, in_c), out_c, ConvOptions::spatial(3, groups)).unwrap();
+            ConvGeometry::new(MapShape::new(5, 5, in_c), out_c, ConvOptions::spatial(3, segments)).unwrap();
         let parts = parts(&geometry);
         assert_eq!(parts.last().unwrap().weights.end, geometry.weight_count());
-        assert_eq!(parts.iter().map(|part| part.groups).sum::<usize>(), groups);
+        assert_eq!(parts.iter().map(|part| part.groups).sum::<usize>(), segments);
         for part in &parts {
             assert_eq!(part.weights.len(), part.shape.iter().product::<usize>());
             assert_eq!(part.inputs.len(), part.groups * part.shape[1]);

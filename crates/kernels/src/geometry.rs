@@ -113,11 +113,11 @@ pub enum GeometryError {
         /// Extent of the dilated window.
         window: usize,
     },
-    /// More groups than input or output channels.
-    #[error("convolution: {groups} groups need at least as many channels, found {in_c} in, {out_c} out")]
-    TooManyGroups {
-        /// Groups asked for.
-        groups: usize,
+    /// More segments than input or output channels.
+    #[error("convolution: {segments} segments need at least as many channels, found {in_c} in, {out_c} out")]
+    TooManySegments {
+        /// Segments asked for.
+        segments: usize,
         /// Input channels.
         in_c: usize,
         /// Output channels.
@@ -161,26 +161,26 @@ pub struct ConvOptions {
     pub dilation: usize,
     /// Zeros around the input.
     pub padding: Padding,
-    /// Independent groups of channels. They need not divide the channels.
-    pub groups: usize,
+    /// Independent segments of channels. They need not divide the channels.
+    pub segments: usize,
 }
 
 impl ConvOptions {
     /// A 1x1 convolution.
     pub const fn pointwise() -> Self {
-        Self { kernel_h: 1, kernel_w: 1, stride: 1, dilation: 1, padding: Padding::symmetric(0), groups: 1 }
+        Self { kernel_h: 1, kernel_w: 1, stride: 1, dilation: 1, padding: Padding::symmetric(0), segments: 1 }
     }
 
     /// An odd `kernel` x `kernel` convolution at stride 1 that keeps the map's
-    /// size, over `groups` segments.
-    pub const fn spatial(kernel: usize, groups: usize) -> Self {
+    /// size, over `segments` segments.
+    pub const fn spatial(kernel: usize, segments: usize) -> Self {
         Self {
             kernel_h: kernel,
             kernel_w: kernel,
             stride: 1,
             dilation: 1,
             padding: Padding::symmetric(kernel / 2),
-            groups,
+            segments,
         }
     }
 }
@@ -188,9 +188,9 @@ impl ConvOptions {
 /// A validated convolution of one image.
 ///
 /// Weights are stored output channel by output channel, each as
-/// `[input channel of its group][kernel row][kernel column]`. For groups of
+/// `[input channel of its segment][kernel row][kernel column]`. For segments of
 /// equal size that is PyTorch's `(out, in / groups, kh, kw)`; for uneven
-/// groups the rows have different lengths.
+/// segments the rows have different lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvGeometry {
     input: MapShape,
@@ -204,7 +204,7 @@ impl ConvGeometry {
     /// # Errors
     /// [`GeometryError`] when an extent is zero, the window does not fit, the
     /// padding on one side reaches the window's extent, or there are more
-    /// groups than input or output channels.
+    /// segments than input or output channels.
     pub fn new(input: MapShape, out_c: usize, options: ConvOptions) -> Result<Self, GeometryError> {
         const OP: &str = "convolution";
         let named = [
@@ -216,13 +216,13 @@ impl ConvGeometry {
             (options.kernel_w, "kernel width"),
             (options.stride, "stride"),
             (options.dilation, "dilation"),
-            (options.groups, "group count"),
+            (options.segments, "segment count"),
         ];
         if let Some((_, what)) = named.into_iter().find(|&(value, _)| value == 0) {
             return Err(GeometryError::Zero { op: OP, what });
         }
-        if options.groups > input.c.min(out_c) {
-            return Err(GeometryError::TooManyGroups { groups: options.groups, in_c: input.c, out_c });
+        if options.segments > input.c.min(out_c) {
+            return Err(GeometryError::TooManySegments { segments: options.segments, in_c: input.c, out_c });
         }
         let ConvOptions { kernel_h, kernel_w, stride, dilation, padding, .. } = options;
         let h = window_extent(OP, "rows", input.h, kernel_h, dilation, stride, padding.top, padding.bottom)?;
@@ -241,30 +241,30 @@ impl ConvGeometry {
         self.output
     }
 
-    /// Kernel, stride, dilation, padding and groups.
+    /// Kernel, stride, dilation, padding and segments.
     pub const fn options(&self) -> &ConvOptions {
         &self.options
     }
 
-    /// Input channels that group `group` reads.
-    pub fn group_inputs(&self, group: usize) -> Range<usize> {
-        partition(self.input.c, self.options.groups, group)
+    /// Input channels that `segment` reads.
+    pub fn segment_inputs(&self, segment: usize) -> Range<usize> {
+        partition(self.input.c, self.options.segments, segment)
     }
 
-    /// Output channels that group `group` writes.
-    pub fn group_outputs(&self, group: usize) -> Range<usize> {
-        partition(self.output.c, self.options.groups, group)
+    /// Output channels that `segment` writes.
+    pub fn segment_outputs(&self, segment: usize) -> Range<usize> {
+        partition(self.output.c, self.options.segments, segment)
     }
 
-    /// Where the weights of group `group` start in the weight slice.
-    pub fn group_weights(&self, group: usize) -> Range<usize> {
-        let start: usize = (0..group).map(|g| self.group_weight_count(g)).sum();
-        start..start + self.group_weight_count(group)
+    /// Where the weights of `segment` start in the weight slice.
+    pub fn segment_weights(&self, segment: usize) -> Range<usize> {
+        let start: usize = (0..segment).map(|each| self.segment_weight_count(each)).sum();
+        start..start + self.segment_weight_count(segment)
     }
 
-    /// Number of weights over all groups.
+    /// Number of weights over all segments.
     pub fn weight_count(&self) -> usize {
-        (0..self.options.groups).map(|g| self.group_weight_count(g)).sum()
+        (0..self.options.segments).map(|each| self.segment_weight_count(each)).sum()
     }
 
     /// Multiply-adds of one image. Taps that fall on padding count, as in published tables.
@@ -276,12 +276,12 @@ impl ConvGeometry {
     /// plain matrix product.
     pub fn is_pointwise(&self) -> bool {
         let o = &self.options;
-        (o.kernel_h, o.kernel_w, o.stride, o.groups) == (1, 1, 1, 1) && o.padding == Padding::default()
+        (o.kernel_h, o.kernel_w, o.stride, o.segments) == (1, 1, 1, 1) && o.padding == Padding::default()
     }
 
-    fn group_weight_count(&self, group: usize) -> usize {
-        self.group_inputs(group).len()
-            * self.group_outputs(group).len()
+    fn segment_weight_count(&self, segment: usize) -> usize {
+        self.segment_inputs(segment).len()
+            * self.segment_outputs(segment).len()
             * self.options.kernel_h
             * self.options.kernel_w
     }
@@ -400,10 +400,10 @@ mod tests {
     }
 
     #[test]
-    fn weights_and_macs_of_uneven_groups() {
+    fn weights_and_macs_of_uneven_segments() {
         let g = ConvGeometry::new(MapShape::new(4, 4, 5), 5, ConvOptions::spatial(3, 2)).unwrap();
         assert_eq!(g.weight_count(), (9 + 4) * 9);
-        assert_eq!(g.group_weights(1), 81..117);
+        assert_eq!(g.segment_weights(1), 81..117);
         assert_eq!(g.macs(), 16 * 117);
     }
 
@@ -411,7 +411,7 @@ mod tests {
     fn impossible_geometries_are_refused() {
         let map = MapShape::new(4, 4, 2);
         let too_many = ConvGeometry::new(map, 2, ConvOptions::spatial(3, 3)).unwrap_err();
-        assert!(matches!(too_many, GeometryError::TooManyGroups { groups: 3, .. }));
+        assert!(matches!(too_many, GeometryError::TooManySegments { segments: 3, .. }));
         let mut options = ConvOptions::spatial(7, 1);
         options.padding = Padding::symmetric(0);
         let too_large = ConvGeometry::new(map, 2, options).unwrap_err();

@@ -12,7 +12,7 @@
 //!
 //! // 3x3 over 8 channels in 3 segments: of 3, 3 and 2 channels.
 //! let geometry = ConvGeometry::new(MapShape::new(32, 32, 8), 8, ConvOptions::spatial(3, 3))?;
-//! assert_eq!(geometry.group_inputs(2), 6..8);
+//! assert_eq!(geometry.segment_inputs(2), 6..8);
 //! assert_eq!(geometry.weight_count(), (9 + 9 + 4) * 9);
 //! # Ok::<(), decouple_kernels::geometry::GeometryError>(())
 //! ```

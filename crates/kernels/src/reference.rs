@@ -2,19 +2,19 @@
 
 use crate::{activation::Activation, conv::WeightOrder, geometry::ConvGeometry};
 
-/// The index of the weight from input `i` to output `j` of group `group` at `(ky, kx)`.
+/// The index of the weight from input `i` to output `j` of `segment` at `(ky, kx)`.
 fn weight(
     g: &ConvGeometry,
     order: WeightOrder,
-    group: usize,
+    segment: usize,
     (i, j): (usize, usize),
     ky: usize,
     kx: usize,
 ) -> usize {
     let o = g.options();
-    let (inputs, taps) = (g.group_inputs(group).len(), o.kernel_h * o.kernel_w);
+    let (inputs, taps) = (g.segment_inputs(segment).len(), o.kernel_h * o.kernel_w);
     let tap = ky * o.kernel_w + kx;
-    g.group_weights(group).start
+    g.segment_weights(segment).start
         + j * inputs * taps
         + match order {
             WeightOrder::ChannelFirst => i * taps + tap,
@@ -25,9 +25,9 @@ fn weight(
 /// Calls `visit` with the places of x, w and y of every product of one image, (h, w, c).
 fn products(g: &ConvGeometry, order: WeightOrder, mut visit: impl FnMut(usize, usize, usize)) {
     let (input, output, o) = (g.input(), g.output(), g.options());
-    for group in 0..o.groups {
-        for (j, out) in g.group_outputs(group).enumerate() {
-            for (i, from) in g.group_inputs(group).enumerate() {
+    for segment in 0..o.segments {
+        for (j, out) in g.segment_outputs(segment).enumerate() {
+            for (i, from) in g.segment_inputs(segment).enumerate() {
                 for (row, column) in
                     (0..output.h).flat_map(|row| (0..output.w).map(move |column| (row, column)))
                 {
@@ -36,7 +36,7 @@ fn products(g: &ConvGeometry, order: WeightOrder, mut visit: impl FnMut(usize, u
                         let x = (column * o.stride + kx * o.dilation).wrapping_sub(o.padding.left);
                         if y < input.h && x < input.w {
                             let place = (y * input.w + x) * input.c + from;
-                            let w = weight(g, order, group, (i, j), ky, kx);
+                            let w = weight(g, order, segment, (i, j), ky, kx);
                             visit(place, w, (row * output.w + column) * output.c + out);
                         }
                     }

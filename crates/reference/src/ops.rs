@@ -16,9 +16,9 @@ fn for_each_product(g: &ConvGeometry, mut each: impl FnMut(usize, usize, usize))
     let inside = |out: usize, tap: usize, before: usize, extent: usize| {
         (out * o.stride + tap * o.dilation).checked_sub(before).filter(|&index| index < extent)
     };
-    for group in 0..o.groups {
+    for segment in 0..o.segments {
         let (inputs, outputs, weights) =
-            (g.group_inputs(group), g.group_outputs(group), g.group_weights(group));
+            (g.segment_inputs(segment), g.segment_outputs(segment), g.segment_weights(segment));
         for (row, column) in pixels(output) {
             for tap in 0..taps {
                 let (kernel_row, kernel_column) = (tap / o.kernel_w, tap % o.kernel_w);
@@ -43,7 +43,7 @@ fn pixels(shape: MapShape) -> impl Iterator<Item = (usize, usize)> {
     (0..shape.pixels()).map(move |pixel| (pixel / shape.w, pixel % shape.w))
 }
 
-/// y = w * x, without bias. Weights are in the ragged (out, in of group, kh, kw) order.
+/// y = w * x, without bias. Weights are in the ragged (out, in of segment, kh, kw) order.
 pub(crate) fn conv(g: &ConvGeometry, x: &[f64], weights: &[f32]) -> Vec<f64> {
     let mut y = vec![0.0; x.len() / g.input().len() * g.output().len()];
     for (x, y) in x.chunks_exact(g.input().len()).zip(y.chunks_exact_mut(g.output().len())) {

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use decouple_experiment::{NUMERICS_VERSION, Run, RunId};
 
+use crate::analysis::grouped;
+
 /// The runs that do not belong with the majority, each with the reason.
 ///
 /// All runs of a report must have the present arithmetic or the same earlier version, and those on one data
@@ -27,14 +29,7 @@ pub(crate) fn odd_ones(runs: &[&Run], here: &HashMap<RunId, u32>) -> HashMap<Run
         let why = format!("computed by numerics version {}, the others by version {usual}", numerics(run));
         odd.insert(run.id, why);
     }
-    let mut of_set: Vec<(&decouple_experiment::Record, Vec<&Run>)> = Vec::new();
-    for run in same {
-        match of_set.iter_mut().find(|(record, _)| record.data == run.record.data) {
-            Some((_, runs)) => runs.push(run),
-            None => of_set.push((&run.record, vec![run])),
-        }
-    }
-    for (_, runs) in of_set {
+    for (_, runs) in grouped(same, |run| &run.record.data) {
         let data = |run: &Run| run.identity().data.unwrap_or_default();
         let Some(usual) = most(runs.iter().map(|run| (data(run), finished_at(run)))) else { continue };
         for run in runs.into_iter().filter(|run| data(run) != usual) {
@@ -54,17 +49,11 @@ fn finished_at(run: &Run) -> String {
 
 /// The most frequent value; in a tie, the one with the largest weight, then the largest.
 fn most<T: Ord + Clone>(values: impl Iterator<Item = (T, String)>) -> Option<T> {
-    let mut counts: Vec<(T, usize, String)> = Vec::new();
-    for (value, weight) in values {
-        match counts.iter_mut().find(|(known, _, _)| *known == value) {
-            Some((_, count, heaviest)) => {
-                *count += 1;
-                *heaviest = weight.max(heaviest.clone());
-            }
-            None => counts.push((value, 1, weight)),
-        }
-    }
-    counts.into_iter().max_by(|a, b| (a.1, &a.2, &a.0).cmp(&(b.1, &b.2, &b.0))).map(|(value, _, _)| value)
+    let counts = grouped(values, |(value, _)| value.clone());
+    let weighed = counts
+        .into_iter()
+        .map(|(value, all)| (all.len(), all.into_iter().map(|(_, weight)| weight).max(), value));
+    weighed.max().map(|(_, _, value)| value)
 }
 
 /// The description of the engine that computed a run, which this program would compute by version `here`.

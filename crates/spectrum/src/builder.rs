@@ -142,7 +142,7 @@ impl GraphBuilder {
     }
 
     /// A spatial convolution of any stride that keeps the number of channels,
-    /// with a bias or without; its groups are the segments that
+    /// with a bias or without; its segments are those that
     /// [`Graph::spatial_layers`] lists.
     ///
     /// # Errors
@@ -156,7 +156,7 @@ impl GraphBuilder {
     ) -> Result<NodeId, SpecError> {
         let channels = self.shape(input).c;
         let node = self.push_conv(name, input, channels, options, bias)?;
-        self.graph.spatial_layers.push(SpatialLayer { node, channels, segments: options.groups });
+        self.graph.spatial_layers.push(SpatialLayer { node, channels, segments: options.segments });
         Ok(node)
     }
 
@@ -348,15 +348,15 @@ impl GraphBuilder {
 
 /// Shape of a convolution's weights, and the inputs that reach one output.
 ///
-/// Weights of uneven groups have rows of different lengths: one flat extent,
+/// Weights of uneven segments have rows of different lengths: one flat extent,
 /// and the mean over the outputs as fan-in (rounded to nearest).
 fn conv_weight(geometry: &ConvGeometry) -> (Vec<usize>, usize) {
     let options = geometry.options();
     let (in_c, out_c) = (geometry.input().c, geometry.output().c);
     let count = geometry.weight_count();
-    let even = in_c % options.groups == 0 && out_c % options.groups == 0;
+    let even = in_c % options.segments == 0 && out_c % options.segments == 0;
     let shape = if even {
-        vec![out_c, in_c / options.groups, options.kernel_h, options.kernel_w]
+        vec![out_c, in_c / options.segments, options.kernel_h, options.kernel_w]
     } else {
         vec![count]
     };

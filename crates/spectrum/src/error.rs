@@ -35,7 +35,7 @@ pub enum SpecError {
         /// The map that does not fit the first.
         right: MapShape,
     },
-    /// A layer's window, stride, padding or groups do not fit its input.
+    /// A layer's window, stride, padding or segments do not fit its input.
     #[error("{layer}: {source}")]
     Geometry {
         /// The layer.

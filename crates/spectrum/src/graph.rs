@@ -47,9 +47,9 @@ pub enum Op {
     Input,
     /// A convolution over segments.
     Conv {
-        /// Shapes, kernel, stride, padding, groups.
+        /// Shapes, kernel, stride, padding, segments.
         geometry: ConvGeometry,
-        /// Weights in the ragged (out, in of group, kh, kw) order.
+        /// Weights in the ragged (out, in of segment, kh, kw) order.
         weights: ParameterId,
         /// One value per output channel, if the layer has a bias.
         bias: Option<ParameterId>,

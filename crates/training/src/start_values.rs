@@ -58,11 +58,11 @@ fn unscaled(spec: &ParameterSpec, seed: u64) -> Vec<f32> {
 }
 
 fn scale_by_fan_in(geometry: &ConvGeometry, weights: &mut [f32]) {
-    let ConvOptions { kernel_h, kernel_w, groups, .. } = *geometry.options();
-    for group in 0..groups {
-        let fan_in = geometry.group_inputs(group).len() * kernel_h * kernel_w;
+    let ConvOptions { kernel_h, kernel_w, segments, .. } = *geometry.options();
+    for segment in 0..segments {
+        let fan_in = geometry.segment_inputs(segment).len() * kernel_h * kernel_w;
         let deviation = (2.0 / fan_in as f64).sqrt() as f32;
-        weights[geometry.group_weights(group)].iter_mut().for_each(|weight| *weight *= deviation);
+        weights[geometry.segment_weights(segment)].iter_mut().for_each(|weight| *weight *= deviation);
     }
 }
 
@@ -113,10 +113,10 @@ mod tests {
         let values = start_values(&graph, 3);
         let node = graph.nodes.iter().find(|node| node.name == "middle.0.module0.spatial").expect("a layer");
         let Op::Conv { geometry, weights, .. } = &node.op else { panic!("a convolution") };
-        for (group, channels) in [(0, 22), (2, 21)] {
-            let found = deviation(&values[weights.0][geometry.group_weights(group)]);
+        for (segment, channels) in [(0, 22), (2, 21)] {
+            let found = deviation(&values[weights.0][geometry.segment_weights(segment)]);
             let expected = (2.0 / (9.0 * f64::from(channels))).sqrt();
-            assert!((found / expected - 1.0).abs() < 0.03, "segment {group}: {found} against {expected}");
+            assert!((found / expected - 1.0).abs() < 0.03, "segment {segment}: {found} against {expected}");
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
 /// Whether a convolution is a matrix product: 1x1 over one segment, or a dense layer.
 pub(crate) fn is_matrix_product(geometry: &ConvGeometry, order: WeightOrder) -> bool {
     let o = geometry.options();
-    o.groups == 1 && ((o.kernel_h, o.kernel_w) == (1, 1) || order == WeightOrder::ChannelLast)
+    o.segments == 1 && ((o.kernel_h, o.kernel_w) == (1, 1) || order == WeightOrder::ChannelLast)
 }
 
 /// A walk over pairs of channels, with rounded and packed weights.

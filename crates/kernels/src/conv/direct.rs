@@ -210,7 +210,7 @@ impl Direct {
     fn push_phase(&mut self, isa: Isa, mut phase: Phase) {
         let width = (self.to.shape.w - phase.first).div_ceil(phase.step);
         let is_sliding = phase.taps.len() == 3 && phase.tap == 1 && phase.column == 1;
-        for (outputs, inputs) in self.groups() {
+        for (outputs, inputs) in self.segments() {
             let of_each = outputs.len() == 1 && inputs.len() == 1 && !self.is_paired;
             if let Some(run) = phase.channels.last_mut().filter(|run| of_each && is_each(run.kind)) {
                 // One more channel with its own segment.
@@ -249,13 +249,13 @@ impl Direct {
     }
 
     /// Output and input channels of each segment, in this direction.
-    fn groups(&self) -> Vec<(Range<usize>, Range<usize>)> {
-        let both = |group| (self.geometry.group_outputs(group), self.geometry.group_inputs(group));
+    fn segments(&self) -> Vec<(Range<usize>, Range<usize>)> {
+        let both = |segment| (self.geometry.segment_outputs(segment), self.geometry.segment_inputs(segment));
         let in_direction = |(outputs, inputs)| match self.direction {
             Direction::Forward => (outputs, inputs),
             Direction::Back => (inputs, outputs),
         };
-        (0..self.geometry.options().groups).map(both).map(in_direction).collect()
+        (0..self.geometry.options().segments).map(both).map(in_direction).collect()
     }
 
     /// Packs the weights in the order in which they are read.
@@ -298,9 +298,9 @@ impl Direct {
         let o = self.geometry.options();
         let taps = o.kernel_h * o.kernel_w;
         let (mut firsts, mut segment) = (Vec::with_capacity(self.to.shape.c), 0);
-        for group in 0..o.groups {
+        for segment in 0..o.segments {
             let (ins, outs) =
-                (self.geometry.group_inputs(group).len(), self.geometry.group_outputs(group).len());
+                (self.geometry.segment_inputs(segment).len(), self.geometry.segment_outputs(segment).len());
             let (channels, step) = match (self.direction, self.order) {
                 (Direction::Forward, _) => (outs, ins * taps),
                 (Direction::Back, WeightOrder::ChannelFirst) => (ins, taps),

@@ -230,8 +230,8 @@ impl WeightGradient {
         let o = self.geometry.options();
         let is_sliding = (o.kernel_w, o.stride, o.dilation) == (3, 1, 1);
         let mut first = 0;
-        for group in 0..o.groups {
-            let (from, to) = (self.geometry.group_inputs(group), self.geometry.group_outputs(group));
+        for segment in 0..o.segments {
+            let (from, to) = (self.geometry.segment_inputs(segment), self.geometry.segment_outputs(segment));
             let is_narrow = from.len().min(to.len()) <= 2 && find(self.isa, Kind::Nine, 1, 1).is_some();
             let kind = match (is_sliding, is_narrow && o.kernel_h == 3) {
                 (false, _) => Kind::One,
@@ -258,7 +258,7 @@ impl WeightGradient {
                                     inputs_of_tile.start - from.start,
                                     outputs.start - to.start,
                                 ),
-                            group_inputs: from.len(),
+                            segment_inputs: from.len(),
                         };
                         // SAFETY: the caller's promise.
                         unsafe { self.corner(&corner, &rows, inputs, gradients, sums) };
@@ -274,19 +274,19 @@ impl WeightGradient {
         (CACHED_INPUTS / (rows.max(1) * self.input.channel() * size_of::<f32>())).max(1)
     }
 
-    /// Index of the first weight from an input to an output channel of a group.
-    fn place(&self, group_inputs: usize, input: usize, output: usize) -> usize {
-        let (of_input, of_output, ..) = self.distances(group_inputs);
+    /// Index of the first weight from an input to an output channel of a segment.
+    fn place(&self, segment_inputs: usize, input: usize, output: usize) -> usize {
+        let (of_input, of_output, ..) = self.distances(segment_inputs);
         input * of_input + output * of_output
     }
 
     /// Strides, in weights, between input channels, output channels, taps and kernel rows.
-    fn distances(&self, group_inputs: usize) -> (usize, usize, usize, usize) {
+    fn distances(&self, segment_inputs: usize) -> (usize, usize, usize, usize) {
         let o = self.geometry.options();
-        let of_output = group_inputs * o.kernel_h * o.kernel_w;
+        let of_output = segment_inputs * o.kernel_h * o.kernel_w;
         match self.order {
             WeightOrder::ChannelFirst => (o.kernel_h * o.kernel_w, of_output, 1, o.kernel_w),
-            WeightOrder::ChannelLast => (1, of_output, group_inputs, group_inputs * o.kernel_w),
+            WeightOrder::ChannelLast => (1, of_output, segment_inputs, segment_inputs * o.kernel_w),
         }
     }
 
@@ -299,7 +299,7 @@ impl WeightGradient {
         let run = |kind: Kind, ky: usize, kx: usize, rows: Range<usize>, sums: Sums| {
             let tile = find(self.isa, kind, corner.inputs.len(), corner.outputs.len());
             let tile = tile.expect("extents are those of tiles");
-            let (of_input, of_output, of_tap, of_row) = self.distances(corner.group_inputs);
+            let (of_input, of_output, of_tap, of_row) = self.distances(corner.segment_inputs);
             let left = o.padding.left as isize;
             // If three taps slide, inputs are read from column 0, and gradients from the column of the
             // last tap.
@@ -379,7 +379,7 @@ impl WeightGradient {
     }
 }
 
-/// The weights between some input and output channels of a group.
+/// The weights between some input and output channels of a segment.
 struct Corner {
     kind: Kind,
     inputs: Range<usize>,
@@ -388,5 +388,5 @@ struct Corner {
     fetched: usize,
     /// Index of the first.
     first: usize,
-    group_inputs: usize,
+    segment_inputs: usize,
 }

@@ -51,9 +51,9 @@ fn component(geometry: &ConvGeometry, direction: Direction, tiles: usize) -> Con
         Direction::Forward => (geometry.input().c, geometry.output().c),
         Direction::Back => (geometry.output().c, geometry.input().c),
     };
-    let options = ConvOptions { groups: geometry.options().groups, ..ConvOptions::pointwise() };
+    let options = ConvOptions { segments: geometry.options().segments, ..ConvOptions::pointwise() };
     ConvGeometry::new(MapShape::new(1, tiles, inputs), outputs, options)
-        .expect("as many channels and groups as the convolution has")
+        .expect("as many channels and segments as the convolution has")
 }
 
 /// A walk by tiles of MxM outputs, with transformed and packed weights.
@@ -118,9 +118,9 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> Tiled<T, M, N> {
     fn transform_weights(&mut self, weights: &[f32]) {
         let count = self.geometry.weight_count() / 9;
         let mut first = 0;
-        for group in 0..self.geometry.options().groups {
+        for segment in 0..self.geometry.options().segments {
             let (ins, outs) =
-                (self.geometry.group_inputs(group).len(), self.geometry.group_outputs(group).len());
+                (self.geometry.segment_inputs(segment).len(), self.geometry.segment_outputs(segment).len());
             let weights = &weights[9 * first..9 * (first + ins * outs)];
             let target = &mut self.weights[first..];
             let is_back = self.direction == Direction::Back;

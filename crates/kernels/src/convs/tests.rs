@@ -302,7 +302,7 @@ fn conv(input: MapShape) -> impl Strategy<Value = ConvSpec> {
     (numbers, prop::array::uniform4(0_usize..=3), order, activation()).prop_filter_map(
         "a geometry",
         move |(
-            ((kernel_h, kernel_w), stride, dilation, out_c, groups),
+            ((kernel_h, kernel_w), stride, dilation, out_c, segments),
             [top, bottom, left, right],
             order,
             activation,
@@ -318,7 +318,7 @@ fn conv(input: MapShape) -> impl Strategy<Value = ConvSpec> {
                 stride,
                 dilation,
                 padding,
-                groups: groups.min(out_c).min(input.c),
+                segments: segments.min(out_c).min(input.c),
             };
             let geometry = ConvGeometry::new(input, out_c, options).ok()?;
             Some(ConvSpec { geometry, order, activation })
@@ -352,8 +352,8 @@ fn case() -> impl Strategy<Value = Case> {
 
 fn tiled() -> impl Strategy<Value = Case> {
     let shape = (1_usize..=17, 1_usize..=17, 1_usize..=9, 1_usize..=9, 1_usize..=4);
-    let spatial = shape.prop_map(|(h, w, c, out_c, groups)| {
-        let options = ConvOptions::spatial(3, groups.min(c).min(out_c));
+    let spatial = shape.prop_map(|(h, w, c, out_c, segments)| {
+        let options = ConvOptions::spatial(3, segments.min(c).min(out_c));
         let geometry = ConvGeometry::new(MapShape::new(h, w, c), out_c, options).expect("a geometry");
         ConvSpec { geometry, order: WeightOrder::ChannelFirst, activation: None }
     });

@@ -3,7 +3,7 @@
 use super::comparison::{Comparison, Pairs, ReferenceComparison};
 use super::images::ImageComparison;
 use super::summary::PointSummary;
-use super::{CONFIDENCE, Coordinates, Study, label};
+use super::{CONFIDENCE, Coordinates, Study, grouped, label};
 use crate::statistics::{Sample, detectable_difference, pair_confidence, probability_best};
 
 /// Axes of the data that leave the test images as they are.
@@ -54,14 +54,7 @@ impl Contest {
 /// The contests of a study, in the order in which they first occur, and for each point how probably it is the
 /// best of its contest.
 pub(super) fn contests(study: &Study, points: &mut [PointSummary]) -> Vec<Contest> {
-    let mut groups: Vec<(Coordinates, Vec<usize>)> = Vec::new();
-    for (index, point) in points.iter().enumerate() {
-        let shared = shared(point);
-        match groups.iter_mut().find(|(known, _)| *known == shared) {
-            Some((_, members)) => members.push(index),
-            None => groups.push((shared, vec![index])),
-        }
-    }
+    let groups = grouped(0..points.len(), |&index| shared(&points[index]));
     groups.into_iter().map(|(shared, members)| contest(study, shared, members, points)).collect()
 }
 

@@ -1,7 +1,7 @@
 //! The smooth curve over the logarithm of the group width: where it is highest, and whether that moves with the size
 //! of the network and the length of training.
 
-use super::{Coordinates, PointSummary, Study, spectrum_axis};
+use super::{Coordinates, PointSummary, Study, grouped, spectrum_axis};
 use crate::statistics::{
     BestPlace, Interval, Observation, Sample, ScalingLaw, SmoothCurve, pooled_variance, scaling_law,
 };
@@ -52,16 +52,11 @@ pub struct WidthScaling {
 /// The curves of a study that varies the spectrum, one for each combination of its other axes.
 pub(super) fn curves(study: &Study, points: &[PointSummary]) -> Vec<WidthCurve> {
     let Some(spectrum) = spectrum_axis(study) else { return Vec::new() };
-    let mut groups: Vec<(Coordinates, Vec<usize>)> = Vec::new();
-    for (index, point) in points.iter().enumerate() {
-        let is_shared =
-            |(axis, _): &&(String, String)| *axis != spectrum.name && !SHAPES.contains(&axis.as_str());
-        let shared: Coordinates = point.point.iter().filter(is_shared).cloned().collect();
-        match groups.iter_mut().find(|(known, _)| *known == shared) {
-            Some((_, members)) => members.push(index),
-            None => groups.push((shared, vec![index])),
-        }
-    }
+    let is_shared =
+        |(axis, _): &&(String, String)| *axis != spectrum.name && !SHAPES.contains(&axis.as_str());
+    let groups = grouped(0..points.len(), |&index| -> Coordinates {
+        points[index].point.iter().filter(is_shared).cloned().collect()
+    });
     groups.into_iter().filter_map(|(shared, members)| curve(shared, &members, points)).collect()
 }
 

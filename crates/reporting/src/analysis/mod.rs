@@ -57,16 +57,26 @@ pub struct Analysis {
     pub problems: Vec<String>,
 }
 
-/// Summarises runs in memory; [`analyse`](crate::analyse) is this after reading a ledger.
-pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Analysis {
-    let mut coordinates: Vec<&Coordinates> = Vec::new();
-    for run in &runs {
-        if !coordinates.contains(&&run.point) {
-            coordinates.push(&run.point);
+/// `items` by what `key` gives, in the order in which each key first occurs.
+pub(crate) fn grouped<T, K: PartialEq>(
+    items: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> K,
+) -> Vec<(K, Vec<T>)> {
+    let mut groups: Vec<(K, Vec<T>)> = Vec::new();
+    for item in items {
+        let key = key(&item);
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, members)) => members.push(item),
+            None => groups.push((key, vec![item])),
         }
     }
+    groups
+}
+
+/// Summarises runs in memory; [`analyse`](crate::analyse) is this after reading a ledger.
+pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Analysis {
     let groups: Vec<Vec<&RunRow>> =
-        coordinates.iter().map(|point| runs.iter().filter(|run| run.point == **point).collect()).collect();
+        grouped(&runs, |run| &run.point).into_iter().map(|(_, of_point)| of_point).collect();
     // For a mean of precisions, one image is not the smallest step.
     let counted = study.test_images.filter(|_| study.metric == Metric::Accuracy);
     let mut points: Vec<PointSummary> = groups.iter().map(|group| summarise_point(group, counted)).collect();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use decouple_experiment::Metric;
 
-use super::{CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, label};
+use super::{CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, grouped, label};
 use crate::numbers::{p_value, percent, plural, points as in_points};
 use crate::statistics::Interval;
 
@@ -229,15 +229,11 @@ fn distance(comparison: &Comparison) -> String {
 
 /// Why points have no interval: each reason once, with the points it applies to.
 fn unsupported(points: &[PointSummary]) -> Vec<String> {
-    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
-    for (point, reason) in points.iter().filter_map(|point| Some((point, point.unsupported?.to_string()))) {
-        match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, names)) => names.push(point.label.clone()),
-            None => reasons.push((reason, vec![point.label.clone()])),
-        }
-    }
+    let without = points.iter().filter_map(|point| Some((point, point.unsupported?.to_string())));
+    let reasons = grouped(without, |(_, reason)| reason.clone());
     let all = points.iter().filter(|point| point.finished() > 0).count();
-    let sentence = |(reason, names): (String, Vec<String>)| {
+    let sentence = |(reason, of): (String, Vec<(&PointSummary, String)>)| {
+        let names: Vec<String> = of.iter().map(|(point, _)| point.label.clone()).collect();
         let of = if names.len() == all { "any point".to_owned() } else { listed(names) };
         format!("No interval and no comparison is given of {of}: {reason}.")
     };

@@ -157,7 +157,7 @@ fn step(node: &Node, graph: &Graph) -> Step {
 
 fn conv(geometry: &ConvGeometry) -> (Kind, String) {
     let options = geometry.options();
-    let kind = match (options.kernel_h * options.kernel_w, options.groups) {
+    let kind = match (options.kernel_h * options.kernel_w, options.segments) {
         (1, 1) => Kind::Pointwise,
         (_, 1) => Kind::Regular,
         _ => Kind::Segmented,
@@ -169,7 +169,7 @@ fn conv(geometry: &ConvGeometry) -> (Kind, String) {
 fn window(geometry: &ConvGeometry) -> String {
     let options = geometry.options();
     let stride = if options.stride == 1 { String::new() } else { format!(" /{}", options.stride) };
-    let segments = match options.groups {
+    let segments = match options.segments {
         1 => String::new(),
         all if all == geometry.input().c => " per channel".to_owned(),
         some => format!(" in {some} segments"),

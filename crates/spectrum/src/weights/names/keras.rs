@@ -35,7 +35,7 @@ pub(super) fn layout(
             let extents = extents(shape)?;
             if variable(family, node, parameter.role) != "depthwise_kernel" {
                 Permutation::keras_conv(extents)
-            } else if geometry.options().groups == geometry.input().c {
+            } else if geometry.options().segments == geometry.input().c {
                 Permutation::keras_depthwise(extents)
             } else {
                 return Err("its separable convolutions have one segment per channel");
