@@ -89,9 +89,9 @@ impl<'a> Screen<'a> {
                 }
                 self.show_time_left();
             }
-            Event::Epoch { trial, accuracy, .. } => {
+            Event::Epoch { trial, score, .. } => {
                 if let Some(bar) = self.bars.as_mut().and_then(|bars| bars.trials.get_mut(&trial)) {
-                    bar.score = Some(accuracy);
+                    bar.score = Some(score);
                 }
             }
             Event::Ended { trial, status, earlier } => {
@@ -133,7 +133,7 @@ impl<'a> Screen<'a> {
                 self.over,
                 self.trials.len(),
                 self.trials[trial].record.metric(),
-                100.0 * status.headline().unwrap_or(f64::NAN),
+                100.0 * status.score().unwrap_or(f64::NAN),
                 duration(status.train_secs),
                 status.images_per_sec,
             ),

@@ -26,8 +26,8 @@ pub struct Choice {
     pub setting: Setting,
     /// Its validation log-loss, the mean over its seeds.
     pub log_loss: f64,
-    /// Its validation accuracy, the mean over its seeds.
-    pub accuracy: f64,
+    /// Its validation score, the mean over its seeds.
+    pub score: f64,
     /// Tries of the point that ended with a score.
     pub scored: usize,
 }
@@ -120,13 +120,13 @@ impl Sweep {
             let score = |setting: &Setting| {
                 let runs: Vec<&&Try> = own.iter().filter(|tried| tried.setting == *setting).collect();
                 let losses: Vec<f64> = runs.iter().filter_map(|tried| tried.score()).collect();
-                let accuracies: Vec<f64> = runs.iter().filter_map(|tried| tried.accuracy).collect();
+                let scores: Vec<f64> = runs.iter().filter_map(|tried| tried.score).collect();
                 // A finalist that diverged with another seed has no score to compare.
                 (losses.len() == runs.len()).then(|| Choice {
                     point: trial.point_label(),
                     setting: *setting,
                     log_loss: losses.iter().sum::<f64>() / losses.len() as f64,
-                    accuracy: accuracies.iter().sum::<f64>() / accuracies.len().max(1) as f64,
+                    score: scores.iter().sum::<f64>() / scores.len().max(1) as f64,
                     scored: own.iter().filter(|tried| tried.score().is_some()).count(),
                 })
             };

@@ -28,7 +28,7 @@ pub struct Standing {
     /// Seconds until all trials have ended, at the pace so far and with as many at a time as
     /// now (one, if there is none); `None` until a run gives the pace.
     pub secs_left: Option<f64>,
-    /// The finished run with the highest test accuracy.
+    /// The finished run with the highest test score.
     pub best: Option<Best>,
 }
 
@@ -44,7 +44,7 @@ pub struct Running {
     /// Epochs in all.
     pub epochs: u64,
     /// After the last of them: on held-out images, or in training if there are none.
-    pub accuracy: Option<f64>,
+    pub score: Option<f64>,
     /// Seconds of training left, at the pace of the epochs so far.
     pub secs_left: Option<f64>,
 }
@@ -56,8 +56,8 @@ pub struct Best {
     pub id: RunId,
     /// Its point and seed, as a label.
     pub label: String,
-    /// Its test accuracy.
-    pub accuracy: f64,
+    /// Its test score.
+    pub score: f64,
 }
 
 impl Standing {
@@ -134,9 +134,9 @@ impl Standing {
             Outcome::Stopped { .. } => self.stopped += 1,
             Outcome::Failed { .. } => self.failed += 1,
         }
-        let Some(accuracy) = status.headline() else { return };
-        if self.best.as_ref().is_none_or(|best| accuracy > best.accuracy) {
-            self.best = Some(Best { id: trial.id, label: trial.label(), accuracy });
+        let Some(score) = status.score() else { return };
+        if self.best.as_ref().is_none_or(|best| score > best.score) {
+            self.best = Some(Best { id: trial.id, label: trial.label(), score });
         }
     }
 }
@@ -148,8 +148,8 @@ impl Running {
         let secs: f64 = timing.iter().map(|row| row.wall_secs).sum();
         let secs_left = (!timing.is_empty())
             .then(|| secs / timing.len() as f64 * epochs.saturating_sub(epochs_done) as f64);
-        let accuracy = metrics.last().map(|row| row.validation().unwrap_or(row.train_accuracy));
-        Self { id: trial.id, label: trial.label(), epochs_done, epochs, accuracy, secs_left }
+        let score = metrics.last().map(MetricsRow::score);
+        Self { id: trial.id, label: trial.label(), epochs_done, epochs, score, secs_left }
     }
 }
 

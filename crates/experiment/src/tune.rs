@@ -253,8 +253,8 @@ pub struct Try {
     pub outcome: Outcome,
     /// Epochs that it was trained for.
     pub epochs: u64,
-    /// Validation accuracy after the last of them.
-    pub accuracy: Option<f64>,
+    /// Validation score after the last of them.
+    pub score: Option<f64>,
     /// Validation log-loss after the last of them.
     pub log_loss: Option<f64>,
     /// Whether its recipe is the point's.
@@ -291,14 +291,14 @@ impl Try {
     /// The try that `run` is; nothing while it is under way.
     pub(crate) fn of(trial: &Trial, setting: Setting, run: &Run) -> Option<Self> {
         let last = run.metrics.last();
-        let accuracy = last.and_then(MetricsRow::validation);
+        let score = last.and_then(MetricsRow::validation);
         Some(Self {
             point: trial.point.clone(),
             setting,
             seed: trial.seed(),
             outcome: run.status.as_ref()?.outcome.clone(),
             epochs: last.map_or(0, |row| row.epoch),
-            accuracy: accuracy.filter(|accuracy| accuracy.is_finite()),
+            score: score.filter(|score| score.is_finite()),
             log_loss: last.and_then(MetricsRow::validation_log_loss).filter(|loss| loss.is_finite()),
             is_chosen: false,
         })

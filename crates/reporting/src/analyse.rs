@@ -172,7 +172,7 @@ fn environment(runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Vec<Fact> {
 
 fn row(trial: &Trial, run: Option<&Run>, problems: &mut Vec<String>) -> RunRow {
     let status = run.and_then(|run| run.status.as_ref());
-    let accuracy = |scores: &Option<Scores>| scores.as_ref().map(Scores::headline);
+    let score = |scores: &Option<Scores>| scores.as_ref().map(Scores::score);
     RunRow {
         id: trial.id.to_string(),
         point: trial.point.clone(),
@@ -188,8 +188,8 @@ fn row(trial: &Trial, run: Option<&Run>, problems: &mut Vec<String>) -> RunRow {
         group_width: group_width(trial),
         width: trial.budget.as_ref().map(|budget| budget.width),
         costs: trial.cost,
-        raw_accuracy: status.and_then(|status| accuracy(&status.test)),
-        averaged_accuracy: status.and_then(|status| accuracy(&status.averaged_test)),
+        raw_score: status.and_then(|status| score(&status.test)),
+        averaged_score: status.and_then(|status| score(&status.averaged_test)),
         steps: status.map(|status| status.steps),
         train_secs: status.map(|status| status.train_secs),
         images_per_sec: status.map(|status| status.images_per_sec),

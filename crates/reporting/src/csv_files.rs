@@ -39,7 +39,7 @@ fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
         RunOutcome::Over(Outcome::Failed { message }) | RunOutcome::Unusable { message } => message.clone(),
         RunOutcome::Over(Outcome::Finished) | RunOutcome::Missing => String::new(),
     });
-    cells.extend([run.accuracy(), run.raw_accuracy, run.averaged_accuracy].map(optional));
+    cells.extend([run.score(), run.raw_score, run.averaged_score].map(optional));
     cells.extend([run.level.to_string(), optional(run.width)]);
     cells.extend([run.costs.parameters, run.costs.macs, run.costs.activations].map(|n| n.to_string()));
     cells.push(optional(run.steps));

@@ -36,7 +36,7 @@ impl Pair {
 pub struct Side {
     /// How many there are.
     pub seeds: usize,
-    /// Their mean accuracy; `None` where there are none.
+    /// Their mean score; `None` where there are none.
     pub mean: Option<f64>,
     /// Their standard deviation; `None` for fewer than two.
     pub sd: Option<f64>,

@@ -59,16 +59,16 @@ pub struct Effect {
     /// For each spatial layer: its name, the energy kept of its own kernel, and of one with the
     /// same weights shuffled.
     pub layers: Vec<(String, f64, f64)>,
-    /// Accuracy of the network with all its spatial kernels projected, after recalibrating its
+    /// Score of the network with all its spatial kernels projected, after recalibrating its
     /// batch norms on training images but without further training.
-    pub accuracy: f64,
+    pub score: f64,
 }
 
 /// A network and its projections.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diagnosis {
-    /// Accuracy of the network as it was trained.
-    pub accuracy: f64,
+    /// Score of the network as it was trained.
+    pub score: f64,
     /// One for each target.
     pub effects: Vec<Effect>,
 }
@@ -110,9 +110,9 @@ pub fn diagnose(
     let backend = backend();
     let stored = values(weights, Naming::Decouple, &description(trial))?;
     let mut network = network(trial, &stored, &*backend)?;
-    let accuracy = score(trial, &mut *network, data)?;
+    let score = score(trial, &mut *network, data)?;
     let effects = targets.iter().map(|&target| effect(trial, &stored, data, target, &*backend));
-    Ok(Diagnosis { accuracy, effects: effects.collect::<Result<_, _>>()? })
+    Ok(Diagnosis { score, effects: effects.collect::<Result<_, _>>()? })
 }
 
 fn network(
@@ -147,8 +147,8 @@ fn effect(
     }
     let mut network = network(trial, &values, backend)?;
     calibrate(trial, &mut *network, data)?;
-    let accuracy = score(trial, &mut *network, data)?;
-    Ok(Effect { target, layers, accuracy })
+    let score = score(trial, &mut *network, data)?;
+    Ok(Effect { target, layers, score })
 }
 
 /// Runs training images through the network in training mode, without a step.
@@ -179,5 +179,5 @@ fn calibrate(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Resul
 fn score(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Result<f64, TrialError> {
     let part = if data.images(Part::Validation) == 0 { Part::Test } else { Part::Validation };
     let training = &trial.record.training;
-    Ok(evaluate_part(network, data, part, training.batch, &Objective::new(training, data))?.headline())
+    Ok(evaluate_part(network, data, part, training.batch, &Objective::new(training, data))?.score())
 }

@@ -2,7 +2,7 @@
 //! at each rung (K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter
 //! optimization", AISTATS 2016).
 
-use decouple_experiment::{Claim, Environment, Ledger, RunWriter, Trial, Tune};
+use decouple_experiment::{Claim, Environment, Ledger, MetricsRow, RunWriter, Trial, Tune};
 
 use crate::{
     device::backend,
@@ -10,13 +10,13 @@ use crate::{
     memory_limit::{Admission, Needs},
     progress::{Event, Left, Progress},
     run_sweep::{Attempt, Conduct, LoadedData, Runner, SweepError, SweepReport, share_out},
-    run_trial::{UnderWay, shown_accuracy},
+    run_trial::UnderWay,
     workers::Workers,
 };
 
 /// Runs the tries of every point that have not ended yet; `tries` lists those of a point one after the other,
 /// in the order of the settings of `tune`. One worker runs all tries of a point on its own threads, so which
-/// tries are stopped depends only on validation accuracies, never on the clock. An interrupted point is
+/// tries are stopped depends only on validation scores, never on the clock. An interrupted point is
 /// started again, each unfinished try from its last checkpoint.
 ///
 /// If one try of a point cannot be trained now, because of a fault of the machine or a request to stop, all
@@ -73,8 +73,8 @@ struct Entrant<'a> {
 }
 
 impl Entrant<'_> {
-    fn accuracies(&self) -> &[f64] {
-        self.running.as_ref().map_or(&self.before, |(under_way, _)| under_way.accuracies())
+    fn scores(&self) -> &[f64] {
+        self.running.as_ref().map_or(&self.before, |(under_way, _)| under_way.scores())
     }
 }
 
@@ -110,7 +110,7 @@ impl<'a> Runner<'a> {
                     let run = self.ledger.run(trial);
                     let run = run.map_err(|error| self.left(index, &Ended::of(&error), report))?;
                     self.tell_earlier(index, status, report);
-                    let before = run.metrics.iter().map(shown_accuracy).collect();
+                    let before = run.metrics.iter().map(MetricsRow::score).collect();
                     field.push(Entrant { index, running: None, before });
                 }
                 Claim::Taken | Claim::Damaged(_) | Claim::Differs(_) => {}
@@ -227,9 +227,9 @@ impl<'a> Runner<'a> {
     /// Keeps the better half of those that have reached `rung`, the larger one of an odd number.
     fn halve(&self, field: &mut Vec<Entrant<'_>>, rung: u64, report: &mut SweepReport) {
         let place = rung as usize - 1;
-        field.retain(|entrant| entrant.accuracies().len() > place);
+        field.retain(|entrant| entrant.scores().len() > place);
         // A stable sort: of equals, the first stays first.
-        field.sort_by(|a, b| b.accuracies()[place].total_cmp(&a.accuracies()[place]));
+        field.sort_by(|a, b| b.scores()[place].total_cmp(&a.scores()[place]));
         for entrant in field.split_off(field.len().div_ceil(2)) {
             if let Some((under_way, writer)) = entrant.running {
                 self.end(entrant.index, writer, under_way.stop(), report);

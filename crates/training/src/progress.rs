@@ -34,7 +34,7 @@ pub enum Event {
         /// Epochs done.
         epoch: u64,
         /// Accuracy on the held-out images, or while training if there are none.
-        accuracy: f64,
+        score: f64,
     },
     /// The trial has ended, now or in an earlier run of the sweep.
     Ended {

@@ -49,7 +49,7 @@ pub(crate) struct UnderWay<'a> {
     /// Epochs done.
     epochs: u64,
     /// After each of them, on validation images where some are held out.
-    accuracies: Vec<f64>,
+    scores: Vec<f64>,
     owner: Owner,
     pace: Pace,
 }
@@ -68,12 +68,12 @@ impl<'a> UnderWay<'a> {
         let steps = trial.record.training.epochs as u64 * run.steps_per_epoch;
         progress.tell(Event::Started { trial: index, steps });
         let owner = Owner { run: trial.id, data: data.checksum.clone(), numerics: trial.numerics };
-        let mut accuracies = Vec::new();
+        let mut scores = Vec::new();
         let mut epochs = 0;
         if let Some(found) = newest_checkpoint(writer, &owner, index, progress)? {
             if run.restore(&found.state)? {
                 let [metrics, timing] = &found.tables;
-                accuracies = writer.restore([metrics, timing])?.iter().map(shown_accuracy).collect();
+                scores = writer.restore([metrics, timing])?.iter().map(MetricsRow::score).collect();
                 epochs = found.state.position.epochs;
                 progress.tell(Event::Resumed { trial: index, step: found.state.position.step });
             } else {
@@ -83,7 +83,7 @@ impl<'a> UnderWay<'a> {
             }
         }
         let pace = Pace::new(run.state(0).arrays.iter().map(|array| 4 * array.values.len()).sum());
-        Ok(Self { trial, index, run, epochs, accuracies, owner, pace })
+        Ok(Self { trial, index, run, epochs, scores, owner, pace })
     }
 
     /// Trains until `epochs` are done, writing one row each. Returns the status if it diverged.
@@ -105,11 +105,11 @@ impl<'a> UnderWay<'a> {
                 EpochEnd::Stopped { step } => return Err(TrialError::Interrupted { step }),
             }
             let (metrics, timing) = self.run.rows(self.epochs)?;
-            let accuracy = shown_accuracy(&metrics);
+            let score = metrics.score();
             writer.append(&metrics, &timing)?;
             self.epochs += 1;
-            self.accuracies.push(accuracy);
-            progress.tell(Event::Epoch { trial: self.index, epoch: self.epochs, accuracy });
+            self.scores.push(score);
+            progress.tell(Event::Epoch { trial: self.index, epoch: self.epochs, score });
         }
         Ok(None)
     }
@@ -119,9 +119,9 @@ impl<'a> UnderWay<'a> {
         self.run.step
     }
 
-    /// The accuracies after each epoch so far.
-    pub(crate) fn accuracies(&self) -> &[f64] {
-        &self.accuracies
+    /// The scores after each epoch so far.
+    pub(crate) fn scores(&self) -> &[f64] {
+        &self.scores
     }
 
     /// Saves its present state.
@@ -168,12 +168,6 @@ fn newest_checkpoint(
         progress.tell(Event::Warned { trial: index, message });
     }
     Ok(found)
-}
-
-/// The accuracy that a run is shown and ranked by: on validation images if there are any,
-/// otherwise in training.
-pub(crate) fn shown_accuracy(row: &MetricsRow) -> f64 {
-    row.validation().unwrap_or(row.train_accuracy)
 }
 
 mod state;

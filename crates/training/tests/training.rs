@@ -119,7 +119,7 @@ fn every_point_learns_and_leaves_its_rows() {
         assert!(last.train_loss < 0.7 * first.train_loss, "{}", run.dir.display());
         assert!(last.averaged_validation_accuracy.is_some());
         let status = run.status.as_ref().expect("every run is over");
-        assert!(status.headline().expect("it finished") > 0.5, "{}", run.dir.display());
+        assert!(status.score().expect("it finished") > 0.5, "{}", run.dir.display());
         assert_eq!(status.test.as_ref().map(|scores| scores.images), Some(70));
         // Image by image it says the same, of the averaged weights.
         let images = run.per_image().expect("a sound file").expect("a finished run has one");
@@ -217,7 +217,7 @@ fn a_diverged_or_failed_trial_does_not_stop_the_sweep() {
 
     let diverged = status(&ledger, trials[0]);
     assert!(matches!(diverged.outcome, Outcome::Diverged { step } if step <= 3), "{:?}", diverged.outcome);
-    assert_eq!((diverged.headline(), diverged.test), (None, None));
+    assert_eq!((diverged.score(), diverged.test), (None, None));
     let failed = status(&ledger, trials[1]);
     assert!(
         matches!(&failed.outcome, Outcome::Failed { message } if message.contains("28x28x1")),
@@ -244,7 +244,7 @@ fn weights_are_kept_and_can_be_projected() {
     let contents = ledger.read().expect("the ledger is readable");
     let own = contents.runs.iter().find(|run| run.dir == ledger.run_dir(trials[0])).expect("its run");
     let last = own.metrics.last().expect("an epoch");
-    assert_eq!(Some(found.accuracy), last.averaged_validation_accuracy);
+    assert_eq!(Some(found.score), last.averaged_validation_accuracy);
     for (effect, kept) in found.effects.iter().zip([(1.0, 1.0), (0.05, 0.95), (0.05, 0.99)]) {
         assert_eq!(effect.layers.len(), trials[0].layers.len());
         for (layer, energy, _) in &effect.layers {

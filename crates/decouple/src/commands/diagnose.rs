@@ -94,13 +94,13 @@ fn human(trial: &Trial, found: &Diagnosis, on_test: bool) -> String {
     }
     let metric = trial.record.metric();
     let mut row = vec![metric.to_string()];
-    row.extend(found.effects.iter().map(|effect| format!("{:.2} %", 100.0 * effect.accuracy)));
+    row.extend(found.effects.iter().map(|effect| format!("{:.2} %", 100.0 * effect.score)));
     table.push(row);
     let images = if on_test { "test" } else { "validation" };
     format!(
         "{}: {images} {metric} {:.2} % as trained; below, with all kernels projected\n{table}\n",
         trial.label(),
-        100.0 * found.accuracy
+        100.0 * found.score
     )
 }
 
@@ -109,7 +109,7 @@ fn document(trial: &Trial, found: &Diagnosis) -> serde_json::Value {
     let effect = |effect: &Effect| {
         json!({
             "target": name(effect.target, trial),
-            "accuracy": effect.accuracy,
+            "accuracy": effect.score,
             "layers": effect.layers.iter().map(layer).collect::<Vec<_>>(),
         })
     };
@@ -117,7 +117,7 @@ fn document(trial: &Trial, found: &Diagnosis) -> serde_json::Value {
         "id": trial.id.to_string(),
         "point": trial.point_label(),
         "seed": trial.seed(),
-        "accuracy": found.accuracy,
+        "accuracy": found.score,
         "projections": found.effects.iter().map(effect).collect::<Vec<_>>(),
     })
 }

@@ -106,13 +106,13 @@ fn chosen(metric: Metric, choices: &[Choice]) -> TextTable {
     let score = format!("validation {metric}");
     let header = ["chosen at", "learning rate", "weight decay", "log-loss", &score, "tries scored"];
     let mut table = TextTable::new(1, &header);
-    for Choice { point, setting, log_loss, accuracy, scored } in choices {
+    for Choice { point, setting, log_loss, score, scored } in choices {
         table.push(vec![
             point.clone(),
             setting.learning_rate.to_string(),
             setting.weight_decay.to_string(),
             format!("{log_loss:.4}"),
-            format!("{:.2} %", 100.0 * accuracy),
+            format!("{:.2} %", 100.0 * score),
             scored.to_string(),
         ]);
     }

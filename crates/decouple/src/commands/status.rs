@@ -121,7 +121,7 @@ fn human(title: &str, run: &str, metric: Metric, standing: &Standing) -> String 
         table.push(vec![
             running.label.clone(),
             format!("{} of {}", running.epochs_done, running.epochs),
-            running.accuracy.map_or("-".to_owned(), |accuracy| format!("{:.2} %", 100.0 * accuracy)),
+            running.score.map_or("-".to_owned(), |score| format!("{:.2} %", 100.0 * score)),
             running.secs_left.map_or("-".to_owned(), duration),
         ]);
     }
@@ -133,7 +133,7 @@ fn human(title: &str, run: &str, metric: Metric, standing: &Standing) -> String 
     }
     if let Some(best) = &standing.best {
         text +=
-            &format!("  best so far: {:.2} % on the test images, {}\n", 100.0 * best.accuracy, best.label);
+            &format!("  best so far: {:.2} % on the test images, {}\n", 100.0 * best.score, best.label);
     }
     for problem in &standing.unreadable {
         text += &format!("  warning: {problem}\n     = {}\n", problem.advice(run));
@@ -149,7 +149,7 @@ fn document(title: &str, run: &str, standing: &Standing) -> serde_json::Value {
             "trial": running.label,
             "epochs_done": running.epochs_done,
             "epochs": running.epochs,
-            "accuracy": running.accuracy,
+            "accuracy": running.score,
             "secs_left": running.secs_left,
         })
     };
@@ -171,7 +171,7 @@ fn document(title: &str, run: &str, standing: &Standing) -> serde_json::Value {
         "best": standing.best.as_ref().map(|best| json!({
             "id": best.id.to_string(),
             "trial": best.label,
-            "accuracy": best.accuracy,
+            "accuracy": best.score,
         })),
     })
 }

@@ -49,6 +49,12 @@ impl MetricsRow {
             .or(self.validation_accuracy)
     }
 
+    /// The score that a run is shown and ranked by while it trains: on held-out images if there are
+    /// any, otherwise the training accuracy.
+    pub fn score(&self) -> f64 {
+        self.validation().unwrap_or(self.train_accuracy)
+    }
+
     /// The log-loss on held-out images that stands for the epoch, of the same weights.
     pub fn validation_log_loss(&self) -> Option<f64> {
         self.averaged_validation_loss.or(self.validation_loss)
@@ -88,7 +94,7 @@ pub struct Scores {
 
 impl Scores {
     /// The score of the weights: MAP@100 if it is known, otherwise the accuracy.
-    pub fn headline(&self) -> f64 {
+    pub fn score(&self) -> f64 {
         self.map_at_100.unwrap_or(self.accuracy)
     }
 }
@@ -166,9 +172,9 @@ pub struct Status {
 impl Status {
     /// The score that stands for the run: of the averaged weights where they
     /// were kept, else of the raw ones; `None` unless the run finished.
-    pub fn headline(&self) -> Option<f64> {
+    pub fn score(&self) -> Option<f64> {
         match self.outcome {
-            Outcome::Finished => self.averaged_test.as_ref().or(self.test.as_ref()).map(Scores::headline),
+            Outcome::Finished => self.averaged_test.as_ref().or(self.test.as_ref()).map(Scores::score),
             Outcome::Diverged { .. } | Outcome::Stopped { .. } | Outcome::Failed { .. } => None,
         }
     }

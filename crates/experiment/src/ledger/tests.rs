@@ -254,16 +254,16 @@ fn a_finished_run_is_found_after_its_point_is_renamed() {
 }
 
 #[test]
-fn the_headline_is_the_averaged_accuracy_of_a_finished_run() {
+fn the_score_is_that_of_the_averaged_weights_of_a_finished_run() {
     let scores = |accuracy| {
         Some(Scores { images: 10, loss: f64::INFINITY, accuracy, top5_accuracy: Some(1.0), map_at_100: None })
     };
     let mut done = Status { averaged_test: scores(0.9), ..status(Outcome::Finished) };
-    assert_eq!(done.headline(), Some(0.9));
+    assert_eq!(done.score(), Some(0.9));
     done.averaged_test = None;
-    assert_eq!(done.headline(), Some(0.8755));
+    assert_eq!(done.score(), Some(0.8755));
     done.outcome = Outcome::Diverged { step: 3 };
-    assert_eq!(done.headline(), None);
+    assert_eq!(done.score(), None);
 }
 
 #[test]

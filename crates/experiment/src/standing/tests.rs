@@ -63,9 +63,9 @@ fn every_trial_is_counted_once_and_the_rest_is_timed_by_what_is_done() {
     assert_eq!((standing.cut_off, standing.new, standing.left()), (1, 2, 3));
     let [now] = standing.running.as_slice() else { panic!("{:?}", standing.running) };
     assert_eq!((now.id, now.epochs_done, now.epochs), (trials[2].id, 1, 4));
-    assert_eq!((now.accuracy, now.secs_left), (Some(0.25), Some(6.0)));
+    assert_eq!((now.score, now.secs_left), (Some(0.25), Some(6.0)));
     // The diverged run's accuracy is not a result.
-    assert_eq!(standing.best.as_ref().map(|best| (best.id, best.accuracy)), Some((trials[0].id, 0.5)));
+    assert_eq!(standing.best.as_ref().map(|best| (best.id, best.score)), Some((trials[0].id, 0.5)));
     // Two seconds an epoch and so many multiply-adds: three epochs of one run, four of
     // the three others, of two kinds of network.
     let macs = |index: usize, epochs: f64| epochs * trials[index].cost.macs as f64;

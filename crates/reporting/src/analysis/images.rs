@@ -33,7 +33,7 @@ pub(super) fn compare(contest: &Contest, groups: &[Vec<&RunRow>]) -> Vec<ImageCo
 
 /// One row per finished run; `None` where one kept none, or none is finished.
 fn correctness(group: &[&RunRow]) -> Option<Vec<Vec<bool>>> {
-    let finished = group.iter().filter(|run| run.accuracy().is_some());
+    let finished = group.iter().filter(|run| run.score().is_some());
     let rows: Vec<Vec<bool>> = finished.map(|run| run.correct.clone()).collect::<Option<_>>()?;
     (!rows.is_empty()).then_some(rows)
 }

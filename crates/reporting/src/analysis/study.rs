@@ -164,10 +164,10 @@ pub struct RunRow {
     pub width: Option<f64>,
     /// Cost of its network.
     pub costs: Cost,
-    /// Test accuracy of the last weights, 0 to 1.
-    pub raw_accuracy: Option<f64>,
-    /// Test accuracy of the averaged weights.
-    pub averaged_accuracy: Option<f64>,
+    /// Test score of the last weights, 0 to 1: what [`Study::metric`] says.
+    pub raw_score: Option<f64>,
+    /// Test score of the averaged weights.
+    pub averaged_score: Option<f64>,
     /// Steps trained.
     pub steps: Option<u64>,
     /// Seconds of training, without evaluation.
@@ -183,10 +183,10 @@ pub struct RunRow {
 }
 
 impl RunRow {
-    /// The accuracy of the run: of the averaged weights if they were kept, otherwise of the last ones;
+    /// The score of the run: of the averaged weights if they were kept, otherwise of the last ones;
     /// `None` unless the run finished.
-    pub fn accuracy(&self) -> Option<f64> {
-        let value = self.averaged_accuracy.or(self.raw_accuracy)?;
+    pub fn score(&self) -> Option<f64> {
+        let value = self.averaged_score.or(self.raw_score)?;
         (self.outcome == RunOutcome::Over(Outcome::Finished) && value.is_finite()).then_some(value)
     }
 }

@@ -45,8 +45,8 @@ pub struct CurvePoint {
     pub train_loss: Option<Spread>,
     /// Training accuracy.
     pub train_accuracy: Option<Spread>,
-    /// Validation accuracy, where images were held out.
-    pub validation_accuracy: Option<Spread>,
+    /// Validation score, where images were held out.
+    pub validation_score: Option<Spread>,
 }
 
 /// The summary of a point over its seeds.
@@ -64,15 +64,15 @@ pub struct PointSummary {
     pub width: Option<f64>,
     /// Cost of the network.
     pub costs: Cost,
-    /// Seed and accuracy of each finished run.
-    pub accuracies: Vec<(u64, f64)>,
+    /// Seed and score of each finished run.
+    pub scores: Vec<(u64, f64)>,
     /// Runs that diverged; they count in no mean.
     pub diverged: usize,
     /// Runs that failed.
     pub failed: usize,
     /// Runs not yet done, or done and not usable.
     pub missing: usize,
-    /// Mean test accuracy, 0 to 1.
+    /// Mean test score, 0 to 1.
     pub mean: Option<f64>,
     /// Standard deviation over seeds; `None` for fewer than two.
     pub sd: Option<f64>,
@@ -108,16 +108,16 @@ impl PointSummary {
 
     /// Finished runs.
     pub fn finished(&self) -> usize {
-        self.accuracies.len()
+        self.scores.len()
     }
 }
 
 pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSummary {
     let first = group[0];
-    let finished: Vec<&RunRow> = group.iter().copied().filter(|run| run.accuracy().is_some()).collect();
-    let accuracies: Vec<(u64, f64)> =
-        finished.iter().filter_map(|run| Some((run.seed, run.accuracy()?))).collect();
-    let values: Vec<f64> = accuracies.iter().map(|(_, accuracy)| *accuracy).collect();
+    let finished: Vec<&RunRow> = group.iter().copied().filter(|run| run.score().is_some()).collect();
+    let scores: Vec<(u64, f64)> =
+        finished.iter().filter_map(|run| Some((run.seed, run.score()?))).collect();
+    let values: Vec<f64> = scores.iter().map(|(_, score)| *score).collect();
     let count = |is: fn(&RunOutcome) -> bool| group.iter().filter(|run| is(&run.outcome)).count();
     let mean_of = |value: fn(&RunRow) -> Option<f64>| {
         mean(&finished.iter().filter_map(|run| value(run)).collect::<Vec<_>>())
@@ -143,7 +143,7 @@ pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSu
         steps: mean_of(|run| run.steps.map(|steps| steps as f64)),
         images_per_sec: mean_of(|run| run.images_per_sec),
         curve: curve(&finished),
-        accuracies,
+        scores,
     }
 }
 
@@ -162,7 +162,7 @@ fn curve(finished: &[&RunRow]) -> Vec<CurvePoint> {
             step: rows.iter().map(|row| row.step).max().unwrap_or(0),
             train_loss: spread(|row| Some(row.train_loss)),
             train_accuracy: spread(|row| Some(row.train_accuracy)),
-            validation_accuracy: spread(|row| row.validation()),
+            validation_score: spread(|row| row.validation()),
         }
     };
     epochs.into_iter().map(point).collect()

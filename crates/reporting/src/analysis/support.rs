@@ -45,20 +45,20 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// The sample of accuracies counted over `images` test images, if they support one.
-pub(super) fn sample(accuracies: &[f64], images: Option<u64>) -> Result<Sample, Unsupported> {
+/// The sample of scores counted over `images` test images, if they support one.
+pub(super) fn sample(scores: &[f64], images: Option<u64>) -> Result<Sample, Unsupported> {
     if let Some(images) = images.filter(|images| *images < FEWEST_IMAGES) {
         return Err(Unsupported::FewImages { images: images.max(1) });
     }
-    if accuracies.len() < 2 {
+    if scores.len() < 2 {
         return Err(Unsupported::OneSeed);
     }
-    let highest = accuracies.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let lowest = accuracies.iter().copied().fold(f64::INFINITY, f64::min);
+    let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let lowest = scores.iter().copied().fold(f64::INFINITY, f64::min);
     let step = images.map_or(0.0, |images| 1.0 / images as f64);
-    let no_spread = Unsupported::NoSpread { runs: accuracies.len() };
+    let no_spread = Unsupported::NoSpread { runs: scores.len() };
     if highest - lowest <= step * (1.0 + 1e-9) {
         return Err(no_spread);
     }
-    Sample::of(accuracies).ok_or(no_spread)
+    Sample::of(scores).ok_or(no_spread)
 }

@@ -38,7 +38,7 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
         top,
         bottom,
         x: across(analysis, lines.len()),
-        y: accuracy_range(analysis),
+        y: score_range(analysis),
     };
     paper(&mut canvas, &frame, analysis);
     let digits = decimals(frame.y, 7);
@@ -129,9 +129,9 @@ fn is_ordered(analysis: &Analysis) -> bool {
 
 /// The range of everything drawn, in percent. An interval far wider than the range of the seeds is cut, so
 /// that the means stay distinguishable.
-pub(super) fn accuracy_range(analysis: &Analysis) -> (f64, f64) {
+pub(super) fn score_range(analysis: &Analysis) -> (f64, f64) {
     let seeds =
-        analysis.points.iter().flat_map(|point| point.accuracies.iter().map(|(_, accuracy)| *accuracy));
+        analysis.points.iter().flat_map(|point| point.scores.iter().map(|(_, score)| *score));
     let (low, high) = padded(seeds.map(|value| 100.0 * value), 0.5, 0.0);
     let room = 1.5 * (high - low);
     let ends = analysis.points.iter().filter_map(|point| point.interval).flat_map(|i| [i.low, i.high]);
@@ -171,9 +171,9 @@ fn means(canvas: &mut Canvas, frame: &Frame, line: &Series<'_>, aside: f64, is_o
         }
     }
     for (x, point) in &line.points {
-        for (seed, accuracy) in &point.accuracies {
-            let says = format!("{}, seed {seed}: {:.2} %", point.label, 100.0 * accuracy);
-            let (x, y) = at(*x, *accuracy);
+        for (seed, score) in &point.scores {
+            let says = format!("{}, seed {seed}: {:.2} %", point.label, 100.0 * score);
+            let (x, y) = at(*x, *score);
             let side = if line.label.is_empty() { 9.0 } else { 0.0 };
             canvas.datum(Marker::Circle, (x + side, y), 2.8, line.colour, 0.6, says);
         }

@@ -11,7 +11,7 @@ use super::annotations::Annotations;
 use super::axis::{Frame, LABEL, TICK, decimals, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::text_width;
-use super::headline::{LEFT, TITLE, WIDTH, accuracy_range, head, head_height};
+use super::headline::{LEFT, TITLE, WIDTH, score_range, head, head_height};
 use super::palette::{Colour, FAINT, INK, ordered};
 use super::series::{Series, series, spectrum_value};
 
@@ -88,7 +88,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
             top,
             bottom: top + HEIGHT,
             x: padded(costs, 0.02 * middle.abs().max(1e-9), 0.12),
-            y: accuracy_range(analysis),
+            y: score_range(analysis),
         };
         let name = format!("test {} (%)", analysis.study.metric);
         draw_panel(&mut canvas, &frame, panel, dots, (k == 0).then_some(&name));

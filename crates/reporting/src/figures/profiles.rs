@@ -88,11 +88,11 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
 }
 
 fn panels(analysis: &Analysis) -> Vec<Panel<'_>> {
-    let held_out = |point: &PointSummary| point.curve.iter().any(|row| row.validation_accuracy.is_some());
+    let held_out = |point: &PointSummary| point.curve.iter().any(|row| row.validation_score.is_some());
     let is_held_out = analysis.points.iter().any(held_out);
-    let accuracy: Quantity = match (is_held_out, analysis.study.metric) {
-        (true, Metric::Accuracy) => ("validation accuracy (%)", 100.0, |row| row.validation_accuracy),
-        (true, Metric::MeanPrecision) => ("validation MAP@100 (%)", 100.0, |row| row.validation_accuracy),
+    let score: Quantity = match (is_held_out, analysis.study.metric) {
+        (true, Metric::Accuracy) => ("validation accuracy (%)", 100.0, |row| row.validation_score),
+        (true, Metric::MeanPrecision) => ("validation MAP@100 (%)", 100.0, |row| row.validation_score),
         (false, Metric::Accuracy) => ("training accuracy (%)", 100.0, |row| row.train_accuracy),
         (false, Metric::MeanPrecision) => ("training top-1 (%)", 100.0, |row| row.train_accuracy),
     };
@@ -101,8 +101,8 @@ fn panels(analysis: &Analysis) -> Vec<Panel<'_>> {
         let panel = |line: &super::series::Series<'_>| line.label.clone();
         return (lines.iter())
             .map(|line| Panel {
-                title: format!("{} · {}", panel(line), accuracy.0),
-                quantity: accuracy,
+                title: format!("{} · {}", panel(line), score.0),
+                quantity: score,
                 profiles: profiles(&line.points.iter().map(|(_, point)| *point).collect::<Vec<_>>(), true),
             })
             .collect();
@@ -114,7 +114,7 @@ fn panels(analysis: &Analysis) -> Vec<Panel<'_>> {
         quantity,
         profiles: profiles(&points, is_spectrum(analysis) && lines.len() == 1),
     };
-    vec![panel(loss), panel(accuracy)]
+    vec![panel(loss), panel(score)]
 }
 
 fn profiles<'a>(points: &[&'a PointSummary], along_spectrum: bool) -> Vec<Profile<'a>> {

@@ -44,8 +44,8 @@ fn analysis(
                         activations: 300,
                         ..Cost::default()
                     },
-                    raw_accuracy: accuracy,
-                    averaged_accuracy: None,
+                    raw_score: accuracy,
+                    averaged_score: None,
                     steps: Some(10),
                     train_secs: accuracy.map(|_| 3.0 + level),
                     images_per_sec: Some(100.0),

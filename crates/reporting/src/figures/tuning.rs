@@ -15,7 +15,7 @@ const HEIGHT: f64 = 260.0;
 /// Draws the tries of a study that tunes.
 pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let tries = &analysis.study.tries;
-    let shares = tries.iter().filter_map(|tried| tried.accuracy).map(|share| 100.0 * share);
+    let shares = tries.iter().filter_map(|tried| tried.score).map(|share| 100.0 * share);
     shares.clone().next()?;
     let title = wrapped("The tries that chose each point's recipe", WIDTH - 2.0 * MARGIN, TITLE, true);
     let subtitle = [
@@ -54,13 +54,13 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
 }
 
 fn draw_try(canvas: &mut Canvas, frame: &Frame, place: f64, tried: &Try) {
-    let Some(accuracy) = tried.accuracy else { return };
-    let (x, y) = frame.place(place, 100.0 * accuracy);
+    let Some(score) = tried.score else { return };
+    let (x, y) = frame.place(place, 100.0 * score);
     let says = format!(
         "learning rate {}, weight decay {}: {:.2} % after epoch {}",
         tried.setting.learning_rate,
         tried.setting.weight_decay,
-        100.0 * accuracy,
+        100.0 * score,
         tried.epochs
     );
     let (radius, colour): (f64, Colour) = match tried.outcome {

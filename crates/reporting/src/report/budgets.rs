@@ -35,8 +35,8 @@ pub struct CurveRun {
     pub level: f64,
     /// Cost of its network.
     pub costs: Cost,
-    /// Test accuracy, 0 to 1.
-    pub accuracy: f64,
+    /// Test score, 0 to 1.
+    pub score: f64,
 }
 
 impl Curve {
@@ -52,7 +52,7 @@ impl Curve {
                 seed: run.seed,
                 level: run.level,
                 costs: run.costs,
-                accuracy: run.accuracy()?,
+                score: run.score()?,
             })
         };
         (axis.name == "segments").then(|| Self {
@@ -98,8 +98,8 @@ fn together(curves: &[&Curve]) -> Analysis {
         group_width: None,
         width: None,
         costs: run.costs,
-        raw_accuracy: Some(run.accuracy),
-        averaged_accuracy: None,
+        raw_score: Some(run.score),
+        averaged_score: None,
         steps: None,
         train_secs: None,
         images_per_sec: None,

@@ -101,9 +101,9 @@ fn row(analysis: &Analysis, run: &RunRow) -> Markup {
     });
     let words = [Cell::words(run.seed.to_string()), Cell::words(run.outcome.word())];
     let numbers = [
-        percent(run.accuracy()),
-        percent(run.raw_accuracy),
-        percent(run.averaged_accuracy),
+        percent(run.score()),
+        percent(run.raw_score),
+        percent(run.averaged_score),
         Cell::number(Some(run.costs.parameters as f64), |n| short_count(n as u64)),
         Cell::number(Some(run.costs.macs as f64), |n| short_count(n as u64)),
         Cell::number(run.steps.map(|steps| steps as f64), |steps| steps.to_string()),

@@ -364,7 +364,7 @@ fn tries(analysis: &Analysis) -> Option<Table> {
                 tried.setting.weight_decay.to_string(),
                 tried.epochs.to_string(),
                 or_absent(tried.log_loss, |loss| format!("{loss:.4}")),
-                or_absent(tried.accuracy, |share| format!("{:.2}", 100.0 * share)),
+                or_absent(tried.score, |share| format!("{:.2}", 100.0 * share)),
             ]
         })
         .collect();

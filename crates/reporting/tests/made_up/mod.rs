@@ -89,8 +89,8 @@ fn run_row(point: Vec<(String, String)>, level: f64, other: f64, seed: u64) -> R
             activations: (120_000.0 + 190_000.0 * level) as u64,
             ..Cost::default()
         },
-        raw_accuracy: (!is_lost).then_some(accuracy - 0.001),
-        averaged_accuracy: (!is_lost).then_some(accuracy),
+        raw_score: (!is_lost).then_some(accuracy - 0.001),
+        averaged_score: (!is_lost).then_some(accuracy),
         steps: Some(1680),
         train_secs: Some(20.0 + 14.0 * level + noise(2.0)),
         images_per_sec: Some(108_000.0 / (20.0 + 14.0 * level + noise(2.0))),
@@ -113,8 +113,8 @@ pub(crate) fn measured(points: &[(Axes<'_>, &[Option<f64>])]) -> Analysis {
         let level = point.iter().find(|(axis, _)| axis == "segments").map_or(0.0, |(_, value)| level(value));
         for (seed, accuracy) in accuracies.iter().enumerate() {
             let mut row = run_row(point.clone(), level, 0.0, seed as u64);
-            row.averaged_accuracy = *accuracy;
-            row.raw_accuracy = *accuracy;
+            row.averaged_score = *accuracy;
+            row.raw_score = *accuracy;
             row.outcome =
                 RunOutcome::Over(accuracy.map_or(Outcome::Diverged { step: 7 }, |_| Outcome::Finished));
             row.costs.parameters = 1000;
