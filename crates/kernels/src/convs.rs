@@ -243,7 +243,8 @@ pub fn tiles_pay(geometry: &ConvGeometry, order: WeightOrder) -> bool {
     if !has_tiles(geometry, order) {
         return false;
     }
-    let channels = |segment| geometry.segment_inputs(segment).len().min(geometry.segment_outputs(segment).len());
+    let channels =
+        |segment| geometry.segment_inputs(segment).len().min(geometry.segment_outputs(segment).len());
     let least = (0..geometry.options().segments).map(channels).min().unwrap_or(0);
     let MapShape { h, w, .. } = geometry.output();
     least >= TILED_CHANNELS && h.min(w) >= TILED_PIXELS

@@ -132,8 +132,7 @@ fn human(title: &str, run: &str, metric: Metric, standing: &Standing) -> String 
         text += &format!("  and {} more\n", standing.running.len() - MOST_NAMED);
     }
     if let Some(best) = &standing.best {
-        text +=
-            &format!("  best so far: {:.2} % on the test images, {}\n", 100.0 * best.score, best.label);
+        text += &format!("  best so far: {:.2} % on the test images, {}\n", 100.0 * best.score, best.label);
     }
     for problem in &standing.unreadable {
         text += &format!("  warning: {problem}\n     = {}\n", problem.advice(run));

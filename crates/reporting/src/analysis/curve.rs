@@ -11,7 +11,7 @@ const SHAPES: [&str; 2] = ["network.size", "training.epochs"];
 
 /// One curve for everything that differs in nothing but group width, size and length.
 #[derive(Clone, Debug)]
-pub struct WidthCurve {
+pub struct SpectrumCurve {
     /// What its points share on all other axes.
     pub shared: Coordinates,
     /// The axes that its shape changes with, of [`network.size`, `training.epochs`].
@@ -19,38 +19,38 @@ pub struct WidthCurve {
     /// The fitted curve, over the natural logarithm of channels per segment.
     pub curve: SmoothCurve,
     /// One line of it for each size and length.
-    pub lines: Vec<WidthLine>,
-    /// By how much the logarithm (base 2) of the best width moves from the least to the largest value of each shape
+    pub lines: Vec<SpectrumLine>,
+    /// By how much the logarithm (base 2) of the best group width moves from the least to the largest value of each shape
     /// axis, the others at their mean.
     pub shifts: Vec<(String, f64, Interval)>,
 }
 
 /// The curve at one size and length.
 #[derive(Clone, Debug)]
-pub struct WidthLine {
+pub struct SpectrumLine {
     /// Its size and length, as typed.
     pub at: Coordinates,
     /// The same as the curve takes them: natural logarithms.
     pub shape: Vec<f64>,
     /// Indices of its points.
     pub points: Vec<usize>,
-    /// The best width, as a natural logarithm.
+    /// The best group width, as a natural logarithm.
     pub best: Option<BestPlace>,
-    /// The best width of the curve itself, as a natural logarithm.
+    /// The best group width of the curve itself, as a natural logarithm.
     pub highest: f64,
 }
 
 /// A law of error against size at one group width.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WidthScaling {
+pub struct SpectrumScaling {
     /// The value on the axis of the spectrum.
-    pub width: String,
+    pub value: String,
     /// The law.
     pub law: ScalingLaw,
 }
 
 /// The curves of a study that varies the spectrum, one for each combination of its other axes.
-pub(super) fn curves(study: &Study, points: &[PointSummary]) -> Vec<WidthCurve> {
+pub(super) fn curves(study: &Study, points: &[PointSummary]) -> Vec<SpectrumCurve> {
     let Some(spectrum) = spectrum_axis(study) else { return Vec::new() };
     let is_shared =
         |(axis, _): &&(String, String)| *axis != spectrum.name && !SHAPES.contains(&axis.as_str());
@@ -60,7 +60,7 @@ pub(super) fn curves(study: &Study, points: &[PointSummary]) -> Vec<WidthCurve> 
     groups.into_iter().filter_map(|(shared, members)| curve(shared, &members, points)).collect()
 }
 
-fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Option<WidthCurve> {
+fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Option<SpectrumCurve> {
     let known: Vec<usize> = members
         .iter()
         .copied()
@@ -92,25 +92,21 @@ fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Opt
         .collect();
     let observations = observations?;
     let fitted = SmoothCurve::fit(&observations, freedom)?;
-    let mut lines: Vec<WidthLine> = Vec::new();
-    for (&index, observation) in known.iter().zip(&observations) {
-        match lines.iter_mut().find(|line| line.shape == observation.shape) {
-            Some(line) => line.points.push(index),
-            None => lines.push(WidthLine {
-                at: shapes
-                    .iter()
-                    .filter_map(|axis| Some(((*axis).to_owned(), points[index].value(axis)?.to_owned())))
-                    .collect(),
-                best: fitted.best(&observation.shape),
-                highest: highest(&fitted, &observation.shape),
-                shape: observation.shape.clone(),
-                points: vec![index],
-            }),
-        }
-    }
+    let lines = grouped(0..known.len(), |&k| observations[k].shape.clone()).into_iter();
+    let lines = lines.map(|(shape, members)| SpectrumLine {
+        at: shapes
+            .iter()
+            .filter_map(|axis| Some(((*axis).to_owned(), points[known[members[0]]].value(axis)?.to_owned())))
+            .collect(),
+        best: fitted.best(&shape),
+        highest: highest(&fitted, &shape),
+        shape,
+        points: members.into_iter().map(|k| known[k]).collect(),
+    });
+    let lines = lines.collect();
     let shifts = (0..shapes.len()).filter_map(|k| shift(&fitted, &shapes, &observations, k)).collect();
     let shapes = shapes.into_iter().map(str::to_owned).collect();
-    Some(WidthCurve { shared, shapes, curve: fitted, lines, shifts })
+    Some(SpectrumCurve { shared, shapes, curve: fitted, lines, shifts })
 }
 
 /// The variance of a run of a point, shrunk towards that of all points as if that were four more runs: the
@@ -149,24 +145,20 @@ fn shift(
 }
 
 /// Laws of error against size, one for each group width, of a study over sizes and widths alone.
-pub(super) fn scalings(study: &Study, points: &[PointSummary]) -> Vec<WidthScaling> {
+pub(super) fn scalings(study: &Study, points: &[PointSummary]) -> Vec<SpectrumScaling> {
     let Some(spectrum) = spectrum_axis(study) else { return Vec::new() };
     let is_alone = study.axes.len() == 2 && study.axes.iter().any(|axis| axis.name == SHAPES[0]);
-    let mut widths: Vec<&str> = Vec::new();
-    for value in points.iter().filter_map(|point| point.value(&spectrum.name)).filter(|_| is_alone) {
-        if !widths.contains(&value) {
-            widths.push(value);
-        }
-    }
-    let law = |width: &str| {
-        let own = points.iter().filter(|point| point.value(&spectrum.name) == Some(width));
+    let known = points.iter().filter(|_| is_alone);
+    let known = known.filter_map(|point| Some((point.value(&spectrum.name)?, point)));
+    let law = |(value, own): (&str, Vec<(&str, &PointSummary)>)| {
         let errors: Vec<(f64, Sample)> = own
-            .filter_map(|point| {
+            .into_iter()
+            .filter_map(|(_, point)| {
                 let sample = point.sample?;
                 Some((point.costs.parameters as f64, Sample { mean: 1.0 - sample.mean, ..sample }))
             })
             .collect();
-        Some(WidthScaling { width: width.to_owned(), law: scaling_law(&errors)? })
+        Some(SpectrumScaling { value: value.to_owned(), law: scaling_law(&errors)? })
     };
-    widths.into_iter().filter_map(law).collect()
+    grouped(known, |(value, _)| *value).into_iter().filter_map(law).collect()
 }

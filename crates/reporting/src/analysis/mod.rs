@@ -13,7 +13,7 @@ mod verdict;
 
 pub use comparison::{Comparison, ReferenceComparison};
 pub use contest::Contest;
-pub use curve::{WidthCurve, WidthLine, WidthScaling};
+pub use curve::{SpectrumCurve, SpectrumLine, SpectrumScaling};
 pub use images::ImageComparison;
 pub use interaction::{Contrast, Interaction};
 pub use power::{Scatter, SeedsNeeded, power_plan, scatter};
@@ -46,9 +46,9 @@ pub struct Analysis {
     /// Whether the effects of crossed axes add up.
     pub interactions: Vec<Interaction>,
     /// Smooth curves over the group width.
-    pub curves: Vec<WidthCurve>,
+    pub curves: Vec<SpectrumCurve>,
     /// Laws of error against size, by group width.
-    pub scalings: Vec<WidthScaling>,
+    pub scalings: Vec<SpectrumScaling>,
     /// All runs.
     pub runs: Vec<RunRow>,
     /// The verdict as text.

@@ -115,8 +115,7 @@ impl PointSummary {
 pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSummary {
     let first = group[0];
     let finished: Vec<&RunRow> = group.iter().copied().filter(|run| run.score().is_some()).collect();
-    let scores: Vec<(u64, f64)> =
-        finished.iter().filter_map(|run| Some((run.seed, run.score()?))).collect();
+    let scores: Vec<(u64, f64)> = finished.iter().filter_map(|run| Some((run.seed, run.score()?))).collect();
     let values: Vec<f64> = scores.iter().map(|(_, score)| *score).collect();
     let count = |is: fn(&RunOutcome) -> bool| group.iter().filter(|run| is(&run.outcome)).count();
     let mean_of = |value: fn(&RunRow) -> Option<f64>| {

@@ -1,7 +1,7 @@
 //! The smooth curve over the group width: its band, the points it was fitted to, and its best
 //! width.
 
-use crate::analysis::{Analysis, PointSummary, WidthCurve, label};
+use crate::analysis::{Analysis, PointSummary, SpectrumCurve, label};
 use crate::numbers::short_width;
 
 use super::axis::{Frame, LABEL, decimals, padded, spread, wrapped};
@@ -17,7 +17,7 @@ const ROW: f64 = 16.0;
 /// A line of a curve as it is drawn.
 struct Line<'a> {
     name: String,
-    curve: &'a WidthCurve,
+    curve: &'a SpectrumCurve,
     index: usize,
     colour: Colour,
 }

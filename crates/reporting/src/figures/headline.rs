@@ -32,14 +32,8 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
     head(&mut canvas, &title, &subtitle);
 
     let bottom = top + ACCURACY_HEIGHT;
-    let frame = Frame {
-        left: LEFT,
-        right,
-        top,
-        bottom,
-        x: across(analysis, lines.len()),
-        y: score_range(analysis),
-    };
+    let frame =
+        Frame { left: LEFT, right, top, bottom, x: across(analysis, lines.len()), y: score_range(analysis) };
     paper(&mut canvas, &frame, analysis);
     let digits = decimals(frame.y, 7);
     frame.draw_rows(&mut canvas, 7, |value| format!("{value:.digits$}"));
@@ -130,8 +124,7 @@ fn is_ordered(analysis: &Analysis) -> bool {
 /// The range of everything drawn, in percent. An interval far wider than the range of the seeds is cut, so
 /// that the means stay distinguishable.
 pub(super) fn score_range(analysis: &Analysis) -> (f64, f64) {
-    let seeds =
-        analysis.points.iter().flat_map(|point| point.scores.iter().map(|(_, score)| *score));
+    let seeds = analysis.points.iter().flat_map(|point| point.scores.iter().map(|(_, score)| *score));
     let (low, high) = padded(seeds.map(|value| 100.0 * value), 0.5, 0.0);
     let room = 1.5 * (high - low);
     let ends = analysis.points.iter().filter_map(|point| point.interval).flat_map(|i| [i.low, i.high]);

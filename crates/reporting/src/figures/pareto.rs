@@ -11,7 +11,7 @@ use super::annotations::Annotations;
 use super::axis::{Frame, LABEL, TICK, decimals, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::text_width;
-use super::headline::{LEFT, TITLE, WIDTH, score_range, head, head_height};
+use super::headline::{LEFT, TITLE, WIDTH, head, head_height, score_range};
 use super::palette::{Colour, FAINT, INK, ordered};
 use super::series::{Series, series, spectrum_value};
 

@@ -231,7 +231,7 @@ fn scaling(analysis: &Analysis) -> Option<Table> {
         .map(|scaling| {
             let law = &scaling.law;
             vec![
-                scaling.width.clone(),
+                scaling.value.clone(),
                 percent(law.floor),
                 range(law.floor_interval, percent),
                 format!("{:.2}", law.exponent),

@@ -1,4 +1,4 @@
-//! Networks of one family with other widths and depths, drawn at random.
+//! Networks of one family with other channel counts and depths, drawn at random.
 
 use super::NetworkSpec;
 use super::architectures::Channels;
@@ -6,12 +6,12 @@ use super::architectures::Channels;
 /// Blocks of the middle flow, and modules in one, are drawn from 1 up to these.
 const MOST_BLOCKS: usize = 4;
 const MOST_MODULES: usize = 4;
-/// The largest factor on a width, up or down, as a power of two.
+/// The largest factor on a channel count, up or down, as a power of two.
 const DOUBLINGS: f64 = 1.0;
 
 impl NetworkSpec {
-    /// This network with another allocation of width and depth: a factor from a half to two on each of the
-    /// widths of stem, entry stages and exit, kept from falling along the network, and 1 to 4 middle blocks
+    /// This network with another allocation of channels and depth: a factor from a half to two on each of the
+    /// channel counts of stem, entry stages and exit, kept from falling along the network, and 1 to 4 middle blocks
     /// of 1 to 4 modules. A budget then scales the whole.
     ///
     /// `uniform` returns numbers from 0 up to 1; the same numbers give the same network: an empirical
