@@ -3,10 +3,9 @@
 //! Floats are written as the shortest text that reads back to the same bits. An empty cell means that the
 //! value does not exist. Accuracies and their differences are shares from 0 to 1.
 
-use decouple_experiment::{Outcome, inert_cell, value_on};
+use decouple_experiment::{Metric, Outcome, inert_cell, value_on};
 
-use crate::analysis::{Analysis, PointSummary, RunOutcome, RunRow};
-use crate::statistics::Interval;
+use crate::analysis::{Analysis, Comparison, PointSummary, RunOutcome, RunRow};
 
 /// `runs.csv`: one row per run, in the sweep's order.
 ///
@@ -16,36 +15,56 @@ use crate::statistics::Interval;
 /// `images_per_sec`, `peak_bytes`, `metric` (what the columns of accuracies hold: `accuracy`, or `MAP@100` of
 /// a set with many labels per image).
 pub fn runs_csv(analysis: &Analysis) -> String {
-    let mut header = vec!["id"];
-    header.extend(analysis.study.axes.iter().map(|axis| axis.name.as_str()));
-    header.extend(["seed", "outcome", "detail", "accuracy", "raw_accuracy", "averaged_accuracy", "level"]);
-    header.extend(["width", "parameters", "macs", "activations", "steps", "train_secs", "images_per_sec"]);
-    header.extend(["peak_bytes", "metric"]);
-    let rows = analysis.runs.iter().map(|run| run_cells(analysis, run));
+    let columns: [(&str, fn(&RunRow) -> String); 15] = [
+        ("seed", |run| run.seed.to_string()),
+        ("outcome", |run| run.outcome.word().to_owned()),
+        ("detail", |run| detail(&run.outcome)),
+        ("accuracy", |run| optional(run.score())),
+        ("raw_accuracy", |run| optional(run.raw_score)),
+        ("averaged_accuracy", |run| optional(run.averaged_score)),
+        ("level", |run| run.level.to_string()),
+        ("width", |run| optional(run.width)),
+        ("parameters", |run| run.costs.parameters.to_string()),
+        ("macs", |run| run.costs.macs.to_string()),
+        ("activations", |run| run.costs.activations.to_string()),
+        ("steps", |run| optional(run.steps)),
+        ("train_secs", |run| optional(run.train_secs)),
+        ("images_per_sec", |run| optional(run.images_per_sec)),
+        ("peak_bytes", |run| optional(run.peak_bytes)),
+    ];
+    of_runs(analysis, analysis.runs.iter(), |run| run, columns)
+}
+
+/// A table about runs: their ids and axes, `columns`, and the name of the score. `run` says of which run a row is.
+pub(crate) fn of_runs<'a, R: Copy, const N: usize>(
+    analysis: &'a Analysis,
+    rows: impl Iterator<Item = R>,
+    run: fn(R) -> &'a RunRow,
+    columns: [(&str, fn(R) -> String); N],
+) -> String {
+    let names = axes(analysis).chain(columns.map(|(name, _)| name));
+    let header = ["id"].into_iter().chain(names).chain(["metric"]);
+    let rows = rows.map(|row| {
+        let mut cells = vec![run(row).id.clone()];
+        cells.extend(
+            axes(analysis).map(|axis| value_on(&run(row).point, axis).unwrap_or_default().to_owned()),
+        );
+        cells.extend(columns.map(|(_, cell)| cell(row)));
+        cells.push(analysis.study.metric.to_string());
+        cells
+    });
     csv_text(header, rows)
 }
 
-fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
-    let value = |axis: &str| value_on(&run.point, axis).unwrap_or_default().to_owned();
-    let mut cells = vec![run.id.clone()];
-    cells.extend(analysis.study.axes.iter().map(|axis| value(&axis.name)));
-    cells.push(run.seed.to_string());
-    cells.push(run.outcome.word().to_owned());
-    cells.push(match &run.outcome {
+fn detail(outcome: &RunOutcome) -> String {
+    match outcome {
         RunOutcome::Over(Outcome::Diverged { step }) => format!("step {step}"),
         RunOutcome::Over(Outcome::Stopped { epoch }) | RunOutcome::Unfinished { epochs: epoch } => {
             format!("epoch {epoch}")
         }
         RunOutcome::Over(Outcome::Failed { message }) | RunOutcome::Unusable { message } => message.clone(),
         RunOutcome::Over(Outcome::Finished) | RunOutcome::Missing => String::new(),
-    });
-    cells.extend([run.score(), run.raw_score, run.averaged_score].map(optional));
-    cells.extend([run.level.to_string(), optional(run.width)]);
-    cells.extend([run.costs.parameters, run.costs.macs, run.costs.activations].map(|n| n.to_string()));
-    cells.push(optional(run.steps));
-    cells.extend([optional(run.train_secs), optional(run.images_per_sec), optional(run.peak_bytes)]);
-    cells.push(analysis.study.metric.to_string());
-    cells
+    }
 }
 
 /// `summary.csv`: one row per point, in the sweep's order.
@@ -58,65 +77,84 @@ fn run_cells(analysis: &Analysis, run: &RunRow) -> Vec<String> {
 /// `below_best_high` (how far the best point is above this one, jointly over all pairs at 95 %),
 /// `train_secs`, `images_per_sec`, `metric` (what the columns of accuracies hold).
 pub fn summary_csv(analysis: &Analysis) -> String {
-    let mut header: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
-    header.extend(["level", "width", "parameters", "macs", "activations"]);
-    header.extend(["n", "diverged", "failed", "missing"]);
-    header.extend(["accuracy_mean", "accuracy_sd", "accuracy_low", "accuracy_high"]);
-    header.extend(["probability_best"]);
-    header.extend([
-        "above_reference",
-        "above_reference_low",
-        "above_reference_high",
-        "p_holm",
-        "equal_within",
-    ]);
-    header.extend(["below_best", "below_best_low", "below_best_high", "train_secs", "images_per_sec"]);
-    header.push("metric");
-    let rows = (0..analysis.points.len()).map(|index| point_cells(analysis, index));
+    let columns: [(&str, fn(&SummaryRow<'_>) -> String); 25] = [
+        ("level", |row| row.point.level.to_string()),
+        ("width", |row| optional(row.point.width)),
+        ("parameters", |row| row.point.costs.parameters.to_string()),
+        ("macs", |row| row.point.costs.macs.to_string()),
+        ("activations", |row| row.point.costs.activations.to_string()),
+        ("n", |row| row.point.finished().to_string()),
+        ("diverged", |row| row.point.diverged.to_string()),
+        ("failed", |row| row.point.failed.to_string()),
+        ("missing", |row| row.point.missing.to_string()),
+        ("accuracy_mean", |row| optional(row.point.mean)),
+        ("accuracy_sd", |row| optional(row.point.sd)),
+        ("accuracy_low", |row| optional(row.point.interval.map(|interval| interval.low))),
+        ("accuracy_high", |row| optional(row.point.interval.map(|interval| interval.high))),
+        ("probability_best", |row| optional(row.point.probability_best)),
+        ("above_reference", |row| optional(row.above.map(|above| above.estimate.value))),
+        ("above_reference_low", |row| optional(row.above.map(|above| above.interval.low))),
+        ("above_reference_high", |row| optional(row.above.map(|above| above.interval.high))),
+        ("p_holm", |row| optional(row.p_holm)),
+        ("equal_within", |row| optional(row.above.and_then(|above| above.equal_within))),
+        ("below_best", |row| optional(row.below.map(|below| below.estimate.value))),
+        ("below_best_low", |row| optional(row.below.map(|below| below.interval.low))),
+        ("below_best_high", |row| optional(row.below.map(|below| below.interval.high))),
+        ("train_secs", |row| optional(row.point.train_secs)),
+        ("images_per_sec", |row| optional(row.point.images_per_sec)),
+        ("metric", |row| row.metric.to_string()),
+    ];
+    let header = axes(analysis).chain(columns.map(|(name, _)| name));
+    let rows = analysis.points.iter().enumerate().map(|(index, point)| {
+        let row = SummaryRow::of(analysis, index, point);
+        let values = axes(analysis).map(|axis| point.value(axis).unwrap_or_default().to_owned());
+        values.chain(columns.map(|(_, cell)| cell(&row))).collect()
+    });
     csv_text(header, rows)
 }
 
-fn point_cells(analysis: &Analysis, index: usize) -> Vec<String> {
-    let point: &PointSummary = &analysis.points[index];
-    let comparison = (analysis.contests.iter())
-        .flat_map(|contest| &contest.comparisons)
-        .find(|comparison| comparison.point == index);
-    let ends = |interval: Option<Interval>| [interval.map(|i| i.low), interval.map(|i| i.high)].map(optional);
-    let mut cells: Vec<String> = (analysis.study.axes.iter())
-        .map(|axis| point.value(&axis.name).unwrap_or_default().to_owned())
-        .collect();
-    cells.extend([point.level.to_string(), optional(point.width)]);
-    cells.extend([point.costs.parameters, point.costs.macs, point.costs.activations].map(|n| n.to_string()));
-    cells.extend([point.finished(), point.diverged, point.failed, point.missing].map(|n| n.to_string()));
-    cells.extend([point.mean, point.sd].map(optional));
-    cells.extend(ends(point.interval));
-    cells.push(optional(point.probability_best));
-    let reference = (analysis.contests.iter())
-        .flat_map(|contest| &contest.against_reference)
-        .find(|row| row.comparison.point == index);
-    let above = reference.map(|row| row.comparison);
-    cells.push(optional(above.map(|above| above.estimate.value)));
-    cells.extend(ends(above.map(|above| above.interval)));
-    cells.push(optional(reference.and_then(|row| row.p_holm)));
-    cells.push(optional(above.and_then(|above| above.equal_within)));
-    cells.push(optional(comparison.map(|comparison| comparison.estimate.value)));
-    cells.extend(ends(comparison.map(|comparison| comparison.interval)));
-    cells.extend([point.train_secs, point.images_per_sec].map(optional));
-    cells.push(analysis.study.metric.to_string());
-    cells
+/// A point and what it is compared with.
+struct SummaryRow<'a> {
+    point: &'a PointSummary,
+    metric: Metric,
+    /// Against the reference of its contest.
+    above: Option<Comparison>,
+    p_holm: Option<f64>,
+    /// Against the best point of its contest.
+    below: Option<Comparison>,
 }
 
-fn optional<T: ToString>(value: Option<T>) -> String {
+impl<'a> SummaryRow<'a> {
+    fn of(analysis: &Analysis, index: usize, point: &'a PointSummary) -> Self {
+        let mut references = analysis.contests.iter().flat_map(|contest| &contest.against_reference);
+        let reference = references.find(|row| row.comparison.point == index);
+        let mut comparisons = analysis.contests.iter().flat_map(|contest| &contest.comparisons);
+        Self {
+            point,
+            metric: analysis.study.metric,
+            above: reference.map(|row| row.comparison),
+            p_holm: reference.and_then(|row| row.p_holm),
+            below: comparisons.find(|comparison| comparison.point == index).copied(),
+        }
+    }
+}
+
+/// The names of the axes, but for the seed.
+fn axes(analysis: &Analysis) -> impl Iterator<Item = &str> {
+    analysis.study.axes.iter().map(|axis| axis.name.as_str())
+}
+
+pub(crate) fn optional<T: ToString>(value: Option<T>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
 
-pub(crate) fn csv_text(header: Vec<&str>, rows: impl Iterator<Item = Vec<String>>) -> String {
+fn csv_text<'a>(header: impl Iterator<Item = &'a str>, rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut write = |cells: Vec<String>| {
         let cells = cells.into_iter().map(inert_cell);
         writer.write_record(cells).expect("writing to memory fails only on rows of unequal length");
     };
-    write(header.into_iter().map(str::to_owned).collect());
+    write(header.map(str::to_owned).collect());
     rows.for_each(&mut write);
     let bytes = writer.into_inner().expect("flushing to memory cannot fail");
     String::from_utf8(bytes).expect("only text was written")

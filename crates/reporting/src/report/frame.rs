@@ -1,5 +1,6 @@
 //! Shared by all pages: head, style, font, script, and how a table is rendered.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::tables::Table;
@@ -41,25 +42,10 @@ fn fonts() -> String {
     let rule = |(weight, file): (u32, &[u8])| {
         format!(
             "@font-face{{font-family:Inter;font-weight:{weight};src:url(data:font/otf;base64,{})}}\n",
-            base64(file)
+            BASE64_STANDARD.encode(file)
         )
     };
     [(400, font::REGULAR), (600, font::SEMI_BOLD)].map(rule).concat()
-}
-
-/// Bytes as text: RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let byte = |k: usize| u32::from(three.get(k).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for k in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * k) & 63) as usize];
-            text.push(if k <= three.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
 }
 
 /// A table with its title and its note; wide ones scroll by themselves.
@@ -106,16 +92,4 @@ pub(super) fn facts(analysis: &Analysis) -> String {
 /// A message of several lines keeps them.
 pub(super) fn inline_code(message: &str) -> Markup {
     html! { @if message.contains('\n') { pre { (message) } } @else { (message) } }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_is_that_of_the_standard() {
-        // RFC 4648, section 10.
-        let texts = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|text| base64(text.as_bytes()));
-        assert_eq!(texts, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"]);
-    }
 }
