@@ -296,47 +296,15 @@ impl WeightGradient {
     /// As of [`Self::rows`].
     unsafe fn corner(&self, corner: &Corner, rows: &Range<usize>, inputs: Rows, gradients: Rows, sums: Sums) {
         let o = self.geometry.options();
-        let run = |kind: Kind, ky: usize, kx: usize, rows: Range<usize>, sums: Sums| {
-            let tile = find(self.isa, kind, corner.inputs.len(), corner.outputs.len());
-            let tile = tile.expect("extents are those of tiles");
-            let (of_input, of_output, of_tap, of_row) = self.distances(corner.segment_inputs);
-            let left = o.padding.left as isize;
-            // If three taps slide, inputs are read from column 0, and gradients from the column of the
-            // last tap.
-            let (input, gradient, columns) = match kind {
-                Kind::One => ((kx * o.dilation) as isize - left, 0, self.output.shape.w),
-                _ => (0, left - 2, self.input.shape.w),
-            };
+        let run = |kind: Kind, (ky, kx): (usize, usize), rows: Range<usize>, sums: Sums| {
             // SAFETY: the caller's promise.
-            unsafe {
-                tile(&Tile {
-                    inputs,
-                    gradients,
-                    rows,
-                    row_step: o.stride,
-                    row_offset: (ky * o.dilation) as isize - o.padding.top as isize,
-                    input: input * LANES as isize + (corner.inputs.start * self.input.channel()) as isize,
-                    input_channel: self.input.channel(),
-                    input_column: o.stride * LANES,
-                    gradient: gradient * LANES as isize
-                        + (corner.outputs.start * self.output.channel()) as isize,
-                    gradient_channel: self.output.channel(),
-                    fetched: corner.fetched * self.output.channel(),
-                    columns,
-                    first: corner.first + ky * of_row + kx * of_tap,
-                    of_input,
-                    of_output,
-                    of_tap,
-                    of_row,
-                    sums,
-                });
-            }
+            unsafe { self.taps(corner, kind, (ky, kx), rows, [inputs, gradients], sums) };
         };
         if corner.kind != Kind::Nine {
             for ky in 0..o.kernel_h {
                 let valid = self.rows_of(ky, rows);
                 let taps = if corner.kind == Kind::Three { 1 } else { o.kernel_w };
-                (0..taps).for_each(|kx| run(corner.kind, ky, kx, valid.clone(), sums));
+                (0..taps).for_each(|kx| run(corner.kind, (ky, kx), valid.clone(), sums));
             }
             return;
         }
@@ -351,20 +319,64 @@ impl WeightGradient {
             total: sums.total.filter(|_| is_last),
         };
         if valid.iter().all(|rows| *rows == inner) {
-            return run(Kind::Nine, 0, 0, inner, sums);
+            return run(Kind::Nine, (0, 0), inner, sums);
         }
         for (ky, valid) in valid.iter().enumerate() {
-            run(Kind::Three, ky, 0, valid.start..inner.start.min(valid.end), part(true, false));
+            run(Kind::Three, (ky, 0), valid.start..inner.start.min(valid.end), part(true, false));
         }
-        run(Kind::Nine, 0, 0, inner.clone(), part(false, false));
+        run(Kind::Nine, (0, 0), inner.clone(), part(false, false));
         for (ky, valid) in valid.iter().enumerate() {
-            run(
-                Kind::Three,
-                ky,
-                0,
-                inner.end.max(inner.start.min(valid.end)).max(valid.start)..valid.end,
-                part(false, true),
-            );
+            let below = inner.end.max(inner.start.min(valid.end)).max(valid.start)..valid.end;
+            run(Kind::Three, (ky, 0), below, part(false, true));
+        }
+    }
+
+    /// The taps of one tile, the first of them `(ky, kx)`.
+    ///
+    /// # Safety
+    /// As of [`Self::rows`].
+    unsafe fn taps(
+        &self,
+        corner: &Corner,
+        kind: Kind,
+        (ky, kx): (usize, usize),
+        rows: Range<usize>,
+        [inputs, gradients]: [Rows; 2],
+        sums: Sums,
+    ) {
+        let o = self.geometry.options();
+        let tile = find(self.isa, kind, corner.inputs.len(), corner.outputs.len());
+        let tile = tile.expect("extents are those of tiles");
+        let (of_input, of_output, of_tap, of_row) = self.distances(corner.segment_inputs);
+        let left = o.padding.left as isize;
+        // If three taps slide, inputs are read from column 0, and gradients from the column of the
+        // last tap.
+        let (input, gradient, columns) = match kind {
+            Kind::One => ((kx * o.dilation) as isize - left, 0, self.output.shape.w),
+            _ => (0, left - 2, self.input.shape.w),
+        };
+        // SAFETY: the caller's promise.
+        unsafe {
+            tile(&Tile {
+                inputs,
+                gradients,
+                rows,
+                row_step: o.stride,
+                row_offset: (ky * o.dilation) as isize - o.padding.top as isize,
+                input: input * LANES as isize + (corner.inputs.start * self.input.channel()) as isize,
+                input_channel: self.input.channel(),
+                input_column: o.stride * LANES,
+                gradient: gradient * LANES as isize + (corner.outputs.start * self.output.channel()) as isize,
+                gradient_channel: self.output.channel(),
+                fetched: corner.fetched * self.output.channel(),
+                columns,
+                first: corner.first + ky * of_row + kx * of_tap,
+                of_input,
+                of_output,
+                of_tap,
+                of_row,
+                sums,
+            });
         }
     }
 

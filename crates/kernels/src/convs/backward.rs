@@ -183,6 +183,8 @@ struct Group<'a> {
     x: Rows,
     inputs: Rows,
     middle: Option<Rows>,
+    /// The gradient of the output, or of the norm after it.
+    from: Rows,
     /// The gradient of each map: of the output before its norm, in between, of the input.
     gradients: [Rows; 3],
     /// Rows of the input's gradient.
@@ -191,126 +193,109 @@ struct Group<'a> {
     work: &'a mut [f32],
 }
 
+/// Rows that a task keeps for as long as they are read.
+struct Rings {
+    gradients: [Rows; 3],
+    inputs: Rows,
+    fresh: Rows,
+}
+
 impl Task<'_> {
     fn run(&self, partial: &mut [f32], scratch: &mut [f32]) {
-        let (convs, maps) = (self.convs, self.maps);
-        let last = convs.convs.len();
-        let schedule = &self.band.schedule;
+        let (convs, schedule) = (self.convs, &self.band.schedule);
         let (vectors, scratch) = scratch.split_at_mut(convs.weight_count() * LANES);
-        let (work, mut scratch) = scratch.split_at_mut(work(convs));
-        let mut ring = |map: usize, rows: usize| {
-            let layout = &convs.layouts[map];
-            let (ring, rest) =
-                std::mem::take(&mut scratch).split_at_mut(layout.start() + rows * layout.row());
-            scratch = rest;
-            ring
-        };
-        let mut rings: Vec<Rows> = vec![Rows::new(std::ptr::null_mut(), 0, 1); 3];
-        for (map, rings) in rings.iter_mut().enumerate().take(last + 1).skip(1) {
-            let rows = schedule.gradient_rows[map];
-            *rings = ring_rows(ring(map, rows), &convs.layouts[map], rows);
-        }
-        let inputs = ring_rows(ring(0, schedule.input_rows), &convs.layouts[0], schedule.input_rows);
-        let at_once = convs.convs[0].back.rows_at_once();
-        let fresh = ring_rows(ring(0, at_once), &convs.layouts[0], at_once);
+        let (work, scratch) = scratch.split_at_mut(work(convs));
+        let rings = self.rings(scratch);
         assert_eq!(partial.len(), convs.weight_count(), "a sum for each weight");
         let (vectors, partial) = (vectors.as_mut_ptr(), partial.as_mut_ptr());
         let calls = self.part.groups.len() * schedule.blocks.len();
         let mut call = 0;
         for index in self.part.groups.clone() {
-            let x = map_rows(maps.x, &convs.layouts[0], index);
-            let mut group = Group {
-                index,
-                x,
-                inputs: if maps.prologue.is_plain() { x } else { inputs },
-                middle: maps.middle.map(|map| map_rows(map, &convs.layouts[1], index)),
-                gradients: [rings[0], rings[1], rings[2]],
-                fresh,
-                work,
-            };
-            let from = map_rows(maps.gradient, convs.output(), index);
-            if maps.through.is_none() {
-                group.gradients[last] = from;
-            }
-            if let Some(target) = maps.target {
-                group.gradients[0] = map_rows(target, &convs.layouts[0], index);
-                if self.part.band == 0 && !maps.adds {
-                    let layout = &convs.layouts[0];
-                    // SAFETY: the first band owns the beginning of a group.
-                    unsafe { target.slice(index * layout.group(), layout.start()) }.fill(0.0);
-                }
-            }
+            let mut group = self.group(index, &rings, work);
             for block in &schedule.blocks {
                 let sums = |conv: usize| {
-                    let first: usize =
-                        convs.convs[..conv].iter().map(|conv| conv.spec.geometry.weight_count()).sum();
+                    let before = convs.convs[..conv].iter();
+                    let first: usize = before.map(|conv| conv.spec.geometry.weight_count()).sum();
                     Sums {
                         vectors: vectors.wrapping_add(first * LANES),
                         is_first: call == 0,
                         total: (call + 1 == calls).then(|| partial.wrapping_add(first)),
                     }
                 };
-                let sums = [sums(0), sums(last - 1)];
-                self.block(block, &mut group, from, sums);
+                self.block(block, &mut group, [sums(0), sums(convs.convs.len() - 1)]);
                 call += 1;
             }
         }
     }
 
-    fn block(&self, block: &Block, group: &mut Group<'_>, from: Rows, sums: [Sums; 2]) {
+    /// Divides `scratch` into rings.
+    fn rings(&self, mut scratch: &mut [f32]) -> Rings {
+        let (convs, schedule) = (self.convs, &self.band.schedule);
+        let mut ring = |map: usize, rows: usize| {
+            let layout = &convs.layouts[map];
+            let len = layout.start() + rows * layout.row();
+            let (ring, rest) = std::mem::take(&mut scratch).split_at_mut(len);
+            scratch = rest;
+            ring_rows(ring, layout, rows)
+        };
+        let mut gradients = [Rows::new(std::ptr::null_mut(), 0, 1); 3];
+        for (map, gradients) in gradients.iter_mut().enumerate().take(convs.convs.len() + 1).skip(1) {
+            *gradients = ring(map, schedule.gradient_rows[map]);
+        }
+        Rings {
+            gradients,
+            inputs: ring(0, schedule.input_rows),
+            fresh: ring(0, convs.convs[0].back.rows_at_once()),
+        }
+    }
+
+    /// The rows of a group; those that are no part of a map are in the rings.
+    fn group<'w>(&self, index: usize, rings: &Rings, work: &'w mut [f32]) -> Group<'w> {
+        let (convs, maps, layout) = (self.convs, self.maps, &self.convs.layouts[0]);
+        let x = map_rows(maps.x, layout, index);
+        let mut gradients = rings.gradients;
+        let from = map_rows(maps.gradient, convs.output(), index);
+        if maps.through.is_none() {
+            gradients[convs.convs.len()] = from;
+        }
+        if let Some(target) = maps.target {
+            gradients[0] = map_rows(target, layout, index);
+            if self.part.band == 0 && !maps.adds {
+                // SAFETY: the first band owns the beginning of a group.
+                unsafe { target.slice(index * layout.group(), layout.start()) }.fill(0.0);
+            }
+        }
+        Group {
+            index,
+            x,
+            inputs: if maps.prologue.is_plain() { x } else { rings.inputs },
+            middle: maps.middle.map(|map| map_rows(map, &convs.layouts[1], index)),
+            from,
+            gradients,
+            fresh: rings.fresh,
+            work,
+        }
+    }
+
+    fn block(&self, block: &Block, group: &mut Group<'_>, sums: [Sums; 2]) {
         let (convs, maps) = (self.convs, self.maps);
         let last = convs.convs.len();
         if let (Some(through), Some(y)) = (maps.through, maps.y) {
-            let layout = convs.output();
-            let y = map_rows(y, layout, group.index);
-            let images = Convs::images_of(group.index, maps.images);
-            for row in block.gradients[last].clone() {
-                let [dy, y] = [from, y].map(|rows| row_of(rows, row, layout.row()));
-                rows::through_norm(
-                    convs.isa,
-                    layout,
-                    through,
-                    (dy, y),
-                    images,
-                    row_mut(group.gradients[last], row, layout.row()),
-                );
-                clear_before(group.gradients[last], row, layout);
-            }
+            self.output_gradient(block.gradients[last].clone(), group, through, y);
         }
         if let Some(bias_sums) = maps.bias_sums {
             self.add_bias(block.weights[last - 1].clone(), group, bias_sums);
         }
         if let Some(middle) = group.middle {
-            let layout = &convs.layouts[1];
-            // SAFETY: the schedule has computed the rows that each of these reads.
-            unsafe {
-                let (conv, work) = (&convs.convs[1], group.work.as_mut_ptr());
-                conv.gradient.rows(block.weights[1].clone(), middle, group.gradients[2], sums[1]);
-                for step in conv.back.steps(block.gradients[1].clone()) {
-                    let [from, to] = [group.gradients[2], group.gradients[1]];
-                    conv.back.rows(step.clone(), from, to, None, work, to.at(step.start));
-                    for row in step {
-                        let y = row_of(middle, row, layout.row());
-                        let gradient = row_mut(group.gradients[1], row, layout.row());
-                        rows::finish_back(convs.isa, layout, convs.convs[0].spec.activation, y, gradient);
-                        clear_before(group.gradients[1], row, layout);
-                    }
-                }
-            }
+            self.second_conv(block, group, middle, sums[1]);
         }
         if !maps.prologue.is_plain() {
             let layout = &convs.layouts[0];
             for row in block.inputs.clone() {
-                let x = row_of(group.x, row, layout.row());
-                rows::read(
-                    convs.isa,
-                    layout,
-                    layout,
-                    maps.prologue,
-                    x,
-                    row_mut(group.inputs, row, layout.row()),
-                );
-                clear_before(group.inputs, row, layout);
+                let [x, inputs] = [group.x, group.inputs];
+                let (x, seen) = (row_of(x, row, layout.row()), row_mut(inputs, row, layout.row()));
+                rows::read(convs.isa, layout, layout, maps.prologue, x, seen);
+                clear_before(inputs, row, layout);
             }
         }
         // SAFETY: the schedule has computed the rows that these read.
@@ -320,6 +305,40 @@ impl Task<'_> {
         }
         if maps.target.is_some() {
             self.input_gradient(block.gradients[0].clone(), group);
+        }
+    }
+
+    /// Rows of the output's gradient, from that of the norm after it.
+    fn output_gradient(&self, rows: Range<usize>, group: &Group<'_>, through: &ThroughNorm, y: Shared) {
+        let layout = self.convs.output();
+        let from = [group.from, map_rows(y, layout, group.index)];
+        let to = group.gradients[self.convs.convs.len()];
+        let images = Convs::images_of(group.index, self.maps.images);
+        for row in rows {
+            let [dy, y] = from.map(|rows| row_of(rows, row, layout.row()));
+            let target = row_mut(to, row, layout.row());
+            rows::through_norm(self.convs.isa, layout, through, (dy, y), images, target);
+            clear_before(to, row, layout);
+        }
+    }
+
+    /// The gradients of the second convolution's weights, and of the map between the two.
+    fn second_conv(&self, block: &Block, group: &mut Group<'_>, middle: Rows, sums: Sums) {
+        let (layout, [first, second]) = (&self.convs.layouts[1], [0, 1].map(|conv| &self.convs.convs[conv]));
+        let [_, to, from] = group.gradients;
+        // SAFETY: the schedule has computed the rows that each of these reads.
+        unsafe { second.gradient.rows(block.weights[1].clone(), middle, from, sums) };
+        for step in second.back.steps(block.gradients[1].clone()) {
+            // SAFETY: as above.
+            unsafe {
+                let work = group.work.as_mut_ptr();
+                second.back.rows(step.clone(), from, to, None, work, to.at(step.start));
+            }
+            for row in step {
+                let (y, gradient) = (row_of(middle, row, layout.row()), row_mut(to, row, layout.row()));
+                rows::finish_back(self.convs.isa, layout, first.spec.activation, y, gradient);
+                clear_before(to, row, layout);
+            }
         }
     }
 

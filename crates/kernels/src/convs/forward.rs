@@ -150,27 +150,9 @@ impl Task<'_> {
         input.done = self.first_input_row();
         let y_layout = convs.output();
         let y = map_rows(self.maps[2], y_layout, self.group);
-        let mut middle = (last == 2).then(|| {
-            let layout = &convs.layouts[1];
-            let own = &self.band.rows[1];
-            let rows = map_rows(self.maps[1], layout, self.group);
-            let rows = if convs.bands.len() == 1 {
-                rows
-            } else {
-                rows.within(own.clone(), ring_rows(halo, layout, convs.halo()))
-            };
-            Middle { rows, done: convs.convs[1].forward.reads(self.band.rows[2].clone()).start }
-        });
+        let mut middle = (last == 2).then(|| self.middle(halo));
         if part.band == 0 {
-            // The values before the first row of a group are a margin, too.
-            let clear = |map: usize, layout: &MapLayout| {
-                // SAFETY: the first band owns the beginning of a group.
-                unsafe { self.maps[map].slice(self.group * layout.group(), layout.start()) }.fill(0.0);
-            };
-            clear(2, y_layout);
-            if last == 2 {
-                clear(1, &convs.layouts[1]);
-            }
+            self.clear_margins();
         }
         let conv = &convs.convs[last - 1];
         for step in conv.forward.steps(self.band.rows[last].clone()) {
@@ -197,6 +179,25 @@ impl Task<'_> {
                     rows::add_moments(convs.isa, y_layout, centre, y, sums);
                 }
             }
+        }
+    }
+
+    /// The rows between two convolutions, none of which is computed yet.
+    fn middle(&self, halo: &mut [f32]) -> Middle {
+        let (convs, layout) = (self.convs, &self.convs.layouts[1]);
+        let mut rows = map_rows(self.maps[1], layout, self.group);
+        if convs.bands.len() > 1 {
+            rows = rows.within(self.band.rows[1].clone(), ring_rows(halo, layout, convs.halo()));
+        }
+        Middle { rows, done: convs.convs[1].forward.reads(self.band.rows[2].clone()).start }
+    }
+
+    /// Zeros before the first row of a group in what is written: a margin, too.
+    fn clear_margins(&self) {
+        let layouts = [(1, &self.convs.layouts[1]), (2, self.convs.output())];
+        for (map, layout) in layouts.into_iter().skip(2 - self.convs.convs.len()) {
+            // SAFETY: the first band owns the beginning of a group.
+            unsafe { self.maps[map].slice(self.group * layout.group(), layout.start()) }.fill(0.0);
         }
     }
 
