@@ -9,6 +9,7 @@ use crate::{
     error::TrialError,
     keeper::{Keeper, Pace, Stop, save},
     progress::{Event, Progress},
+    workers::alert,
 };
 use under_way::EpochEnd;
 pub use under_way::Training;
@@ -97,7 +98,7 @@ impl<'a> UnderWay<'a> {
         while self.epochs < epochs {
             let mut warn = |message| progress.tell(Event::Warned { trial: self.index, message });
             let keeper = Keeper { writer, pace: &mut self.pace, owner: &self.owner, stop, warn: &mut warn };
-            match self.run.train_epoch(self.epochs, self.index, keeper, progress)? {
+            match alert(|| self.run.train_epoch(self.epochs, self.index, keeper, progress))? {
                 EpochEnd::Whole => {}
                 EpochEnd::Diverged { step } => {
                     return Ok(Some(self.run.status(Outcome::Diverged { step })));

@@ -297,7 +297,7 @@ impl Direct {
     fn firsts(&self) -> Vec<(usize, usize)> {
         let o = self.geometry.options();
         let taps = o.kernel_h * o.kernel_w;
-        let (mut firsts, mut segment) = (Vec::with_capacity(self.to.shape.c), 0);
+        let (mut firsts, mut first) = (Vec::with_capacity(self.to.shape.c), 0);
         for segment in 0..o.segments {
             let (ins, outs) =
                 (self.geometry.segment_inputs(segment).len(), self.geometry.segment_outputs(segment).len());
@@ -306,8 +306,8 @@ impl Direct {
                 (Direction::Back, WeightOrder::ChannelFirst) => (ins, taps),
                 (Direction::Back, WeightOrder::ChannelLast) => (ins, 1),
             };
-            firsts.extend((0..channels).map(|channel| (segment + channel * step, ins)));
-            segment += ins * outs * taps;
+            firsts.extend((0..channels).map(|channel| (first + channel * step, ins)));
+            first += ins * outs * taps;
         }
         firsts
     }
