@@ -53,17 +53,12 @@ pub struct Setting {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct TuneTable {
     learning_rate: Choices,
-    #[serde(default)]
     weight_decay: Option<Choices>,
-    #[serde(default)]
     tries: Option<usize>,
-    #[serde(default)]
     finalists: Option<usize>,
-    #[serde(default)]
     seeds: Option<u64>,
     #[serde(default)]
     halving: bool,
-    #[serde(default)]
     seed: Option<u64>,
 }
 
