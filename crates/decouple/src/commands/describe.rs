@@ -19,8 +19,8 @@ use super::model;
 use crate::{
     arguments::{Common, Describe, Picture},
     clock::StepClock,
-    failure::{Failure, SUCCESS, USAGE},
-    text::{TextTable, bytes, grouped, print},
+    failure::{Failure, USAGE},
+    text::{TextTable, answer, bytes, grouped},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> {
@@ -60,11 +60,10 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
 
 fn show(arguments: &Describe, graph: &Graph, width: f64, title: &str) -> Result<u8, Failure> {
     match arguments.format {
-        Picture::Human => print(&human(graph, width, arguments.batch))?,
-        Picture::Json => print(&format!("{}\n", document(graph, width, arguments.batch)))?,
-        Picture::Svg => print(&svg(graph, title))?,
+        Picture::Human => answer(&human(graph, width, arguments.batch)),
+        Picture::Json => answer(&format!("{}\n", document(graph, width, arguments.batch))),
+        Picture::Svg => answer(&svg(graph, title)),
     }
-    Ok(SUCCESS)
 }
 
 /// What a step is timed on.

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     arguments::{Common, Evaluate, Format},
-    failure::{DATA, Failure, IO, NOTHING, SUCCESS, USAGE},
-    text::print,
+    failure::{DATA, Failure, IO, NOTHING, USAGE},
+    text::answer,
 };
 
 /// Shares of images that are right.
@@ -56,9 +56,9 @@ pub(crate) fn run(common: &Common, arguments: &Evaluate) -> Result<u8, Failure> 
             let top_5 = top_5.map(|share| line("top-5", share)).unwrap_or_default();
             let map = map_at_100.map(|map| format!("MAP@100  {map:.4}\n")).unwrap_or_default();
             let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
-            print(&(line("top-1", top_1) + &top_5 + &map + &notes + &remarks.text(&arguments.photographs)))?;
+            answer(&(line("top-1", top_1) + &top_5 + &map + &notes + &remarks.text(&arguments.photographs)))
         }
-        Format::Json => print(&format!(
+        Format::Json => answer(&format!(
             "{}\n",
             json!({
                 "images": images,
@@ -69,9 +69,8 @@ pub(crate) fn run(common: &Common, arguments: &Evaluate) -> Result<u8, Failure> 
                 "skipped": left_out_list(&remarks.skipped),
                 "notes": notes,
             })
-        ))?,
+        )),
     }
-    Ok(SUCCESS)
 }
 
 fn on_photographs(

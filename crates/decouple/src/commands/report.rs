@@ -12,7 +12,7 @@ use super::experiment::{ledger, read_with_runs};
 use crate::{
     arguments::{Common, Format, Power, Report},
     failure::{DATA, Failure, NOTHING, SUCCESS, USAGE},
-    text::{TextTable, print},
+    text::{TextTable, answer, print},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
@@ -65,15 +65,14 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
         let difference = (needed.difference * 1e6).round() / 1e4;
         table.push(vec![difference.to_string(), shown(needed.typical), shown(needed.most)]);
     }
-    print(&format!(
+    answer(&format!(
         "{}: a run scatters about its point by {:.2} points at the typical point, by {:.2} at the widest.\nTo tell a \
          true difference with a chance of {}, all pairs together at 95 %:\n\n{table}",
         sweep.name,
         100.0 * scatter.typical,
         100.0 * scatter.most,
         arguments.power,
-    ))?;
-    Ok(SUCCESS)
+    ))
 }
 
 /// Refuses an experiment without a run that can be read, and says what could not be.

@@ -7,7 +7,7 @@ use super::experiment::{ledger, read_with_runs};
 use crate::{
     arguments::{Clean, Common, Diff},
     failure::{Failure, SUCCESS},
-    text::print,
+    text::{answer, print},
 };
 
 /// Prints a line for each reason why runs belong to no trial.
@@ -24,8 +24,7 @@ pub(crate) fn diff(common: &Common, arguments: &Diff) -> Result<u8, Failure> {
             sweep.path.display()
         );
     }
-    print(&lines(&strays))?;
-    Ok(SUCCESS)
+    answer(&lines(&strays))
 }
 
 /// Shows the runs that belong to no trial, and removes them where that is asked for.

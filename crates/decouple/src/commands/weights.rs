@@ -7,7 +7,7 @@ use super::model::{description, tell_prefix};
 use crate::{
     arguments::{Conversion, Weights},
     failure::{Failure, SUCCESS, USAGE},
-    text::{grouped, print},
+    text::{answer, grouped},
 };
 
 pub(crate) fn run(weights: &Weights) -> Result<u8, Failure> {
@@ -15,10 +15,7 @@ pub(crate) fn run(weights: &Weights) -> Result<u8, Failure> {
         Weights::Import(conversion) => write(conversion, Some(Naming::Decouple)),
         Weights::Export(conversion) => write(conversion, None),
         Weights::Convert(conversion) => write(conversion, None),
-        Weights::Inspect(arguments) => {
-            print(&format!("{}\n", inspect(&arguments.file)?))?;
-            Ok(SUCCESS)
-        }
+        Weights::Inspect(arguments) => answer(&format!("{}\n", inspect(&arguments.file)?)),
     }
 }
 
