@@ -37,6 +37,13 @@ pub(crate) struct Failure {
     message: String,
 }
 
+/// Ends a command with an exit code and a message, written as for `format!`.
+macro_rules! refuse {
+    ($code:expr, $($words:tt)*) => {
+        return Err($crate::failure::Failure::new($code, format_args!($($words)*)))
+    };
+}
+
 impl Failure {
     pub(crate) fn new(code: u8, message: impl Display) -> Self {
         Self { code, message: message.to_string() }

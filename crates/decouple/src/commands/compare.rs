@@ -20,11 +20,12 @@ pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
     let pairs = side_by_side(&first_found, &second_found);
     let [metric, other] = [&first_found, &second_found].map(|found| found.study.metric);
     if metric != other {
-        let message = format!(
+        refuse!(
+            USAGE,
             "{} is scored by {metric} but {} by {other}, so they cannot be compared",
-            first.name, second.name
+            first.name,
+            second.name
         );
-        return Err(Failure::new(USAGE, message));
     }
     warn(&keys, &pairs);
     match arguments.format {

@@ -96,7 +96,7 @@ fn import(common: &Common, arguments: &DataImport) -> Result<u8, Failure> {
     let set = std::iter::once("set=image-folder".to_owned());
     let spec: DataSpec = section("data", &set.chain(arguments.keys.iter().cloned()).collect::<Vec<_>>())?;
     let Source::ImageFolder(images) = &spec.source else {
-        return Err(Failure::new(USAGE, "expected keys of an image folder"));
+        refuse!(USAGE, "expected keys of an image folder");
     };
     let imported = import_folder(images, common.data.as_deref(), &arguments.target, arguments.samples)?;
     let [train, test] = imported.images.map(|count| grouped(count as u64));
@@ -146,8 +146,7 @@ fn verify(common: &Common, arguments: &DataVerify) -> Result<u8, Failure> {
     let sound = format!("{} sound images\nchecksum  {}\n{notes}", grouped(images as u64), data.checksum);
     print(&(sound + &left_out(&skipped)))?;
     if let Some(expected) = arguments.checksum.as_ref().filter(|expected| **expected != data.checksum) {
-        let problem = format!("{}: expected the checksum {expected}, found {}", data.name, data.checksum);
-        return Err(Failure::new(DATA, problem));
+        refuse!(DATA, "{}: expected the checksum {expected}, found {}", data.name, data.checksum);
     }
     Ok(if skipped.is_empty() { SUCCESS } else { DATA })
 }
@@ -224,10 +223,10 @@ fn show(common: &Common, arguments: &DataShow) -> Result<u8, Failure> {
     let spec = spec(common, &arguments.choice)?;
     let data = load(&spec, common.data.as_deref())?;
     if data.stream.is_some() {
-        return Err(Failure::new(
+        refuse!(
             USAGE,
-            "no contact sheet can be made of a streamed set: expected an image folder without `stream`",
-        ));
+            "no contact sheet can be made of a streamed set: expected an image folder without `stream`"
+        );
     }
     let sheet = contact_sheet(&data, &spec.augment, arguments.seed, arguments.columns.clamp(1, 100));
     let path = arguments.output.clone().unwrap_or_else(|| format!("{}.png", data.name).into());

@@ -27,10 +27,7 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
     let name = arguments.family.as_deref().unwrap_or_default();
     if let Some(number) = name.strip_prefix("figure-").and_then(|number| number.parse().ok()) {
         let Some(graph) = figures::module(number) else {
-            return Err(Failure::new(
-                USAGE,
-                format!("`{name}` is not a module: expected figure-1 to figure-4"),
-            ));
+            refuse!(USAGE, "`{name}` is not a module: expected figure-1 to figure-4");
         };
         return show(arguments, &graph, 1.0, figures::TITLES[number - 1]);
     }

@@ -26,12 +26,9 @@ pub(crate) fn run(arguments: &Init) -> Result<u8, Failure> {
     match written {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(Failure::new(
-                USAGE,
-                format!("{} already exists; choose another name, or remove the file", path.display()),
-            ));
+            refuse!(USAGE, "{} already exists; choose another name, or remove the file", path.display());
         }
-        Err(error) => return Err(Failure::new(IO, format!("cannot write {}: {error}", path.display()))),
+        Err(error) => refuse!(IO, "cannot write {}: {error}", path.display()),
     }
     say!("next: edit it, then run decouple plan {}", path.display());
     answer(&format!("{}\n", path.display()))

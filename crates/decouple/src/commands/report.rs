@@ -45,17 +45,19 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
         let reasons: Vec<String> = (analysis.points.iter())
             .filter_map(|point| Some(format!("\n = {}: {}", point.label, point.unsupported?)))
             .collect();
-        let message = format!(
+        refuse!(
+            NOTHING,
             "the runs say nothing of their spread: at least two points need two finished seeds each that differ by \
              more than one test image{}",
             reasons.concat()
         );
-        return Err(Failure::new(NOTHING, message));
     };
     let is_sensible = |value: f64| value > 0.0 && value < 100.0;
     if !arguments.difference.iter().copied().all(is_sensible) || !(0.05..1.0).contains(&arguments.power) {
-        let message = "--difference must be above 0 and below 100 points of accuracy, --power at least 0.05 and below 1";
-        return Err(Failure::new(USAGE, message));
+        refuse!(
+            USAGE,
+            "--difference must be above 0 and below 100 points of accuracy, --power at least 0.05 and below 1"
+        );
     }
     let shares: Vec<f64> = arguments.difference.iter().map(|points| points / 100.0).collect();
     let mut table = TextTable::new(0, &["difference, points", "seeds per point", "with the largest spread"]);

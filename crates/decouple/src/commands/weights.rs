@@ -21,12 +21,8 @@ pub(crate) fn run(weights: &Weights) -> Result<u8, Failure> {
 
 fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
     let Conversion { source, target, .. } = conversion;
-    let to = conversion.to.or(own);
-    let Some(to) = to else {
-        return Err(Failure::new(
-            USAGE,
-            "no format for the target's names: expected --to timm, keras or decouple",
-        ));
+    let Some(to) = conversion.to.or(own) else {
+        refuse!(USAGE, "no format for the target's names: expected --to timm, keras or decouple");
     };
     let file = WeightFile::open(source)?;
     let from = conversion.from.unwrap_or_else(|| Naming::of(file.header()));
