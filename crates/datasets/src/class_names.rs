@@ -37,7 +37,7 @@ pub(crate) fn stated(
     let names = read(&file)?;
     if names.len() != classes {
         let problem = format!("{} lines, but `data.classes` is {classes}", names.len());
-        return Err(DataError::ClassList { file, problem });
+        return Err(DataError::File { file, problem });
     }
     Ok(names)
 }
@@ -45,7 +45,7 @@ pub(crate) fn stated(
 /// Class names from a file, one per line in the order of their labels. In a line such as
 /// `n01440764 tench` the first word is enough.
 pub(crate) fn read(file: &Path) -> Result<Vec<String>, DataError> {
-    let list = |problem: String| DataError::ClassList { file: file.to_owned(), problem };
+    let list = |problem: String| DataError::File { file: file.to_owned(), problem };
     let text = text(file).map_err(list)?;
     let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
     if let Some(line) = names.iter().position(String::is_empty) {

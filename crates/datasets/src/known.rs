@@ -141,7 +141,7 @@ impl Known {
 /// Unpacks the files of `archive` without the folder around them to `folder`, which is created
 /// only if their combined checksum is `expected`.
 fn unpack(archive: &Path, folder: &Path, expected: &str) -> Result<(), DataError> {
-    let problem = |problem: String| DataError::Archive { file: archive.to_owned(), problem };
+    let problem = |problem: String| DataError::File { file: archive.to_owned(), problem };
     let broken = |error: io::Error| problem(format!("not an intact gzipped tar file: {error}"));
     let beside = folder.with_extension("part");
     let written = |source| DataError::Write { file: beside.clone(), source };

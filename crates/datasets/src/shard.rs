@@ -133,7 +133,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn shard(&self, problem: String) -> DataError {
-        DataError::Shard { file: self.file.to_owned(), problem }
+        DataError::File { file: self.file.to_owned(), problem }
     }
 
     fn broken(&self, error: &io::Error) -> DataError {
@@ -366,7 +366,7 @@ impl<R: Seek> Seek for Watched<R> {
 
 /// Calls `each` with the key of every sample of a shard; only the headers of its entries are read.
 pub(crate) fn keys(file: &Path, each: &mut dyn FnMut(&str)) -> Result<(), DataError> {
-    let shard = |problem: String| DataError::Shard { file: file.to_owned(), problem };
+    let shard = |problem: String| DataError::File { file: file.to_owned(), problem };
     let broken = |error: io::Error| shard(not_a_shard(file, &error));
     let mut archive = Archive::new(open_regular(file).map_err(|error| shard(error.to_string()))?);
     let mut last = String::new();
