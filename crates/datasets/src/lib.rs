@@ -81,6 +81,8 @@ mod sight;
 mod spec;
 mod stand_in;
 pub mod stream;
+#[cfg(test)]
+mod test_files;
 mod view;
 
 pub use augment::{Augment, ParseAugmentError, Thousandths};

@@ -7,6 +7,7 @@ use super::*;
 use crate::fingerprint::Cache;
 use crate::loader::streamed;
 use crate::stream::{BatchOrder, Part};
+use crate::test_files::{changed, changes};
 use crate::{DataSpec, Source};
 
 /// A folder with `images/0.png` to `images/4.png`, and a table of it.
@@ -327,19 +328,8 @@ proptest! {
 
     /// Nothing in a table of Parquet can either.
     #[test]
-    fn a_changed_table_of_parquet_is_read_or_refused(
-        kind in 0..5_usize,
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        cut in prop::option::weighted(0.1, any::<prop::sample::Index>()),
-    ) {
-        let mut bytes = parquet(["names", "numbers", "lists", "groups", "required"][kind]);
-        for (at, byte) in changes {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
-        if let Some(cut) = cut {
-            bytes.truncate(cut.index(bytes.len()));
-        }
-        let _ = crate::parsers::manifest(&bytes, "parquet");
+    fn a_changed_table_of_parquet_is_read_or_refused(kind in 0..5_usize, changes in changes()) {
+        let bytes = parquet(["names", "numbers", "lists", "groups", "required"][kind]);
+        let _ = crate::parsers::manifest(&changed(bytes, changes), "parquet");
     }
 }
