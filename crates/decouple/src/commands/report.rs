@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
-    let sweep = read_with_runs(common, &arguments.file, &arguments.set)?;
+    let sweep = read_with_runs(common, &arguments.experiment.file, &arguments.experiment.set)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     ledger.sweep()?;
@@ -37,7 +37,7 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
 
 /// Prints how many seeds detect how large a difference, judging by the runs on disk.
 pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
-    let sweep = read_with_runs(common, &arguments.file, &arguments.set)?;
+    let sweep = read_with_runs(common, &arguments.experiment.file, &arguments.experiment.set)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     let analysis = analyse(&sweep, &ledger.read()?);
