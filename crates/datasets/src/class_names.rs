@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use decouple_disk::open_regular;
 
@@ -23,23 +23,6 @@ pub fn text(file: &Path) -> Result<String, String> {
     let text = String::from_utf8(text)
         .map_err(|error| format!("byte {}: not UTF-8", error.utf8_error().valid_up_to()))?;
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
-}
-
-/// The names of `classes` classes from the file `list`, which `of` locates, or else their
-/// numbers.
-pub(crate) fn stated(
-    classes: usize,
-    of: &dyn Fn(&Path) -> PathBuf,
-    list: Option<&Path>,
-) -> Result<Vec<String>, DataError> {
-    let Some(list) = list else { return Ok((0..classes).map(|class| class.to_string()).collect()) };
-    let file = of(list);
-    let names = read(&file)?;
-    if names.len() != classes {
-        let problem = format!("{} lines, but `data.classes` is {classes}", names.len());
-        return Err(DataError::File { file, problem });
-    }
-    Ok(names)
 }
 
 /// Class names from a file, one per line in the order of their labels. In a line such as

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::content::NamedInput;
 use crate::labels::Labelling;
 use crate::manifest::{self, Columns, Manifest};
-use crate::{Corrupt, DataError, Looking, Photograph, Reading, cifar, idx, shard};
+use crate::{Classes, Corrupt, DataError, Looking, Photograph, Reading, cifar, idx, shard};
 
 /// Few pixels, so that changed headers cannot make a test slow.
 const LOOKING: Looking = Looking { orientation: true, most_pixels: 1 << 16 };
@@ -72,11 +72,7 @@ pub fn manifest(bytes: &[u8], kind: &str) -> Result<(), DataError> {
     let spec = Manifest {
         file: file.clone(),
         columns: Columns::default(),
-        classes: 10,
-        class_list: None,
-        multi_label: true,
-        class_weights: None,
-        score_weights: None,
+        classes: Classes { count: 10, multi_label: true, ..Classes::default() },
         test_share: 0.5,
         reading,
     };

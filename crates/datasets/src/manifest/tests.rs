@@ -29,11 +29,12 @@ impl Place {
         Manifest {
             file: name.into(),
             columns: Columns::default(),
-            classes: 3,
-            class_list: Some("classes.txt".into()),
-            multi_label,
-            class_weights: None,
-            score_weights: None,
+            classes: Classes {
+                count: 3,
+                list: Some("classes.txt".into()),
+                multi_label,
+                ..Classes::default()
+            },
             test_share: 0.4,
             reading: Reading::of_size([4, 4]),
         }
@@ -110,7 +111,7 @@ fn rows_without_a_split_are_divided_and_unused_splits_named() {
 fn an_image_with_many_labels_may_have_a_row_for_each() {
     let place = Place::new();
     let text = "path,labels,split\nimages/0.png,wren|owl,train\nimages/1.png,,train\nimages/0.png,red kite,train\nimages/2.png,2 0,test\n";
-    let listing = place.list("a.csv", text, |spec| spec.multi_label = true).unwrap();
+    let listing = place.list("a.csv", text, |spec| spec.classes.multi_label = true).unwrap();
     assert_eq!(numbers(&listing.train), [of("0", &[0, 1, 2]), of("1", &[])]);
     assert_eq!(numbers(&listing.test), [of("2", &[0, 2])]);
 }
@@ -209,7 +210,7 @@ fn the_images_are_streamed_and_labels_and_weights_are_part_of_what_the_set_is() 
     let load = |text: &str, loss: bool| {
         place.write("a.csv", text);
         let mut table = place.spec("a.csv", true);
-        table.class_weights = loss.then(|| "loss.txt".into());
+        table.classes.class_weights = loss.then(|| "loss.txt".into());
         let spec = DataSpec { source: Source::Manifest(table.clone()), validation: 1, ..DataSpec::default() };
         let listed = streamed::manifest(&table, Some(place.0.path())).unwrap();
         listed.part(&spec, &Cache::at(&place.0.path().join("cache"))).unwrap()

@@ -9,7 +9,7 @@ use crate::fingerprint::Cache;
 use crate::import::append;
 use crate::labels::Labels;
 use crate::test_files::encoded;
-use crate::{DataSpec, Source};
+use crate::{Classes, DataSpec, Source};
 
 /// An encoded image of one colour: `(number, 0, 0)`.
 fn png(number: u8) -> Vec<u8> {
@@ -32,11 +32,7 @@ fn write_shards(folder: &Path, part: &str, images: u8) {
 fn spec_of_shards() -> Shards {
     Shards {
         folder: PathBuf::new(),
-        classes: 10,
-        class_list: None,
-        multi_label: false,
-        class_weights: None,
-        score_weights: None,
+        classes: Classes { count: 10, ..Classes::default() },
         images: None,
         reading: Reading::of_size([4, 4]),
     }
