@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use ::parquet::file::reader::ChunkReader;
 
+use crate::directory::are;
 use crate::foreign::{self, START};
 use crate::labels::Labelling;
 use crate::{Classes, Corrupt, DataError, Reading, Skipped};
@@ -393,11 +394,7 @@ impl Rows<'_> {
                 if test.is_empty() {
                     test = rows;
                 } else if !rows.is_empty() {
-                    let rows = if rows.len() == 1 {
-                        "1 row is".to_owned()
-                    } else {
-                        format!("{} rows are", rows.len())
-                    };
+                    let rows = are(rows.len(), "row");
                     notes.push(format!("{}: {rows} of the split `{name}` and not used", self.file.display()));
                 }
             }

@@ -111,7 +111,7 @@ fn labelled(folder: &Path, classes: &[String]) -> Result<Option<Test>, DataError
 
 /// `20 images are`.
 fn counted(folder: &Path) -> Result<String, DataError> {
-    Ok(directory::images_are(directory::images(folder, "", &mut Tally::default())?.len()))
+    Ok(directory::are(directory::images(folder, "", &mut Tally::default())?.len(), "image"))
 }
 
 /// The files of a folder with annotations, each with the name of its class: lines of a file's

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::{ClassWeights, Files, LeftOut, Origin, Streamed};
+use crate::directory::{are, natural};
 use crate::shard::Share;
 use crate::{Classes, DataError, Reading};
 
@@ -43,11 +44,7 @@ pub(crate) fn open(
         if test.is_empty() {
             test = found;
         } else if !found.is_empty() {
-            let shards = if found.len() == 1 {
-                "1 shard is".to_owned()
-            } else {
-                format!("{} shards are", found.len())
-            };
+            let shards = are(found.len(), "shard");
             notes.push(format!("{}: {shards} of `{name}` not used", folder.display()));
         }
     }
@@ -85,6 +82,6 @@ fn part(folder: &Path, name: &str) -> Result<Vec<PathBuf>, DataError> {
             files.push(path);
         }
     }
-    files.sort_by(|a, b| crate::directory::natural(&a.to_string_lossy(), &b.to_string_lossy()));
+    files.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
     Ok(files)
 }
