@@ -186,7 +186,7 @@ pub(crate) fn read(layout: &CifarLayout, folder: Option<&Path>) -> Result<Publis
 
 /// Reads the files of a set out of the archive that they are published in.
 fn read_archive(layout: &CifarLayout, archive: &Path) -> Result<Published, DataError> {
-    let problem = |problem: String| DataError::Archive { file: archive.to_owned(), problem };
+    let problem = |problem: String| DataError::File { file: archive.to_owned(), problem };
     let broken = |error: std::io::Error| problem(format!("not an intact gzipped tar file: {error}"));
     let input = BufReader::new(File::open(archive).map_err(broken)?);
     let mut tar = tar::Archive::new(MultiGzDecoder::new(input));

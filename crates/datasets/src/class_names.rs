@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use decouple_disk::open_regular;
 
@@ -25,27 +25,10 @@ pub fn text(file: &Path) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
 }
 
-/// The names of `classes` classes from the file `list`, which `of` locates, or else their
-/// numbers.
-pub(crate) fn stated(
-    classes: usize,
-    of: &dyn Fn(&Path) -> PathBuf,
-    list: Option<&Path>,
-) -> Result<Vec<String>, DataError> {
-    let Some(list) = list else { return Ok((0..classes).map(|class| class.to_string()).collect()) };
-    let file = of(list);
-    let names = read(&file)?;
-    if names.len() != classes {
-        let problem = format!("{} lines, but `data.classes` is {classes}", names.len());
-        return Err(DataError::ClassList { file, problem });
-    }
-    Ok(names)
-}
-
 /// Class names from a file, one per line in the order of their labels. In a line such as
 /// `n01440764 tench` the first word is enough.
 pub(crate) fn read(file: &Path) -> Result<Vec<String>, DataError> {
-    let list = |problem: String| DataError::ClassList { file: file.to_owned(), problem };
+    let list = |problem: String| DataError::File { file: file.to_owned(), problem };
     let text = text(file).map_err(list)?;
     let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
     if let Some(line) = names.iter().position(String::is_empty) {

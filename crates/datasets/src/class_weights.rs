@@ -7,7 +7,7 @@ use crate::{DataError, class_names};
 /// The numbers in `file`, one per line in the order of the labels, none negative or beyond single precision,
 /// and at least one above 0.
 pub(crate) fn read(file: &Path, classes: usize) -> Result<Vec<f64>, DataError> {
-    let list = |problem: String| DataError::ClassWeights { file: file.to_owned(), problem };
+    let list = |problem: String| DataError::File { file: file.to_owned(), problem };
     let text = class_names::text(file).map_err(list)?;
     let number = |(line, text): (usize, &str)| {
         let found =

@@ -65,7 +65,7 @@ impl Tally {
             notes.push(format!("ignored system files: {}", names.join(", ")));
         }
         notes.extend(self.beside.iter().map(|(folder, count)| {
-            format!("{}: {} beside the folders and not used", folder.display(), images_are(*count))
+            format!("{}: {} beside the folders and not used", folder.display(), are(*count, "image"))
         }));
         notes
     }
@@ -175,8 +175,8 @@ fn collect(
 }
 
 /// `1 image is`, `20 images are`.
-pub(crate) fn images_are(count: usize) -> String {
-    if count == 1 { "1 image is".to_owned() } else { format!("{count} images are") }
+pub(crate) fn are(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what} is") } else { format!("{count} {what}s are") }
 }
 
 /// Whether a name has the extension of an image file.

@@ -219,10 +219,11 @@ pub enum DataError {
         /// A folder below it that has the expected number.
         deeper: Option<PathBuf>,
     },
-    /// A list of classes that is damaged, or does not match the folders.
+    /// A file is damaged, or says what does not match the rest of the set: a list of classes or
+    /// their weights, a published archive, a shard.
     #[error("{file}: {problem}", file = file.display())]
-    ClassList {
-        /// The list.
+    File {
+        /// The file.
         file: PathBuf,
         /// What is wrong.
         problem: String,
@@ -276,14 +277,6 @@ pub enum DataError {
         .0.file.display(), .0.reason
     )]
     Image(Skipped),
-    /// A published archive is broken or lacks a file.
-    #[error("{file}: {problem}", file = file.display())]
-    Archive {
-        /// The archive.
-        file: PathBuf,
-        /// What is wrong.
-        problem: String,
-    },
     /// A file cannot be written.
     #[error("cannot write {file}: {source}", file = file.display())]
     Write {
@@ -291,14 +284,6 @@ pub enum DataError {
         file: PathBuf,
         /// What the operating system said.
         source: io::Error,
-    },
-    /// A shard is broken, or a sample in it.
-    #[error("{file}: {problem}", file = file.display())]
-    Shard {
-        /// The tar file.
-        file: PathBuf,
-        /// What is wrong.
-        problem: String,
     },
     /// A table of images cannot be read, or a row of it is invalid.
     #[error("{file}{}: {problem}", line.map_or(String::new(), |line| format!(":{line}")), file = file.display())]
@@ -315,14 +300,6 @@ pub enum DataError {
     StandIn {
         /// The valid settings.
         problem: &'static str,
-    },
-    /// A file of class weights is invalid.
-    #[error("{file}: {problem}", file = file.display())]
-    ClassWeights {
-        /// The list.
-        file: PathBuf,
-        /// What is wrong.
-        problem: String,
     },
     /// A folder of shards lacks a part.
     #[error(

@@ -153,7 +153,7 @@ fn in_order(
     let Some(list) = &spec.class_list else { return Ok((folders.clone(), folders)) };
     let file = folder.join(list);
     let classes = class_names::read(&file)?;
-    let differ = |problem| DataError::ClassList { file: file.clone(), problem };
+    let differ = |problem| DataError::File { file: file.clone(), problem };
     let labels = class_names::labels(&folders, &classes).map_err(|unknown| {
         differ(format!("{} has folders that are not in the list: {unknown}", root.display()))
     })?;
@@ -228,7 +228,7 @@ fn annotated(classes: &[String], folder: &Path) -> Result<Vec<(PathBuf, u16)>, D
     let names: Vec<String> = files.iter().map(|(_, class)| class.clone()).collect();
     let labels = class_names::labels(&names, classes).map_err(|unknown| {
         let problem = format!("names classes that the training images do not have: {unknown}");
-        DataError::ClassList { file: folder.to_owned(), problem }
+        DataError::File { file: folder.to_owned(), problem }
     })?;
     Ok(files.into_iter().zip(labels).map(|((file, _), label)| (file, label as u16)).collect())
 }

@@ -80,7 +80,7 @@ mod tests {
     use crate::fingerprint::Cache;
     use crate::loader::streamed;
     use crate::stream::{BatchOrder, Part, Shards};
-    use crate::{DataSpec, Reading, Source, load as load_set};
+    use crate::{Classes, DataSpec, Reading, Source, load as load_set};
 
     #[test]
     fn shards_hold_the_images_of_the_folder() {
@@ -111,11 +111,7 @@ mod tests {
 
         let shards = Shards {
             folder: PathBuf::new(),
-            classes: 2,
-            class_list: Some("classes.txt".into()),
-            multi_label: false,
-            class_weights: None,
-            score_weights: None,
+            classes: Classes { count: 2, list: Some("classes.txt".into()), ..Classes::default() },
             images: None,
             reading: Reading::of_size([6, 6]),
         };

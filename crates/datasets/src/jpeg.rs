@@ -58,17 +58,14 @@ fn end_of_scan(bytes: &[u8], mut at: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
-    use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+    use image::{ImageFormat, Rgb, RgbImage};
 
     use super::*;
+    use crate::test_files::encoded;
 
     fn jpeg() -> Vec<u8> {
         let noise = |x: u32, y: u32| Rgb([(x * 91 + y * 57) as u8, (x * y * 13) as u8, (y * 201) as u8]);
-        let mut file = Cursor::new(Vec::new());
-        DynamicImage::from(RgbImage::from_fn(40, 40, noise)).write_to(&mut file, ImageFormat::Jpeg).unwrap();
-        file.into_inner()
+        encoded(RgbImage::from_fn(40, 40, noise), ImageFormat::Jpeg)
     }
 
     #[test]

@@ -33,6 +33,13 @@ const fn file(
     (name, Remote { address, md5 })
 }
 
+/// An entry of [`Known::files`] for a file of Fashion-MNIST.
+macro_rules! fashion_mnist {
+    ($name:literal, $md5:literal) => {
+        file($name, concat!("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/", $name), Some($md5))
+    };
+}
+
 /// Every set that can be fetched.
 pub const KNOWN: [Known; 4] = [
     Known {
@@ -61,26 +68,10 @@ pub const KNOWN: [Known; 4] = [
         name: "fashion-mnist",
         what: "70,000 grey images of 28x28 in 10 classes (Xiao et al. 2017)",
         files: &[
-            file(
-                "train-images-idx3-ubyte.gz",
-                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz",
-                Some("8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
-            ),
-            file(
-                "train-labels-idx1-ubyte.gz",
-                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-labels-idx1-ubyte.gz",
-                Some("25c81989df183df01b3e8a0aad5dffbe"),
-            ),
-            file(
-                "t10k-images-idx3-ubyte.gz",
-                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-images-idx3-ubyte.gz",
-                Some("bef4ecab320f06d8554ea6380940ec79"),
-            ),
-            file(
-                "t10k-labels-idx1-ubyte.gz",
-                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-labels-idx1-ubyte.gz",
-                Some("bb300cfdad3c16e7a12a480ee83cd310"),
-            ),
+            fashion_mnist!("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+            fashion_mnist!("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
+            fashion_mnist!("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
+            fashion_mnist!("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
         ],
         folder: "fashion-mnist",
         unpacked: None,
@@ -141,7 +132,7 @@ impl Known {
 /// Unpacks the files of `archive` without the folder around them to `folder`, which is created
 /// only if their combined checksum is `expected`.
 fn unpack(archive: &Path, folder: &Path, expected: &str) -> Result<(), DataError> {
-    let problem = |problem: String| DataError::Archive { file: archive.to_owned(), problem };
+    let problem = |problem: String| DataError::File { file: archive.to_owned(), problem };
     let broken = |error: io::Error| problem(format!("not an intact gzipped tar file: {error}"));
     let beside = folder.with_extension("part");
     let written = |source| DataError::Write { file: beside.clone(), source };

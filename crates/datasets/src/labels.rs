@@ -1,6 +1,43 @@
 //! The classes of an image, one or several, as written in files.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::{DataError, class_names};
+
+/// The classes of a set whose images may have any number of labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Classes {
+    /// How many there are.
+    pub count: usize,
+    /// A file with their names by label. It and the other files are in the folder of the shards or
+    /// beside the table.
+    pub list: Option<PathBuf>,
+    /// Whether an image may have any number of labels.
+    pub multi_label: bool,
+    /// A file with the class weights of the loss.
+    pub class_weights: Option<PathBuf>,
+    /// A file with the class weights of MAP@100.
+    pub score_weights: Option<PathBuf>,
+}
+
+impl Classes {
+    /// Their names from the list, which `of` locates, or else their numbers; and how labels are read.
+    pub(crate) fn open(&self, of: &dyn Fn(&Path) -> PathBuf) -> Result<(Vec<String>, Labelling), DataError> {
+        let labelling = |names: &[String]| Labelling::new(self.count, self.multi_label, names);
+        let Some(list) = &self.list else {
+            return Ok(((0..self.count).map(|class| class.to_string()).collect(), labelling(&[])));
+        };
+        let file = of(list);
+        let names = class_names::read(&file)?;
+        if names.len() != self.count {
+            let problem = format!("{} lines, but `data.classes` is {}", names.len(), self.count);
+            return Err(DataError::File { file, problem });
+        }
+        let labelling = labelling(&names);
+        Ok((names, labelling))
+    }
+}
 
 /// Which labels an image may have.
 #[derive(Clone, Debug)]

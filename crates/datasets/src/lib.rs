@@ -81,6 +81,8 @@ mod sight;
 mod spec;
 mod stand_in;
 pub mod stream;
+#[cfg(test)]
+mod test_files;
 mod view;
 
 pub use augment::{Augment, ParseAugmentError, Thousandths};
@@ -90,7 +92,7 @@ pub use error::{DataError, Place, Skipped};
 pub use fashion_mnist::LICENCE as FASHION_MNIST_LICENCE;
 pub use framing::Fit;
 pub use import::{Imported, import};
-pub use labels::Labels;
+pub use labels::{Classes, Labels};
 pub use loader::{Loader, load};
 pub use mixing::Mix;
 pub use photograph::{Looking, Photograph};

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 
 use ::parquet::file::reader::ChunkReader;
 
+use crate::directory::are;
 use crate::foreign::{self, START};
 use crate::labels::Labelling;
-use crate::{Corrupt, DataError, Reading, Skipped, class_names};
+use crate::{Classes, Corrupt, DataError, Reading, Skipped};
 
 /// Most bytes of a row.
 const MOST_ROW_BYTES: usize = 16 << 20;
@@ -38,16 +39,8 @@ pub struct Manifest {
     /// Columns of paths (relative to the table), of labels and of splits; by default the first
     /// of the usual ones.
     pub columns: Columns,
-    /// Number of classes.
-    pub classes: usize,
-    /// A file beside the table with the names of the classes by label.
-    pub class_list: Option<PathBuf>,
-    /// Whether an image may have any number of labels.
-    pub multi_label: bool,
-    /// A file beside the table with the class weights of the loss.
-    pub class_weights: Option<PathBuf>,
-    /// A file beside the table with the class weights of MAP@100.
-    pub score_weights: Option<PathBuf>,
+    /// Its classes.
+    pub classes: Classes,
     /// Share of the rows used for testing, if there is no split column.
     pub test_share: f64,
     /// How the images are read.
@@ -96,10 +89,7 @@ impl Manifest {
 /// Reads the table; no image is opened.
 pub(crate) fn list(spec: &Manifest, data: Option<&Path>) -> Result<ManifestListing, DataError> {
     let file = spec.path(data);
-    let classes =
-        class_names::stated(spec.classes, &|list| spec.beside(data, list), spec.class_list.as_deref())?;
-    let names = if spec.class_list.is_some() { &classes[..] } else { &[] };
-    let labelling = Labelling::new(spec.classes, spec.multi_label, names);
+    let (classes, labelling) = spec.classes.open(&|list| spec.beside(data, list))?;
     let metadata = fs::metadata(&file).map_err(|error| whole(&file, error.to_string()))?;
     if !metadata.is_file() {
         return Err(whole(
@@ -346,7 +336,7 @@ impl Rows<'_> {
         match self.seen.entry(hash) {
             Entry::Occupied(first) => {
                 let (first_part, index) = *first.get();
-                if first_part != part || !self.spec.multi_label {
+                if first_part != part || !self.spec.classes.multi_label {
                     let problem = format!(
                         "`{path}` stands in an earlier row already; with `data.multi-label = true` rows of one \
                          image and one split are its labels together"
@@ -404,11 +394,7 @@ impl Rows<'_> {
                 if test.is_empty() {
                     test = rows;
                 } else if !rows.is_empty() {
-                    let rows = if rows.len() == 1 {
-                        "1 row is".to_owned()
-                    } else {
-                        format!("{} rows are", rows.len())
-                    };
+                    let rows = are(rows.len(), "row");
                     notes.push(format!("{}: {rows} of the split `{name}` and not used", self.file.display()));
                 }
             }

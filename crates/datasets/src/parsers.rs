@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::content::NamedInput;
 use crate::labels::Labelling;
 use crate::manifest::{self, Columns, Manifest};
-use crate::{Corrupt, DataError, Looking, Photograph, Reading, cifar, idx, shard};
+use crate::{Classes, Corrupt, DataError, Looking, Photograph, Reading, cifar, idx, shard};
 
 /// Few pixels, so that changed headers cannot make a test slow.
 const LOOKING: Looking = Looking { orientation: true, most_pixels: 1 << 16 };
@@ -72,11 +72,7 @@ pub fn manifest(bytes: &[u8], kind: &str) -> Result<(), DataError> {
     let spec = Manifest {
         file: file.clone(),
         columns: Columns::default(),
-        classes: 10,
-        class_list: None,
-        multi_label: true,
-        class_weights: None,
-        score_weights: None,
+        classes: Classes { count: 10, multi_label: true, ..Classes::default() },
         test_share: 0.5,
         reading,
     };
@@ -86,53 +82,15 @@ pub fn manifest(bytes: &[u8], kind: &str) -> Result<(), DataError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Cursor, Write};
-
-    use flate2::{Compression, write::GzEncoder};
-    use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+    use image::{ImageFormat, Rgb, RgbImage};
     use proptest::prelude::*;
 
     use super::*;
-
-    /// Mutations of a file: bytes are changed, removed or duplicated.
-    fn changes() -> impl Strategy<Value = (Vec<(prop::sample::Index, u8)>, prop::sample::Index, u8)> {
-        (
-            prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
-            any::<prop::sample::Index>(),
-            0..4_u8,
-        )
-    }
-
-    fn changed(
-        mut bytes: Vec<u8>,
-        changes: (Vec<(prop::sample::Index, u8)>, prop::sample::Index, u8),
-    ) -> Vec<u8> {
-        let (places, at, how) = changes;
-        for (place, byte) in places {
-            let place = place.index(bytes.len());
-            bytes[place] = byte;
-        }
-        let at = at.index(bytes.len());
-        match how {
-            0 => bytes.truncate(at),
-            1 => drop(bytes.drain(at..(at + 16).min(bytes.len()))),
-            2 => bytes.extend_from_within(at..),
-            _ => {}
-        }
-        bytes
-    }
+    use crate::test_files::{changed, changes, encoded, gzip};
 
     fn picture(format: ImageFormat) -> Vec<u8> {
         let image = RgbImage::from_fn(17, 11, |x, y| Rgb([(x * 15) as u8, (y * 23) as u8, (x * y) as u8]));
-        let mut file = Cursor::new(Vec::new());
-        DynamicImage::from(image).write_to(&mut file, format).unwrap();
-        file.into_inner()
-    }
-
-    fn packed(bytes: &[u8]) -> Vec<u8> {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(bytes).unwrap();
-        gzip.finish().unwrap()
+        encoded(image, format)
     }
 
     fn idx_files() -> [Vec<u8>; 2] {
@@ -150,7 +108,7 @@ mod tests {
             assert_eq!(photograph(&picture(format)), Ok([11, 17]));
         }
         let [images, of_images] = idx_files();
-        assert_eq!(idx(&images, &packed(&of_images)).unwrap(), 2);
+        assert_eq!(idx(&images, &gzip(&of_images)).unwrap(), 2);
         assert_eq!(cifar(&records()).unwrap(), 2);
         assert_eq!(labels(b"[1, 2]"), Ok(vec![1, 2]));
     }
@@ -171,7 +129,7 @@ mod tests {
             of_images in changes(), of_labels in changes(), is_packed: bool,
         ) {
             let [images, labels] = idx_files();
-            let images = if is_packed { packed(&images) } else { images };
+            let images = if is_packed { gzip(&images) } else { images };
             if let Ok(count) = idx(&changed(images, of_images), &changed(labels, of_labels)) {
                 prop_assert!(count <= 100);
             }
@@ -179,7 +137,7 @@ mod tests {
 
         #[test]
         fn changed_records_are_read_or_refused(changes in changes(), is_packed: bool) {
-            let records = if is_packed { packed(&records()) } else { records() };
+            let records = if is_packed { gzip(&records()) } else { records() };
             if let Ok(count) = cifar(&changed(records, changes)) {
                 prop_assert_eq!(count, 2);
             }

@@ -111,14 +111,14 @@ fn labelled(folder: &Path, classes: &[String]) -> Result<Option<Test>, DataError
 
 /// `20 images are`.
 fn counted(folder: &Path) -> Result<String, DataError> {
-    Ok(directory::images_are(directory::images(folder, "", &mut Tally::default())?.len()))
+    Ok(directory::are(directory::images(folder, "", &mut Tally::default())?.len(), "image"))
 }
 
 /// The files of a folder with annotations, each with the name of its class: lines of a file's
 /// name, a tab and the class; the rest is a bounding box and ignored.
 pub(crate) fn annotated(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
     let list = folder.join(ANNOTATIONS);
-    let problem = |problem: String| DataError::ClassList { file: list.clone(), problem };
+    let problem = |problem: String| DataError::File { file: list.clone(), problem };
     let text = fs::read_to_string(&list).map_err(|error| problem(error.to_string()))?;
     let images = folder.join("images");
     let images = if images.is_dir() { images } else { folder.to_owned() };

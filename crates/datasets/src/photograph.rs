@@ -194,12 +194,7 @@ mod tests {
     use image::{Rgb, RgbImage};
 
     use super::*;
-
-    fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
-        let mut file = Cursor::new(Vec::new());
-        image.write_to(&mut file, format).unwrap();
-        file.into_inner()
-    }
+    use crate::test_files::encoded;
 
     fn wide() -> RgbImage {
         // A wide image whose left and right thirds are red.
@@ -212,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_middle_of_a_scaled_photograph_is_cut_out() {
-        let png = encoded(&wide().into(), ImageFormat::Png);
+        let png = encoded(wide(), ImageFormat::Png);
         let photograph = Photograph::decode(&png, 3, Looking::default()).unwrap();
         assert_eq!(photograph.size(), [30, 90]);
         let pixels = photograph.central_crop(20, [10, 10]);
@@ -231,12 +226,12 @@ mod tests {
             (image.to_rgb16().into(), ImageFormat::Png),
             (image.to_rgba8().into(), ImageFormat::Png),
         ] {
-            let photograph = Photograph::decode(&encoded(&image, format), 3, Looking::default()).unwrap();
+            let photograph = Photograph::decode(&encoded(image, format), 3, Looking::default()).unwrap();
             assert_eq!(photograph.pixels(), (&wide().into_raw()[..], 3), "{format:?}");
         }
         let grey = DynamicImage::from(image.to_luma8());
         let photograph =
-            Photograph::decode(&encoded(&grey, ImageFormat::Png), 1, Looking::default()).unwrap();
+            Photograph::decode(&encoded(grey.clone(), ImageFormat::Png), 1, Looking::default()).unwrap();
         assert_eq!(photograph.pixels(), (grey.as_bytes(), 1));
     }
 
@@ -244,7 +239,7 @@ mod tests {
     fn a_photograph_is_turned_as_the_camera_noted() {
         // Orientation 6: a quarter turn clockwise shows it upright.
         let exif = b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
-        let plain = encoded(&wide().into(), ImageFormat::Jpeg);
+        let plain = encoded(wide(), ImageFormat::Jpeg);
         let noted = [&plain[..2], exif, &plain[2..]].concat();
         let of = |bytes: &[u8], orientation| {
             Photograph::decode(bytes, 3, Looking { orientation, ..Looking::default() }).unwrap()
@@ -261,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_named_with_what_broke_it() {
-        let png = encoded(&wide().into(), ImageFormat::Png);
+        let png = encoded(wide(), ImageFormat::Png);
         let small = Looking { most_pixels: 2_699, ..Looking::default() };
         let expected = "90 x 30 pixels are 2700, and at most 2699 are read, as `most-pixels` says";
         assert_eq!(reason(&png, small), expected);

@@ -40,32 +40,15 @@ fn apply(
     let factor = 1.0 + sign * 0.9 * strength;
     let (w, h) = (shape.w as f64, shape.h as f64);
     let [shear, angle] = [0.3, std::f64::consts::PI / 6.0].map(|most| sign * most * strength);
+    let (sin, cos) = (libm::sin(angle), libm::cos(angle));
+    let mut affine = |matrix, moved| affine(shape, image, scratch, matrix, moved);
     match operation {
         0 => {}
-        1 => affine(shape, image, scratch, [[1.0, shear], [0.0, 1.0]], [0.0, 0.0]),
-        2 => affine(shape, image, scratch, [[1.0, 0.0], [shear, 1.0]], [0.0, 0.0]),
-        3 => {
-            affine(
-                shape,
-                image,
-                scratch,
-                [[1.0, 0.0], [0.0, 1.0]],
-                [sign * 150.0 / 331.0 * w * strength, 0.0],
-            );
-        }
-        4 => {
-            affine(
-                shape,
-                image,
-                scratch,
-                [[1.0, 0.0], [0.0, 1.0]],
-                [0.0, sign * 150.0 / 331.0 * h * strength],
-            );
-        }
-        5 => {
-            let (sin, cos) = (libm::sin(angle), libm::cos(angle));
-            affine(shape, image, scratch, [[cos, sin], [-sin, cos]], [0.0, 0.0]);
-        }
+        1 => affine([[1.0, shear], [0.0, 1.0]], [0.0, 0.0]),
+        2 => affine([[1.0, 0.0], [shear, 1.0]], [0.0, 0.0]),
+        3 => affine([[1.0, 0.0], [0.0, 1.0]], [sign * 150.0 / 331.0 * w * strength, 0.0]),
+        4 => affine([[1.0, 0.0], [0.0, 1.0]], [0.0, sign * 150.0 / 331.0 * h * strength]),
+        5 => affine([[cos, sin], [-sin, cos]], [0.0, 0.0]),
         6 => colour::brightness(image, c, factor),
         7 => colour::saturation(image, c, factor),
         8 => colour::contrast(image, c, factor),

@@ -81,12 +81,11 @@ fn swaps_sides(orientation: Orientation) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
     use image::{ImageFormat, Rgb};
 
     use super::*;
     use crate::Reading;
+    use crate::test_files::encoded;
 
     /// Two ramps, which any scaling keeps, with a few frequencies on them.
     fn photograph(w: u32, h: u32) -> Vec<u8> {
@@ -97,9 +96,7 @@ mod tests {
                 (128.0 + 50.0 * f64::from(x / 3 + y / 5).sin()) as u8,
             ])
         };
-        let mut file = Cursor::new(Vec::new());
-        DynamicImage::from(RgbImage::from_fn(w, h, pixel)).write_to(&mut file, ImageFormat::Jpeg).unwrap();
-        file.into_inner()
+        encoded(RgbImage::from_fn(w, h, pixel), ImageFormat::Jpeg)
     }
 
     fn reading(size: [usize; 2], is_reduced: bool) -> Reading {

@@ -133,7 +133,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn shard(&self, problem: String) -> DataError {
-        DataError::Shard { file: self.file.to_owned(), problem }
+        DataError::File { file: self.file.to_owned(), problem }
     }
 
     fn broken(&self, error: &io::Error) -> DataError {
@@ -366,7 +366,7 @@ impl<R: Seek> Seek for Watched<R> {
 
 /// Calls `each` with the key of every sample of a shard; only the headers of its entries are read.
 pub(crate) fn keys(file: &Path, each: &mut dyn FnMut(&str)) -> Result<(), DataError> {
-    let shard = |problem: String| DataError::Shard { file: file.to_owned(), problem };
+    let shard = |problem: String| DataError::File { file: file.to_owned(), problem };
     let broken = |error: io::Error| shard(not_a_shard(file, &error));
     let mut archive = Archive::new(open_regular(file).map_err(|error| shard(error.to_string()))?);
     let mut last = String::new();
@@ -385,18 +385,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    /// A tar file of these entries.
-    fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut builder = tar::Builder::new(Vec::new());
-        for (name, content) in entries {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(content.len() as u64);
-            header.set_mode(0o644);
-            builder.append_data(&mut header, name, *content).unwrap();
-        }
-        builder.into_inner().unwrap()
-    }
+    use crate::test_files::{changed, changes, tar};
 
     fn samples(tar: &[u8]) -> Result<Vec<Sample>, DataError> {
         let mut samples = Vec::new();
@@ -482,17 +471,9 @@ mod tests {
 
         /// Nothing in a shard can end the program or ask for more memory than it has bytes.
         #[test]
-        fn a_changed_shard_is_read_or_refused(
-            changes in prop::collection::vec((0_usize..4096, any::<u8>()), 1..8), cut in 0_usize..6000,
-        ) {
-            let mut shard = tar(&[("0.jpg", b"first"), ("0.cls", b"3"), ("1.json", b"[1]"), ("1.jpg", &[1; 600])]);
-            for (at, byte) in changes {
-                if let Some(place) = shard.get_mut(at) {
-                    *place = byte;
-                }
-            }
-            shard.truncate(cut);
-            if let Ok(samples) = samples(&shard) {
+        fn a_changed_shard_is_read_or_refused(changes in changes()) {
+            let shard = tar(&[("0.jpg", b"first"), ("0.cls", b"3"), ("1.json", b"[1]"), ("1.jpg", &[1; 600])]);
+            if let Ok(samples) = samples(&changed(shard, changes)) {
                 prop_assert!(samples.len() <= 8);
             }
         }

@@ -128,8 +128,8 @@ impl DataSpec {
             Source::Cifar10 => cifar::CIFAR_10.classes.len(),
             Source::Cifar100 => cifar::CIFAR_100.classes.len(),
             Source::ImageFolder(folder) => folder.classes,
-            Source::Shards(shards) => shards.classes,
-            Source::Manifest(table) => table.classes,
+            Source::Shards(shards) => shards.classes.count,
+            Source::Manifest(table) => table.classes.count,
             Source::Planted(_) => planted::CLASSES,
         }
     }
@@ -137,8 +137,8 @@ impl DataSpec {
     /// Whether an image may have any number of labels.
     pub const fn is_multi_label(&self) -> bool {
         match &self.source {
-            Source::Shards(shards) => shards.multi_label,
-            Source::Manifest(table) => table.multi_label,
+            Source::Shards(shards) => shards.classes.multi_label,
+            Source::Manifest(table) => table.classes.multi_label,
             _ => false,
         }
     }
@@ -146,8 +146,8 @@ impl DataSpec {
     /// Whether the loss has class weights.
     pub const fn has_class_weights(&self) -> bool {
         match &self.source {
-            Source::Shards(shards) => shards.class_weights.is_some(),
-            Source::Manifest(table) => table.class_weights.is_some(),
+            Source::Shards(shards) => shards.classes.class_weights.is_some(),
+            Source::Manifest(table) => table.classes.class_weights.is_some(),
             _ => false,
         }
     }

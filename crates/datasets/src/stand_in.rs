@@ -277,7 +277,7 @@ mod tests {
     use crate::fingerprint::Cache;
     use crate::loader::streamed;
     use crate::stream::{BatchOrder, Part, Shards};
-    use crate::{DataSpec, Reading, Source};
+    use crate::{Classes, DataSpec, Reading, Source};
 
     const SMALL: StandIn =
         StandIn { images: [300, 20], classes: 200, labels: 12, side: 24, samples: 128, seed: 5 };
@@ -297,11 +297,12 @@ mod tests {
         let target = folder.path().join("x");
         let shards = Shards {
             folder: "x".into(),
-            classes: 200,
-            class_list: None,
-            multi_label: true,
-            class_weights: None,
-            score_weights: Some("frequencies.txt".into()),
+            classes: Classes {
+                count: 200,
+                multi_label: true,
+                score_weights: Some("frequencies.txt".into()),
+                ..Classes::default()
+            },
             images: None,
             reading: Reading::of_size([24, 24]),
         };

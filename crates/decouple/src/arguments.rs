@@ -69,7 +69,7 @@ pub(crate) enum Command {
     /// Compare two experiments: the keys in which they differ, and every point of both.
     Compare(Compare),
     /// Show which keys of an edited file have left runs on disk without a trial.
-    Diff(Diff),
+    Diff(Experiment),
     /// Show the runs on disk that belong to no trial of the file; --yes removes them.
     Clean(Clean),
     /// Print a JSON schema of experiment files, for editors.
@@ -192,13 +192,20 @@ pub(crate) struct PlanArguments {
     pub(crate) format: Format,
 }
 
+// An experiment as its runs have it.
 #[derive(Args, Debug)]
-pub(crate) struct Report {
+pub(crate) struct Experiment {
     /// Experiment file, such as experiments/quickstart.toml.
     pub(crate) file: PathBuf,
     /// Change a key of the file, as for the run.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Report {
+    #[command(flatten)]
+    pub(crate) experiment: Experiment,
     /// Also write the tables for LaTeX: tables.tex.
     #[arg(long)]
     pub(crate) latex: bool,
@@ -212,11 +219,8 @@ pub(crate) struct Report {
 
 #[derive(Args, Debug)]
 pub(crate) struct Power {
-    /// Experiment file, such as experiments/quickstart.toml.
-    pub(crate) file: PathBuf,
-    /// Change a key of the file, as for the run.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) experiment: Experiment,
     /// True difference of two points, in points of accuracy. May be repeated.
     #[arg(long, value_name = "POINTS", default_values_t = [0.1, 0.2, 0.5, 1.0, 2.0])]
     pub(crate) difference: Vec<f64>,
@@ -244,21 +248,9 @@ pub(crate) struct Compare {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct Diff {
-    /// Experiment file, such as experiments/quickstart.toml.
-    pub(crate) file: PathBuf,
-    /// Change a key of the file, as for the run.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-}
-
-#[derive(Args, Debug)]
 pub(crate) struct Clean {
-    /// Experiment file, such as experiments/quickstart.toml.
-    pub(crate) file: PathBuf,
-    /// Change a key of the file, as for the run.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) experiment: Experiment,
     /// Remove what is shown.
     #[arg(long)]
     pub(crate) yes: bool,

@@ -4,9 +4,12 @@ use std::fmt::Display;
 
 use decouple_datasets::DataError;
 use decouple_experiment::{ExperimentError, LedgerError};
+use decouple_export::ExportError;
 use decouple_reporting::ReportError;
-use decouple_spectrum::{budget::BudgetError, error::SpecError, weights::error::WeightError};
-use decouple_training::run_sweep::SweepError;
+use decouple_spectrum::{
+    backend::ExecutionError, budget::BudgetError, error::SpecError, weights::error::WeightError,
+};
+use decouple_training::{classifier::SightError, run_sweep::SweepError};
 
 /// Everything went well.
 pub(crate) const SUCCESS: u8 = 0;
@@ -34,6 +37,13 @@ pub(crate) struct Failure {
     message: String,
 }
 
+/// Ends a command with an exit code and a message, written as for `format!`.
+macro_rules! refuse {
+    ($code:expr, $($words:tt)*) => {
+        return Err($crate::failure::Failure::new($code, format_args!($($words)*)))
+    };
+}
+
 impl Failure {
     pub(crate) fn new(code: u8, message: impl Display) -> Self {
         Self { code, message: message.to_string() }
@@ -54,28 +64,21 @@ impl Failure {
     }
 }
 
-impl From<ExperimentError> for Failure {
-    fn from(error: ExperimentError) -> Self {
-        Self::new(USAGE, error)
-    }
+/// The exit code of errors that have one, whatever they say.
+macro_rules! failures {
+    ($($code:ident: $($error:ty),+;)+) => {
+        $($(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::new($code, error)
+            }
+        })+)+
+    };
 }
 
-impl From<DataError> for Failure {
-    fn from(error: DataError) -> Self {
-        Self::new(DATA, error)
-    }
-}
-
-impl From<SpecError> for Failure {
-    fn from(error: SpecError) -> Self {
-        Self::new(USAGE, error)
-    }
-}
-
-impl From<BudgetError> for Failure {
-    fn from(error: BudgetError) -> Self {
-        Self::new(USAGE, error)
-    }
+failures! {
+    USAGE: BudgetError, ExperimentError, ExportError, SightError, SpecError;
+    DATA: DataError;
+    IO: ExecutionError, ReportError;
 }
 
 impl From<LedgerError> for Failure {
@@ -105,11 +108,5 @@ impl From<WeightError> for Failure {
             WeightError::Unnamed { .. } | WeightError::Spec(_) => USAGE,
         };
         Self::new(code, error)
-    }
-}
-
-impl From<ReportError> for Failure {
-    fn from(error: ReportError) -> Self {
-        Self::new(IO, error)
     }
 }

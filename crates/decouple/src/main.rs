@@ -6,12 +6,13 @@
 
 #[macro_use]
 mod text;
+#[macro_use]
+mod failure;
 
 mod arguments;
 mod clock;
 mod commands;
 mod environment;
-mod failure;
 mod screen;
 mod signals;
 

@@ -13,7 +13,7 @@ pub(crate) use decouple_reporting::{
 };
 pub(crate) use decouple_spectrum::cost::grouped;
 
-use crate::failure::{Failure, IO};
+use crate::failure::{Failure, IO, SUCCESS};
 
 /// Prints to standard output. A reader that has gone away (`| head`) is not an error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
@@ -24,6 +24,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Prints what a command was asked for; its exit code.
+pub(crate) fn answer(text: &str) -> Result<u8, Failure> {
+    print(text).map(|()| SUCCESS)
 }
 
 /// Like `eprintln!`, but closed standard error does not end the program, and control characters are escaped.

@@ -1,23 +1,16 @@
 //! The program as a user meets it: every command, the mistakes people make, and
 //! what is left on disk when it is killed.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::PathBuf,
-    process::{Command as Process, Stdio},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 mod workplace;
 
-use workplace::{TINY, Workplace};
+use workplace::{TINY, Workplace, wait_until};
 
 #[test]
 fn run_trains_reports_and_never_trains_again() {
     let workplace = Workplace::new();
-    let (table, talk, code) = workplace.run(&["run", "tiny.toml"]);
-    assert_eq!(code, 0, "{talk}");
+    let (table, talk) = workplace.ends(&["run", "tiny.toml"], 0);
     assert!(talk.contains("4 trials (2 points, 2 seeds), equal parameters"), "{talk}");
     assert!(
         talk.contains("fashion-mnist: 1,000 train, 9,000 held out, 2,000 test, 28x28x1, 10 classes"),
@@ -42,8 +35,7 @@ fn run_trains_reports_and_never_trains_again() {
     report_rebuilds_everything_from_the_runs(&workplace, &table);
 
     // --fresh trains the selected ones again, and gets the same numbers.
-    let (_, talk, code) = workplace.run(&["run", "tiny.toml", "--fresh", "--filter", "seed=1 & segments=1"]);
-    assert_eq!(code, 0, "{talk}");
+    let talk = workplace.told(&["run", "tiny.toml", "--fresh", "--filter", "seed=1 & segments=1"]);
     assert!(talk.contains("[1/1] segments = 1, seed = 1"), "{talk}");
     assert_eq!(workplace.files("results/tiny", "metrics.csv"), rows);
 }
@@ -51,21 +43,18 @@ fn run_trains_reports_and_never_trains_again() {
 #[test]
 fn what_another_experiment_has_finished_is_not_trained_again() {
     let workplace = Workplace::new();
-    let (_, talk, code) = workplace.run(&["run", "tiny.toml", "--filter", "segments = 1"]);
-    assert_eq!(code, 0, "{talk}");
+    workplace.succeed(&["run", "tiny.toml", "--filter", "segments = 1"]);
     workplace
         .write("wider.toml", &TINY.replace("\"tiny\"", "\"wider\"").replace("[1, \"per", "[1, 2, \"per"));
-    let (plan, _, _) = workplace.run(&["plan", "wider.toml"]);
+    let plan = workplace.succeed(&["plan", "wider.toml"]);
     assert_eq!(plan.matches("elsewhere").count(), 2, "{plan}");
     assert!(plan.contains("6 trials, equal parameters; 4 to train"), "{plan}");
-    let (_, talk, code) = workplace.run(&["run", "wider.toml", "--filter", "segments = 1"]);
-    assert_eq!(code, 0, "{talk}");
+    let talk = workplace.told(&["run", "wider.toml", "--filter", "segments = 1"]);
     assert!(talk.contains("copied    2 runs of the same trials from results/tiny"), "{talk}");
     assert!(talk.contains("2 of 2 trials were already done and were not trained again"), "{talk}");
     // --fresh trains them here, to the same numbers.
     let rows = workplace.files("results/wider", "metrics.csv");
-    let (_, talk, code) = workplace.run(&["run", "wider.toml", "--fresh", "--filter", "segments = 1"]);
-    assert_eq!(code, 0, "{talk}");
+    let talk = workplace.told(&["run", "wider.toml", "--fresh", "--filter", "segments = 1"]);
     assert!(!talk.contains("copied") && talk.contains("[2/2]"), "{talk}");
     assert_eq!(workplace.files("results/wider", "metrics.csv"), rows);
 }
@@ -79,8 +68,7 @@ fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
     let tuned = tuned.replace("[trial.network]", tune);
     workplace
         .write("tuned.toml", &tuned.replace("\"tiny\"", "\"tuned\"").replace("seed = [0, 1]", "seed = [0]"));
-    let (table, talk, code) = workplace.run(&["run", "tuned.toml"]);
-    assert_eq!(code, 0, "{talk}");
+    let (table, talk) = workplace.ends(&["run", "tuned.toml"], 0);
     assert!(talk.contains("8 of 8 tries left to run"), "{talk}");
     assert_eq!(talk.matches("stopped after epoch 7").count(), 2 * 2, "{talk}");
     assert!(talk.contains("chosen at"), "{talk}");
@@ -115,31 +103,25 @@ fn report_rebuilds_everything_from_the_runs(workplace: &Workplace, table: &str) 
     let after: Vec<_> = endings.map(made).into();
     assert!(before == after, "a rebuilt file differs");
 
-    let (latex, _, code) = workplace.run(&["report", "tiny.toml", "--latex"]);
-    assert_eq!(code, 0);
+    let latex = workplace.succeed(&["report", "tiny.toml", "--latex"]);
     assert!(latex.ends_with("latex     results/tiny/tables.tex\n"), "{latex}");
     assert!(workplace.path("results/tiny/tables.tex").is_file());
     assert!(workplace.path("results/index.html").is_file());
 
-    let (seeds, talk, code) =
-        workplace.run(&["power", "tiny.toml", "--difference", "0.5", "--difference", "20"]);
-    assert_eq!(code, 0, "{talk}");
+    let seeds = workplace.succeed(&["power", "tiny.toml", "--difference", "0.5", "--difference", "20"]);
     assert!(seeds.contains("difference, points") && seeds.lines().count() == 6, "{seeds}");
 }
 
 #[test]
 fn plan_lists_every_trial_and_what_is_done() {
     let workplace = Workplace::new();
-    let (table, talk, code) = workplace.run(&["plan", "tiny.toml"]);
-    assert_eq!(code, 0, "{talk}");
+    let table = workplace.succeed(&["plan", "tiny.toml"]);
     assert!(table.contains("4 trials, equal parameters; 4 to train"), "{table}");
     assert_eq!(table.matches(" new\n").count(), 4, "{table}");
     assert!(!workplace.path("results").exists(), "a plan leaves nothing behind");
 
-    workplace.decouple(&["run", "tiny.toml", "--filter", "seed = 0"]).assert().success();
-    let (json, _, code) = workplace.run(&["plan", "tiny.toml", "--format", "json"]);
-    assert_eq!(code, 0);
-    let plan: Vec<serde_json::Value> = serde_json::from_str(&json).expect("JSON");
+    workplace.succeed(&["run", "tiny.toml", "--filter", "seed = 0"]);
+    let plan: Vec<serde_json::Value> = workplace.json(&["plan", "tiny.toml", "--format", "json"]);
     let done = plan.iter().filter(|trial| trial["state"] == "done").count();
     assert_eq!((plan.len(), done), (4, 2));
     let parameters: Vec<f64> = plan.iter().filter_map(|trial| trial["parameters"].as_f64()).collect();
@@ -154,24 +136,14 @@ fn plan_lists_every_trial_and_what_is_done() {
 #[test]
 fn a_killed_run_goes_on_where_it_was() {
     let (cut, whole) = (Workplace::new(), Workplace::new());
-    let mut child = Process::new(assert_cmd::cargo::cargo_bin("decouple"))
-        .current_dir(cut.path(""))
-        .args(["run", "tiny.toml", "--jobs", "1", "--set", "training.epochs=4"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
-    let began = Instant::now();
-    while cut.files("results/tiny/runs", "status.json").is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(100), "the first trial takes too long");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let mut child = cut.start(&["run", "tiny.toml", "--jobs", "1", "--set", "training.epochs=4"]);
+    wait_until("the first trial ends", || !cut.files("results/tiny/runs", "status.json").is_empty());
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");
     let done = cut.files("results/tiny/runs", "status.json");
 
     for workplace in [&cut, &whole] {
-        workplace.decouple(&["run", "tiny.toml", "--set", "training.epochs=4"]).assert().success();
+        workplace.succeed(&["run", "tiny.toml", "--set", "training.epochs=4"]);
     }
     // What was done was not touched, and nothing was lost or doubled.
     for (path, content) in &done {
@@ -191,19 +163,9 @@ fn a_killed_run_goes_on_where_it_was() {
 #[test]
 fn two_processes_share_one_folder() {
     let workplace = Workplace::new();
-    let start = || {
-        Process::new(assert_cmd::cargo::cargo_bin("decouple"))
-            .current_dir(workplace.path(""))
-            .args(["run", "tiny.toml", "--jobs", "1"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts")
-    };
-    let talks: Vec<String> = [start(), start()]
-        .into_iter()
-        .map(|child| String::from_utf8(child.wait_with_output().expect("it ends").stderr).expect("text"))
-        .collect();
+    let children = [(); 2].map(|()| workplace.start(&["run", "tiny.toml", "--jobs", "1"]));
+    let talks = children
+        .map(|child| String::from_utf8(child.wait_with_output().expect("it ends").stderr).expect("text"));
     let trained: usize = talks.iter().map(|talk| talk.matches("test accuracy").count()).sum();
     assert_eq!(trained, 4, "{talks:#?}");
 }
@@ -213,8 +175,7 @@ fn mistakes_are_answered_with_place_and_remedy() {
     let workplace = Workplace::new();
     let misspelt = TINY.replace("segments =", "segmnets =");
     workplace.write("misspelt.toml", &misspelt);
-    let (_, talk, code) = workplace.run(&["run", "misspelt.toml"]);
-    assert_eq!(code, 2);
+    let (_, talk) = workplace.ends(&["run", "misspelt.toml"], 2);
     assert!(talk.contains("misspelt.toml:8:1"), "{talk}");
     assert!(talk.contains("did you mean `segments`?"), "{talk}");
     assert!(!workplace.path("results").exists());
@@ -242,11 +203,7 @@ fn mistakes_are_answered_with_place_and_remedy() {
         (vec!["describe", "--segments", "0"], "segments", 2),
         (vec!["walk"], "walk", 2),
     ] {
-        let (out, talk, code) = workplace.run(&arguments);
-        assert_eq!(code, expected_code, "{arguments:?}: {talk}");
-        assert!(talk.contains(expected), "{arguments:?}: {talk}");
-        assert!(talk.lines().any(|line| line.starts_with("error")), "{arguments:?}: {talk}");
-        assert!(!talk.contains("panicked") && out.is_empty(), "{arguments:?}: {talk}{out}");
+        workplace.fail(&arguments, expected, expected_code);
     }
     assert!(!workplace.path("results").exists(), "a refused command leaves nothing behind");
 }
@@ -254,41 +211,36 @@ fn mistakes_are_answered_with_place_and_remedy() {
 #[test]
 fn a_foreign_or_torn_run_is_told_and_the_rest_shown() {
     let workplace = Workplace::new();
-    workplace
-        .decouple(&["run", "tiny.toml", "--filter", "seed=0", "--set", "training.epochs=1"])
-        .assert()
-        .success();
+    workplace.succeed(&["run", "tiny.toml", "--filter", "seed=0", "--set", "training.epochs=1"]);
     let statuses = workplace.files("results/tiny/runs", "status.json");
     let (first, text) = statuses.iter().next().expect("a run");
     let newer = String::from_utf8(text.clone()).expect("text").replace("\"format\": 1", "\"format\": 99");
     let newer = newer.replace("\"format\":1", "\"format\":99");
     fs::write(first, newer).expect("a file can be written");
     fs::create_dir_all(workplace.path("results/tiny/runs/stray")).expect("a folder");
-    fs::write(workplace.path("results/tiny/runs/stray/trial.toml"), "format = [")
-        .expect("a file can be written");
-    let (table, talk, code) = workplace.run(&["report", "tiny.toml", "--set", "training.epochs=1"]);
-    assert_eq!(code, 3, "something is left: {talk}");
+    workplace.write("results/tiny/runs/stray/trial.toml", "format = [");
+    let (table, talk) = workplace.ends(&["report", "tiny.toml", "--set", "training.epochs=1"], 3);
     assert!(talk.contains("99"), "{talk}");
     assert!(talk.contains("stray"), "{talk}");
     assert!(table.contains("per-channel"), "{table}");
 
     // Other trials than those on disk: the report of those stays.
     let summary = workplace.files("results/tiny", "summary.csv");
-    let (_, talk, code) = workplace.run(&["report", "tiny.toml", "--set", "training.epochs=9"]);
-    assert_eq!(code, 4, "{talk}");
-    assert!(talk.contains("there is no run of these trials in results/tiny"), "{talk}");
+    workplace.fail(
+        &["report", "tiny.toml", "--set", "training.epochs=9"],
+        "there is no run of these trials in results/tiny",
+        4,
+    );
     assert_eq!(workplace.files("results/tiny", "summary.csv"), summary);
 }
 
 #[test]
 fn describe_prints_a_layer_a_line() {
     let workplace = Workplace::new();
-    let (table, talk, code) = workplace.run(&["describe", "--segments", "3", "--budget", "parameters"]);
-    assert_eq!(code, 0, "{talk}");
+    let table = workplace.succeed(&["describe", "--segments", "3", "--budget", "parameters"]);
     insta::assert_snapshot!("describe", table);
-    let (json, _, code) = workplace.run(&["describe", "--segments", "[1, 2, 4, 8, 16]", "--format", "json"]);
-    assert_eq!(code, 0);
-    let document: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let document: serde_json::Value =
+        workplace.json(&["describe", "--segments", "[1, 2, 4, 8, 16]", "--format", "json"]);
     let layers = document["layers"].as_array().expect("layers");
     let sum: u64 = layers.iter().filter_map(|layer| layer["cost"]["macs"].as_u64()).sum();
     assert_eq!(document["cost"]["macs"], sum);
@@ -297,19 +249,14 @@ fn describe_prints_a_layer_a_line() {
 #[test]
 fn data_is_shown_in_numbers_and_pictures() {
     let workplace = Workplace::new();
-    let (table, talk, code) = workplace.run(&["data", "info", "--set", "validation=1000"]);
-    assert_eq!(code, 0, "{talk}");
+    let table = workplace.succeed(&["data", "info", "--set", "validation=1000"]);
     insta::assert_snapshot!("data-info", table);
 
-    let (json, talk, code) = workplace.run(&["data", "info", "tiny.toml", "--format", "json"]);
-    assert_eq!(code, 0, "{talk}");
-    let document: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let document: serde_json::Value = workplace.json(&["data", "info", "tiny.toml", "--format", "json"]);
     assert_eq!(document["validation"]["images"], 9000);
     assert_eq!(document["data"]["set"], "fashion-mnist");
 
-    let (rows, talk, code) =
-        workplace.run(&["data", "show", "tiny.toml", "-o", "sheet.png", "--columns", "3"]);
-    assert_eq!(code, 0, "{talk}");
+    let rows = workplace.succeed(&["data", "show", "tiny.toml", "-o", "sheet.png", "--columns", "3"]);
     assert!(rows.starts_with("sheet   sheet.png\nrow 1   T-shirt/top\n"), "{rows}");
     assert!(fs::read(workplace.path("sheet.png")).expect("a file").starts_with(b"\x89PNG"));
 }
@@ -322,7 +269,7 @@ fn an_image_folder_is_trained_on_and_its_broken_file_told() {
         for image in 0..5 {
             let (file, seed) = (format!("sheets/{class}/{image}.png"), format!("seed={image}"));
             let show = ["data", "show", "planted", "--set", "images=8", "--set", &seed, "-o", &file];
-            workplace.decouple(&show).assert().success();
+            workplace.succeed(&show);
         }
     }
     workplace.write("sheets/two/torn.jpg", "no image");
@@ -330,19 +277,18 @@ fn an_image_folder_is_trained_on_and_its_broken_file_told() {
     let section = "[trial.data]\nset = \"image-folder\"\nfolder = \"sheets\"\nclasses = 2\nsize = [24, 24]\n";
     workplace.write("folder.toml", &format!("{before}{section}{after}"));
 
-    let (_, talk, code) = workplace.run(&["run", "folder.toml", "--filter", "seed=0"]);
-    assert_eq!(code, 3, "{talk}");
-    assert!(talk.contains("torn.jpg: expected a sound JPEG, PNG or WebP"), "{talk}");
+    workplace.fail(
+        &["run", "folder.toml", "--filter", "seed=0"],
+        "torn.jpg: expected a sound JPEG, PNG or WebP",
+        3,
+    );
     let skip = ["--set", "data.corrupt=\"skip\"", "--filter", "seed=0"];
-    let (table, talk, code) = workplace.run(&[&["run", "folder.toml"], &skip[..]].concat());
-    assert_eq!(code, 0, "{talk}");
+    let (table, talk) = workplace.ends(&[&["run", "folder.toml"], &skip[..]].concat(), 0);
     assert!(talk.contains("1 file skipped"), "{talk}");
     assert!(table.contains("per-channel"), "{table}");
 }
 
 #[test]
 fn completions_are_printed_for_a_shell() {
-    let (script, _, code) = Workplace::new().run(&["completions", "bash"]);
-    assert_eq!(code, 0);
-    assert!(script.contains("decouple"));
+    assert!(Workplace::new().succeed(&["completions", "bash"]).contains("decouple"));
 }

@@ -5,23 +5,20 @@ mod workplace;
 
 use std::fs;
 
+use serde_json::Value;
 use workplace::{ONE, Workplace};
-
-fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
 
 #[test]
 fn a_template_is_planned_by_its_name() {
     let workplace = Workplace::new();
     fs::create_dir(workplace.path("experiments")).expect("a folder");
     assert_eq!(workplace.succeed(&["init", "mine"]), "experiments/mine.toml\n");
-    let plan = json(&workplace.succeed(&["plan", "mine", "--format", "json"]));
+    let plan: Value = workplace.json(&["plan", "mine", "--format", "json"]);
     assert_eq!(plan.as_array().map(Vec::len), Some(9));
     workplace.fail(&["init", "mine"], "already exists; choose another name", 2);
     workplace.fail(&["init", "../mine"], "cannot name an experiment", 2);
     workplace.fail(&["plan", "yours"], "cannot read yours", 2);
-    let schema = json(&workplace.succeed(&["schema"]));
+    let schema: Value = workplace.json(&["schema"]);
     assert_eq!(schema["properties"]["trial"]["properties"]["network"]["properties"]["kernel"]["enum"][1], 5);
 }
 
@@ -29,12 +26,12 @@ fn a_template_is_planned_by_its_name() {
 fn runs_of_an_edited_file_are_explained_and_removed_on_request() {
     let workplace = Workplace::new();
     workplace.write("one.toml", ONE);
-    let report = json(&workplace.succeed(&["run", "one.toml", "--format", "json"]));
+    let report: Value = workplace.json(&["run", "one.toml", "--format", "json"]);
     assert_eq!(
         (&report["runs"][0]["outcome"], &report["points"][0]["finished"]),
         (&"finished".into(), &1.into())
     );
-    assert_eq!(json(&workplace.succeed(&["report", "one.toml", "--format", "json"])), report);
+    assert_eq!(workplace.json::<Value>(&["report", "one.toml", "--format", "json"]), report);
     let epochs = fs::read_to_string(workplace.path("results/one/epochs.csv")).expect("a table");
     assert!(epochs.starts_with("id,segments,seed,outcome,epoch,step,train_loss,"), "{epochs}");
     assert!(epochs.lines().count() == 2 && epochs.contains(",3,0,finished,1,15,"), "{epochs}");
@@ -48,7 +45,7 @@ fn runs_of_an_edited_file_are_explained_and_removed_on_request() {
     workplace.write("two.toml", &ONE.replace("epochs = 1", "epochs = 2").replace("\"one\"", "\"two\""));
     let compared = workplace.succeed(&["compare", "one.toml", "two.toml"]);
     assert!(compared.contains("training.epochs  1    2\n"), "{compared}");
-    let compared = json(&workplace.succeed(&["compare", "one.toml", "two.toml", "--format", "json"]));
+    let compared: Value = workplace.json(&["compare", "one.toml", "two.toml", "--format", "json"]);
     assert_eq!(
         (&compared["keys"][0]["second"], &compared["points"][0]["first"]["seeds"]),
         (&"2".into(), &1.into())
@@ -74,13 +71,11 @@ fn only_what_failed_is_trained_again() {
     let workplace = Workplace::new();
     workplace.write("one.toml", ONE);
     let diverging = ["--set", "training.schedule.peak=1e30", "--set", "training.schedule.warmup-epochs=0"];
-    let run = |more: &[&str]| workplace.run(&[&["run", "one.toml"], &diverging[..], more].concat());
-    let (_, talk, code) = run(&[]);
-    assert!(code == 1 && talk.contains("diverged"), "{talk}");
-    let (_, talk, code) = run(&[]);
-    assert!(code == 1 && talk.contains("1 of 1 trials were already done"), "{talk}");
-    let (_, talk, code) = run(&["--only", "failed"]);
-    assert!(code == 1 && talk.contains("diverged") && !talk.contains("already done"), "{talk}");
+    let run = |more: &[&str]| workplace.ends(&[&["run", "one.toml"], &diverging[..], more].concat(), 1).1;
+    assert!(run(&[]).contains("diverged"));
+    assert!(run(&[]).contains("1 of 1 trials were already done"));
+    let talk = run(&["--only", "failed"]);
+    assert!(talk.contains("diverged") && !talk.contains("already done"), "{talk}");
     workplace.fail(&["run", "one.toml", "--only", "failed"], "no run failed or diverged", 4);
 }
 

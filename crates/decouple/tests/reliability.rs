@@ -8,11 +8,11 @@ use std::{
     io::{BufRead, BufReader, Read},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Child, Command as Process, Stdio},
+    process::Command as Process,
     time::{Duration, Instant},
 };
 
-use workplace::Workplace;
+use workplace::{Workplace, send, wait_until};
 
 /// Two trials of about two seconds, on images that are made.
 const SMALL: &str = r#"
@@ -53,27 +53,6 @@ fn small() -> Workplace {
 /// The same with one epoch.
 const QUICK: [&str; 4] = ["run", "small.toml", "--set", "training.epochs=1"];
 
-fn start(workplace: &Workplace, arguments: &[&str]) -> Child {
-    (workplace.process(arguments))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts")
-}
-
-fn send(signal: &str, child: &Child) {
-    let sent = Process::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
-    assert!(sent.expect("there is a kill").success());
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(200), "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 fn checkpoints(workplace: &Workplace) -> usize {
     let files = workplace.files("results/small/runs", "");
     files.keys().filter(|path| path.to_string_lossy().contains("checkpoint-")).count()
@@ -100,7 +79,7 @@ fn left_lying(workplace: &Workplace) -> Vec<PathBuf> {
 fn a_signal_saves_the_run_and_the_next_call_goes_on() {
     let (cut, whole) = (small(), small());
     for (signal, expected) in [("TERM", 75), ("USR1", 75), ("INT", 130)] {
-        let child = start(&cut, &["run", "small.toml", "--jobs", "1"]);
+        let child = cut.start(&["run", "small.toml", "--jobs", "1"]);
         wait_until("a run begins", || !cut.files("results/small/runs", "environment.json").is_empty());
         // Another moment each time.
         std::thread::sleep(Duration::from_millis(150));
@@ -119,10 +98,9 @@ fn a_signal_saves_the_run_and_the_next_call_goes_on() {
             "a report on Ctrl-C alone"
         );
     }
-    let (_, talk, code) = cut.run(&["run", "small.toml"]);
-    assert_eq!(code, 0, "{talk}");
+    let talk = cut.told(&["run", "small.toml"]);
     assert!(talk.contains("continues from its checkpoint at step"), "{talk}");
-    whole.decouple(&["run", "small.toml"]).assert().success();
+    whole.succeed(&["run", "small.toml"]);
     assert!(results(&cut) == results(&whole), "a stopped sweep differs from one that was not");
     assert_eq!(left_lying(&cut), Vec::<PathBuf>::new());
 }
@@ -130,13 +108,13 @@ fn a_signal_saves_the_run_and_the_next_call_goes_on() {
 #[test]
 fn a_second_ctrl_c_ends_it_now_and_nothing_is_lost() {
     let workplace = small();
-    let child = start(&workplace, &["run", "small.toml", "--jobs", "1"]);
+    let child = workplace.start(&["run", "small.toml", "--jobs", "1"]);
     wait_until("a run begins", || !workplace.files("results/small/runs", "environment.json").is_empty());
     send("INT", &child);
     send("INT", &child);
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130));
-    workplace.decouple(&QUICK).assert().success();
+    workplace.succeed(&QUICK);
     assert_eq!(workplace.files("results/small/runs", "status.json").len(), 2);
 }
 
@@ -145,14 +123,14 @@ fn a_second_ctrl_c_ends_it_now_and_nothing_is_lost() {
 fn a_sweep_killed_at_random_moments_ends_byte_for_byte_as_one_that_was_not() {
     let wanted: u32 = std::env::var("DECOUPLE_KILLS").map_or(3, |kills| kills.parse().expect("a number"));
     let whole = small();
-    whole.decouple(&["run", "small.toml"]).assert().success();
+    whole.succeed(&["run", "small.toml"]);
     let expected = results(&whole);
     let (mut kills, mut resumed, mut lost, mut doubled, mut other) = (0, 0, 0, 0, 0);
     let mut random = std::process::id();
     while kills < wanted {
         let cut = small();
         for round in 1.. {
-            let mut child = start(&cut, &["run", "small.toml", "--jobs", "1"]);
+            let mut child = cut.start(&["run", "small.toml", "--jobs", "1"]);
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let patience = Duration::from_millis(200 + u64::from(random >> 16) % 2500);
             let began = Instant::now();
@@ -182,8 +160,7 @@ fn a_sweep_killed_at_random_moments_ends_byte_for_byte_as_one_that_was_not() {
         doubled += runs.saturating_sub(2);
         other += usize::from(found != expected);
         assert_eq!(left_lying(&cut), Vec::<PathBuf>::new());
-        let (_, talk, code) = cut.run(&["verify"]);
-        assert_eq!(code, 0, "{talk}");
+        cut.succeed(&["verify"]);
     }
     println!(
         "{kills} kills, {resumed} resumes from a checkpoint: {lost} runs lost, {doubled} doubled, {other} sweeps with other bytes"
@@ -196,13 +173,12 @@ fn a_dead_runners_trial_is_taken_over() {
     let workplace = small();
     // Long enough that the second comes while the first is at it.
     let long = ["run", "small.toml", "--jobs", "1", "--filter", "segments=1", "--set", "training.epochs=800"];
-    let mut first = start(&workplace, &long);
+    let mut first = workplace.start(&long);
     wait_until("the first has its trial", || {
         !workplace.files("results/small/runs", "environment.json").is_empty()
     });
-    let (_, talk, code) = workplace.run(&[&long[..], &["--no-wait"]].concat());
-    assert_eq!(code, 5, "{talk}");
-    let mut second = start(&workplace, &long);
+    workplace.ends(&[&long[..], &["--no-wait"]].concat(), 5);
+    let mut second = workplace.start(&long);
     let mut lines = BufReader::new(second.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("is being trained by another process")));
     first.kill().expect("it can be killed");
@@ -214,13 +190,13 @@ fn a_dead_runners_trial_is_taken_over() {
 #[test]
 fn output_that_nobody_reads_ends_no_work() {
     let workplace = small();
-    let mut child = start(&workplace, &QUICK);
+    let mut child = workplace.start(&QUICK);
     drop(child.stderr.take());
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
     assert!(workplace.path("results/small/report.html").is_file());
 
     let workplace = small();
-    let mut child = start(&workplace, &QUICK);
+    let mut child = workplace.start(&QUICK);
     let mut first = [0; 1];
     child.stderr.take().expect("a pipe").read_exact(&mut first).expect("a letter");
     // The terminal is closed.
@@ -232,7 +208,7 @@ fn output_that_nobody_reads_ends_no_work() {
 #[test]
 fn one_damaged_run_is_named_once_with_the_command_that_mends_it() {
     let workplace = small();
-    workplace.decouple(&QUICK).assert().success();
+    workplace.succeed(&QUICK);
     let statuses: Vec<PathBuf> = workplace.files("results/small/runs", "status.json").into_keys().collect();
     let set = ["--set", "training.epochs=1"];
     for (file, damage) in [
@@ -258,12 +234,10 @@ fn one_damaged_run_is_named_once_with_the_command_that_mends_it() {
             assert!(talk.contains(&mend), "{command} with {file}: {talk}");
             assert!(command == "submit" || out.contains("per-channel"), "the others are shown: {out}");
         }
-        let (_, talk, code) = workplace.run(&["verify"]);
-        assert_eq!(code, 3, "{talk}");
+        workplace.ends(&["verify"], 3);
         let filter = format!("id={id}");
         let mend = [&QUICK[..], &["--fresh", "--filter", &filter]].concat();
-        let (_, talk, code) = workplace.run(&mend);
-        assert_eq!(code, 0, "{talk}");
+        workplace.succeed(&mend);
     }
     assert_eq!(workplace.files("results/small/runs", "status.json").len(), 2);
 }
@@ -271,12 +245,11 @@ fn one_damaged_run_is_named_once_with_the_command_that_mends_it() {
 #[test]
 fn what_stands_in_the_place_of_a_file_is_neither_read_nor_replaced() {
     let workplace = small();
-    workplace.decouple(&QUICK).assert().success();
+    workplace.succeed(&QUICK);
     let status = workplace.files("results/small/runs", "status.json").into_keys().next().expect("a run");
     fs::remove_file(&status).expect("it can be removed");
     assert!(Process::new("mkfifo").arg(&status).status().expect("there is mkfifo").success());
-    let (_, talk, code) = workplace.run(&["report", "small.toml", "--set", "training.epochs=1"]);
-    assert_eq!(code, 3, "{talk}");
+    let (_, talk) = workplace.ends(&["report", "small.toml", "--set", "training.epochs=1"], 3);
     assert!(talk.contains("it is a pipe; only regular files are read"), "{talk}");
 
     // An event file that is a link out of the results.
@@ -286,8 +259,7 @@ fn what_stands_in_the_place_of_a_file_is_neither_read_nor_replaced() {
     let events = events.keys().next_back().expect("an event file");
     fs::remove_file(events).expect("it can be removed");
     symlink(&outside, events).expect("a link can be made");
-    let (_, talk, code) = workplace.run(&["report", "small.toml", "--set", "training.epochs=1"]);
-    assert_eq!(code, 74, "{talk}");
+    let (_, talk) = workplace.ends(&["report", "small.toml", "--set", "training.epochs=1"], 74);
     assert!(talk.contains("symbolic link"), "{talk}");
     assert_eq!(fs::read(&outside).expect("it can be read"), b"mine");
 }
@@ -302,7 +274,7 @@ fn other_images_under_the_same_name_are_another_run() {
                 fs::create_dir_all(workplace.path(&folder)).expect("a folder");
                 let (file, seed) = (format!("{folder}/{image}.png"), format!("seed={}", 100 * seed + image));
                 let show = ["data", "show", "planted", "--set", "images=8", "--set", &seed, "-o", &file];
-                workplace.decouple(&show).assert().success();
+                workplace.succeed(&show);
             }
         }
     }
@@ -310,38 +282,33 @@ fn other_images_under_the_same_name_are_another_run() {
         SMALL.split_once("set = \"planted\"\nimages = 400\nvalidation = 100\n").expect("the keys");
     let set = "set = \"image-folder\"\nfolder = \"images\"\nclasses = 2\nsize = [24, 24]\n";
     workplace.write("small.toml", &format!("{before}{set}{after}"));
-    let run = |more: &[&str]| workplace.run(&[&QUICK[..], more].concat());
-    let (_, talk, code) = run(&["--data", "grey"]);
-    assert_eq!(code, 0, "{talk}");
+    let run = |more: &[&str], code| workplace.ends(&[&QUICK[..], more].concat(), code).1;
+    run(&["--data", "grey"], 0);
     let kept = results(&workplace);
     for more in [&["--data", "coloured"][..], &["--data", "coloured", "--set", "seed=[0,1]"]] {
-        let (_, talk, code) = run(more);
-        assert_eq!(code, 3, "{talk}");
+        let talk = run(more, 3);
         assert!(talk.contains("trained on other images") && talk.contains("data checksum"), "{talk}");
         assert!(talk.contains("decouple run small.toml --set training.epochs=1"), "{talk}");
         assert_eq!(results(&workplace), kept);
     }
     // One of the two would stand beside the other.
-    let (_, talk, code) = run(&["--data", "coloured", "--fresh", "--filter", "segments=1"]);
-    assert_eq!(code, 3, "{talk}");
-    let (_, talk, code) = run(&["--data", "coloured", "--fresh"]);
-    assert_eq!(code, 0, "{talk}");
+    run(&["--data", "coloured", "--fresh", "--filter", "segments=1"], 3);
+    run(&["--data", "coloured", "--fresh"], 0);
     assert!(results(&workplace) != kept, "they are trained on the coloured ones");
 
     // Runs that were mixed by hand are never averaged.
     let other = small();
     fs::copy(workplace.path("small.toml"), other.path("small.toml")).expect("it can be copied");
     fs::rename(workplace.path("grey"), other.path("grey")).expect("it can be moved");
-    other.decouple(&[&QUICK[..], &["--data", "grey", "--set", "seed=[0,1,2]"]].concat()).assert().success();
+    other.succeed(&[&QUICK[..], &["--data", "grey", "--set", "seed=[0,1,2]"]].concat());
     for entry in fs::read_dir(workplace.path("results/small/runs")).expect("a folder") {
         let entry = entry.expect("an entry");
         let target = other.path("results/small/runs").join(entry.file_name());
         fs::remove_dir_all(&target).expect("the same run");
         fs::rename(entry.path(), target).expect("it can be moved");
     }
-    let (table, talk, code) =
-        other.run(&["report", "small.toml", "--set", "training.epochs=1", "--set", "seed=[0,1,2]"]);
-    assert_eq!(code, 3, "{talk}");
+    let (table, talk) =
+        other.ends(&["report", "small.toml", "--set", "training.epochs=1", "--set", "seed=[0,1,2]"], 3);
     assert!(talk.contains("2 runs are left out of every mean: trained on other images"), "{talk}");
     assert_eq!(table.matches("2 finished, 1 missing").count(), 2, "{table}");
 }
@@ -349,34 +316,31 @@ fn other_images_under_the_same_name_are_another_run() {
 #[test]
 fn a_run_is_verified_and_trained_again_to_the_same_bytes() {
     let workplace = small();
-    workplace.decouple(&QUICK).assert().success();
-    let (out, talk, code) = workplace.run(&["verify"]);
-    assert_eq!(code, 0, "{talk}");
+    workplace.succeed(&QUICK);
+    let out = workplace.succeed(&["verify"]);
     assert!(out.starts_with("2 runs agree with their checksums\n"), "{out}");
     let status = workplace.files("results/small/runs", "status.json").into_keys().next().expect("a run");
     let dir = status.parent().expect("a folder").to_string_lossy().into_owned();
     let id = dir.rsplit_once('-').expect("an id").1;
-    let (out, talk, code) = workplace.run(&["verify", "results/small", "--rerun", id]);
-    assert_eq!(code, 0, "{talk}{out}");
+    let out = workplace.succeed(&["verify", "results/small", "--rerun", id]);
     assert_eq!(out.matches("the same bytes").count(), 2, "{out}");
     assert!(out.contains("the same outcome and scores"), "{out}");
-    let (_, _, code) = workplace.run(&["verify", "--rerun", "ffffffff"]);
-    assert_eq!(code, 4);
+    workplace.ends(&["verify", "--rerun", "ffffffff"], 4);
 }
 
 #[test]
 fn fresh_keeps_the_old_run_until_the_new_one_is_done() {
     let workplace = small();
-    workplace.decouple(&["run", "small.toml"]).assert().success();
+    workplace.succeed(&["run", "small.toml"]);
     let before = results(&workplace);
-    let mut child = start(&workplace, &["run", "small.toml", "--fresh", "--jobs", "1"]);
+    let mut child = workplace.start(&["run", "small.toml", "--fresh", "--jobs", "1"]);
     wait_until("a successor grows", || {
         !workplace.files("results/small/successors", "environment.json").is_empty()
     });
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");
     assert!(results(&workplace) == before);
-    workplace.decouple(&["run", "small.toml", "--fresh"]).assert().success();
+    workplace.succeed(&["run", "small.toml", "--fresh"]);
     assert!(results(&workplace) == before, "the same numbers again");
     assert!(
         !workplace.path("results/small/successors").exists()
@@ -437,19 +401,16 @@ fn a_full_disk_and_a_read_only_one_leave_trials_to_be_done() {
         println!("skipped: no file system may be mounted here");
         return;
     };
-    let (_, talk, code) = workplace.run(&QUICK);
-    assert_eq!(code, 74, "{talk}");
+    let (_, talk) = workplace.ends(&QUICK, 74);
     assert!(talk.contains("No space left on device") && !talk.contains("panicked"), "{talk}");
     assert_eq!(workplace.files("results/small/runs", "status.json").len(), 0);
     disk.remount("size=20m");
-    let (table, talk, code) = workplace.run(&QUICK);
-    assert_eq!(code, 0, "{talk}");
+    let table = workplace.succeed(&QUICK);
     assert!(!table.contains("failed"), "{table}");
     assert_eq!(workplace.files("results/small/runs", "status.json").len(), 2);
 
     disk.remount("ro");
-    let (_, talk, code) = workplace.run(&[&QUICK[..], &["--set", "seed=[0,1]"]].concat());
-    assert_eq!(code, 74, "{talk}");
+    let (_, talk) = workplace.ends(&[&QUICK[..], &["--set", "seed=[0,1]"]].concat(), 74);
     assert!(talk.contains("Read-only file system"), "{talk}");
     disk.remount("rw");
 }
@@ -457,7 +418,7 @@ fn a_full_disk_and_a_read_only_one_leave_trials_to_be_done() {
 #[test]
 fn weights_go_into_a_pipe() {
     let workplace = small();
-    workplace.decouple(&QUICK).assert().success();
+    workplace.succeed(&QUICK);
     let weights = workplace.files("results/small/runs", "weights.safetensors");
     let (path, bytes) = weights.iter().next().expect("weights");
     let pipe = workplace.path("pipe");
@@ -467,7 +428,7 @@ fn weights_go_into_a_pipe() {
         move || fs::read(pipe).expect("it can be read")
     });
     let source = path.to_string_lossy();
-    workplace.decouple(&["weights", "convert", &source, "pipe", "--to", "decouple"]).assert().success();
+    workplace.succeed(&["weights", "convert", &source, "pipe", "--to", "decouple"]);
     assert_eq!(&reader.join().expect("it ends"), bytes);
     assert!(!fs::symlink_metadata(&pipe).expect("it is there").is_file());
 }

@@ -21,8 +21,7 @@ fn a_run_s_network_names_scores_and_leaves() {
     // Its own test images, to the accuracy that the run has noted.
     let status = fs::read_to_string(workplace.path(&run).join("status.json")).expect("a status");
     let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-    let scored = workplace.succeed(&["evaluate", "--run", &run, "--format", "json"]);
-    let scored: serde_json::Value = serde_json::from_str(&scored).expect("JSON");
+    let scored: serde_json::Value = workplace.json(&["evaluate", "--run", &run, "--format", "json"]);
     assert_eq!(scored["top_1"], status["test"]["accuracy"]);
     assert_eq!(scored["images"], 2000);
 

@@ -87,8 +87,7 @@ fn a_head_of_another_size_starts_anew() {
     let arguments = ["--new-head", "3", "--classes", "10"];
     let import = |source: &str, target: &str| {
         let command = [&["weights", "import", source, target][..], &MODEL, &arguments].concat();
-        let (_, talk, code) = workplace.run(&command);
-        assert_eq!(code, 0, "{talk}");
+        let talk = workplace.told(&command);
         assert!(talk.contains("initialised a new head of 10 classes"), "{talk}");
         fs::read(workplace.path(target)).expect("the file")
     };
@@ -110,8 +109,7 @@ fn photographs_are_named_and_counted() {
     assert!(lines[1].starts_with("   ") && lines[1].contains(" %  "), "{named}");
 
     let arguments = [&["predict"], &weights[..], &MODEL, &["--top", "1000", "--format", "json"]].concat();
-    let json = workplace.succeed(&[&arguments[..], &pictures[..1]].concat());
-    let document: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let document: serde_json::Value = workplace.json(&[&arguments[..], &pictures[..1]].concat());
     let classes = document["classes"].as_array().expect("a list");
     let sum: f64 = classes.iter().filter_map(|class| class["probability"].as_f64()).sum();
     assert!(classes.len() == 1000 && (sum - 1.0).abs() < 1e-9, "{sum}");
@@ -128,19 +126,14 @@ fn photographs_are_named_and_counted() {
     // A broken file can be left out, and is then listed; a folder of no class never is.
     fs::write(workplace.path("folder/n15075141/c.png"), "torn").expect("a file");
     let evaluate = [&["evaluate"], &weights[..], &MODEL, &["folder"]].concat();
-    let (_, talk, code) = workplace.run(&evaluate);
-    assert!(code == 3 && talk.contains("--corrupt skip skips such files"), "{talk}");
+    workplace.fail(&evaluate, "--corrupt skip skips such files", 3);
     let lenient = workplace.succeed(&[&evaluate[..], &["--corrupt", "skip"]].concat());
     assert!(
         lenient.starts_with(&scored) && lenient.contains("1 file skipped\n  folder/n15075141/c.png: "),
         "{lenient}"
     );
     fs::rename(workplace.path("folder/n15075141"), workplace.path("folder/7")).expect("another name");
-    let (_, talk, code) = workplace.run(&evaluate);
-    assert!(
-        code == 3 && talk.contains("folder: folders that are not classes: 7; expected folders called"),
-        "{talk}"
-    );
+    workplace.fail(&evaluate, "folder: folders that are not classes: 7; expected folders called", 3);
 }
 
 #[test]
@@ -189,10 +182,7 @@ fn mistakes_are_explained() {
         (vec!["describe", "vgg-16", "--segments", "3"], "vgg-16 does not read it", 2),
     ];
     for (arguments, expected, expected_code) in cases {
-        let (out, talk, code) = workplace.run(&arguments);
-        assert_eq!(code, expected_code, "{arguments:?}: {talk}");
-        assert!(talk.contains(expected), "{arguments:?}: {talk}");
-        assert!(talk.starts_with("error") && out.is_empty(), "{arguments:?}: {talk}{out}");
+        workplace.fail(&arguments, expected, expected_code);
     }
     assert!(!workplace.path("x").exists(), "a refused command leaves nothing behind");
 }
@@ -202,9 +192,7 @@ fn a_prefix_that_all_names_share_is_taken_off() {
     let workplace = Workplace::with_weights();
     let plain = fs::read(workplace.path("foreign.safetensors")).expect("the file");
     let import = |source: &str, target: &str| {
-        let (_, talk, code) = workplace.run(&[&["weights", "import", source, target][..], &MODEL].concat());
-        assert_eq!(code, 0, "{talk}");
-        talk
+        workplace.told(&[&["weights", "import", source, target][..], &MODEL].concat())
     };
     assert!(!import("foreign.safetensors", "plain").contains("begins with"));
     for prefix in ["module.", "_orig_mod.", "module._orig_mod.", "backbone."] {
@@ -236,9 +224,8 @@ fn what_is_no_number_is_never_scored() {
             &["predict", "--weights", "broken", "n01440764/picture.png"],
             &["evaluate", "--weights", "broken", "."],
         ] {
-            let (out, talk, code) = workplace.run(&[command, &MODEL].concat());
-            assert_eq!((out.as_str(), code), ("", 3), "{talk}");
-            assert!(talk.contains(&format!("broken: {name}: {value} among its values (1 of ")), "{talk}");
+            let expected = format!("broken: {name}: {value} among its values (1 of ");
+            workplace.fail(&[command, &MODEL].concat(), &expected, 3);
         }
     }
     // Finite, and too large for what is computed with them.
@@ -247,9 +234,7 @@ fn what_is_no_number_is_never_scored() {
     });
     fs::write(workplace.path("huge"), huge).expect("a file");
     let command = ["predict", "--weights", "huge", "n01440764/picture.png"];
-    let (out, talk, code) = workplace.run(&[&command[..], &MODEL].concat());
-    assert_eq!((out.as_str(), code), ("", 3), "{talk}");
-    assert!(talk.contains("the network's answer is not finite"), "{talk}");
+    workplace.fail(&[&command[..], &MODEL].concat(), "the network's answer is not finite", 3);
 }
 
 #[test]

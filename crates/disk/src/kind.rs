@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+use crate::if_there;
+
 /// Opens a regular file for reading. A link may lead to it. A pipe or a device, which could keep the reader
 /// waiting or never end, is refused without being opened.
 ///
@@ -21,11 +23,9 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 
 /// Refuses to replace anything but a regular file; a link is not one.
 pub(crate) fn may_replace(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => Ok(()),
-        Ok(found) => refuse_others(found.file_type(), "replaced"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+    match if_there(fs::symlink_metadata(path))? {
+        Some(found) if !found.is_dir() => refuse_others(found.file_type(), "replaced"),
+        _ => Ok(()),
     }
 }
 

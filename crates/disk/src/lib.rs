@@ -154,7 +154,7 @@ impl Disk {
     pub fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         self.confine(path)?;
         self.step()?;
-        absent_is_fine(fs::remove_dir_all(path))
+        if_there(fs::remove_dir_all(path)).map(drop)
     }
 
     /// Removes a file. A missing file is not an error.
@@ -164,7 +164,7 @@ impl Disk {
     pub fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.confine(path)?;
         self.step()?;
-        absent_is_fine(fs::remove_file(path))
+        if_there(fs::remove_file(path)).map(drop)
     }
 
     /// The paths in a folder, sorted; none if the folder is missing.
@@ -173,11 +173,7 @@ impl Disk {
     /// If it cannot be listed.
     pub fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
         self.step()?;
-        let entries = match fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
+        let Some(entries) = if_there(fs::read_dir(folder))? else { return Ok(Vec::new()) };
         let mut paths =
             entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
         paths.sort();
@@ -213,10 +209,14 @@ fn while_folders_vanish(mut work: impl FnMut() -> io::Result<()>) -> io::Result<
     work()
 }
 
-fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
-    match done {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// What was found, or `None` if nothing is there.
+///
+/// # Errors
+/// Any other than that nothing is there.
+pub fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
     }
 }
 

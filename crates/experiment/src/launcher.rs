@@ -45,37 +45,27 @@ pub struct LauncherSpec {
 
 /// The table as typed, or flags of a command line that override it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LauncherTable {
     /// [`LauncherSpec::kind`].
-    #[serde(default)]
     pub kind: Option<LauncherKind>,
     /// [`LauncherSpec::partition`].
-    #[serde(default)]
     pub partition: Option<String>,
     /// [`LauncherSpec::account`].
-    #[serde(default)]
     pub account: Option<String>,
     /// [`LauncherSpec::time_secs`], such as `90min`.
-    #[serde(default)]
     pub time: Option<String>,
     /// [`LauncherSpec::memory_bytes`], such as `8G`.
-    #[serde(default)]
     pub memory: Option<String>,
     /// [`LauncherSpec::cpus`].
-    #[serde(default)]
     pub cpus: Option<usize>,
     /// [`LauncherSpec::at_once`].
-    #[serde(default)]
     pub at_once: Option<usize>,
     /// [`LauncherSpec::task_secs`], such as `1h`.
-    #[serde(default)]
     pub task_time: Option<String>,
     /// [`LauncherSpec::requeues`].
-    #[serde(default)]
     pub requeues: Option<u32>,
     /// [`LauncherSpec::lines`].
-    #[serde(default)]
     pub lines: Option<Vec<String>>,
 }
 

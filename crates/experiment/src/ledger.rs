@@ -36,7 +36,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use decouple_disk::Disk;
+use decouple_disk::{Disk, if_there};
 
 pub use adopt::{Adopted, Elsewhere};
 pub use folders::Scan;
@@ -366,19 +366,13 @@ impl Ledger {
         let parent = self.locks_dir();
         self.disk.create_dir_all(&parent).map_err(LedgerError::io("create", &parent))?;
         let file = self.disk.open_lock(&path).map_err(LedgerError::io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(source)) => return Err(LedgerError::io("lock", &path)(source)),
+        if locks(file.try_lock(), &path)? {
+            return Ok(Some(file));
         }
         // `is_locked` of another process holds a lock for some microseconds;
         // that must not look like a runner.
         std::thread::sleep(Duration::from_millis(20));
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(LedgerError::io("lock", &path)(source)),
-        }
+        Ok(locks(file.try_lock(), &path)?.then_some(file))
     }
 
     fn remove(&self, dir: &Path) -> Result<(), LedgerError> {
@@ -391,17 +385,19 @@ impl Ledger {
 
     fn has_system_lock(&self, id: RunId) -> Result<bool, LedgerError> {
         let path = self.lock_path(id);
-        let file = match self.disk.open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(LedgerError::io("open", &path)(error)),
-        };
+        let opened = if_there(self.disk.open(&path)).map_err(LedgerError::io("open", &path))?;
+        let Some(file) = opened else { return Ok(false) };
         // Shared, so that onlookers do not mistake each other for runners.
-        match file.try_lock_shared() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(source)) => Err(LedgerError::io("lock", &path)(source)),
-        }
+        Ok(!locks(file.try_lock_shared(), &path)?)
+    }
+}
+
+/// Whether the file at `path` could be locked; `false` while someone else has locked it.
+fn locks(tried: Result<(), TryLockError>, path: &Path) -> Result<bool, LedgerError> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(source)) => Err(LedgerError::io("lock", path)(source)),
     }
 }
 

@@ -101,11 +101,9 @@ impl Onlooker {
                 }
                 RunState::Damaged(problem) => standing.unreadable.push(problem),
                 RunState::Running => {
-                    let (metrics, timing) = ledger.run(trial).map_or_else(
-                        // Its first files may not exist yet.
-                        |_| (Vec::new(), Vec::new()),
-                        |run| (run.metrics, run.timing),
-                    );
+                    // Its first files may not exist yet.
+                    let rows = ledger.run(trial).map(|run| (run.metrics, run.timing));
+                    let (metrics, timing) = rows.unwrap_or_default();
                     pace.learn_rows(trial, &metrics, &timing);
                     standing.running.push(Running::of(trial, &metrics, &timing));
                     unfinished.push((*trial, metrics.len()));

@@ -4,11 +4,10 @@ use std::{
     collections::BTreeMap,
     error::Error,
     fs::File,
-    io,
     path::{Path, PathBuf},
 };
 
-use decouple_disk::Disk;
+use decouple_disk::{Disk, if_there};
 use decouple_spectrum::{budget::step_time::TimedPair, network::NetworkSpec};
 use serde::{Deserialize, Serialize};
 
@@ -152,11 +151,8 @@ impl<T: StepTimer> StepTimer for RememberingTimer<T> {
 /// The file at `path`; nothing, with a warning, if it is damaged or of another format.
 fn read(path: &Path) -> Result<(Remembered, Option<String>), LedgerError> {
     let nothing = Remembered { format: FORMAT, machines: Vec::new() };
-    let text = match Disk::default().read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((nothing, None)),
-        Err(error) => return Err(LedgerError::io("read", path)(error)),
-    };
+    let text = if_there(Disk::default().read_to_string(path)).map_err(LedgerError::io("read", path))?;
+    let Some(text) = text else { return Ok((nothing, None)) };
     let problem = match serde_json::from_str::<Remembered>(&text) {
         Ok(remembered) if remembered.format == FORMAT => return Ok((remembered, None)),
         Ok(Remembered { format, .. }) => format!("it has format {format}, not {FORMAT}"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use decouple_datasets::derive_seed;
 use decouple_datasets::seeds::{stream, uniform_below};
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -53,17 +53,12 @@ pub struct Setting {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct TuneTable {
     learning_rate: Choices,
-    #[serde(default)]
     weight_decay: Option<Choices>,
-    #[serde(default)]
     tries: Option<usize>,
-    #[serde(default)]
     finalists: Option<usize>,
-    #[serde(default)]
     seeds: Option<u64>,
     #[serde(default)]
     halving: bool,
-    #[serde(default)]
     seed: Option<u64>,
 }
 
@@ -87,42 +82,40 @@ impl TuneTable {
         let (finalists, seeds) = (self.finalists.unwrap_or(1), self.seeds.unwrap_or(1));
         check("tune", "finalists", finalists as f64)?;
         check("tune", "seeds", seeds as f64)?;
-        if seed.checked_add(seeds).is_none() {
-            return Err(InvalidKey::new("seed", "must leave room for `seeds` seeds after it"));
-        }
+        let has_room = seed.checked_add(seeds).is_some();
+        InvalidKey::unless(has_room, "seed", "must leave room for `seeds` seeds after it")?;
         let decays = self.weight_decay.unwrap_or_else(|| Choices::List(vec![weight_decay]));
-        let (rates, decays) = match (self.learning_rate, decays) {
-            (Choices::List(rates), Choices::List(decays)) => (rates, decays),
+        let settings = match (self.learning_rate, decays) {
+            (Choices::List(rates), Choices::List(decays)) => combined(&rates, &decays, self.tries, seed)?,
             (rates, decays) => {
-                let Some(tries) = self.tries.filter(|tries| (1..=10_000).contains(tries)) else {
-                    return Err(InvalidKey::new(
-                        "tries",
-                        "is needed beside a range: a count from 1 to 10000",
-                    ));
-                };
-                let settings = spread_out(&rates, &decays, tries)?;
-                return Ok(Tune { settings, seed, finalists, seeds, halving: self.halving });
+                let tries = self.tries.unwrap_or(0);
+                let message = "is needed beside a range: a count from 1 to 10000";
+                InvalidKey::unless((1..=10_000).contains(&tries), "tries", message)?;
+                spread_out(&rates, &decays, tries)?
             }
         };
-        numbers("learning-rate", &rates, |rate| rate > 0.0, "above 0")?;
-        numbers("weight-decay", &decays, |decay| decay >= 0.0, "0 or above")?;
-        let every = rates.iter().flat_map(|&learning_rate| {
-            decays.iter().map(move |&weight_decay| Setting { learning_rate, weight_decay })
-        });
-        let mut settings: Vec<Setting> = every.collect();
-        let all = settings.len();
-        let tries = self.tries.unwrap_or(all);
-        if tries == 0 || tries > all {
-            return Err(InvalidKey::new(
-                "tries",
-                format!("must be from 1 to {all}, the number of combinations"),
-            ));
-        }
-        if tries < all {
-            draw(&mut settings, tries, seed);
-        }
         Ok(Tune { settings, seed, finalists, seeds, halving: self.halving })
     }
+}
+
+/// Every combination of the two lists, or `tries` of them.
+fn combined(
+    rates: &[f64],
+    decays: &[f64],
+    tries: Option<usize>,
+    seed: u64,
+) -> Result<Vec<Setting>, InvalidKey> {
+    numbers("learning-rate", rates, |rate| rate > 0.0, "above 0")?;
+    numbers("weight-decay", decays, |decay| decay >= 0.0, "0 or above")?;
+    let every = rates.iter().flat_map(|&learning_rate| {
+        decays.iter().map(move |&weight_decay| Setting { learning_rate, weight_decay })
+    });
+    let settings: Vec<Setting> = every.collect();
+    let all = settings.len();
+    let tries = tries.unwrap_or(all);
+    let message = format!("must be from 1 to {all}, the number of combinations");
+    InvalidKey::unless((1..=all).contains(&tries), "tries", &message)?;
+    Ok(if tries < all { draw(&settings, tries, seed) } else { settings })
 }
 
 /// Values to try as typed: a list, or the ends of a range.
@@ -144,12 +137,8 @@ impl<'de> Deserialize<'de> for Choices {
                 f.write_str("a list of numbers or a range { from = ..., to = ... }")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Choices, A::Error> {
-                let mut list = Vec::new();
-                while let Some(value) = seq.next_element()? {
-                    list.push(value);
-                }
-                Ok(Choices::List(list))
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Choices, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Choices::List)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Choices, A::Error> {
@@ -176,12 +165,9 @@ fn spread_out(rates: &Choices, decays: &Choices, tries: usize) -> Result<Vec<Set
             Ok(list[((share * list.len() as f64) as usize).min(list.len() - 1)])
         }
         Choices::Range { from, to } => {
-            if !(from.is_finite() && to.is_finite() && *from > 0.0 && from < to) {
-                return Err(InvalidKey::new(
-                    key,
-                    "must be a range { from, to } of numbers above 0, the lower first",
-                ));
-            }
+            let is_range = from.is_finite() && to.is_finite() && *from > 0.0 && from < to;
+            let message = "must be a range { from, to } of numbers above 0, the lower first";
+            InvalidKey::unless(is_range, key, message)?;
             let value = from * (to / from).powf(share);
             // Three digits are precise enough, and readable.
             Ok(format!("{value:.2e}").parse().unwrap_or(value))
@@ -218,26 +204,22 @@ fn numbers(
 ) -> Result<(), InvalidKey> {
     let sound = |&value: &f64| value.is_finite() && allowed(value);
     let is_repeated = |(index, value): (usize, &f64)| values[..index].contains(value);
-    if values.is_empty() || !values.iter().all(sound) || values.iter().enumerate().any(is_repeated) {
-        return Err(InvalidKey::new(key, format!("must be a list of different finite numbers, {expected}")));
-    }
-    Ok(())
+    let is_list =
+        !values.is_empty() && values.iter().all(sound) && !values.iter().enumerate().any(is_repeated);
+    InvalidKey::unless(is_list, key, &format!("must be a list of different finite numbers, {expected}"))
 }
 
-/// Keeps `tries` of the settings, drawn without repetition, in their order.
-fn draw(settings: &mut Vec<Setting>, tries: usize, seed: u64) {
+/// `tries` of the settings, drawn without repetition, in their order.
+fn draw(settings: &[Setting], tries: usize, seed: u64) -> Vec<Setting> {
     let mut order: Vec<usize> = (0..settings.len()).collect();
     let mut random = stream(derive_seed(seed, "tune", 0, 0));
     for place in 0..tries {
         let other = place + uniform_below(&mut random, (order.len() - place) as u32) as usize;
         order.swap(place, other);
     }
-    let kept = &order[..tries];
-    let mut index = 0;
-    settings.retain(|_| {
-        index += 1;
-        kept.contains(&(index - 1))
-    });
+    order.truncate(tries);
+    order.sort_unstable();
+    order.into_iter().map(|place| settings[place]).collect()
 }
 
 /// A try that has ended.

@@ -6,7 +6,7 @@ use super::values::{
     Values::{AnyOf, Flag, List, Noted, OneOf, Real, Text, Whole, Words},
     WHOLE,
 };
-use super::{Key, key};
+use super::{Key, key, measured};
 
 pub(super) const KEYS: &[Key] = &[
     key(
@@ -21,21 +21,18 @@ pub(super) const KEYS: &[Key] = &[
             ("manifest", "a table of paths with labels"),
             ("planted", "generated"),
         ]),
-        "",
         "\"fashion-mnist\"",
     ),
     key(
         "data.subset",
         "How much of the set: the embedded part, or all of it, read from a folder (fashion-mnist).",
         Words(&["embedded", "full"]),
-        "",
         "\"embedded\"",
     ),
     key(
         "data.folder",
         "The folder that holds `train` and one of `test`, `val`, `valid` and `validation`, or the class folders themselves; relative to the data folder (image-folder, shards).",
         Text("a path"),
-        "",
         "\"\"",
     ),
     key(
@@ -43,28 +40,31 @@ pub(super) const KEYS: &[Key] = &[
         "Number of classes; required (image-folder, shards, manifest).",
         Whole(2, Some(65536)),
         "",
-        "",
     ),
-    key(
+    measured(
         "data.size",
         "Rows and columns that images are scaled and cropped to; required (image-folder, shards, manifest).",
         List(&Whole(1, Some(1024)), ": rows and columns"),
         "pixels",
         "",
     ),
-    key("data.channels", "Grey or colour (image-folder, shards, manifest).", OneOf(&[1, 3]), "channels", "3"),
+    measured(
+        "data.channels",
+        "Grey or colour (image-folder, shards, manifest).",
+        OneOf(&[1, 3]),
+        "channels",
+        "3",
+    ),
     key(
         "data.test-share",
         "Share of each class used for testing if there is no test folder (image-folder), or share of the rows if there is no split column (manifest).",
         Real(Excluded(0.0), Excluded(1.0)),
-        "",
         "0.2",
     ),
     key(
         "data.corrupt",
         "What to do about a broken image file (image-folder, shards, manifest).",
         Noted(&[("refuse", "stop and name it"), ("skip", "leave it out and list it")]),
-        "",
         "\"refuse\"",
     ),
     key(
@@ -72,16 +72,14 @@ pub(super) const KEYS: &[Key] = &[
         "A file in the folder with the class names, one per line, in the order of their labels. Without it, folders in natural order (image-folder, shards, manifest).",
         Text("a path"),
         "",
-        "",
     ),
     key(
         "data.orientation",
         "Whether photographs are rotated as their EXIF orientation says (image-folder, shards, manifest).",
         Flag,
-        "",
         "true",
     ),
-    key(
+    measured(
         "data.most-pixels",
         "Largest image that is read; its file may have two bytes per pixel (image-folder, shards, manifest).",
         Whole(1, Some(68719476736)),
@@ -92,42 +90,36 @@ pub(super) const KEYS: &[Key] = &[
         "data.fit",
         "How an image of another aspect ratio is brought to `size`: scaled until it covers it and centre-cropped, as in timm, or each side scaled on its own, as in Keras (image-folder, shards, manifest).",
         Words(&["cover", "stretch"]),
-        "",
         "\"cover\"",
     ),
     key(
         "data.crop-fraction",
         "`size` as a share of the scaled image, whose centre is cut out (image-folder, shards, manifest).",
         Real(Included(0.01), Included(1.0)),
-        "",
         "1.0",
     ),
     key(
         "data.filter",
         "Interpolation when an image is scaled (image-folder, shards, manifest).",
         Words(&["nearest", "bilinear", "bicubic"]),
-        "",
         "\"bilinear\"",
     ),
     key(
         "data.reduced",
         "Whether JPEG files are decoded at a half, a quarter or an eighth of their size where that leaves two pixels per side for each of the result: faster, but not the same bytes (image-folder, shards, manifest).",
         Flag,
-        "",
         "false",
     ),
     key(
         "data.stream",
         "Whether images are decoded anew in every epoch, which allows any number and size of photographs; otherwise they are brought to `size` once and kept in memory (image-folder; shards and manifests only `true`).",
         Flag,
-        "",
         "false",
     ),
     key(
         "data.multi-label",
         "Whether an image may have any number of labels instead of one. The score is then MAP@100 instead of accuracy (shards, manifest).",
         Flag,
-        "",
         "false",
     ),
     key(
@@ -135,13 +127,11 @@ pub(super) const KEYS: &[Key] = &[
         "A file beside the images with one number per line: the weight of each class in the loss. Its content is part of the set's checksum (shards, manifest).",
         Text("a path"),
         "",
-        "",
     ),
     key(
         "data.score-weights",
         "The same for MAP@100, such as the frequency of each class in use; without it all classes count the same (shards, manifest; with `multi-label`).",
         Text("a path"),
-        "",
         "",
     ),
     key(
@@ -149,13 +139,11 @@ pub(super) const KEYS: &[Key] = &[
         "The table: .csv or .tsv with column names in the first line, .jsonl with one object per line, or .parquet; relative to the data folder. Paths in it are relative to the table (manifest).",
         Text("a path"),
         "",
-        "",
     ),
     key(
         "data.path-column",
         "Column of the image paths; without it the first that exists of `path`, `image`, `file`, `filename`, `file_name`, `filepath`, `image_path` (manifest).",
         Text("a string"),
-        "",
         "",
     ),
     key(
@@ -163,23 +151,20 @@ pub(super) const KEYS: &[Key] = &[
         "Column of the labels; without it `label`, `labels`, `class`, `classes` or `category` (manifest).",
         Text("a string"),
         "",
-        "",
     ),
     key(
         "data.split-column",
         "Column that says `train` or `test`; without it `split`, `subset`, `part` or `partition`. If there is no such column, `test-share` of the rows is used for testing (manifest).",
         Text("a string"),
         "",
-        "",
     ),
     key(
         "data.coupling",
         "Where the class is planted: from 0, within single channels, to 1, across channels and space together (planted).",
         Real(Included(0.0), Included(1.0)),
-        "",
         "0.5",
     ),
-    key(
+    measured(
         "data.images",
         "Training images, plus a quarter as many for testing (planted). Or the images per epoch; without the key, all (shards).",
         Whole(1, None),
@@ -190,17 +175,15 @@ pub(super) const KEYS: &[Key] = &[
         "data.noise",
         "Standard deviation of the noise, relative to the height of a planted dot (planted).",
         Real(Included(0.0), Included(1.0)),
-        "",
         "0.1",
     ),
     key(
         "data.seed",
         "Seed of the generator; another seed gives other images of the same figures (planted).",
         WHOLE,
-        "",
         "0",
     ),
-    key(
+    measured(
         "data.validation",
         "Training images held out for validation, spread evenly over the classes; in shards, chosen by sample name.",
         WHOLE,
@@ -211,7 +194,6 @@ pub(super) const KEYS: &[Key] = &[
         "data.split",
         "Which images are held out: always the last of each class, or a random draw with this number or with the seed of each run.",
         AnyOf(&[Words(&["fixed", "seed"]), WHOLE]),
-        "",
         "\"fixed\"",
     ),
     key(
@@ -223,7 +205,6 @@ pub(super) const KEYS: &[Key] = &[
             ),
             "",
         ),
-        "",
         "[]",
     ),
 ];

@@ -150,7 +150,13 @@ pub fn axis_names() -> impl Iterator<Item = &'static str> {
     SHORT_NAMES.into_iter().chain(keys().map(|key| key.path).filter(of_trial))
 }
 
-const fn key(
+/// A key without a unit.
+const fn key(path: &'static str, meaning: &'static str, values: Values, default: &'static str) -> Key {
+    measured(path, meaning, values, "", default)
+}
+
+/// A key whose number has a unit.
+const fn measured(
     path: &'static str,
     meaning: &'static str,
     values: Values,

@@ -1,15 +1,13 @@
 //! A writer, and what the reader makes of what it wrote and of everything that
 //! can happen to a file afterwards.
 
-use std::io::{self, Write};
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use proptest::prelude::*;
-
+use std::io;
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::test_files::{changed, changes, gzip};
 
 const LAYOUT: IdxLayout = IdxLayout { rows: 2, columns: 3, classes: 10, most_items: 50 };
 const IMAGE_LEN: usize = 6;
@@ -27,12 +25,6 @@ fn image_file(count: u32) -> Vec<u8> {
 
 fn label_file(labels: &[u8]) -> Vec<u8> {
     idx(MAGIC_LABELS, &[labels.len() as u32], labels)
-}
-
-fn gzip(content: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(content).unwrap();
-    encoder.finish().unwrap()
 }
 
 fn source<R>(name: &str, input: R) -> NamedInput<R> {
@@ -240,47 +232,6 @@ fn a_failing_disk_is_told_from_a_damaged_file() {
     }
 }
 
-/// What can happen to a file.
-#[derive(Clone, Debug)]
-enum Mutation {
-    Set(usize, u8),
-    Cut(usize),
-    Insert(usize, Vec<u8>),
-    Remove(usize, usize),
-}
-
-fn mutation() -> impl Strategy<Value = Mutation> {
-    // Half of the places are in the header, where most of the meaning is.
-    let at = || prop_oneof![0..20_usize, any::<usize>()];
-    prop_oneof![
-        (at(), any::<u8>()).prop_map(|(at, byte)| Mutation::Set(at, byte)),
-        at().prop_map(Mutation::Cut),
-        (at(), prop::collection::vec(any::<u8>(), 1..9)).prop_map(|(at, bytes)| Mutation::Insert(at, bytes)),
-        (at(), 1..9_usize).prop_map(|(at, len)| Mutation::Remove(at, len)),
-    ]
-}
-
-fn mutate(file: &mut Vec<u8>, mutation: Mutation) {
-    let place = |at: usize| at % (file.len() + 1);
-    match mutation {
-        Mutation::Set(at, byte) => {
-            let at = place(at);
-            if let Some(old) = file.get_mut(at) {
-                *old = byte;
-            }
-        }
-        Mutation::Cut(at) => file.truncate(place(at)),
-        Mutation::Insert(at, bytes) => {
-            let at = place(at);
-            drop(file.splice(at..at, bytes));
-        }
-        Mutation::Remove(at, len) => {
-            let at = place(at);
-            drop(file.drain(at..(at + len).min(file.len())));
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -306,17 +257,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn a_mutated_file_is_read_or_refused_by_name(
-        mutations in prop::collection::vec(mutation(), 1..4), of_images in any::<bool>(), packed in any::<bool>(),
+    fn a_changed_file_is_read_or_refused_by_name(
+        changes in changes(), of_images in any::<bool>(), packed in any::<bool>(),
     ) {
         let (mut images, mut labels) = (image_file(4), label_file(&LABELS));
         let file = if of_images { &mut images } else { &mut labels };
-        if packed {
-            *file = gzip(file);
-        }
-        for mutation in mutations {
-            mutate(file, mutation);
-        }
+        *file = changed(if packed { gzip(file) } else { file.clone() }, changes);
         match read(&images, &labels) {
             Ok(split) => {
                 prop_assert_eq!(split.len(), 4);

@@ -16,7 +16,8 @@ use crate::manifest::{self, Labelled, Manifest};
 use crate::shard::{Mark, Share};
 use crate::stream::{ClassWeights, Files, LeftOut, Origin, Part, Shards, Streamed, open_shards};
 use crate::{
-    DataError, DataSpec, Dataset, Reading, Selection, Skipped, Split, class_weights, photograph, shard,
+    Classes, DataError, DataSpec, Dataset, Reading, Selection, Skipped, Split, class_weights, photograph,
+    shard,
 };
 
 /// Images from which mean and standard deviation are computed, spread over the training images.
@@ -61,12 +62,11 @@ pub(crate) fn folder(images: &ImageFolder, data: Option<&Path>) -> Result<Listed
 /// The files of a table, decoded anew in every epoch.
 pub(crate) fn manifest(table: &Manifest, data: Option<&Path>) -> Result<Listed, DataError> {
     let listing = manifest::list(table, data)?;
-    let labelling = Labelling::new(table.classes, table.multi_label, &[]);
+    let labelling = Labelling::new(table.classes.count, table.classes.multi_label, &[]);
     let mut set = of_files(&table.reading, labelling, [listing.train, listing.test]);
     let mut also = vec![listing.hash];
     let beside = |file: &Path| table.beside(data, file);
-    let lists = [table.class_weights.as_deref(), table.score_weights.as_deref()];
-    set.weights = weights(table.classes, &beside, lists, &mut also)?;
+    set.weights = weights(&table.classes, &beside, &mut also)?;
     Ok(Listed {
         set,
         classes: listing.classes,
@@ -83,8 +83,7 @@ pub(crate) fn shards(shards: &Shards, data: Option<&Path>) -> Result<Listed, Dat
     let (mut set, classes, notes) = open_shards(shards, data)?;
     let root = data.unwrap_or(Path::new(".")).join(&shards.folder);
     let (mut also, place) = (Vec::new(), |file: &Path| root.join(file));
-    let lists = [shards.class_weights.as_deref(), shards.score_weights.as_deref()];
-    set.weights = weights(shards.classes, &place, lists, &mut also)?;
+    set.weights = weights(&shards.classes, &place, &mut also)?;
     Ok(Listed { set, classes, notes, skipped: Vec::new(), root, also, epoch: shards.images })
 }
 
@@ -105,20 +104,20 @@ fn of_files(reading: &Reading, labelling: Labelling, parts: [Labelled; 2]) -> St
 /// The class weights of the loss and of the score from their files; the hashes of these are
 /// added to `also`.
 fn weights(
-    classes: usize,
+    classes: &Classes,
     place: &dyn Fn(&Path) -> PathBuf,
-    lists: [Option<&Path>; 2],
     also: &mut Vec<blake3::Hash>,
 ) -> Result<ClassWeights, DataError> {
     let mut read = |name: &str, list: Option<&Path>| {
-        let weights = list.map(|list| class_weights::read(&place(list), classes)).transpose()?;
+        let weights = list.map(|list| class_weights::read(&place(list), classes.count)).transpose()?;
         also.extend(weights.iter().map(|weights| {
             let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
             blake3::hash(&[name.as_bytes(), &bytes].concat())
         }));
         Ok(weights)
     };
-    let [loss, score] = [read("loss", lists[0])?, read("score", lists[1])?];
+    let loss = read("loss", classes.class_weights.as_deref())?;
+    let score = read("score", classes.score_weights.as_deref())?;
     let loss = loss.map(|weights| weights.into_iter().map(|weight| weight as f32).collect());
     Ok(ClassWeights { loss, score: score.map(Arc::from) })
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::fingerprint::Cache;
 use crate::loader::streamed;
 use crate::stream::{BatchOrder, Part};
+use crate::test_files::{changed, changes};
 use crate::{DataSpec, Source};
 
 /// A folder with `images/0.png` to `images/4.png`, and a table of it.
@@ -28,11 +29,12 @@ impl Place {
         Manifest {
             file: name.into(),
             columns: Columns::default(),
-            classes: 3,
-            class_list: Some("classes.txt".into()),
-            multi_label,
-            class_weights: None,
-            score_weights: None,
+            classes: Classes {
+                count: 3,
+                list: Some("classes.txt".into()),
+                multi_label,
+                ..Classes::default()
+            },
             test_share: 0.4,
             reading: Reading::of_size([4, 4]),
         }
@@ -109,7 +111,7 @@ fn rows_without_a_split_are_divided_and_unused_splits_named() {
 fn an_image_with_many_labels_may_have_a_row_for_each() {
     let place = Place::new();
     let text = "path,labels,split\nimages/0.png,wren|owl,train\nimages/1.png,,train\nimages/0.png,red kite,train\nimages/2.png,2 0,test\n";
-    let listing = place.list("a.csv", text, |spec| spec.multi_label = true).unwrap();
+    let listing = place.list("a.csv", text, |spec| spec.classes.multi_label = true).unwrap();
     assert_eq!(numbers(&listing.train), [of("0", &[0, 1, 2]), of("1", &[])]);
     assert_eq!(numbers(&listing.test), [of("2", &[0, 2])]);
 }
@@ -208,7 +210,7 @@ fn the_images_are_streamed_and_labels_and_weights_are_part_of_what_the_set_is() 
     let load = |text: &str, loss: bool| {
         place.write("a.csv", text);
         let mut table = place.spec("a.csv", true);
-        table.class_weights = loss.then(|| "loss.txt".into());
+        table.classes.class_weights = loss.then(|| "loss.txt".into());
         let spec = DataSpec { source: Source::Manifest(table.clone()), validation: 1, ..DataSpec::default() };
         let listed = streamed::manifest(&table, Some(place.0.path())).unwrap();
         listed.part(&spec, &Cache::at(&place.0.path().join("cache"))).unwrap()
@@ -327,19 +329,8 @@ proptest! {
 
     /// Nothing in a table of Parquet can either.
     #[test]
-    fn a_changed_table_of_parquet_is_read_or_refused(
-        kind in 0..5_usize,
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        cut in prop::option::weighted(0.1, any::<prop::sample::Index>()),
-    ) {
-        let mut bytes = parquet(["names", "numbers", "lists", "groups", "required"][kind]);
-        for (at, byte) in changes {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
-        if let Some(cut) = cut {
-            bytes.truncate(cut.index(bytes.len()));
-        }
-        let _ = crate::parsers::manifest(&bytes, "parquet");
+    fn a_changed_table_of_parquet_is_read_or_refused(kind in 0..5_usize, changes in changes()) {
+        let bytes = parquet(["names", "numbers", "lists", "groups", "required"][kind]);
+        let _ = crate::parsers::manifest(&changed(bytes, changes), "parquet");
     }
 }

@@ -11,7 +11,7 @@ use crate::image_folder::ImageFolder;
 use crate::manifest::{Columns, Manifest};
 use crate::planted::Planted;
 use crate::stream::Shards;
-use crate::{Augment, Corrupt, Filter, Fit, Looking, Reading, SetName};
+use crate::{Augment, Classes, Corrupt, Filter, Fit, Looking, Reading, SetName};
 
 /// The `data` table as typed. The resolved record is written in the same form,
 /// with every key that its set has.
@@ -166,23 +166,26 @@ impl DataTable {
                 split: self.split_column.clone(),
             },
             reading: self.reading()?,
-            classes: self.number_of_classes()?,
-            class_list: self.class_list.clone(),
-            multi_label: self.multi_label.unwrap_or(false),
-            class_weights: self.class_weights.clone(),
-            score_weights: self.score_weights()?,
+            classes: self.classes()?,
             test_share: self.test_share.unwrap_or(0.2),
         };
         check("test-share", table.test_share)?;
         Ok(table)
     }
 
-    /// The class weights of MAP@100, which only multi-label sets have.
-    fn score_weights(&self) -> Result<Option<PathBuf>, InvalidKey> {
+    /// The classes of shards or a manifest. Only multi-label sets have class weights of MAP@100.
+    fn classes(&self) -> Result<Classes, InvalidKey> {
+        let count = self.number_of_classes()?;
         let has_score = self.score_weights.is_none() || self.multi_label == Some(true);
         let message = "is for MAP@100, the score where `multi-label = true`";
         InvalidKey::unless(has_score, "score-weights", message)?;
-        Ok(self.score_weights.clone())
+        Ok(Classes {
+            count,
+            list: self.class_list.clone(),
+            multi_label: self.multi_label.unwrap_or(false),
+            class_weights: self.class_weights.clone(),
+            score_weights: self.score_weights.clone(),
+        })
     }
 
     fn shards(&self) -> Result<Shards, InvalidKey> {
@@ -191,11 +194,7 @@ impl DataTable {
         Ok(Shards {
             folder: self.folder.clone().unwrap_or_default(),
             reading: self.reading()?,
-            classes: self.number_of_classes()?,
-            class_list: self.class_list.clone(),
-            multi_label: self.multi_label.unwrap_or(false),
-            class_weights: self.class_weights.clone(),
-            score_weights: self.score_weights()?,
+            classes: self.classes()?,
             images: self.images,
         })
     }
@@ -280,26 +279,16 @@ impl From<DataSpec> for DataTable {
             }
             Source::Shards(shards) => Self {
                 folder: Some(shards.folder),
-                classes: Some(shards.classes),
-                class_list: shards.class_list,
-                multi_label: unless_default(shards.multi_label, false),
-                class_weights: shards.class_weights,
-                score_weights: shards.score_weights,
                 images: shards.images,
-                ..table.with(shards.reading)
+                ..table.with(shards.reading).with_classes(shards.classes)
             },
             Source::Manifest(list) => Self {
                 manifest: Some(list.file),
                 path_column: list.columns.path,
                 label_column: list.columns.label,
                 split_column: list.columns.split,
-                classes: Some(list.classes),
-                class_list: list.class_list,
-                multi_label: unless_default(list.multi_label, false),
-                class_weights: list.class_weights,
-                score_weights: list.score_weights,
                 test_share: Some(list.test_share),
-                ..table.with(list.reading)
+                ..table.with(list.reading).with_classes(list.classes)
             },
             Source::Planted(Planted { coupling, images, noise, seed }) => Self {
                 coupling: Some(coupling),
@@ -325,6 +314,17 @@ impl DataTable {
             crop_fraction: unless_default(reading.crop_fraction, default.crop_fraction),
             filter: unless_default(reading.filter, default.filter),
             reduced: unless_default(reading.reduced, default.reduced),
+            ..self
+        }
+    }
+
+    fn with_classes(self, classes: Classes) -> Self {
+        Self {
+            classes: Some(classes.count),
+            class_list: classes.list,
+            multi_label: unless_default(classes.multi_label, false),
+            class_weights: classes.class_weights,
+            score_weights: classes.score_weights,
             ..self
         }
     }

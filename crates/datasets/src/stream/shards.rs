@@ -5,25 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::{ClassWeights, Files, LeftOut, Origin, Streamed};
-use crate::labels::Labelling;
+use crate::directory::{are, natural};
 use crate::shard::Share;
-use crate::{DataError, Reading, class_names};
+use crate::{Classes, DataError, Reading};
 
 /// Tar files of samples and the target format of their images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shards {
     /// The folder, relative to that of the data sets.
     pub folder: PathBuf,
-    /// Number of classes.
-    pub classes: usize,
-    /// A file in the folder with the names of the classes by label.
-    pub class_list: Option<PathBuf>,
-    /// Whether an image may have any number of labels.
-    pub multi_label: bool,
-    /// A file in the folder with the class weights of the loss.
-    pub class_weights: Option<PathBuf>,
-    /// A file in the folder with the class weights of MAP@100.
-    pub score_weights: Option<PathBuf>,
+    /// Its classes.
+    pub classes: Classes,
     /// Images per epoch, if not all; otherwise the headers of all shards are read once to count
     /// them.
     pub images: Option<usize>,
@@ -52,20 +44,14 @@ pub(crate) fn open(
         if test.is_empty() {
             test = found;
         } else if !found.is_empty() {
-            let shards = if found.len() == 1 {
-                "1 shard is".to_owned()
-            } else {
-                format!("{} shards are", found.len())
-            };
+            let shards = are(found.len(), "shard");
             notes.push(format!("{}: {shards} of `{name}` not used", folder.display()));
         }
     }
     if test.is_empty() {
         return Err(DataError::NoShards { folder, part: "test" });
     }
-    let classes = class_names::stated(spec.classes, &|list| folder.join(list), spec.class_list.as_deref())?;
-    let names = if spec.class_list.is_some() { &classes[..] } else { &[] };
-    let labelling = Labelling::new(spec.classes, spec.multi_label, names);
+    let (classes, labelling) = spec.classes.open(&|list| folder.join(list))?;
     let origin = |files| Origin::Shards { files: Arc::new(files), images: 0, share: Share::All };
     let set = Streamed {
         reading: spec.reading.clone(),
@@ -96,6 +82,6 @@ fn part(folder: &Path, name: &str) -> Result<Vec<PathBuf>, DataError> {
             files.push(path);
         }
     }
-    files.sort_by(|a, b| crate::directory::natural(&a.to_string_lossy(), &b.to_string_lossy()));
+    files.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
     Ok(files)
 }

@@ -6,14 +6,14 @@ use image::{ImageFormat, Rgb, RgbImage};
 
 use super::*;
 use crate::fingerprint::Cache;
+use crate::import::append;
 use crate::labels::Labels;
-use crate::{DataSpec, Source};
+use crate::test_files::encoded;
+use crate::{Classes, DataSpec, Source};
 
 /// An encoded image of one colour: `(number, 0, 0)`.
 fn png(number: u8) -> Vec<u8> {
-    let mut file = std::io::Cursor::new(Vec::new());
-    RgbImage::from_pixel(12, 9, Rgb([number, 0, 0])).write_to(&mut file, ImageFormat::Png).unwrap();
-    file.into_inner()
+    encoded(RgbImage::from_pixel(12, 9, Rgb([number, 0, 0])), ImageFormat::Png)
 }
 
 /// Shards of three samples each; sample `i` has the colour and class `i % 10`.
@@ -21,14 +21,9 @@ fn write_shards(folder: &Path, part: &str, images: u8) {
     let numbers: Vec<u8> = (0..images).collect();
     for (shard, numbers) in numbers.chunks(3).enumerate() {
         let mut builder = tar::Builder::new(Vec::new());
-        let mut append = |name: String, content: &[u8]| {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(content.len() as u64);
-            builder.append_data(&mut header, name, content).unwrap();
-        };
         for &number in numbers {
-            append(format!("{number}.png"), &png(number));
-            append(format!("{number}.cls"), (number % 10).to_string().as_bytes());
+            append(&mut builder, &format!("{number}.png"), &png(number)).unwrap();
+            append(&mut builder, &format!("{number}.cls"), (number % 10).to_string().as_bytes()).unwrap();
         }
         std::fs::write(folder.join(format!("{part}-{shard}.tar")), builder.into_inner().unwrap()).unwrap();
     }
@@ -37,11 +32,7 @@ fn write_shards(folder: &Path, part: &str, images: u8) {
 fn spec_of_shards() -> Shards {
     Shards {
         folder: PathBuf::new(),
-        classes: 10,
-        class_list: None,
-        multi_label: false,
-        class_weights: None,
-        score_weights: None,
+        classes: Classes { count: 10, ..Classes::default() },
         images: None,
         reading: Reading::of_size([4, 4]),
     }

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::experiment::{ledger, read_with_runs};
 use crate::{
     arguments::{Common, Compare, Format},
-    failure::{Failure, SUCCESS, USAGE},
-    text::{TextTable, plural, print, short_count},
+    failure::{Failure, USAGE},
+    text::{TextTable, answer, plural, short_count},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
@@ -20,18 +20,18 @@ pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
     let pairs = side_by_side(&first_found, &second_found);
     let [metric, other] = [&first_found, &second_found].map(|found| found.study.metric);
     if metric != other {
-        let message = format!(
+        refuse!(
+            USAGE,
             "{} is scored by {metric} but {} by {other}, so they cannot be compared",
-            first.name, second.name
+            first.name,
+            second.name
         );
-        return Err(Failure::new(USAGE, message));
     }
     warn(&keys, &pairs);
     match arguments.format {
-        Format::Human => print(&human([&first.name, &second.name], metric, &keys, &pairs))?,
-        Format::Json => print(&format!("{}\n", document([&first.name, &second.name], &keys, &pairs)))?,
+        Format::Human => answer(&human([&first.name, &second.name], metric, &keys, &pairs)),
+        Format::Json => answer(&format!("{}\n", document([&first.name, &second.name], &keys, &pairs))),
     }
-    Ok(SUCCESS)
 }
 
 /// An experiment and what its runs on disk say.

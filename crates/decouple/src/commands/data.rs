@@ -24,7 +24,7 @@ use crate::{
         Common, Data, DataChoice, DataFetch, DataImport, DataInfo, DataShow, DataStandIn, DataVerify, Format,
     },
     failure::{DATA, Failure, IO, SUCCESS, USAGE},
-    text::{TextTable, bytes, grouped, print},
+    text::{TextTable, answer, bytes, grouped, print},
 };
 
 pub(crate) fn run(common: &Common, data: &Data) -> Result<u8, Failure> {
@@ -67,8 +67,7 @@ fn list(common: &Common) -> Result<u8, Failure> {
         table.push(vec![known.name.to_owned(), known.what.to_owned(), own, is_there.to_owned()]);
     }
     let others = "Without a folder: fashion-mnist (subset = \"embedded\") and planted. Your own: image-folder, shards, manifest.";
-    print(&format!("{table}\n{others}\n"))?;
-    Ok(SUCCESS)
+    answer(&format!("{table}\n{others}\n"))
 }
 
 fn fetch(common: &Common, arguments: &DataFetch) -> Result<u8, Failure> {
@@ -90,22 +89,20 @@ fn fetch(common: &Common, arguments: &DataFetch) -> Result<u8, Failure> {
         KnownError::Fetch(error) => Failure::new(IO, error),
         KnownError::Data(error) => error.into(),
     })?;
-    print(&format!("{}: complete, with the published checksum\n", place.display()))?;
-    Ok(SUCCESS)
+    answer(&format!("{}: complete, with the published checksum\n", place.display()))
 }
 
 fn import(common: &Common, arguments: &DataImport) -> Result<u8, Failure> {
     let set = std::iter::once("set=image-folder".to_owned());
     let spec: DataSpec = section("data", &set.chain(arguments.keys.iter().cloned()).collect::<Vec<_>>())?;
     let Source::ImageFolder(images) = &spec.source else {
-        return Err(Failure::new(USAGE, "expected keys of an image folder"));
+        refuse!(USAGE, "expected keys of an image folder");
     };
     let imported = import_folder(images, common.data.as_deref(), &arguments.target, arguments.samples)?;
     let [train, test] = imported.images.map(|count| grouped(count as u64));
     let notes: String = imported.notes.iter().map(|note| format!("{note}\n")).collect();
     let target = arguments.target.display();
-    print(&format!("{target}: {train} train, {test} test in {} shards\n{notes}", imported.shards))?;
-    Ok(SUCCESS)
+    answer(&format!("{target}: {train} train, {test} test in {} shards\n{notes}", imported.shards))
 }
 
 fn stand_in(arguments: &DataStandIn) -> Result<u8, Failure> {
@@ -113,7 +110,7 @@ fn stand_in(arguments: &DataStandIn) -> Result<u8, Failure> {
     let stand_in = StandIn { images: [train, test], classes, labels, side: size, samples, seed };
     let written = stand_in.write(target)?;
     let [most, median] = written.shares.map(|share| format!("{:.3} %", 100.0 * share));
-    print(&format!(
+    answer(&format!(
         "{}: {} train, {} test in {} shards\n{:.1} labels an image; the most frequent class is in {most} of the \
          images, the median class in {median}\n",
         target.display(),
@@ -121,8 +118,7 @@ fn stand_in(arguments: &DataStandIn) -> Result<u8, Failure> {
         grouped(test as u64),
         written.shards,
         written.mean_labels
-    ))?;
-    Ok(SUCCESS)
+    ))
 }
 
 /// Decodes everything. A set in memory was already decoded when it was loaded.
@@ -150,8 +146,7 @@ fn verify(common: &Common, arguments: &DataVerify) -> Result<u8, Failure> {
     let sound = format!("{} sound images\nchecksum  {}\n{notes}", grouped(images as u64), data.checksum);
     print(&(sound + &left_out(&skipped)))?;
     if let Some(expected) = arguments.checksum.as_ref().filter(|expected| **expected != data.checksum) {
-        let problem = format!("{}: expected the checksum {expected}, found {}", data.name, data.checksum);
-        return Err(Failure::new(DATA, problem));
+        refuse!(DATA, "{}: expected the checksum {expected}, found {}", data.name, data.checksum);
     }
     Ok(if skipped.is_empty() { SUCCESS } else { DATA })
 }
@@ -160,10 +155,9 @@ fn info(common: &Common, arguments: &DataInfo) -> Result<u8, Failure> {
     let spec = spec(common, &arguments.choice)?;
     let data = load(&spec, common.data.as_deref())?;
     match arguments.format {
-        Format::Human => print(&human(&spec, &data)?)?,
-        Format::Json => print(&format!("{}\n", document(&spec, &data)))?,
+        Format::Human => answer(&human(&spec, &data)?),
+        Format::Json => answer(&format!("{}\n", document(&spec, &data))),
     }
-    Ok(SUCCESS)
 }
 
 fn human(spec: &DataSpec, data: &Dataset) -> Result<String, Failure> {
@@ -229,16 +223,15 @@ fn show(common: &Common, arguments: &DataShow) -> Result<u8, Failure> {
     let spec = spec(common, &arguments.choice)?;
     let data = load(&spec, common.data.as_deref())?;
     if data.stream.is_some() {
-        return Err(Failure::new(
+        refuse!(
             USAGE,
-            "no contact sheet can be made of a streamed set: expected an image folder without `stream`",
-        ));
+            "no contact sheet can be made of a streamed set: expected an image folder without `stream`"
+        );
     }
     let sheet = contact_sheet(&data, &spec.augment, arguments.seed, arguments.columns.clamp(1, 100));
     let path = arguments.output.clone().unwrap_or_else(|| format!("{}.png", data.name).into());
     std::fs::write(&path, sheet)
         .map_err(|error| Failure::new(IO, format!("cannot write {}: {error}", path.display())))?;
     let rows = data.classes.iter().enumerate().map(|(row, class)| format!("row {:<3} {class}\n", row + 1));
-    print(&format!("sheet   {}\n{}", path.display(), rows.collect::<String>()))?;
-    Ok(SUCCESS)
+    answer(&format!("sheet   {}\n{}", path.display(), rows.collect::<String>()))
 }

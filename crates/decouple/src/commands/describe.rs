@@ -19,18 +19,15 @@ use super::model;
 use crate::{
     arguments::{Common, Describe, Picture},
     clock::StepClock,
-    failure::{Failure, SUCCESS, USAGE},
-    text::{TextTable, bytes, grouped, print},
+    failure::{Failure, USAGE},
+    text::{TextTable, answer, bytes, grouped},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> {
     let name = arguments.family.as_deref().unwrap_or_default();
     if let Some(number) = name.strip_prefix("figure-").and_then(|number| number.parse().ok()) {
         let Some(graph) = figures::module(number) else {
-            return Err(Failure::new(
-                USAGE,
-                format!("`{name}` is not a module: expected figure-1 to figure-4"),
-            ));
+            refuse!(USAGE, "`{name}` is not a module: expected figure-1 to figure-4");
         };
         return show(arguments, &graph, 1.0, figures::TITLES[number - 1]);
     }
@@ -60,11 +57,10 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
 
 fn show(arguments: &Describe, graph: &Graph, width: f64, title: &str) -> Result<u8, Failure> {
     match arguments.format {
-        Picture::Human => print(&human(graph, width, arguments.batch))?,
-        Picture::Json => print(&format!("{}\n", document(graph, width, arguments.batch)))?,
-        Picture::Svg => print(&svg(graph, title))?,
+        Picture::Human => answer(&human(graph, width, arguments.batch)),
+        Picture::Json => answer(&format!("{}\n", document(graph, width, arguments.batch))),
+        Picture::Svg => answer(&svg(graph, title)),
     }
-    Ok(SUCCESS)
 }
 
 /// What a step is timed on.

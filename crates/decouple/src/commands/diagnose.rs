@@ -24,14 +24,14 @@ pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> 
         .filter(|trial| weights(&ledger, trial).is_file())
         .collect();
     if trials.is_empty() {
-        let message = format!(
+        refuse!(
+            NOTHING,
             "{} has no finished run of one segment with its weights in {}\n   = train one first: decouple run {} \
              --filter segments=1",
             sweep.path.display(),
             ledger.root().display(),
             sweep.path.display()
         );
-        return Err(Failure::new(NOTHING, message));
     }
     let data = LoadedData::read(&trials, common.data.as_deref())?;
     let mut documents = Vec::new();

@@ -56,6 +56,14 @@ fn check(name: &'static str, verdict: Finding, found: impl Into<String>) -> Chec
     Check { name, verdict, found: found.into() }
 }
 
+fn good(name: &'static str, found: impl Into<String>) -> Check {
+    check(name, Finding::Good, found)
+}
+
+fn note(name: &'static str, found: impl Into<String>) -> Check {
+    check(name, Finding::Note, found)
+}
+
 pub(crate) fn run(common: &Common, arguments: &Doctor) -> Result<u8, Failure> {
     if let Some(file) = &arguments.try_lock {
         return Ok(try_lock(file));
@@ -76,11 +84,8 @@ pub(crate) fn run(common: &Common, arguments: &Doctor) -> Result<u8, Failure> {
         }
         Format::Json => {
             let entry = |check: &Check| json!({ "check": check.name, "verdict": check.verdict.word(), "found": check.found });
-            let ok = code == SUCCESS;
-            print(&format!(
-                "{}\n",
-                json!({ "ok": ok, "checks": checks.iter().map(entry).collect::<Vec<_>>() })
-            ))?;
+            let checks: Vec<_> = checks.iter().map(entry).collect();
+            print(&format!("{}\n", json!({ "ok": code == SUCCESS, "checks": checks })))?;
         }
     }
     Ok(code)
@@ -90,7 +95,7 @@ fn program() -> Check {
     let environment = environment();
     let revision = environment.git_revision.map_or(String::new(), |revision| format!(", {revision}"));
     let rustc = environment.rustc.map_or(String::new(), |rustc| format!(", {rustc}"));
-    check("program", Finding::Good, format!("decouple {}{revision}{rustc}", environment.decouple))
+    good("program", format!("decouple {}{revision}{rustc}", environment.decouple))
 }
 
 fn processor() -> Check {
@@ -99,7 +104,7 @@ fn processor() -> Check {
     let has: Vec<&str> = telling.into_iter().filter(|name| flags.iter().any(|flag| flag == name)).collect();
     let has = if has.is_empty() { "no vector instructions known here".to_owned() } else { has.join(" ") };
     let found = format!("{}, {} cores for this process, {has}", cpu(), cores());
-    check("processor", Finding::Good, found)
+    good("processor", found)
 }
 
 fn kernels() -> Check {
@@ -118,7 +123,7 @@ fn memory() -> Option<Check> {
         limit.set_by,
         bytes(limit.for_trials())
     );
-    Some(check("memory", Finding::Good, found))
+    Some(good("memory", found))
 }
 
 /// Checks of the results folder.
@@ -128,14 +133,14 @@ fn results(folder: &Path) -> Vec<Check> {
     let mut checks = Vec::new();
     match &probe {
         Err(error) => checks.push(check("results", Finding::Bad, format!("{shown}: not writable: {error}"))),
-        Ok(_) => checks.push(check("results", Finding::Good, format!("{shown}: writable"))),
+        Ok(_) => checks.push(good("results", format!("{shown}: writable"))),
     }
     checks.extend(room(folder));
     let system = FileSystem::of(folder);
     let kind = system
         .as_ref()
         .map_or("unknown".to_owned(), |system| format!("{} at {}", system.kind, system.mounted_at.display()));
-    checks.push(check("file system", Finding::Good, kind));
+    checks.push(good("file system", kind));
     if let Ok(probe) = &probe {
         checks.push(locks(probe, system.is_some_and(|system| system.is_shared())));
         checks.extend(clock(probe));
@@ -190,24 +195,21 @@ fn locks(probe: &Probe, is_shared: bool) -> Check {
         .and_then(|file| Ok(file.try_lock().map(|()| file)?));
     let file = match held {
         Ok(file) => file,
-        Err(error) => return check("locks", Finding::Note, format!("cannot be taken: {error}; {lease}")),
+        Err(error) => return note("locks", format!("cannot be taken: {error}; {lease}")),
     };
     let other = std::env::current_exe()
         .and_then(|program| Command::new(program).arg("doctor").arg("--try-lock").arg(&probe.path).status());
     drop(file);
     match other.map(|status| status.code()) {
-        Ok(Some(code)) if code == i32::from(LOCKED) && is_shared => check(
+        Ok(Some(code)) if code == i32::from(LOCKED) && is_shared => note(
             "locks",
-            Finding::Note,
             "hold between processes of this host, but maybe not between hosts: `--claims auto` uses leases",
         ),
         Ok(Some(code)) if code == i32::from(LOCKED) => {
-            check("locks", Finding::Good, "hold between processes: `--claims auto` uses them")
+            good("locks", "hold between processes: `--claims auto` uses them")
         }
-        Ok(_) => check("locks", Finding::Note, format!("do not hold between processes: {lease}")),
-        Err(error) => {
-            check("locks", Finding::Note, format!("could not be tried from a second process: {error}"))
-        }
+        Ok(_) => note("locks", format!("do not hold between processes: {lease}")),
+        Err(error) => note("locks", format!("could not be tried from a second process: {error}")),
     }
 }
 
@@ -246,14 +248,13 @@ fn data(folder: Option<&Path>) -> Vec<Check> {
     let tried = sets.into_iter().map(|(name, source)| {
         let found = load(&DataSpec { source, ..DataSpec::default() }, folder);
         match found {
-            Ok(data) => check(
+            Ok(data) => good(
                 "data",
-                Finding::Good,
                 format!("{name}: {} images, checksum {}", data.train.len() + data.test.len(), data.checksum),
             ),
             Err(error) => {
                 let error = error.to_string();
-                check("data", Finding::Note, format!("{name}: {}", error.lines().next().unwrap_or_default()))
+                note("data", format!("{name}: {}", error.lines().next().unwrap_or_default()))
             }
         }
     });
@@ -263,21 +264,15 @@ fn data(folder: Option<&Path>) -> Vec<Check> {
 fn slurm() -> Check {
     let told = Command::new("sinfo").args(["--noheader", "--format=%P %D %t"]).output();
     match told {
-        Err(_) => {
-            check("slurm", Finding::Note, "not installed here; `submit --launcher local` works without it")
-        }
+        Err(_) => note("slurm", "not installed here; `submit --launcher local` works without it"),
         Ok(output) if output.status.success() => {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             let partitions: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-            check("slurm", Finding::Good, format!("partitions, nodes, state: {}", partitions.join("; ")))
+            good("slurm", format!("partitions, nodes, state: {}", partitions.join("; ")))
         }
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            check(
-                "slurm",
-                Finding::Note,
-                format!("installed, but: {}", said.lines().next().unwrap_or("no answer")),
-            )
+            note("slurm", format!("installed, but: {}", said.lines().next().unwrap_or("no answer")))
         }
     }
 }

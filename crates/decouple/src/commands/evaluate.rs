@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     arguments::{Common, Evaluate, Format},
-    failure::{DATA, Failure, IO, NOTHING, SUCCESS, USAGE},
-    text::print,
+    failure::{DATA, Failure, IO, NOTHING, USAGE},
+    text::answer,
 };
 
 /// Shares of images that are right.
@@ -56,9 +56,9 @@ pub(crate) fn run(common: &Common, arguments: &Evaluate) -> Result<u8, Failure> 
             let top_5 = top_5.map(|share| line("top-5", share)).unwrap_or_default();
             let map = map_at_100.map(|map| format!("MAP@100  {map:.4}\n")).unwrap_or_default();
             let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
-            print(&(line("top-1", top_1) + &top_5 + &map + &notes + &remarks.text(&arguments.photographs)))?;
+            answer(&(line("top-1", top_1) + &top_5 + &map + &notes + &remarks.text(&arguments.photographs)))
         }
-        Format::Json => print(&format!(
+        Format::Json => answer(&format!(
             "{}\n",
             json!({
                 "images": images,
@@ -69,9 +69,8 @@ pub(crate) fn run(common: &Common, arguments: &Evaluate) -> Result<u8, Failure> 
                 "skipped": left_out_list(&remarks.skipped),
                 "notes": notes,
             })
-        ))?,
+        )),
     }
-    Ok(SUCCESS)
 }
 
 fn on_photographs(
@@ -91,9 +90,7 @@ fn on_photographs(
     bar.finish_and_clear();
     let Hits { images, top_1, top_5 } = hits;
     if images == 0 {
-        let folder = folder.display();
-        let message = format!("{folder}: no sound image\n{}", remarks.text(photographs));
-        return Err(Failure::new(NOTHING, message));
+        refuse!(NOTHING, "{}: no sound image\n{}", folder.display(), remarks.text(photographs));
     }
     let share = |hits: usize| hits as f64 / images as f64;
     let top_5 = (labels.len() > 5).then_some(share(top_5));
@@ -103,7 +100,7 @@ fn on_photographs(
 /// Scores the test images of the run's data set, as the run itself has done.
 fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Result<Accuracy, Failure> {
     let Some(run) = &trained.run else {
-        return Err(Failure::new(USAGE, "no photographs given: expected a folder with one folder per class"));
+        refuse!(USAGE, "no photographs given: expected a folder with one folder per class");
     };
     let data = load_data(&run.record.data, common.data.as_deref())?;
     let (Classifier { mut network, .. }, _) = trained.classifier(common)?;
@@ -112,10 +109,7 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
     let scores = scores.map_err(|error| Failure::new(IO, error))?;
     if !scores.loss.is_finite() {
         let loss = scores.loss;
-        return Err(Failure::new(
-            DATA,
-            format!("{}: the loss is {loss}, so there is no score", trained.weights.display()),
-        ));
+        refuse!(DATA, "{}: the loss is {loss}, so there is no score", trained.weights.display());
     }
     Ok(Accuracy {
         images: scores.images as usize,
@@ -135,7 +129,7 @@ fn files(folder: &Path, trained: &Trained, labels: &[String]) -> Result<Files, F
     let LabelledFiles { classes: folders, files, notes } = labelled_files(folder)?;
     if files.is_empty() {
         let expected = "expected a folder of JPEG, PNG or WebP files for each class";
-        return Err(Failure::new(NOTHING, format!("{}: no image: {expected}", folder.display())));
+        refuse!(NOTHING, "{}: no image: {expected}", folder.display());
     }
     let named = class_names::labels(&folders, labels);
     let classes = match named {

@@ -95,7 +95,7 @@ pub(super) fn select<'a>(sweep: &'a Sweep, selection: &Selection) -> Result<Vec<
     let filter = TrialFilter::parse(text, sweep).map_err(|error| Failure::new(USAGE, error))?;
     let trials: Vec<&Trial> = sweep.trials.iter().filter(|trial| filter.matches(trial)).collect();
     if trials.is_empty() {
-        return Err(Failure::new(NOTHING, format!("no trial of {} matches `{text}`", sweep.path.display())));
+        refuse!(NOTHING, "no trial of {} matches `{text}`", sweep.path.display());
     }
     Ok(trials)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use decouple_disk::write_output;
-use decouple_export::{ExportError, Notes, onnx, pytorch};
+use decouple_export::{Notes, onnx, pytorch};
 use decouple_spectrum::weights::{Images, convert, names::Naming};
 use decouple_training::stored_network::values;
 
@@ -95,10 +95,4 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_output(path, |out| out.write_all(bytes)).map_err(|error: std::io::Error| {
         Failure::new(IO, format!("cannot write {}: {error}", path.display()))
     })
-}
-
-impl From<ExportError> for Failure {
-    fn from(error: ExportError) -> Self {
-        Self::new(USAGE, error)
-    }
 }

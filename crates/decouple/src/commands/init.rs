@@ -11,8 +11,8 @@ use decouple_experiment::{Overrides, parse, schema, template};
 
 use crate::{
     arguments::Init,
-    failure::{Failure, IO, SUCCESS, USAGE},
-    text::print,
+    failure::{Failure, IO, USAGE},
+    text::answer,
 };
 
 pub(crate) fn run(arguments: &Init) -> Result<u8, Failure> {
@@ -26,20 +26,15 @@ pub(crate) fn run(arguments: &Init) -> Result<u8, Failure> {
     match written {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(Failure::new(
-                USAGE,
-                format!("{} already exists; choose another name, or remove the file", path.display()),
-            ));
+            refuse!(USAGE, "{} already exists; choose another name, or remove the file", path.display());
         }
-        Err(error) => return Err(Failure::new(IO, format!("cannot write {}: {error}", path.display()))),
+        Err(error) => refuse!(IO, "cannot write {}: {error}", path.display()),
     }
     say!("next: edit it, then run decouple plan {}", path.display());
-    print(&format!("{}\n", path.display()))?;
-    Ok(SUCCESS)
+    answer(&format!("{}\n", path.display()))
 }
 
 /// Prints the JSON schema of experiment files.
 pub(crate) fn print_schema() -> Result<u8, Failure> {
-    print(&format!("{:#}\n", schema()))?;
-    Ok(SUCCESS)
+    answer(&format!("{:#}\n", schema()))
 }

@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use crate::{
     arguments::{Arguments, Completions, Manual},
     failure::{Failure, IO, SUCCESS},
-    text::print,
+    text::answer,
 };
 
 /// Prints a completion script.
@@ -17,16 +17,14 @@ pub(crate) fn completions(completions: &Completions) -> Result<u8, Failure> {
     let mut command = Arguments::command();
     let mut script = Vec::new();
     clap_complete::generate(completions.shell, &mut command, "decouple", &mut script);
-    print(&String::from_utf8_lossy(&script))?;
-    Ok(SUCCESS)
+    answer(&String::from_utf8_lossy(&script))
 }
 
 /// Prints the manual page, or writes one for each command into a folder.
 pub(crate) fn manual(arguments: &Manual) -> Result<u8, Failure> {
     let command = Arguments::command();
     let Some(folder) = &arguments.folder else {
-        print(&String::from_utf8_lossy(&page(command)?))?;
-        return Ok(SUCCESS);
+        return answer(&String::from_utf8_lossy(&page(command)?));
     };
     let io = |error: std::io::Error| Failure::new(IO, format!("cannot write {}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(io)?;

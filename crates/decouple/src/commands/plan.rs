@@ -13,7 +13,7 @@ use crate::{
     arguments::{Common, Format, PlanArguments},
     environment::cores,
     failure::{DATA, Failure, SUCCESS, USAGE},
-    text::{TextTable, bytes, duration, plural, print, short_count},
+    text::{TextTable, answer, bytes, duration, plural, print, short_count},
 };
 
 pub(crate) fn run(common: &Common, arguments: &PlanArguments) -> Result<u8, Failure> {
@@ -22,7 +22,7 @@ pub(crate) fn run(common: &Common, arguments: &PlanArguments) -> Result<u8, Fail
     let ledger = ledger(common, &sweep);
     if arguments.lock {
         let path = sweep.lock(&ledger).map_err(|error| Failure::new(USAGE, error))?;
-        return print(&format!("locked    {}\n", path.display())).map(|()| SUCCESS);
+        return answer(&format!("locked    {}\n", path.display()));
     }
     let mut images = TrainImages::default();
     let limit = room::limit(None);

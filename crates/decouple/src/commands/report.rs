@@ -12,11 +12,11 @@ use super::experiment::{ledger, read_with_runs};
 use crate::{
     arguments::{Common, Format, Power, Report},
     failure::{DATA, Failure, NOTHING, SUCCESS, USAGE},
-    text::{TextTable, print},
+    text::{TextTable, answer, print},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
-    let sweep = read_with_runs(common, &arguments.file, &arguments.set)?;
+    let sweep = read_with_runs(common, &arguments.experiment.file, &arguments.experiment.set)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     ledger.sweep()?;
@@ -37,7 +37,7 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
 
 /// Prints how many seeds detect how large a difference, judging by the runs on disk.
 pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
-    let sweep = read_with_runs(common, &arguments.file, &arguments.set)?;
+    let sweep = read_with_runs(common, &arguments.experiment.file, &arguments.experiment.set)?;
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     let analysis = analyse(&sweep, &ledger.read()?);
@@ -45,17 +45,19 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
         let reasons: Vec<String> = (analysis.points.iter())
             .filter_map(|point| Some(format!("\n = {}: {}", point.label, point.unsupported?)))
             .collect();
-        let message = format!(
+        refuse!(
+            NOTHING,
             "the runs say nothing of their spread: at least two points need two finished seeds each that differ by \
              more than one test image{}",
             reasons.concat()
         );
-        return Err(Failure::new(NOTHING, message));
     };
     let is_sensible = |value: f64| value > 0.0 && value < 100.0;
     if !arguments.difference.iter().copied().all(is_sensible) || !(0.05..1.0).contains(&arguments.power) {
-        let message = "--difference must be above 0 and below 100 points of accuracy, --power at least 0.05 and below 1";
-        return Err(Failure::new(USAGE, message));
+        refuse!(
+            USAGE,
+            "--difference must be above 0 and below 100 points of accuracy, --power at least 0.05 and below 1"
+        );
     }
     let shares: Vec<f64> = arguments.difference.iter().map(|points| points / 100.0).collect();
     let mut table = TextTable::new(0, &["difference, points", "seeds per point", "with the largest spread"]);
@@ -65,15 +67,14 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
         let difference = (needed.difference * 1e6).round() / 1e4;
         table.push(vec![difference.to_string(), shown(needed.typical), shown(needed.most)]);
     }
-    print(&format!(
+    answer(&format!(
         "{}: a run scatters about its point by {:.2} points at the typical point, by {:.2} at the widest.\nTo tell a \
          true difference with a chance of {}, all pairs together at 95 %:\n\n{table}",
         sweep.name,
         100.0 * scatter.typical,
         100.0 * scatter.most,
         arguments.power,
-    ))?;
-    Ok(SUCCESS)
+    ))
 }
 
 /// Refuses an experiment without a run that can be read, and says what could not be.

@@ -50,9 +50,7 @@ fn workers(resources: &Resources, trials: &[&Trial], common: &Common) -> Result<
     for (flag, value) in [("--jobs", jobs), ("--threads", resources.threads.map(usize::from))] {
         if let Some(value) = value.filter(|&value| value > MOST_THREADS) {
             let (value, most) = (grouped(value as u64), grouped(MOST_THREADS as u64));
-            let message =
-                format!("{flag} {value} is too many: expected at most {most}, on {} cores", cores());
-            return Err(Failure::new(USAGE, message));
+            refuse!(USAGE, "{flag} {value} is too many: expected at most {most}, on {} cores", cores());
         }
     }
     let cores = resources.threads.map_or_else(cores, usize::from);
@@ -119,14 +117,14 @@ fn beside_data(
     let left = memory.saturating_sub(data.bytes());
     let largest = needs(trials, &mut TrainImages::default(), common).into_iter().max().unwrap_or(0);
     if largest > left {
-        let message = format!(
+        refuse!(
+            USAGE,
             "the images take {} of memory and a trial {}: together more than {}\n   = take fewer or smaller images, \
              a smaller `training.batch`, or a larger machine",
             bytes(data.bytes()),
             bytes(largest),
             bytes(memory),
         );
-        return Err(Failure::new(USAGE, message));
     }
     Ok(Workers { memory: Some(left), ..workers })
 }

@@ -105,10 +105,7 @@ fn failed<'a>(trials: Vec<&'a Trial>, ledger: &Ledger) -> Result<Vec<&'a Trial>,
         }
     }
     if failed.is_empty() {
-        return Err(Failure::new(
-            NOTHING,
-            format!("no run failed or diverged in {}", ledger.root().display()),
-        ));
+        refuse!(NOTHING, "no run failed or diverged in {}", ledger.root().display());
     }
     Ok(failed)
 }

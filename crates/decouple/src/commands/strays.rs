@@ -5,13 +5,13 @@ use decouple_experiment::{Stray, stray_lines};
 
 use super::experiment::{ledger, read_with_runs};
 use crate::{
-    arguments::{Clean, Common, Diff},
+    arguments::{Clean, Common, Experiment},
     failure::{Failure, SUCCESS},
-    text::print,
+    text::{answer, print},
 };
 
 /// Prints a line for each reason why runs belong to no trial.
-pub(crate) fn diff(common: &Common, arguments: &Diff) -> Result<u8, Failure> {
+pub(crate) fn diff(common: &Common, arguments: &Experiment) -> Result<u8, Failure> {
     let sweep = read_with_runs(common, &arguments.file, &arguments.set)?;
     let ledger = ledger(common, &sweep);
     let contents = ledger.read()?;
@@ -24,13 +24,12 @@ pub(crate) fn diff(common: &Common, arguments: &Diff) -> Result<u8, Failure> {
             sweep.path.display()
         );
     }
-    print(&lines(&strays))?;
-    Ok(SUCCESS)
+    answer(&lines(&strays))
 }
 
 /// Shows the runs that belong to no trial, and removes them where that is asked for.
 pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
-    let sweep = read_with_runs(common, &arguments.file, &arguments.set)?;
+    let sweep = read_with_runs(common, &arguments.experiment.file, &arguments.experiment.set)?;
     let ledger = ledger(common, &sweep);
     let contents = ledger.read()?;
     let strays = sweep.strays(&contents);

@@ -255,20 +255,15 @@ fn text(path: &Path) -> Result<String, Failure> {
 
 impl From<LaunchError> for Failure {
     fn from(error: LaunchError) -> Self {
-        match &error {
-            LaunchError::Missing { .. } => Self::new(
-                USAGE,
-                format!(
-                    "{error}\n   = is Slurm installed here? `--launcher local` starts processes on this machine"
-                ),
-            ),
-            LaunchError::Refused { .. } => Self::new(
-                USAGE,
-                format!(
-                    "{error}\n   = check partition, account, time, memory and cores in [launcher]; --dry-run shows the script"
-                ),
-            ),
-            LaunchError::Io { .. } => Self::new(IO, error),
-        }
+        let advice = match &error {
+            LaunchError::Missing { .. } => {
+                "is Slurm installed here? `--launcher local` starts processes on this machine"
+            }
+            LaunchError::Refused { .. } => {
+                "check partition, account, time, memory and cores in [launcher]; --dry-run shows the script"
+            }
+            LaunchError::Io { .. } => return Self::new(IO, error),
+        };
+        Self::new(USAGE, format!("{error}\n   = {advice}"))
     }
 }

@@ -4,19 +4,16 @@ use std::path::{Path, PathBuf};
 
 use decouple_datasets::{class_names, load as load_data};
 use decouple_experiment::{Loss, Run};
-use decouple_spectrum::{
-    backend::ExecutionError,
-    weights::{Description, Images, file::WeightFile, names::Naming},
-};
+use decouple_spectrum::weights::{Description, Images, file::WeightFile, names::Naming};
 use decouple_training::{
-    classifier::{Classifier, ClassifierError, Sight, SightError, images as images_of},
+    classifier::{Classifier, ClassifierError, Sight, images as images_of},
     stored_network::{LoadError, WEIGHTS_FILE, load},
 };
 
 use super::model::{description, tell_prefix};
 use crate::{
     arguments::{self, Common},
-    failure::{DATA, Failure, IO, NOTHING, USAGE},
+    failure::{DATA, Failure, NOTHING, USAGE},
 };
 
 /// ImageNet's classes (tools/imagenet-classes.py).
@@ -161,17 +158,5 @@ impl From<ClassifierError> for Failure {
             ClassifierError::Execution(error) => error.into(),
             error @ ClassifierError::NotFinite { .. } => Self::new(DATA, error),
         }
-    }
-}
-
-impl From<ExecutionError> for Failure {
-    fn from(error: ExecutionError) -> Self {
-        Self::new(IO, error)
-    }
-}
-
-impl From<SightError> for Failure {
-    fn from(error: SightError) -> Self {
-        Self::new(USAGE, error)
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn run(common: &Common, arguments: &Verify) -> Result<u8, Failure> {
         all.problems.extend(contents.problems);
     }
     if all.runs.is_empty() && all.problems.is_empty() {
-        return Err(Failure::new(NOTHING, format!("there is no run in {}", folder.display())));
+        refuse!(NOTHING, "there is no run in {}", folder.display());
     }
     print(&summary(&all))?;
     for problem in &all.problems {
@@ -41,15 +41,10 @@ pub(crate) fn run(common: &Common, arguments: &Verify) -> Result<u8, Failure> {
     let Some(id) = &arguments.rerun else { return Ok(sound) };
     let own: Vec<&Run> = all.runs.iter().filter(|run| run.id.to_string().starts_with(id.as_str())).collect();
     let [run, others @ ..] = own.as_slice() else {
-        return Err(Failure::new(
-            NOTHING,
-            format!("no sound run in {} has an id that begins with `{id}`", folder.display()),
-        ));
+        refuse!(NOTHING, "no sound run in {} has an id that begins with `{id}`", folder.display());
     };
     if let Some(other) = others.iter().find(|other| other.id != run.id) {
-        let message =
-            format!("`{id}` begins the ids of two runs, {} and {}: give more digits", run.id, other.id);
-        return Err(Failure::new(USAGE, message));
+        refuse!(USAGE, "`{id}` begins the ids of two runs, {} and {}: give more digits", run.id, other.id);
     }
     // If there are several copies, each is compared.
     let code = rerun(common, run, &own)?;
@@ -98,8 +93,7 @@ fn rerun(common: &Common, run: &Run, copies: &[&Run]) -> Result<u8, Failure> {
     let data = LoadedData::read(&trials, common.data.as_deref())?;
     let here = Identity::of(&trial, data.of(&trial).map(|data| &data.checksum[..]));
     if let Some(difference) = here.difference(run.dir.clone(), &run.identity()) {
-        let message = format!("{difference}\n   = the bytes would differ, so it was not trained");
-        return Err(Failure::new(DATA, message));
+        refuse!(DATA, "{difference}\n   = the bytes would differ, so it was not trained");
     }
     let place = std::env::temp_dir().join(format!("decouple-verify-{}-{}", trial.id, std::process::id()));
     let again = train(&trial, &data, &place);

@@ -7,7 +7,7 @@ use super::model::{description, tell_prefix};
 use crate::{
     arguments::{Conversion, Weights},
     failure::{Failure, SUCCESS, USAGE},
-    text::{grouped, print},
+    text::{answer, grouped},
 };
 
 pub(crate) fn run(weights: &Weights) -> Result<u8, Failure> {
@@ -15,21 +15,14 @@ pub(crate) fn run(weights: &Weights) -> Result<u8, Failure> {
         Weights::Import(conversion) => write(conversion, Some(Naming::Decouple)),
         Weights::Export(conversion) => write(conversion, None),
         Weights::Convert(conversion) => write(conversion, None),
-        Weights::Inspect(arguments) => {
-            print(&format!("{}\n", inspect(&arguments.file)?))?;
-            Ok(SUCCESS)
-        }
+        Weights::Inspect(arguments) => answer(&format!("{}\n", inspect(&arguments.file)?)),
     }
 }
 
 fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
     let Conversion { source, target, .. } = conversion;
-    let to = conversion.to.or(own);
-    let Some(to) = to else {
-        return Err(Failure::new(
-            USAGE,
-            "no format for the target's names: expected --to timm, keras or decouple",
-        ));
+    let Some(to) = conversion.to.or(own) else {
+        refuse!(USAGE, "no format for the target's names: expected --to timm, keras or decouple");
     };
     let file = WeightFile::open(source)?;
     let from = conversion.from.unwrap_or_else(|| Naming::of(file.header()));

@@ -7,10 +7,12 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Command as Process,
+    process::{Child, Command as Process, Stdio},
+    time::{Duration, Instant},
 };
 
-use assert_cmd::{Command, cargo::cargo_bin};
+use assert_cmd::cargo::cargo_bin;
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 /// Two points, two seeds, a second or two each.
@@ -94,29 +96,48 @@ impl Workplace {
         process
     }
 
-    pub fn decouple(&self, arguments: &[&str]) -> Command {
-        Command::from_std(self.process(arguments))
+    /// The program, started, with a pipe for what it says.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut process = self.process(arguments);
+        process.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts")
     }
 
     /// Standard output, standard error and exit code.
     pub fn run(&self, arguments: &[&str]) -> (String, String, i32) {
-        let output = self.decouple(arguments).output().expect("the program runs");
+        let output = self.process(arguments).output().expect("the program runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         (text(output.stdout), text(output.stderr), output.status.code().expect("it was not killed"))
     }
 
+    /// Standard output and standard error of a command that must end with this code.
+    pub fn ends(&self, arguments: &[&str], expected: i32) -> (String, String) {
+        let (out, talk, code) = self.run(arguments);
+        assert_eq!(code, expected, "{arguments:?}: {talk}{out}");
+        (out, talk)
+    }
+
     /// Standard output of a command that must succeed.
     pub fn succeed(&self, arguments: &[&str]) -> String {
-        let (out, talk, code) = self.run(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {talk}");
-        out
+        self.ends(arguments, 0).0
+    }
+
+    /// Standard error of a command that must succeed.
+    pub fn told(&self, arguments: &[&str]) -> String {
+        self.ends(arguments, 0).1
+    }
+
+    /// The JSON document that a command must print.
+    pub fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> T {
+        let text = self.succeed(arguments);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     /// Checks message and code of a command that must fail without output.
     pub fn fail(&self, arguments: &[&str], expected: &str, expected_code: i32) {
-        let (out, talk, code) = self.run(arguments);
+        let (out, talk) = self.ends(arguments, expected_code);
         assert!(talk.contains(expected), "{arguments:?}: {talk}");
-        assert_eq!((code, out.as_str()), (expected_code, ""), "{arguments:?}: {talk}");
+        assert!(talk.lines().any(|line| line.starts_with("error")), "{arguments:?}: {talk}");
+        assert!(!talk.contains("panicked") && out.is_empty(), "{arguments:?}: {talk}{out}");
     }
 
     /// Path and content of every file under `folder` that has `ending`.
@@ -125,6 +146,20 @@ impl Workplace {
         collect(&self.path(folder), ending, &mut files);
         files
     }
+}
+
+/// Waits until `is_so`, a few minutes at most.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(200), "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+pub fn send(signal: &str, child: &Child) {
+    let sent = Process::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+    assert!(sent.expect("there is a kill").success());
 }
 
 fn collect(folder: &Path, ending: &str, files: &mut BTreeMap<PathBuf, Vec<u8>>) {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use decouple_disk::Disk;
+use decouple_disk::{Disk, if_there};
 
 use super::{LedgerError, files};
 
@@ -110,13 +110,11 @@ pub(super) fn check(disk: &Disk, dir: &Path, depth: Depth) -> Result<bool, Ledge
                 format!("{name:?} is not a file of this folder"),
             ));
         }
-        let bytes = match disk.read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && name == WEIGHTS => continue,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(LedgerError::malformed(&path, format!("it is missing; {FILE} lists it")));
+        let Some(bytes) = if_there(disk.read(&path)).map_err(LedgerError::io("read", &path))? else {
+            if name == WEIGHTS {
+                continue;
             }
-            Err(error) => return Err(LedgerError::io("read", &path)(error)),
+            return Err(LedgerError::malformed(&path, format!("it is missing; {FILE} lists it")));
         };
         if of_bytes(&bytes) != *expected {
             let message = format!("it has changed since the run wrote it: {FILE} has another checksum");

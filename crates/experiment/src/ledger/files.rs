@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use decouple_disk::Disk;
+use decouple_disk::{Disk, if_there};
 
 use super::{Environment, LedgerError};
 
@@ -15,12 +15,10 @@ pub(super) fn short_id(dir: &Path) -> Option<&str> {
 
 /// The text of a file; `None` where it is not there.
 pub(super) fn text(disk: &Disk, path: &Path) -> Result<Option<String>, LedgerError> {
-    match disk.read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(LedgerError::malformed(path, error)),
-        Err(error) => Err(LedgerError::io("read", path)(error)),
-    }
+    if_there(disk.read_to_string(path)).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => LedgerError::malformed(path, error),
+        _ => LedgerError::io("read", path)(error),
+    })
 }
 
 /// `environment.json`; `None` where it is not there.

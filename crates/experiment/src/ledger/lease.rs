@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use decouple_disk::Disk;
+use decouple_disk::{Disk, if_there};
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
@@ -146,12 +146,9 @@ pub(super) fn is_taken(locks: &Path, id: RunId) -> Result<bool, LedgerError> {
 }
 
 fn numbers(folder: &Path) -> Result<Vec<u64>, LedgerError> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(LedgerError::io("list", folder)(error)),
-    };
-    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+    let entries = if_there(fs::read_dir(folder)).map_err(LedgerError::io("list", folder))?;
+    let entries = entries.into_iter().flatten().flatten();
+    Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }
 
 fn highest(folder: &Path) -> Result<Option<u64>, LedgerError> {
@@ -163,11 +160,8 @@ fn highest(folder: &Path) -> Result<Option<u64>, LedgerError> {
 fn is_in_force(folder: &Path, number: u64, now: impl Fn(&Path) -> SystemTime) -> Result<bool, LedgerError> {
     let path = folder.join(number.to_string());
     // Opened rather than looked up: a network file system then asks the server.
-    let mut file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(LedgerError::io("open", &path)(error)),
-    };
+    let opened = if_there(File::open(&path)).map_err(LedgerError::io("open", &path))?;
+    let Some(mut file) = opened else { return Ok(false) };
     let mut text = String::new();
     let read = file.read_to_string(&mut text).and_then(|_| file.metadata()?.modified());
     let modified = read.map_err(LedgerError::io("read", &path))?;

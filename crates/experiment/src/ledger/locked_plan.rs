@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use decouple_disk::Disk;
+use decouple_disk::{Disk, if_there};
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
@@ -32,11 +32,7 @@ pub struct LockedPlan {
 /// The lock in an experiment's folder; `None` where there is none.
 pub(super) fn read(root: &Path) -> Result<Option<LockedPlan>, LedgerError> {
     let path = root.join(FILE_NAME);
-    match Disk::default().read_to_string(&path) {
-        Ok(text) => serde_json::from_str(&text)
-            .map(Some)
-            .map_err(|error| LedgerError::Malformed { path, message: error.to_string() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(LedgerError::io("read", &path)(error)),
-    }
+    let text = if_there(Disk::default().read_to_string(&path)).map_err(LedgerError::io("read", &path))?;
+    let Some(text) = text else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|error| LedgerError::malformed(&path, error))
 }

@@ -15,7 +15,7 @@
 use std::io;
 use std::path::Path;
 
-use decouple_disk::Disk;
+use decouple_disk::{Disk, if_there};
 
 use super::LedgerError;
 
@@ -116,13 +116,9 @@ pub fn write(disk: &Disk, path: &Path, correct: &[bool], losses: &[f32]) -> Resu
 /// # Errors
 /// If it cannot be read, or is damaged or of another version.
 pub fn read(path: &Path) -> Result<Option<PerImage>, LedgerError> {
-    match Disk::default().read(path) {
-        Ok(bytes) => {
-            PerImage::parse(&bytes).map(Some).map_err(|message| LedgerError::malformed(path, message))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(LedgerError::io("read", path)(error)),
-    }
+    let bytes = if_there(Disk::default().read(path)).map_err(LedgerError::io("read", path))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    PerImage::parse(&bytes).map(Some).map_err(|message| LedgerError::malformed(path, message))
 }
 
 #[cfg(test)]

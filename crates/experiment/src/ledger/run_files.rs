@@ -73,7 +73,7 @@ pub struct TimingRow {
 }
 
 /// The scores of some weights on the test images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scores {
     /// Images that were classified.
@@ -105,10 +105,11 @@ fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Err
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// All epochs were trained and the test images classified.
+    #[default]
     Finished,
     /// The loss stopped being finite.
     Diverged {
@@ -144,7 +145,7 @@ impl Outcome {
 }
 
 /// `status.json`: written once, when a run has ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Status {
     /// [`FORMAT`](crate::FORMAT) of the program that wrote it.

@@ -38,19 +38,7 @@ fn end(ledger: &Ledger, trial: &Trial, accuracy: Option<f64>) {
     };
     writer.append(&metrics, &TimingRow { epoch: 1, wall_secs: 1.0, images_per_sec: 1.0 }).unwrap();
     let outcome = if accuracy.is_some() { Outcome::Finished } else { Outcome::Diverged { step: 1 } };
-    let status = Status {
-        format: FORMAT,
-        outcome,
-        test: None,
-        averaged_test: None,
-        steps: 1,
-        train_secs: 1.0,
-        images_per_sec: 1.0,
-        peak_bytes: None,
-        threads: 1,
-        finished_at: String::new(),
-    };
-    writer.finish(&status).unwrap();
+    writer.finish(&Status { format: FORMAT, outcome, ..Status::default() }).unwrap();
 }
 
 #[test]

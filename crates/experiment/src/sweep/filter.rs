@@ -1,6 +1,6 @@
 //! Conditions on trials, as `--filter` takes them.
 
-use std::cmp::Ordering;
+use std::cmp::Ordering::{self, Equal, Greater, Less};
 
 use super::{
     Sweep,
@@ -21,25 +21,20 @@ struct Condition {
     value: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Relation {
-    Equal,
-    NotEqual,
-    Less,
-    AtMost,
-    Greater,
-    AtLeast,
-}
+/// The orders of two values for which it holds; words that differ have none.
+type Relation = &'static [Option<Ordering>];
+
+const EQUAL: Relation = &[Some(Equal)];
 
 /// Longer signs first, so that `>=` is not read as `>`.
 const RELATIONS: [(&str, Relation); 7] = [
-    ("!=", Relation::NotEqual),
-    ("<=", Relation::AtMost),
-    (">=", Relation::AtLeast),
-    ("==", Relation::Equal),
-    ("=", Relation::Equal),
-    ("<", Relation::Less),
-    (">", Relation::Greater),
+    ("!=", &[Some(Less), Some(Greater), None]),
+    ("<=", &[Some(Less), Some(Equal)]),
+    (">=", &[Some(Greater), Some(Equal)]),
+    ("==", EQUAL),
+    ("=", EQUAL),
+    ("<", &[Some(Less)]),
+    (">", &[Some(Greater)]),
 ];
 
 /// Why a filter is refused.
@@ -102,8 +97,7 @@ impl Condition {
                 known: in_backticks(names()),
             });
         }
-        let is_word = number(value).is_none();
-        if is_word && !matches!(relation, Relation::Equal | Relation::NotEqual) {
+        if number(value).is_none() && !["=", "==", "!="].contains(&sign) {
             return Err(FilterError::Order(text.to_owned()));
         }
         Ok(Self { axis: axis.to_owned(), relation, value: value.to_owned() })
@@ -112,7 +106,7 @@ impl Condition {
     fn holds(&self, trial: &Trial) -> bool {
         let found = match self.axis.as_str() {
             "id" => {
-                return trial.id.to_string().starts_with(&self.value) == (self.relation == Relation::Equal);
+                return trial.id.to_string().starts_with(&self.value) == (self.relation == EQUAL);
             }
             "seed" => trial.seed().to_string(),
             axis => match value_on(&trial.point, axis) {
@@ -122,16 +116,9 @@ impl Condition {
         };
         let ordering = match (number(&found), number(&self.value)) {
             (Some(found), Some(value)) => found.partial_cmp(&value),
-            _ => (found == self.value).then_some(Ordering::Equal),
+            _ => (found == self.value).then_some(Equal),
         };
-        match self.relation {
-            Relation::Equal => ordering == Some(Ordering::Equal),
-            Relation::NotEqual => ordering != Some(Ordering::Equal),
-            Relation::Less => ordering == Some(Ordering::Less),
-            Relation::Greater => ordering == Some(Ordering::Greater),
-            Relation::AtMost => matches!(ordering, Some(Ordering::Less | Ordering::Equal)),
-            Relation::AtLeast => matches!(ordering, Some(Ordering::Greater | Ordering::Equal)),
-        }
+        self.relation.contains(&ordering)
     }
 }
 

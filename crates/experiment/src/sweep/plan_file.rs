@@ -18,19 +18,11 @@ impl Sweep {
 
     /// The plan as CSV.
     fn plan_csv(&self) -> Vec<u8> {
-        let axes = self
-            .trials
-            .first()
-            .into_iter()
-            .flat_map(|trial| trial.point.iter().map(|(axis, _)| axis.as_str()));
-        let mut rows: Vec<Vec<String>> = vec![
-            ["id"]
-                .into_iter()
-                .chain(axes)
-                .chain(["seed", "level", "width", "parameters", "macs", "activations"])
-                .map(str::to_owned)
-                .collect(),
-        ];
+        let point = self.trials.first().map(|trial| &trial.point[..]).unwrap_or_default();
+        let axes = point.iter().map(|(axis, _)| axis.as_str());
+        let costs = ["seed", "level", "width", "parameters", "macs", "activations"];
+        let head = ["id"].into_iter().chain(axes).chain(costs);
+        let mut rows: Vec<Vec<String>> = vec![head.map(str::to_owned).collect()];
         for trial in &self.trials {
             let mut row = vec![trial.id.to_string()];
             row.extend(trial.point.iter().map(|(_, value)| value.clone()));

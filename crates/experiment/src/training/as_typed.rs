@@ -132,9 +132,7 @@ impl<'de> Deserialize<'de> for AverageTable {
                 #[derive(Deserialize)]
                 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
                 struct Table {
-                    #[serde(default)]
                     kind: Option<AverageKind>,
-                    #[serde(default)]
                     decay: Option<f64>,
                 }
                 let Table { kind, decay } = Table::deserialize(MapAccessDeserializer::new(map))?;
