@@ -7,6 +7,9 @@ use decouple_experiment::{Metric, Outcome, inert_cell, value_on};
 
 use crate::analysis::{Analysis, Comparison, PointSummary, RunOutcome, RunRow};
 
+/// A column: its name, and its cell in a row.
+pub(crate) type Column<R> = (&'static str, fn(R) -> String);
+
 /// `runs.csv`: one row per run, in the sweep's order.
 ///
 /// Columns: `id`, the axes, `seed`, `outcome` (finished, diverged, stopped, failed, unfinished, missing,
@@ -15,7 +18,7 @@ use crate::analysis::{Analysis, Comparison, PointSummary, RunOutcome, RunRow};
 /// `images_per_sec`, `peak_bytes`, `metric` (what the columns of accuracies hold: `accuracy`, or `MAP@100` of
 /// a set with many labels per image).
 pub fn runs_csv(analysis: &Analysis) -> String {
-    let columns: [(&str, fn(&RunRow) -> String); 15] = [
+    let columns: [Column<&RunRow>; 15] = [
         ("seed", |run| run.seed.to_string()),
         ("outcome", |run| run.outcome.word().to_owned()),
         ("detail", |run| detail(&run.outcome)),
@@ -40,7 +43,7 @@ pub(crate) fn of_runs<'a, R: Copy, const N: usize>(
     analysis: &'a Analysis,
     rows: impl Iterator<Item = R>,
     run: fn(R) -> &'a RunRow,
-    columns: [(&str, fn(R) -> String); N],
+    columns: [Column<R>; N],
 ) -> String {
     let names = axes(analysis).chain(columns.map(|(name, _)| name));
     let header = ["id"].into_iter().chain(names).chain(["metric"]);
@@ -77,7 +80,7 @@ fn detail(outcome: &RunOutcome) -> String {
 /// `below_best_high` (how far the best point is above this one, jointly over all pairs at 95 %),
 /// `train_secs`, `images_per_sec`, `metric` (what the columns of accuracies hold).
 pub fn summary_csv(analysis: &Analysis) -> String {
-    let columns: [(&str, fn(&SummaryRow<'_>) -> String); 25] = [
+    let columns: [Column<&SummaryRow<'_>>; 25] = [
         ("level", |row| row.point.level.to_string()),
         ("width", |row| optional(row.point.width)),
         ("parameters", |row| row.point.costs.parameters.to_string()),
@@ -105,10 +108,11 @@ pub fn summary_csv(analysis: &Analysis) -> String {
         ("metric", |row| row.metric.to_string()),
     ];
     let header = axes(analysis).chain(columns.map(|(name, _)| name));
-    let rows = analysis.points.iter().enumerate().map(|(index, point)| {
-        let row = SummaryRow::of(analysis, index, point);
-        let values = axes(analysis).map(|axis| point.value(axis).unwrap_or_default().to_owned());
-        values.chain(columns.map(|(_, cell)| cell(&row))).collect()
+    let of_point = |(index, point)| SummaryRow::of(analysis, index, point);
+    let rows: Vec<SummaryRow<'_>> = analysis.points.iter().enumerate().map(of_point).collect();
+    let rows = rows.iter().map(|row| {
+        let values = axes(analysis).map(|axis| row.point.value(axis).unwrap_or_default().to_owned());
+        values.chain(columns.map(|(_, cell)| cell(row))).collect()
     });
     csv_text(header, rows)
 }

@@ -4,7 +4,7 @@
 use decouple_experiment::MetricsRow;
 
 use crate::analysis::{Analysis, RunRow};
-use crate::csv_files::{of_runs, optional};
+use crate::csv_files::{Column, of_runs, optional};
 
 /// One row per epoch of every run, in the sweep's order.
 ///
@@ -12,7 +12,7 @@ use crate::csv_files::{of_runs, optional};
 /// `validation_accuracy` (empty where no images were held out), `metric` (what the latter holds: `accuracy`,
 /// or `MAP@100` of a set with many labels per image). Accuracies are shares from 0 to 1.
 pub fn epochs_csv(analysis: &Analysis) -> String {
-    let columns: [(&str, fn((&RunRow, &MetricsRow)) -> String); 7] = [
+    let columns: [Column<(&RunRow, &MetricsRow)>; 7] = [
         ("seed", |(run, _)| run.seed.to_string()),
         ("outcome", |(run, _)| run.outcome.word().to_owned()),
         ("epoch", |(_, epoch)| epoch.epoch.to_string()),

@@ -59,7 +59,7 @@ fn answer(
         let logits = network.forward(&images.values, indices.len(), Pass::Inference)?;
         tally.add(&logits, &Labels::single(images.labels.clone()), objective)?;
     }
-    Ok(tally.finish())
+    tally.finish(objective)
 }
 
 /// As [`evaluate`], over a part of a set, in memory or streamed, by the score of the run.
@@ -89,45 +89,15 @@ pub(crate) fn answer_part(
     let Some(stream) = &data.stream else {
         return answer(network, data.split(part), &normalisation, batch, objective);
     };
-    let (mut scores, mut answers, mut values) = (Vec::new(), Answers::default(), Vec::new());
-    let mut precision = Mean::default();
+    let (mut tally, mut values) = (Tally::new(network), Vec::new());
     for pixels in stream.batches(part, BatchOrder::AsStored, batch, &[], rayon::current_num_threads()) {
         let pixels = pixels?;
         let layout = network.batch_layout(pixels.len());
         pixels.write(&normalisation, &layout, &mut values)?;
         let logits = network.forward(&values, pixels.len(), Pass::Inference)?;
-        let mut tally = Tally::new(network);
         tally.add(&logits, &pixels.labels, objective)?;
-        precision.add(&tally.precision);
-        let (of_batch, own) = tally.finish();
-        scores.push(of_batch);
-        answers.correct.extend(own.correct);
-        answers.losses.extend(own.losses);
     }
-    let scores = together(&scores);
-    if !objective.is_multi_label() {
-        return Ok((scores, answers));
-    }
-    let map_at_100 = Some(precision.value().ok_or(TrialError::NothingToFind)?);
-    Ok((Scores { map_at_100, ..scores }, answers))
-}
-
-/// A mean over some images.
-#[derive(Default)]
-struct Mean {
-    sum: f64,
-    count: u64,
-}
-
-impl Mean {
-    fn add(&mut self, other: &Self) {
-        self.sum += other.sum;
-        self.count += other.count;
-    }
-
-    fn value(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum / self.count as f64)
-    }
+    tally.finish(objective)
 }
 
 /// The sums over the images so far.
@@ -137,7 +107,9 @@ struct Tally {
     loss: f64,
     correct: u64,
     in_top5: u64,
-    precision: Mean,
+    /// Of the images that have something to find: how many, and their precisions.
+    with_labels: u64,
+    precision: f64,
     answers: Answers,
 }
 
@@ -145,7 +117,16 @@ impl Tally {
     fn new(network: &dyn Executor) -> Self {
         let classes = network.plan().graph.output().len();
         let answers = Answers::default();
-        Self { classes, images: 0, loss: 0.0, correct: 0, in_top5: 0, precision: Mean::default(), answers }
+        Self {
+            classes,
+            images: 0,
+            loss: 0.0,
+            correct: 0,
+            in_top5: 0,
+            with_labels: 0,
+            precision: 0.0,
+            answers,
+        }
     }
 
     /// Adds the images of a batch, one by one in f64, so that the batch size does not matter.
@@ -163,39 +144,29 @@ impl Tally {
             self.loss += loss;
             self.correct += u64::from(rank == 0);
             self.in_top5 += u64::from(rank < 5);
-            self.precision.add(&Mean { sum: precision.unwrap_or(0.0), count: precision.is_some().into() });
+            self.with_labels += u64::from(precision.is_some());
+            self.precision += precision.unwrap_or(0.0);
             self.answers.losses.push(loss as f32);
             self.answers.correct.push(rank == 0);
         }
         Ok(())
     }
 
-    fn finish(self) -> (Scores, Answers) {
+    fn finish(self, objective: &Objective) -> Result<(Scores, Answers), TrialError> {
         let n = self.images.max(1) as f64;
+        let map_at_100 = match (objective.is_multi_label(), self.with_labels) {
+            (false, _) => None,
+            (true, 0) => return Err(TrialError::NothingToFind),
+            (true, images) => Some(self.precision / images as f64),
+        };
         let scores = Scores {
             images: self.images,
             loss: self.loss / n,
             accuracy: self.correct as f64 / n,
             top5_accuracy: (self.classes > 5).then_some(self.in_top5 as f64 / n),
-            map_at_100: None,
+            map_at_100,
         };
-        (scores, self.answers)
-    }
-}
-
-/// Combines the scores of parts into those of all images, in order.
-fn together(scores: &[Scores]) -> Scores {
-    let images: u64 = scores.iter().map(|scores| scores.images).sum();
-    let mean = |of: &dyn Fn(&Scores) -> f64| {
-        scores.iter().map(|scores| of(scores) * scores.images as f64).sum::<f64>() / images.max(1) as f64
-    };
-    let has_top5 = scores.first().is_some_and(|scores| scores.top5_accuracy.is_some());
-    Scores {
-        images,
-        loss: mean(&|scores| scores.loss),
-        accuracy: mean(&|scores| scores.accuracy),
-        top5_accuracy: has_top5.then(|| mean(&|scores| scores.top5_accuracy.unwrap_or(0.0))),
-        map_at_100: None,
+        Ok((scores, self.answers))
     }
 }
 

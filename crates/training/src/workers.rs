@@ -68,6 +68,8 @@ impl Drop for Done<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use rayon::prelude::*;
 
     use super::*;
@@ -79,7 +81,7 @@ mod tests {
             let sum = pool.install(|| alert(|| (0..1000_u64).into_par_iter().map(|n| n * n).sum::<u64>()));
             assert_eq!(sum, 332_833_500);
             let within = || (0..9).into_par_iter().for_each(|n| assert!(n < 5, "a broken piece"));
-            let caught = std::panic::catch_unwind(|| pool.install(|| alert(within)));
+            let caught = catch_unwind(AssertUnwindSafe(|| pool.install(|| alert(within))));
             assert!(caught.is_err(), "{threads} threads");
             // Long enough for the others to nap.
             pool.install(|| alert(|| sleep(Duration::from_millis(20))));
