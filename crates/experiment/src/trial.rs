@@ -5,7 +5,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use decouple_datasets::DataSpec;
-use decouple_kernels::{conv::WeightOrder, convs::tiles_pay, geometry::MapShape};
+use decouple_kernels::{
+    conv::WeightOrder,
+    convs::{has_wide_bands, tiles_pay},
+    geometry::{ConvGeometry, MapShape},
+};
 use decouple_spectrum::cost::Cost;
 use decouple_spectrum::error::SpecError;
 use decouple_spectrum::graph::{Graph, Node, Op, SpatialLayer};
@@ -13,7 +17,7 @@ use decouple_spectrum::network::NetworkSpec;
 use decouple_spectrum::segments::level;
 use serde::{Deserialize, Serialize};
 
-use crate::numerics_version::{PLAIN, TILED};
+use crate::numerics_version::{PLAIN, TILED, WIDE};
 use crate::{BudgetOutcome, TrainingSpec, Winograd};
 
 /// Version of the files of a run: `trial.toml`, `status.json` and the rows. An incompatible
@@ -67,13 +71,19 @@ impl Record {
     }
 }
 
-/// Whether Winograd tiles compute a convolution of `graph` where they may.
-fn is_tiled(graph: &Graph) -> bool {
-    let is_tiled = |node: &Node| match &node.op {
-        Op::Conv { geometry, .. } => tiles_pay(geometry, WeightOrder::ChannelFirst),
-        _ => false,
+/// The version of the arithmetic that computes `graph`, with Winograd tiles where they pay if `tiles`.
+fn numerics(graph: &Graph, tiles: bool) -> u32 {
+    let has = |is: fn(&ConvGeometry) -> bool| {
+        let is_one = |node: &Node| matches!(&node.op, Op::Conv { geometry, .. } if is(geometry));
+        graph.nodes.iter().any(is_one)
     };
-    graph.nodes.iter().any(is_tiled)
+    if has(has_wide_bands) {
+        WIDE
+    } else if tiles && has(|geometry| tiles_pay(geometry, WeightOrder::ChannelFirst)) {
+        TILED
+    } else {
+        PLAIN
+    }
 }
 
 /// The first 64 bits of the BLAKE3 hash of a value as compact JSON.
@@ -192,9 +202,8 @@ impl Trial {
         network: Summary,
         budget: Option<BudgetOutcome>,
     ) -> Self {
-        let is_tiled = network.is_tiled && record.training.winograd != Winograd::Off;
-        let numerics = if is_tiled { TILED } else { PLAIN };
-        let Summary { cost, level, layers, .. } = network;
+        let Summary { cost, level, layers, numerics: [by_definition, by_tiles] } = network;
+        let numerics = if record.training.winograd == Winograd::Off { by_definition } else { by_tiles };
         Self { id: record.id(), point, record, cost, budget, layers, level, numerics }
     }
 
@@ -263,7 +272,8 @@ pub(crate) struct Summary {
     pub(crate) cost: Cost,
     pub(crate) level: f64,
     pub(crate) layers: Arc<[LayerRecord]>,
-    pub(crate) is_tiled: bool,
+    /// The version of the arithmetic without Winograd tiles and with them.
+    pub(crate) numerics: [u32; 2],
 }
 
 impl Summary {
@@ -275,7 +285,12 @@ impl Summary {
             level: level(layer.segments, layer.channels),
         };
         let layers = graph.spatial_layers.iter().map(record).collect();
-        Self { cost: graph.cost(), level: graph.level(), layers, is_tiled: is_tiled(graph) }
+        Self {
+            cost: graph.cost(),
+            level: graph.level(),
+            layers,
+            numerics: [false, true].map(|tiles| numerics(graph, tiles)),
+        }
     }
 }
 

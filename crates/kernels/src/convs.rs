@@ -30,6 +30,10 @@ use band_order::BandOrder;
 const BAND: usize = 2 << 20;
 /// Fewest rows of a band.
 const LEAST_ROWS: usize = 12;
+/// Values of an image from which on a map is wide, and fewest rows of a band of wide maps. Threads share their
+/// bands, since a batch of such images is small: a map of 19 rows has two, at the cost of two rows that both compute.
+const WIDE: usize = 1 << 17;
+const LEAST_ROWS_OF_WIDE: usize = 9;
 /// Fewest channels of a segment, and pixels of a side, for which Winograd tiles pay off.
 const TILED_CHANNELS: usize = 48;
 const TILED_PIXELS: usize = 7;
@@ -133,8 +137,15 @@ impl Convs {
         let convs: Vec<Conv> = specs.iter().zip(layouts.windows(2)).map(conv).collect();
         let mut all = Self { isa, convs, layouts: layouts.to_vec(), bands: Vec::new(), has_input_gradient };
         let largest = layouts.iter().map(|layout| layout.group() * size_of::<f32>()).max().unwrap_or(0);
-        let least = layouts.iter().map(|layout| layout.shape.h).min().unwrap_or(1) / LEAST_ROWS;
-        let bands = (largest / BAND).clamp(1, least.max(1));
+        let shapes = || layouts.iter().map(|layout| layout.shape);
+        let rows = shapes().map(|shape| shape.h).min().unwrap_or(1);
+        let bands = if shapes().any(is_wide) {
+            // Divided evenly among two threads, or four.
+            let bands = (largest / BAND).min(rows / LEAST_ROWS_OF_WIDE).max(1);
+            1 << bands.ilog2()
+        } else {
+            (largest / BAND).clamp(1, (rows / LEAST_ROWS).max(1))
+        };
         for band in 0..bands {
             let rows: Vec<_> = layouts.iter().map(|layout| partition(layout.shape.h, bands, band)).collect();
             let schedule = BandOrder::new(&all, &rows);
@@ -248,6 +259,16 @@ pub fn tiles_pay(geometry: &ConvGeometry, order: WeightOrder) -> bool {
     let least = (0..geometry.options().segments).map(channels).min().unwrap_or(0);
     let MapShape { h, w, .. } = geometry.output();
     least >= TILED_CHANNELS && h.min(w) >= TILED_PIXELS
+}
+
+/// Whether the sums of a convolution's gradient are divided as those of wide maps are.
+pub fn has_wide_bands(geometry: &ConvGeometry) -> bool {
+    let shapes = [geometry.input(), geometry.output()];
+    shapes.into_iter().any(is_wide) && shapes.iter().all(|shape| shape.h >= 2 * LEAST_ROWS_OF_WIDE)
+}
+
+fn is_wide(shape: MapShape) -> bool {
+    shape.len() >= WIDE
 }
 
 /// A pointer that tasks share; each writes to its own places.
