@@ -73,9 +73,8 @@ fn residual() -> Result<Graph, SpecError> {
 }
 
 fn executor(backend: &dyn Backend, graph: &Graph) -> Box<dyn Executor> {
-    let plan = Arc::new(Plan::new(graph.clone()));
     let values = values(graph);
-    backend.executor(plan, Arithmetic::default(), &mut |id| values[id.0].clone()).expect("values that fit")
+    backend.network(graph.clone(), &mut |id| values[id.0].clone()).expect("values that fit")
 }
 
 /// Images as the executor wants them.
