@@ -42,7 +42,7 @@ pub(super) fn draw(canvas: &mut Canvas, frame: Frame, analysis: &Analysis, lines
     let frame = Frame { y: (0.0, high), ..frame };
     let digits = decimals(frame.y, 4);
     let of_line = if lines.len() > 1 { format!(" of {}", line.label) } else { String::new() };
-    let name = spectrum_value(&reference.point).map_or_else(|| other_values(reference), str::to_owned);
+    let name = spectrum_value(&reference.point).map_or_else(|| other_values(&reference.point), str::to_owned);
     let title = format!("cost{of_line}, relative to {name}");
     // The names of the lines begin where the frame ends.
     let title = shortened(&title, frame.right - frame.left, LABEL);

@@ -212,7 +212,7 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
                 None => value.to_owned(),
             },
             (None, [(_, value)]) => value.clone(),
-            (None, _) => other_values(point),
+            (None, _) => other_values(&point.point),
         };
         let x = frame.across(place(analysis, index));
         let is_known = names.iter().any(|(place, known)| *known == name && (place - x).abs() < 12.0);

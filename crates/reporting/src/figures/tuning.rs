@@ -2,13 +2,13 @@
 
 use decouple_experiment::{Outcome, Try};
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, distinct};
 
 use super::axis::{Frame, LABEL, decimals, padded, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::headline::{LEFT, MARGIN, TITLE, WIDTH, head, head_height};
 use super::palette::{Colour, FAINT, category};
-use super::series::{other_values_of, spectrum_value};
+use super::series::{other_values, spectrum_value};
 
 const HEIGHT: f64 = 260.0;
 
@@ -27,7 +27,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let metric = analysis.study.metric;
     let mut canvas = Canvas::new(WIDTH, top + HEIGHT + 74.0, format!("Validation {metric} of every try."));
     head(&mut canvas, &title, &subtitle);
-    let points = analysis.study.tried_points();
+    let points = distinct(tries.iter().map(|tried| tried.point.as_slice()));
     let frame = Frame {
         left: LEFT,
         right: WIDTH - MARGIN - 28.0,
@@ -79,7 +79,7 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, points: &[&[(String, String)]
     let name = |point: &[(String, String)]| {
         let segments = spectrum_value(point).map(str::to_owned).into_iter();
         let names: Vec<String> =
-            segments.chain([other_values_of(point)]).filter(|name| !name.is_empty()).collect();
+            segments.chain([other_values(point)]).filter(|name| !name.is_empty()).collect();
         names.join(", ")
     };
     let names: Vec<(f64, String)> =

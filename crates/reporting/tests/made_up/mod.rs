@@ -96,7 +96,7 @@ fn run_row(point: Vec<(String, String)>, level: f64, other: f64, seed: u64) -> R
         images_per_sec: Some(108_000.0 / (20.0 + 14.0 * level + noise(2.0))),
         peak_bytes: Some(200 << 20),
         epochs: epochs.collect(),
-        correct: None,
+        ..RunRow::default()
     }
 }
 
@@ -158,18 +158,17 @@ pub(crate) fn fill(ledger: &Ledger, sweep: &Sweep) {
             };
             writer.append(&metrics, &TimingRow { epoch, wall_secs: 2.0, images_per_sec: 4500.0 }).unwrap();
         }
-        let scores = Scores { images: 2000, loss: 0.4, accuracy, top5_accuracy: None, map_at_100: None };
+        let scores = Scores { images: 2000, loss: 0.4, accuracy, ..Scores::default() };
         let status = Status {
             format: decouple_experiment::FORMAT,
-            outcome: Outcome::Finished,
             test: Some(scores),
-            averaged_test: None,
             steps: 140 * epochs,
             train_secs: 2.0 * epochs as f64,
             images_per_sec: 4500.0,
             peak_bytes: Some(200 << 20),
             threads: 1,
             finished_at: timestamp(UNIX_EPOCH),
+            ..Status::default()
         };
         writer.finish(&status).unwrap();
     }
@@ -180,16 +179,13 @@ fn environment() -> Environment {
         decouple: "0.0.0".to_owned(),
         git_revision: Some("made up".to_owned()),
         git_dirty: Some(false),
-        lock_hash: None,
-        rustc: None,
         cpu: "made up".to_owned(),
-        cpu_flags: Vec::new(),
         kernels: "portable".to_owned(),
         threads: 1,
-        data_notes: Vec::new(),
         data_checksum: "made up".to_owned(),
         numerics_version: 1,
         command: "/somewhere/bin/decouple run made-up.toml".to_owned(),
+        ..Environment::default()
     }
 }
 
