@@ -4,7 +4,7 @@
 use crate::analysis::{Analysis, PointSummary, held_equal};
 use crate::numbers::{percent, plural, short_width};
 
-use super::axis::{Frame, LABEL, TICK, decimals, padded, spread, wrapped};
+use super::axis::{Frame, LABEL, TICK, padded, spread, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::costs;
 use super::font::{shortened, text_width};
@@ -35,8 +35,7 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
     let frame =
         Frame { left: LEFT, right, top, bottom, x: across(analysis, lines.len()), y: score_range(analysis) };
     paper(&mut canvas, &frame, analysis);
-    let digits = decimals(frame.y, 7);
-    frame.draw_rows(&mut canvas, 7, |value| format!("{value:.digits$}"));
+    frame.draw_rows(&mut canvas, 7, true);
     frame.name_rows(&mut canvas, &format!("test {} (%)", analysis.study.metric));
     // Lines that share positions on the x axis are shifted sideways.
     let others = lines.len().saturating_sub(1) as f64;
@@ -226,8 +225,6 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
     } else {
         frame.name_even_columns(canvas, &names)
     };
-    let middle = (frame.left + frame.right) / 2.0;
-    let below = frame.bottom + 42.0 + deeper;
     let name = match analysis.study.axes.as_slice() {
         _ if is_spectrum(analysis) && !is_by_width(analysis) => {
             "segments, placed by decoupling level: 0 regular, 1 per channel"
@@ -239,8 +236,8 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
         [axis] => axis.name.as_str(),
         _ => return frame.bottom + 26.0 + deeper,
     };
-    canvas.text(name, (middle, below), Style::new(LABEL, Anchor::Middle));
-    below + 6.0
+    frame.name_below(canvas, name, 42.0 + deeper);
+    frame.bottom + 48.0 + deeper
 }
 
 /// Marks the paper's two points, above the frame and down to the axis: Inception at 3 to 4 segments and

@@ -4,8 +4,8 @@ use decouple_experiment::{Outcome, Try};
 
 use crate::analysis::{Analysis, distinct};
 
-use super::axis::{Frame, LABEL, decimals, padded, wrapped};
-use super::canvas::{Anchor, Canvas, Marker, Style};
+use super::axis::{Frame, padded, wrapped};
+use super::canvas::{Canvas, Marker};
 use super::headline::{LEFT, MARGIN, TITLE, WIDTH, head, head_height};
 use super::palette::{Colour, FAINT, category};
 use super::series::{other_values, spectrum_value};
@@ -36,8 +36,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
         x: (-0.6, points.len() as f64 - 0.4),
         y: padded(shares, 0.5, 0.08),
     };
-    let digits = decimals(frame.y, 6);
-    frame.draw_rows(&mut canvas, 6, |value| format!("{value:.digits$}"));
+    frame.draw_rows(&mut canvas, 6, true);
     frame.name_rows(&mut canvas, &format!("validation {metric} (%)"));
     let mut drawn = vec![0; points.len()];
     for tried in tries {
@@ -86,7 +85,6 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, points: &[&[(String, String)]
         points.iter().enumerate().map(|(k, point)| (frame.across(k as f64), name(point))).collect();
     frame.name_columns(canvas, &names);
     if points.iter().all(|point| spectrum_value(point).is_some()) {
-        let middle = (frame.left + frame.right) / 2.0;
-        canvas.text("the spectrum", (middle, frame.bottom + 58.0), Style::new(LABEL, Anchor::Middle));
+        frame.name_below(canvas, "the spectrum", 58.0);
     }
 }
