@@ -19,31 +19,7 @@ use decouple_training::{
 };
 use tempfile::TempDir;
 
-const SWEEP: &str = r#"
-[axes]
-segments = [2]
-seed = [0]
-
-[trial.network]
-stem = 4
-entry = [6]
-middle = 1
-modules = 1
-exit = 8
-dropout = 0.1
-
-[trial.data]
-set = "planted"
-images = 60
-validation = 20
-augment = ["pad-crop 2"]
-
-[trial.training]
-epochs = 3
-batch = 8
-schedule = { kind = "cosine", peak = 0.05, warmup-epochs = 0.5 }
-average = { kind = "polyak", decay = 0.9 }
-"#;
+const SWEEP: &str = include_str!("fixtures/small.toml");
 
 const ONE: Workers = Workers { jobs: 1, threads: 1, memory: None };
 
