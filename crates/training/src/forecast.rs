@@ -198,16 +198,12 @@ pub(crate) fn noise(trial: &Trial, images: usize) -> Dataset {
     let train = Selection::from(Split { shape, images: pixels, labels });
     Dataset {
         name: "noise".to_owned(),
-        classes: Vec::new(),
         validation: train.part(&[]),
         test: train.part(&[]),
         train,
         mean: vec![0.5; shape.c],
         std: vec![0.25; shape.c],
-        checksum: String::new(),
-        skipped: Vec::new(),
-        notes: Vec::new(),
-        stream: None,
+        ..Dataset::default()
     }
 }
 

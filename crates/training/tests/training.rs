@@ -76,9 +76,7 @@ fn data() -> Dataset {
         mean: vec![0.2],
         std: vec![0.2],
         checksum: "squares".to_owned(),
-        skipped: Vec::new(),
-        notes: Vec::new(),
-        stream: None,
+        ..Dataset::default()
     }
 }
 
