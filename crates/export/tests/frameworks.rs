@@ -70,7 +70,7 @@ fn export(case: &Case, folder: &Path) {
     let MapShape { h, w, c } = case.input;
     let description = Description { network: case.network.clone(), input: [h, w, c], classes: CLASSES };
     let weights = folder.join("weights.safetensors");
-    write(&weights, Naming::Decouple, &description, |id| values[id.0].as_slice().into()).unwrap();
+    write(&weights, Naming::Decouple, &description, None, |id| values[id.0].as_slice().into()).unwrap();
 
     // The second image is not the first shifted: a wave of another length.
     let mut images = wave(case.input.len(), 0.1);

@@ -60,7 +60,7 @@ pub fn save<'p>(
     description: &Description,
     images: Option<&Images>,
 ) -> Result<(), WeightError> {
-    weights::write_noted(target, naming, description, images, |id| network.read(State::Value, id).into())
+    weights::write(target, naming, description, images, |id| network.read(State::Value, id).into())
 }
 
 /// The network that the weights of `trial` belong to.
