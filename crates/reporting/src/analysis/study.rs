@@ -56,6 +56,11 @@ pub(crate) fn held_equal(held: Option<&str>) -> &str {
 }
 
 impl Study {
+    /// Its question, or its name where it asks none.
+    pub(crate) fn title(&self) -> &str {
+        if self.question.is_empty() { &self.name } else { &self.question }
+    }
+
     /// The names of its axes.
     pub(crate) fn axis_names(&self) -> impl Iterator<Item = &str> {
         self.axes.iter().map(|axis| axis.name.as_str())

@@ -25,7 +25,7 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
     let lines = series(analysis);
     let names = lines.iter().map(|line| text_width(&line.label, LABEL, false));
     let right = WIDTH - MARGIN - 28.0 - names.fold(costs::label_width(), f64::max).min(WIDTH / 3.0);
-    let title = wrapped(&title(analysis), WIDTH - 2.0 * MARGIN, TITLE, true);
+    let title = wrapped(analysis.study.title(), WIDTH - 2.0 * MARGIN, TITLE, true);
     let subtitle = subtitle(analysis);
     let top = head_height(&title, &subtitle) + 34.0;
     let mut canvas = Canvas::new(WIDTH, top, analysis.verdict.to_string());
@@ -52,11 +52,6 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
     costs::draw(&mut canvas, costs, analysis, &lines);
     canvas.height = costs.bottom + MARGIN;
     canvas
-}
-
-fn title(analysis: &Analysis) -> String {
-    let study = &analysis.study;
-    if study.question.is_empty() { study.name.clone() } else { study.question.clone() }
 }
 
 /// Data, budget, seeds, and what the marks mean.
