@@ -18,28 +18,18 @@ pub(crate) fn spectrum(name: &str, segments: &[&str], seeds: u64) -> Analysis {
 
 /// Runs over segments, crossed with the values of another axis where there are several.
 pub(crate) fn crossed(name: &str, segments: &[&str], other: &str, values: &[&str], seeds: u64) -> Analysis {
+    let words = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
+    let axis = |name: &str, values| Axis { name: name.to_owned(), values: words(values), zipped_with: None };
+    let axes = [axis("segments", segments), axis(other, values)];
     let mut runs = Vec::new();
     for (k, value) in values.iter().enumerate() {
         for count in segments {
             for seed in 0..seeds {
-                let mut point = Vec::new();
-                if segments.len() > 1 {
-                    point.push(("segments".to_owned(), (*count).to_owned()));
-                }
-                if values.len() > 1 {
-                    point.push((other.to_owned(), (*value).to_owned()));
-                }
-                runs.push(run_row(point, level(count), k as f64, seed));
+                let point = axes.iter().zip([count, value]).filter(|(axis, _)| axis.values.len() > 1);
+                let point = point.map(|(axis, &value)| (axis.name.clone(), value.to_owned()));
+                runs.push(run_row(point.collect(), level(count), k as f64, seed));
             }
         }
-    }
-    let axis = |name: &str, values: Vec<String>| Axis { name: name.to_owned(), values, zipped_with: None };
-    let mut axes = Vec::new();
-    if segments.len() > 1 {
-        axes.push(axis("segments", segments.iter().map(|&count| count.to_owned()).collect()));
-    }
-    if values.len() > 1 {
-        axes.push(axis(other, values.iter().map(|value| (*value).to_owned()).collect()));
     }
     let study = Study {
         name: name.to_owned(),
@@ -47,7 +37,7 @@ pub(crate) fn crossed(name: &str, segments: &[&str], other: &str, values: &[&str
             "Made-up numbers: how far should a small convolutional network decouple cross-channel from \
                    spatial correlations, at an equal number of parameters?"
                 .to_owned(),
-        axes,
+        axes: axes.into_iter().filter(|axis| axis.values.len() > 1).collect(),
         held: Some("parameters".to_owned()),
         data: "made-up".to_owned(),
         epochs: Some(12),
