@@ -28,6 +28,8 @@ import sys
 
 import numpy as np
 
+from made_up import uniform
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "crates/training/tests/fixtures/logits"
 # The least relative change of the logits under another image, a thousand
@@ -35,7 +37,6 @@ FIXTURES = ROOT / "crates/training/tests/fixtures/logits"
 SENSITIVITY = 0.01
 SQUARE = 32
 CHECK = "--check" in sys.argv
-CHUNK = 1 << 22
 
 # Fixture: the framework's name of the network, rows and columns of the image,
 # and the program's name for some of the framework's layers.
@@ -75,24 +76,6 @@ KERAS = {
         {"pool1_pool": "stem.pool", "conv2_block1_out": "stage1.block0.relu", "conv3_block1_out": "stage2.block0.relu", "conv5_block3_out": "stage4.block2.relu"},
     ),
 }
-
-
-def uniform(name, count):
-    """`count` multiples of 2^-23 in [-1, 1), a function of `name`: its FNV-1a
-    hash, continued by splitmix64 (Steele, Lea and Flood 2014)."""
-    seed = 0xCBF29CE484222325
-    for byte in name.encode():
-        seed = (seed ^ byte) * 0x100000001B3 % 2**64
-    values = np.empty(count)
-    with np.errstate(over="ignore"):
-        for start in range(0, count, CHUNK):
-            stop = min(start + CHUNK, count)
-            z = np.uint64(seed) + np.arange(start + 1, stop + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            z = z ^ (z >> np.uint64(31))
-            values[start:stop] = (z >> np.uint64(40)) * 2.0**-23 - 1.0
-    return values
 
 
 def values(name, shape, fan_in):

@@ -26,6 +26,8 @@ import sys
 import numpy as np
 import torch
 
+from made_up import uniform
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tools/bench"))
 from twins import MiniXception, state_by_name
@@ -96,20 +98,6 @@ OPTIMIZERS = [
         {"betas": (0.9, 0.99), "eps": 1e-5},
     ),
 ]
-
-
-def uniform(name, count):
-    """`count` multiples of 2^-23 in [-1, 1), a function of `name`: its FNV-1a
-    hash, continued by splitmix64 (Steele, Lea and Flood 2014)."""
-    seed = 0xCBF29CE484222325
-    for byte in name.encode():
-        seed = (seed ^ byte) * 0x100000001B3 % 2**64
-    with np.errstate(over="ignore"):
-        z = np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(40)) * 2.0**-23 - 1.0
 
 
 def start_values(name, count, outputs):

@@ -65,7 +65,7 @@ impl Network {
 
     fn put_logits_gradient(&mut self, gradient: &[f32], images: usize) {
         let id = self.plan.logits();
-        let Some(place) = self.plan.gradient_of(id) else { return };
+        let Some(place) = self.plan.map(id).gradient else { return };
         let (layout, range) = (self.plan.layout(id).batch(images), self.gradient(place, images));
         let map = &mut self.maps[range];
         map.fill(0.0);
@@ -150,7 +150,7 @@ impl Network {
         // Values that the backward pass does not need are no longer available.
         let needs_x = read.activation.is_some() || norm.is_some() || matches!(step.work, Work::MaxPool(_));
         let x = if needs_x { self.map(read.map, images, true) } else { 0..0 };
-        let id_range = |map: MapId| plan.gradient_of(map).map_or(0..0, |id| self.gradient(id, images));
+        let id_range = |map: MapId| plan.map(map).gradient.map_or(0..0, |id| self.gradient(id, images));
         let (dy, target) = (id_range(step.writes), id_range(read.map));
         let mean = &self.norms[read.map.0].mean;
         if write.is_shared {
@@ -192,7 +192,7 @@ impl Network {
         let completes = read.gradient.is_some_and(|write| write.completes);
         let norm = plan.map(read.map).norm.as_ref().filter(|_| completes);
         let mut sums = vec![[[0.0; LANES]; 2]; if norm.is_some() { convs.sums(&layout, images) } else { 0 }];
-        let gradient = |map: MapId| plan.gradient_of(map).map_or(0..0, |id| self.gradient(id, images));
+        let gradient = |map: MapId| plan.map(map).gradient.map_or(0..0, |id| self.gradient(id, images));
         let middle = step.middle.map_or(0..0, |map| self.map(map, images, true));
         let y = if plan.map(step.writes).norm.is_some() { self.map(step.writes, images, true) } else { 0..0 };
         let ranges = [self.map(read.map, images, true), middle, gradient(step.writes), y];

@@ -7,7 +7,6 @@ use decouple_core_ops::{Engine, Isa};
 use decouple_kernels::{
     arithmetic::{Arithmetic, Precision},
     geometry::{ConvOptions, MapShape, Padding},
-    layout::BatchLayout,
 };
 use decouple_made_up::{noise, values};
 use decouple_reference::Reference;
@@ -73,26 +72,14 @@ fn residual() -> Result<Graph, SpecError> {
 }
 
 fn executor(backend: &dyn Backend, graph: &Graph) -> Box<dyn Executor> {
-    let plan = Arc::new(Plan::new(graph.clone()));
     let values = values(graph);
-    backend.executor(plan, Arithmetic::default(), &mut |id| values[id.0].clone()).expect("values that fit")
+    backend.network(graph.clone(), &mut |id| values[id.0].clone()).expect("values that fit")
 }
 
 /// Images as the executor wants them.
 fn batch(executor: &dyn Executor, images: usize, seed: u32) -> Vec<f32> {
     let layout = executor.batch_layout(images);
-    let shape = layout.shape;
-    let plain = BatchLayout::channels_last(shape, images);
-    let (values, mut batch) = (noise(&format!("images {seed}"), plain.len), vec![0.0; layout.len]);
-    for image in 0..images {
-        for (row, column) in (0..shape.h).flat_map(|row| (0..shape.w).map(move |column| (row, column))) {
-            for channel in 0..shape.c {
-                batch[layout.place(image, row, column, channel)] =
-                    values[plain.place(image, row, column, channel)];
-            }
-        }
-    }
-    batch
+    layout.of(&noise(&format!("images {seed}"), images * layout.shape.len()))
 }
 
 /// Every value that two steps of training and an inference give, by name.

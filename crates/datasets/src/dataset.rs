@@ -6,7 +6,7 @@ use crate::stream::{Part, Streamed};
 use crate::{ImageShape, Normalisation, Selection, Skipped};
 
 /// A data set, ready to train on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Dataset {
     /// Name of the set, as experiment files write it.
     pub name: String,

@@ -3,7 +3,7 @@
 use crate::{ImageShape, Skipped};
 
 /// Images with their labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
     /// Shape of every image.
     pub shape: ImageShape,

@@ -6,7 +6,7 @@ use crate::ImageShape;
 use crate::published::{Split, class_counts};
 
 /// Some or all images of a split, in any order. A copy is cheap.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Selection {
     of: Arc<Split>,
     /// (n), each the place of an image in `of`.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The shape of one image, stored as (h, w, c): channels last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ImageShape {
     /// Rows.
     pub h: usize,

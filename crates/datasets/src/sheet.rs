@@ -122,10 +122,7 @@ mod tests {
             train,
             mean: vec![0.0; c],
             std: vec![1.0; c],
-            checksum: String::new(),
-            skipped: Vec::new(),
-            notes: Vec::new(),
-            stream: None,
+            ..Dataset::default()
         }
     }
 

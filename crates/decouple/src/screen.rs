@@ -8,7 +8,7 @@ use std::{
 };
 
 use decouple_experiment::{Metric, Outcome, Status, Trial};
-use decouple_training::progress::{Event, Left};
+use decouple_training::progress::{Event, Left, News};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::text::{duration, shown};
@@ -72,9 +72,9 @@ impl<'a> Screen<'a> {
         }
     }
 
-    fn show(&mut self, event: Event) {
-        match event {
-            Event::Started { trial, steps } => {
+    fn show(&mut self, Event { trial, news }: Event) {
+        match news {
+            News::Started { steps } => {
                 let label = short_label(self.trials[trial]);
                 // Without validation images, it is the training accuracy.
                 let record = &self.trials[trial].record;
@@ -83,18 +83,18 @@ impl<'a> Screen<'a> {
                     bars.start(trial, steps, label, metric);
                 }
             }
-            Event::Step { trial, step, epoch, loss, .. } => {
+            News::Step { step, epoch, loss, .. } => {
                 if let Some(bars) = &mut self.bars {
                     bars.step(trial, step, epoch, loss);
                 }
                 self.show_time_left();
             }
-            Event::Epoch { trial, score, .. } => {
+            News::Epoch { score, .. } => {
                 if let Some(bar) = self.bars.as_mut().and_then(|bars| bars.trials.get_mut(&trial)) {
                     bar.score = Some(score);
                 }
             }
-            Event::Ended { trial, status, earlier } => {
+            News::Ended { status, earlier } => {
                 self.over += 1;
                 self.earlier += usize::from(earlier);
                 if !earlier {
@@ -102,21 +102,21 @@ impl<'a> Screen<'a> {
                 }
                 self.advance(trial);
             }
-            Event::Taken { trial } => {
+            News::Taken => {
                 if self.taken.insert(trial) {
                     self.line(&format!("{} is being trained by another process", self.trials[trial].label()));
                 }
             }
-            Event::Resumed { trial, step } => {
+            News::Resumed { step } => {
                 self.line(&format!(
                     "{} continues from its checkpoint at step {step}",
                     self.trials[trial].label()
                 ));
             }
-            Event::Warned { trial, message } => {
+            News::Warned(message) => {
                 self.line(&format!("warning: {}: {message}", self.trials[trial].label()));
             }
-            Event::Left { trial, why } => {
+            News::Left(why) => {
                 self.left += 1;
                 self.tell_left(trial, &why);
                 self.advance(trial);
@@ -159,16 +159,16 @@ impl<'a> Screen<'a> {
     fn tell_left(&self, trial: usize, why: &Left) {
         let name = format!("trial {} ({})", self.trials[trial].id.short(), self.trials[trial].label());
         match why {
-            Left::Interrupted { .. } | Left::Damaged(_) => {}
-            Left::Fault { message } => self.line(&format!(
+            Left::Interrupted | Left::Damaged(_) => {}
+            Left::Fault { message, .. } => self.line(&format!(
                 "error: {name}: {message}\n   = nothing is recorded: it is still to be done; make room or mend \
                  the disk, and run again"
             )),
-            Left::Data { message } => self.line(&format!(
+            Left::Data(message) => self.line(&format!(
                 "error: {name}: {message}\n   = nothing is recorded: it is still to be done; mend the data and run \
                  again (`data.corrupt = \"skip\"` leaves broken images out)"
             )),
-            Left::Bug { message } => self.line(&format!(
+            Left::Bug(message) => self.line(&format!(
                 "error: {name}: a bug in decouple: {message}\n   = nothing was recorded; the trial is still to be done"
             )),
             Left::Differs(difference) => self.line(&format!("error: {name}: {difference}")),

@@ -140,7 +140,7 @@ pub enum LedgerError {
 
 impl LedgerError {
     /// For `map_err`: the failure to `action` the file or folder at `path`.
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }

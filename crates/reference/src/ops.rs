@@ -161,20 +161,9 @@ impl BatchNorm {
 pub(crate) fn activation(kind: Activation, x: &[f64]) -> Vec<f64> {
     let value = |&x: &f64| match kind {
         // Not `max`, which would hide a NaN.
-        Activation::Relu => {
-            if x < 0.0 {
-                0.0
-            } else {
-                x
-            }
-        }
-        Activation::Elu => {
-            if x < 0.0 {
-                x.exp_m1()
-            } else {
-                x
-            }
-        }
+        Activation::Relu if x < 0.0 => 0.0,
+        Activation::Elu if x < 0.0 => x.exp_m1(),
+        Activation::Relu | Activation::Elu => x,
     };
     x.iter().map(value).collect()
 }

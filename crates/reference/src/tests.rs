@@ -6,13 +6,13 @@ use decouple_kernels::{
     arithmetic::Arithmetic,
     geometry::{ConvOptions, MapShape, Padding},
 };
-use decouple_made_up::{noise, values};
+use decouple_made_up::{every_family, noise, values};
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor, Pass, Rule, State, Update},
     builder::{BatchNormOptions, GraphBuilder},
     error::SpecError,
     graph::{Activation, Graph, NodeId, ParameterId},
-    network::{Dense, Family, NetworkKey, NetworkSpec},
+    network::{Dense, NetworkSpec},
     plan::Plan,
 };
 
@@ -154,18 +154,10 @@ fn norms_follow_the_batch_with_the_unbiased_variance() -> Result<(), SpecError> 
     Ok(())
 }
 
-/// A small network of each family.
-fn small(family: Family) -> NetworkSpec {
-    let own = NetworkSpec { family, ..NetworkSpec::of(family, Default::default()) };
-    let fully_connected = if family.reads(NetworkKey::FullyConnected) { vec![6] } else { Vec::new() };
-    let small_stem = family.reads(NetworkKey::SmallStem);
-    NetworkSpec { width: 0.05, small_stem, fully_connected, dropout: 0.3, ..own }
-}
-
 #[test]
 fn every_family_runs_forward_and_back() {
-    let dense = NetworkSpec { dense: Dense::All, ..small(Family::MiniXception) };
-    for spec in Family::ALL.map(small).into_iter().chain([dense]) {
+    let dense = NetworkSpec { dense: Dense::All, width: 0.05, ..NetworkSpec::default() };
+    for spec in every_family(0.05).chain([dense]) {
         let graph = spec.graph(MapShape::new(32, 32, 3), 4).expect("a small network");
         let mut network = network(graph.clone());
         let batch = noise("images", 2 * graph.input().len());
@@ -247,7 +239,6 @@ fn calls_that_come_too_early_or_do_not_fit_are_refused() {
     network.forward(&[1.0], 1, Pass::Inference).expect("a batch");
     assert!(matches!(network.backward(&[1.0]), Err(ExecutionError::Order { .. })));
     assert!(network.write(State::Value, ParameterId(0), &[]).is_err());
-    let plan = Arc::new(Plan::new(network.plan().graph.clone()));
-    let error = Reference.executor(plan, Arithmetic::default(), &mut |_| vec![0.0; 2]);
+    let error = Reference.network(network.plan().graph.clone(), &mut |_| vec![0.0; 2]);
     assert_eq!(error.expect_err("it is refused").to_string(), "conv.weight: 2 values, expected 1");
 }

@@ -6,7 +6,7 @@ use decouple_experiment::{
     Contents, LockedPlan, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash, stray_lines,
 };
 
-use crate::analysis::{Analysis, Fact, RunOutcome, RunRow, Study, summarise};
+use crate::analysis::{Analysis, Fact, RunOutcome, RunRow, Study, distinct, grouped, summarise};
 use crate::odd_runs::{numerics_fact, odd_ones};
 
 /// Analyses the runs of a sweep.
@@ -139,8 +139,8 @@ fn command(typed: &str) -> String {
 
 /// What the runs recorded about their environment, each value once.
 fn environment(runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Vec<Fact> {
-    let mut facts: Vec<Fact> = Vec::new();
-    for (run, place) in runs.iter().filter_map(|run| Some((run, run.environment.as_ref()?))) {
+    let places = runs.iter().filter_map(|run| Some((run, run.environment.as_ref()?)));
+    let facts = places.flat_map(|(run, place)| {
         let revision = place.git_revision.as_ref().map(|revision| match place.git_dirty {
             Some(true) => format!("{revision}, with changes of its own"),
             _ => revision.clone(),
@@ -158,16 +158,13 @@ fn environment(runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Vec<Fact> {
             ("threads per run", Some(place.threads.to_string())),
             ("data checksum", Some(place.data_checksum.clone())),
         ];
-        for (name, value) in values.into_iter().chain(notes).filter_map(|(name, value)| Some((name, value?)))
-        {
-            match facts.iter_mut().find(|fact| fact.name == name) {
-                None => facts.push(Fact { name: name.to_owned(), values: vec![value] }),
-                Some(fact) if !fact.values.contains(&value) => fact.values.push(value),
-                Some(_) => {}
-            }
-        }
-    }
-    facts
+        values.into_iter().chain(notes).filter_map(|(name, value)| Some((name, value?)))
+    });
+    let fact = |(name, facts): (&str, Vec<(&str, String)>)| Fact {
+        name: name.to_owned(),
+        values: distinct(facts.into_iter().map(|(_, value)| value)),
+    };
+    grouped(facts, |(name, _)| *name).into_iter().map(fact).collect()
 }
 
 fn row(trial: &Trial, run: Option<&Run>, problems: &mut Vec<String>) -> RunRow {

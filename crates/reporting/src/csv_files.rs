@@ -45,12 +45,15 @@ pub(crate) fn of_runs<'a, R: Copy, const N: usize>(
     run: fn(R) -> &'a RunRow,
     columns: [Column<R>; N],
 ) -> String {
-    let names = axes(analysis).chain(columns.map(|(name, _)| name));
+    let names = analysis.study.axis_names().chain(columns.map(|(name, _)| name));
     let header = ["id"].into_iter().chain(names).chain(["metric"]);
     let rows = rows.map(|row| {
         let mut cells = vec![run(row).id.clone()];
         cells.extend(
-            axes(analysis).map(|axis| value_on(&run(row).point, axis).unwrap_or_default().to_owned()),
+            analysis
+                .study
+                .axis_names()
+                .map(|axis| value_on(&run(row).point, axis).unwrap_or_default().to_owned()),
         );
         cells.extend(columns.map(|(_, cell)| cell(row)));
         cells.push(analysis.study.metric.to_string());
@@ -107,11 +110,12 @@ pub fn summary_csv(analysis: &Analysis) -> String {
         ("images_per_sec", |row| optional(row.point.images_per_sec)),
         ("metric", |row| row.metric.to_string()),
     ];
-    let header = axes(analysis).chain(columns.map(|(name, _)| name));
+    let header = analysis.study.axis_names().chain(columns.map(|(name, _)| name));
     let of_point = |(index, point)| SummaryRow::of(analysis, index, point);
     let rows: Vec<SummaryRow<'_>> = analysis.points.iter().enumerate().map(of_point).collect();
     let rows = rows.iter().map(|row| {
-        let values = axes(analysis).map(|axis| row.point.value(axis).unwrap_or_default().to_owned());
+        let values =
+            analysis.study.axis_names().map(|axis| row.point.value(axis).unwrap_or_default().to_owned());
         values.chain(columns.map(|(_, cell)| cell(row))).collect()
     });
     csv_text(header, rows)
@@ -141,11 +145,6 @@ impl<'a> SummaryRow<'a> {
             below: comparisons.find(|comparison| comparison.point == index).copied(),
         }
     }
-}
-
-/// The names of the axes, but for the seed.
-fn axes(analysis: &Analysis) -> impl Iterator<Item = &str> {
-    analysis.study.axes.iter().map(|axis| axis.name.as_str())
 }
 
 pub(crate) fn optional<T: ToString>(value: Option<T>) -> String {

@@ -1,10 +1,9 @@
 //! Compares two experiments: the points that both have, and their differences.
 
 use decouple_spectrum::budget::TOLERANCE;
-use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::analysis::{Analysis, CONFIDENCE, PointSummary};
-use crate::statistics::Interval;
+use crate::statistics::{Estimate, Interval, Sample};
 
 /// A point of either experiment.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,10 +52,9 @@ pub fn side_by_side(first: &Analysis, second: &Analysis) -> Vec<Pair> {
     let only_second = only_second.filter(|label| first.points.iter().all(|point| point.label != **label));
     let pair = |label: &String| {
         let (first, second) = (find(first, label), find(second, label));
-        let means = first.and_then(|side| side.mean).zip(second.and_then(|side| side.mean));
-        let difference = means.map(|(first, second)| second - first);
-        let interval = difference.zip(first.zip(second));
-        let interval = interval.and_then(|(difference, (first, second))| welch(difference, first, second));
+        let both = first.zip(second);
+        let difference = both.and_then(|(first, second)| Some(second.mean? - first.mean?));
+        let interval = both.and_then(|(first, second)| welch(first, second));
         Pair { label: label.clone(), first, second, difference, interval }
     };
     labels.chain(only_second).map(pair).collect()
@@ -67,41 +65,28 @@ fn side(point: &PointSummary) -> Side {
     Side { seeds, mean: point.mean, sd: point.sd, parameters }
 }
 
-/// The interval of a difference of two means whose spreads may differ (Welch 1947),
-/// with Satterthwaite's degrees of freedom.
-fn welch(difference: f64, first: Side, second: Side) -> Option<Interval> {
-    let share = |side: Side| Some((side.sd?.powi(2) / side.seeds as f64, side.seeds as f64 - 1.0));
-    let ((a, a_free), (b, b_free)) = (share(first)?, share(second)?);
-    let variance = a + b;
-    if variance <= 0.0 {
-        return None;
-    }
-    let free = variance.powi(2) / (a.powi(2) / a_free + b.powi(2) / b_free);
-    let t = StudentsT::new(0.0, 1.0, free).ok()?.inverse_cdf(0.5 + CONFIDENCE / 2.0);
-    let half = t * variance.sqrt();
-    Some(Interval { low: difference - half, high: difference + half })
+/// The interval of the second's mean minus the first's, whose spreads may differ; one of them may be zero.
+fn welch(first: Side, second: Side) -> Option<Interval> {
+    let sample = |side: Side| Some(Sample { n: side.seeds, mean: side.mean?, variance: side.sd?.powi(2) });
+    Estimate::difference(sample(second)?, sample(first)?)?.interval(CONFIDENCE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::statistics::{mean, sd};
 
     /// `scipy.stats.ttest_ind([2, 4, 7], [1, 2, 3, 4], equal_var=False).confidence_interval()`.
     const WELCH: (f64, f64) = (-3.4432281329849426, 7.109894799651609);
 
     #[test]
     fn the_interval_is_welch_s() {
-        let side = |values: &[f64]| {
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-            let sd = (squares / (values.len() - 1) as f64).sqrt();
-            Side { seeds: values.len(), mean: Some(mean), sd: Some(sd), parameters: 1 }
-        };
+        let side =
+            |values: &[f64]| Side { seeds: values.len(), mean: mean(values), sd: sd(values), parameters: 1 };
         let (first, second) = (side(&[1.0, 2.0, 3.0, 4.0]), side(&[2.0, 4.0, 7.0]));
-        let difference = second.mean.unwrap() - first.mean.unwrap();
-        let interval = welch(difference, first, second).unwrap();
+        let interval = welch(first, second).unwrap();
         assert!((interval.low - WELCH.0).abs() < 1e-6, "{interval:?}");
         assert!((interval.high - WELCH.1).abs() < 1e-6, "{interval:?}");
-        assert_eq!(welch(0.0, first, Side { seeds: 1, sd: None, ..second }), None);
+        assert_eq!(welch(first, Side { seeds: 1, sd: None, ..second }), None);
     }
 }

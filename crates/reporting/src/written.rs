@@ -19,8 +19,6 @@ use crate::tensorboard;
 pub struct Written {
     /// `report.html`.
     pub report: PathBuf,
-    /// `report.md`.
-    pub markdown: PathBuf,
     /// `runs.csv`, one row per run.
     pub runs: PathBuf,
     /// `summary.csv`, one row per point.
@@ -75,11 +73,11 @@ pub fn write(analysis: &Analysis, root: &Path) -> Result<Written, ReportError> {
         figures.push(replace(disk, path, &png)?);
     }
     let report = replace(disk, root.join("report.html"), html(analysis).as_bytes())?;
-    let markdown = replace(disk, root.join("report.md"), markdown(analysis).as_bytes())?;
+    replace(disk, root.join("report.md"), markdown(analysis).as_bytes())?;
     let mut card = serde_json::to_vec_pretty(&Card::of(analysis)).expect("a card has only string keys");
     card.push(b'\n');
     replace(disk, root.join(CARD), &card)?;
-    Ok(Written { report, markdown, runs, summary, figures })
+    Ok(Written { report, runs, summary, figures })
 }
 
 /// The file of an experiment that the index reads.

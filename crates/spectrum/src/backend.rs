@@ -10,7 +10,10 @@ use std::sync::Arc;
 use decouple_kernels::{arithmetic::Arithmetic, layout::BatchLayout};
 
 pub use crate::update::{Rule, Update};
-use crate::{graph::ParameterId, plan::Plan};
+use crate::{
+    graph::{Graph, ParameterId},
+    plan::Plan,
+};
 
 /// Creates executors: one implementation per device.
 pub trait Backend: std::fmt::Debug + Send + Sync {
@@ -28,6 +31,18 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
         arithmetic: Arithmetic,
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError>;
+
+    /// An executor of `graph` in the default arithmetic; `values` as for [`Self::executor`].
+    ///
+    /// # Errors
+    /// As [`Self::executor`].
+    fn network(
+        &self,
+        graph: Graph,
+        values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
+    ) -> Result<Box<dyn Executor>, ExecutionError> {
+        self.executor(Arc::new(Plan::new(graph)), Arithmetic::default(), values)
+    }
 
     /// The expected [`Executor::peak_bytes`] of training `plan` on batches of `images` by steps
     /// like `update`, with this many threads.

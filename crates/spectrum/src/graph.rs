@@ -178,6 +178,13 @@ impl Graph {
         &self.nodes[id.0]
     }
 
+    /// How many nodes read each node.
+    pub(crate) fn readers(&self) -> Vec<usize> {
+        let mut readers = vec![0; self.nodes.len()];
+        self.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| readers[input.0] += 1);
+        readers
+    }
+
     /// The parameter with index `id`.
     pub fn parameter(&self, id: ParameterId) -> &ParameterSpec {
         &self.parameters[id.0]

@@ -32,10 +32,11 @@ pub fn layer_rows(graph: &Graph) -> Vec<LayerRow> {
     rows.collect()
 }
 
-fn describe(op: &Op) -> String {
+/// What an operation does, in a few words.
+pub(crate) fn describe(op: &Op) -> String {
     match op {
         Op::Input => "input".to_owned(),
-        Op::Conv { geometry, .. } => describe_conv(geometry),
+        Op::Conv { geometry, .. } => format!("conv {}", window(geometry)),
         Op::BatchNorm { .. } => "batch norm".to_owned(),
         Op::Activation(Activation::Relu) => "relu".to_owned(),
         Op::Activation(Activation::Elu) => "elu".to_owned(),
@@ -49,9 +50,10 @@ fn describe(op: &Op) -> String {
     }
 }
 
-fn describe_conv(geometry: &ConvGeometry) -> String {
+/// The window of a convolution: `3x3`, `3x3 /2`.
+pub(crate) fn window(geometry: &ConvGeometry) -> String {
     let options = geometry.options();
-    format!("conv {}x{}{}", options.kernel_h, options.kernel_w, stride_suffix(options.stride))
+    format!("{}x{}{}", options.kernel_h, options.kernel_w, stride_suffix(options.stride))
 }
 
 fn describe_pool(name: &str, geometry: &PoolGeometry) -> String {

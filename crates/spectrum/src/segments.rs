@@ -150,47 +150,55 @@ fn serialize_entry<S: Serializer, V: Serialize>(
     map.end()
 }
 
-// The visitors are written by hand because a derived untagged enum answers
+// The visitor is written by hand because a derived untagged enum answers
 // every mistake with "data did not match any variant" and loses its position.
 
 impl<'de> Deserialize<'de> for Segments {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SegmentsVisitor)
+        deserializer.deserialize_any(Forms::<Self> { listed: None })
     }
 }
 
 impl<'de> Deserialize<'de> for SegmentSchedule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScheduleVisitor)
+        deserializer.deserialize_any(Forms::<Self> { listed: Some(Self::PerStage) })
     }
 }
 
-struct SegmentsVisitor;
+/// Reads segments, or a list of them where `listed` makes something of it.
+struct Forms<T> {
+    listed: Option<fn(Vec<Segments>) -> T>,
+}
 
-impl<'de> Visitor<'de> for SegmentsVisitor {
-    type Value = Segments;
+impl<'de, T: From<Segments>> Visitor<'de> for Forms<T> {
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(FORMS)
+        let listed = if self.listed.is_some() { ", or a list of these with one per stage" } else { "" };
+        write!(f, "{FORMS}{listed}")
     }
 
-    fn visit_u64<E: de::Error>(self, count: u64) -> Result<Segments, E> {
-        valid(Segments::Count(usize::try_from(count).unwrap_or(usize::MAX)), &count)
+    fn visit_u64<E: de::Error>(self, count: u64) -> Result<T, E> {
+        valid(Segments::Count(usize::try_from(count).unwrap_or(usize::MAX)), &count).map(T::from)
     }
 
-    fn visit_i64<E: de::Error>(self, count: i64) -> Result<Segments, E> {
+    fn visit_i64<E: de::Error>(self, count: i64) -> Result<T, E> {
         u64::try_from(count).map_err(|_| invalid(&count)).and_then(|count| self.visit_u64(count))
     }
 
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Segments, E> {
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
         Err(invalid(&number))
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Segments, E> {
-        if text == PER_CHANNEL { Ok(Segments::PerChannel) } else { Err(invalid(&format_args!("{text:?}"))) }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        if text == PER_CHANNEL {
+            Ok(Segments::PerChannel.into())
+        } else {
+            Err(invalid(&format_args!("{text:?}")))
+        }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Segments, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
         let key: String = map.next_key()?.ok_or_else(|| invalid(&"{}"))?;
         let segments = match key.as_str() {
             CHANNELS_PER_SEGMENT => {
@@ -205,47 +213,20 @@ impl<'de> Visitor<'de> for SegmentsVisitor {
             _ => return Err(invalid(&format_args!("{{ {key} = ... }}"))),
         };
         match map.next_key::<String>()? {
-            None => Ok(segments),
+            None => Ok(segments.into()),
             Some(second) => Err(invalid(&format_args!("{{ {key} = ..., {second} = ... }}"))),
         }
     }
-}
 
-struct ScheduleVisitor;
-
-impl<'de> Visitor<'de> for ScheduleVisitor {
-    type Value = SegmentSchedule;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{FORMS}, or a list of these with one per stage")
-    }
-
-    fn visit_u64<E: de::Error>(self, count: u64) -> Result<SegmentSchedule, E> {
-        SegmentsVisitor.visit_u64(count).map(SegmentSchedule::Uniform)
-    }
-
-    fn visit_i64<E: de::Error>(self, count: i64) -> Result<SegmentSchedule, E> {
-        SegmentsVisitor.visit_i64(count).map(SegmentSchedule::Uniform)
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<SegmentSchedule, E> {
-        SegmentsVisitor.visit_f64(number).map(SegmentSchedule::Uniform)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<SegmentSchedule, E> {
-        SegmentsVisitor.visit_str(text).map(SegmentSchedule::Uniform)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SegmentSchedule, A::Error> {
-        SegmentsVisitor.visit_map(map).map(SegmentSchedule::Uniform)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<SegmentSchedule, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<T, A::Error> {
+        let Some(listed) = self.listed else {
+            return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
+        };
         let mut list = Vec::new();
         while let Some(segments) = seq.next_element()? {
             list.push(segments);
         }
-        Ok(SegmentSchedule::PerStage(list))
+        Ok(listed(list))
     }
 }
 

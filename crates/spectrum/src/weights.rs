@@ -168,7 +168,8 @@ pub fn read<R: Read + Seek>(
 }
 
 /// Writes `description`'s network to `target` under the names and in the layouts
-/// of `naming`; `values` gives those of a parameter in our layout.
+/// of `naming`; `values` gives those of a parameter in our layout. With a description of the training
+/// `images`, the network can be used without its data set.
 ///
 /// # Errors
 /// [`WeightError::Io`], [`WeightError::Unnamed`], [`WeightError::Spec`].
@@ -176,23 +177,6 @@ pub fn read<R: Read + Seek>(
 /// # Panics
 /// When `values` gives another number of values than the parameter has.
 pub fn write<'a, 'p>(
-    target: impl Into<Target<'p>>,
-    naming: Naming,
-    description: &Description,
-    values: impl FnMut(ParameterId) -> Cow<'a, [f32]>,
-) -> Result<(), WeightError> {
-    write_noted(target, naming, description, None, values)
-}
-
-/// As [`write()`], with a description of the training `images`, so that the network can be used
-/// without its data set.
-///
-/// # Errors
-/// As [`write()`].
-///
-/// # Panics
-/// As [`write()`].
-pub fn write_noted<'a, 'p>(
     target: impl Into<Target<'p>>,
     naming: Naming,
     description: &Description,

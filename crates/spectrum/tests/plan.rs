@@ -314,7 +314,7 @@ fn no_two_that_are_alive_at_once_share_memory() {
     for (name, plan) in plans() {
         let mut training = backward(&name, &plan);
         // The logits' gradient is there before the last step reads it.
-        let GradientId(logits) = plan.gradient_of(plan.logits()).expect("it is trained");
+        let GradientId(logits) = plan.map(plan.logits()).gradient.expect("it is trained");
         training.gradients.entry(logits).or_default().push(plan.steps.len());
         let arenas = [(plan.training_arena(), training), (plan.inference_arena(), Accesses::forward(&plan))];
         for (arena, accesses) in arenas {
@@ -390,7 +390,7 @@ fn sizes_are_the_ones_counted_by_hand() {
     //   gradients: logits 5, pooled 5-6, sum and conv 6-9, copy 7-8.
     // Most at 2 (images, conv, copy, sum) and at 7 (images, copy, two gradients).
     assert_eq!(plan.gradients.len(), 4);
-    assert_eq!(plan.gradient_of(MapId(1)), plan.gradient_of(MapId(3)));
+    assert_eq!(plan.maps[1].gradient, plan.maps[3].gradient);
     assert_eq!(plan.training_arena().len, 112 + 3 * 304);
     // Without the backward pass the images are let go after step 0.
     assert_eq!(plan.inference_arena().len, 3 * 304);

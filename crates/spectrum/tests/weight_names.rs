@@ -27,7 +27,7 @@ fn values(graph: &Graph, id: ParameterId) -> Vec<f32> {
 
 fn write(path: &Path, naming: Naming, description: &Description) -> Result<(), WeightError> {
     let graph = description.graph()?;
-    weights::write(path, naming, description, |id| Cow::Owned(values(&graph, id)))
+    weights::write(path, naming, description, None, |id| Cow::Owned(values(&graph, id)))
 }
 
 fn check(path: &Path, naming: Naming, description: &Description) {

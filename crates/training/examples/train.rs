@@ -5,7 +5,7 @@
 use decouple_experiment::{Environment, Ledger, Overrides, parse};
 use decouple_training::{
     progress::Progress,
-    run_sweep::{Conduct, LoadedData, run_sweep},
+    run_sweep::{Conduct, LoadedData, Setup, run_sweep},
     workers::Workers,
 };
 
@@ -22,15 +22,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ledger = Ledger::open(std::env::temp_dir().join("decouple-example"));
     let data = LoadedData::read(&trials, None)?;
     let workers = Workers::share(std::thread::available_parallelism()?.get(), trials.len(), None);
-    run_sweep(
-        &trials,
-        &ledger,
-        &data,
+    let setup = Setup {
+        ledger: &ledger,
+        data: &data,
         workers,
-        &Environment::default(),
-        &Progress::silent(),
-        &Conduct::default(),
-    )?;
+        environment: &Environment::default(),
+        progress: &Progress::silent(),
+        conduct: &Conduct::default(),
+    };
+    run_sweep(&trials, &setup)?;
     for trial in trials {
         let scores = ledger.run(trial)?.status.and_then(|status| status.test);
         println!(

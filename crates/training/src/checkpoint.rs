@@ -133,9 +133,10 @@ impl Checkpoint {
     /// # Errors
     /// Why it is damaged, to follow its name.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let content = bytes.len().checked_sub(CHECKSUM_BYTES).filter(|length| *length >= 16);
-        let (content, checksum) = bytes.split_at(content.ok_or_else(|| "it is cut short".to_owned())?);
-        if blake3::hash(content).as_bytes()[..] != *checksum {
+        let short = || "it is cut short".to_owned();
+        let parts = bytes.split_last_chunk::<CHECKSUM_BYTES>().filter(|(content, _)| content.len() >= 16);
+        let (content, checksum) = parts.ok_or_else(short)?;
+        if blake3::hash(content).as_bytes() != checksum {
             return Err("its checksum is not that of its bytes".to_owned());
         }
         // From here on the bytes were written by some version of this program.
@@ -143,17 +144,14 @@ impl Checkpoint {
         if magic != MAGIC {
             return Err("another version has written it".to_owned());
         }
-        let (length, rest) = rest.split_at(8);
-        let length = u64::from_le_bytes(length.try_into().map_err(|_| "it is cut short".to_owned())?);
-        let (header, mut values) =
-            rest.split_at_checked(length as usize).ok_or_else(|| "it is cut short".to_owned())?;
+        let (length, rest) = rest.split_first_chunk().ok_or_else(short)?;
+        let length = u64::from_le_bytes(*length) as usize;
+        let (header, mut values) = rest.split_at_checked(length).ok_or_else(short)?;
         let header: Header = serde_json::from_slice(header).map_err(|error| error.to_string())?;
         let mut arrays = Vec::new();
         for (name, length) in header.arrays {
-            let (own, rest) = length
-                .checked_mul(4)
-                .and_then(|bytes| values.split_at_checked(bytes))
-                .ok_or_else(|| "it is cut short".to_owned())?;
+            let parts = length.checked_mul(4).and_then(|bytes| values.split_at_checked(bytes));
+            let (own, rest) = parts.ok_or_else(short)?;
             let floats = own.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect();
             arrays.push(Array { name, values: floats });
             values = rest;

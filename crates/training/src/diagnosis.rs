@@ -1,18 +1,16 @@
 //! Measures how much a trained network loses if its coupled kernels are moved further along the
 //! spectrum.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use decouple_datasets::{
     Batch, Dataset, derive_seed, epoch_order, fill_batch,
     stream::{BatchOrder, Part},
 };
 use decouple_experiment::Trial;
-use decouple_kernels::arithmetic::Arithmetic;
 use decouple_spectrum::{
     backend::{Backend, Executor, Pass},
     graph::{Op, ParameterId},
-    plan::Plan,
     separability::{DenseKernel, Projection, segmented, separable, shuffled},
     weights::{error::WeightError, names::Naming},
 };
@@ -120,8 +118,7 @@ fn network(
     stored: &[Vec<f32>],
     backend: &dyn Backend,
 ) -> Result<Box<dyn Executor>, TrialError> {
-    let plan = Arc::new(Plan::new(trial.graph()));
-    Ok(backend.executor(plan, Arithmetic::default(), &mut |id| stored[id.0].clone())?)
+    Ok(backend.network(trial.graph(), &mut |id| stored[id.0].clone())?)
 }
 
 fn effect(

@@ -19,6 +19,9 @@ pub enum TrialError {
     /// A batch could not be filled.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// Its data were not loaded with those of the sweep.
+    #[error("its data set was not loaded")]
+    NotLoaded,
     /// A streamed set could not be read on.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -1,7 +1,7 @@
 //! Scores of a network on images that it is not trained on.
 
 use decouple_datasets::{
-    Batch, Dataset, Labels, Normalisation, Selection, fill_batch,
+    Batch, Dataset, Labels, fill_batch,
     stream::{BatchOrder, Part},
 };
 use decouple_experiment::Scores;
@@ -10,20 +10,6 @@ use decouple_spectrum::backend::{Executor, Pass};
 use rayon::prelude::*;
 
 use crate::{error::TrialError, loss::LossError, objective::Objective, ranking::first_rank};
-
-/// Loss and accuracy of `network` over all of `split`, in inference, `batch`
-/// images at a time. The result does not depend on `batch`.
-///
-/// # Errors
-/// [`TrialError`] if the images do not fit the network.
-pub fn evaluate(
-    network: &mut dyn Executor,
-    split: &Selection,
-    normalisation: &Normalisation,
-    batch: usize,
-) -> Result<Scores, TrialError> {
-    Ok(answer(network, split, normalisation, batch, &Objective::of_one_label(0.0))?.0)
-}
 
 /// A network's results on each image, in the order of the images.
 #[derive(Debug, Default)]
@@ -42,27 +28,8 @@ struct Answer {
     precision: Option<f64>,
 }
 
-/// As [`evaluate`], with the network's results on each image.
-fn answer(
-    network: &mut dyn Executor,
-    split: &Selection,
-    normalisation: &Normalisation,
-    batch: usize,
-    objective: &Objective,
-) -> Result<(Scores, Answers), TrialError> {
-    let mut tally = Tally::new(network);
-    let mut images = Batch::default();
-    let indices: Vec<u32> = (0..split.len() as u32).collect();
-    for indices in indices.chunks(batch.max(1)) {
-        let layout = network.batch_layout(indices.len());
-        fill_batch(split, indices, &[], |_| 0, normalisation, &layout, &mut images)?;
-        let logits = network.forward(&images.values, indices.len(), Pass::Inference)?;
-        tally.add(&logits, &Labels::single(images.labels.clone()), objective)?;
-    }
-    tally.finish(objective)
-}
-
-/// As [`evaluate`], over a part of a set, in memory or streamed, by the score of the run.
+/// Loss, accuracy and the score of the run of `network` over a part of a set, in memory or streamed, in
+/// inference, `batch` images at a time. The result does not depend on `batch`.
 ///
 /// # Errors
 /// [`TrialError`] if an image cannot be read or does not fit the network.
@@ -86,21 +53,31 @@ pub(crate) fn answer_part(
     objective: &Objective,
 ) -> Result<(Scores, Answers), TrialError> {
     let normalisation = data.normalisation();
-    let Some(stream) = &data.stream else {
-        return answer(network, data.split(part), &normalisation, batch, objective);
-    };
-    let (mut tally, mut values) = (Tally::new(network), Vec::new());
-    for pixels in stream.batches(part, BatchOrder::AsStored, batch, &[], rayon::current_num_threads()) {
-        let pixels = pixels?;
-        let layout = network.batch_layout(pixels.len());
-        pixels.write(&normalisation, &layout, &mut values)?;
-        let logits = network.forward(&values, pixels.len(), Pass::Inference)?;
-        tally.add(&logits, &pixels.labels, objective)?;
+    let mut tally = Tally { classes: network.plan().graph.output().len(), ..Tally::default() };
+    let mut images = Batch::default();
+    if let Some(stream) = &data.stream {
+        for pixels in stream.batches(part, BatchOrder::AsStored, batch, &[], rayon::current_num_threads()) {
+            let pixels = pixels?;
+            let layout = network.batch_layout(pixels.len());
+            pixels.write(&normalisation, &layout, &mut images.values)?;
+            let logits = network.forward(&images.values, pixels.len(), Pass::Inference)?;
+            tally.add(&logits, &pixels.labels, objective)?;
+        }
+        return tally.finish(objective);
+    }
+    let split = data.split(part);
+    let indices: Vec<u32> = (0..split.len() as u32).collect();
+    for indices in indices.chunks(batch.max(1)) {
+        let layout = network.batch_layout(indices.len());
+        fill_batch(split, indices, &[], |_| 0, &normalisation, &layout, &mut images)?;
+        let logits = network.forward(&images.values, indices.len(), Pass::Inference)?;
+        tally.add(&logits, &Labels::single(images.labels.clone()), objective)?;
     }
     tally.finish(objective)
 }
 
 /// The sums over the images so far.
+#[derive(Default)]
 struct Tally {
     classes: usize,
     images: u64,
@@ -114,21 +91,6 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(network: &dyn Executor) -> Self {
-        let classes = network.plan().graph.output().len();
-        let answers = Answers::default();
-        Self {
-            classes,
-            images: 0,
-            loss: 0.0,
-            correct: 0,
-            in_top5: 0,
-            with_labels: 0,
-            precision: 0.0,
-            answers,
-        }
-    }
-
     /// Adds the images of a batch, one by one in f64, so that the batch size does not matter.
     fn add(&mut self, logits: &[f32], labels: &Labels, objective: &Objective) -> Result<(), LossError> {
         let rows: Vec<&[f32]> = logits.chunks_exact(self.classes).take(labels.len()).collect();

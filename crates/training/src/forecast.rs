@@ -10,8 +10,12 @@ use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::{
-    device::backend, error::TrialError, optimizer::update, processor_time::ProcessorClock,
-    run_trial::Training, workers::Workers,
+    device::backend,
+    error::TrialError,
+    optimizer::update,
+    processor_time::ProcessorClock,
+    run_trial::Training,
+    workers::{Workers, joined},
 };
 
 /// Passes over a network's multiply-adds that a training step takes: forward,
@@ -156,11 +160,7 @@ fn rate(trial: &Trial, pools: &[ThreadPool], patience: Duration) -> Result<f64, 
         let measure =
             || pools.iter().map(|pool| scope.spawn(|| pool.install(|| images_per_sec(trial, patience))));
         let threads: Vec<_> = measure().collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
-            Ok(rate) => rate,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        threads.into_iter().map(join).collect::<Result<Vec<f64>, TrialError>>()
+        threads.into_iter().map(joined).collect::<Result<Vec<f64>, TrialError>>()
     })?;
     // Processor time does not include threads waiting for each other's cores.
     let core_each = (cores as f64 / threads as f64).min(1.0);
@@ -198,16 +198,12 @@ pub(crate) fn noise(trial: &Trial, images: usize) -> Dataset {
     let train = Selection::from(Split { shape, images: pixels, labels });
     Dataset {
         name: "noise".to_owned(),
-        classes: Vec::new(),
         validation: train.part(&[]),
         test: train.part(&[]),
         train,
         mean: vec![0.5; shape.c],
         std: vec![0.25; shape.c],
-        checksum: String::new(),
-        skipped: Vec::new(),
-        notes: Vec::new(),
-        stream: None,
+        ..Dataset::default()
     }
 }
 

@@ -12,7 +12,10 @@ use std::{
 
 use decouple_experiment::{LedgerError, RunWriter};
 
-use crate::checkpoint::{Checkpoint, Owner, Snapshot};
+use crate::{
+    checkpoint::{Checkpoint, Owner, Snapshot},
+    progress::{News, Progress},
+};
 
 /// A request to stop, checked by every trial between two steps. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -96,8 +99,10 @@ pub(crate) struct Keeper<'a> {
     pub(crate) pace: &'a mut Pace,
     pub(crate) owner: &'a Owner,
     pub(crate) stop: &'a Stop,
-    /// Called once if a checkpoint cannot be written.
-    pub(crate) warn: &'a mut dyn FnMut(String),
+    /// Index in the sweep's list.
+    pub(crate) trial: usize,
+    /// Told once if a checkpoint cannot be written.
+    pub(crate) progress: &'a Progress,
 }
 
 impl Keeper<'_> {
@@ -115,12 +120,12 @@ impl Keeper<'_> {
         self.writer.check()?;
         let saved = save(self.writer, self.owner, state());
         self.pace.note(began, Instant::now());
-        let path = self.writer.dir().to_owned();
         match saved {
-            Err(source) if stops => Err(LedgerError::Io { action: "save a checkpoint in", path, source }),
+            Err(source) if stops => Err(LedgerError::io("save a checkpoint in", self.writer.dir())(source)),
             Err(error) => {
                 if !std::mem::replace(&mut self.pace.has_warned, true) {
-                    (self.warn)(format!("no checkpoint could be saved: {error}; training continues"));
+                    let message = format!("no checkpoint could be saved: {error}; training continues");
+                    self.progress.tell(self.trial, News::Warned(message));
                 }
                 Ok(Between::GoOn)
             }

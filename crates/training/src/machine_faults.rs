@@ -11,48 +11,46 @@ use std::{
 use decouple_experiment::{FORMAT, LedgerError, Outcome, Status, timestamp};
 use decouple_spectrum::weights::error::WeightError;
 
-use crate::error::TrialError;
+use crate::{error::TrialError, progress::Left};
 
 /// Why a trial was not trained to its end.
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// A result: its network or its data cannot be trained.
     Refused(Box<Status>),
-    /// It was asked to stop and has a checkpoint.
-    Interrupted { step: u64 },
     /// Its lease has expired, and another runner may have it.
     Lost,
-    /// Files could not be read or written.
-    Fault {
-        message: String,
-        /// Whether every other trial will run into it, too.
-        is_general: bool,
-    },
-    /// The data could not be read on: a file of a streamed set is broken or gone.
-    Data(String),
-    /// A panic: a bug of this program.
-    Bug(String),
+    /// It is still to be done.
+    Left(Left),
 }
 
-impl Ended {
-    pub(crate) fn of(error: &LedgerError) -> Self {
-        let kind = match error {
-            LedgerError::Lost { .. } => return Self::Lost,
-            LedgerError::Io { source, .. } => Some(source.kind()),
-            _ => None,
-        };
-        Self::Fault { message: error.to_string(), is_general: kind.is_some_and(is_general) }
+impl From<Left> for Ended {
+    fn from(why: Left) -> Self {
+        Self::Left(why)
     }
+}
 
-    fn of_trial(error: TrialError) -> Self {
+impl From<LedgerError> for Ended {
+    fn from(error: LedgerError) -> Self {
+        let is_general = match &error {
+            LedgerError::Lost { .. } => return Self::Lost,
+            LedgerError::Io { source, .. } => is_general(source.kind()),
+            _ => false,
+        };
+        Self::Left(Left::Fault { message: error.to_string(), is_general })
+    }
+}
+
+impl From<TrialError> for Ended {
+    fn from(error: TrialError) -> Self {
         match error {
-            TrialError::Interrupted { step } => Self::Interrupted { step },
-            TrialError::Ledger(error) => Self::of(&error),
-            error @ (TrialError::Data(_) | TrialError::EndOfData { .. }) => Self::Data(error.to_string()),
+            TrialError::Interrupted { .. } => Self::Left(Left::Interrupted),
+            TrialError::Ledger(error) => error.into(),
+            TrialError::Data(_) | TrialError::EndOfData { .. } => Self::Left(Left::Data(error.to_string())),
             TrialError::Weights(WeightError::Io { path, source }) => {
-                Self::of(&LedgerError::Io { action: "write", path, source })
+                LedgerError::Io { action: "write", path, source }.into()
             }
-            error => Self::Refused(Box::new(refused(error.to_string()))),
+            error => Self::Refused(Box::new(status_now(Outcome::Failed { message: error.to_string() }))),
         }
     }
 }
@@ -66,28 +64,23 @@ fn is_general(kind: ErrorKind) -> bool {
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, TrialError>) -> Result<T, Ended> {
     // Only a trial's files outlive it, so a panic leaves no inconsistent state.
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(done) => done.map_err(Ended::of_trial),
+        Ok(done) => done.map_err(Ended::from),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(Ended::Bug(text.unwrap_or_else(|| "panic without a message".to_owned())))
+            Err(Ended::Left(Left::Bug(text.unwrap_or_else(|| "panic without a message".to_owned()))))
         }
     }
 }
 
-/// The status of a trial that cannot be carried out.
-pub(crate) fn refused(message: String) -> Status {
+/// A status with this outcome, of now and of the current threads, without scores or times.
+pub(crate) fn status_now(outcome: Outcome) -> Status {
     Status {
         format: FORMAT,
-        outcome: Outcome::Failed { message },
-        test: None,
-        averaged_test: None,
-        steps: 0,
-        train_secs: 0.0,
-        images_per_sec: 0.0,
-        peak_bytes: None,
+        outcome,
         threads: rayon::current_num_threads(),
         finished_at: timestamp(SystemTime::now()),
+        ..Status::default()
     }
 }
 

@@ -6,8 +6,8 @@ use decouple_experiment::{Loss, TrainingSpec};
 use crate::loss::{LossError, Targets, cross_entropy_of, sigmoid_cross_entropy, softmax_cross_entropy};
 use crate::ranking::average_precision;
 
-/// The loss and the score of a run.
-#[derive(Clone, Debug)]
+/// The loss and the score of a run; by default the cross entropy of one label per image, and the accuracy.
+#[derive(Clone, Debug, Default)]
 pub struct Objective {
     loss: Loss,
     /// Only for one label per image: other experiments with it are refused.
@@ -29,17 +29,6 @@ impl Objective {
             is_multi_label: stream.is_some_and(|stream| stream.is_multi_label()),
             class_weights: stream.and_then(|stream| stream.weights.loss.as_deref()).map(<[f32]>::to_vec),
             score_weights: stream.and_then(|stream| stream.weights.score.as_deref()).map(<[f64]>::to_vec),
-        }
-    }
-
-    /// The cross entropy of one label per image, the default.
-    pub fn of_one_label(smoothing: f64) -> Self {
-        Self {
-            loss: Loss::Softmax,
-            smoothing,
-            is_multi_label: false,
-            class_weights: None,
-            score_weights: None,
         }
     }
 
@@ -140,7 +129,7 @@ mod tests {
 
     fn objective(loss: Loss, is_multi_label: bool, weights: Option<&[f32]>) -> Objective {
         let class_weights = weights.map(<[f32]>::to_vec);
-        Objective { loss, is_multi_label, class_weights, ..Objective::of_one_label(0.0) }
+        Objective { loss, is_multi_label, class_weights, ..Objective::default() }
     }
 
     fn labels(images: &[&[u16]]) -> Labels {
@@ -204,7 +193,8 @@ mod tests {
     #[test]
     fn one_label_and_the_softmax_are_the_loss_that_runs_always_had() {
         let (mut own, mut former) = (Vec::new(), Vec::new());
-        let loss = Objective::of_one_label(0.1).loss(&LOGITS, 3, &labels(&[&[2], &[0]]), &mut own).unwrap();
+        let objective = Objective { smoothing: 0.1, ..Objective::default() };
+        let loss = objective.loss(&LOGITS, 3, &labels(&[&[2], &[0]]), &mut own).unwrap();
         let targets = Targets::Labels { labels: &[2, 0], smoothing: 0.1 };
         assert_eq!(loss, softmax_cross_entropy(&LOGITS, 3, targets, &mut former).unwrap());
         assert_eq!(own, former);

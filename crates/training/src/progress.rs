@@ -4,20 +4,25 @@ use std::sync::mpsc::Sender;
 
 use decouple_experiment::{Mismatch, Problem, Status};
 
-/// Something happened to a trial. `trial` is its index in the sweep's list.
+/// Something happened to a trial.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub struct Event {
+    /// Index of the trial in the sweep's list.
+    pub trial: usize,
+    /// What happened.
+    pub news: News,
+}
+
+/// What happened to a trial.
+#[derive(Clone, Debug)]
+pub enum News {
     /// Training begins.
     Started {
-        /// Index in the sweep's list.
-        trial: usize,
         /// Steps of the whole training.
         steps: u64,
     },
     /// A step is done.
     Step {
-        /// Index in the sweep's list.
-        trial: usize,
         /// Steps done.
         step: u64,
         /// Epochs begun, from 1.
@@ -29,8 +34,6 @@ pub enum Event {
     },
     /// An epoch is done.
     Epoch {
-        /// Index in the sweep's list.
-        trial: usize,
         /// Epochs done.
         epoch: u64,
         /// Accuracy on the held-out images, or while training if there are none.
@@ -38,64 +41,41 @@ pub enum Event {
     },
     /// The trial has ended, now or in an earlier run of the sweep.
     Ended {
-        /// Index in the sweep's list.
-        trial: usize,
         /// How it ended.
         status: Box<Status>,
         /// Whether it had ended before this sweep began.
         earlier: bool,
     },
     /// Another runner is training it.
-    Taken {
-        /// Index in the sweep's list.
-        trial: usize,
-    },
+    Taken,
     /// It continues from a checkpoint.
     Resumed {
-        /// Index in the sweep's list.
-        trial: usize,
         /// Steps done.
         step: u64,
     },
-    /// Something went wrong that does not end it.
-    Warned {
-        /// Index in the sweep's list.
-        trial: usize,
-        /// The warning.
-        message: String,
-    },
-    /// It stopped without ending: it is still to be done.
-    Left {
-        /// Index in the sweep's list.
-        trial: usize,
-        /// Why.
-        why: Left,
-    },
+    /// Something went wrong that does not end it: the warning.
+    Warned(String),
+    /// It stopped without ending: why it is still to be done.
+    Left(Left),
 }
 
 /// Why a trial is still to be done after it was tried.
 #[derive(Clone, Debug)]
 pub enum Left {
     /// It was asked to stop, and continues from a checkpoint.
-    Interrupted {
-        /// Steps done.
-        step: u64,
-    },
+    Interrupted,
     /// The machine failed: a full disk, a broken one, a lost mount.
     Fault {
         /// The system's message.
         message: String,
+        /// Whether every other trial will run into it, too.
+        is_general: bool,
     },
-    /// Its data cannot be read on.
-    Data {
-        /// What is wrong, and where.
-        message: String,
-    },
-    /// A bug of this program.
-    Bug {
-        /// The panic's message.
-        message: String,
-    },
+    /// Its data cannot be read on, such as a streamed set of which a file is broken or gone: what is wrong, and
+    /// where.
+    Data(String),
+    /// A bug of this program: the panic's message.
+    Bug(String),
     /// Its existing run has damaged files.
     Damaged(Problem),
     /// Its existing run is on other data.
@@ -117,10 +97,10 @@ impl Progress {
         Self(None)
     }
 
-    pub(crate) fn tell(&self, event: Event) {
+    pub(crate) fn tell(&self, trial: usize, news: News) {
         if let Some(listener) = &self.0 {
             // The only error is that nobody is listening any more.
-            let _ = listener.send(event);
+            let _ = listener.send(Event { trial, news });
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -18,12 +18,13 @@ use decouple_spectrum::backend::Backend;
 
 use crate::{
     device::backend,
+    error::TrialError,
     keeper::Stop,
-    machine_faults::{Ended, Troubles, guarded, refused},
+    machine_faults::{Ended, Troubles, guarded},
     memory_limit::{Admission, Needs},
-    progress::{Event, Left, Progress},
+    progress::{Left, News, Progress},
     run_trial::run_trial,
-    workers::Workers,
+    workers::{Workers, joined},
 };
 
 /// Data sets that the trials of a sweep name, each loaded once.
@@ -141,6 +142,23 @@ pub enum SweepError {
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
+/// What a sweep works with, besides its trials.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// Where runs are kept.
+    pub ledger: &'a Ledger,
+    /// The data of the trials.
+    pub data: &'a LoadedData,
+    /// How the machine is used.
+    pub workers: Workers,
+    /// What runs record about their environment.
+    pub environment: &'a Environment,
+    /// Who is told what happens.
+    pub progress: &'a Progress,
+    /// How trials are handled.
+    pub conduct: &'a Conduct,
+}
+
 /// Trains every trial that has not ended yet. Trials are claimed one by one through the ledger's locks, so
 /// any number of sweeps may work on one folder. A trial that diverges or is refused is recorded as such, and
 /// the sweep goes on. A fault of the machine is not a result: it is counted and reported, and the trial
@@ -150,46 +168,26 @@ pub enum SweepError {
 /// # Errors
 /// [`SweepError`] if the ledger cannot be listed; trials that are done
 /// stay done.
-pub fn run_sweep(
-    trials: &[&Trial],
-    ledger: &Ledger,
-    data: &LoadedData,
-    workers: Workers,
-    environment: &Environment,
-    progress: &Progress,
-    conduct: &Conduct,
-) -> Result<SweepReport, SweepError> {
-    let (backend, troubles) = (backend(), Troubles::default());
-    let runner =
-        Runner { ledger, data, backend: &*backend, environment, progress, conduct, troubles: &troubles };
+pub fn run_sweep(trials: &[&Trial], setup: &Setup<'_>) -> Result<SweepReport, SweepError> {
+    let runner = Runner::new(setup);
     let to_do = runner.without_done(trials)?;
-    let admission = Admission::new(workers.memory);
-    let mut needs = Needs::new(workers.threads);
-    let mut need = |index: &usize| {
-        let trial = trials[*index];
-        needs.of(trial, data.of(trial).map(|data| data.train.len()))
-    };
-    let needs: Vec<u64> = to_do.1.iter().map(&mut need).collect();
-    let mut report = share_out(workers, to_do.1.len(), &runner, |place, report| {
-        let index = to_do.1[place];
+    let admission = Admission::new(setup.workers.memory);
+    let mut needs = Needs::new(setup.workers.threads);
+    let needs: Vec<u64> = to_do.iter().map(|&index| runner.need(trials[index], &mut needs)).collect();
+    let taken = runner.share_out(to_do.len(), |place| {
+        let index = to_do[place];
         let _room = admission.enter(needs[place]);
-        runner.one(trials[index], index, report)
+        runner.one(trials[index], index)
     })?;
-    report = report.plus(to_do.0);
-    report.interrupted += trials.len() - report.all();
-    Ok(report)
+    Ok(runner.into_report(trials.len(), taken))
 }
 
-/// What all trials of a sweep share.
-#[derive(Clone, Copy)]
+/// A sweep under way.
 pub(crate) struct Runner<'a> {
-    pub(crate) ledger: &'a Ledger,
-    pub(crate) data: &'a LoadedData,
-    pub(crate) backend: &'a dyn Backend,
-    pub(crate) environment: &'a Environment,
-    pub(crate) progress: &'a Progress,
-    pub(crate) conduct: &'a Conduct,
-    pub(crate) troubles: &'a Troubles,
+    pub(crate) setup: &'a Setup<'a>,
+    pub(crate) backend: Arc<dyn Backend>,
+    troubles: Troubles,
+    report: Mutex<SweepReport>,
 }
 
 /// The outcome of a piece of work.
@@ -203,71 +201,6 @@ pub(crate) enum Attempt {
 
 /// The interval for checking a piece that another runner has.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-
-/// Does `work` for each of `pieces` on the workers' threads. Pieces of other runners are checked again until
-/// they have ended, if the conduct says so.
-pub(crate) fn share_out(
-    workers: Workers,
-    pieces: usize,
-    runner: &Runner<'_>,
-    work: impl Fn(usize, &mut SweepReport) -> Attempt + Sync,
-) -> Result<SweepReport, SweepError> {
-    let next = AtomicUsize::new(0);
-    let taken = Mutex::new(VecDeque::new());
-    let held = || taken.lock().unwrap_or_else(PoisonError::into_inner);
-    let worker = || -> Result<SweepReport, SweepError> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(workers.threads).build()?;
-        let mut report = SweepReport::default();
-        let mut try_one = |index| {
-            if pool.install(|| work(index, &mut report)) == Attempt::Taken {
-                held().push_back(index);
-            }
-        };
-        while runner.goes_on() {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index < pieces {
-                try_one(index);
-                continue;
-            }
-            let round = held().len();
-            if round == 0 || !runner.conduct.waits {
-                break;
-            }
-            wait(runner);
-            // Each once, so that none waits longer than the others.
-            for _ in 0..round {
-                if !runner.goes_on() {
-                    break;
-                }
-                let Some(index) = held().pop_front() else { break };
-                try_one(index);
-            }
-        }
-        Ok(report)
-    };
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers.jobs).map(|_| scope.spawn(worker)).collect();
-        let mut total = SweepReport::default();
-        for handle in handles {
-            match handle.join() {
-                Ok(report) => total = total.plus(report?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(total)
-    })
-    .map(|total| SweepReport { taken: held().len(), ..total })
-}
-
-/// Waits for the interval, unless the sweep is asked to stop.
-fn wait(runner: &Runner<'_>) {
-    const GLANCE: Duration = Duration::from_millis(50);
-    let mut waited = Duration::ZERO;
-    while waited < LOOK_AGAIN && runner.goes_on() {
-        std::thread::sleep(GLANCE);
-        waited += GLANCE;
-    }
-}
 
 impl SweepReport {
     /// Trials that are counted.
@@ -297,190 +230,214 @@ impl SweepReport {
         self.earlier += 1;
         self.earlier_lost += usize::from(is_lost);
     }
-
-    pub(crate) fn plus(self, other: Self) -> Self {
-        Self {
-            finished: self.finished + other.finished,
-            diverged: self.diverged + other.diverged,
-            stopped: self.stopped + other.stopped,
-            failed: self.failed + other.failed,
-            earlier: self.earlier + other.earlier,
-            earlier_lost: self.earlier_lost + other.earlier_lost,
-            taken: self.taken + other.taken,
-            faults: self.faults + other.faults,
-            bugs: self.bugs + other.bugs,
-            unusable: self.unusable + other.unusable,
-            interrupted: self.interrupted + other.interrupted,
-        }
-    }
 }
 
 impl<'a> Runner<'a> {
+    pub(crate) fn new(setup: &'a Setup<'a>) -> Self {
+        Self { setup, backend: backend(), troubles: Troubles::default(), report: Mutex::default() }
+    }
+
+    /// What has been counted so far.
+    fn report(&self) -> MutexGuard<'_, SweepReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The report on `trials` trials of which others have `taken`: those not counted were not begun.
+    pub(crate) fn into_report(self, trials: usize, taken: usize) -> SweepReport {
+        let counted = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut report = SweepReport { taken, ..counted };
+        report.interrupted += trials - report.all();
+        report
+    }
+
+    /// Does `work` for each of `pieces` on the workers' threads; returns how many of them other runners have.
+    /// Theirs are checked again until they have ended, if the conduct says so.
+    pub(crate) fn share_out(
+        &self,
+        pieces: usize,
+        work: impl Fn(usize) -> Attempt + Sync,
+    ) -> Result<usize, SweepError> {
+        let Setup { workers, conduct, .. } = *self.setup;
+        let next = AtomicUsize::new(0);
+        let taken = Mutex::new(VecDeque::new());
+        let held = || taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let worker = || -> Result<(), SweepError> {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(workers.threads).build()?;
+            let try_one = |index| {
+                if pool.install(|| work(index)) == Attempt::Taken {
+                    held().push_back(index);
+                }
+            };
+            while self.goes_on() {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index < pieces {
+                    try_one(index);
+                    continue;
+                }
+                let round = held().len();
+                if round == 0 || !conduct.waits {
+                    break;
+                }
+                self.wait();
+                // Each once, so that none waits longer than the others.
+                for _ in 0..round {
+                    if !self.goes_on() {
+                        break;
+                    }
+                    let Some(index) = held().pop_front() else { break };
+                    try_one(index);
+                }
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..workers.jobs).map(|_| scope.spawn(worker)).collect();
+            threads.into_iter().try_for_each(joined)
+        })?;
+        Ok(held().len())
+    }
+
+    /// Waits for the interval, unless the sweep is asked to stop.
+    fn wait(&self) {
+        const GLANCE: Duration = Duration::from_millis(50);
+        let mut waited = Duration::ZERO;
+        while waited < LOOK_AGAIN && self.goes_on() {
+            std::thread::sleep(GLANCE);
+            waited += GLANCE;
+        }
+    }
+
     /// Whether further trials are begun.
-    pub(crate) fn goes_on(&self) -> bool {
-        self.conduct.stop.reason().is_none() && !self.troubles.are_general()
+    fn goes_on(&self) -> bool {
+        self.setup.conduct.stop.reason().is_none() && !self.troubles.are_general()
     }
 
     /// Counts and reports the trials that have ended, by one scan of the folders; returns the indices
     /// of the others.
-    fn without_done(&self, trials: &[&Trial]) -> Result<(SweepReport, Vec<usize>), SweepError> {
-        let mut report = SweepReport::default();
-        if self.conduct.fresh {
-            return Ok((report, (0..trials.len()).collect()));
+    fn without_done(&self, trials: &[&Trial]) -> Result<Vec<usize>, SweepError> {
+        if self.setup.conduct.fresh {
+            return Ok((0..trials.len()).collect());
         }
-        let scan = self.ledger.scan()?;
+        let scan = self.setup.ledger.scan()?;
         let mut to_do = Vec::new();
         for (index, trial) in trials.iter().enumerate() {
             match scan.state(trial) {
                 // Differences in its data are found by the claim.
                 Ok(RunState::Done(status)) if !self.differs(&scan.dir(trial.id), trial) => {
-                    self.tell_earlier(index, status, &mut report);
+                    self.tell_earlier(index, status);
                 }
                 _ => to_do.push(index),
             }
         }
-        Ok((report, to_do))
+        Ok(to_do)
     }
 
     /// One trial, from the claim to its status.
-    fn one(&self, trial: &Trial, index: usize, report: &mut SweepReport) -> Attempt {
+    fn one(&self, trial: &Trial, index: usize) -> Attempt {
+        let Setup { progress, conduct, .. } = *self.setup;
         let mut writer = match self.claim(trial) {
             Ok(Claim::Mine(writer)) => writer,
-            Ok(Claim::Taken) => {
-                self.progress.tell(Event::Taken { trial: index });
-                return Attempt::Taken;
-            }
+            Ok(Claim::Taken) => return self.left(index, Ended::Lost),
             Ok(Claim::Done(status)) => {
-                self.tell_earlier(index, status, report);
+                self.tell_earlier(index, status);
                 return Attempt::Over;
             }
-            Ok(Claim::Damaged(problem)) => return self.unusable(index, Left::Damaged(problem), report),
-            Ok(Claim::Differs(found)) => return self.unusable(index, Left::Differs(found), report),
-            Err(error) => return self.left(index, &Ended::of(&error), report),
+            Ok(Claim::Damaged(problem)) => return self.left(index, Left::Damaged(problem)),
+            Ok(Claim::Differs(found)) => return self.left(index, Left::Differs(found)),
+            Err(error) => return self.left(index, error),
         };
-        let trained = guarded(|| match self.data_of(trial, &writer)? {
-            Some(data) => {
-                let stop = &self.conduct.stop;
-                run_trial(trial, index, data, self.backend, &mut writer, stop, self.progress)
-            }
-            None => Ok(refused("its data set was not loaded".to_owned())),
+        let trained = guarded(|| {
+            let data = self.data_of(trial, &writer)?;
+            run_trial(trial, index, data, &*self.backend, &mut writer, &conduct.stop, progress)
         });
-        match trained {
-            Ok(status) => self.end(index, *writer, status, report),
-            Err(ended) => self.ended(index, *writer, ended, report),
-        }
+        self.end(index, *writer, trained)
     }
 
     /// Claims a trial, unless it is done or taken.
     pub(crate) fn claim(&self, trial: &Trial) -> Result<Claim, LedgerError> {
-        if self.conduct.fresh {
-            return self.ledger.claim_fresh(trial);
+        if self.setup.conduct.fresh {
+            return self.setup.ledger.claim_fresh(trial);
         }
-        self.ledger.claim(trial, &self.identity(trial))
+        self.setup.ledger.claim(trial, &self.identity(trial))
     }
 
     /// The data and engine of a run of this trial here.
     fn identity(&self, trial: &Trial) -> Identity {
-        Identity::of(trial, self.data.of(trial).map(|data| &data.checksum[..]))
+        Identity::of(trial, self.setup.data.of(trial).map(|data| &data.checksum[..]))
     }
 
     fn differs(&self, dir: &Option<PathBuf>, trial: &Trial) -> bool {
         let Some(dir) = dir else { return false };
-        let found = self.ledger.difference(dir, &self.identity(trial));
+        let found = self.setup.ledger.difference(dir, &self.identity(trial));
         found.is_none_or(|found| found.is_some_and(|found| found.data.is_some()))
     }
 
-    pub(crate) fn tell_earlier(&self, index: usize, status: Box<Status>, report: &mut SweepReport) {
-        report.count_earlier(&status);
-        self.progress.tell(Event::Ended { trial: index, status, earlier: true });
+    pub(crate) fn tell_earlier(&self, index: usize, status: Box<Status>) {
+        self.report().count_earlier(&status);
+        self.setup.progress.tell(index, News::Ended { status, earlier: true });
     }
 
-    pub(crate) fn unusable(&self, index: usize, why: Left, report: &mut SweepReport) -> Attempt {
-        report.unusable += 1;
-        self.progress.tell(Event::Left { trial: index, why });
-        Attempt::Over
+    /// The bytes that a trial needs.
+    pub(crate) fn need(&self, trial: &Trial, needs: &mut Needs) -> u64 {
+        needs.of(trial, self.setup.data.of(trial).map(|data| data.train.len()))
     }
 
     /// The data of a trial, after recording its environment.
-    pub(crate) fn data_of(
-        &self,
-        trial: &Trial,
-        writer: &RunWriter,
-    ) -> Result<Option<&'a Dataset>, LedgerError> {
-        let Some(data) = self.data.of(trial) else { return Ok(None) };
-        let data_checksum = data.checksum.clone();
-        let threads = rayon::current_num_threads();
-        let numerics_version = trial.numerics;
-        let data_notes = self.data.notes(data);
-        let own =
-            Environment { data_checksum, data_notes, threads, numerics_version, ..self.environment.clone() };
+    pub(crate) fn data_of(&self, trial: &Trial, writer: &RunWriter) -> Result<&'a Dataset, TrialError> {
+        let data = self.setup.data.of(trial).ok_or(TrialError::NotLoaded)?;
+        let own = Environment {
+            data_checksum: data.checksum.clone(),
+            data_notes: self.setup.data.notes(data),
+            threads: rayon::current_num_threads(),
+            numerics_version: trial.numerics,
+            ..self.setup.environment.clone()
+        };
         writer.write_environment(&own)?;
-        Ok(Some(data))
+        Ok(data)
     }
 
-    /// Records how a trial ended.
-    pub(crate) fn end(
-        &self,
-        index: usize,
-        writer: RunWriter,
-        status: Status,
-        report: &mut SweepReport,
-    ) -> Attempt {
-        match writer.finish(&status) {
-            Ok(()) => {
-                self.troubles.end();
-                report.count(&status);
-                self.progress.tell(Event::Ended { trial: index, status: Box::new(status), earlier: false });
-                Attempt::Over
-            }
-            Err(error) => self.left(index, &Ended::of(&error), report),
+    /// Records how a trial ended, or that it is still to be done.
+    pub(crate) fn end(&self, index: usize, writer: RunWriter, ended: Result<Status, Ended>) -> Attempt {
+        let status = match ended {
+            Ok(status) => status,
+            Err(Ended::Refused(status)) => *status,
+            Err(ended) => return self.left(index, ended),
+        };
+        if let Err(error) = writer.finish(&status) {
+            return self.left(index, error);
         }
-    }
-
-    /// Handles a trial that was not trained to its end.
-    pub(crate) fn ended(
-        &self,
-        index: usize,
-        writer: RunWriter,
-        ended: Ended,
-        report: &mut SweepReport,
-    ) -> Attempt {
-        match ended {
-            Ended::Refused(status) => self.end(index, writer, *status, report),
-            ended => self.left(index, &ended, report),
-        }
+        self.troubles.end();
+        self.report().count(&status);
+        self.setup.progress.tell(index, News::Ended { status: Box::new(status), earlier: false });
+        Attempt::Over
     }
 
     /// Counts and reports a trial that is still to be done.
-    pub(crate) fn left(&self, index: usize, ended: &Ended, report: &mut SweepReport) -> Attempt {
-        let why = match ended {
-            Ended::Interrupted { step } => {
-                report.interrupted += 1;
-                Left::Interrupted { step: *step }
-            }
-            Ended::Bug(message) => {
-                report.bugs += 1;
-                Left::Bug { message: message.clone() }
-            }
-            Ended::Fault { message, is_general } => {
-                report.faults += 1;
-                self.troubles.note(*is_general);
-                Left::Fault { message: message.clone() }
-            }
-            Ended::Data(message) => {
-                report.unusable += 1;
-                self.troubles.note(false);
-                Left::Data { message: message.clone() }
-            }
-            // The new holder of the run will end it.
+    pub(crate) fn left(&self, index: usize, ended: impl Into<Ended>) -> Attempt {
+        let why = match ended.into() {
+            Ended::Left(why) => why,
+            // The holder of the run will end it.
             Ended::Lost => {
-                self.progress.tell(Event::Taken { trial: index });
+                self.setup.progress.tell(index, News::Taken);
                 return Attempt::Taken;
             }
             // A refusal has already been recorded.
             Ended::Refused(_) => return Attempt::Over,
         };
-        self.progress.tell(Event::Left { trial: index, why });
+        match &why {
+            Left::Interrupted => self.report().interrupted += 1,
+            Left::Bug(_) => self.report().bugs += 1,
+            Left::Fault { is_general, .. } => {
+                self.report().faults += 1;
+                self.troubles.note(*is_general);
+            }
+            Left::Data(_) => {
+                self.report().unusable += 1;
+                self.troubles.note(false);
+            }
+            Left::Damaged(_) | Left::Differs(_) => self.report().unusable += 1,
+        }
+        self.setup.progress.tell(index, News::Left(why));
         Attempt::Over
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     checkpoint::{self, Owner},
     error::TrialError,
     keeper::{Keeper, Pace, Stop, save},
-    progress::{Event, Progress},
+    progress::{News, Progress},
     workers::alert,
 };
 use under_way::EpochEnd;
@@ -67,7 +67,7 @@ impl<'a> UnderWay<'a> {
     ) -> Result<Self, TrialError> {
         let mut run = Training::new(trial, data, backend)?;
         let steps = trial.record.training.epochs as u64 * run.steps_per_epoch;
-        progress.tell(Event::Started { trial: index, steps });
+        progress.tell(index, News::Started { steps });
         let owner = Owner { run: trial.id, data: data.checksum.clone(), numerics: trial.numerics };
         let mut scores = Vec::new();
         let mut epochs = 0;
@@ -76,11 +76,11 @@ impl<'a> UnderWay<'a> {
                 let [metrics, timing] = &found.tables;
                 scores = writer.restore([metrics, timing])?.iter().map(MetricsRow::score).collect();
                 epochs = found.state.position.epochs;
-                progress.tell(Event::Resumed { trial: index, step: found.state.position.step });
+                progress.tell(index, News::Resumed { step: found.state.position.step });
             } else {
                 // The training is unchanged.
                 let message = "its checkpoint is not of this network; it starts afresh".to_owned();
-                progress.tell(Event::Warned { trial: index, message });
+                progress.tell(index, News::Warned(message));
             }
         }
         let pace = Pace::new(run.state(0).arrays.iter().map(|array| 4 * array.values.len()).sum());
@@ -96,9 +96,9 @@ impl<'a> UnderWay<'a> {
         progress: &Progress,
     ) -> Result<Option<Status>, TrialError> {
         while self.epochs < epochs {
-            let mut warn = |message| progress.tell(Event::Warned { trial: self.index, message });
-            let keeper = Keeper { writer, pace: &mut self.pace, owner: &self.owner, stop, warn: &mut warn };
-            match alert(|| self.run.train_epoch(self.epochs, self.index, keeper, progress))? {
+            let (pace, owner, trial) = (&mut self.pace, &self.owner, self.index);
+            let keeper = Keeper { writer, pace, owner, stop, trial, progress };
+            match alert(|| self.run.train_epoch(self.epochs, keeper))? {
                 EpochEnd::Whole => {}
                 EpochEnd::Diverged { step } => {
                     return Ok(Some(self.run.status(Outcome::Diverged { step })));
@@ -110,14 +110,9 @@ impl<'a> UnderWay<'a> {
             writer.append(&metrics, &timing)?;
             self.epochs += 1;
             self.scores.push(score);
-            progress.tell(Event::Epoch { trial: self.index, epoch: self.epochs, score });
+            progress.tell(self.index, News::Epoch { epoch: self.epochs, score });
         }
         Ok(None)
-    }
-
-    /// Steps done.
-    pub(crate) fn step(&self) -> u64 {
-        self.run.step
     }
 
     /// The scores after each epoch so far.
@@ -129,12 +124,10 @@ impl<'a> UnderWay<'a> {
     ///
     /// # Errors
     /// If the disk refuses.
-    pub(crate) fn save(&mut self, writer: &RunWriter) -> Result<(), LedgerError> {
+    pub(crate) fn save(&self, writer: &RunWriter) -> Result<(), LedgerError> {
         writer.check()?;
-        let path = writer.dir().to_owned();
-        let action = "save a checkpoint in";
         let saved = save(writer, &self.owner, self.run.state(self.epochs));
-        saved.map_err(|source| LedgerError::Io { action, path, source })
+        saved.map_err(LedgerError::io("save a checkpoint in", writer.dir()))
     }
 
     /// Scores the test images, and stores the result of each image and the weights.
@@ -161,13 +154,9 @@ fn newest_checkpoint(
     index: usize,
     progress: &Progress,
 ) -> Result<Option<checkpoint::Checkpoint>, LedgerError> {
-    let path = writer.dir().to_owned();
     let found = checkpoint::newest(writer.disk(), writer.dir(), owner);
-    let (found, warnings) =
-        found.map_err(|source| LedgerError::Io { action: "read the checkpoints in", path, source })?;
-    for message in warnings {
-        progress.tell(Event::Warned { trial: index, message });
-    }
+    let (found, warnings) = found.map_err(LedgerError::io("read the checkpoints in", writer.dir()))?;
+    warnings.into_iter().for_each(|message| progress.tell(index, News::Warned(message)));
     Ok(found)
 }
 

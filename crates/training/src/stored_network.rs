@@ -1,13 +1,11 @@
 //! Loads networks from weight files and saves them.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use decouple_disk::Target;
 use decouple_experiment::Trial;
-use decouple_kernels::arithmetic::Arithmetic;
 use decouple_spectrum::{
     backend::{ExecutionError, Executor, State},
-    plan::Plan,
     weights::{self, Description, Images, error::WeightError, file::WeightFile, names::Naming},
 };
 
@@ -34,8 +32,7 @@ pub enum LoadError {
 /// [`LoadError`] when the file cannot be read or is not of that network.
 pub fn load(path: &Path, naming: Naming, description: &Description) -> Result<Box<dyn Executor>, LoadError> {
     let mut values = values(path, naming, description)?;
-    let plan = Arc::new(Plan::new(description.graph()?));
-    Ok(backend().executor(plan, Arithmetic::default(), &mut |id| std::mem::take(&mut values[id.0]))?)
+    Ok(backend().network(description.graph()?, &mut |id| std::mem::take(&mut values[id.0]))?)
 }
 
 /// The values of every parameter and running statistic of the network `description`, in the graph's order, from the
@@ -63,7 +60,7 @@ pub fn save<'p>(
     description: &Description,
     images: Option<&Images>,
 ) -> Result<(), WeightError> {
-    weights::write_noted(target, naming, description, images, |id| network.read(State::Value, id).into())
+    weights::write(target, naming, description, images, |id| network.read(State::Value, id).into())
 }
 
 /// The network that the weights of `trial` belong to.

@@ -2,8 +2,9 @@
 
 use std::{
     hint::spin_loop,
+    panic::resume_unwind,
     sync::atomic::{AtomicBool, Ordering},
-    thread::sleep,
+    thread::{ScopedJoinHandle, sleep},
     time::Duration,
 };
 
@@ -26,6 +27,11 @@ impl Workers {
         let jobs = jobs.unwrap_or(cores).clamp(1, trials.max(1));
         Self { jobs, threads: (cores / jobs).max(1), memory: None }
     }
+}
+
+/// What a thread returns; its panic goes on here.
+pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Looks for work in a row after which a thread has waited longer than a step's pieces take.

@@ -1,7 +1,5 @@
 //! Every family trains, and the paper's figures 2 and 3 are one function.
 
-use std::sync::Arc;
-
 use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_made_up::{every_family, noise};
 use decouple_spectrum::{
@@ -9,7 +7,6 @@ use decouple_spectrum::{
     graph::{Graph, ParameterId},
     network::figures,
     network::{Dense, NetworkSpec},
-    plan::Plan,
 };
 use decouple_training::{
     device::backend,
@@ -56,8 +53,7 @@ fn dense_connections_train() {
 fn run(graph: Graph, weights: impl Fn(&str) -> Vec<f32>) -> Vec<f32> {
     let input = graph.input();
     let names: Vec<String> = graph.parameters.iter().map(|parameter| parameter.name.clone()).collect();
-    let plan = Arc::new(Plan::new(graph));
-    let network = backend().executor(plan, Arithmetic::default(), &mut |id| weights(&names[id.0]));
+    let network = backend().network(graph, &mut |id| weights(&names[id.0]));
     let mut network = network.expect("weights that fit");
     let map = network.batch_layout(1).of(&values("map", input.len()));
     network.forward(&map, 1, Pass::Inference).expect("a forward pass")

@@ -1,15 +1,14 @@
 //! The published networks compute what timm and Keras compute from the same
 //! weights (tools/network-fixtures.py): names, layouts and numerics at once.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
+use decouple_kernels::geometry::MapShape;
 use decouple_made_up::uniform;
 use decouple_spectrum::{
     backend::Pass,
-    graph::{Graph, NodeId, Role},
+    graph::{Graph, NodeId, ParameterSpec, Role},
     network::{Family, NetworkSpec, Numerics},
-    plan::Plan,
     weights::names::{NamedTensor, Naming, named_tensors},
 };
 use decouple_training::device::backend;
@@ -68,9 +67,9 @@ fn check(fixture: &str, family: Family, naming: Naming) {
 
 /// What `graph`, with the script's weights, makes of `image`.
 fn outcome(graph: Graph, tensors: &[NamedTensor], image: &[f32]) -> Vec<f32> {
-    let plan = Arc::new(Plan::new(graph));
-    let network = backend().executor(Arc::clone(&plan), Arithmetic::default(), &mut |id| {
-        values(&plan.graph, tensors.iter().find(|tensor| tensor.parameter == id).unwrap())
+    let parameters = graph.parameters.clone();
+    let network = backend().network(graph, &mut |id| {
+        values(&parameters[id.0], tensors.iter().find(|tensor| tensor.parameter == id).unwrap())
     });
     let mut network = network.unwrap();
     let batch = network.batch_layout(1).of(image);
@@ -105,8 +104,7 @@ fn up_to(graph: &Graph, name: &str) -> Graph {
 }
 
 /// The values of a tensor, as `values` of the script makes them, in our layout.
-fn values(graph: &Graph, tensor: &NamedTensor) -> Vec<f32> {
-    let parameter = graph.parameter(tensor.parameter);
+fn values(parameter: &ParameterSpec, tensor: &NamedTensor) -> Vec<f32> {
     let gain = if tensor.name.contains("pointwise") { 3.0 } else { 6.0 };
     let (scale, centre) = match parameter.role {
         Role::ConvWeight | Role::LinearWeight => (f64::sqrt(gain / parameter.fan_in as f64), 0.0),

@@ -1,18 +1,12 @@
 //! The optimisers against vectors made by PyTorch and TensorFlow themselves
 //! (tools/optimizer-fixtures.py).
 
-use std::sync::Arc;
-
 use decouple_experiment::TrainingSpec;
-use decouple_kernels::{
-    arithmetic::Arithmetic,
-    geometry::{ConvOptions, MapShape},
-};
+use decouple_kernels::geometry::{ConvOptions, MapShape};
 use decouple_spectrum::{
     backend::{Executor, Pass, State},
     builder::{BatchNormOptions, GraphBuilder},
     graph::{Graph, ParameterId},
-    plan::Plan,
 };
 use decouple_training::{device::backend, optimizer::update};
 use serde::Deserialize;
@@ -53,8 +47,7 @@ impl Case {
 const TRAINING: Pass = Pass::Training { dropout_seed: 0 };
 
 fn network(graph: Graph, mut values: impl FnMut(ParameterId) -> Vec<f32>) -> Box<dyn Executor> {
-    let plan = Arc::new(Plan::new(graph));
-    backend().executor(plan, Arithmetic::default(), &mut values).expect("values that fit")
+    backend().network(graph, &mut values).expect("values that fit")
 }
 
 #[test]

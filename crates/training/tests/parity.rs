@@ -2,16 +2,15 @@
 //! batches, for every optimiser and several segment counts
 //! (tools/training-parity.py).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use decouple_experiment::TrainingSpec;
-use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
+use decouple_kernels::geometry::MapShape;
 use decouple_made_up::uniform;
 use decouple_spectrum::{
     backend::{Executor, Pass, State},
     graph::{ParameterId, ParameterSpec, Role},
     network::NetworkSpec,
-    plan::Plan,
 };
 use decouple_training::{
     device::backend,
@@ -88,9 +87,9 @@ impl<'a> Training<'a> {
         let spec: NetworkSpec = serde_json::from_value(typed).expect("a network section");
         let [h, w, c] = fixture.input;
         let input = MapShape::new(h, w, c);
-        let plan = Arc::new(Plan::new(spec.graph(input, fixture.classes).expect("it fits the images")));
-        let mut values = |id| start(plan.graph.parameter(id), case.seed);
-        let network = backend().executor(Arc::clone(&plan), Arithmetic::default(), &mut values);
+        let graph = spec.graph(input, fixture.classes).expect("it fits the images");
+        let parameters = graph.parameters.clone();
+        let network = backend().network(graph, &mut |id| start(&parameters[id.0], case.seed));
         let network = network.expect("values that fit");
         Self { case, network, input, batch: fixture.batch, classes: fixture.classes }
     }

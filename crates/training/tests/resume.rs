@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
     time::{Duration, SystemTime},
 };
 
@@ -12,37 +13,13 @@ use decouple_experiment::{Environment, Ledger, Outcome, Overrides, RunState, Swe
 use decouple_training::{
     halving::run_halving,
     keeper::Stop,
-    progress::{Event, Left, Progress},
-    run_sweep::{Conduct, LoadedData, SweepReport, run_sweep},
+    progress::{Event, Left, News, Progress},
+    run_sweep::{Conduct, LoadedData, Setup, SweepReport, run_sweep},
     workers::Workers,
 };
 use tempfile::TempDir;
 
-const SWEEP: &str = r#"
-[axes]
-segments = [2]
-seed = [0]
-
-[trial.network]
-stem = 4
-entry = [6]
-middle = 1
-modules = 1
-exit = 8
-dropout = 0.1
-
-[trial.data]
-set = "planted"
-images = 60
-validation = 20
-augment = ["pad-crop 2"]
-
-[trial.training]
-epochs = 3
-batch = 8
-schedule = { kind = "cosine", peak = 0.05, warmup-epochs = 0.5 }
-average = { kind = "polyak", decay = 0.9 }
-"#;
+const SWEEP: &str = include_str!("fixtures/small.toml");
 
 const ONE: Workers = Workers { jobs: 1, threads: 1, memory: None };
 
@@ -60,19 +37,23 @@ fn data(trials: &[&Trial]) -> LoadedData {
     LoadedData::read(trials, None).expect("planted data are made")
 }
 
-fn run(trials: &[&Trial], ledger: &Ledger) -> SweepReport {
-    run_with(trials, ledger, &data(trials), &Progress::silent(), &Conduct::default())
+static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(Environment::default);
+
+fn setup<'a>(
+    ledger: &'a Ledger,
+    data: &'a LoadedData,
+    progress: &'a Progress,
+    conduct: &'a Conduct,
+) -> Setup<'a> {
+    Setup { ledger, data, workers: ONE, environment: &ENVIRONMENT, progress, conduct }
 }
 
-fn run_with(
-    trials: &[&Trial],
-    ledger: &Ledger,
-    data: &LoadedData,
-    progress: &Progress,
-    conduct: &Conduct,
-) -> SweepReport {
-    run_sweep(trials, ledger, data, ONE, &Environment::default(), progress, conduct)
-        .expect("the ledger can be listed")
+fn run(trials: &[&Trial], ledger: &Ledger) -> SweepReport {
+    run_with(trials, &setup(ledger, &data(trials), &Progress::silent(), &Conduct::default()))
+}
+
+fn run_with(trials: &[&Trial], setup: &Setup<'_>) -> SweepReport {
+    run_sweep(trials, setup).expect("the ledger can be listed")
 }
 
 /// The files of a ledger's runs that have no clock in them, and all their scores.
@@ -103,7 +84,7 @@ fn stopping_after(steps: usize, stop: &Stop) -> (Progress, std::thread::JoinHand
     let listener = std::thread::spawn(move || {
         let mut seen = 0;
         for event in events {
-            if let Event::Step { .. } = event {
+            if let News::Step { .. } = event.news {
                 seen += 1;
                 if seen == steps {
                     stop.request(15);
@@ -148,7 +129,7 @@ fn a_run_stopped_at_any_step_ends_byte_for_byte_as_one_never_stopped() {
         loop {
             let conduct = Conduct::default();
             let (progress, listener) = stopping_after(every, &conduct.stop);
-            let report = run_with(&trials, &ledger, &loaded, &progress, &conduct);
+            let report = run_with(&trials, &setup(&ledger, &loaded, &progress, &conduct));
             drop(progress);
             let steps = listener.join().expect("the listener ends");
             if report.finished == 1 {
@@ -185,7 +166,7 @@ fn a_damaged_checkpoint_is_told_and_the_one_before_is_used() {
     for _ in 0..2 {
         let conduct = Conduct::default();
         let (progress, _) = stopping_after(3, &conduct.stop);
-        run_with(&trials, &ledger, &loaded, &progress, &conduct);
+        run_with(&trials, &setup(&ledger, &loaded, &progress, &conduct));
     }
     let dir = ledger.run_dir(trials[0]);
     let newest =
@@ -198,14 +179,12 @@ fn a_damaged_checkpoint_is_told_and_the_one_before_is_used() {
     fs::write(dir.join("metrics.csv"), "nonsense").expect("it can be written");
 
     let (sender, events) = std::sync::mpsc::channel();
-    let report = run_with(&trials, &ledger, &loaded, &Progress::new(sender), &Conduct::default());
+    let report = run_with(&trials, &setup(&ledger, &loaded, &Progress::new(sender), &Conduct::default()));
     assert_eq!(report.finished, 1);
-    let events: Vec<Event> = events.into_iter().collect();
-    let warned = events
-        .iter()
-        .any(|event| matches!(event, Event::Warned { message, .. } if message.contains(&newest)));
-    let resumed = events.iter().any(|event| matches!(event, Event::Resumed { step, .. } if *step >= 3));
-    assert!(warned && resumed, "{events:?}");
+    let news: Vec<News> = events.into_iter().map(|event| event.news).collect();
+    let warned = news.iter().any(|news| matches!(news, News::Warned(message) if message.contains(&newest)));
+    let resumed = news.iter().any(|news| matches!(news, News::Resumed { step } if *step >= 3));
+    assert!(warned && resumed, "{news:?}");
     assert_eq!(results(&ledger), results(&Ledger::open(whole.path().join("r/whole"))));
 }
 
@@ -221,8 +200,7 @@ fn a_race_of_tries_that_is_stopped_has_the_same_winners() {
     let tries: Vec<&Trial> = tries.iter().collect();
     let loaded = data(&tries);
     let race = |ledger: &Ledger, progress: &Progress, conduct: &Conduct| {
-        run_halving(&tries, tune, ledger, &loaded, ONE, &Environment::default(), progress, conduct)
-            .expect("it runs")
+        run_halving(&tries, tune, &setup(ledger, &loaded, progress, conduct)).expect("it runs")
     };
     let whole = folder();
     let whole = Ledger::open(whole.path().join("r/whole"));
@@ -261,15 +239,8 @@ fn whatever_step_of_the_disk_fails_the_trial_is_trained_to_the_same_end() {
             let root = place.path().join("r/sweep");
             let disk = Disk::within(place.path().join("r")).failing(Fault { step, kind, lasts });
             let failing = Ledger::open(&root).on(disk);
-            let report = run_sweep(
-                &trials,
-                &failing,
-                &loaded,
-                ONE,
-                &Environment::default(),
-                &Progress::silent(),
-                &Conduct::default(),
-            );
+            let report =
+                run_sweep(&trials, &setup(&failing, &loaded, &Progress::silent(), &Conduct::default()));
             let sound = Ledger::open(&root);
             let is_done = matches!(sound.state(trials[0]).expect("readable"), RunState::Done(_));
             match report {
@@ -307,11 +278,11 @@ fn a_panic_is_no_result_and_stops_no_other_trial() {
     let place = folder();
     let ledger = Ledger::open(place.path().join("r/sweep"));
     let (sender, events) = std::sync::mpsc::channel();
-    let report = run_with(&trials, &ledger, &loaded, &Progress::new(sender), &Conduct::default());
+    let report = run_with(&trials, &setup(&ledger, &loaded, &Progress::new(sender), &Conduct::default()));
     assert_eq!((report.bugs, report.finished), (1, 1));
     let state = ledger.state(&broken).expect("readable");
     assert!(!matches!(state, RunState::Done(_)), "it is still to be done: {state:?}");
-    let told = events.into_iter().any(|event| matches!(event, Event::Left { why: Left::Bug { .. }, .. }));
+    let told = events.into_iter().any(|event| matches!(event.news, News::Left(Left::Bug(_))));
     assert!(told);
 }
 
@@ -341,13 +312,14 @@ fn a_runner_goes_back_to_the_trial_of_one_that_died() {
     let place = folder();
     let ledger = Ledger::open(place.path().join("r/sweep"));
     let held = ledger.claim_fresh(trials[0]).expect("it can be claimed");
-    let impatient = run_with(&trials, &ledger, &loaded, &Progress::silent(), &Conduct::default());
+    let impatient = run_with(&trials, &setup(&ledger, &loaded, &Progress::silent(), &Conduct::default()));
     assert_eq!((impatient.taken, impatient.left()), (1, 1));
     let (sender, events) = std::sync::mpsc::channel();
     let conduct = Conduct { waits: true, ..Conduct::default() };
     let report = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| run_with(&trials, &ledger, &loaded, &Progress::new(sender), &conduct));
-        assert!(matches!(events.recv(), Ok(Event::Taken { .. })));
+        let waiting =
+            scope.spawn(|| run_with(&trials, &setup(&ledger, &loaded, &Progress::new(sender), &conduct)));
+        assert!(matches!(events.recv(), Ok(Event { news: News::Taken, .. })));
         // As the system does when a process dies.
         drop(held);
         waiting.join().expect("it ends")

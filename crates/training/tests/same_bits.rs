@@ -100,10 +100,7 @@ fn data() -> Dataset {
         test: noise("test", 3),
         mean: vec![0.5],
         std: vec![0.3],
-        checksum: String::new(),
-        skipped: Vec::new(),
-        notes: Vec::new(),
-        stream: None,
+        ..Dataset::default()
     }
 }
 

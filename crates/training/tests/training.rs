@@ -10,8 +10,8 @@ use decouple_experiment::{
 };
 use decouple_training::{
     diagnosis::{DiagnosisError, ProjectionTarget, diagnose},
-    progress::{Event, Progress},
-    run_sweep::{Conduct, LoadedData, SweepReport, run_sweep},
+    progress::{News, Progress},
+    run_sweep::{Conduct, LoadedData, Setup, SweepReport, run_sweep},
     stored_network::WEIGHTS_FILE,
     workers::Workers,
 };
@@ -76,18 +76,25 @@ fn data() -> Dataset {
         mean: vec![0.2],
         std: vec![0.2],
         checksum: "squares".to_owned(),
-        skipped: Vec::new(),
-        notes: Vec::new(),
-        stream: None,
+        ..Dataset::default()
     }
 }
 
 fn run(trials: &[&Trial], root: &Path, workers: Workers) -> SweepReport {
     let loaded = LoadedData::load(trials, |_| Ok::<_, std::convert::Infallible>(data())).expect("infallible");
-    let ledger = Ledger::open(root);
-    let conduct = Conduct::default();
-    run_sweep(trials, &ledger, &loaded, workers, &Environment::default(), &Progress::silent(), &conduct)
-        .expect("the sweep runs")
+    run_with(trials, root, &loaded, workers, &Progress::silent())
+}
+
+fn run_with(
+    trials: &[&Trial],
+    root: &Path,
+    data: &LoadedData,
+    workers: Workers,
+    progress: &Progress,
+) -> SweepReport {
+    let (ledger, environment, conduct) = (&Ledger::open(root), &Environment::default(), &Conduct::default());
+    let setup = Setup { ledger, data, workers, environment, progress, conduct };
+    run_sweep(trials, &setup).expect("the sweep runs")
 }
 
 fn status(ledger: &Ledger, trial: &Trial) -> Status {
@@ -208,12 +215,8 @@ fn a_diverged_or_failed_trial_does_not_stop_the_sweep() {
     let loaded = LoadedData::load(&trials, load).expect("infallible");
     let ledger = Ledger::open(folder.path());
     let (sender, events) = std::sync::mpsc::channel();
-    let progress = Progress::new(sender);
-    let conduct = Conduct::default();
-    let report = run_sweep(&trials, &ledger, &loaded, ONE, &Environment::default(), &progress, &conduct);
-    let report = report.expect("it goes on");
+    let report = run_with(&trials, folder.path(), &loaded, ONE, &Progress::new(sender));
     assert_eq!((report.diverged, report.failed, report.finished), (1, 1, 1));
-    drop(progress);
 
     let diverged = status(&ledger, trials[0]);
     assert!(matches!(diverged.outcome, Outcome::Diverged { step } if step <= 3), "{:?}", diverged.outcome);
@@ -223,7 +226,7 @@ fn a_diverged_or_failed_trial_does_not_stop_the_sweep() {
         matches!(&failed.outcome, Outcome::Failed { message } if message.contains("28x28x1")),
         "{failed:?}"
     );
-    let ended = events.iter().filter(|event| matches!(event, Event::Ended { .. })).count();
+    let ended = events.iter().filter(|event| matches!(event.news, News::Ended { .. })).count();
     assert_eq!(ended, 3);
 }
 

@@ -3,7 +3,7 @@
 use decouple_experiment::{Choice, Ledger, Metric, Sweep, Trial, Tune, TuneError};
 use decouple_training::{
     halving::run_halving,
-    run_sweep::{Conduct, run_sweep},
+    run_sweep::{Conduct, Setup, run_sweep},
 };
 
 use super::{
@@ -71,9 +71,12 @@ impl Tries<'_> {
         let Self { common, arguments, conduct, sweep, ledger } = *self;
         let (data, workers) = room::load(trials, &arguments.resources, common)?;
         refuse_mixing(sweep, trials, trials, ledger, &data, arguments.fresh)?;
-        let done = watched(trials, !arguments.no_progress, |environment, progress| match halving {
-            Some(tune) => run_halving(trials, tune, ledger, &data, workers, environment, progress, conduct),
-            None => run_sweep(trials, ledger, &data, workers, environment, progress, conduct),
+        let done = watched(trials, !arguments.no_progress, |environment, progress| {
+            let setup = Setup { ledger, data: &data, workers, environment, progress, conduct };
+            match halving {
+                Some(tune) => run_halving(trials, tune, &setup),
+                None => run_sweep(trials, &setup),
+            }
         })?;
         if let Some(code) = stopped(&done, &conduct.stop, sweep, trials.len()) {
             return Err(Failure::new(code, "the recipes are not chosen yet"));

@@ -9,7 +9,7 @@ use decouple_datasets::{
 use decouple_experiment::{Ledger, NUMERICS_VERSION, Outcome, RunState, Sweep, Trial};
 use decouple_training::{
     device::backend,
-    run_sweep::{Conduct, LoadedData, SweepReport, run_sweep},
+    run_sweep::{Conduct, LoadedData, Setup, SweepReport, run_sweep},
     workers::Workers,
 };
 
@@ -56,7 +56,8 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
         adopt(&trials, &ledger, &data)?;
     }
     let done = watched(&trials, !arguments.no_progress, |environment, progress| {
-        run_sweep(&trials, &ledger, &data, workers, environment, progress, &conduct)
+        let (ledger, data, conduct) = (&ledger, &data, &conduct);
+        run_sweep(&trials, &Setup { ledger, data, workers, environment, progress, conduct })
     })?;
     data.sets().for_each(tell_left_out);
     if let Some(code) = stopped(&done, &conduct.stop, &sweep, trials.len()) {

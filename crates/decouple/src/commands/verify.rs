@@ -8,7 +8,7 @@ use std::{
 use decouple_experiment::{Contents, Identity, Ledger, Run, Trial};
 use decouple_training::{
     keeper::Stop,
-    run_sweep::{Conduct, LoadedData, run_sweep},
+    run_sweep::{Conduct, LoadedData, Setup, run_sweep},
     stored_network::WEIGHTS_FILE,
     workers::Workers,
 };
@@ -111,7 +111,8 @@ fn train(trial: &Trial, data: &LoadedData, place: &Path) -> Result<Ledger, Failu
     let workers = Workers { jobs: 1, threads: cores(), memory: None };
     let conduct = Conduct { stop: stop.clone(), ..Conduct::default() };
     let done = watched(&[trial], true, |environment, progress| {
-        run_sweep(&[trial], &ledger, data, workers, environment, progress, &conduct)
+        let (ledger, conduct) = (&ledger, &conduct);
+        run_sweep(&[trial], &Setup { ledger, data, workers, environment, progress, conduct })
     })?;
     match stop.reason() {
         Some(signal) if done.left() > 0 => {

@@ -14,7 +14,7 @@ use decouple_spectrum::budget::{Pays, Scaling};
 pub(super) const SEED: &str = "seed";
 
 /// The file, with overrides from the command line applied.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SweepFile {
     pub(super) name: Option<(String, Span)>,
     pub(super) question: Option<String>,
@@ -77,19 +77,7 @@ pub(super) fn read(text: &str, file_name: &str, sources: &mut Sources) -> Result
 }
 
 fn sweep_file(root: &Table) -> Result<SweepFile, Diagnostic> {
-    let mut file = SweepFile {
-        name: None,
-        question: None,
-        reference: Vec::new(),
-        budget: Some(Held::Parameters),
-        scaling: Scaling::default(),
-        declared: Declared::default(),
-        axes: Vec::new(),
-        seeds: None,
-        tune: None,
-        launcher: None,
-        trial: Table::default(),
-    };
+    let mut file = SweepFile { budget: Some(Held::Parameters), ..SweepFile::default() };
     for entry in &root.entries {
         match entry.key.as_str() {
             "experiment" => {
@@ -178,7 +166,8 @@ pub(super) fn experiment_key(
         "question" => file.question = Some(text()?),
         "analysis" => file.declared.analysis = text()?,
         "hypotheses" => file.declared.hypotheses = sentences(value)?,
-        "margin" => file.declared.margin = Some(margin(value)?),
+        // Typed in points, stored as a share.
+        "margin" => file.declared.margin = Some(number("experiment.margin", value)? / 100.0),
         "budget" => budget(file, value)?,
         "budget.pays" => file.scaling.pays = pays(value)?,
         "budget.least-channels" => file.scaling.least = least_channels(value)?,
@@ -220,11 +209,6 @@ fn number(key: &str, value: &Value) -> Result<f64, Diagnostic> {
         Some(known) if !known.values.allows(typed) => Err(wrong_type(key, value, &known.values.text())),
         _ => Ok(typed),
     }
-}
-
-/// Typed in points, stored as a share.
-fn margin(value: &Value) -> Result<f64, Diagnostic> {
-    Ok(number("experiment.margin", value)? / 100.0)
 }
 
 fn pays(value: &Value) -> Result<Pays, Diagnostic> {

@@ -95,10 +95,7 @@ impl Error {
             }
             Kind::Custom(message) => (Diagnostic::new(format!("impossible value of `{name}`")), message),
         };
-        match span {
-            Some(span) => diagnostic.at(span, label),
-            None => diagnostic.note(label),
-        }
+        diagnostic.at_or_note(span, label)
     }
 }
 

@@ -25,6 +25,14 @@ impl Diagnostic {
         self
     }
 
+    /// Marks the place, where it is known; says the same in a line at the end where it is not.
+    pub(super) fn at_or_note(self, span: Option<Span>, label: impl Into<String>) -> Self {
+        match span {
+            Some(span) => self.at(span, label),
+            None => self.note(label),
+        }
+    }
+
     /// Adds a line at the end.
     pub(super) fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());

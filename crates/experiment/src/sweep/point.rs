@@ -259,11 +259,8 @@ fn section<T: serde::de::DeserializeOwned>(trial: &Table, name: &str) -> Result<
 
 /// The message for a value that is refused after reading.
 fn invalid(trial: &Table, name: &str, message: &str) -> Diagnostic {
-    let diagnostic = Diagnostic::new(format!("impossible value of `{name}`"));
-    match trial.nearest_entry(name) {
-        Some(entry) => diagnostic.at(entry.value.span.clone(), format!("`{name}` {message}")),
-        None => diagnostic.note(format!("`{name}` {message}")),
-    }
+    let span = trial.nearest_entry(name).map(|entry| entry.value.span.clone());
+    Diagnostic::new(format!("impossible value of `{name}`")).at_or_note(span, format!("`{name}` {message}"))
 }
 
 fn invalid_key(trial: &Table, section: &str, error: &InvalidKey) -> Diagnostic {
@@ -279,14 +276,16 @@ fn refused(trial: &Table, error: &SpecError) -> Diagnostic {
             &format!("lists {listed} values, but the network has {stages} stages"),
         ),
         SpecError::MapTooSmall { layer, map } => {
-            let diagnostic = Diagnostic::new("the images are too small for the network");
-            let reason = format!("{layer} is given a map of {map}");
             let entry = trial.nearest_entry("network.entry").filter(|entry| entry.key == "entry");
-            match entry {
-                Some(entry) => diagnostic.at(entry.value.span.clone(), reason),
-                None => diagnostic.note(reason),
-            }
-            .note("halve the map fewer times, keep its size in the stem (`network.small-stem`), or take larger images")
+            Diagnostic::new("the images are too small for the network")
+                .at_or_note(
+                    entry.map(|entry| entry.value.span.clone()),
+                    format!("{layer} is given a map of {map}"),
+                )
+                .note(
+                    "halve the map fewer times, keep its size in the stem (`network.small-stem`), or take larger \
+                     images",
+                )
         }
         other => Diagnostic::new("the network cannot be built").note(other.to_string()),
     }

@@ -20,13 +20,14 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    fn of(pair: &PairDifference, from: usize) -> Option<Self> {
-        let is_turned = pair.b == from;
-        let point = match (pair.a == from, is_turned) {
-            (true, _) => pair.b,
-            (_, true) => pair.a,
+    /// What `pair` says of `own` and another point: `own` minus the other, or the other minus `own`.
+    fn of(pair: &PairDifference, own: usize, is_own_first: bool) -> Option<Self> {
+        let point = match own {
+            _ if own == pair.a => pair.b,
+            _ if own == pair.b => pair.a,
             _ => return None,
         };
+        let is_turned = (own == pair.a) != is_own_first;
         let turn = |value: f64| if is_turned { -value } else { value };
         let ends = [turn(pair.interval.low), turn(pair.interval.high)];
         Some(Self {
@@ -56,7 +57,7 @@ impl Pairs {
     /// `best` minus every other point, the closest first.
     pub(super) fn below(&self, best: usize) -> Vec<Comparison> {
         let mut comparisons: Vec<Comparison> =
-            self.0.iter().filter_map(|pair| Comparison::of(pair, best)).collect();
+            self.0.iter().filter_map(|pair| Comparison::of(pair, best, true)).collect();
         comparisons.sort_by(|a, b| a.estimate.value.total_cmp(&b.estimate.value));
         comparisons
     }
@@ -64,8 +65,8 @@ impl Pairs {
     /// Every other point minus `reference`, in the points' order. `margin`: within which a point counts
     /// as equal, if one was declared.
     pub(super) fn against(&self, reference: usize, margin: Option<f64>) -> Vec<ReferenceComparison> {
-        let turned = self.0.iter().filter_map(|pair| Comparison::of(pair, reference)).map(turned);
-        let comparisons: Vec<Comparison> = turned.collect();
+        let comparisons: Vec<Comparison> =
+            self.0.iter().filter_map(|pair| Comparison::of(pair, reference, false)).collect();
         let p = |of: &dyn Fn(&Estimate) -> Option<f64>| -> Vec<Option<f64>> {
             let each: Option<Vec<f64>> =
                 comparisons.iter().map(|comparison| of(&comparison.estimate)).collect();
@@ -93,15 +94,6 @@ impl Pairs {
         let margins: Option<Vec<f64>> =
             self.0.iter().map(|pair| pair.estimate.equivalence_margin(CONFIDENCE)).collect();
         margins?.into_iter().reduce(f64::max)
-    }
-}
-
-fn turned(comparison: Comparison) -> Comparison {
-    let Interval { low, high } = comparison.interval;
-    Comparison {
-        estimate: Estimate { value: -comparison.estimate.value, ..comparison.estimate },
-        interval: Interval { low: -high, high: -low },
-        ..comparison
     }
 }
 

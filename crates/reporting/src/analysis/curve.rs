@@ -14,8 +14,6 @@ const SHAPES: [&str; 2] = ["network.size", "training.epochs"];
 pub struct SpectrumCurve {
     /// What its points share on all other axes.
     pub shared: Coordinates,
-    /// The axes that its shape changes with, of [`network.size`, `training.epochs`].
-    pub shapes: Vec<String>,
     /// The fitted curve, over the natural logarithm of channels per segment.
     pub curve: SmoothCurve,
     /// One line of it for each size and length.
@@ -105,8 +103,7 @@ fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Opt
     });
     let lines = lines.collect();
     let shifts = (0..shapes.len()).filter_map(|k| shift(&fitted, &shapes, &observations, k)).collect();
-    let shapes = shapes.into_iter().map(str::to_owned).collect();
-    Some(SpectrumCurve { shared, shapes, curve: fitted, lines, shifts })
+    Some(SpectrumCurve { shared, curve: fitted, lines, shifts })
 }
 
 /// The variance of a run of a point, shrunk towards that of all points as if that were four more runs: the

@@ -2,7 +2,7 @@
 
 use decouple_experiment::value_on;
 
-use super::{CONFIDENCE, Coordinates, PointSummary, Study, contest::changes_images};
+use super::{CONFIDENCE, Coordinates, PointSummary, Study, contest::changes_images, distinct};
 use crate::statistics::{Estimate, InteractionTest, Interval, Sample, holm, interaction_test};
 
 /// The interaction of two axes of a study.
@@ -64,7 +64,7 @@ impl Contrast {
 /// The interactions of a study: of its two axes; of any two of more, averaged over the others; and of any two of
 /// three at each value of the third.
 pub(super) fn interactions(study: &Study, points: &[PointSummary]) -> Vec<Interaction> {
-    let names: Vec<&str> = study.axes.iter().map(|axis| axis.name.as_str()).collect();
+    let names: Vec<&str> = study.axis_names().collect();
     let pairs = (0..names.len()).flat_map(|i| (i + 1..names.len()).map(move |j| (i, j)));
     let mut found: Vec<Interaction> = Vec::new();
     let mut given: Vec<Interaction> = Vec::new();
@@ -110,13 +110,7 @@ fn interaction(
     Some(Interaction {
         effect: effect.to_owned(),
         along: along.to_owned(),
-        averaged: study
-            .axes
-            .iter()
-            .map(|axis| axis.name.as_str())
-            .filter(is_other)
-            .map(str::to_owned)
-            .collect(),
+        averaged: study.axis_names().filter(is_other).map(str::to_owned).collect(),
         given,
         test: interaction_test(&estimates),
         contrasts: contrasts.into_iter().map(|(contrast, _)| contrast).collect(),
@@ -208,11 +202,5 @@ fn fill_in(contrasts: &mut [(Contrast, Option<Estimate>)]) {
 
 /// The values that points take on an axis, each once, in the points' order.
 fn values(points: &[&PointSummary], axis: &str) -> Vec<String> {
-    let mut values: Vec<String> = Vec::new();
-    for value in points.iter().filter_map(|point| point.value(axis)) {
-        if values.iter().all(|known| known != value) {
-            values.push(value.to_owned());
-        }
-    }
-    values
+    distinct(points.iter().filter_map(|point| point.value(axis)).map(str::to_owned))
 }

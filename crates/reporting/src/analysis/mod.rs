@@ -73,6 +73,17 @@ pub(crate) fn grouped<T, K: PartialEq>(
     groups
 }
 
+/// Each of `items` once, in the order in which they first occur.
+pub(crate) fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut found = Vec::new();
+    for item in items {
+        if !found.contains(&item) {
+            found.push(item);
+        }
+    }
+    found
+}
+
 /// Summarises runs in memory; [`analyse`](crate::analyse) is this after reading a ledger.
 pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Analysis {
     let groups: Vec<Vec<&RunRow>> =

@@ -56,15 +56,14 @@ pub(crate) fn held_equal(held: Option<&str>) -> &str {
 }
 
 impl Study {
-    /// The points that were tried, each once.
-    pub(crate) fn tried_points(&self) -> Vec<&[(String, String)]> {
-        let mut points: Vec<&[(String, String)]> = Vec::new();
-        for tried in &self.tries {
-            if !points.contains(&tried.point.as_slice()) {
-                points.push(&tried.point);
-            }
-        }
-        points
+    /// Its question, or its name where it asks none.
+    pub(crate) fn title(&self) -> &str {
+        if self.question.is_empty() { &self.name } else { &self.question }
+    }
+
+    /// The names of its axes.
+    pub(crate) fn axis_names(&self) -> impl Iterator<Item = &str> {
+        self.axes.iter().map(|axis| axis.name.as_str())
     }
 
     /// Whether the times of its runs are comparable: all were taken on one kind of machine by one build.
@@ -85,7 +84,7 @@ pub struct Fact {
 }
 
 /// The state of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RunOutcome {
     /// It has ended.
     Over(Outcome),
@@ -95,6 +94,7 @@ pub enum RunOutcome {
         epochs: u64,
     },
     /// It was not started.
+    #[default]
     Missing,
     /// There is a run, but its files are damaged, or it is of other data or another engine than the others.
     Unusable {
@@ -146,7 +146,7 @@ pub(crate) fn ending(outcome: &Outcome) -> String {
 }
 
 /// One run: a point with a seed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunRow {
     /// Name of the run: the hash of its record.
     pub id: String,

@@ -39,12 +39,14 @@ impl Frame {
         self.down(100.0 * share.clamp(0.0, 1.0)).clamp(self.top, self.bottom)
     }
 
-    /// Horizontal lines at round values with their numbers, and the base line.
-    pub(super) fn draw_rows(&self, canvas: &mut Canvas, most: usize, text: impl Fn(f64) -> String) {
+    /// Horizontal lines at round values, with their numbers unless a frame beside it has them, and the base line.
+    pub(super) fn draw_rows(&self, canvas: &mut Canvas, most: usize, is_numbered: bool) {
+        let digits = decimals(self.y, most);
         for value in round_values(self.y, most) {
             let y = self.down(value);
             canvas.line(vec![(self.left, y), (self.right, y)], GRID, 1.0, 0.0);
-            canvas.text(text(value), (self.left - 8.0, y), Style::new(TICK, Anchor::End).coloured(FAINT));
+            let text = if is_numbered { format!("{value:.digits$}") } else { String::new() };
+            canvas.text(text, (self.left - 8.0, y), Style::new(TICK, Anchor::End).coloured(FAINT));
         }
         canvas.line(vec![(self.left, self.bottom), (self.right, self.bottom)], INK, 1.0, 0.0);
     }
@@ -82,6 +84,12 @@ impl Frame {
             }
         }
         17.0 * lines.iter().map(|lines| lines.len().saturating_sub(1)).max().unwrap_or(0) as f64
+    }
+
+    /// The title of the x axis, so far below the base line.
+    pub(super) fn name_below(&self, canvas: &mut Canvas, name: &str, distance: f64) {
+        let place = ((self.left + self.right) / 2.0, self.bottom + distance);
+        canvas.text(name, place, Style::new(LABEL, Anchor::Middle));
     }
 
     /// The title of the y axis; leaves room for numbers as wide as `100.0`.

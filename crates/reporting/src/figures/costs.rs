@@ -2,7 +2,7 @@
 
 use crate::analysis::{Analysis, PointSummary};
 
-use super::axis::{Frame, LABEL, TICK, decimals, padded, spread};
+use super::axis::{Frame, LABEL, TICK, padded, spread};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::{shortened, text_width};
 use super::palette::category;
@@ -40,14 +40,13 @@ pub(super) fn draw(canvas: &mut Canvas, frame: Frame, analysis: &Analysis, lines
     let values = curves.iter().flat_map(|(_, curve)| curve.iter().map(|(_, value)| *value));
     let (_, high) = padded(values.chain([1.0]), 0.2, 0.05);
     let frame = Frame { y: (0.0, high), ..frame };
-    let digits = decimals(frame.y, 4);
     let of_line = if lines.len() > 1 { format!(" of {}", line.label) } else { String::new() };
-    let name = spectrum_value(&reference.point).map_or_else(|| other_values(reference), str::to_owned);
+    let name = spectrum_value(&reference.point).map_or_else(|| other_values(&reference.point), str::to_owned);
     let title = format!("cost{of_line}, relative to {name}");
     // The names of the lines begin where the frame ends.
     let title = shortened(&title, frame.right - frame.left, LABEL);
     canvas.text(title, (frame.left, frame.top - 18.0), Style::new(LABEL, Anchor::Start).bold());
-    frame.draw_rows(canvas, 4, |value| format!("{value:.digits$}"));
+    frame.draw_rows(canvas, 4, true);
     let ends: Vec<f64> = curves.iter().map(|(_, curve)| frame.down(curve[curve.len() - 1].1)).collect();
     for (((name, marker, colour, _), curve), y) in curves.iter().zip(spread(&ends, 18.0)) {
         let colour = category(*colour);

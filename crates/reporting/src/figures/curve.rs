@@ -4,7 +4,7 @@
 use crate::analysis::{Analysis, PointSummary, SpectrumCurve, label};
 use crate::numbers::short_width;
 
-use super::axis::{Frame, LABEL, decimals, padded, spread, wrapped};
+use super::axis::{Frame, LABEL, padded, spread, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::{shortened, text_width};
 use super::headline::{LEFT, MARGIN, TITLE, WIDTH, head, head_height};
@@ -47,8 +47,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
         x: (ends.0 - room, ends.1 + room),
         y: range(analysis, &lines),
     };
-    let digits = decimals(frame.y, 7);
-    frame.draw_rows(&mut canvas, 7, |value| format!("{value:.digits$}"));
+    frame.draw_rows(&mut canvas, 7, true);
     frame.name_rows(&mut canvas, &format!("test {} (%)", analysis.study.metric));
     for line in &lines {
         draw_line(&mut canvas, &frame, line, analysis);
@@ -60,13 +59,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     name_lines(&mut canvas, &frame, &lines);
     let ticks = ticks(ends).into_iter().map(|width| (base.across(width.ln()), short_width(width)));
     let second = base.name_columns(&mut canvas, &ticks.collect::<Vec<_>>());
-    let middle = (frame.left + frame.right) / 2.0;
-    let place = (middle, base.bottom + 42.0 + second);
-    canvas.text(
-        "channels per segment (geometric mean over the layers)",
-        place,
-        Style::new(LABEL, Anchor::Middle),
-    );
+    base.name_below(&mut canvas, "channels per segment (geometric mean over the layers)", 42.0 + second);
     Some(canvas)
 }
 

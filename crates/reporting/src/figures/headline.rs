@@ -4,7 +4,7 @@
 use crate::analysis::{Analysis, PointSummary, held_equal};
 use crate::numbers::{percent, plural, short_width};
 
-use super::axis::{Frame, LABEL, TICK, decimals, padded, spread, wrapped};
+use super::axis::{Frame, LABEL, TICK, padded, spread, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::costs;
 use super::font::{shortened, text_width};
@@ -25,7 +25,7 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
     let lines = series(analysis);
     let names = lines.iter().map(|line| text_width(&line.label, LABEL, false));
     let right = WIDTH - MARGIN - 28.0 - names.fold(costs::label_width(), f64::max).min(WIDTH / 3.0);
-    let title = wrapped(&title(analysis), WIDTH - 2.0 * MARGIN, TITLE, true);
+    let title = wrapped(analysis.study.title(), WIDTH - 2.0 * MARGIN, TITLE, true);
     let subtitle = subtitle(analysis);
     let top = head_height(&title, &subtitle) + 34.0;
     let mut canvas = Canvas::new(WIDTH, top, analysis.verdict.to_string());
@@ -35,8 +35,7 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
     let frame =
         Frame { left: LEFT, right, top, bottom, x: across(analysis, lines.len()), y: score_range(analysis) };
     paper(&mut canvas, &frame, analysis);
-    let digits = decimals(frame.y, 7);
-    frame.draw_rows(&mut canvas, 7, |value| format!("{value:.digits$}"));
+    frame.draw_rows(&mut canvas, 7, true);
     frame.name_rows(&mut canvas, &format!("test {} (%)", analysis.study.metric));
     // Lines that share positions on the x axis are shifted sideways.
     let others = lines.len().saturating_sub(1) as f64;
@@ -53,11 +52,6 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
     costs::draw(&mut canvas, costs, analysis, &lines);
     canvas.height = costs.bottom + MARGIN;
     canvas
-}
-
-fn title(analysis: &Analysis) -> String {
-    let study = &analysis.study;
-    if study.question.is_empty() { study.name.clone() } else { study.question.clone() }
 }
 
 /// Data, budget, seeds, and what the marks mean.
@@ -212,7 +206,7 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
                 None => value.to_owned(),
             },
             (None, [(_, value)]) => value.clone(),
-            (None, _) => other_values(point),
+            (None, _) => other_values(&point.point),
         };
         let x = frame.across(place(analysis, index));
         let is_known = names.iter().any(|(place, known)| *known == name && (place - x).abs() < 12.0);
@@ -226,8 +220,6 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
     } else {
         frame.name_even_columns(canvas, &names)
     };
-    let middle = (frame.left + frame.right) / 2.0;
-    let below = frame.bottom + 42.0 + deeper;
     let name = match analysis.study.axes.as_slice() {
         _ if is_spectrum(analysis) && !is_by_width(analysis) => {
             "segments, placed by decoupling level: 0 regular, 1 per channel"
@@ -239,8 +231,8 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
         [axis] => axis.name.as_str(),
         _ => return frame.bottom + 26.0 + deeper,
     };
-    canvas.text(name, (middle, below), Style::new(LABEL, Anchor::Middle));
-    below + 6.0
+    frame.name_below(canvas, name, 42.0 + deeper);
+    frame.bottom + 48.0 + deeper
 }
 
 /// Marks the paper's two points, above the frame and down to the axis: Inception at 3 to 4 segments and

@@ -44,48 +44,45 @@ pub fn headline(analysis: &Analysis) -> Canvas {
 /// Every figure of a report, the headline first.
 pub fn all(analysis: &Analysis) -> Vec<Figure> {
     let metric = analysis.study.metric;
-    let mut figures = vec![Figure {
-        name: "accuracy-vs-decoupling",
-        caption: format!(
-            "Test {metric} of every seed, the mean and its 95 % interval; below, what the points cost."
+    let figures = [
+        (
+            "accuracy-vs-decoupling",
+            format!(
+                "Test {metric} of every seed, the mean and its 95 % interval; below, what the points cost."
+            ),
+            Some(headline(analysis)),
         ),
-        canvas: headline(analysis),
-    }];
-    figures.extend(curve::draw(analysis).map(|canvas| {
-        Figure {
-            name: "group-width",
-            caption:
-                "A smooth curve over the logarithm of channels per segment with its 95 % band; below, the 95 % \
-                  interval of the best width."
-                    .to_owned(),
-            canvas,
-        }
-    }));
-    figures.extend(pareto::draw(analysis).map(|canvas| Figure {
-        name: "pareto",
-        caption: format!(
-            "Test {metric} against what a network costs. Points on the stepped line are Pareto-optimal: no point \
-             that costs as little is better."
+        (
+            "group-width",
+            "A smooth curve over the logarithm of channels per segment with its 95 % band; below, the 95 % \
+             interval of the best width."
+                .to_owned(),
+            curve::draw(analysis),
         ),
-        canvas,
-    }));
-    figures.extend(tuning::draw(analysis).map(|canvas| Figure {
-        name: "tuning",
-        caption: format!(
-            "Validation {metric} of every try of a recipe; the test images play no part in the choice."
+        (
+            "pareto",
+            format!(
+                "Test {metric} against what a network costs. Points on the stepped line are Pareto-optimal: no point \
+                 that costs as little is better."
+            ),
+            pareto::draw(analysis),
         ),
-        canvas,
-    }));
-    figures.extend(profiles::draw(analysis).map(|canvas| {
-        Figure {
-            name: "training-profiles",
-            caption:
-                "Training profiles: the mean over seeds, and a band from the lowest to the highest seed."
-                    .to_owned(),
-            canvas,
-        }
-    }));
-    figures
+        (
+            "tuning",
+            format!(
+                "Validation {metric} of every try of a recipe; the test images play no part in the choice."
+            ),
+            tuning::draw(analysis),
+        ),
+        (
+            "training-profiles",
+            "Training profiles: the mean over seeds, and a band from the lowest to the highest seed."
+                .to_owned(),
+            profiles::draw(analysis),
+        ),
+    ];
+    let drawn = figures.into_iter();
+    drawn.filter_map(|(name, caption, canvas)| Some(Figure { name, caption, canvas: canvas? })).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::analysis::{Analysis, PointSummary};
 use crate::numbers::{along_axis, percent, seconds, short_count};
 
 use super::annotations::Annotations;
-use super::axis::{Frame, LABEL, TICK, decimals, padded, round_values, wrapped};
+use super::axis::{Frame, TICK, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::text_width;
 use super::headline::{LEFT, TITLE, WIDTH, head, head_height, score_range};
@@ -127,8 +127,7 @@ fn draw_keys(canvas: &mut Canvas, lines: &[Series<'_>], y: f64) {
 
 /// `name`: of the rows, in the first panel.
 fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'_>>, name: Option<&String>) {
-    let digits = decimals(frame.y, 6);
-    frame.draw_rows(canvas, 6, |value| name.map_or(String::new(), |_| format!("{value:.digits$}")));
+    frame.draw_rows(canvas, 6, name.is_some());
     if let Some(name) = name {
         frame.name_rows(canvas, name);
     }
@@ -145,8 +144,7 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
         canvas.text(&text, (x, frame.bottom + 17.0), Style::new(TICK, Anchor::Middle).coloured(FAINT));
         last = text;
     }
-    let middle = (frame.left + frame.right) / 2.0;
-    canvas.text(panel.0, (middle, frame.bottom + 40.0), Style::new(LABEL, Anchor::Middle));
+    frame.name_below(canvas, panel.0, 40.0);
 
     let front = front(&dots);
     let mut steps: Vec<(f64, f64)> = Vec::new();

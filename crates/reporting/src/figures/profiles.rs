@@ -6,7 +6,7 @@ use decouple_experiment::Metric;
 use crate::analysis::{Analysis, CurvePoint, PointSummary, Spread};
 use crate::numbers::{along_axis, short_count};
 
-use super::axis::{Frame, LABEL, TICK, decimals, padded, round_values, wrapped};
+use super::axis::{Frame, LABEL, TICK, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::{shortened, text_width};
 use super::headline::{LEFT, MARGIN, TITLE, WIDTH, head, head_height};
@@ -195,8 +195,7 @@ fn draw_steps(canvas: &mut Canvas, frame: &Frame, epoch_steps: Option<f64>) {
 
 fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel<'_>) {
     let (_, unit, value) = panel.quantity;
-    let digits = decimals(frame.y, 6);
-    frame.draw_rows(canvas, 6, |value| format!("{value:.digits$}"));
+    frame.draw_rows(canvas, 6, true);
     canvas.text(&panel.title, (frame.left, frame.top - 16.0), Style::new(LABEL, Anchor::Start).bold());
     // Each row's mean, lowest and highest seed.
     let rows = |profile: &Profile<'_>| -> Vec<[(f64, f64); 3]> {

@@ -2,7 +2,7 @@
 
 use decouple_experiment::value_on;
 
-use crate::analysis::{Analysis, PointSummary, SPECTRUM, spectrum_axis};
+use crate::analysis::{Analysis, PointSummary, SPECTRUM, grouped, spectrum_axis};
 
 use super::canvas::Marker;
 use super::palette::{Colour, category};
@@ -51,40 +51,29 @@ pub(super) fn spectrum_value(point: &[(String, String)]) -> Option<&str> {
 /// The lines of `analysis`, in the order in which their first points occur.
 pub(super) fn series(analysis: &Analysis) -> Vec<Series<'_>> {
     let spectrum = is_spectrum(analysis);
-    let mut lines: Vec<Series<'_>> = Vec::new();
-    for (index, point) in analysis.points.iter().enumerate() {
-        let label = if spectrum { other_values(point) } else { String::new() };
-        let place = place(analysis, index);
-        match lines.iter_mut().find(|line| line.label == label) {
-            Some(line) => line.points.push((place, point)),
-            None => {
-                let k = lines.len();
-                lines.push(Series {
-                    label,
-                    colour: category(k),
-                    marker: Marker::of(k),
-                    dash: [0.0, 7.0, 3.0, 12.0][k % 4],
-                    is_band: spectrum,
-                    points: vec![(place, point)],
-                });
-            }
-        }
-    }
-    let many = lines.len() > 3;
-    for line in &mut lines {
-        line.is_band &= !many;
-        line.points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    }
+    let points = analysis.points.iter().enumerate().map(|(index, point)| (place(analysis, index), point));
+    let lines =
+        grouped(points, |(_, point)| if spectrum { other_values(&point.point) } else { String::new() });
+    let is_band = spectrum && lines.len() <= 3;
     lines
+        .into_iter()
+        .enumerate()
+        .map(|(k, (label, mut points))| {
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            Series {
+                label,
+                colour: category(k),
+                marker: Marker::of(k),
+                dash: [0.0, 7.0, 3.0, 12.0][k % 4],
+                is_band,
+                points,
+            }
+        })
+        .collect()
 }
 
 /// The values of a point on all axes but those of the spectrum: `relu, spatial-first`.
-pub(super) fn other_values(point: &PointSummary) -> String {
-    other_values_of(&point.point)
-}
-
-/// As [`other_values`], of coordinates.
-pub(super) fn other_values_of(point: &[(String, String)]) -> String {
+pub(super) fn other_values(point: &[(String, String)]) -> String {
     let others = point.iter().filter(|(axis, _)| !SPECTRUM.contains(&axis.as_str()));
     let words = others.map(|(axis, value)| {
         // A bare number or switch is meaningless without its key.

@@ -45,11 +45,9 @@ fn analysis(
                         ..Cost::default()
                     },
                     raw_score: accuracy,
-                    averaged_score: None,
                     steps: Some(10),
                     train_secs: accuracy.map(|_| 3.0 + level),
                     images_per_sec: Some(100.0),
-                    peak_bytes: None,
                     epochs: (1..4)
                         .map(|epoch| MetricsRow {
                             epoch,
@@ -60,7 +58,7 @@ fn analysis(
                             ..MetricsRow::default()
                         })
                         .collect(),
-                    correct: None,
+                    ..RunRow::default()
                 });
             }
         }

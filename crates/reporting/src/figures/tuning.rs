@@ -2,13 +2,13 @@
 
 use decouple_experiment::{Outcome, Try};
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, distinct};
 
-use super::axis::{Frame, LABEL, decimals, padded, wrapped};
-use super::canvas::{Anchor, Canvas, Marker, Style};
+use super::axis::{Frame, padded, wrapped};
+use super::canvas::{Canvas, Marker};
 use super::headline::{LEFT, MARGIN, TITLE, WIDTH, head, head_height};
 use super::palette::{Colour, FAINT, category};
-use super::series::{other_values_of, spectrum_value};
+use super::series::{other_values, spectrum_value};
 
 const HEIGHT: f64 = 260.0;
 
@@ -27,7 +27,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let metric = analysis.study.metric;
     let mut canvas = Canvas::new(WIDTH, top + HEIGHT + 74.0, format!("Validation {metric} of every try."));
     head(&mut canvas, &title, &subtitle);
-    let points = analysis.study.tried_points();
+    let points = distinct(tries.iter().map(|tried| tried.point.as_slice()));
     let frame = Frame {
         left: LEFT,
         right: WIDTH - MARGIN - 28.0,
@@ -36,8 +36,7 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
         x: (-0.6, points.len() as f64 - 0.4),
         y: padded(shares, 0.5, 0.08),
     };
-    let digits = decimals(frame.y, 6);
-    frame.draw_rows(&mut canvas, 6, |value| format!("{value:.digits$}"));
+    frame.draw_rows(&mut canvas, 6, true);
     frame.name_rows(&mut canvas, &format!("validation {metric} (%)"));
     let mut drawn = vec![0; points.len()];
     for tried in tries {
@@ -79,14 +78,13 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, points: &[&[(String, String)]
     let name = |point: &[(String, String)]| {
         let segments = spectrum_value(point).map(str::to_owned).into_iter();
         let names: Vec<String> =
-            segments.chain([other_values_of(point)]).filter(|name| !name.is_empty()).collect();
+            segments.chain([other_values(point)]).filter(|name| !name.is_empty()).collect();
         names.join(", ")
     };
     let names: Vec<(f64, String)> =
         points.iter().enumerate().map(|(k, point)| (frame.across(k as f64), name(point))).collect();
     frame.name_columns(canvas, &names);
     if points.iter().all(|point| spectrum_value(point).is_some()) {
-        let middle = (frame.left + frame.right) / 2.0;
-        canvas.text("the spectrum", (middle, frame.bottom + 58.0), Style::new(LABEL, Anchor::Middle));
+        frame.name_below(canvas, "the spectrum", 58.0);
     }
 }

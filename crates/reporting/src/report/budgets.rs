@@ -5,7 +5,9 @@ use decouple_spectrum::cost::Cost;
 use serde::{Deserialize, Serialize};
 
 use super::Card;
-use crate::analysis::{Analysis, Coordinates, RunOutcome, RunRow, Study, held_equal, summarise};
+use crate::analysis::{
+    Analysis, Coordinates, RunOutcome, RunRow, Study, distinct, grouped, held_equal, summarise,
+};
 
 /// The finished runs of a study that varies the segments alone: what a card keeps for other experiments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,19 +70,14 @@ impl Curve {
 /// One study over all budgets, with the budget as an additional axis, for every set of experiments that
 /// differ only in their budget.
 pub fn under_each_budget(cards: &[Card]) -> Vec<Analysis> {
-    let curves: Vec<&Curve> = cards.iter().filter_map(|card| card.curve.as_ref()).collect();
-    let mut sets: Vec<Vec<&Curve>> = Vec::new();
-    for curve in curves {
-        let is_like = |known: &Curve| {
-            (&known.reference, &known.data, known.epochs) == (&curve.reference, &curve.data, curve.epochs)
-        };
-        match sets.iter_mut().find(|set| is_like(set[0])) {
-            Some(set) if set.iter().all(|known| known.held != curve.held) => set.push(curve),
-            Some(_) => {}
-            None => sets.push(vec![curve]),
-        }
-    }
-    sets.into_iter().filter(|set| set.len() > 1).map(|set| together(&set)).collect()
+    let curves = cards.iter().filter_map(|card| card.curve.as_ref());
+    let sets = grouped(curves, |curve| (&curve.reference, &curve.data, curve.epochs));
+    let studies = sets.into_iter().filter_map(|(_, set)| {
+        let budgets = grouped(set, |curve| &curve.held);
+        let set: Vec<&Curve> = budgets.into_iter().map(|(_, same)| same[0]).collect();
+        (set.len() > 1).then(|| together(&set))
+    });
+    studies.collect()
 }
 
 fn together(curves: &[&Curve]) -> Analysis {
@@ -90,31 +87,17 @@ fn together(curves: &[&Curve]) -> Analysis {
         vec![("segments".to_owned(), run.segments.clone()), ("budget".to_owned(), name(curve))]
     };
     let row = |curve: &Curve, run: &CurveRun| RunRow {
-        id: String::new(),
         point: point(curve, run),
         seed: run.seed,
         outcome: RunOutcome::Over(Outcome::Finished),
         level: run.level,
-        group_width: None,
-        width: None,
         costs: run.costs,
         raw_score: Some(run.score),
-        averaged_score: None,
-        steps: None,
-        train_secs: None,
-        images_per_sec: None,
-        peak_bytes: None,
-        epochs: Vec::new(),
-        correct: None,
+        ..RunRow::default()
     };
     let runs: Vec<RunRow> =
         curves.iter().flat_map(|curve| curve.runs.iter().map(|run| row(curve, run))).collect();
-    let mut segments: Vec<String> = Vec::new();
-    for run in curves.iter().flat_map(|curve| &curve.runs) {
-        if !segments.contains(&run.segments) {
-            segments.push(run.segments.clone());
-        }
-    }
+    let segments = distinct(curves.iter().flat_map(|curve| &curve.runs).map(|run| run.segments.clone()));
     let held: Vec<String> = curves.iter().map(|curve| held(curve)).collect();
     let study = Study {
         name: "under-each-budget".to_owned(),

@@ -27,7 +27,7 @@ pub fn html(analysis: &Analysis) -> String {
     let body = html! {
         header {
             p class="eyebrow" { "decouple · " (study.name) }
-            h1 { (if study.question.is_empty() { &study.name } else { &study.question }) }
+            h1 { (study.title()) }
             (verdict(analysis))
             p class="facts" { (super::frame::facts(analysis)) }
             nav class="facts" {

@@ -11,8 +11,7 @@ use crate::figures;
 /// left to `runs.csv`. The same analysis gives the same bytes.
 pub fn markdown(analysis: &Analysis) -> String {
     let study = &analysis.study;
-    let mut text =
-        format!("# {}\n\n", escaped(if study.question.is_empty() { &study.name } else { &study.question }));
+    let mut text = format!("# {}\n\n", escaped(study.title()));
     for (k, sentence) in analysis.verdict.sentences.iter().enumerate() {
         let mark = if k == 0 { "**" } else { "" };
         let _ = writeln!(text, "{mark}{}{mark}", escaped(sentence));

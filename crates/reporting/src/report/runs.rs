@@ -3,7 +3,7 @@
 use decouple_experiment::{Outcome, folder_name, value_on};
 use maud::{Markup, html};
 
-use crate::analysis::{Analysis, RunOutcome, RunRow};
+use crate::analysis::{Analysis, RunOutcome, RunRow, distinct};
 use crate::numbers::{seconds, short_count};
 
 /// A cell: its text, and the number it is sorted by, if any.
@@ -28,18 +28,16 @@ impl Cell {
 pub(super) fn runs(analysis: &Analysis) -> Markup {
     let axes = &analysis.study.axes;
     let score = format!("{} %", analysis.study.metric);
-    let columns: Vec<&str> = axes
-        .iter()
-        .map(|axis| axis.name.as_str())
+    let columns: Vec<&str> = (analysis.study.axis_names())
         .chain(["seed", "outcome", &score, "raw %", "averaged %", "parameters", "MACs", "steps"])
         .chain(["train s", "images/s", "peak MiB", "id"])
         .collect();
     html! {
         form class="filters" hidden {
             @for (column, axis) in axes.iter().enumerate() {
-                (select(column, &axis.name, &distinct(analysis, |run| value(run, &axis.name))))
+                (select(column, &axis.name, analysis.runs.iter().map(|run| value(run, &axis.name))))
             }
-            (select(axes.len() + 1, "outcome", &distinct(analysis, |run| run.outcome.word().to_owned())))
+            (select(axes.len() + 1, "outcome", analysis.runs.iter().map(|run| run.outcome.word())))
             label { "contains " input type="search" name="text" size="12"; }
             output {}
         }
@@ -58,30 +56,20 @@ pub(super) fn runs(analysis: &Analysis) -> Markup {
     }
 }
 
-fn select(column: usize, name: &str, values: &[String]) -> Markup {
+fn select<'a>(column: usize, name: &str, values: impl Iterator<Item = &'a str>) -> Markup {
     html! {
         label {
             (name) " "
             select data-column=(column) {
                 option value="" { "all" }
-                @for value in values { option { (value) } }
+                @for value in distinct(values) { option { (value) } }
             }
         }
     }
 }
 
-fn distinct(analysis: &Analysis, of: impl Fn(&RunRow) -> String) -> Vec<String> {
-    let mut values: Vec<String> = Vec::new();
-    for value in analysis.runs.iter().map(of) {
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    values
-}
-
-fn value(run: &RunRow, axis: &str) -> String {
-    value_on(&run.point, axis).unwrap_or_default().to_owned()
+fn value<'a>(run: &'a RunRow, axis: &str) -> &'a str {
+    value_on(&run.point, axis).unwrap_or_default()
 }
 
 /// Where the run's own files are, seen from the report. Signs of an address stand in
@@ -95,8 +83,10 @@ fn row(analysis: &Analysis, run: &RunRow) -> Markup {
     let percent = |share: Option<f64>| Cell::number(share, |share| format!("{:.2}", 100.0 * share));
     let axes = analysis.study.axes.iter().map(|axis| match axis.name.as_str() {
         // Sorted along the spectrum, so that "per-channel" is the last.
-        "segments" => Cell { text: value(run, "segments"), key: Some(run.level) },
-        name @ "channels-per-segment" => Cell { text: value(run, name), key: Some(1.0 - run.level) },
+        "segments" => Cell { text: value(run, "segments").to_owned(), key: Some(run.level) },
+        name @ "channels-per-segment" => {
+            Cell { text: value(run, name).to_owned(), key: Some(1.0 - run.level) }
+        }
         name => Cell::words(value(run, name)),
     });
     let words = [Cell::words(run.seed.to_string()), Cell::words(run.outcome.word())];

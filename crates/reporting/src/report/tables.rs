@@ -2,7 +2,9 @@
 
 use decouple_experiment::Metric;
 
-use crate::analysis::{Analysis, Contest, Interaction, PointSummary, ending, label, power_plan, scatter};
+use crate::analysis::{
+    Analysis, Contest, Interaction, PointSummary, ending, grouped, label, power_plan, scatter,
+};
 use crate::numbers::{
     p_value, percent, points as in_points, seconds, short_count, short_width, signed_points,
 };
@@ -62,7 +64,7 @@ fn range(interval: Interval, text: fn(f64) -> String) -> String {
 
 /// The points with their costs and scores.
 fn summary(analysis: &Analysis) -> Option<Table> {
-    let axes: Vec<&str> = analysis.study.axes.iter().map(|axis| axis.name.as_str()).collect();
+    let axes: Vec<&str> = analysis.study.axis_names().collect();
     let words = if axes.is_empty() { vec!["point"] } else { axes };
     let times = if analysis.study.times_compare() {
         ""
@@ -310,9 +312,8 @@ fn surfaces(analysis: &Analysis) -> Option<Table> {
         &["point", "optimum"],
         &["learning rate", "weight decay", "best of 1", "best of 2", "best of 4", "best of 8"],
     );
-    for point in analysis.study.tried_points() {
-        let own = analysis.study.tries.iter().filter(|tried| tried.point == point);
-        let scored: Vec<([f64; 2], f64)> = own
+    for (point, own) in grouped(&analysis.study.tries, |tried| &tried.point) {
+        let scored: Vec<([f64; 2], f64)> = (own.iter())
             .filter_map(|tried| {
                 let setting = tried.setting;
                 Some(([setting.learning_rate.ln(), setting.weight_decay.ln()], tried.score()?))

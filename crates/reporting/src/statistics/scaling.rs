@@ -1,6 +1,7 @@
 //! How an error falls with size: `error = c + a P^-alpha`.
 
 use super::random::Draws;
+use super::smooth::middle;
 use super::{Interval, Sample};
 
 /// A fitted law.
@@ -43,7 +44,7 @@ pub fn scaling_law(points: &[(f64, Sample)]) -> Option<ScalingLaw> {
         .collect();
     let (floor, above, exponent) = least_squares(&data);
     let mut random = Draws::new(3);
-    let mut drawn: Vec<(f64, f64)> = (0..RESAMPLES)
+    let (mut floors, mut exponents): (Vec<f64>, Vec<f64>) = (0..RESAMPLES)
         .map(|_| {
             let mut moved = data.clone();
             for ((_, y, _), (_, sample)) in moved.iter_mut().zip(points) {
@@ -54,14 +55,9 @@ pub fn scaling_law(points: &[(f64, Sample)]) -> Option<ScalingLaw> {
             let (floor, _, exponent) = least_squares(&moved);
             (floor, exponent)
         })
-        .collect();
-    let mut interval = |of: fn(&(f64, f64)) -> f64| {
-        drawn.sort_by(|a, b| of(a).total_cmp(&of(b)));
-        let at = |share: f64| of(&drawn[((RESAMPLES - 1) as f64 * share).round() as usize]);
-        Interval { low: at(0.025), high: at(0.975) }
-    };
-    let floor_interval = interval(|law| law.0);
-    let exponent_interval = interval(|law| law.1);
+        .unzip();
+    let (_, floor_interval) = middle(&mut floors);
+    let (_, exponent_interval) = middle(&mut exponents);
     Some(ScalingLaw { floor, above, exponent, exponent_interval, floor_interval })
 }
 

@@ -272,7 +272,7 @@ impl SmoothCurve {
 }
 
 /// Median and central 95 % of drawn values.
-fn middle(values: &mut [f64]) -> (f64, Interval) {
+pub(super) fn middle(values: &mut [f64]) -> (f64, Interval) {
     values.sort_by(f64::total_cmp);
     let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
     (at(0.5), Interval { low: at(0.025), high: at(0.975) })

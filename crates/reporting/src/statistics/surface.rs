@@ -2,12 +2,10 @@
 
 use super::matrix::{Matrix, cholesky, dot, solve};
 
-/// A quadratic surface over two quantities.
+/// A quadratic surface over two quantities: `b0 + b1 x + b2 y + b3 x^2 + b4 y^2 + b5 x y`, about the centre of the
+/// tried range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuadraticSurface {
-    /// Constant, two slopes, two curvatures and their product: `b0 + b1 x + b2 y + b3 x^2 + b4 y^2 + b5 x y`,
-    /// about the centre of the tried range.
-    pub coefficients: [f64; 6],
     /// Its minimum within the tried range.
     pub optimum: [f64; 2],
     /// Whether it has a minimum at all.
@@ -50,7 +48,6 @@ pub fn quadratic_surface(tries: &[([f64; 2], f64)]) -> Option<QuadraticSurface> 
     let (i, j) = all.min_by(|a, b| at(a.0, a.1).total_cmp(&at(b.0, b.1)))?;
     let is_end = |i: usize| i == 0 || i == STEPS;
     Some(QuadraticSurface {
-        coefficients,
         optimum: [place(i, 0), place(j, 1)],
         has_lowest,
         is_at_edge: is_end(i) || is_end(j),

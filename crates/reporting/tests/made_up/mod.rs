@@ -18,28 +18,18 @@ pub(crate) fn spectrum(name: &str, segments: &[&str], seeds: u64) -> Analysis {
 
 /// Runs over segments, crossed with the values of another axis where there are several.
 pub(crate) fn crossed(name: &str, segments: &[&str], other: &str, values: &[&str], seeds: u64) -> Analysis {
+    let words = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
+    let axis = |name: &str, values| Axis { name: name.to_owned(), values: words(values), zipped_with: None };
+    let axes = [axis("segments", segments), axis(other, values)];
     let mut runs = Vec::new();
     for (k, value) in values.iter().enumerate() {
         for count in segments {
             for seed in 0..seeds {
-                let mut point = Vec::new();
-                if segments.len() > 1 {
-                    point.push(("segments".to_owned(), (*count).to_owned()));
-                }
-                if values.len() > 1 {
-                    point.push((other.to_owned(), (*value).to_owned()));
-                }
-                runs.push(run_row(point, level(count), k as f64, seed));
+                let point = axes.iter().zip([count, value]).filter(|(axis, _)| axis.values.len() > 1);
+                let point = point.map(|(axis, &value)| (axis.name.clone(), value.to_owned()));
+                runs.push(run_row(point.collect(), level(count), k as f64, seed));
             }
         }
-    }
-    let axis = |name: &str, values: Vec<String>| Axis { name: name.to_owned(), values, zipped_with: None };
-    let mut axes = Vec::new();
-    if segments.len() > 1 {
-        axes.push(axis("segments", segments.iter().map(|&count| count.to_owned()).collect()));
-    }
-    if values.len() > 1 {
-        axes.push(axis(other, values.iter().map(|value| (*value).to_owned()).collect()));
     }
     let study = Study {
         name: name.to_owned(),
@@ -47,7 +37,7 @@ pub(crate) fn crossed(name: &str, segments: &[&str], other: &str, values: &[&str
             "Made-up numbers: how far should a small convolutional network decouple cross-channel from \
                    spatial correlations, at an equal number of parameters?"
                 .to_owned(),
-        axes,
+        axes: axes.into_iter().filter(|axis| axis.values.len() > 1).collect(),
         held: Some("parameters".to_owned()),
         data: "made-up".to_owned(),
         epochs: Some(12),
@@ -96,7 +86,7 @@ fn run_row(point: Vec<(String, String)>, level: f64, other: f64, seed: u64) -> R
         images_per_sec: Some(108_000.0 / (20.0 + 14.0 * level + noise(2.0))),
         peak_bytes: Some(200 << 20),
         epochs: epochs.collect(),
-        correct: None,
+        ..RunRow::default()
     }
 }
 
@@ -158,18 +148,17 @@ pub(crate) fn fill(ledger: &Ledger, sweep: &Sweep) {
             };
             writer.append(&metrics, &TimingRow { epoch, wall_secs: 2.0, images_per_sec: 4500.0 }).unwrap();
         }
-        let scores = Scores { images: 2000, loss: 0.4, accuracy, top5_accuracy: None, map_at_100: None };
+        let scores = Scores { images: 2000, loss: 0.4, accuracy, ..Scores::default() };
         let status = Status {
             format: decouple_experiment::FORMAT,
-            outcome: Outcome::Finished,
             test: Some(scores),
-            averaged_test: None,
             steps: 140 * epochs,
             train_secs: 2.0 * epochs as f64,
             images_per_sec: 4500.0,
             peak_bytes: Some(200 << 20),
             threads: 1,
             finished_at: timestamp(UNIX_EPOCH),
+            ..Status::default()
         };
         writer.finish(&status).unwrap();
     }
@@ -180,16 +169,13 @@ fn environment() -> Environment {
         decouple: "0.0.0".to_owned(),
         git_revision: Some("made up".to_owned()),
         git_dirty: Some(false),
-        lock_hash: None,
-        rustc: None,
         cpu: "made up".to_owned(),
-        cpu_flags: Vec::new(),
         kernels: "portable".to_owned(),
         threads: 1,
-        data_notes: Vec::new(),
         data_checksum: "made up".to_owned(),
         numerics_version: 1,
         command: "/somewhere/bin/decouple run made-up.toml".to_owned(),
+        ..Environment::default()
     }
 }
 

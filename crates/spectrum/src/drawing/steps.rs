@@ -3,7 +3,8 @@
 //! A convolution includes its norm and activation, a module its two convolutions. Anything that
 //! stands alone (an activation before a module, a pool, a sum) is a step of its own.
 
-use crate::graph::{Activation, Graph, Node, NodeId, Op};
+use crate::graph::{Graph, Node, NodeId, Op};
+use crate::layer_table::{self, describe};
 use decouple_kernels::geometry::ConvGeometry;
 
 /// The kind of a box, which determines its colour.
@@ -48,7 +49,7 @@ impl Step {
 
 /// The steps of `graph`, inputs before their consumers. Step 0 is the input.
 pub(super) fn steps(graph: &Graph) -> Vec<Step> {
-    let readers = readers(graph);
+    let readers = graph.readers();
     let mut steps: Vec<Step> = Vec::new();
     // The step that each node belongs to.
     let mut of_node: Vec<usize> = Vec::new();
@@ -77,13 +78,6 @@ pub(super) fn steps(graph: &Graph) -> Vec<Step> {
     steps
 }
 
-/// How many nodes read each node.
-fn readers(graph: &Graph) -> Vec<usize> {
-    let mut readers = vec![0; graph.nodes.len()];
-    graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| readers[input.0] += 1);
-    readers
-}
-
 /// Whether `node` is drawn in the box of the node before it.
 fn absorbs(last: &Node, node: &Node, kind: Kind) -> bool {
     let is_layer = !matches!(kind, Kind::Plain | Kind::Pool);
@@ -107,12 +101,10 @@ fn is_between(node: &Node) -> bool {
 
 fn absorb(step: &mut Step, node: &Node) {
     match &node.op {
-        Op::Activation(activation) if is_between(node) => {
-            step.title = format!("{}, {}", step.title, activation_name(*activation));
+        Op::Activation(_) if is_between(node) => {
+            step.title = format!("{}, {}", step.title, describe(&node.op))
         }
-        Op::Activation(activation) => {
-            step.detail = format!("{} · {}", step.detail, activation_name(*activation));
-        }
+        Op::Activation(_) => step.detail = format!("{} · {}", step.detail, describe(&node.op)),
         Op::Conv { geometry, .. } => {
             let first = step.title.trim_start_matches("conv ").to_owned();
             step.title = format!("{first}, {}", window(geometry));
@@ -126,19 +118,13 @@ fn absorb(step: &mut Step, node: &Node) {
 
 fn step(node: &Node, graph: &Graph) -> Step {
     let (kind, title) = match &node.op {
-        Op::Input => (Kind::Plain, "input".to_owned()),
         Op::Conv { geometry, .. } => conv(geometry),
         Op::BatchNorm { .. } => (Kind::Plain, "norm".to_owned()),
-        Op::Activation(activation) => (Kind::Plain, activation_name(*activation).to_owned()),
-        Op::MaxPool(pool) => (Kind::Pool, format!("max pool {}", square(pool.window(), pool.stride()))),
-        Op::MeanPool { geometry, .. } => {
-            (Kind::Pool, format!("mean pool {}", square(geometry.window(), geometry.stride())))
-        }
-        Op::GlobalMeanPool => (Kind::Pool, "global mean pool".to_owned()),
         Op::Add => (Kind::Join, "+".to_owned()),
-        Op::Concat => (Kind::Join, "concat".to_owned()),
-        Op::Dropout { rate } => (Kind::Plain, format!("dropout {rate}")),
         Op::Linear { .. } => (Kind::Pointwise, "dense".to_owned()),
+        Op::Concat => (Kind::Join, describe(&node.op)),
+        Op::MaxPool(_) | Op::MeanPool { .. } | Op::GlobalMeanPool => (Kind::Pool, describe(&node.op)),
+        Op::Input | Op::Activation(_) | Op::Dropout { .. } => (Kind::Plain, describe(&node.op)),
     };
     let detail = match &node.op {
         Op::Input => node.output.to_string(),
@@ -167,29 +153,16 @@ fn conv(geometry: &ConvGeometry) -> (Kind, String) {
 
 /// `3x3 /2`, `3x3 over 3 segments`, `3x3 per channel`.
 fn window(geometry: &ConvGeometry) -> String {
-    let options = geometry.options();
-    let stride = if options.stride == 1 { String::new() } else { format!(" /{}", options.stride) };
-    let segments = match options.segments {
+    let segments = match geometry.options().segments {
         1 => String::new(),
         all if all == geometry.input().c => " per channel".to_owned(),
         some => format!(" in {some} segments"),
     };
-    format!("{}x{}{stride}{segments}", options.kernel_h, options.kernel_w)
-}
-
-fn square(window: usize, stride: usize) -> String {
-    if stride == 1 { format!("{window}x{window}") } else { format!("{window}x{window} /{stride}") }
+    layer_table::window(geometry) + &segments
 }
 
 fn channels(node: &Node) -> String {
     format!("{} channels", node.output.c)
-}
-
-fn activation_name(activation: Activation) -> &'static str {
-    match activation {
-        Activation::Relu => "relu",
-        Activation::Elu => "elu",
-    }
 }
 
 /// The block that a layer belongs to: the first part of its path, with the second where that is

@@ -3,7 +3,7 @@
 
 use decouple_kernels::layout::{MapLayout, groups};
 
-use super::{GradientId, Map, MapId, Plan};
+use super::{Map, MapId, Plan};
 use crate::update::Update;
 
 /// A place for every map and gradient, in values of one group of images: with
@@ -59,11 +59,6 @@ impl Plan {
             spec.len() * if spec.role.is_trained() { update.copies() } else { statistics }
         });
         (size_of::<f32>() * kept.sum::<usize>()) as u64
-    }
-
-    /// The gradient of a map, if it has one.
-    pub fn gradient_of(&self, id: MapId) -> Option<GradientId> {
-        self.map(id).gradient
     }
 
     fn tenants(&self, until: impl Fn(&Map) -> usize) -> Vec<Tenant> {

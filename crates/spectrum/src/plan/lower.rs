@@ -33,8 +33,7 @@ struct Lowering {
 
 impl Lowering {
     fn new(graph: Graph) -> Self {
-        let mut readers = vec![0; graph.nodes.len()];
-        graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| readers[input.0] += 1);
+        let readers = graph.readers();
         let mut is_first = vec![false; graph.nodes.len()];
         for index in 0..graph.nodes.len() {
             // A convolution belongs to only one pair.

@@ -6,30 +6,7 @@ use decouple_experiment::{Overrides, parse};
 use super::*;
 use crate::{checkpoint::Snapshot, device::backend};
 
-const EXPERIMENT: &str = r#"
-[axes]
-seed = [3]
-
-[trial.network]
-segments = 2
-stem = 4
-entry = [6]
-middle = 1
-modules = 1
-exit = 8
-dropout = 0.2
-
-[trial.data]
-set = "planted"
-images = 96
-validation = 32
-augment = ["pad-crop 2"]
-
-[trial.training]
-epochs = 2
-batch = 16
-average = { kind = "polyak", decay = 0.9 }
-"#;
+const EXPERIMENT: &str = include_str!("../../tests/fixtures/small.toml");
 
 fn trial(optimizer: &str) -> Trial {
     let set = vec![format!("training.optimizer={optimizer}")];

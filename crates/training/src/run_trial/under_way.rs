@@ -1,6 +1,6 @@
 //! A training in progress: epochs, steps and scores.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use decouple_datasets::{
     Batch, BatchError, Dataset, Labels, Normalisation, derive_seed, epoch_order, fill_batch,
@@ -8,7 +8,7 @@ use decouple_datasets::{
 };
 use decouple_disk::Target;
 use decouple_experiment::{
-    Average, FORMAT, MetricsRow, Outcome, Record, RunWriter, Scores, Status, TimingRow, Trial, timestamp,
+    Average, MetricsRow, Outcome, Record, RunWriter, Scores, Status, TimingRow, Trial,
 };
 use decouple_spectrum::{
     backend::{Backend, Executor, Pass},
@@ -20,9 +20,10 @@ use crate::{
     error::TrialError,
     evaluation::{Answers, answer_part, count_correct},
     keeper::{Between, Keeper},
+    machine_faults::status_now,
     objective::Objective,
     optimizer::update,
-    progress::{Event, Progress},
+    progress::News,
     start_values,
     stored_network::{self, WEIGHTS_FILE, description},
 };
@@ -94,13 +95,7 @@ impl<'a> Training<'a> {
     }
 
     /// One pass over the training images, or the rest of it after a checkpoint.
-    pub(super) fn train_epoch(
-        &mut self,
-        epoch: u64,
-        index: usize,
-        mut keeper: Keeper<'_>,
-        progress: &Progress,
-    ) -> Result<EpochEnd, TrialError> {
+    pub(super) fn train_epoch(&mut self, epoch: u64, mut keeper: Keeper<'_>) -> Result<EpochEnd, TrialError> {
         let seed = derive_seed(self.record.order_seed(), "order", epoch, 0);
         let order = epoch_order(self.data.train.len(), seed);
         let before = self.step - epoch * self.steps_per_epoch;
@@ -121,7 +116,7 @@ impl<'a> Training<'a> {
             }
             let images_per_sec = (done * self.batch as u64) as f64 / self.epoch_secs;
             let (step, epoch) = (self.step, epoch + 1);
-            progress.tell(Event::Step { trial: index, step, epoch, loss, images_per_sec });
+            keeper.progress.tell(keeper.trial, News::Step { step, epoch, loss, images_per_sec });
             let saving = Instant::now();
             if keeper.between_steps(|| self.state(epoch - 1))? == Between::Stop {
                 return Ok(EpochEnd::Stopped { step });
@@ -265,16 +260,11 @@ impl<'a> Training<'a> {
 
     pub(super) fn status(&self, outcome: Outcome) -> Status {
         Status {
-            format: FORMAT,
-            outcome,
-            test: None,
-            averaged_test: None,
             steps: self.step,
             train_secs: self.train_secs,
             images_per_sec: (self.step * self.batch as u64) as f64 / self.train_secs,
             peak_bytes: Some(self.network.peak_bytes()),
-            threads: rayon::current_num_threads(),
-            finished_at: timestamp(SystemTime::now()),
+            ..status_now(outcome)
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::graph::{Activation, Graph, NodeId};
 use crate::network::{NetworkKey, NetworkSpec};
 use decouple_kernels::geometry::{ConvOptions, MapShape, Padding};
 
-use super::xception::middle;
+use super::xception::{join, middle, two_modules};
 use super::{Architecture, Channels, Names, head};
 
 pub(crate) const MINI_XCEPTION: Architecture = Architecture {
@@ -82,42 +82,21 @@ fn entry_stage(
     stage: usize,
     input: NodeId,
 ) -> Result<NodeId, SpecError> {
-    let channels = spec.entry[stage];
-    let rectified = if stage == 0 { input } else { b.activation("module0.relu", input, Activation::Relu) };
-    let first = spec.module(stage, channels).lower(b, "module0", rectified)?;
-    let second = rectified_module(b, spec, stage, 1, first, channels)?;
-    let shape = b.shape(second);
+    let map = two_modules(b, spec, stage, [spec.entry[stage]; 2], stage > 0, input)?;
+    let shape = b.shape(map);
     if !can_halve(shape) {
         return Err(SpecError::MapTooSmall { layer: format!("entry.{stage}.pool"), map: shape });
     }
-    halve(b, spec, input, second)
+    halve(b, spec, input, map)
 }
 
 fn exit_flow(b: &mut GraphBuilder, spec: &NetworkSpec, input: NodeId) -> Result<NodeId, SpecError> {
-    let (stage, channels) = (spec.stages() - 1, b.shape(input).c);
-    let first = rectified_module(b, spec, stage, 0, input, channels)?;
-    let second = rectified_module(b, spec, stage, 1, first, spec.exit)?;
+    let channels = [b.shape(input).c, spec.exit];
+    let map = two_modules(b, spec, spec.stages() - 1, channels, true, input)?;
     // A map of one row or column is pooled as a whole right after this.
-    let out = if can_halve(b.shape(second)) {
-        halve(b, spec, input, second)?
-    } else {
-        join(b, spec, input, second, 1)?
-    };
+    let out =
+        if can_halve(b.shape(map)) { halve(b, spec, input, map)? } else { join(b, spec, input, map, 1)? };
     Ok(b.activation("relu", out, Activation::Relu))
-}
-
-/// Relu and module number `module` of a stage, with `channels` outputs.
-fn rectified_module(
-    b: &mut GraphBuilder,
-    spec: &NetworkSpec,
-    stage: usize,
-    module: usize,
-    input: NodeId,
-    channels: usize,
-) -> Result<NodeId, SpecError> {
-    let scope = format!("module{module}");
-    let rectified = b.activation(&format!("{scope}.relu"), input, Activation::Relu);
-    spec.module(stage, channels).lower(b, &scope, rectified)
 }
 
 fn can_halve(map: MapShape) -> bool {
@@ -129,22 +108,4 @@ fn halve(b: &mut GraphBuilder, spec: &NetworkSpec, input: NodeId, map: NodeId) -
     let padding = Padding::same(b.shape(map), 3, 2, 1);
     let pooled = b.max_pool("pool", map, 3, 2, padding)?;
     join(b, spec, input, pooled, 2)
-}
-
-/// Adds a 1x1 convolution of `input` at `stride`, normalised, to `map`, if the network is
-/// residual.
-fn join(
-    b: &mut GraphBuilder,
-    spec: &NetworkSpec,
-    input: NodeId,
-    map: NodeId,
-    stride: usize,
-) -> Result<NodeId, SpecError> {
-    if !spec.residual {
-        return Ok(map);
-    }
-    let options = ConvOptions { stride, ..ConvOptions::pointwise() };
-    let conv = b.conv("skip.conv", input, b.shape(map).c, options)?;
-    let skip = b.batch_norm("skip.norm", conv, spec.batch_norm());
-    b.add("add", map, skip)
 }

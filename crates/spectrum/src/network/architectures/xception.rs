@@ -103,27 +103,51 @@ fn strided(
     channels: [usize; 2],
     input: NodeId,
 ) -> Result<NodeId, SpecError> {
-    let stage = block.min(5) - 1;
-    let mut map = input;
-    for (index, out_c) in channels.into_iter().enumerate() {
-        let scope = format!("module{index}");
-        if (block, index) != (1, 0) {
-            map = b.activation(&format!("{scope}.relu"), map, Activation::Relu);
-        }
-        map = spec.module(stage, out_c).lower(b, &scope, map)?;
-    }
+    let map = two_modules(b, spec, block.min(5) - 1, channels, block > 1, input)?;
     let padding = match spec.numerics {
         Numerics::Keras => Padding::same(b.shape(map), 3, 2, 1),
         Numerics::Timm => Padding::symmetric(1),
     };
     let pooled = b.max_pool("pool", map, 3, 2, padding)?;
-    if !spec.residual {
-        return Ok(pooled);
+    join(b, spec, input, pooled, 2)
+}
+
+/// Two modules of these channels, each with a relu before it; before the first only if `rectifies_first`.
+pub(super) fn two_modules(
+    b: &mut GraphBuilder,
+    spec: &NetworkSpec,
+    stage: usize,
+    channels: [usize; 2],
+    rectifies_first: bool,
+    input: NodeId,
+) -> Result<NodeId, SpecError> {
+    let mut map = input;
+    for (index, out_c) in channels.into_iter().enumerate() {
+        let scope = format!("module{index}");
+        if index > 0 || rectifies_first {
+            map = b.activation(&format!("{scope}.relu"), map, Activation::Relu);
+        }
+        map = spec.module(stage, out_c).lower(b, &scope, map)?;
     }
-    let options = ConvOptions { stride: 2, ..ConvOptions::pointwise() };
-    let skip = b.conv("skip.conv", input, channels[1], options)?;
-    let skip = b.batch_norm("skip.norm", skip, spec.batch_norm());
-    b.add("add", pooled, skip)
+    Ok(map)
+}
+
+/// Adds a 1x1 convolution of `input` at `stride`, normalised, to `map`, if the network is
+/// residual.
+pub(super) fn join(
+    b: &mut GraphBuilder,
+    spec: &NetworkSpec,
+    input: NodeId,
+    map: NodeId,
+    stride: usize,
+) -> Result<NodeId, SpecError> {
+    if !spec.residual {
+        return Ok(map);
+    }
+    let options = ConvOptions { stride, ..ConvOptions::pointwise() };
+    let conv = b.conv("skip.conv", input, b.shape(map).c, options)?;
+    let skip = b.batch_norm("skip.norm", conv, spec.batch_norm());
+    b.add("add", map, skip)
 }
 
 /// `modules` modules that keep the map's shape, plus their input where the network is residual.
