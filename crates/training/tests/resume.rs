@@ -79,7 +79,7 @@ fn results(ledger: &Ledger) -> (BTreeMap<PathBuf, Vec<u8>>, Vec<String>) {
 
 /// A progress whose listener asks to stop after `steps` steps of any trial.
 fn stopping_after(steps: usize, stop: &Stop) -> (Progress, std::thread::JoinHandle<usize>) {
-    let (sender, events) = std::sync::mpsc::channel();
+    let (sender, events) = std::sync::mpsc::channel::<Event>();
     let stop = stop.clone();
     let listener = std::thread::spawn(move || {
         let mut seen = 0;
