@@ -37,7 +37,8 @@ pub struct CurveRun {
     pub level: f64,
     /// Cost of its network.
     pub costs: Cost,
-    /// Test score, 0 to 1.
+    /// Test score, 0 to 1. Cards have always called it an accuracy.
+    #[serde(rename = "accuracy")]
     pub score: f64,
 }
 

@@ -38,6 +38,9 @@ impl Card {
     }
 }
 
+/// The most sentences of a verdict that a card shows.
+const SENTENCES: usize = 4;
+
 const STYLE: &str = "
 .card { display: grid; grid-template-columns: minmax(0, 17rem) minmax(0, 1fr); gap: 1.5rem; padding: 1.5rem 0;
   border-top: 1px solid var(--line); }
@@ -70,7 +73,12 @@ pub fn index(cards: &[Card], problems: &[String]) -> String {
                     div {
                         h2 { a href=(report) { (card.name) } }
                         @if !card.question.is_empty() { p { (card.question) } }
-                        p { @for sentence in &card.verdict { strong { (sentence) " " } } }
+                        p {
+                            @for sentence in card.verdict.iter().take(SENTENCES) { strong { (sentence) " " } }
+                            @if card.verdict.len() > SENTENCES {
+                                "And " (card.verdict.len() - SENTENCES) " more in the report."
+                            }
+                        }
                         p class="facts" { (card.facts) }
                     }
                 }
@@ -101,6 +109,19 @@ fn folder(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cards_of_earlier_versions_are_read() {
+        let costs = r#"{"parameters":1,"statistics":2,"macs":3,"activations":4}"#;
+        let run = format!(r#"{{"segments":"1","seed":0,"level":0.0,"costs":{costs},"accuracy":0.5}}"#);
+        let curve = format!(r#"{{"held":null,"reference":"a","data":"b","epochs":8,"runs":[{run}]}}"#);
+        let card = format!(r#"{{"name":"a","question":"b?","verdict":["c."],"facts":"d","curve":{curve}}}"#);
+        let card: Card = serde_json::from_str(&card).expect("a card");
+        assert_eq!(card.curve.as_ref().expect("a curve").runs[0].score, 0.5);
+        let long = Card { verdict: vec!["Long.".to_owned(); 10], curve: None, ..card };
+        let page = index(&[long], &[]);
+        assert_eq!((page.matches("Long.").count(), page.matches("And 6 more").count()), (4, 1));
+    }
 
     #[test]
     fn a_folder_is_never_an_address_of_its_own() {
