@@ -50,7 +50,7 @@ struct Entrant<'a> {
     index: usize,
     /// `None` if the try had ended before; it is ranked all the same.
     running: Option<(UnderWay<'a>, RunWriter)>,
-    /// Accuracies after each epoch of a try that had ended before.
+    /// Scores after each epoch of a try that had ended before.
     before: Vec<f64>,
 }
 

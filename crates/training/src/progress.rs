@@ -36,7 +36,7 @@ pub enum News {
     Epoch {
         /// Epochs done.
         epoch: u64,
-        /// Accuracy on the held-out images, or while training if there are none.
+        /// Score on the held-out images, or accuracy in training if there are none.
         score: f64,
     },
     /// The trial has ended, now or in an earlier run of the sweep.

@@ -39,8 +39,8 @@ const PATIENCE: u32 = 4096;
 /// Sleep between later looks.
 const NAP: Duration = Duration::from_micros(100);
 
-/// Does `work` while the other threads of rayon's current pool keep looking for its pieces. A step of a small
-/// network is some hundred pieces of a few tens of microseconds, about as long as a thread takes to wake up.
+/// Does `work` while the other threads of rayon's current pool keep looking for its pieces. Those of a small
+/// network's step are so short that a thread which sleeps in between wakes too late (docs/performance.md).
 pub(crate) fn alert<T>(work: impl FnOnce() -> T) -> T {
     if rayon::current_num_threads() == 1 {
         return work();
