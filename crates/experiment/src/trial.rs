@@ -77,10 +77,10 @@ fn numerics(graph: &Graph, tiles: bool) -> u32 {
         let is_one = |node: &Node| matches!(&node.op, Op::Conv { geometry, .. } if is(geometry));
         graph.nodes.iter().any(is_one)
     };
-    if has(has_wide_bands) {
-        WIDE
-    } else if tiles && has(|geometry| tiles_pay(geometry, WeightOrder::ChannelFirst)) {
+    if tiles && has(|geometry| tiles_pay(geometry, WeightOrder::ChannelFirst)) {
         TILED
+    } else if has(has_wide_bands) {
+        WIDE
     } else {
         PLAIN
     }

@@ -24,7 +24,7 @@ use decouple_kernels::{
 };
 
 /// Side of the map, channels, segments, images.
-const MODULES: [(usize, usize, usize, usize); 28] = [
+const MODULES: [(usize, usize, usize, usize); 33] = [
     (28, 5, 1, 64),
     (28, 12, 8, 64),
     (28, 16, 16, 64),
@@ -47,10 +47,15 @@ const MODULES: [(usize, usize, usize, usize); 28] = [
     // Of sizes about those from which Winograd tiles pay.
     (32, 64, 1, 64),
     (32, 64, 2, 64),
-    (16, 48, 1, 64),
+    (32, 32, 1, 64),
+    (16, 32, 1, 64),
+    (16, 64, 1, 64),
     (16, 128, 2, 64),
-    (8, 48, 1, 64),
+    (16, 128, 4, 64),
+    (8, 32, 1, 64),
+    (8, 64, 1, 64),
     (8, 256, 1, 64),
+    (7, 32, 1, 64),
     (7, 64, 1, 64),
     (19, 728, 91, 16),
     (19, 728, 728, 16),

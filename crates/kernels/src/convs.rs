@@ -35,7 +35,7 @@ const LEAST_ROWS: usize = 12;
 const WIDE: usize = 1 << 17;
 const LEAST_ROWS_OF_WIDE: usize = 9;
 /// Fewest channels of a segment, and pixels of a side, for which Winograd tiles pay off.
-const TILED_CHANNELS: usize = 48;
+const TILED_CHANNELS: usize = 32;
 const TILED_PIXELS: usize = 7;
 /// Largest map, in pixels, for which two groups form one part.
 const FEW_PIXELS: usize = 32;
@@ -131,7 +131,7 @@ impl Convs {
                 spec,
                 forward: Walk::new(isa, of, algorithm, Direction::Forward, [from, to]),
                 back: Walk::new(isa, of, algorithm, Direction::Back, [to, from]),
-                gradient: WeightGradient::new(isa, spec.geometry, spec.order, from, to),
+                gradient: WeightGradient::new(isa, of, algorithm, [from, to]),
             }
         };
         let convs: Vec<Conv> = specs.iter().zip(layouts.windows(2)).map(conv).collect();

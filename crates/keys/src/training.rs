@@ -136,7 +136,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "training.winograd",
-        "Which algorithm may compute 3x3 convolutions: the definition, or Winograd tiles of 2x2 outputs (equally small rounding errors) or of 4x4 (ten times larger errors). Tiles are used where they are faster: at stride 1, from 48 channels per segment and 7x7 pixels.",
+        "Which algorithm may compute 3x3 convolutions: the definition, or Winograd tiles of 2x2 outputs (equally small rounding errors) or of 4x4 (ten times larger errors). Tiles are used where they are faster: at stride 1, from 32 channels per segment and 7x7 pixels.",
         Words(&["off", "f2", "f4"]),
         "\"f2\"",
     ),

@@ -79,7 +79,7 @@ fn trials() -> Vec<Trial> {
         let mut set: Vec<String> = wide.into();
         set.push(format!("training.winograd={tiles:?}"));
         let trial = trial(&set);
-        assert_eq!(trial.numerics, 2, "computed by tiles");
+        assert_eq!(trial.numerics, 4, "computed by tiles");
         trials.push(trial);
     }
     trials

@@ -2,7 +2,7 @@
 //! registers while rows of inputs and output gradients are read.
 //!
 //! Each sum is a vector with one lane per image, which takes rows and columns in ascending
-//! order, whatever the tile; lanes are added at the end.
+//! order, whatever the tile; lanes are added at the end. Winograd tiles sum their components so too.
 
 use std::ops::Range;
 
@@ -51,11 +51,11 @@ struct Tile {
 /// Sources and destinations of the sums.
 #[derive(Clone, Copy)]
 pub(crate) struct Sums {
-    /// A vector for each weight.
-    pub vectors: *mut f32,
-    /// Whether nothing has been summed yet, so that the vectors need not be read.
+    /// What is kept between calls: by the definition a vector for each weight.
+    pub running: *mut f32,
+    /// Whether nothing has been summed yet, so that `running` need not be read.
     pub is_first: bool,
-    /// Where the sums over all lanes go, one value per weight, if these are the last rows.
+    /// Where the gradient goes, one value per weight, if these are the last rows.
     pub total: Option<*mut f32>,
 }
 
@@ -89,7 +89,7 @@ unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const
             unrolled!(R in [0 1 2] below ROWS => { unrolled!(A in [0 1 2 3] below I => { unrolled!(B in [0 1 2 3 4 5] below O => {
                 let place = t.first + R * t.of_row + A * t.of_input + B * t.of_output;
                 unrolled!(T in [0 1 2] below TAPS => {
-                    sums[R][A][B][T] = s.load(t.sums.vectors.add((place + T * t.of_tap) * LANES));
+                    sums[R][A][B][T] = s.load(t.sums.running.add((place + T * t.of_tap) * LANES));
                 });
             }); }); });
         }
@@ -135,7 +135,7 @@ unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const
                 let (place, sum) = (place + T * t.of_tap, sums[R][A][B][T]);
                 match t.sums.total {
                     Some(total) => *total.add(place) = s.sum(sum),
-                    None => s.store(t.sums.vectors.add(place * LANES), sum),
+                    None => s.store(t.sums.running.add(place * LANES), sum),
                 }
             });
         }); }); });
@@ -201,7 +201,7 @@ fn extents(isa: Isa, kind: Kind) -> (usize, usize) {
 
 /// Sums the gradient of a convolution's weights.
 #[derive(Clone, Debug)]
-pub(crate) struct WeightGradient {
+pub(crate) struct DirectGradient {
     geometry: ConvGeometry,
     order: WeightOrder,
     input: MapLayout,
@@ -209,22 +209,25 @@ pub(crate) struct WeightGradient {
     isa: Isa,
 }
 
-impl WeightGradient {
+impl DirectGradient {
     pub(crate) fn new(
         isa: Isa,
-        geometry: ConvGeometry,
-        order: WeightOrder,
-        input: MapLayout,
-        output: MapLayout,
+        (geometry, order): (ConvGeometry, WeightOrder),
+        [input, output]: [MapLayout; 2],
     ) -> Self {
         Self { geometry, order, input, output, isa }
+    }
+
+    /// Values that [`Sums::running`] has.
+    pub(crate) fn running(&self) -> usize {
+        self.geometry.weight_count() * LANES
     }
 
     /// Adds the contribution of the output rows `rows`.
     ///
     /// # Safety
     /// `gradients` holds these rows of the output's gradient and `inputs` all rows
-    /// that they read, with their margins; `sums` has a vector for each weight
+    /// that they read, with their margins; `sums` has [`Self::running`] values
     /// that nothing else touches.
     pub(crate) unsafe fn rows(&self, rows: Range<usize>, inputs: Rows, gradients: Rows, sums: Sums) {
         let o = self.geometry.options();
@@ -314,7 +317,7 @@ impl WeightGradient {
             ..valid.iter().map(|rows| rows.end).min().unwrap_or(0);
         let inner = inner.start..inner.end.max(inner.start);
         let part = |is_first: bool, is_last: bool| Sums {
-            vectors: sums.vectors,
+            running: sums.running,
             is_first: sums.is_first && is_first,
             total: sums.total.filter(|_| is_last),
         };

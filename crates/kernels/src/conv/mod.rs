@@ -10,6 +10,6 @@ mod winograd;
 
 pub use direct::WeightOrder;
 pub(crate) use direct::{Direction, Rows};
-pub(crate) use gradient::{Sums, WeightGradient};
-pub(crate) use walk::{Algorithm, Walk};
+pub(crate) use gradient::Sums;
+pub(crate) use walk::{Algorithm, Walk, WeightGradient};
 pub(crate) use winograd::has_tiles;

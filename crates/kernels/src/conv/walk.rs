@@ -6,7 +6,8 @@ use std::ops::Range;
 use super::{
     bf16::{DirectBf16, is_matrix_product},
     direct::{Direct, Direction, Rows, WeightOrder},
-    winograd::{F2, F4, has_tiles},
+    gradient::{DirectGradient, Sums},
+    winograd::{F2, F2Gradient, F4, F4Gradient, has_tiles},
 };
 use crate::{
     arithmetic::{Arithmetic, Precision, Winograd},
@@ -162,6 +163,74 @@ impl Walk {
                 }
                 Self::F2(way) => way.rows(rows, input, output, bias, scratch),
                 Self::F4(way) => way.rows(rows, input, output, bias, scratch),
+            }
+        }
+    }
+}
+
+/// Sums the gradient of a convolution's weights.
+#[derive(Clone, Debug)]
+pub(crate) enum WeightGradient {
+    /// By the definition.
+    Direct(DirectGradient),
+    /// By tiles of 2x2 outputs.
+    F2(F2Gradient),
+    /// By tiles of 4x4 outputs.
+    F4(F4Gradient),
+}
+
+impl WeightGradient {
+    pub(crate) fn new(
+        isa: Isa,
+        conv: (ConvGeometry, WeightOrder),
+        algorithm: Algorithm,
+        maps: [MapLayout; 2],
+    ) -> Self {
+        match algorithm {
+            Algorithm::Direct | Algorithm::DirectBf16 => Self::Direct(DirectGradient::new(isa, conv, maps)),
+            Algorithm::F2 => Self::F2(F2Gradient::new(isa, conv.0, maps)),
+            Algorithm::F4 => Self::F4(F4Gradient::new(isa, conv.0, maps)),
+        }
+    }
+
+    /// Values that [`Sums::running`] has.
+    pub(crate) fn running(&self) -> usize {
+        match self {
+            Self::Direct(way) => way.running(),
+            Self::F2(way) => way.running(),
+            Self::F4(way) => way.running(),
+        }
+    }
+
+    /// Values of scratch.
+    pub(crate) fn scratch(&self) -> usize {
+        match self {
+            Self::Direct(_) => 0,
+            Self::F2(way) => way.scratch(),
+            Self::F4(way) => way.scratch(),
+        }
+    }
+
+    /// Adds the contribution of the output rows `rows`.
+    ///
+    /// # Safety
+    /// `gradients` holds these rows of the output's gradient and `inputs` those of [`Walk::reads`],
+    /// with their margins; `sums` has [`Self::running`] values and `scratch` is valid for
+    /// [`Self::scratch`], which nothing else touches.
+    pub(crate) unsafe fn rows(
+        &self,
+        rows: Range<usize>,
+        inputs: Rows,
+        gradients: Rows,
+        sums: Sums,
+        scratch: *mut f32,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Self::Direct(way) => way.rows(rows, inputs, gradients, sums),
+                Self::F2(way) => way.rows(rows, inputs, gradients, sums, scratch),
+                Self::F4(way) => way.rows(rows, inputs, gradients, sums, scratch),
             }
         }
     }

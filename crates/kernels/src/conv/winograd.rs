@@ -5,18 +5,17 @@
 //! transformed it takes N^2 products per pair of channels instead of 9 M^2. Each of the N^2
 //! components of all tiles is again a map, with one pixel per tile; what remains for each is a
 //! 1x1 convolution on the register tiles of `direct.rs`. Transforms are sums of whole vectors,
-//! whatever the processor.
-//!
-//! The gradient of the weights is summed by its definition: tiles would save as many products,
-//! but their transformed maps leave the cache, and they were no faster (docs/kernels.md).
+//! whatever the processor. The gradient of the weights is the adjoint (`gradient.rs`).
 
+mod gradient;
 mod schemes;
 mod transforms;
 
 use std::{marker::PhantomData, ops::Range};
 
+use gradient::TiledGradient;
 use schemes::{Scheme, Tile2, Tile4};
-use transforms::{FromOutput, Lines, OfInput, OfWeights, Target};
+use transforms::{FromOutput, Inputs, Lines, OfMap, OfWeights, Target};
 
 use super::direct::{Direct, Direction, Rows, WeightOrder};
 use crate::{
@@ -44,15 +43,19 @@ pub(crate) fn has_tiles(geometry: &ConvGeometry, order: WeightOrder) -> bool {
 pub(crate) type F2 = Tiled<Tile2, 2, 4>;
 /// A walk by F(4x4, 3x3).
 pub(crate) type F4 = Tiled<Tile4, 4, 6>;
+/// The gradient of weights by F(2x2, 3x3).
+pub(crate) type F2Gradient = TiledGradient<Tile2, 2, 4>;
+/// The gradient of weights by F(4x4, 3x3).
+pub(crate) type F4Gradient = TiledGradient<Tile4, 4, 6>;
 
-/// The convolution of each component: 1x1, between rows of `tiles` tiles.
-fn component(geometry: &ConvGeometry, direction: Direction, tiles: usize) -> ConvGeometry {
+/// The convolution of each component: 1x1, between maps of `tiles` tiles.
+fn component(geometry: &ConvGeometry, direction: Direction, [rows, columns]: [usize; 2]) -> ConvGeometry {
     let (inputs, outputs) = match direction {
         Direction::Forward => (geometry.input().c, geometry.output().c),
         Direction::Back => (geometry.output().c, geometry.input().c),
     };
     let options = ConvOptions { segments: geometry.options().segments, ..ConvOptions::pointwise() };
-    ConvGeometry::new(MapShape::new(1, tiles, inputs), outputs, options)
+    ConvGeometry::new(MapShape::new(rows, columns, inputs), outputs, options)
         .expect("as many channels and segments as the convolution has")
 }
 
@@ -87,7 +90,7 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> Tiled<T, M, N> {
         let bytes = Self::COMPONENTS * (from.shape.c + to.shape.c) * LANES * size_of::<f32>();
         let chunks = tiles.div_ceil((CHUNK / bytes).max(LEAST_TILES));
         let chunk = tiles.div_ceil(chunks);
-        let of_component = component(&geometry, direction, chunk);
+        let of_component = component(&geometry, direction, [1, chunk]);
         let maps = [of_component.input(), of_component.output()].map(|shape| MapLayout::new(shape, 0));
         let conv = (of_component, WeightOrder::ChannelFirst);
         let direct = Direct::new(isa, conv, Precision::F32, Direction::Forward, maps);
@@ -191,7 +194,7 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> Tiled<T, M, N> {
             for first in (0..shape.w.div_ceil(M)).step_by(self.chunk) {
                 let tiles = first..first + self.chunk;
                 let target = Target { first: transformed, channel: self.chunk * LANES, component: of_input };
-                dispatch(self.isa, OfInput::<T, M, N>::new(&lines, tiles.clone(), target));
+                dispatch(self.isa, OfMap::<Inputs<T, M>, N, N, 0, N>::new(&lines, tiles.clone(), target));
                 for (component, direct) in self.components.iter().enumerate() {
                     let row = Rows::new(transformed.add(component * of_input), of_input, 1);
                     let products = products.add(component * of_output);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    Band, Convs, Part, Shared,
+    Band, Conv, Convs, Part, Shared,
     band_order::Block,
     forward::{clear_before, map_rows, ring_rows, row_mut, row_of},
 };
@@ -120,8 +120,8 @@ impl Convs {
     }
 }
 
-/// Scratch values of a task: its rings, rows of the input's gradient, a vector for each weight,
-/// and the scratch of a walk.
+/// Scratch values of a task: its rings, rows of the input's gradient, the running sums of the
+/// weights' gradients, and the scratch of a walk.
 pub(super) fn scratch(convs: &Convs) -> usize {
     let most = |rows: fn(&super::BandOrder, usize) -> usize, map: usize| {
         convs.bands.iter().map(|band| rows(&band.schedule, map)).max().unwrap_or(0)
@@ -132,12 +132,18 @@ pub(super) fn scratch(convs: &Convs) -> usize {
         .sum();
     let inputs = ring(0, most(|schedule, _| schedule.input_rows, 0));
     let fresh = ring(0, convs.convs[0].back.rows_at_once());
-    gradients + inputs + fresh + convs.weight_count() * LANES + work(convs)
+    gradients + inputs + fresh + running(&convs.convs) + work(convs)
 }
 
-/// Values of the scratch of a walk.
+/// Values of the running sums of the weights' gradients.
+fn running(convs: &[Conv]) -> usize {
+    convs.iter().map(|conv| conv.gradient.running()).sum()
+}
+
+/// Values of the scratch of a walk, or of a weights' gradient.
 fn work(convs: &Convs) -> usize {
-    convs.walks_back().map(Walk::scratch).max().unwrap_or(0)
+    let gradients = convs.convs.iter().map(|conv| conv.gradient.scratch());
+    convs.walks_back().map(Walk::scratch).chain(gradients).max().unwrap_or(0)
 }
 
 /// `weights[i]` is the sum over the parts, in their order.
@@ -203,21 +209,21 @@ struct Rings {
 impl Task<'_> {
     fn run(&self, partial: &mut [f32], scratch: &mut [f32]) {
         let (convs, schedule) = (self.convs, &self.band.schedule);
-        let (vectors, scratch) = scratch.split_at_mut(convs.weight_count() * LANES);
+        let (running_sums, scratch) = scratch.split_at_mut(running(&convs.convs));
         let (work, scratch) = scratch.split_at_mut(work(convs));
         let rings = self.rings(scratch);
         assert_eq!(partial.len(), convs.weight_count(), "a sum for each weight");
-        let (vectors, partial) = (vectors.as_mut_ptr(), partial.as_mut_ptr());
+        let (running_sums, partial) = (running_sums.as_mut_ptr(), partial.as_mut_ptr());
         let calls = self.part.groups.len() * schedule.blocks.len();
         let mut call = 0;
         for index in self.part.groups.clone() {
             let mut group = self.group(index, &rings, work);
             for block in &schedule.blocks {
                 let sums = |conv: usize| {
-                    let before = convs.convs[..conv].iter();
-                    let first: usize = before.map(|conv| conv.spec.geometry.weight_count()).sum();
+                    let before = &convs.convs[..conv];
+                    let first: usize = before.iter().map(|conv| conv.spec.geometry.weight_count()).sum();
                     Sums {
-                        vectors: vectors.wrapping_add(first * LANES),
+                        running: running_sums.wrapping_add(running(before)),
                         is_first: call == 0,
                         total: (call + 1 == calls).then(|| partial.wrapping_add(first)),
                     }
@@ -301,7 +307,8 @@ impl Task<'_> {
         // SAFETY: the schedule has computed the rows that these read.
         unsafe {
             let rows = block.weights[0].clone();
-            convs.convs[0].gradient.rows(rows, group.inputs, group.gradients[1], sums[0]);
+            let work = group.work.as_mut_ptr();
+            convs.convs[0].gradient.rows(rows, group.inputs, group.gradients[1], sums[0], work);
         }
         if maps.target.is_some() {
             self.input_gradient(block.gradients[0].clone(), group);
@@ -327,7 +334,9 @@ impl Task<'_> {
         let (layout, [first, second]) = (&self.convs.layouts[1], [0, 1].map(|conv| &self.convs.convs[conv]));
         let [_, to, from] = group.gradients;
         // SAFETY: the schedule has computed the rows that each of these reads.
-        unsafe { second.gradient.rows(block.weights[1].clone(), middle, from, sums) };
+        unsafe {
+            second.gradient.rows(block.weights[1].clone(), middle, from, sums, group.work.as_mut_ptr());
+        };
         for step in second.back.steps(block.gradients[1].clone()) {
             // SAFETY: as above.
             unsafe {

@@ -11,6 +11,10 @@ pub(crate) trait Scheme<const M: usize, const N: usize>: Copy {
     fn output<S: Simd>(s: S, m: [S::Vector; N]) -> [S::Vector; M];
     /// `G g`, of weights.
     fn weights<S: Simd>(s: S, g: [S::Vector; 3]) -> [S::Vector; N];
+    /// `A y`, of gradients of outputs.
+    fn gradient<S: Simd>(s: S, y: [S::Vector; M]) -> [S::Vector; N];
+    /// `G^T m`, of sums of products of the components of inputs and gradients.
+    fn weight_gradient<S: Simd>(s: S, m: [S::Vector; N]) -> [S::Vector; 3];
 }
 
 /// F(2x2, 3x3).
@@ -32,6 +36,17 @@ impl Scheme<2, 4> for Tile2 {
     fn weights<S: Simd>(s: S, [a, b, c]: [S::Vector; 3]) -> [S::Vector; 4] {
         let ends = s.add(a, c);
         [a, times(s, s.add(ends, b), 0.5), times(s, s.sub(ends, b), 0.5), c]
+    }
+
+    #[inline(always)]
+    fn gradient<S: Simd>(s: S, [a, b]: [S::Vector; 2]) -> [S::Vector; 4] {
+        [a, s.add(a, b), s.sub(a, b), s.sub(s.splat(0.0), b)]
+    }
+
+    #[inline(always)]
+    fn weight_gradient<S: Simd>(s: S, [a, b, c, d]: [S::Vector; 4]) -> [S::Vector; 3] {
+        let (sum, difference) = (times(s, s.add(b, c), 0.5), times(s, s.sub(b, c), 0.5));
+        [s.add(a, sum), difference, s.add(sum, d)]
     }
 }
 
@@ -76,6 +91,26 @@ impl Scheme<4, 6> for Tile4 {
             plus(s, ends_2, b, 1.0 / 12.0),
             plus(s, ends_2, b, -1.0 / 12.0),
             c,
+        ]
+    }
+
+    #[inline(always)]
+    fn gradient<S: Simd>(s: S, [a, b, c, d]: [S::Vector; 4]) -> [S::Vector; 6] {
+        let (even, odd) = (s.add(a, c), s.add(b, d));
+        let (even_2, odd_2) = (plus(s, a, c, 4.0), plus(s, times(s, b, 2.0), d, 8.0));
+        [a, s.add(even, odd), s.sub(even, odd), s.add(even_2, odd_2), s.sub(even_2, odd_2), d]
+    }
+
+    #[inline(always)]
+    fn weight_gradient<S: Simd>(s: S, [a, b, c, d, e, f]: [S::Vector; 6]) -> [S::Vector; 3] {
+        let (sum, difference) = (s.add(b, c), s.sub(c, b));
+        let (sum_2, difference_2) = (s.add(d, e), s.sub(d, e));
+        let first = plus(s, times(s, a, 0.25), sum, -1.0 / 6.0);
+        let last = plus(s, plus(s, f, sum, -1.0 / 6.0), sum_2, 1.0 / 6.0);
+        [
+            plus(s, first, sum_2, 1.0 / 24.0),
+            plus(s, times(s, difference, 1.0 / 6.0), difference_2, 1.0 / 12.0),
+            last,
         ]
     }
 }

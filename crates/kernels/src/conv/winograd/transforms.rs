@@ -48,67 +48,110 @@ pub(super) struct Target {
     pub component: usize,
 }
 
-/// Inputs to components: `B^T d B` of every tile of a row.
-pub(super) struct OfInput<'a, T, const M: usize, const N: usize> {
-    lines: &'a Lines<N>,
-    tiles: Range<usize>,
-    target: Target,
-    scheme: PhantomData<T>,
+/// What a tile reads of a map along one side: K values, which become N components.
+pub(super) trait Patch<const K: usize, const N: usize> {
+    /// Values between the first of a tile and that of the next.
+    const STEP: usize;
+    /// Values that a tile reads before the first of its outputs.
+    const BEFORE: usize;
+    /// The components.
+    fn components<S: Simd>(s: S, values: [S::Vector; K]) -> [S::Vector; N];
 }
 
-impl<'a, T, const M: usize, const N: usize> OfInput<'a, T, M, N> {
+/// Inputs of tiles of MxM outputs: `B^T d B`.
+pub(super) struct Inputs<T, const M: usize>(PhantomData<T>);
+
+impl<T: Scheme<M, N>, const M: usize, const N: usize> Patch<N, N> for Inputs<T, M> {
+    const STEP: usize = M;
+    const BEFORE: usize = 1;
+
+    #[inline(always)]
+    fn components<S: Simd>(s: S, values: [S::Vector; N]) -> [S::Vector; N] {
+        T::input(s, values)
+    }
+}
+
+/// Gradients of the outputs of tiles of MxM: `A y A^T`.
+pub(super) struct Gradients<T>(PhantomData<T>);
+
+impl<T: Scheme<M, N>, const M: usize, const N: usize> Patch<M, N> for Gradients<T> {
+    const STEP: usize = M;
+    const BEFORE: usize = 0;
+
+    #[inline(always)]
+    fn components<S: Simd>(s: S, values: [S::Vector; M]) -> [S::Vector; N] {
+        T::gradient(s, values)
+    }
+}
+
+/// A map to components, of every tile of a row: ROWS of their N rows, from FIRST on.
+pub(super) struct OfMap<'a, P, const K: usize, const N: usize, const FIRST: usize, const ROWS: usize> {
+    lines: &'a Lines<K>,
+    tiles: Range<usize>,
+    target: Target,
+    patch: PhantomData<P>,
+}
+
+impl<'a, P, const K: usize, const N: usize, const FIRST: usize, const ROWS: usize>
+    OfMap<'a, P, K, N, FIRST, ROWS>
+{
     /// Of the tiles `tiles` of a row; those beyond the map are zero.
     ///
     /// # Safety
     /// The lines have a margin, and `target` belongs to the caller.
-    pub(super) unsafe fn new(lines: &'a Lines<N>, tiles: Range<usize>, target: Target) -> Self {
-        Self { lines, tiles, target, scheme: PhantomData }
+    pub(super) unsafe fn new(lines: &'a Lines<K>, tiles: Range<usize>, target: Target) -> Self {
+        Self { lines, tiles, target, patch: PhantomData }
     }
 }
 
-impl<T: Scheme<M, N>, const M: usize, const N: usize> OfInput<'_, T, M, N> {
+impl<P: Patch<K, N>, const K: usize, const N: usize, const FIRST: usize, const ROWS: usize>
+    OfMap<'_, P, K, N, FIRST, ROWS>
+{
     /// A column of a channel, transformed; zeros beyond the margin.
     ///
     /// # Safety
     /// As of [`Self::new`].
     #[inline(always)]
     unsafe fn column<S: Simd>(&self, s: S, channel: usize, column: isize) -> [S::Vector; N] {
-        let mut inputs = [s.splat(0.0); N];
+        let mut values = [s.splat(0.0); K];
         if column <= self.lines.columns as isize {
-            unrolled!(K in [0 1 2 3 4 5] below N => {
-                let line = self.lines.lines[K];
+            unrolled!(I in [0 1 2 3 4 5] below K => {
+                let line = self.lines.lines[I];
                 // SAFETY: columns from -1 to `columns` are a row's own or margins.
                 unsafe {
                     let row = line.row.add(channel * line.channel);
-                    inputs[K] = s.load(row.offset(column * line.column as isize));
+                    values[I] = s.load(row.offset(column * line.column as isize));
                 }
             });
         }
-        T::input(s, inputs)
+        P::components(s, values)
     }
 }
 
-impl<T: Scheme<M, N>, const M: usize, const N: usize> Kernel for OfInput<'_, T, M, N> {
+impl<P: Patch<K, N>, const K: usize, const N: usize, const FIRST: usize, const ROWS: usize> Kernel
+    for OfMap<'_, P, K, N, FIRST, ROWS>
+{
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let first = (self.tiles.start * M) as isize - 1;
+        let first = (self.tiles.start * P::STEP) as isize - P::BEFORE as isize;
         for channel in 0..self.lines.channels {
             // SAFETY: columns from -1 to `columns` are a row's own or margins; the caller of `new`
             // guarantees that `target` is valid.
             unsafe {
-                // The last two columns of a tile are the first two of the next.
-                let mut shared = [self.column(s, channel, first), self.column(s, channel, first + 1)];
+                let mut read = [[s.splat(0.0); N]; K];
+                unrolled!(J in [0 1] below K - P::STEP => { read[P::STEP + J] = self.column(s, channel, first + J as isize); });
                 for tile in 0..self.tiles.len() {
-                    let begin = first + (tile * M) as isize;
-                    let mut read = [[s.splat(0.0); N]; N];
-                    (read[0], read[1]) = (shared[0], shared[1]);
-                    unrolled!(J in [2 3 4 5] below N => { read[J] = self.column(s, channel, begin + J as isize); });
-                    shared = [read[N - 2], read[N - 1]];
+                    let begin = first + (tile * P::STEP) as isize;
+                    // The first columns of a tile are the last of the one before.
+                    unrolled!(J in [0 1] below K - P::STEP => { read[J] = read[P::STEP + J]; });
+                    unrolled!(J in [0 1 2 3] below P::STEP => {
+                        read[K - P::STEP + J] = self.column(s, channel, begin + (K - P::STEP + J) as isize);
+                    });
                     let target = self.target.first.add(channel * self.target.channel + tile * LANES);
-                    unrolled!(I in [0 1 2 3 4 5] below N => {
-                        let mut row = [s.splat(0.0); N];
-                        unrolled!(J in [0 1 2 3 4 5] below N => { row[J] = read[J][I]; });
-                        let row = T::input(s, row);
+                    unrolled!(I in [0 1 2 3 4 5] below ROWS => {
+                        let mut row = [s.splat(0.0); K];
+                        unrolled!(J in [0 1 2 3 4 5] below K => { row[J] = read[J][FIRST + I]; });
+                        let row = P::components(s, row);
                         unrolled!(J in [0 1 2 3 4 5] below N => {
                             s.store(target.add((I * N + J) * self.target.component), row[J]);
                         });
@@ -242,6 +285,53 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> Kernel for OfWeights<'_, T
                     let place = (I * N + J) * self.component + of_outer * inner + first;
                     self.target[place..place + lanes].copy_from_slice(&s.to_array(column[I])[..lanes]);
                 });
+            });
+        }
+    }
+}
+
+/// Sums of products, component by component, to the gradient of weights: `G^T m G`.
+pub(super) struct ToWeights<'a, T, const M: usize, const N: usize> {
+    components: &'a [f32],
+    weights: &'a mut [f32],
+    adds: bool,
+    scheme: PhantomData<T>,
+}
+
+impl<'a, T, const M: usize, const N: usize> ToWeights<'a, T, M, N> {
+    /// Writes `weights`, nine for each kernel, or adds to them. `components` holds a value for each
+    /// kernel and component.
+    pub(super) fn new(components: &'a [f32], weights: &'a mut [f32], adds: bool) -> Self {
+        Self { components, weights, adds, scheme: PhantomData }
+    }
+}
+
+impl<T: Scheme<M, N>, const M: usize, const N: usize> Kernel for ToWeights<'_, T, M, N> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let count = self.weights.len() / 9;
+        for (first, weights) in (0..).step_by(LANES).zip(self.weights.chunks_mut(9 * LANES)) {
+            let lanes = weights.len() / 9;
+            let mut columns = [[s.splat(0.0); 3]; N];
+            unrolled!(J in [0 1 2 3 4 5] below N => {
+                let mut column = [s.splat(0.0); N];
+                unrolled!(I in [0 1 2 3 4 5] below N => {
+                    let mut values = [0.0; LANES];
+                    let place = (I * N + J) * count + first;
+                    values[..lanes].copy_from_slice(&self.components[place..place + lanes]);
+                    column[I] = s.of_array(values);
+                });
+                columns[J] = T::weight_gradient(s, column);
+            });
+            unrolled!(K in [0 1 2] below 3 => {
+                let mut row = [s.splat(0.0); N];
+                unrolled!(J in [0 1 2 3 4 5] below N => { row[J] = columns[J][K]; });
+                let taps = T::weight_gradient(s, row).map(|tap| s.to_array(tap));
+                for (lane, weights) in weights.chunks_exact_mut(9).enumerate() {
+                    for (tap, weight) in taps.iter().zip(&mut weights[3 * K..3 * K + 3]) {
+                        *weight = if self.adds { *weight + tap[lane] } else { tap[lane] };
+                    }
+                }
             });
         }
     }
