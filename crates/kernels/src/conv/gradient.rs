@@ -25,9 +25,11 @@ struct Tile {
     gradients: Rows,
     /// Output rows.
     rows: Range<usize>,
-    /// Input row of output row r: `r * row_step + row_offset`.
+    /// Input row of output row r and the tile's first kernel row: `r * row_step + row_offset`. Nothing is
+    /// read beyond the map's rows.
     row_step: usize,
     row_offset: isize,
+    input_rows: usize,
     /// Offset from the beginning of an input row to the tile's first value.
     input: isize,
     input_channel: usize,
@@ -95,39 +97,26 @@ unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const
         }
         for row in t.rows.clone() {
             let gradients = t.gradients.at(row).offset(t.gradient).cast_const();
-            let mut inputs = [std::ptr::null(); ROWS];
+            let (mut inputs, mut is_inside) = ([std::ptr::null(); ROWS], [true; ROWS]);
             unrolled!(R in [0 1 2] below ROWS => {
                 let row = (row * t.row_step + R).wrapping_add_signed(t.row_offset);
-                inputs[R] = t.inputs.at(row).offset(t.input).cast_const();
-            });
-            let mut last = [s.splat(0.0); O];
-            let mut middle = last;
-            let mut first = last;
-            if TAPS == 3 {
-                unrolled!(B in [0 1 2 3 4 5] below O => {
-                    last[B] = s.load(gradients.add(B * t.gradient_channel));
-                    middle[B] = s.load(gradients.add(B * t.gradient_channel + LANES));
-                });
-            }
-            // With three taps, an input meets last the gradient of the output whose first tap it is.
-            for column in 0..t.columns {
-                let ahead = if TAPS == 3 { column + 2 } else { column };
-                unrolled!(B in [0 1 2 3 4 5] below O => { first[B] = s.load(gradients.add(B * t.gradient_channel + ahead * LANES)); });
-                if ROWS == 1 {
-                    s.fetch(gradients.wrapping_add(t.fetched + column * LANES));
+                is_inside[R] = row < t.input_rows;
+                if is_inside[R] {
+                    inputs[R] = t.inputs.at(row).offset(t.input).cast_const();
                 }
-                unrolled!(R in [0 1 2] below ROWS => { unrolled!(A in [0 1 2 3] below I => {
-                    let input = s.load(inputs[R].add(A * t.input_channel + column * t.input_column));
-                    unrolled!(B in [0 1 2 3 4 5] below O => {
-                        sums[R][A][B][0] = s.fma(input, first[B], sums[R][A][B][0]);
-                        if TAPS == 3 {
-                            sums[R][A][B][1 % TAPS] = s.fma(input, middle[B], sums[R][A][B][1 % TAPS]);
-                            sums[R][A][B][2 % TAPS] = s.fma(input, last[B], sums[R][A][B][2 % TAPS]);
-                        }
-                    });
-                }); });
-                (last, middle) = (middle, first);
+            });
+            if is_inside == [true; ROWS] {
+                columns::<S, I, O, TAPS, ROWS>(s, t, gradients, inputs, &mut sums);
+                continue;
             }
+            // A row at the edge of the map, which some kernel rows do not reach.
+            unrolled!(R in [0 1 2] below ROWS => {
+                if is_inside[R] {
+                    let mut of_row = [sums[R]];
+                    columns::<S, I, O, TAPS, 1>(s, t, gradients, [inputs[R]], &mut of_row);
+                    sums[R] = of_row[0];
+                }
+            });
         }
         unrolled!(R in [0 1 2] below ROWS => { unrolled!(A in [0 1 2 3] below I => { unrolled!(B in [0 1 2 3 4 5] below O => {
             let place = t.first + R * t.of_row + A * t.of_input + B * t.of_output;
@@ -139,6 +128,51 @@ unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const
                 }
             });
         }); }); });
+    }
+}
+
+/// Adds the products of an output row and the input rows of the kernel's rows.
+///
+/// # Safety
+/// As of [`TileFn`].
+#[inline(always)]
+unsafe fn columns<S: Simd, const I: usize, const O: usize, const TAPS: usize, const ROWS: usize>(
+    s: S,
+    t: &Tile,
+    gradients: *const f32,
+    inputs: [*const f32; ROWS],
+    sums: &mut [[[[S::Vector; TAPS]; O]; I]; ROWS],
+) {
+    // SAFETY: the caller guarantees that all memory is valid.
+    unsafe {
+        let mut last = [s.splat(0.0); O];
+        let mut middle = last;
+        let mut first = last;
+        if TAPS == 3 {
+            unrolled!(B in [0 1 2 3 4 5] below O => {
+                last[B] = s.load(gradients.add(B * t.gradient_channel));
+                middle[B] = s.load(gradients.add(B * t.gradient_channel + LANES));
+            });
+        }
+        // With three taps, an input meets last the gradient of the output whose first tap it is.
+        for column in 0..t.columns {
+            let ahead = if TAPS == 3 { column + 2 } else { column };
+            unrolled!(B in [0 1 2 3 4 5] below O => { first[B] = s.load(gradients.add(B * t.gradient_channel + ahead * LANES)); });
+            if ROWS == 1 {
+                s.fetch(gradients.wrapping_add(t.fetched + column * LANES));
+            }
+            unrolled!(R in [0 1 2] below ROWS => { unrolled!(A in [0 1 2 3] below I => {
+                let input = s.load(inputs[R].add(A * t.input_channel + column * t.input_column));
+                unrolled!(B in [0 1 2 3 4 5] below O => {
+                    sums[R][A][B][0] = s.fma(input, first[B], sums[R][A][B][0]);
+                    if TAPS == 3 {
+                        sums[R][A][B][1 % TAPS] = s.fma(input, middle[B], sums[R][A][B][1 % TAPS]);
+                        sums[R][A][B][2 % TAPS] = s.fma(input, last[B], sums[R][A][B][2 % TAPS]);
+                    }
+                });
+            }); });
+            (last, middle) = (middle, first);
+        }
     }
 }
 
@@ -299,38 +333,17 @@ impl DirectGradient {
     /// As of [`Self::rows`].
     unsafe fn corner(&self, corner: &Corner, rows: &Range<usize>, inputs: Rows, gradients: Rows, sums: Sums) {
         let o = self.geometry.options();
-        let run = |kind: Kind, (ky, kx): (usize, usize), rows: Range<usize>, sums: Sums| {
+        let run = |(ky, kx): (usize, usize), rows: Range<usize>| {
             // SAFETY: the caller's promise.
-            unsafe { self.taps(corner, kind, (ky, kx), rows, [inputs, gradients], sums) };
+            unsafe { self.taps(corner, (ky, kx), rows, [inputs, gradients], sums) };
         };
-        if corner.kind != Kind::Nine {
-            for ky in 0..o.kernel_h {
-                let valid = self.rows_of(ky, rows);
-                let taps = if corner.kind == Kind::Three { 1 } else { o.kernel_w };
-                (0..taps).for_each(|kx| run(corner.kind, (ky, kx), valid.clone(), sums));
-            }
-            return;
+        if corner.kind == Kind::Nine {
+            return run((0, 0), rows.clone());
         }
-        // Rows at the edges of the map lack a kernel row, and are processed one by one.
-        let valid: [Range<usize>; 3] = std::array::from_fn(|ky| self.rows_of(ky, rows));
-        let inner = valid.iter().map(|rows| rows.start).max().unwrap_or(0)
-            ..valid.iter().map(|rows| rows.end).min().unwrap_or(0);
-        let inner = inner.start..inner.end.max(inner.start);
-        let part = |is_first: bool, is_last: bool| Sums {
-            running: sums.running,
-            is_first: sums.is_first && is_first,
-            total: sums.total.filter(|_| is_last),
-        };
-        if valid.iter().all(|rows| *rows == inner) {
-            return run(Kind::Nine, (0, 0), inner, sums);
-        }
-        for (ky, valid) in valid.iter().enumerate() {
-            run(Kind::Three, (ky, 0), valid.start..inner.start.min(valid.end), part(true, false));
-        }
-        run(Kind::Nine, (0, 0), inner.clone(), part(false, false));
-        for (ky, valid) in valid.iter().enumerate() {
-            let below = inner.end.max(inner.start.min(valid.end)).max(valid.start)..valid.end;
-            run(Kind::Three, (ky, 0), below, part(false, true));
+        for ky in 0..o.kernel_h {
+            let valid = self.rows_of(ky, rows);
+            let taps = if corner.kind == Kind::Three { 1 } else { o.kernel_w };
+            (0..taps).for_each(|kx| run((ky, kx), valid.clone()));
         }
     }
 
@@ -341,20 +354,19 @@ impl DirectGradient {
     unsafe fn taps(
         &self,
         corner: &Corner,
-        kind: Kind,
         (ky, kx): (usize, usize),
         rows: Range<usize>,
         [inputs, gradients]: [Rows; 2],
         sums: Sums,
     ) {
         let o = self.geometry.options();
-        let tile = find(self.isa, kind, corner.inputs.len(), corner.outputs.len());
+        let tile = find(self.isa, corner.kind, corner.inputs.len(), corner.outputs.len());
         let tile = tile.expect("extents are those of tiles");
         let (of_input, of_output, of_tap, of_row) = self.distances(corner.segment_inputs);
         let left = o.padding.left as isize;
         // If three taps slide, inputs are read from column 0, and gradients from the column of the
         // last tap.
-        let (input, gradient, columns) = match kind {
+        let (input, gradient, columns) = match corner.kind {
             Kind::One => ((kx * o.dilation) as isize - left, 0, self.output.shape.w),
             _ => (0, left - 2, self.input.shape.w),
         };
@@ -366,6 +378,7 @@ impl DirectGradient {
                 rows,
                 row_step: o.stride,
                 row_offset: (ky * o.dilation) as isize - o.padding.top as isize,
+                input_rows: self.input.shape.h,
                 input: input * LANES as isize + (corner.inputs.start * self.input.channel()) as isize,
                 input_channel: self.input.channel(),
                 input_column: o.stride * LANES,
