@@ -28,6 +28,7 @@ use std::{
     io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 pub use failpoints::{Fault, FaultKind};
@@ -98,7 +99,7 @@ impl Disk {
     pub fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.may_write(path)?;
         self.step()?;
-        while_folders_vanish(|| fs::create_dir_all(path))
+        while_folders_vanish(|| fs::create_dir_all(path), || is_barred(path))
     }
 
     /// Opens a file that any number of processes may lock; creates it if it is missing.
@@ -140,10 +141,12 @@ impl Disk {
         self.confine(from)?;
         self.confine(to)?;
         self.step()?;
-        while_folders_vanish(|| {
+        let enter = || {
             fs::create_dir_all(folder_of(to))?;
             fs::rename(from, to)
-        })?;
+        };
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        while_folders_vanish(enter, || !is_there(from) || is_there(to) || is_barred(folder_of(to)))?;
         self.sync_folder(to)
     }
 
@@ -197,16 +200,30 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// Does again what fails as if a folder had just been removed, or removed while it was found to be there.
-/// Each time somebody else has got on with their work, so a hundred times in a row do not happen.
-fn while_folders_vanish(mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
-    for _ in 0..100 {
+/// For how long folders may vanish. Whoever removes them in a loop can win a thousand times in a row.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Does again what fails as if a folder had just been removed, or removed while it was found to be there,
+/// unless `is_real` finds another reason.
+fn while_folders_vanish(
+    mut work: impl FnMut() -> io::Result<()>,
+    is_real: impl Fn() -> bool,
+) -> io::Result<()> {
+    let begin = Instant::now();
+    loop {
         match work() {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {}
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
+                    && begin.elapsed() < PATIENCE
+                    && !is_real() => {}
             done => return done,
         }
     }
-    work()
+}
+
+/// Whether something other than a folder stands where `folder` or one above it should be.
+fn is_barred(folder: &Path) -> bool {
+    folder.ancestors().any(|above| above.symlink_metadata().is_ok() && !above.is_dir())
 }
 
 /// What was found, or `None` if nothing is there.
