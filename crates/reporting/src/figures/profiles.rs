@@ -196,7 +196,11 @@ fn draw_steps(canvas: &mut Canvas, frame: &Frame, epoch_steps: Option<f64>) {
 fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel<'_>) {
     let (_, unit, value) = panel.quantity;
     frame.draw_rows(canvas, 6, true);
-    canvas.text(&panel.title, (frame.left, frame.top - 16.0), Style::new(LABEL, Anchor::Start).bold());
+    let title = wrapped(&panel.title, frame.right - frame.left + RIGHT, LABEL, true);
+    for (line, above) in title.into_iter().rev().zip(0..) {
+        let y = frame.top - 16.0 - 17.0 * f64::from(above);
+        canvas.text(line, (frame.left, y), Style::new(LABEL, Anchor::Start).bold());
+    }
     // Each row's mean, lowest and highest seed.
     let rows = |profile: &Profile<'_>| -> Vec<[(f64, f64); 3]> {
         let place = |row: &CurvePoint| {
