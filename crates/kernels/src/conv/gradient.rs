@@ -160,6 +160,10 @@ unsafe fn columns<S: Simd, const I: usize, const O: usize, const TAPS: usize, co
             unrolled!(B in [0 1 2 3 4 5] below O => { first[B] = s.load(gradients.add(B * t.gradient_channel + ahead * LANES)); });
             if ROWS == 1 {
                 s.fetch(gradients.wrapping_add(t.fetched + column * LANES));
+            } else {
+                // The next channel's part of the row that is read for the first time. A tile's rows lie
+                // far apart, which the processor does not predict.
+                s.fetch(inputs[ROWS - 1].wrapping_add(I * t.input_channel + column * LANES));
             }
             unrolled!(R in [0 1 2] below ROWS => { unrolled!(A in [0 1 2 3] below I => {
                 let input = s.load(inputs[R].add(A * t.input_channel + column * t.input_column));
