@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::augmented::augment_image;
 use crate::seeds::{stream, uniform_below};
 use crate::view::View;
-use crate::{Augment, ImageShape, Selection};
+use crate::{Augment, ImageShape, Mix, PixelBatch, Selection};
 
 /// Fewest images per task of the pool. One image takes a few microseconds, too little for a
 /// task of its own.
@@ -48,13 +48,15 @@ impl Normalisation {
     }
 }
 
-/// Network inputs and their labels. Refilling a batch allocates nothing.
+/// Network inputs and their labels. Refilling a batch allocates nothing, unless images are mixed.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// The values, in the layout that the batch was filled for.
     pub values: Vec<f32>,
     /// (n).
     pub labels: Vec<u16>,
+    /// How each image is mixed with another of the batch; empty if none is.
+    pub mixes: Vec<Mix>,
 }
 
 /// Why a batch cannot be filled: inconsistent arguments.
@@ -84,9 +86,6 @@ pub enum BatchError {
         /// Values of the layout.
         found: usize,
     },
-    /// Images are to be mixed, which gives them two labels.
-    #[error("batch: `{0}` mixes images, but the loss takes one label per image")]
-    Mixing(Augment),
     /// The normalisation has another number of channels.
     #[error("batch: a normalisation of {found} channels for images of {expected}")]
     Channels {
@@ -141,13 +140,17 @@ pub fn fill_batch(
     layout: &BatchLayout,
     batch: &mut Batch,
 ) -> Result<(), BatchError> {
-    if let Some(&mixing) = augment.iter().find(|step| step.is_mixing()) {
-        return Err(BatchError::Mixing(mixing));
-    }
     check(split, indices, normalisation, layout)?;
-    let Batch { values, labels } = batch;
+    let Batch { values, labels, mixes } = batch;
     labels.clear();
     labels.extend(indices.iter().map(|&index| split.label(index)));
+    mixes.clear();
+    if augment.iter().any(Augment::is_mixing) {
+        let pixels = PixelBatch::augmented(split, indices, augment, augment_seed);
+        pixels.write(normalisation, layout, values)?;
+        *mixes = pixels.mixes;
+        return Ok(());
+    }
     values.resize(layout.len, 0.0);
     if indices.is_empty() {
         return Ok(());
@@ -294,7 +297,7 @@ mod tests {
     }
 
     fn batch(split: &Selection, indices: &[u32], augment: &[Augment]) -> (Vec<f32>, Vec<u16>) {
-        let mut batch = Batch { values: vec![f32::NAN; 7], labels: vec![99] };
+        let mut batch = Batch { values: vec![f32::NAN; 7], labels: vec![99], ..Batch::default() };
         let layout = BatchLayout::channels_last(MAP, indices.len());
         fill_batch(split, indices, augment, seed_of, &normalisation(), &layout, &mut batch).unwrap();
         (batch.values, batch.labels)
@@ -364,7 +367,7 @@ mod tests {
         let indices = &epoch_order(40, 3)[..37];
         let (plain, _) = batch(&split, indices, augment);
         let layout = MapLayout::new(MAP, 2).batch(indices.len());
-        let mut batch = Batch { values: vec![f32::NAN; layout.len], labels: Vec::new() };
+        let mut batch = Batch { values: vec![f32::NAN; layout.len], ..Batch::default() };
         // A longer batch leaves nothing in the places of a shorter one.
         for indices in [indices, &indices[..20]] {
             let layout = MapLayout::new(MAP, 2).batch(indices.len());
@@ -403,7 +406,7 @@ mod tests {
 
     #[test]
     fn arguments_that_do_not_fit_are_refused_and_change_nothing() {
-        let (split, mut batch) = (split(2), Batch { values: vec![7.0], labels: vec![9] });
+        let (split, mut batch) = (split(2), Batch { values: vec![7.0], labels: vec![9], ..Batch::default() });
         let mut fill = |indices: &[u32], normalisation: &Normalisation, shape: MapShape, images| {
             let layout = BatchLayout::channels_last(shape, images);
             let error = fill_batch(&split, indices, &[], |_| 0, normalisation, &layout, &mut batch);
@@ -417,10 +420,28 @@ mod tests {
         assert_eq!(wrong.to_string(), "batch: images of 5x4x3 for a network that reads 8x8x1");
         let grey = Normalisation::new(&[0.0], &[1.0]);
         assert_eq!(fill(&[1], &grey, MAP, 1), BatchError::Channels { expected: 3, found: 1 });
-        let mixing = ["mixup 1".parse().unwrap()];
-        let layout = BatchLayout::channels_last(MAP, 1);
-        let error = fill_batch(&split, &[0], &mixing, |_| 0, &own, &layout, &mut batch);
-        assert_eq!(error, Err(BatchError::Mixing(mixing[0])));
+    }
+
+    #[test]
+    fn mixed_images_are_weighed_sums_of_augmented_ones() {
+        let (split, indices, layout) = (split(5), [3, 1, 4, 0, 2], BatchLayout::channels_last(MAP, 5));
+        let flip: Augment = "flip".parse().unwrap();
+        let fill = |augment: &[Augment]| {
+            let mut batch = Batch::default();
+            fill_batch(&split, &indices, augment, seed_of, &normalisation(), &layout, &mut batch).unwrap();
+            batch
+        };
+        let (alone, mixed) = (fill(&[flip]), fill(&[flip, "mixup 0.4".parse().unwrap()]));
+        assert_eq!((&alone.labels, alone.mixes.len(), mixed.mixes.len()), (&mixed.labels, 0, 5));
+        let len = SHAPE.len();
+        for (image, mix) in mixed.mixes.iter().enumerate() {
+            let of = |image: usize| &alone.values[image * len..][..len];
+            for ((&own, &other), &value) in
+                of(image).iter().zip(of(mix.with)).zip(&mixed.values[image * len..])
+            {
+                assert_eq!(value, mix.share * own + (1.0 - mix.share) * other);
+            }
+        }
     }
 
     /// Results of every run depend on this order, so it must never change. Computed

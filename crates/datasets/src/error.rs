@@ -312,6 +312,18 @@ pub enum DataError {
         /// The part.
         part: &'static str,
     },
+    /// Shards without a sample.
+    #[error(
+        "{}: no sample here nor in the other {} shards of its part: expected pairs of an image and a label with one \
+         name, as in `0001.jpg` and `0001.cls`",
+        file.display(), shards.saturating_sub(1)
+    )]
+    EmptyShards {
+        /// The first of them.
+        file: PathBuf,
+        /// How many there are.
+        shards: usize,
+    },
     /// No image of shards would be left to train on, or none held out.
     #[error(
         "validation = {requested}: the {samples} samples of the training shards have too few different names to hold \
@@ -329,7 +341,7 @@ pub enum DataError {
         /// The augmentation.
         augment: Augment,
         /// What is wrong.
-        problem: &'static str,
+        problem: String,
     },
     /// The threads that decode in the background cannot be started.
     #[error("cannot start threads to decode images: {0}")]
@@ -366,14 +378,6 @@ pub enum DataError {
         from_class: usize,
         /// The number it has.
         available: usize,
-    },
-    /// A crop could miss the image entirely.
-    #[error("augment: `{augment}` needs images of more rows and columns than it pads, found {shape}")]
-    Crop {
-        /// The augmentation.
-        augment: Augment,
-        /// The images' shape.
-        shape: ImageShape,
     },
 }
 

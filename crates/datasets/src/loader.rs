@@ -8,8 +8,8 @@ use crate::dataset::moments;
 use crate::fingerprint::Cache;
 use crate::published::{Published, Read};
 use crate::{
-    Augment, DataError, DataSpec, Dataset, ImageShape, Selection, Source, Subset, cifar, derive_seed,
-    epoch_order, fashion_mnist, image_folder, planted,
+    Augment, DataError, DataSpec, Dataset, Selection, Source, Subset, cifar, derive_seed, epoch_order,
+    fashion_mnist, image_folder, planted,
 };
 use streamed::Listed;
 
@@ -70,7 +70,9 @@ impl<'a> Loader<'a> {
     /// # Errors
     /// Those of [`load`].
     pub fn load(&mut self, spec: &DataSpec) -> Result<Dataset, DataError> {
-        check_augment(&spec.augment, spec.shape())?;
+        if let Some((augment, problem)) = spec.impossible_augment() {
+            return Err(DataError::Augment { augment, problem });
+        }
         let place = match self.read.iter().position(|(source, _)| *source == spec.source) {
             Some(place) => place,
             None => {
@@ -127,30 +129,30 @@ fn read(source: &Source, folder: Option<&Path>) -> Result<Whole, DataError> {
     }))
 }
 
-fn check_augment(augment: &[Augment], shape: ImageShape) -> Result<(), DataError> {
-    let mut before_mixing = augment.iter().skip_while(|step| !step.is_mixing());
-    if let Some(&augment) = before_mixing.find(|step| !step.is_mixing()) {
-        return Err(DataError::Augment {
-            augment,
-            problem: "stands after one that mixes images; those come last",
-        });
+impl DataSpec {
+    /// The first augmentation that stands where it cannot, or does not suit the shape of the images, and why.
+    pub fn impossible_augment(&self) -> Option<(Augment, String)> {
+        let (augment, shape) = (&self.augment, self.shape());
+        let mut before_mixing = augment.iter().skip_while(|step| !step.is_mixing());
+        if let Some(&augment) = before_mixing.find(|step| !step.is_mixing()) {
+            return Some((augment, "stands after one that mixes images; those come last".to_owned()));
+        }
+        augment.iter().enumerate().find_map(|(place, &augment)| {
+            let problem = match augment {
+                Augment::PadCrop { pixels } if usize::from(pixels.get()) >= shape.h.min(shape.w) => {
+                    format!("needs images of more rows and columns than it pads, found {shape}")
+                }
+                Augment::RandomResizedCrop { .. } if place > 0 => "must come first".to_owned(),
+                Augment::RandomResizedCrop { .. } | Augment::Jitter { .. } | Augment::RandAugment { .. }
+                    if ![1, 3].contains(&shape.c) =>
+                {
+                    "needs grey images or images in colour".to_owned()
+                }
+                _ => return None,
+            };
+            Some((augment, problem))
+        })
     }
-    for (place, &augment) in augment.iter().enumerate() {
-        let problem = match augment {
-            Augment::PadCrop { pixels } if usize::from(pixels.get()) >= shape.h.min(shape.w) => {
-                return Err(DataError::Crop { augment, shape });
-            }
-            Augment::RandomResizedCrop { .. } if place > 0 => "must come first",
-            Augment::RandomResizedCrop { .. } | Augment::Jitter { .. } | Augment::RandAugment { .. }
-                if ![1, 3].contains(&shape.c) =>
-            {
-                "needs grey images or images in colour"
-            }
-            _ => continue,
-        };
-        return Err(DataError::Augment { augment, problem });
-    }
-    Ok(())
 }
 
 /// Splits off `requested` validation images: the last of each class, or some drawn by `seed`. Both parts are

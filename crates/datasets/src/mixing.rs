@@ -7,7 +7,7 @@ use crate::seeds::{derive_seed, stream};
 use crate::{Augment, ImageShape};
 
 /// How an image is mixed with another of its batch.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Mix {
     /// Place of the other image in the batch.
     pub with: usize,

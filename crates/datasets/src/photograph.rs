@@ -6,7 +6,7 @@ use std::path::Path;
 use decouple_disk::open_regular;
 use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageResult};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageResult};
 
 use crate::{Skipped, foreign, jpeg};
 
@@ -66,7 +66,7 @@ impl Photograph {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn decode(bytes: &[u8], channels: usize, looking: Looking) -> Result<Self, String> {
-        let unusable = |error: image::ImageError| error.to_string();
+        let unusable = |error: ImageError| error.to_string();
         let input = Cursor::new(bytes);
         match image::guess_format(bytes) {
             Ok(ImageFormat::Jpeg) => {
@@ -121,6 +121,13 @@ fn decoded<D: ImageDecoder>(
 ) -> Result<ImageResult<Photograph>, String> {
     let mut decoder = match decoder {
         Ok(decoder) => decoder,
+        // A decoder may have a limit of its own.
+        Err(ImageError::Limits(_)) => {
+            let most = looking.most_pixels;
+            return Err(format!(
+                "it has far more pixels than the {most} that are read, as `most-pixels` says"
+            ));
+        }
         Err(error) => return Ok(Err(error)),
     };
     let (w, h) = decoder.dimensions();

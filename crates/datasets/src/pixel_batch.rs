@@ -5,10 +5,11 @@ use std::ops::Range;
 use decouple_kernels::layout::BatchLayout;
 use rayon::prelude::*;
 
+use crate::augmented::augment_image;
 use crate::batch::{IMAGES_PER_TASK, check_layout, write_group};
-use crate::mixing::Window;
+use crate::mixing::{Window, mixes};
 use crate::view::View;
-use crate::{BatchError, ImageShape, Labels, Mix, Normalisation};
+use crate::{Augment, BatchError, ImageShape, Labels, Mix, Normalisation, Selection};
 
 /// The augmented images of a batch as bytes, with their labels, as made by background workers.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,29 @@ pub struct PixelBatch {
 }
 
 impl PixelBatch {
+    /// The images of `split` at `indices`, each augmented by its seed, and how they are mixed. Spread over
+    /// rayon's current pool.
+    pub(crate) fn augmented(
+        split: &Selection,
+        indices: &[u32],
+        augment: &[Augment],
+        augment_seed: impl Fn(u32) -> u64,
+    ) -> Self {
+        let (shape, len) = (split.shape(), split.shape().len());
+        let seeds: Vec<u64> = indices.iter().map(|&index| augment_seed(index)).collect();
+        let mut pixels = vec![0; indices.len() * len];
+        pixels
+            .par_chunks_exact_mut(len)
+            .zip(indices.par_iter().zip(&seeds))
+            .with_min_len(IMAGES_PER_TASK)
+            .for_each_init(Vec::new, |scratch, (image, (&index, &seed))| {
+                image.copy_from_slice(split.image(index));
+                augment_image(augment, seed, shape, image, scratch);
+            });
+        let labels = Labels::single(indices.iter().map(|&index| split.label(index)).collect());
+        Self { shape, pixels, labels, mixes: mixes(augment, &seeds, shape) }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()

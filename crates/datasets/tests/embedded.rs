@@ -72,7 +72,7 @@ fn impossible_wishes_are_refused() {
 
     let crop = |pixels: &str| DataSpec { augment: vec![pixels.parse().unwrap()], ..DataSpec::default() };
     assert!(load(&crop("pad-crop 27"), None).is_ok());
-    assert!(matches!(load(&crop("pad-crop 28"), None), Err(DataError::Crop { .. })));
+    assert!(matches!(load(&crop("pad-crop 28"), None), Err(DataError::Augment { .. })));
 }
 
 #[test]

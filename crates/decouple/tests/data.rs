@@ -136,6 +136,37 @@ fn a_streamed_set_is_trained_on_alike_by_one_worker_and_two() {
 }
 
 #[test]
+fn mixed_images_are_trained_on_alike_by_one_worker_and_two() {
+    let workplace = Workplace::with_birds();
+    workplace.train("1", "plain");
+    for stream in ["true", "false"] {
+        let keys = ["--set", "data.augment=[\"flip\", \"mixup 0.4\", \"cutmix 1\"]", "--set"];
+        let learnt = ["1", "2"].map(|threads| {
+            let (results, stream) = (format!("{stream}{threads}"), format!("data.stream={stream}"));
+            let run = ["run", "streamed.toml", "--threads", threads, "--results", &results, "--no-progress"];
+            workplace.succeed(&[&run[..], &keys, &[&stream]].concat());
+            workplace.learnt(&results)
+        });
+        assert!(learnt[0] == learnt[1] && learnt[0] != workplace.learnt("plain"), "stream = {stream}");
+    }
+}
+
+#[test]
+fn shards_without_a_sample_are_named() {
+    let workplace = Workplace::with_birds();
+    workplace.data(&["import", "shards", "--samples", "7"], &FOLDER, 0);
+    let shards = workplace
+        .files("shards", ".tar")
+        .into_keys()
+        .filter(|shard| shard.file_name().is_some_and(|name| name.to_string_lossy().starts_with("train")));
+    shards.for_each(|shard| fs::write(shard, [0; 1024]).expect("it can be written"));
+    let keys =
+        ["--set", "data.set=\"shards\"", "--set", "data.folder=\"shards\"", "--set", "data.validation=0"];
+    workplace.fail(&[&["run", "streamed.toml", "--no-progress"], &keys[..]].concat(), "no sample here", 3);
+    assert!(workplace.only_run("results").is_none(), "nothing is recorded");
+}
+
+#[test]
 fn shards_are_trained_on_alike_if_a_run_is_stopped_in_the_middle() {
     let workplace = Workplace::with_birds();
     workplace.data(&["import", "shards", "--samples", "7"], &FOLDER, 0);

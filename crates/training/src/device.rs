@@ -25,7 +25,9 @@ pub fn check() -> Result<(), String> {
 fn named() -> Result<Option<Isa>, String> {
     let Some(named) = env::var_os(KERNELS) else { return Ok(None) };
     Isa::available().find(|isa| named == *isa.name()).map(Some).ok_or_else(|| {
-        let known = Isa::available().map(Isa::name).collect::<Vec<_>>().join(", ");
+        let mut known: Vec<_> = Isa::available().map(Isa::name).collect();
+        known.dedup();
+        let known = known.join(", ");
         let named = named.to_string_lossy();
         format!("{KERNELS} is `{named}`: expected instructions that this processor has, one of {known}")
     })

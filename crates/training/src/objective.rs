@@ -1,6 +1,6 @@
 //! The loss and score of a run, per image and per batch, according to its record and data.
 
-use decouple_datasets::{Dataset, Labels};
+use decouple_datasets::{Dataset, Labels, Mix};
 use decouple_experiment::{Loss, TrainingSpec};
 
 use crate::loss::{LossError, Targets, cross_entropy_of, sigmoid_cross_entropy, softmax_cross_entropy};
@@ -41,7 +41,8 @@ impl Objective {
     ///
     /// The targets of an image with labels L: for the softmax, w_k / |L| for each class k in L
     /// (zero everywhere without labels); for the sigmoid, 1 for each k in L and 0 for the
-    /// others, each class with weight w_k.
+    /// others, each class with weight w_k. An image that is mixed with another has the share of its own
+    /// target and the rest of the other's; without `mixes`, none is.
     ///
     /// # Errors
     /// [`LossError`] if the labels do not fit the logits.
@@ -49,32 +50,33 @@ impl Objective {
         &self,
         logits: &[f32],
         classes: usize,
-        labels: &Labels,
+        (labels, mixes): (&Labels, &[Mix]),
         gradient: &mut Vec<f32>,
     ) -> Result<f64, LossError> {
-        if let (false, Loss::Softmax, None, Some(labels)) =
-            (self.is_multi_label, self.loss, &self.class_weights, labels.as_single())
+        if let (false, true, Loss::Softmax, None, Some(labels)) =
+            (self.is_multi_label, mixes.is_empty(), self.loss, &self.class_weights, labels.as_single())
         {
             let targets = Targets::Labels { labels, smoothing: self.smoothing };
             return softmax_cross_entropy(logits, classes, targets, gradient);
         }
-        self.of_sets(logits, classes, labels, gradient)
+        let targets = self.targets(logits.len() / classes.max(1), classes, labels)?;
+        let targets = if mixes.is_empty() { targets } else { self.mixed(&targets, classes, mixes) };
+        self.of_targets(logits, classes, &targets, gradient)
     }
 
-    /// [`Self::loss`] of images with any number of labels. Nothing is smoothed.
-    fn of_sets(
+    /// The loss for a target of each class: (image, class).
+    fn of_targets(
         &self,
         logits: &[f32],
         classes: usize,
-        labels: &Labels,
+        targets: &[f32],
         gradient: &mut Vec<f32>,
     ) -> Result<f64, LossError> {
-        let targets = self.targets(logits.len() / classes.max(1), classes, labels)?;
         match self.loss {
-            Loss::Softmax => softmax_cross_entropy(logits, classes, Targets::Shares(&targets), gradient),
+            Loss::Softmax => softmax_cross_entropy(logits, classes, Targets::Shares(targets), gradient),
             Loss::Sigmoid => match &self.class_weights {
-                Some(weights) => sigmoid_cross_entropy(logits, &targets, weights, gradient),
-                None => sigmoid_cross_entropy(logits, &targets, &vec![1.0; classes], gradient),
+                Some(weights) => sigmoid_cross_entropy(logits, targets, weights, gradient),
+                None => sigmoid_cross_entropy(logits, targets, &vec![1.0; classes], gradient),
             },
         }
     }
@@ -100,6 +102,20 @@ impl Objective {
         Ok(targets)
     }
 
+    /// The targets of mixed images, smoothed.
+    fn mixed(&self, targets: &[f32], classes: usize, mixes: &[Mix]) -> Vec<f32> {
+        let kept = 1.0 - self.smoothing as f32;
+        let everywhere = self.smoothing as f32 / classes as f32;
+        let of = |image: usize| &targets[image * classes..][..classes];
+        let mut mixed = Vec::with_capacity(targets.len());
+        for (image, &Mix { with, share, .. }) in mixes.iter().enumerate() {
+            for (own, other) in of(image).iter().zip(of(with)) {
+                mixed.push(kept * (share * own + (1.0 - share) * other) + everywhere);
+            }
+        }
+        mixed
+    }
+
     /// The loss of one image, without smoothing.
     ///
     /// # Errors
@@ -112,7 +128,7 @@ impl Objective {
         }
         let mut all = Labels::default();
         all.push(labels);
-        self.of_sets(row, row.len(), &all, &mut Vec::new())
+        self.of_targets(row, row.len(), &self.targets(1, row.len(), &all)?, &mut Vec::new())
     }
 
     /// The average precision of an image's first 100 predictions; `None` if the score is
@@ -144,7 +160,8 @@ mod tests {
     fn losses_of_label_sets_are_their_definitions() {
         let of = |loss, weights, sets: &[&[u16]]| {
             let mut gradient = Vec::new();
-            let loss = objective(loss, true, weights).loss(&LOGITS, 3, &labels(sets), &mut gradient).unwrap();
+            let loss =
+                objective(loss, true, weights).loss(&LOGITS, 3, (&labels(sets), &[]), &mut gradient).unwrap();
             (loss, gradient)
         };
         let log_softmax = |row: &[f32], class: usize| {
@@ -183,7 +200,8 @@ mod tests {
             (Loss::Sigmoid, true, Some(&[1.0, 0.5, 2.0])),
         ] {
             let objective = objective(loss, is_multi, weights);
-            let of_batch = objective.loss(&LOGITS, 3, &labels(&[&[2], &[0]]), &mut Vec::new()).unwrap();
+            let of_batch =
+                objective.loss(&LOGITS, 3, (&labels(&[&[2], &[0]]), &[]), &mut Vec::new()).unwrap();
             let [one, other] = [(&LOGITS[..3], 2), (&LOGITS[3..], 0)]
                 .map(|(row, label)| objective.loss_of_image(row, &[label]).unwrap());
             assert!((of_batch - (one + other) / 2.0).abs() < 1e-12, "{objective:?}");
@@ -194,17 +212,53 @@ mod tests {
     fn one_label_and_the_softmax_are_the_loss_that_runs_always_had() {
         let (mut own, mut former) = (Vec::new(), Vec::new());
         let objective = Objective { smoothing: 0.1, ..Objective::default() };
-        let loss = objective.loss(&LOGITS, 3, &labels(&[&[2], &[0]]), &mut own).unwrap();
+        let loss = objective.loss(&LOGITS, 3, (&labels(&[&[2], &[0]]), &[]), &mut own).unwrap();
         let targets = Targets::Labels { labels: &[2, 0], smoothing: 0.1 };
         assert_eq!(loss, softmax_cross_entropy(&LOGITS, 3, targets, &mut former).unwrap());
         assert_eq!(own, former);
     }
 
     #[test]
+    fn a_mixed_image_costs_the_shares_of_both_labels() {
+        let mixes = [(0.75, 1), (0.375, 0)].map(|(share, with)| {
+            let mut mix = Mix::default();
+            (mix.share, mix.with) = (share, with);
+            mix
+        });
+        for (kind, is_multi, weights, smoothing) in [
+            (Loss::Softmax, false, None, 0.0),
+            (Loss::Softmax, false, None, 0.1),
+            (Loss::Softmax, true, Some(&[1.0, 0.5, 2.0][..]), 0.0),
+            (Loss::Sigmoid, false, Some(&[1.0, 0.5, 2.0]), 0.0),
+        ] {
+            let objective = Objective { smoothing, ..objective(kind, is_multi, weights) };
+            let of = |sets: &[&[u16]], mixes: &[Mix]| {
+                let mut gradient = Vec::new();
+                let loss = objective.loss(&LOGITS, 3, (&labels(sets), mixes), &mut gradient).unwrap();
+                (loss, gradient)
+            };
+            let (mixed, gradient) = of(&[&[2], &[0]], &mixes);
+            // The loss is linear in the targets, so it is the shares of the losses of each pair of labels.
+            let (mut expected, mut expected_gradient) = (0.0, vec![0.0; 6]);
+            for (first, second, share) in
+                [(2, 0, 0.75 * 0.375), (2, 2, 0.75 * 0.625), (0, 0, 0.25 * 0.375), (0, 2, 0.25 * 0.625)]
+            {
+                let (loss, gradient) = of(&[&[first], &[second]], &[]);
+                expected += share * loss;
+                expected_gradient.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += share * f64::from(g));
+            }
+            assert!((mixed - expected).abs() < 1e-6, "{objective:?}: {mixed} {expected}");
+            for (found, expected) in gradient.iter().zip(&expected_gradient) {
+                assert!((f64::from(*found) - expected).abs() < 1e-6, "{objective:?}");
+            }
+        }
+    }
+
+    #[test]
     fn labels_that_do_not_fit_are_refused() {
         let objective = objective(Loss::Sigmoid, true, None);
         let of = |sets: &[&[u16]]| {
-            objective.loss(&LOGITS, 3, &labels(sets), &mut Vec::new()).unwrap_err().to_string()
+            objective.loss(&LOGITS, 3, (&labels(sets), &[]), &mut Vec::new()).unwrap_err().to_string()
         };
         assert_eq!(of(&[&[0], &[3]]), "cross entropy: label 3 of image 1, with 3 classes");
         assert_eq!(of(&[&[0]]), "cross entropy: 1 labels, expected 2");

@@ -226,10 +226,14 @@ impl Origin {
         };
         let none = || Count::of(requested);
         let counts = files.par_iter().map(of_shard).try_reduce(none, |a, b| Ok(a.with(b)))?;
-        if requested == 0 {
-            return Ok((counts.samples, None));
-        }
         let samples = counts.samples;
+        if samples == 0 {
+            let file = files.first().cloned().unwrap_or_default();
+            return Err(DataError::EmptyShards { file, shards: files.len() });
+        }
+        if requested == 0 {
+            return Ok((samples, None));
+        }
         let held = counts.below_mark().filter(|(_, held)| *held > 0);
         let (at, held) = held.ok_or(DataError::ShardValidation { requested, samples })?;
         Ok((samples, Some(HeldOut { mark: Mark { split, at }, samples: held })))

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use decouple_datasets::{
-    Batch, BatchError, Dataset, Labels, Normalisation, derive_seed, epoch_order, fill_batch,
+    Batch, Dataset, Labels, Normalisation, derive_seed, epoch_order, fill_batch,
     stream::{BatchOrder, Batches, Part},
 };
 use decouple_disk::Target;
@@ -65,9 +65,6 @@ impl<'a> Training<'a> {
         let images = data.images(Part::Train);
         if images == 0 {
             return Err(TrialError::NoImages { held_out: data.images(Part::Validation) });
-        }
-        if let Some(&mixing) = record.data.augment.iter().find(|step| step.is_mixing()) {
-            return Err(BatchError::Mixing(mixing).into());
         }
         let weights_seed = record.weights_seed();
         let network =
@@ -146,7 +143,7 @@ impl<'a> Training<'a> {
                 let pixels = stream.next().transpose()?.ok_or(TrialError::EndOfData { expected })?;
                 let layout = self.network.batch_layout(pixels.len());
                 pixels.write(normalisation, &layout, &mut self.images.values)?;
-                self.labels = pixels.labels;
+                (self.labels, self.images.mixes) = (pixels.labels, pixels.mixes);
                 self.labels.len()
             }
             None => {
@@ -162,7 +159,8 @@ impl<'a> Training<'a> {
         let logits = self.network.forward(&self.images.values, n, pass)?;
         let classes = self.network.plan().graph.output().len();
         self.epoch_correct += count_correct(&logits, classes, &self.labels);
-        let loss = self.objective.loss(&logits, classes, &self.labels, &mut self.gradient)?;
+        let labels = (&self.labels, &self.images.mixes[..]);
+        let loss = self.objective.loss(&logits, classes, labels, &mut self.gradient)?;
         self.epoch_loss += loss;
         self.network.backward(&self.gradient)?;
 
