@@ -175,6 +175,7 @@ fn mistakes_are_answered_with_place_and_remedy() {
     let workplace = Workplace::new();
     let misspelt = TINY.replace("segments =", "segmnets =");
     workplace.write("misspelt.toml", &misspelt);
+    fs::write(workplace.path("utf16.toml"), b"\xff\xfe#\0\n\0").expect("a file can be written");
     let (_, talk) = workplace.ends(&["run", "misspelt.toml"], 2);
     assert!(talk.contains("misspelt.toml:8:1"), "{talk}");
     assert!(talk.contains("did you mean `segments`?"), "{talk}");
@@ -190,6 +191,19 @@ fn mistakes_are_answered_with_place_and_remedy() {
         (vec!["run", "tiny.toml", "--set", "data.subset=\"full\"", "--data", "nowhere"], "nowhere", 3),
         (vec!["run", "tiny.toml", "--jobs", "0"], "--jobs", 2),
         (vec!["describe", "xeption"], "xeption", 2),
+        (vec!["describe", "tiny"], "`decouple plan tiny` lists: expected a family", 2),
+        (vec!["plan", "utf16.toml"], "line 1: it is UTF-16: save it as UTF-8", 2),
+        (vec!["plan", "/dev/zero"], "it is not a file on a disk", 2),
+        (
+            vec!["plan", "tiny.toml", "--set", "data.augment=[\"flip\", \"random-resized-crop 0.1 1\"]"],
+            "must come first",
+            2,
+        ),
+        (
+            vec!["plan", "tiny.toml", "--set", "data.augment=[\"pad-crop 28\"]"],
+            "than it pads, found 28x28x1",
+            2,
+        ),
         (vec!["data", "info", "mnist"], "unknown value `mnist`", 2),
         (
             vec!["data", "info", "planted", "--set", "coupling=2"],

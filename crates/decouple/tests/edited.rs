@@ -60,6 +60,9 @@ fn runs_of_an_edited_file_are_explained_and_removed_on_request() {
     let shown = workplace.succeed(&[&["clean", "one.toml"], &edited[..]].concat());
     let folder = shown.strip_prefix(line).expect("the reason").trim_end().to_owned();
     assert!(workplace.path(&folder).is_dir(), "{shown}");
+    // The command that is proposed is the one for these runs.
+    let talk = workplace.told(&[&["clean", "one.toml"], &edited[..]].concat());
+    assert!(talk.contains("decouple clean one.toml --set training.epochs=2 --yes removes these"), "{talk}");
     assert_eq!(workplace.succeed(&["clean", "one.toml", "--yes"]), "", "it belongs to the file as it is");
     assert!(workplace.path(&folder).is_dir());
     workplace.succeed(&[&["clean", "one.toml", "--yes"], &edited[..]].concat());

@@ -291,6 +291,15 @@ fn other_images_under_the_same_name_are_another_run() {
         assert!(talk.contains("decouple run small.toml --set training.epochs=1"), "{talk}");
         assert_eq!(results(&workplace), kept);
     }
+    // Nor does a network show a score on other images as that of the run.
+    let dir =
+        kept.keys().next().and_then(|file| file.parent()).expect("a run").to_string_lossy().into_owned();
+    workplace.succeed(&["evaluate", "--run", &dir, "--data", "grey"]);
+    let (out, talk) = workplace.ends(&["evaluate", "--run", &dir, "--data", "coloured"], 3);
+    assert!(talk.contains("trained on other images") && out.is_empty(), "{talk}");
+    let diagnose = ["diagnose", "small.toml", "--set", "training.epochs=1"];
+    workplace.succeed(&[&diagnose[..], &["--data", "grey"]].concat());
+    workplace.ends(&[&diagnose[..], &["--data", "coloured"]].concat(), 3);
     // One of the two would stand beside the other.
     run(&["--data", "coloured", "--fresh", "--filter", "segments=1"], 3);
     run(&["--data", "coloured", "--fresh"], 0);
@@ -311,6 +320,42 @@ fn other_images_under_the_same_name_are_another_run() {
         other.ends(&["report", "small.toml", "--set", "training.epochs=1", "--set", "seed=[0,1,2]"], 3);
     assert!(talk.contains("2 runs are left out of every mean: trained on other images"), "{talk}");
     assert_eq!(table.matches("2 finished, 1 missing").count(), 2, "{table}");
+}
+
+#[test]
+fn a_plan_counts_as_it_was_locked() {
+    let workplace = small();
+    let declared = "margin = 1.0\nhypotheses = [\"one\"]\nanalysis = \"two\"\n[axes]";
+    workplace.write("small.toml", &SMALL.replacen("[axes]", declared, 1));
+    workplace.succeed(&["plan", "small.toml", "--set", "training.epochs=1", "--lock"]);
+    workplace.succeed(&QUICK);
+    let report = ["report", "small.toml", "--set", "training.epochs=1"];
+    workplace.succeed(&report);
+    workplace.write("small.toml", &SMALL.replacen("[axes]", &declared.replace("1.0", "50"), 1));
+    let talk = workplace.told(&report);
+    assert!(talk.contains("`margin` has been changed since the plan was locked"), "{talk}");
+    assert!(talk.contains("the locked one counts: 1 points"), "{talk}");
+
+    fs::write(workplace.path("results/small/lock.json"), "{").expect("it can be written");
+    let (_, talk) = workplace.ends(&report, 3);
+    assert!(
+        talk.contains("results/small/lock.json: ") && talk.contains("restore it from a backup"),
+        "{talk}"
+    );
+    let report = fs::read_to_string(workplace.path("results/small/report.md")).expect("a report");
+    assert!(report.contains("locked, but its file cannot be read"), "{report}");
+}
+
+#[test]
+fn a_run_in_a_folder_of_another_name_is_to_be_renamed() {
+    let workplace = small();
+    workplace.succeed(&QUICK);
+    let status = workplace.files("results/small/runs", "status.json").into_keys().next().expect("a run");
+    let dir = status.parent().expect("a folder");
+    let id = dir.to_string_lossy().rsplit_once('-').expect("an id").1.to_owned();
+    fs::rename(dir, dir.with_file_name("mine")).expect("it can be renamed");
+    let (_, talk) = workplace.ends(&["report", "small.toml", "--set", "training.epochs=1"], 3);
+    assert!(talk.contains(&format!("runs/mine so that it ends in -{id}")), "{talk}");
 }
 
 #[test]

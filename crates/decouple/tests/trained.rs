@@ -58,7 +58,51 @@ fn a_run_s_network_names_scores_and_leaves() {
     workplace.fail(&["export", "--run", &run, "--format", "pytorch", "model"], "ends in .py", 2);
     workplace.fail(&["evaluate", "--weights", &weights], "required", 2);
     fs::remove_file(workplace.path(&weights)).expect("it is there");
-    workplace.fail(&["export", "--run", &run, "other.onnx"], "no weights.safetensors", 4);
+    workplace.fail(&["export", "--run", &run, "other.onnx"], "no weights.safetensors", 3);
+}
+
+#[test]
+fn changed_weights_are_refused_and_read_ones_never_replaced() {
+    let workplace = Workplace::new();
+    // Eight channels, which no photograph has.
+    let planted = ONE.replace("validation = 9000", "set = \"planted\"\nimages = 64");
+    workplace.write("one.toml", &planted);
+    workplace.succeed(&["run", "one.toml"]);
+    let weights =
+        workplace.files("results/one/runs", "weights.safetensors").into_keys().next().expect("a run");
+    let run = weights.parent().expect("a folder").to_string_lossy().into_owned();
+    let (weights, status) = (weights.to_string_lossy().into_owned(), format!("{run}/status.json"));
+    let status: serde_json::Value =
+        serde_json::from_slice(&fs::read(status).expect("a status")).expect("JSON");
+    let scored: serde_json::Value = workplace.json(&["evaluate", "--run", &run, "--format", "json"]);
+    assert_eq!(scored["top_1"], status["test"]["accuracy"]);
+
+    // What would be written is what is read, or something that nobody named.
+    fs::copy(&weights, workplace.path("mine.safetensors")).expect("it can be copied");
+    let mine = fs::read(workplace.path("mine.safetensors")).expect("it can be read");
+    for arguments in [
+        ["export", "--weights", "mine.safetensors", "mine.py"],
+        ["weights", "import", "mine.safetensors", "./mine.safetensors"],
+    ] {
+        workplace.fail(&arguments, "would be replaced", 2);
+    }
+    workplace.fail(&["export", "--run", &run, "mine.py"], "there is such a file already", 2);
+    assert_eq!(fs::read(workplace.path("mine.safetensors")).expect("it can be read"), mine);
+    for _ in 0..2 {
+        workplace.succeed(&["export", "--run", &run, "other.py"]);
+    }
+
+    let mut changed = mine;
+    *changed.last_mut().expect("a value") ^= 1;
+    fs::write(&weights, changed).expect("it can be written");
+    for arguments in [
+        &["evaluate", "--run", &run][..],
+        &["predict", "--run", &run, "x.png"],
+        &["export", "--run", &run, "third.py"],
+    ] {
+        workplace.fail(arguments, "weights.safetensors", 3);
+        workplace.fail(arguments, "--fresh --filter id=", 3);
+    }
 }
 
 #[test]

@@ -122,6 +122,14 @@ pub enum LedgerError {
         /// What is wrong with it.
         message: String,
     },
+    /// A folder whose name is that of another run, or of none.
+    #[error("{}: it holds run {id}, which belongs in a folder that ends in -{}", dir.display(), id.short())]
+    Misnamed {
+        /// The folder.
+        dir: PathBuf,
+        /// The run in it.
+        id: RunId,
+    },
     /// A file was written by a program with another file format.
     #[error("{}: format {found} is unknown to this version, which reads {}", path.display(), crate::FORMAT)]
     UnknownFormat {
@@ -312,8 +320,9 @@ impl Ledger {
         match locked_plan::read(&self.root) {
             Ok(lock) => contents.lock = lock,
             Err(error) => {
-                let (path, message) = (self.root.clone(), error.to_string());
-                contents.problems.push(Problem { path, message, remedy: Remedy::Remove });
+                contents.is_lock_damaged = true;
+                let (path, message) = (locked_plan::path(&self.root), error.to_string());
+                contents.problems.push(Problem { path, message, remedy: Remedy::Restore });
             }
         }
         Ok(contents)

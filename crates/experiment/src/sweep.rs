@@ -131,10 +131,33 @@ pub fn load_with(
     overrides: &Overrides,
     step_times: StepTimes<'_>,
 ) -> Result<Sweep, ExperimentError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        ExperimentError(format!("error: cannot read {}: {error}\n = an experiment is a TOML file, such as experiments/quickstart.toml", path.display()))
+    let text = text_of(path).map_err(|problem| {
+        let example = "an experiment is a TOML file, such as experiments/quickstart.toml";
+        ExperimentError(format!("error: cannot read {}: {problem}\n = {example}", path.display()))
     })?;
     parse_with(&text, &path.display().to_string(), overrides, step_times)
+}
+
+/// The most bytes of an experiment file. Those here have a few thousand.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// The text of an experiment file, or why it cannot be one.
+fn text_of(path: &Path) -> Result<String, String> {
+    let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !about.is_file() {
+        return Err(if about.is_dir() { "it is a folder" } else { "it is not a file on a disk" }.to_owned());
+    }
+    if about.len() > MOST_BYTES {
+        return Err(format!("it has {} bytes: expected at most {MOST_BYTES}", about.len()));
+    }
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|error| {
+        let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
+        let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+        let is_utf16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+        let what = if is_utf16 { "it is UTF-16" } else { "it is not UTF-8" };
+        format!("line {line}: {what}: save it as UTF-8")
+    })
 }
 
 /// As [`load`], for a text in memory. Messages call it `file_name`, which also names the

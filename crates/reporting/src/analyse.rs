@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use decouple_experiment::{
-    Contents, LockedPlan, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash, stray_lines,
+    Contents, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash, stray_lines,
 };
 
 use crate::analysis::{Analysis, Fact, RunOutcome, RunRow, Study, distinct, grouped, summarise};
@@ -43,15 +43,28 @@ pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
     }
     let own: Vec<&Run> = own.into_iter().filter(|run| !odd.contains_key(&run.id)).collect();
     let mut study = study(sweep, &own, &numerics);
-    study.environment.extend(plan(sweep, contents.lock.as_ref(), &own));
-    summarise(study, rows, problems)
+    if let Some(lock) = &contents.lock {
+        // What was laid down counts, not what the file has said since.
+        study.margin = lock.declared.margin;
+        if lock.declared.margin != sweep.declared.margin {
+            problems.push(format!(
+                "{}: `margin` has been changed since the plan was locked; the locked one counts: {}",
+                sweep.path.display(),
+                lock.declared.margin.map_or("none".to_owned(), |margin| format!("{} points", 100.0 * margin))
+            ));
+        }
+    }
+    study.environment.extend(plan(sweep, contents, &own));
+    Analysis { is_plan_damaged: contents.is_lock_damaged, ..summarise(study, rows, problems) }
 }
 
 /// Whether a problem is with the run of a trial.
 fn is_of(problem: &Problem, trial: &Trial) -> bool {
     match &problem.remedy {
-        Remedy::TrainAgain { id } | Remedy::RemoveOne { id } => *id == trial.id.short(),
-        Remedy::Remove => false,
+        Remedy::TrainAgain { id } | Remedy::RemoveOne { id } | Remedy::Rename { id } => {
+            *id == trial.id.short()
+        }
+        Remedy::Remove | Remedy::Restore => false,
     }
 }
 
@@ -96,11 +109,12 @@ fn study(sweep: &Sweep, runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Study 
 }
 
 /// What was declared before the runs, and whether it really was before them.
-fn plan(sweep: &Sweep, lock: Option<&LockedPlan>, runs: &[&Run]) -> Vec<Fact> {
-    let declared = &sweep.declared;
+fn plan(sweep: &Sweep, contents: &Contents, runs: &[&Run]) -> Vec<Fact> {
+    let (declared, lock) = (&sweep.declared, contents.lock.as_ref());
     let fact = |name: &str, values: Vec<String>| Fact { name: name.to_owned(), values };
     let ends = || runs.iter().filter_map(|run| Some(run.status.as_ref()?.finished_at.as_str()));
     let standing = match lock {
+        None if contents.is_lock_damaged => "locked, but its file cannot be read".to_owned(),
         None if declared.hypotheses.is_empty() => return Vec::new(),
         None => "not locked: nothing shows that it was laid down before the runs".to_owned(),
         Some(lock) => {

@@ -17,7 +17,7 @@ pub struct Pair {
     /// The second's mean minus the first's, if both have one.
     pub difference: Option<f64>,
     /// Welch's interval of the difference at [`CONFIDENCE`], this comparison alone;
-    /// `None` where a side has fewer than two seeds or no spread.
+    /// `None` where a side's runs support no interval, as in its own report.
     pub interval: Option<Interval>,
 }
 
@@ -46,15 +46,17 @@ pub struct Side {
 /// Every point of `first`, then those that only `second` has. Points are the same if their
 /// labels are.
 pub fn side_by_side(first: &Analysis, second: &Analysis) -> Vec<Pair> {
-    let find = |analysis: &Analysis, label: &str| analysis.points.iter().find(|p| p.label == label).map(side);
+    let of = |analysis: &Analysis, label: &str| analysis.points.iter().find(|p| p.label == label).cloned();
     let labels = first.points.iter().map(|point| &point.label);
     let only_second = second.points.iter().map(|point| &point.label);
     let only_second = only_second.filter(|label| first.points.iter().all(|point| point.label != **label));
     let pair = |label: &String| {
-        let (first, second) = (find(first, label), find(second, label));
+        let (first, second) = (of(first, label), of(second, label));
+        let is_supported = [&first, &second].into_iter().flatten().all(|point| point.unsupported.is_none());
+        let (first, second) = (first.as_ref().map(side), second.as_ref().map(side));
         let both = first.zip(second);
         let difference = both.and_then(|(first, second)| Some(second.mean? - first.mean?));
-        let interval = both.and_then(|(first, second)| welch(first, second));
+        let interval = both.filter(|_| is_supported).and_then(|(first, second)| welch(first, second));
         Pair { label: label.clone(), first, second, difference, interval }
     };
     labels.chain(only_second).map(pair).collect()

@@ -1,8 +1,8 @@
 //! `decouple compare`: two experiments side by side.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
-use decouple_experiment::{Difference, Metric, Sweep, differences};
+use decouple_experiment::{Difference, Metric, Run, Sweep, differences};
 use decouple_reporting::{Analysis, Pair, Side, analyse, side_by_side};
 use serde_json::json;
 
@@ -14,8 +14,8 @@ use crate::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
-    let (first, first_found) = found(common, &arguments.first)?;
-    let (second, second_found) = found(common, &arguments.second)?;
+    let (first, first_found, first_images) = found(common, &arguments.first)?;
+    let (second, second_found, second_images) = found(common, &arguments.second)?;
     let keys = recipes(&first, &second);
     let pairs = side_by_side(&first_found, &second_found);
     let [metric, other] = [&first_found, &second_found].map(|found| found.study.metric);
@@ -27,18 +27,25 @@ pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
             second.name
         );
     }
-    warn(&keys, &pairs);
+    warn(
+        &keys,
+        &pairs,
+        first_images != second_images && !first_images.is_empty() && !second_images.is_empty(),
+    );
     match arguments.format {
         Format::Human => answer(&human([&first.name, &second.name], metric, &keys, &pairs)),
         Format::Json => answer(&format!("{}\n", document([&first.name, &second.name], &keys, &pairs))),
     }
 }
 
-/// An experiment and what its runs on disk say.
-fn found(common: &Common, file: &Path) -> Result<(Sweep, Analysis), Failure> {
+/// An experiment, what its runs on disk say, and the checksums of their images.
+fn found(common: &Common, file: &Path) -> Result<(Sweep, Analysis, BTreeSet<String>), Failure> {
     let sweep = read_with_runs(common, file, &[])?;
-    let analysis = analyse(&sweep, &ledger(common, &sweep).read()?);
-    Ok((sweep, analysis))
+    let contents = ledger(common, &sweep).read()?;
+    let is_own = |run: &&Run| sweep.trials.iter().any(|trial| trial.id == run.id);
+    let images = contents.runs.iter().filter(is_own).filter_map(|run| run.identity().data).collect();
+    let analysis = analyse(&sweep, &contents);
+    Ok((sweep, analysis, images))
 }
 
 /// The keys in which the first trials of both differ, apart from what either varies.
@@ -52,12 +59,17 @@ fn recipes(first: &Sweep, second: &Sweep) -> Vec<Difference> {
 }
 
 /// Warns of causes, other than the networks, of a difference in accuracy.
-fn warn(keys: &[Difference], pairs: &[Pair]) {
+fn warn(keys: &[Difference], pairs: &[Pair], has_other_images: bool) {
     let data: Vec<_> = keys.iter().map(|d| d.key.as_str()).filter(|key| key.starts_with("data.")).collect();
     if !data.is_empty() {
         say!(
             "warning: the two are trained on different images ({}), so differences may be due to the data",
             data.join(", ")
+        );
+    } else if has_other_images {
+        say!(
+            "warning: the two are trained on different images under the same names (their checksums differ), so \
+             differences may be due to the data"
         );
     }
     let count = pairs.iter().filter(|pair| pair.is_uneven()).count();

@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::{
-    experiment::read_as_run,
+    experiment::{experiment_file, read_as_run},
     photographs::{left_out, left_out_list},
 };
 use crate::{
@@ -42,15 +42,16 @@ pub(crate) fn run(common: &Common, data: &Data) -> Result<u8, Failure> {
 /// What the arguments ask for: read as the `[trial.data]` section of an
 /// experiment file would be.
 fn spec(common: &Common, choice: &DataChoice) -> Result<DataSpec, Failure> {
-    if choice.set.ends_with(".toml") {
+    let set = std::iter::once(format!("set={}", choice.set));
+    let of_set = section("data", &set.chain(choice.keys.iter().cloned()).collect::<Vec<_>>());
+    if choice.set.ends_with(".toml") || (of_set.is_err() && experiment_file(choice.set.as_ref()).is_file()) {
         let typed =
             |pair: &String| if pair.starts_with("data.") { pair.clone() } else { format!("data.{pair}") };
         let keys: Vec<String> = choice.keys.iter().map(typed).collect();
         let sweep = read_as_run(common, choice.set.as_ref(), &keys)?;
         return Ok(sweep.trials.first().map_or_else(DataSpec::default, |trial| trial.record.data.clone()));
     }
-    let set = std::iter::once(format!("set={}", choice.set));
-    Ok(section("data", &set.chain(choice.keys.iter().cloned()).collect::<Vec<_>>())?)
+    Ok(of_set?)
 }
 
 /// The folder of data sets.

@@ -9,13 +9,12 @@ use decouple_spectrum::{
     error::SpecError,
     graph::Graph,
     layer_table::{LayerRow, layer_rows},
-    network::NetworkSpec,
-    network::figures,
+    network::{NetworkSpec, figures},
 };
 use decouple_training::forecast;
 use serde_json::json;
 
-use super::model;
+use super::{experiment::experiment_file, model};
 use crate::{
     arguments::{Common, Describe, Picture},
     clock::StepClock,
@@ -31,7 +30,15 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
         };
         return show(arguments, &graph, 1.0, figures::TITLES[number - 1]);
     }
-    let spec = network(arguments)?;
+    let spec = match network(arguments) {
+        Err(_) if name.ends_with(".toml") || experiment_file(name.as_ref()).is_file() => {
+            refuse!(
+                USAGE,
+                "`{name}` is an experiment, whose networks `decouple plan {name}` lists: expected a family"
+            )
+        }
+        spec => spec?,
+    };
     let (input, classes) = model::images(spec.family, arguments.input, arguments.classes);
     let own = NetworkSpec::of(spec.family, spec.numerics);
     let reference = NetworkSpec { segments: own.segments, ..spec.clone() };

@@ -1,6 +1,6 @@
 //! `decouple diagnose`: what trained coupled kernels lose if they are decoupled after training.
 
-use decouple_experiment::{Ledger, Trial};
+use decouple_experiment::{Ledger, Run, Trial};
 use decouple_training::{
     diagnosis::{Diagnosis, Effect, ProjectionTarget, diagnose},
     run_sweep::LoadedData,
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::experiment::{ledger, read_with_runs, select};
 use crate::{
     arguments::{Common, Diagnose, Format},
-    failure::{Failure, NOTHING, SUCCESS, USAGE},
+    failure::{DATA, Failure, NOTHING, SUCCESS, USAGE},
     text::{TextTable, print},
 };
 
@@ -26,17 +26,26 @@ pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> 
     if trials.is_empty() {
         refuse!(
             NOTHING,
-            "{} has no finished run of one segment with its weights in {}\n   = train one first: decouple run {} \
+            "{} has no finished run of one segment with its weights in {}\n   = train one first: {} \
              --filter segments=1",
             sweep.path.display(),
             ledger.root().display(),
-            sweep.path.display()
+            sweep.command("run")
         );
     }
     let data = LoadedData::read(&trials, common.data.as_deref())?;
     let mut documents = Vec::new();
     for trial in trials {
         let Some(data) = data.of(trial) else { continue };
+        let run = Run::open_whole(&ledger.run_dir(trial)).map_err(|problem| {
+            Failure::new(DATA, format!("{problem}\n   = {}", problem.advice(&sweep.command("run"))))
+        })?;
+        if let Some(difference) = run.other_images(&data.checksum) {
+            refuse!(
+                DATA,
+                "{difference}\n   = the scores would not be the run's: --data names the folder of its images"
+            );
+        }
         let targets = targets(trial);
         let found = diagnose(trial, &weights(&ledger, trial), data, &targets);
         let found = found.map_err(|error| Failure::new(USAGE, error))?;

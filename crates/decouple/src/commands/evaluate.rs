@@ -9,11 +9,7 @@ use decouple_datasets::{
     load as load_data,
     stream::Part,
 };
-use decouple_training::{
-    classifier::{Classifier, Hits},
-    evaluation,
-    objective::Objective,
-};
+use decouple_training::{classifier::Hits, evaluation, objective::Objective};
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -103,7 +99,13 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
         refuse!(USAGE, "no photographs given: expected a folder with one folder per class");
     };
     let data = load_data(&run.record.data, common.data.as_deref())?;
-    let (Classifier { mut network, .. }, _) = trained.classifier(common)?;
+    if let Some(difference) = run.other_images(&data.checksum) {
+        refuse!(
+            DATA,
+            "{difference}\n   = the score would not be the run's: --data names the folder of its images"
+        );
+    }
+    let mut network = trained.network()?;
     let objective = Objective::new(&run.record.training, &data);
     let scores = evaluation::evaluate_part(&mut *network, &data, Part::Test, arguments.batch, &objective);
     let scores = scores.map_err(|error| Failure::new(IO, error))?;

@@ -80,7 +80,7 @@ pub(super) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
 
 /// The experiment file that is meant: as typed or, if there is no such file and a bare name was
 /// typed, `experiments/NAME.toml`.
-fn experiment_file(typed: &Path) -> PathBuf {
+pub(super) fn experiment_file(typed: &Path) -> PathBuf {
     if typed.exists() || typed.extension().is_some() {
         return typed.to_owned();
     }

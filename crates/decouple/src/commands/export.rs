@@ -20,6 +20,7 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
     let graph = trained.description.graph()?;
     let notes = notes(common, &trained)?;
     let target = &arguments.target;
+    not_its_own_source(target, &trained.weights)?;
     match format {
         Exported::Onnx => write(
             target,
@@ -27,6 +28,16 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
         )?,
         Exported::Pytorch => {
             let weights = target.with_extension("safetensors");
+            not_its_own_source(&weights, &trained.weights)?;
+            if weights.exists() && !target.exists() {
+                refuse!(
+                    USAGE,
+                    "{}: the weights would go here, beside {}, but there is such a file already, and no earlier \
+                     export to which it belongs: give the module another name, or move the file away",
+                    weights.display(),
+                    target.display()
+                );
+            }
             let name = weights.file_name().unwrap_or_default().to_string_lossy();
             let module = pytorch(&graph, &notes, &name)?;
             convert(
@@ -51,6 +62,19 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
         input.w,
     );
     Ok(SUCCESS)
+}
+
+/// Refuses to replace the weights that are read by those that are written.
+pub(super) fn not_its_own_source(target: &Path, source: &Path) -> Result<(), Failure> {
+    let real = |path: &Path| path.canonicalize().ok();
+    if real(target).is_some_and(|target| real(source) == Some(target)) {
+        let shown = target.display();
+        refuse!(
+            USAGE,
+            "{shown}: these weights are read, and would be replaced: expected another file to write"
+        );
+    }
+    Ok(())
 }
 
 /// The format that is asked for, or else the one of the file's extension.

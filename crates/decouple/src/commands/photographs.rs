@@ -39,6 +39,9 @@ impl Remarks {
                 self.skipped.push(skipped);
                 Ok(None)
             }
+            Err(Skipped { file, reason }) if !file.exists() => {
+                Err(Failure::new(DATA, format!("{}: expected an image file ({reason})", file.display())))
+            }
             Err(Skipped { file, reason }) => {
                 let file = file.display();
                 let problem = format!("{file}: expected a sound JPEG, PNG or WebP file ({reason})");

@@ -31,7 +31,7 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
             Format::Json => say!("{}", tables.display()),
         }
     }
-    let is_unusable = analysis.runs.iter().any(|run| run.outcome.is_unusable());
+    let is_unusable = analysis.is_plan_damaged || analysis.runs.iter().any(|run| run.outcome.is_unusable());
     Ok(if is_unusable { DATA } else { SUCCESS })
 }
 
@@ -88,7 +88,7 @@ fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> {
     for problem in &contents.problems {
         message += &format!("\n   = {problem}");
     }
-    message += &format!("\n   = train them first: decouple run {}", sweep.path.display());
+    message += &format!("\n   = train them first: {}", sweep.command("run"));
     Err(Failure::new(NOTHING, message))
 }
 
@@ -107,10 +107,10 @@ pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger, format: Format) -
     if let Some(results) = results_of(ledger)
         && !update_index(results, &sweep.name)?
     {
-        let file = sweep.path.display();
         say!(
-            "{}/index.html does not list this experiment: decouple report {file} --index adds it",
-            results.display()
+            "{}/index.html does not list this experiment: {} --index adds it",
+            results.display(),
+            sweep.command("report")
         );
     }
     for problem in &analysis.problems {

@@ -40,7 +40,7 @@ pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
         return Ok(SUCCESS);
     }
     if !arguments.yes {
-        say!("nothing has been removed: decouple clean {} --yes removes these", sweep.path.display());
+        say!("nothing has been removed: {} --yes removes these", sweep.command("clean"));
         return Ok(SUCCESS);
     }
     for stray in &strays {

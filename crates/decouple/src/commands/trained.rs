@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use decouple_datasets::{class_names, load as load_data};
 use decouple_experiment::{Loss, Run};
-use decouple_spectrum::weights::{Description, Images, file::WeightFile, names::Naming};
+use decouple_spectrum::{
+    backend::Executor,
+    weights::{Description, Images, file::WeightFile, names::Naming},
+};
 use decouple_training::{
     classifier::{Classifier, ClassifierError, Sight, images as images_of},
     stored_network::{LoadError, WEIGHTS_FILE, load},
@@ -77,16 +80,21 @@ impl Trained {
         }
     }
 
-    /// The network with its weights, and the names of its classes.
+    /// The network with its weights.
+    pub(super) fn network(&self) -> Result<Box<dyn Executor>, Failure> {
+        load(&self.weights, self.naming, &self.description).map_err(|error| match error {
+            LoadError::Weights(error) => error.into(),
+            LoadError::Execution(error) => Failure::from(error),
+        })
+    }
+
+    /// The network with its weights, looking at photographs, and the names of its classes.
     pub(super) fn classifier(&self, common: &Common) -> Result<(Classifier, Vec<String>), Failure> {
         let images = self.images(common)?;
         let labels = self.labels(images.as_ref())?;
         let data = self.run.as_ref().map(|run| &run.record.data);
         let sight = Sight::of(&self.description, images.as_ref(), data)?;
-        let network = load(&self.weights, self.naming, &self.description).map_err(|error| match error {
-            LoadError::Weights(error) => error.into(),
-            LoadError::Execution(error) => Failure::from(error),
-        })?;
+        let network = self.network()?;
         // Weights without a run are assumed to choose one among all classes.
         let loss = self.run.as_ref().map_or(Loss::default(), |run| run.record.training.loss);
         Ok((Classifier { network, sight, loss }, labels))
@@ -96,7 +104,9 @@ impl Trained {
 /// The run in `folder`.
 fn run(folder: &Path) -> Result<Run, Failure> {
     if folder.join("trial.toml").is_file() {
-        return Ok(Run::open(folder)?);
+        return Run::open_whole(folder).map_err(|problem| {
+            Failure::new(DATA, format!("{problem}\n   = {}", problem.advice("decouple run FILE")))
+        });
     }
     let folder_text = folder.display();
     let runs = std::fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
@@ -122,15 +132,15 @@ fn weights_of(run: &Run) -> Result<PathBuf, Failure> {
         return Ok(weights);
     }
     let folder = run.dir.display();
-    let message = if run.status.is_some() {
-        format!(
-            "{folder}: no {WEIGHTS_FILE}: a run that has finished keeps its weights beside its rows; those of \
-             published results are left out, and `decouple run ... --fresh` trains them again"
-        )
-    } else {
-        format!("{folder}: the run has not finished: `decouple run` continues it")
-    };
-    Err(Failure::new(NOTHING, message))
+    if run.status.is_none() {
+        refuse!(NOTHING, "{folder}: the run has not finished: `decouple run` continues it");
+    }
+    let id = run.id.short();
+    refuse!(
+        DATA,
+        "{folder}: no {WEIGHTS_FILE}: a run that has finished keeps its weights beside its rows; those of published \
+         results are left out\n   = `decouple run FILE --fresh --filter id={id}` trains it again"
+    );
 }
 
 /// Names of `classes` classes: the lines of a file, or ImageNet's.

@@ -3,7 +3,10 @@
 use decouple_spectrum::weights::{convert, convert_with_new_head, file::WeightFile, inspect, names::Naming};
 use decouple_training::start_values::start_values;
 
-use super::model::{description, tell_prefix};
+use super::{
+    export::not_its_own_source,
+    model::{description, tell_prefix},
+};
 use crate::{
     arguments::{Conversion, Weights},
     failure::{Failure, SUCCESS, USAGE},
@@ -21,6 +24,7 @@ pub(crate) fn run(weights: &Weights) -> Result<u8, Failure> {
 
 fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
     let Conversion { source, target, .. } = conversion;
+    not_its_own_source(target, source)?;
     let Some(to) = conversion.to.or(own) else {
         refuse!(USAGE, "no format for the target's names: expected --to timm, keras or decouple");
     };

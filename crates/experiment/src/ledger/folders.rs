@@ -109,7 +109,11 @@ impl Scan<'_> {
 impl Problem {
     /// A run's folder in which something is wrong.
     pub(super) fn of_run(dir: PathBuf, error: &LedgerError) -> Self {
-        let remedy = short_id(&dir).map_or(Remedy::Remove, |id| Remedy::TrainAgain { id: id.to_owned() });
+        let remedy = match (error, short_id(&dir)) {
+            (LedgerError::Misnamed { id, .. }, _) => Remedy::Rename { id: id.short() },
+            (_, Some(id)) => Remedy::TrainAgain { id: id.to_owned() },
+            (_, None) => Remedy::Remove,
+        };
         Self { path: dir, message: error.to_string(), remedy }
     }
 

@@ -4,7 +4,7 @@
 //! and analysis. Committed with the file before the first run, it shows that the tests in the report were not
 //! chosen after seeing the results.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use decouple_disk::{Disk, if_there};
 use serde::{Deserialize, Serialize};
@@ -29,9 +29,14 @@ pub struct LockedPlan {
     pub declared: Declared,
 }
 
+/// Where the lock of the experiment in the folder `root` is.
+pub(super) fn path(root: &Path) -> PathBuf {
+    root.join(FILE_NAME)
+}
+
 /// The lock in an experiment's folder; `None` where there is none.
 pub(super) fn read(root: &Path) -> Result<Option<LockedPlan>, LedgerError> {
-    let path = root.join(FILE_NAME);
+    let path = path(root);
     let text = if_there(Disk::default().read_to_string(&path)).map_err(LedgerError::io("read", &path))?;
     let Some(text) = text else { return Ok(None) };
     serde_json::from_str(&text).map(Some).map_err(|error| LedgerError::malformed(&path, error))

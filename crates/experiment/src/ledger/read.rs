@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::checksums::{self, Depth};
 use super::files::{environment, short_id, text};
 use super::per_image::{self, PerImage};
-use super::{Environment, Identity, Ledger, LedgerError, MetricsRow, Status, TimingRow};
+use super::{Environment, Identity, Ledger, LedgerError, MetricsRow, Mismatch, Status, TimingRow};
 use crate::{BudgetOutcome, FORMAT, LayerRecord, LockedPlan, Record, RunId, Trial};
 
 /// All that a ledger holds.
@@ -23,6 +23,8 @@ pub struct Contents {
     pub problems: Vec<Problem>,
     /// What was locked before the runs.
     pub lock: Option<LockedPlan>,
+    /// Whether a plan was locked, but cannot be read.
+    pub is_lock_damaged: bool,
 }
 
 /// Something in the ledger that is not a complete run.
@@ -51,6 +53,13 @@ pub enum Remedy {
     },
     /// To remove it.
     Remove,
+    /// To give its folder back the name that ends in the id.
+    Rename {
+        /// Of the run.
+        id: String,
+    },
+    /// To get it back from a copy.
+    Restore,
 }
 
 impl std::fmt::Display for Problem {
@@ -75,6 +84,13 @@ impl Problem {
                 format!("remove one of the two, or train it again to replace both: `{}`", again(id))
             }
             Remedy::Remove => format!("{} belongs to no run: move it away", self.path.display()),
+            Remedy::Rename { id } => {
+                format!("rename {} so that it ends in -{id}, or move it away", self.path.display())
+            }
+            Remedy::Restore => {
+                let path = self.path.display();
+                format!("restore it from a backup or from version control, as by `git checkout -- {path}`")
+            }
         }
     }
 }
@@ -125,6 +141,22 @@ impl Run {
     /// If a file of it is missing or cannot be read.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
         run(&Disk::default(), dir, Depth::Small)
+    }
+
+    /// As [`open`](Self::open), after comparing all its files with their checksums, the weights too if they are
+    /// there.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do about it.
+    pub fn open_whole(dir: &Path) -> Result<Self, Problem> {
+        run(&Disk::default(), dir, Depth::All).map_err(|error| Problem::of_run(dir.to_owned(), &error))
+    }
+
+    /// If it was trained on images of another checksum than `here`: how they differ.
+    pub fn other_images(&self, here: &str) -> Option<Mismatch> {
+        let numerics = self.identity().numerics;
+        let here = Identity { data: Some(here.to_owned()), numerics };
+        here.difference(self.dir.clone(), &self.identity())
     }
 
     /// Its results on each test image, read on request; `None` if the run kept no such file.
@@ -278,9 +310,7 @@ pub(super) fn run(disk: &Disk, dir: &Path, depth: Depth) -> Result<Run, LedgerEr
     let record = text(disk, &path)?.ok_or_else(|| LedgerError::malformed(&path, "the run has no record"))?;
     let file = trial_file(&path, &record)?;
     if short_id(dir) != Some(&file.id.short()) {
-        let message =
-            format!("it holds run {}, which belongs in a folder that ends in -{}", file.id, file.id.short());
-        return Err(LedgerError::malformed(dir, message));
+        return Err(LedgerError::Misnamed { dir: dir.to_owned(), id: file.id });
     }
     let status = status(disk, dir)?;
     let is_over = status.is_some();

@@ -63,6 +63,9 @@ impl<'a> Point<'a> {
         }
         let typed: DataTable = section(&trial, "data")?;
         let mut data = DataSpec::try_from(typed).map_err(|error| invalid_key(&trial, "data", &error))?;
+        if let Some((augment, problem)) = data.impossible_augment() {
+            return Err(invalid(&trial, "data.augment", &format!("has `{augment}`, which {problem}")));
+        }
         let is_typed = trial.nearest_entry("data.validation").is_some_and(|entry| entry.key == "validation");
         if file.tune.is_some() && !is_typed {
             data.validation = validation_to_tune_by(&data);

@@ -55,6 +55,8 @@ pub struct Analysis {
     pub verdict: Verdict,
     /// What could not be read or was left out, each in a sentence.
     pub problems: Vec<String>,
+    /// Whether a plan was locked, but its file cannot be read.
+    pub is_plan_damaged: bool,
 }
 
 /// `items` by what `key` gives, in the order in which each key first occurs.
@@ -115,5 +117,6 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
         reference,
         runs,
         problems,
+        is_plan_damaged: false,
     }
 }
