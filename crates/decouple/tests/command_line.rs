@@ -68,8 +68,11 @@ fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
     let tuned = tuned.replace("[trial.network]", tune);
     workplace
         .write("tuned.toml", &tuned.replace("\"tiny\"", "\"tuned\"").replace("seed = [0, 1]", "seed = [0]"));
+    let planned = workplace.succeed(&["plan", "tuned.toml"]);
+    assert!(planned.contains("as [tune] says: 8 tries left, "), "{planned}");
     let (table, talk) = workplace.ends(&["run", "tuned.toml"], 0);
     assert!(talk.contains("8 of 8 tries left to run"), "{talk}");
+    assert!(!workplace.succeed(&["plan", "tuned.toml"]).contains("[tune]"), "they are chosen");
     assert_eq!(talk.matches("stopped after epoch 7").count(), 2 * 2, "{talk}");
     assert!(talk.contains("chosen at"), "{talk}");
     assert!(table.contains("as written") && table.contains("tuned"), "{table}");

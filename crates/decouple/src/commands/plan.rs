@@ -1,6 +1,6 @@
 //! `decouple plan`: every trial, before anything runs.
 
-use decouple_experiment::{Elsewhere, Identity, Outcome, Problem, RunState, Scan, Sweep, Trial};
+use decouple_experiment::{Elsewhere, Identity, Ledger, Outcome, Problem, RunState, Scan, Sweep, Trial};
 use decouple_training::{memory_limit::Limit, workers::Workers};
 use serde_json::json;
 
@@ -44,7 +44,13 @@ pub(crate) fn run(common: &Common, arguments: &PlanArguments) -> Result<u8, Fail
     };
     let rows = trials.iter().zip(&needs).map(row).collect::<Result<Vec<_>, Failure>>()?;
     match arguments.format {
-        Format::Human => print(&human(&sweep, &trials, &rows, arguments.nodes))?,
+        Format::Human => {
+            let tuning = tuning_left(&sweep, &ledger, |trial| {
+                let speeds = speeds.as_ref()?;
+                images.of(trial, common).map(|images| speeds.secs(trial, images))
+            })?;
+            print(&(human(&sweep, &trials, &rows, arguments.nodes) + &tuning))?;
+        }
         Format::Json => print(&format!("{}\n", json!(rows.iter().map(Row::json).collect::<Vec<_>>())))?,
     }
     let problems: Vec<&Problem> = rows.iter().filter_map(|row| row.problem.as_ref()).collect();
@@ -166,6 +172,46 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>], nodes: usize) -> St
         "/ M: per million training images, since the set cannot be counted here\n"
     };
     format!("{table}\n{}, {budget}; {}\n{note}", plural(rows.len(), "trial"), left(rows, nodes))
+}
+
+/// The runs by which a `[tune]` section chooses recipes and those by the recipes chosen, while they are not:
+/// a line, or nothing.
+fn tuning_left(
+    sweep: &Sweep,
+    ledger: &Ledger,
+    mut secs: impl FnMut(&Trial) -> Option<f64>,
+) -> Result<String, Failure> {
+    let Some(tune) = sweep.tune.as_ref().filter(|_| sweep.tries_made.is_empty()) else {
+        return Ok(String::new());
+    };
+    let tries = sweep.tries();
+    let tune_ledger = sweep.tune_ledger(ledger);
+    let scan = tune_ledger.scan()?;
+    let mut left = Vec::new();
+    for trial in &tries {
+        if !matches!(scan.state(trial)?, RunState::Done(_)) {
+            left.push(trial);
+        }
+    }
+    // Which of a point's tries are finalists is not known yet; they differ in no cost.
+    let finalists = tune.finalists.min(tune.settings.len());
+    let of_finalists = |trial| vec![trial; (tune.seeds.max(1) - 1) as usize];
+    let finals: Vec<&Trial> = tries
+        .chunks(tune.settings.len())
+        .flat_map(|of_point| of_point[..finalists].iter().flat_map(of_finalists))
+        .collect();
+    let all = left.iter().copied().chain(finals.iter().copied()).chain(&sweep.trials);
+    let secs: Option<Vec<f64>> = all.map(&mut secs).collect();
+    let jobs = Workers::share(cores(), tries.len(), None).jobs;
+    let time = secs.map_or("an unknown time".to_owned(), |secs| duration(makespan(&secs, jobs)));
+    let finals = match finals.len() {
+        0 => String::new(),
+        finals => format!(", {} of the best with more seeds", plural(finals, "run")),
+    };
+    Ok(format!(
+        "besides, as [tune] says: {} left{finals}, and each trial once more by the recipe chosen; at most {time} more\n",
+        if left.len() == 1 { "1 try".to_owned() } else { format!("{} tries", left.len()) },
+    ))
 }
 
 /// The time of a trial in words.
