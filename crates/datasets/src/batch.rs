@@ -3,7 +3,6 @@
 use decouple_kernels::layout::BatchLayout;
 use rayon::prelude::*;
 
-use crate::augmented::augment_image;
 use crate::seeds::{stream, uniform_below};
 use crate::view::View;
 use crate::{Augment, ImageShape, Mix, PixelBatch, Selection};
@@ -48,7 +47,8 @@ impl Normalisation {
     }
 }
 
-/// Network inputs and their labels. Refilling a batch allocates nothing, unless images are mixed.
+/// Network inputs and their labels. Refilling a batch allocates nothing if all steps
+/// only move pixels.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// The values, in the layout that the batch was filled for.
@@ -145,7 +145,7 @@ pub fn fill_batch(
     labels.clear();
     labels.extend(indices.iter().map(|&index| split.label(index)));
     mixes.clear();
-    if augment.iter().any(Augment::is_mixing) {
+    if !augment.iter().all(Augment::is_move) {
         let pixels = PixelBatch::augmented(split, indices, augment, augment_seed);
         pixels.write(normalisation, layout, values)?;
         *mixes = pixels.mixes;
@@ -155,31 +155,16 @@ pub fn fill_batch(
     if indices.is_empty() {
         return Ok(());
     }
-    let (shape, len) = (split.shape(), split.shape().len());
-    let is_moved_only = augment.iter().all(Augment::is_move);
+    let shape = split.shape();
     values
         .par_chunks_exact_mut(layout.group)
         .zip(indices.par_chunks(layout.images_per_group))
         .with_min_len(IMAGES_PER_TASK.div_ceil(layout.images_per_group))
-        .for_each_init(
-            || (Vec::new(), Vec::new()),
-            |(pixels, scratch), (group, indices)| {
-                if is_moved_only {
-                    let shown = |&index| (split.image(index), View::new(augment, augment_seed(index), shape));
-                    let shown: Vec<_> = indices.iter().map(shown).collect();
-                    return write_group(&shown, shape, normalisation, layout, group);
-                }
-                pixels.clear();
-                for &index in indices {
-                    let begin = pixels.len();
-                    pixels.extend_from_slice(split.image(index));
-                    augment_image(augment, augment_seed(index), shape, &mut pixels[begin..], scratch);
-                }
-                let shown: Vec<_> =
-                    pixels.chunks_exact(len).map(|image| (image, View::whole(shape))).collect();
-                write_group(&shown, shape, normalisation, layout, group);
-            },
-        );
+        .for_each(|(group, indices)| {
+            let shown = |&index| (split.image(index), View::new(augment, augment_seed(index), shape));
+            let shown: Vec<_> = indices.iter().map(shown).collect();
+            write_group(&shown, shape, normalisation, layout, group);
+        });
     Ok(())
 }
 
@@ -277,6 +262,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::augmented::augment_image;
     use crate::{Split, derive_seed};
 
     const SHAPE: ImageShape = ImageShape { h: 5, w: 4, c: 3 };

@@ -46,14 +46,13 @@ pub struct Side {
 /// Every point of `first`, then those that only `second` has. Points are the same if their
 /// labels are.
 pub fn side_by_side(first: &Analysis, second: &Analysis) -> Vec<Pair> {
-    let of = |analysis: &Analysis, label: &str| analysis.points.iter().find(|p| p.label == label).cloned();
     let labels = first.points.iter().map(|point| &point.label);
     let only_second = second.points.iter().map(|point| &point.label);
     let only_second = only_second.filter(|label| first.points.iter().all(|point| point.label != **label));
     let pair = |label: &String| {
-        let (first, second) = (of(first, label), of(second, label));
-        let is_supported = [&first, &second].into_iter().flatten().all(|point| point.unsupported.is_none());
-        let (first, second) = (first.as_ref().map(side), second.as_ref().map(side));
+        let points = [first, second].map(|analysis| analysis.points.iter().find(|p| p.label == *label));
+        let is_supported = points.into_iter().flatten().all(|point| point.unsupported.is_none());
+        let [first, second] = points.map(|point| point.map(side));
         let both = first.zip(second);
         let difference = both.and_then(|(first, second)| Some(second.mean? - first.mean?));
         let interval = both.filter(|_| is_supported).and_then(|(first, second)| welch(first, second));

@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::{
-    experiment::{experiment_file, read_as_run},
+    experiment::{is_experiment, read_as_run},
     photographs::{left_out, left_out_list},
 };
 use crate::{
@@ -44,7 +44,7 @@ pub(crate) fn run(common: &Common, data: &Data) -> Result<u8, Failure> {
 fn spec(common: &Common, choice: &DataChoice) -> Result<DataSpec, Failure> {
     let set = std::iter::once(format!("set={}", choice.set));
     let of_set = section("data", &set.chain(choice.keys.iter().cloned()).collect::<Vec<_>>());
-    if choice.set.ends_with(".toml") || (of_set.is_err() && experiment_file(choice.set.as_ref()).is_file()) {
+    if of_set.is_err() && is_experiment(&choice.set) {
         let typed =
             |pair: &String| if pair.starts_with("data.") { pair.clone() } else { format!("data.{pair}") };
         let keys: Vec<String> = choice.keys.iter().map(typed).collect();

@@ -14,7 +14,7 @@ use decouple_spectrum::{
 use decouple_training::forecast;
 use serde_json::json;
 
-use super::{experiment::experiment_file, model};
+use super::{experiment::is_experiment, model};
 use crate::{
     arguments::{Common, Describe, Picture},
     clock::StepClock,
@@ -31,7 +31,7 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
         return show(arguments, &graph, 1.0, figures::TITLES[number - 1]);
     }
     let spec = match network(arguments) {
-        Err(_) if name.ends_with(".toml") || experiment_file(name.as_ref()).is_file() => {
+        Err(_) if is_experiment(name) => {
             refuse!(
                 USAGE,
                 "`{name}` is an experiment, whose networks `decouple plan {name}` lists: expected a family"

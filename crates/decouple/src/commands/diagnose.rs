@@ -1,6 +1,6 @@
 //! `decouple diagnose`: what trained coupled kernels lose if they are decoupled after training.
 
-use decouple_experiment::{Ledger, Run, Trial};
+use decouple_experiment::{Ledger, Trial};
 use decouple_training::{
     diagnosis::{Diagnosis, Effect, ProjectionTarget, diagnose},
     run_sweep::LoadedData,
@@ -8,10 +8,13 @@ use decouple_training::{
 };
 use serde_json::json;
 
-use super::experiment::{ledger, read_with_runs, select};
+use super::{
+    experiment::{ledger, read_with_runs, select},
+    trained::{refuse_other_images, whole},
+};
 use crate::{
     arguments::{Common, Diagnose, Format},
-    failure::{DATA, Failure, NOTHING, SUCCESS, USAGE},
+    failure::{Failure, NOTHING, SUCCESS, USAGE},
     text::{TextTable, print},
 };
 
@@ -37,15 +40,8 @@ pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> 
     let mut documents = Vec::new();
     for trial in trials {
         let Some(data) = data.of(trial) else { continue };
-        let run = Run::open_whole(&ledger.run_dir(trial)).map_err(|problem| {
-            Failure::new(DATA, format!("{problem}\n   = {}", problem.advice(&sweep.command("run"))))
-        })?;
-        if let Some(difference) = run.other_images(&data.checksum) {
-            refuse!(
-                DATA,
-                "{difference}\n   = the scores would not be the run's: --data names the folder of its images"
-            );
-        }
+        let run = whole(&ledger.run_dir(trial), &sweep.command("run"))?;
+        refuse_other_images(&run, &data.checksum)?;
         let targets = targets(trial);
         let found = diagnose(trial, &weights(&ledger, trial), data, &targets);
         let found = found.map_err(|error| Failure::new(USAGE, error))?;

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{
     photographs::{Remarks, left_out_list},
-    trained::Trained,
+    trained::{Trained, refuse_other_images},
 };
 use crate::{
     arguments::{Common, Evaluate, Format},
@@ -99,12 +99,7 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
         refuse!(USAGE, "no photographs given: expected a folder with one folder per class");
     };
     let data = load_data(&run.record.data, common.data.as_deref())?;
-    if let Some(difference) = run.other_images(&data.checksum) {
-        refuse!(
-            DATA,
-            "{difference}\n   = the score would not be the run's: --data names the folder of its images"
-        );
-    }
+    refuse_other_images(run, &data.checksum)?;
     let mut network = trained.network()?;
     let objective = Objective::new(&run.record.training, &data);
     let scores = evaluation::evaluate_part(&mut *network, &data, Part::Test, arguments.batch, &objective);

@@ -80,13 +80,18 @@ pub(super) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
 
 /// The experiment file that is meant: as typed or, if there is no such file and a bare name was
 /// typed, `experiments/NAME.toml`.
-pub(super) fn experiment_file(typed: &Path) -> PathBuf {
+fn experiment_file(typed: &Path) -> PathBuf {
     if typed.exists() || typed.extension().is_some() {
         return typed.to_owned();
     }
     let named = typed.with_extension("toml");
     let places = [Path::new("experiments").join(&named), named];
     places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| typed.to_owned())
+}
+
+/// Whether a word that names something else, such as a data set, could only be meant as an experiment.
+pub(super) fn is_experiment(word: &str) -> bool {
+    word.ends_with(".toml") || experiment_file(word.as_ref()).is_file()
 }
 
 /// The trials of `sweep` that the filter leaves.

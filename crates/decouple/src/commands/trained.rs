@@ -104,9 +104,7 @@ impl Trained {
 /// The run in `folder`.
 fn run(folder: &Path) -> Result<Run, Failure> {
     if folder.join("trial.toml").is_file() {
-        return Run::open_whole(folder).map_err(|problem| {
-            Failure::new(DATA, format!("{problem}\n   = {}", problem.advice("decouple run FILE")))
-        });
+        return whole(folder, "decouple run FILE");
     }
     let folder_text = folder.display();
     let runs = std::fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
@@ -123,6 +121,21 @@ fn run(folder: &Path) -> Result<Run, Failure> {
         }
     };
     Err(Failure::new(NOTHING, message))
+}
+
+/// The run in `folder` after a look at all its files; `command` trains its experiment.
+pub(super) fn whole(folder: &Path, command: &str) -> Result<Run, Failure> {
+    Run::open(folder)
+        .map_err(|problem| Failure::new(DATA, format!("{problem}\n   = {}", problem.advice(command))))
+}
+
+/// Refuses to score `run` on images of another checksum than it was trained on.
+pub(super) fn refuse_other_images(run: &Run, checksum: &str) -> Result<(), Failure> {
+    let Some(difference) = run.other_images(checksum) else { return Ok(()) };
+    refuse!(
+        DATA,
+        "{difference}\n   = the scores would not be the run's: --data names the folder of its images"
+    )
 }
 
 /// The file with the weights of `run`.

@@ -135,20 +135,12 @@ impl Run {
 }
 
 impl Run {
-    /// The run in the folder `dir`, whichever experiment it belongs to.
-    ///
-    /// # Errors
-    /// If a file of it is missing or cannot be read.
-    pub fn open(dir: &Path) -> Result<Self, LedgerError> {
-        run(&Disk::default(), dir, Depth::Small)
-    }
-
-    /// As [`open`](Self::open), after comparing all its files with their checksums, the weights too if they are
-    /// there.
+    /// The run in the folder `dir`, whichever experiment it belongs to, after comparing all its files with their
+    /// checksums, the weights too if they are there.
     ///
     /// # Errors
     /// What is wrong with it, and what to do about it.
-    pub fn open_whole(dir: &Path) -> Result<Self, Problem> {
+    pub fn open(dir: &Path) -> Result<Self, Problem> {
         run(&Disk::default(), dir, Depth::All).map_err(|error| Problem::of_run(dir.to_owned(), &error))
     }
 
