@@ -8,8 +8,8 @@ use crate::dataset::moments;
 use crate::fingerprint::Cache;
 use crate::published::{Published, Read};
 use crate::{
-    Augment, DataError, DataSpec, Dataset, Selection, Source, Subset, cifar, derive_seed, epoch_order,
-    fashion_mnist, image_folder, planted,
+    DataError, DataSpec, Dataset, Selection, Source, Subset, cifar, derive_seed, epoch_order, fashion_mnist,
+    image_folder, planted,
 };
 use streamed::Listed;
 
@@ -127,32 +127,6 @@ fn read(source: &Source, folder: Option<&Path>) -> Result<Whole, DataError> {
         notes,
         stream: None,
     }))
-}
-
-impl DataSpec {
-    /// The first augmentation that stands where it cannot, or does not suit the shape of the images, and why.
-    pub fn impossible_augment(&self) -> Option<(Augment, String)> {
-        let (augment, shape) = (&self.augment, self.shape());
-        let mut before_mixing = augment.iter().skip_while(|step| !step.is_mixing());
-        if let Some(&augment) = before_mixing.find(|step| !step.is_mixing()) {
-            return Some((augment, "stands after one that mixes images; those come last".to_owned()));
-        }
-        augment.iter().enumerate().find_map(|(place, &augment)| {
-            let problem = match augment {
-                Augment::PadCrop { pixels } if usize::from(pixels.get()) >= shape.h.min(shape.w) => {
-                    format!("needs images of more rows and columns than it pads, found {shape}")
-                }
-                Augment::RandomResizedCrop { .. } if place > 0 => "must come first".to_owned(),
-                Augment::RandomResizedCrop { .. } | Augment::Jitter { .. } | Augment::RandAugment { .. }
-                    if ![1, 3].contains(&shape.c) =>
-                {
-                    "needs grey images or images in colour".to_owned()
-                }
-                _ => return None,
-            };
-            Some((augment, problem))
-        })
-    }
 }
 
 /// Splits off `requested` validation images: the last of each class, or some drawn by `seed`. Both parts are

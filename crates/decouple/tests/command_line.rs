@@ -196,7 +196,7 @@ fn mistakes_are_answered_with_place_and_remedy() {
         (vec!["describe", "xeption"], "xeption", 2),
         (vec!["describe", "tiny"], "`decouple plan tiny` lists: expected a family", 2),
         (vec!["plan", "utf16.toml"], "line 1: it is UTF-16: save it as UTF-8", 2),
-        (vec!["plan", "/dev/zero"], "it is not a file on a disk", 2),
+        (vec!["plan", "/dev/zero"], "it is a device; only regular files are read", 2),
         (
             vec!["plan", "tiny.toml", "--set", "data.augment=[\"flip\", \"random-resized-crop 0.1 1\"]"],
             "must come first",

@@ -320,7 +320,6 @@ impl Ledger {
         match locked_plan::read(&self.root) {
             Ok(lock) => contents.lock = lock,
             Err(error) => {
-                contents.is_lock_damaged = true;
                 let (path, message) = (locked_plan::path(&self.root), error.to_string());
                 contents.problems.push(Problem { path, message, remedy: Remedy::Restore });
             }

@@ -65,5 +65,5 @@ pub use training::{
     Average, DecayKind, DecayOn, Every, Loss, Optimizer, Precision, RmspropForm, Schedule, TrainingSpec,
     Winograd,
 };
-pub use trial::{FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial, folder_name, value_on};
+pub use trial::{FORMAT, LayerRecord, ParseRunIdError, Record, RunId, Trial, value_on};
 pub use tune::{Setting, Try, Tune};

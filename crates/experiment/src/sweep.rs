@@ -1,6 +1,9 @@
 //! An experiment file, read and resolved into trials.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+use decouple_disk::open_regular;
 
 use crate::{Declared, Held, LauncherTable, StepTimes, Trial, Try, Tune};
 use as_typed::{SweepFile, TypedAxis};
@@ -143,14 +146,15 @@ const MOST_BYTES: u64 = 1 << 20;
 
 /// The text of an experiment file, or why it cannot be one.
 fn text_of(path: &Path) -> Result<String, String> {
-    let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if !about.is_file() {
-        return Err(if about.is_dir() { "it is a folder" } else { "it is not a file on a disk" }.to_owned());
+    let read = || {
+        let mut bytes = Vec::new();
+        open_regular(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes: Vec<u8> = read().map_err(|error: std::io::Error| error.to_string())?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("it has more than the {MOST_BYTES} bytes that an experiment file may have"));
     }
-    if about.len() > MOST_BYTES {
-        return Err(format!("it has {} bytes: expected at most {MOST_BYTES}", about.len()));
-    }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     String::from_utf8(bytes).map_err(|error| {
         let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
         let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();

@@ -256,7 +256,14 @@ impl Trial {
     /// Safe on every file system: letters, digits and `.,=+_-` of ASCII alone,
     /// at most 200 bytes. The id at the end distinguishes names that this makes equal.
     pub fn dir_name(&self) -> String {
-        folder_name(&self.point, self.record.seed, &self.id.short())
+        let pairs = self.point.iter().map(|(axis, value)| format!("{axis}={value},"));
+        let name: String = pairs.collect::<String>() + &format!("seed={}", self.record.seed);
+        let safe: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || ".,=+_-".contains(c) { c } else { '-' })
+            .take(200 - 9)
+            .collect();
+        format!("{}-{}", safe.trim_start_matches('.'), self.id.short())
     }
 }
 
@@ -292,19 +299,6 @@ impl Summary {
             numerics: [false, true].map(|tiles| numerics(graph, tiles)),
         }
     }
-}
-
-/// Name of the folder of a run at a point of a sweep; `short_id` is
-/// [`RunId::short`].
-pub fn folder_name(point: &[(String, String)], seed: u64, short_id: &str) -> String {
-    let pairs = point.iter().map(|(axis, value)| format!("{axis}={value},"));
-    let name: String = pairs.collect::<String>() + &format!("seed={seed}");
-    let safe: String = name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || ".,=+_-".contains(c) { c } else { '-' })
-        .take(200 - 9)
-        .collect();
-    format!("{}-{short_id}", safe.trim_start_matches('.'))
 }
 
 /// A spatial convolution as resolved.

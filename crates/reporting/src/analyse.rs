@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use decouple_experiment::{
-    Contents, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, file_hash, stray_lines,
+    Axis, Contents, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, Try, file_hash, stray_lines,
 };
 
-use crate::analysis::{Analysis, Fact, RunOutcome, RunRow, Study, distinct, grouped, summarise};
+use crate::analysis::{
+    Analysis, Coordinates, Fact, RunOutcome, RunRow, SPECTRUM, Study, distinct, grouped, summarise,
+};
 use crate::odd_runs::{numerics_fact, odd_ones};
 
 /// Analyses the runs of a sweep.
@@ -35,10 +37,10 @@ pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
     let mut rows = Vec::new();
     for trial in &sweep.trials {
         rows.push(match (odd.get(&trial.id), runs.get(&trial.id), damaged(trial)) {
-            (None, Some(run), _) => row(trial, Some(run), &mut problems),
-            (Some(why), _, _) => unusable(trial, why.clone()),
-            (None, None, Some(problem)) => unusable(trial, problem.to_string()),
-            (None, None, None) => row(trial, None, &mut problems),
+            (None, Some(run), _) => row(sweep, trial, Some(run), &mut problems),
+            (Some(why), _, _) => unusable(sweep, trial, why.clone()),
+            (None, None, Some(problem)) => unusable(sweep, trial, problem.to_string()),
+            (None, None, None) => row(sweep, trial, None, &mut problems),
         });
     }
     let own: Vec<&Run> = own.into_iter().filter(|run| !odd.contains_key(&run.id)).collect();
@@ -55,7 +57,7 @@ pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
         }
     }
     study.environment.extend(plan(sweep, contents, &own));
-    Analysis { is_plan_damaged: contents.is_lock_damaged, ..summarise(study, rows, problems) }
+    Analysis { is_plan_damaged: contents.is_lock_damaged(), ..summarise(study, rows, problems) }
 }
 
 /// Whether a problem is with the run of a trial.
@@ -81,31 +83,46 @@ fn odd_words(odd: &HashMap<RunId, String>, sweep: &Sweep) -> Option<String> {
 }
 
 /// The row of a trial whose run cannot be used.
-fn unusable(trial: &Trial, message: String) -> RunRow {
-    RunRow { outcome: RunOutcome::Unusable { message }, ..row(trial, None, &mut Vec::new()) }
+fn unusable(sweep: &Sweep, trial: &Trial, message: String) -> RunRow {
+    RunRow { outcome: RunOutcome::Unusable { message }, ..row(sweep, trial, None, &mut Vec::new()) }
 }
 
 fn study(sweep: &Sweep, runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Study {
     let epochs: Vec<usize> = sweep.trials.iter().map(|trial| trial.record.training.epochs).collect();
     let scores = runs.iter().filter_map(|run| run.status.as_ref()?.test.as_ref());
     let axes = sweep.axes.iter().filter(|axis| axis.name != "seed");
+    let (fixed, axes): (Vec<&Axis>, Vec<&Axis>) = axes.partition(|axis| is_fixed(axis));
     let metric = sweep.trials.first().map_or(Metric::default(), |trial| trial.record.metric());
     Study {
         metric,
         name: sweep.name.clone(),
         question: sweep.question.split_whitespace().collect::<Vec<_>>().join(" "),
-        axes: axes.cloned().collect(),
-        reference: sweep.reference.clone(),
+        axes: axes.into_iter().cloned().collect(),
+        fixed: fixed.into_iter().map(|axis| (axis.name.clone(), axis.values[0].clone())).collect(),
+        reference: varied(sweep, &sweep.reference),
         held: sweep.budget.map(|quantity| quantity.to_string()),
         data: sweep.trials.first().map_or(String::new(), |trial| trial.record.data.source.title()),
         test_images: scores.map(|scores| scores.images).min(),
         epochs: epochs.first().copied().filter(|first| epochs.iter().all(|epoch| epoch == first)),
         margin: sweep.declared.margin,
-        tries: sweep.tries_made.clone(),
+        tries: (sweep.tries_made.iter())
+            .map(|tried| Try { point: varied(sweep, &tried.point), ..tried.clone() })
+            .collect(),
         file: sweep.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         text: sweep.text.clone(),
         environment: environment(runs, numerics),
     }
+}
+
+/// Whether an axis has one value alone, and so is a condition. A single point of the spectrum keeps its name.
+fn is_fixed(axis: &Axis) -> bool {
+    axis.values.len() == 1 && !SPECTRUM.contains(&axis.name.as_str())
+}
+
+/// The coordinates on the axes that `sweep` varies.
+fn varied(sweep: &Sweep, point: &[(String, String)]) -> Coordinates {
+    let is_fixed = |name: &str| sweep.axes.iter().any(|axis| axis.name == name && is_fixed(axis));
+    point.iter().filter(|(name, _)| !is_fixed(name)).cloned().collect()
 }
 
 /// What was declared before the runs, and whether it really was before them.
@@ -114,7 +131,7 @@ fn plan(sweep: &Sweep, contents: &Contents, runs: &[&Run]) -> Vec<Fact> {
     let fact = |name: &str, values: Vec<String>| Fact { name: name.to_owned(), values };
     let ends = || runs.iter().filter_map(|run| Some(run.status.as_ref()?.finished_at.as_str()));
     let standing = match lock {
-        None if contents.is_lock_damaged => "locked, but its file cannot be read".to_owned(),
+        None if contents.is_lock_damaged() => "locked, but its file cannot be read".to_owned(),
         None if declared.hypotheses.is_empty() => return Vec::new(),
         None => "not locked: nothing shows that it was laid down before the runs".to_owned(),
         Some(lock) => {
@@ -181,12 +198,13 @@ fn environment(runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Vec<Fact> {
     grouped(facts, |(name, _)| *name).into_iter().map(fact).collect()
 }
 
-fn row(trial: &Trial, run: Option<&Run>, problems: &mut Vec<String>) -> RunRow {
+fn row(sweep: &Sweep, trial: &Trial, run: Option<&Run>, problems: &mut Vec<String>) -> RunRow {
     let status = run.and_then(|run| run.status.as_ref());
     let score = |scores: &Option<Scores>| scores.as_ref().map(Scores::score);
     RunRow {
         id: trial.id.to_string(),
-        point: trial.point.clone(),
+        folder: trial.dir_name(),
+        point: varied(sweep, &trial.point),
         seed: trial.seed(),
         outcome: match (run, status) {
             (None, _) => RunOutcome::Missing,

@@ -5,7 +5,7 @@
 
 use decouple_experiment::{Metric, Outcome, inert_cell, value_on};
 
-use crate::analysis::{Analysis, Comparison, PointSummary, RunOutcome, RunRow};
+use crate::analysis::{Analysis, Comparison, PointSummary, RunOutcome, RunRow, Study};
 
 /// A column: its name, and its cell in a row.
 pub(crate) type Column<R> = (&'static str, fn(R) -> String);
@@ -45,21 +45,27 @@ pub(crate) fn of_runs<'a, R: Copy, const N: usize>(
     run: fn(R) -> &'a RunRow,
     columns: [Column<R>; N],
 ) -> String {
-    let names = analysis.study.axis_names().chain(columns.map(|(name, _)| name));
+    let names = axis_columns(&analysis.study).chain(columns.map(|(name, _)| name));
     let header = ["id"].into_iter().chain(names).chain(["metric"]);
     let rows = rows.map(|row| {
         let mut cells = vec![run(row).id.clone()];
-        cells.extend(
-            analysis
-                .study
-                .axis_names()
-                .map(|axis| value_on(&run(row).point, axis).unwrap_or_default().to_owned()),
-        );
+        cells.extend(axis_cells(&analysis.study, &run(row).point));
         cells.extend(columns.map(|(_, cell)| cell(row)));
         cells.push(analysis.study.metric.to_string());
         cells
     });
     csv_text(header, rows)
+}
+
+/// The columns of a study's axes, those of a single value first.
+fn axis_columns(study: &Study) -> impl Iterator<Item = &str> {
+    study.fixed.iter().map(|(axis, _)| axis.as_str()).chain(study.axis_names())
+}
+
+/// The cells of a point in these columns.
+fn axis_cells<'a>(study: &'a Study, point: &'a [(String, String)]) -> impl Iterator<Item = String> + 'a {
+    let varied = study.axis_names().map(|axis| value_on(point, axis).unwrap_or_default().to_owned());
+    study.fixed.iter().map(|(_, value)| value.clone()).chain(varied)
 }
 
 fn detail(outcome: &RunOutcome) -> String {
@@ -110,13 +116,11 @@ pub fn summary_csv(analysis: &Analysis) -> String {
         ("images_per_sec", |row| optional(row.point.images_per_sec)),
         ("metric", |row| row.metric.to_string()),
     ];
-    let header = analysis.study.axis_names().chain(columns.map(|(name, _)| name));
+    let header = axis_columns(&analysis.study).chain(columns.map(|(name, _)| name));
     let of_point = |(index, point)| SummaryRow::of(analysis, index, point);
     let rows: Vec<SummaryRow<'_>> = analysis.points.iter().enumerate().map(of_point).collect();
     let rows = rows.iter().map(|row| {
-        let values =
-            analysis.study.axis_names().map(|axis| row.point.value(axis).unwrap_or_default().to_owned());
-        values.chain(columns.map(|(_, cell)| cell(row))).collect()
+        axis_cells(&analysis.study, &row.point.point).chain(columns.map(|(_, cell)| cell(row))).collect()
     });
     csv_text(header, rows)
 }

@@ -18,6 +18,7 @@ pub fn document(analysis: &Analysis) -> Value {
         "held": study.held,
         "metric": study.metric.name(),
         "reference": coordinates(&study.reference),
+        "fixed": coordinates(&study.fixed),
         "axes": study.axes.iter().map(|axis| json!({ "name": axis.name, "values": axis.values })).collect::<Vec<_>>(),
         "points": analysis.points.iter().map(point).collect::<Vec<_>>(),
         "runs": analysis.runs.iter().map(run).collect::<Vec<_>>(),

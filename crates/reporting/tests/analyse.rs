@@ -104,6 +104,29 @@ fn a_report_is_rebuilt_to_the_same_bytes() {
 }
 
 #[test]
+fn an_axis_of_one_value_is_a_condition_of_all_points() {
+    let text = SWEEP.replace("intermediate = [\"none\", \"relu\"]", "kernel = [3]");
+    let sweep = parse(&text, "experiments/small.toml", &Overrides::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path().join("small"));
+    made_up::fill(&ledger, &sweep);
+    let place = Place { folder, sweep, ledger };
+    let analysis = place.report();
+    assert_eq!(analysis.points[1].label, "4 segments");
+    assert!(!analysis.verdict.to_string().contains("kernel"), "{}", analysis.verdict);
+    assert!(place.text("report.md").contains(" · kernel = 3 · "), "{}", place.text("report.md"));
+    assert!(!terminal_table(&analysis).contains("kernel"));
+    let folder = place.run_dir(0).file_name().unwrap().to_string_lossy().into_owned();
+    assert!(folder.contains("kernel=3") && place.text("report.html").contains(&format!("runs/{folder}/")));
+    for name in ["runs.csv", "summary.csv"] {
+        let table = place.text(name);
+        let columns: Vec<&str> = table.lines().next().unwrap().split(',').collect();
+        let column = columns.iter().position(|column| *column == "kernel").unwrap();
+        assert!(table.lines().skip(1).all(|row| row.split(',').nth(column) == Some("3")), "{table}");
+    }
+}
+
+#[test]
 fn what_a_reader_sees() {
     let place = filled();
     let analysis = place.report();

@@ -23,8 +23,13 @@ pub struct Contents {
     pub problems: Vec<Problem>,
     /// What was locked before the runs.
     pub lock: Option<LockedPlan>,
+}
+
+impl Contents {
     /// Whether a plan was locked, but cannot be read.
-    pub is_lock_damaged: bool,
+    pub fn is_lock_damaged(&self) -> bool {
+        self.problems.iter().any(|problem| problem.remedy == Remedy::Restore)
+    }
 }
 
 /// Something in the ledger that is not a complete run.

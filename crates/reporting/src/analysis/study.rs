@@ -17,6 +17,8 @@ pub struct Study {
     pub question: String,
     /// The axes it varies besides the seed, in the file's order.
     pub axes: Vec<Axis>,
+    /// Axes of a single value, which is a condition of all runs and no coordinate of a point.
+    pub fixed: Coordinates,
     /// The point that costs are relative to.
     pub reference: Coordinates,
     /// The quantity held equal, as typed: `parameters`, `macs`, `activations` or `step-time`.
@@ -150,6 +152,8 @@ pub(crate) fn ending(outcome: &Outcome) -> String {
 pub struct RunRow {
     /// Name of the run: the hash of its record.
     pub id: String,
+    /// Name of its folder.
+    pub folder: String,
     /// Its point.
     pub point: Coordinates,
     /// Its seed.

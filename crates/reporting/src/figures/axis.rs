@@ -2,6 +2,7 @@
 
 use super::canvas::{Anchor, Canvas, Style};
 use super::font::text_width;
+use super::headline::{MARGIN, WIDTH};
 use super::palette::{FAINT, GRID, INK};
 
 /// Size of the numbers along an axis.
@@ -146,6 +147,21 @@ pub(super) fn stagger(labels: &[(f64, f64)]) -> Vec<Option<usize>> {
         Some(line)
     });
     lines.collect()
+}
+
+/// Places entries of these widths one after the other between the margins, as words of a paragraph; returns
+/// the row and the left end of each.
+pub(super) fn flowed(widths: impl IntoIterator<Item = f64>) -> Vec<(usize, f64)> {
+    let (mut row, mut x) = (0, MARGIN);
+    let places = widths.into_iter().map(|width| {
+        if x > MARGIN && x + width > WIDTH {
+            (row, x) = (row + 1, MARGIN);
+        }
+        let place = (row, x);
+        x += width;
+        place
+    });
+    places.collect()
 }
 
 /// Moves positions apart, as little as possible, so that none is closer than `distance` to the next; for

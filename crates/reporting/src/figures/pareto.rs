@@ -8,9 +8,9 @@ use crate::analysis::{Analysis, PointSummary};
 use crate::numbers::{along_axis, percent, seconds, short_count};
 
 use super::annotations::Annotations;
-use super::axis::{Frame, TICK, padded, round_values, wrapped};
+use super::axis::{Frame, TICK, flowed, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
-use super::font::text_width;
+use super::font::{shortened, text_width};
 use super::headline::{LEFT, TITLE, WIDTH, head, head_height, score_range};
 use super::palette::{Colour, FAINT, INK, ordered};
 use super::series::{Series, series, spectrum_value};
@@ -61,13 +61,17 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     if lines.len() > 1 {
         subtitle.push("the colour is the decoupling level, from dark (0) to bright (1)".to_owned());
     }
-    let keys = if lines.len() > 1 { 30.0 } else { 0.0 };
-    let top = head_height(&title, &subtitle) + keys + 34.0;
+    let first = head_height(&title, &subtitle) + 18.0;
+    let keys = if lines.len() > 1 { keys(&lines) } else { Vec::new() };
+    let top = first + keys.last().map_or(0.0, |(_, (row, _))| 30.0 + 22.0 * *row as f64) + 16.0;
     let summary = format!("Test {} against what a network costs.", analysis.study.metric);
     let mut canvas = Canvas::new(WIDTH, top + HEIGHT + 62.0, summary);
     head(&mut canvas, &title, &subtitle);
-    if keys > 0.0 {
-        draw_keys(&mut canvas, &lines, top - 46.0);
+    for (line, (row, x)) in keys {
+        let y = first + 22.0 * row as f64;
+        canvas.mark(line.marker, (x + 5.0, y), 4.5, FAINT);
+        let label = shortened(&line.label, WIDTH - x - 20.0, TICK);
+        canvas.text(label, (x + 15.0, y), Style::new(TICK, Anchor::Start));
     }
     // The quantity held equal has almost one value: its panel would show only rounding.
     let is_held = |panel: &&Panel| analysis.study.held.as_deref() == Some(panel.3.name());
@@ -111,18 +115,10 @@ fn dots<'a>(lines: &[Series<'a>], cost: fn(&PointSummary) -> Option<f64>) -> Vec
     dots
 }
 
-/// The legend of marks.
-fn draw_keys(canvas: &mut Canvas, lines: &[Series<'_>], y: f64) {
-    let mut x = LEFT;
-    for line in lines {
-        let width = 30.0 + text_width(&line.label, TICK, false);
-        if x + width > WIDTH {
-            break;
-        }
-        canvas.mark(line.marker, (x + 5.0, y), 4.5, FAINT);
-        canvas.text(&line.label, (x + 15.0, y), Style::new(TICK, Anchor::Start));
-        x += width;
-    }
+/// The legend of marks: each line with its row and its place in the row.
+fn keys<'l, 'a>(lines: &'l [Series<'a>]) -> Vec<(&'l Series<'a>, (usize, f64))> {
+    let widths = lines.iter().map(|line| 35.0 + text_width(&line.label, TICK, false));
+    lines.iter().zip(flowed(widths)).collect()
 }
 
 /// `name`: of the rows, in the first panel.

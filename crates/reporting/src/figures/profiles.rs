@@ -3,13 +3,13 @@
 
 use decouple_experiment::Metric;
 
-use crate::analysis::{Analysis, CurvePoint, PointSummary, Spread};
+use crate::analysis::{Analysis, CurvePoint, PointSummary, Spread, grouped};
 use crate::numbers::{along_axis, short_count};
 
-use super::axis::{Frame, LABEL, TICK, padded, round_values, wrapped};
+use super::axis::{Frame, LABEL, TICK, flowed, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::{shortened, text_width};
-use super::headline::{LEFT, MARGIN, TITLE, WIDTH, head, head_height};
+use super::headline::{LEFT, TITLE, WIDTH, head, head_height};
 use super::palette::{Colour, FAINT, INK, category, ordered};
 use super::series::{is_spectrum, series, spectrum_value};
 
@@ -136,23 +136,12 @@ fn profiles<'a>(points: &[&'a PointSummary], along_spectrum: bool) -> Vec<Profil
 /// Every label once, with its row and its place in the row; those beyond the limit are left out.
 fn keys<'p, 'a>(panels: &'p [Panel<'a>]) -> Vec<(&'p Profile<'a>, usize, f64)> {
     const MOST_ROWS: usize = 4;
-    let mut keys: Vec<(&Profile<'_>, usize, f64)> = Vec::new();
-    let (mut x, mut row) = (MARGIN, 0);
-    for profile in panels.iter().flat_map(|panel| &panel.profiles) {
-        if keys.iter().any(|(known, ..)| known.label == profile.label) {
-            continue;
-        }
-        let width = 32.0 + text_width(&profile.label, TICK, false) + 18.0;
-        if x > MARGIN && x + width > WIDTH {
-            (x, row) = (MARGIN, row + 1);
-        }
-        if row == MOST_ROWS {
-            break;
-        }
-        keys.push((profile, row, x));
-        x += width;
-    }
-    keys
+    let profiles = panels.iter().flat_map(|panel| &panel.profiles);
+    let keys = grouped(profiles, |profile| &profile.label).into_iter().map(|(_, alike)| alike[0]);
+    let keys: Vec<&Profile<'_>> = keys.collect();
+    let places = flowed(keys.iter().map(|profile| 50.0 + text_width(&profile.label, TICK, false)));
+    let placed = keys.into_iter().zip(places).map(|(profile, (row, x))| (profile, row, x));
+    placed.take_while(|(_, row, _)| *row < MOST_ROWS).collect()
 }
 
 /// Steps of an epoch, where all points have equally many.

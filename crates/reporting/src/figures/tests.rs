@@ -145,6 +145,21 @@ fn figures_of_many_shapes_are_tidy_and_repeat() {
 }
 
 #[test]
+fn every_line_has_a_key_in_the_figure_of_costs() {
+    let others = ["none", "relu", "a rather long name of an activation", "another rather long name", "elu"];
+    let case = analysis(&["1", "4", "per-channel"], &others, 2, |point, _| Some(0.9 - 0.01 * point as f64));
+    let figure = all(&case).into_iter().find(|figure| figure.name == "pareto").unwrap();
+    assert_tidy(&figure.canvas);
+    for other in others {
+        let mut texts = figure.canvas.shapes.iter().filter_map(|shape| match shape {
+            Shape::Text { text, .. } => Some(text),
+            _ => None,
+        });
+        assert!(texts.any(|text| text.contains(other)), "{other}");
+    }
+}
+
+#[test]
 fn letters_of_a_question_are_escaped() {
     let mut case = analysis(&["1"], &[""], 1, |_, _| Some(0.9));
     case.study.question = "Is <a> & \"b\" better?".to_owned();

@@ -79,10 +79,12 @@ pub(super) fn facts(analysis: &Analysis) -> String {
     let study = &analysis.study;
     let finished: usize = analysis.points.iter().map(PointSummary::finished).sum();
     let points = plural(analysis.points.len(), "point");
+    let fixed: Vec<String> = study.fixed.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
     let facts = [
         Some(study.data.clone()).filter(|data| !data.is_empty()),
         Some(format!("equal {}", held_equal(study.held.as_deref()))),
         Some(format!("{points}, {finished} of {} finished", plural(analysis.runs.len(), "run"))),
+        Some(fixed.join(" · ")).filter(|fixed| !fixed.is_empty()),
         study.epochs.map(|epochs| plural(epochs, "epoch")),
         study.test_images.map(|images| format!("{images} test images")),
     ];

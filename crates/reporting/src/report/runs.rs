@@ -1,6 +1,6 @@
 //! The table of runs, which the page's script filters and sorts.
 
-use decouple_experiment::{Outcome, folder_name, value_on};
+use decouple_experiment::{Outcome, value_on};
 use maud::{Markup, html};
 
 use crate::analysis::{Analysis, RunOutcome, RunRow, distinct};
@@ -75,8 +75,7 @@ fn value<'a>(run: &'a RunRow, axis: &str) -> &'a str {
 /// Where the run's own files are, seen from the report. Signs of an address stand in
 /// no folder's name but for the `+` and `=` of values.
 fn folder(run: &RunRow) -> String {
-    let short_id = run.id.get(..8).unwrap_or(&run.id);
-    format!("runs/{}/", folder_name(&run.point, run.seed, short_id).replace('+', "%2B"))
+    format!("runs/{}/", run.folder.replace('+', "%2B"))
 }
 
 fn row(analysis: &Analysis, run: &RunRow) -> Markup {
