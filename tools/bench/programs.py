@@ -16,6 +16,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILT = ROOT / "target/bench"
 
+# Paths of what was built, by the arguments of Cargo.
+BUILDS = {}
+
 # glibc neither maps large blocks one by one nor gives memory back: its fairest
 # setting for programs that allocate every map anew.
 KEEPING_ALLOCATOR = {
@@ -154,7 +157,14 @@ def environment_for(peer):
 
 
 def cargo(*arguments, environment=None):
-    """Builds and returns the path of the executable."""
+    """Builds and returns the path of the executable; asked again, the path of the same build, although sources
+    may have changed meanwhile."""
+    if arguments not in BUILDS:
+        BUILDS[arguments] = built(arguments, environment)
+    return BUILDS[arguments]
+
+
+def built(arguments, environment):
     command = ["cargo", "build", "--release", "--locked", "--message-format", "json", *arguments]
     messages = install(command, environment).splitlines()
     paths = [json.loads(line).get("executable") for line in messages if line.startswith("{")]

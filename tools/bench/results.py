@@ -64,6 +64,11 @@ class Results:
                 "start over with --fresh, or write elsewhere with --out FOLDER"
             )
 
+    def add_versions(self, versions):
+        """Says of which versions the programs are, by family."""
+        known = self.environment()
+        self.describe({**known, "versions": {**known["versions"], **versions}})
+
     def describe(self, environment):
         (self.folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
 
