@@ -4,6 +4,7 @@ mod data;
 mod machines;
 mod networks;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -185,8 +186,8 @@ pub(crate) struct PlanArguments {
     #[arg(long)]
     pub(crate) lock: bool,
     /// Also estimate the time on N machines like this one. Each trial runs on one machine.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) nodes: usize,
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) nodes: NonZeroUsize,
     /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,

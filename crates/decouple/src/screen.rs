@@ -11,7 +11,7 @@ use decouple_experiment::{Metric, Outcome, Status, Trial};
 use decouple_training::progress::{Event, Left, News};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::text::{duration, shown};
+use crate::text::{duration, plural, shown};
 
 /// Shows events until there are no more.
 pub(crate) struct Screen<'a> {
@@ -64,11 +64,8 @@ impl<'a> Screen<'a> {
             bars.sweep.finish_and_clear();
         }
         if self.earlier > 0 {
-            say!(
-                "{} of {} trials were already done and were not trained again",
-                self.earlier,
-                self.trials.len()
-            );
+            let all = plural(self.trials.len(), "trial");
+            say!("{} of {all} already done, not trained again", self.earlier);
         }
     }
 

@@ -30,7 +30,7 @@ fn run_trains_reports_and_never_trains_again() {
     let rows = workplace.files("results/tiny", "metrics.csv");
     let (again, talk, code) = workplace.run(&["run", "tiny.toml"]);
     assert_eq!((code, &again), (0, &table));
-    assert!(talk.contains("4 of 4 trials were already done and were not trained again"), "{talk}");
+    assert!(talk.contains("4 of 4 trials already done, not trained again"), "{talk}");
     assert_eq!(workplace.files("results/tiny", "metrics.csv"), rows);
     report_rebuilds_everything_from_the_runs(&workplace, &table);
 
@@ -51,7 +51,7 @@ fn what_another_experiment_has_finished_is_not_trained_again() {
     assert!(plan.contains("6 trials, equal parameters; 4 to train"), "{plan}");
     let talk = workplace.told(&["run", "wider.toml", "--filter", "segments = 1"]);
     assert!(talk.contains("copied    2 runs of the same trials from results/tiny"), "{talk}");
-    assert!(talk.contains("2 of 2 trials were already done and were not trained again"), "{talk}");
+    assert!(talk.contains("2 of 2 trials already done, not trained again"), "{talk}");
     // --fresh trains them here, to the same numbers.
     let rows = workplace.files("results/wider", "metrics.csv");
     let talk = workplace.told(&["run", "wider.toml", "--fresh", "--filter", "segments = 1"]);
@@ -193,6 +193,8 @@ fn mistakes_are_answered_with_place_and_remedy() {
         (vec!["power", "tiny.toml"], "there is no run in results/tiny", 4),
         (vec!["run", "tiny.toml", "--set", "data.subset=\"full\"", "--data", "nowhere"], "nowhere", 3),
         (vec!["run", "tiny.toml", "--jobs", "0"], "--jobs", 2),
+        (vec!["plan", "tiny.toml", "--nodes", "0"], "--nodes", 2),
+        (vec!["describe", "xception", "--batch", "0"], "--batch", 2),
         (vec!["describe", "xeption"], "xeption", 2),
         (vec!["describe", "tiny"], "`decouple plan tiny` lists: expected a family", 2),
         (vec!["plan", "utf16.toml"], "line 1: it is UTF-16: save it as UTF-8", 2),

@@ -76,7 +76,7 @@ fn only_what_failed_is_trained_again() {
     let diverging = ["--set", "training.schedule.peak=1e30", "--set", "training.schedule.warmup-epochs=0"];
     let run = |more: &[&str]| workplace.ends(&[&["run", "one.toml"], &diverging[..], more].concat(), 1).1;
     assert!(run(&[]).contains("diverged"));
-    assert!(run(&[]).contains("1 of 1 trials were already done"));
+    assert!(run(&[]).contains("1 of 1 trial already done"));
     let talk = run(&["--only", "failed"]);
     assert!(talk.contains("diverged") && !talk.contains("already done"), "{talk}");
     workplace.fail(&["run", "one.toml", "--only", "failed"], "no run failed or diverged", 4);

@@ -1,5 +1,6 @@
 //! The arguments of `decouple data`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -108,8 +109,8 @@ pub(crate) struct DataShow {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Images of each class.
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    pub(crate) columns: usize,
+    #[arg(long, default_value = "10", value_name = "N")]
+    pub(crate) columns: NonZeroUsize,
     /// The seed of the run whose first epoch is shown.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,

@@ -1,6 +1,6 @@
 //! Arguments of the commands on networks and their weights.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 
 use clap::builder::TypedValueParser;
 use clap::{Args, Subcommand, ValueEnum};
@@ -34,8 +34,8 @@ pub(crate) struct Describe {
     #[arg(long, value_name = "N")]
     pub(crate) classes: Option<usize>,
     /// Images per step, for the estimate of memory and for step times.
-    #[arg(long, default_value_t = 64, value_name = "N")]
-    pub(crate) batch: usize,
+    #[arg(long, default_value = "64", value_name = "N")]
+    pub(crate) batch: NonZeroUsize,
     /// Output format.
     #[arg(long, value_enum, default_value_t = Picture::Human)]
     pub(crate) format: Picture,
@@ -153,8 +153,8 @@ pub(crate) struct Predict {
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
     /// How many classes to show.
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    pub(crate) top: usize,
+    #[arg(long, default_value = "5", value_name = "N")]
+    pub(crate) top: NonZeroUsize,
     /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
@@ -172,8 +172,8 @@ pub(crate) struct Evaluate {
     #[arg(required_unless_present = "run")]
     pub(crate) folder: Option<PathBuf>,
     /// Images per batch.
-    #[arg(long, default_value_t = 8, value_name = "N")]
-    pub(crate) batch: usize,
+    #[arg(long, default_value = "8", value_name = "N")]
+    pub(crate) batch: NonZeroUsize,
     /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,

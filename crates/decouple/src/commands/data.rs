@@ -229,7 +229,7 @@ fn show(common: &Common, arguments: &DataShow) -> Result<u8, Failure> {
             "no contact sheet can be made of a streamed set: expected an image folder without `stream`"
         );
     }
-    let sheet = contact_sheet(&data, &spec.augment, arguments.seed, arguments.columns.clamp(1, 100));
+    let sheet = contact_sheet(&data, &spec.augment, arguments.seed, arguments.columns.get().min(100));
     let path = arguments.output.clone().unwrap_or_else(|| format!("{}.png", data.name).into());
     std::fs::write(&path, sheet)
         .map_err(|error| Failure::new(IO, format!("cannot write {}: {error}", path.display())))?;

@@ -54,7 +54,7 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
                 (solved.spec, solved.width)
             }
             None => {
-                let images = Images { input, classes, batch: arguments.batch };
+                let images = Images { input, classes, batch: arguments.batch.get() };
                 timed(&mut StepClock::new(common), &spec, &reference, images)?
             }
         },
@@ -64,8 +64,8 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
 
 fn show(arguments: &Describe, graph: &Graph, width: f64, title: &str) -> Result<u8, Failure> {
     match arguments.format {
-        Picture::Human => answer(&human(graph, width, arguments.batch)),
-        Picture::Json => answer(&format!("{}\n", document(graph, width, arguments.batch))),
+        Picture::Human => answer(&human(graph, width, arguments.batch.get())),
+        Picture::Json => answer(&format!("{}\n", document(graph, width, arguments.batch.get()))),
         Picture::Svg => answer(&svg(graph, title)),
     }
 }

@@ -79,7 +79,7 @@ fn on_photographs(
     let (files, notes) = files(folder, trained, &labels)?;
     let (mut hits, mut remarks, photographs) = (Hits::default(), Remarks::default(), &arguments.photographs);
     let bar = ProgressBar::new(files.len() as u64);
-    for batch in files.chunks(arguments.batch.max(1)) {
+    for batch in files.chunks(arguments.batch.get()) {
         classifier.count(batch, photographs.looking(), |seen| remarks.sort(photographs, seen), &mut hits)?;
         bar.inc(batch.len() as u64);
     }
@@ -102,7 +102,7 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
     refuse_other_images(run, &data.checksum)?;
     let mut network = trained.network()?;
     let objective = Objective::new(&run.record.training, &data);
-    let scores = evaluation::evaluate_part(&mut *network, &data, Part::Test, arguments.batch, &objective);
+    let scores = evaluation::evaluate_part(&mut *network, &data, Part::Test, arguments.batch.get(), &objective);
     let scores = scores.map_err(|error| Failure::new(IO, error))?;
     if !scores.loss.is_finite() {
         let loss = scores.loss;

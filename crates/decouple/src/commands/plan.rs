@@ -49,7 +49,7 @@ pub(crate) fn run(common: &Common, arguments: &PlanArguments) -> Result<u8, Fail
                 let speeds = speeds.as_ref()?;
                 images.of(trial, common).map(|images| speeds.secs(trial, images))
             })?;
-            print(&(human(&sweep, &trials, &rows, arguments.nodes) + &tuning))?;
+            print(&(human(&sweep, &trials, &rows, arguments.nodes.get()) + &tuning))?;
         }
         Format::Json => print(&format!("{}\n", json!(rows.iter().map(Row::json).collect::<Vec<_>>())))?,
     }
@@ -249,7 +249,7 @@ fn left(rows: &[Row<'_>], nodes: usize) -> String {
     };
     let words =
         format!("{} to train, {} with {} at a time", to_do.len(), time(here.jobs, here.threads), here.jobs);
-    if nodes <= 1 {
+    if nodes == 1 {
         return words;
     }
     // Fewer trials on each machine leave more threads to each of them.

@@ -19,7 +19,7 @@ pub(crate) fn run(common: &Common, arguments: &Predict) -> Result<u8, Failure> {
         let probabilities = classifier.probabilities(&image)?.remove(0);
         let best: Vec<(usize, f64)> = ranked(&probabilities)
             .into_iter()
-            .take(arguments.top)
+            .take(arguments.top.get())
             .map(|class| (class, probabilities[class]))
             .collect();
         match arguments.format {

@@ -108,6 +108,12 @@ pub(super) fn round_values((low, high): (f64, f64), most: usize) -> Vec<f64> {
     (0..count.min(1000)).map(|k| (first + k as f64) * step).collect()
 }
 
+/// [`round_values`], about `most` of them: more where otherwise one would stand alone, which tells no scale.
+pub(super) fn few_values(range: (f64, f64), most: usize) -> Vec<f64> {
+    let values = (most..2 * most + 3).map(|most| round_values(range, most));
+    values.reduce(|values, more| if values.len() < 2 { more } else { values }).unwrap_or_default()
+}
+
 /// The least of 1, 2, 5 times a power of ten that is not below `least`.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.max(1e-12).log10().floor());

@@ -8,7 +8,7 @@ use crate::analysis::{Analysis, PointSummary};
 use crate::numbers::{along_axis, percent, seconds, short_count};
 
 use super::annotations::Annotations;
-use super::axis::{Frame, TICK, flowed, padded, round_values, wrapped};
+use super::axis::{Frame, TICK, few_values, flowed, padded, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::{shortened, text_width};
 use super::headline::{LEFT, TITLE, WIDTH, head, head_height, score_range};
@@ -128,7 +128,7 @@ fn draw_panel(canvas: &mut Canvas, frame: &Frame, panel: &Panel, dots: Vec<Dot<'
         frame.name_rows(canvas, name);
     }
     let mut last = String::new();
-    let values = round_values(frame.x, 4);
+    let values = few_values(frame.x, 4);
     for (&value, text) in values.iter().zip(along_axis(&values, panel.2)) {
         let x = frame.across(value);
         let half = text_width(&text, TICK, false) / 2.0;

@@ -6,7 +6,7 @@ use decouple_experiment::Metric;
 use crate::analysis::{Analysis, CurvePoint, PointSummary, Spread, grouped};
 use crate::numbers::{along_axis, short_count};
 
-use super::axis::{Frame, LABEL, TICK, flowed, padded, round_values, wrapped};
+use super::axis::{Frame, LABEL, TICK, few_values, flowed, padded, round_values, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::{shortened, text_width};
 use super::headline::{LEFT, TITLE, WIDTH, head, head_height};
@@ -160,7 +160,7 @@ fn range<'p>(profiles: impl Iterator<Item = &'p Profile<'p>>, (_, unit, value): 
 /// The axis of steps, and under it that of epochs.
 fn draw_steps(canvas: &mut Canvas, frame: &Frame, epoch_steps: Option<f64>) {
     let tick = Style::new(TICK, Anchor::Middle).coloured(FAINT);
-    let steps = round_values(frame.x, 4);
+    let steps = few_values(frame.x, 4);
     let shown = along_axis(&steps, |step| short_count(step as u64));
     for (&step, shown) in steps.iter().zip(shown) {
         let x = frame.across(step);

@@ -4,7 +4,7 @@ use decouple_experiment::{Axis, MetricsRow, Outcome};
 use proptest::prelude::*;
 
 use super::annotations::Annotations;
-use super::axis::{decimals, round_values, spread, stagger, wrapped};
+use super::axis::{decimals, few_values, round_values, spread, stagger, wrapped};
 use super::canvas::Shape;
 use super::*;
 use decouple_spectrum::cost::Cost;
@@ -215,6 +215,7 @@ proptest! {
     fn round_values_are_inside_and_few(low in -1e3..1e3f64, width in 1e-3..1e3f64, most in 1..9usize) {
         let values = round_values((low, low + width), most);
         prop_assert!(values.len() <= most + 1);
+        prop_assert!(few_values((low, low + width), most.max(2)).len() >= 2);
         for value in &values {
             prop_assert!((low - 1e-6 * width..=low + width * (1.0 + 1e-6)).contains(value));
             let digits = decimals((low, low + width), most);
