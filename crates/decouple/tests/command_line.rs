@@ -194,6 +194,7 @@ fn mistakes_are_answered_with_place_and_remedy() {
         (vec!["run", "tiny.toml", "--set", "data.subset=\"full\"", "--data", "nowhere"], "nowhere", 3),
         (vec!["run", "tiny.toml", "--jobs", "0"], "--jobs", 2),
         (vec!["plan", "tiny.toml", "--nodes", "0"], "--nodes", 2),
+        (vec!["status", "tiny.toml", "--watch", "--interval", "nan"], "--interval must be above 0", 2),
         (vec!["describe", "xception", "--batch", "0"], "--batch", 2),
         (vec!["describe", "xeption"], "xeption", 2),
         (vec!["describe", "tiny"], "`decouple plan tiny` lists: expected a family", 2),

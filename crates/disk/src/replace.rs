@@ -90,7 +90,6 @@ impl Disk {
         for path in self.list(folder)? {
             if is_temporary(&path) && path.symlink_metadata().is_ok_and(|found| found.is_file()) {
                 let is_gone = |file: File| is_old(&file) && file.try_lock().is_ok() && path.exists();
-                // Files of an earlier version were never locked.
                 if File::open(&path).is_ok_and(is_gone) {
                     self.remove_file(&path)?;
                 }
@@ -100,13 +99,8 @@ impl Disk {
     }
 }
 
-/// Whether it is a temporary file of this program, of this version or an earlier one
-/// (`.status.json.a1B2c3`).
+/// Whether it is a temporary file of this program.
 fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let is_earlier =
-        name.strip_prefix('.').and_then(|name| name.rsplit_once('.')).is_some_and(|(of, random)| {
-            of.contains('.') && random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        });
-    is_earlier || (name.starts_with(PREFIX) && name.ends_with(SUFFIX))
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }

@@ -77,18 +77,18 @@ fn nothing_is_written_through_a_link_that_leads_out() {
 fn a_sweep_takes_what_dead_writers_left_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    for name in [".decouple-1-2.tmp", ".status.json.a1B2c3", ".hidden", "status.json", ".gitignore"] {
+    for name in [".decouple-1-2.tmp", ".env.local.backup", ".hidden", "status.json", ".gitignore"] {
         fs::write(path(name), "x").unwrap();
     }
     let disk = Disk::within(folder.path());
     let (temporary, file) = disk.temporary(&path("status.json")).unwrap();
     disk.sweep(folder.path(), Duration::ZERO).unwrap();
-    assert_eq!(names(folder.path()).len(), 4, "the writer of one is alive");
+    assert_eq!(names(folder.path()).len(), 5, "the writer of one is alive");
     drop(file);
     disk.sweep(folder.path(), Duration::from_secs(60)).unwrap();
     assert!(temporary.exists(), "where locks may not hold, its writer may be alive on another host");
     disk.sweep(folder.path(), Duration::ZERO).unwrap();
-    assert_eq!(names(folder.path()), [".gitignore", ".hidden", "status.json"]);
+    assert_eq!(names(folder.path()), [".env.local.backup", ".gitignore", ".hidden", "status.json"]);
 }
 
 #[test]

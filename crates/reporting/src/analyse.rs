@@ -52,12 +52,17 @@ pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
             problems.push(format!(
                 "{}: `margin` has been changed since the plan was locked; the locked one counts: {}",
                 sweep.path.display(),
-                lock.declared.margin.map_or("none".to_owned(), |margin| format!("{} points", 100.0 * margin))
+                lock.declared.margin.map_or("none".to_owned(), |margin| margin_words(margin))
             ));
         }
     }
     study.environment.extend(plan(sweep, contents, &own));
     Analysis { is_plan_damaged: contents.is_lock_damaged(), ..summarise(study, rows, problems) }
+}
+
+/// A margin as it is typed in the file.
+fn margin_words(margin: f64) -> String {
+    format!("{} points", (1e8 * margin).round() / 1e6)
 }
 
 /// Whether a problem is with the run of a trial.
@@ -90,6 +95,7 @@ fn unusable(sweep: &Sweep, trial: &Trial, message: String) -> RunRow {
 fn study(sweep: &Sweep, runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Study {
     let epochs: Vec<usize> = sweep.trials.iter().map(|trial| trial.record.training.epochs).collect();
     let scores = runs.iter().filter_map(|run| run.status.as_ref()?.test.as_ref());
+    let images = distinct(scores.map(|scores| scores.images));
     let axes = sweep.axes.iter().filter(|axis| axis.name != "seed");
     let (fixed, axes): (Vec<&Axis>, Vec<&Axis>) = axes.partition(|axis| is_fixed(axis));
     let metric = sweep.trials.first().map_or(Metric::default(), |trial| trial.record.metric());
@@ -102,7 +108,7 @@ fn study(sweep: &Sweep, runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Study 
         reference: varied(sweep, &sweep.reference),
         held: sweep.budget.map(|quantity| quantity.to_string()),
         data: sweep.trials.first().map_or(String::new(), |trial| trial.record.data.source.title()),
-        test_images: scores.map(|scores| scores.images).min(),
+        test_images: if let [images] = images.as_slice() { Some(*images) } else { None },
         epochs: epochs.first().copied().filter(|first| epochs.iter().all(|epoch| epoch == first)),
         margin: sweep.declared.margin,
         tries: (sweep.tries_made.iter())
@@ -148,7 +154,7 @@ fn plan(sweep: &Sweep, contents: &Contents, runs: &[&Run]) -> Vec<Fact> {
         }
     };
     let declared = lock.map_or(declared, |lock| &lock.declared);
-    let margin = declared.margin.map(|margin| format!("{} points", 100.0 * margin));
+    let margin = declared.margin.map(|margin| margin_words(margin));
     let facts = [
         fact("plan", vec![standing]),
         fact("hypotheses", declared.hypotheses.clone()),
@@ -224,6 +230,7 @@ fn row(sweep: &Sweep, trial: &Trial, run: Option<&Run>, problems: &mut Vec<Strin
         images_per_sec: status.map(|status| status.images_per_sec),
         peak_bytes: status.and_then(|status| status.peak_bytes),
         epochs: run.map_or(Vec::new(), |run| run.metrics.clone()),
+        test_images: status.and_then(|status| Some(status.test.as_ref()?.images)),
         correct: run.and_then(|run| correct(run, problems)),
     }
 }

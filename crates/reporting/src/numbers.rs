@@ -52,6 +52,11 @@ pub fn points(difference: f64) -> String {
     if text == "-0.0" { "0.0".to_owned() } else { text }
 }
 
+/// A margin in percentage points with one digit, rounded up, so that a claim of equality stays true.
+pub(crate) fn points_up(margin: f64) -> String {
+    format!("{:.1}", (1000.0 * margin - 1e-9).ceil() / 10.0)
+}
+
 /// A difference of shares in percentage points with its sign and two digits, and no sign before a zero.
 pub fn signed_points(difference: f64) -> String {
     let text = format!("{:+.2}", 100.0 * difference);

@@ -17,7 +17,7 @@ pub struct Pair {
     /// The second's mean minus the first's, if both have one.
     pub difference: Option<f64>,
     /// Welch's interval of the difference at [`CONFIDENCE`], this comparison alone;
-    /// `None` where a side's runs support no interval, as in its own report.
+    /// `None` where a side's runs support no interval, as in its own report, or both have a run in common.
     pub interval: Option<Interval>,
 }
 
@@ -52,10 +52,18 @@ pub fn side_by_side(first: &Analysis, second: &Analysis) -> Vec<Pair> {
     let pair = |label: &String| {
         let points = [first, second].map(|analysis| analysis.points.iter().find(|p| p.label == *label));
         let is_supported = points.into_iter().flatten().all(|point| point.unsupported.is_none());
+        // Runs that both experiments have are no independent samples.
+        let ids = |analysis: &Analysis, point: Option<&PointSummary>| -> Vec<String> {
+            let own = analysis.runs.iter().filter(|run| point.is_some_and(|point| point.point == run.point));
+            own.map(|run| run.id.clone()).filter(|id| !id.is_empty()).collect()
+        };
+        let [ours, theirs] = [ids(first, points[0]), ids(second, points[1])];
+        let is_shared = ours.iter().any(|id| theirs.contains(id));
         let [first, second] = points.map(|point| point.map(side));
         let both = first.zip(second);
         let difference = both.and_then(|(first, second)| Some(second.mean? - first.mean?));
-        let interval = both.filter(|_| is_supported).and_then(|(first, second)| welch(first, second));
+        let interval =
+            both.filter(|_| is_supported && !is_shared).and_then(|(first, second)| welch(first, second));
         Pair { label: label.clone(), first, second, difference, interval }
     };
     labels.chain(only_second).map(pair).collect()

@@ -197,3 +197,47 @@ fn points_tested_on_other_images_are_not_compared() {
     );
     insta::assert_snapshot!("contests", analysis.verdict.sentences.join("\n"));
 }
+
+#[test]
+fn runs_that_two_points_share_count_once() {
+    let (good, poor) = (seeds::<4>(0.90, 0.001), seeds::<4>(0.86, 0.001));
+    let typed = |segments| [("segments", segments), ("recipe", "typed")];
+    let analysis = measured(&[
+        (&typed("1"), &poor),
+        (&typed("per-channel"), &good),
+        (&[("segments", "per-channel"), ("recipe", "tuned")], &good),
+    ]);
+    let mut runs = analysis.runs;
+    for (index, run) in runs.iter_mut().enumerate() {
+        // The last point has the runs of the second.
+        run.id = format!("run {}", if index < 8 { index } else { index - 4 });
+    }
+    let analysis = summarise(analysis.study, runs, Vec::new());
+    assert_eq!(analysis.points.iter().map(|point| point.runs_of).collect::<Vec<_>>(), [None, None, Some(1)]);
+    assert_eq!(analysis.contests[0].points, [0, 1]);
+    assert!(analysis.points[1].probability_best.unwrap() > 0.95);
+    assert_eq!(analysis.points[2].probability_best, None);
+    let says =
+        "Compared with no other point: per-channel, recipe = tuned has runs of per-channel, recipe = typed.";
+    assert!(analysis.verdict.to_string().contains(says), "{}", analysis.verdict);
+}
+
+#[test]
+fn zipped_axes_have_no_interaction_with_each_other() {
+    let analysis = crossed([0.0; 4], 0.001);
+    assert_eq!(analysis.interactions.len(), 1);
+    let mut study = analysis.study.clone();
+    study.axes.iter_mut().for_each(|axis| axis.zipped_with = Some(0));
+    assert!(summarise(study, analysis.runs, Vec::new()).interactions.is_empty());
+}
+
+#[test]
+fn each_point_is_judged_by_its_own_test_images() {
+    let analysis = along(&[("1", 0.85), ("per-channel", 0.90)], 0.001);
+    let mut runs = analysis.runs;
+    for run in &mut runs {
+        run.test_images = Some(if run.point[0].1 == "1" { 50 } else { 10_000 });
+    }
+    let analysis = summarise(analysis.study, runs, Vec::new());
+    assert!(analysis.points[0].interval.is_none() && analysis.points[1].interval.is_some());
+}

@@ -180,8 +180,11 @@ impl Checkpoint {
 pub fn newest(disk: &Disk, dir: &Path, owner: &Owner) -> io::Result<(Option<Checkpoint>, Vec<String>)> {
     let mut warnings = Vec::new();
     for path in files(disk, dir)?.iter().rev() {
-        let read = disk.read(path).map_err(|error| error.to_string());
-        let sound = read.and_then(|bytes| Checkpoint::from_bytes(&bytes)).and_then(|found| {
+        // What cannot be read now may be sound.
+        let bytes = disk.read(path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{} cannot be read: {error}", path.display()))
+        })?;
+        let sound = Checkpoint::from_bytes(&bytes).and_then(|found| {
             let same = found.owner == *owner;
             if same { Ok(found) } else { Err(other(&found.owner, owner)) }
         });

@@ -134,6 +134,7 @@ impl<'a> UnderWay<'a> {
     pub(crate) fn finish(mut self, writer: &RunWriter) -> Result<Status, TrialError> {
         let (status, answers) = self.run.test()?;
         if status.outcome == Outcome::Finished {
+            writer.check()?;
             let path = writer.dir().join(per_image::FILE_NAME);
             per_image::write(writer.disk(), &path, &answers.correct, &answers.losses)?;
             self.run.keep_weights(self.trial, writer)?;

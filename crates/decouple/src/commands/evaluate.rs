@@ -102,7 +102,8 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
     refuse_other_images(run, &data.checksum)?;
     let mut network = trained.network()?;
     let objective = Objective::new(&run.record.training, &data);
-    let scores = evaluation::evaluate_part(&mut *network, &data, Part::Test, arguments.batch.get(), &objective);
+    let scores =
+        evaluation::evaluate_part(&mut *network, &data, Part::Test, arguments.batch.get(), &objective);
     let scores = scores.map_err(|error| Failure::new(IO, error))?;
     if !scores.loss.is_finite() {
         let loss = scores.loss;

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::experiment::{ledger, read_as_run, select, settled_or_as_written};
 use crate::{
     arguments::{Common, Format, StatusArguments},
-    failure::{DATA, Failure, SUCCESS},
+    failure::{DATA, Failure, SUCCESS, USAGE},
     text::{TextTable, duration, grouped, print},
 };
 
@@ -22,6 +22,9 @@ pub(crate) fn run(common: &Common, arguments: &StatusArguments) -> Result<u8, Fa
     let sweep = read_as_run(common, &arguments.selection.file, &arguments.selection.set)?;
     let mut screen = Screen::new(arguments);
     // While recipes are tried, the tries are what there is to see.
+    if arguments.interval.is_nan() || arguments.interval <= 0.0 {
+        refuse!(USAGE, "--interval must be above 0 seconds, found {}", arguments.interval);
+    }
     let ledger = ledger(common, &sweep);
     if sweep.tune.is_some() && sweep.tuned(&sweep.tune_ledger(&ledger)).is_err() {
         let tries = sweep.tries();

@@ -83,8 +83,9 @@ impl RunWriter {
     /// Writes `environment.json`.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written, or the run may be another's by now.
     pub fn write_environment(&self, environment: &Environment) -> Result<(), LedgerError> {
+        self.check()?;
         replace_json(&self.ledger.disk, &self.dir.join("environment.json"), environment)
     }
 
@@ -107,8 +108,9 @@ impl RunWriter {
     /// rows of metrics.
     ///
     /// # Errors
-    /// If a file cannot be written, or the text is not a table.
+    /// If a file cannot be written, the text is not a table, or the run may be another's by now.
     pub fn restore(&mut self, [metrics, timing]: [&str; 2]) -> Result<Vec<MetricsRow>, LedgerError> {
+        self.check()?;
         self.metrics.restore(&self.ledger.disk, metrics)?;
         self.timing.restore(&self.ledger.disk, timing)?;
         csv::Reader::from_reader(metrics.as_bytes())
@@ -134,6 +136,14 @@ impl RunWriter {
         self.metrics.sync()?;
         self.timing.sync()?;
         let disk = &self.ledger.disk;
+        // One who stalled and lost the run may have put other tables in place of these.
+        for table in [&self.metrics, &self.timing].into_iter().filter(|_| expected.is_none()) {
+            let found = disk.read(&table.path).map_err(LedgerError::io("read", &table.path))?;
+            if found != table.text.as_bytes() {
+                let message = "it is not what this process has written; something else has changed it";
+                return Err(LedgerError::malformed(&table.path, message));
+            }
+        }
         let sums = checksums::of_folder(disk, &self.dir, status)?;
         for (name, sum) in &sums {
             if name != "trial.toml" && expected.is_some_and(|expected| expected.get(name) != Some(sum)) {
@@ -141,6 +151,7 @@ impl RunWriter {
                 return Err(LedgerError::malformed(&self.dir.join(name), message));
             }
         }
+        self.check()?;
         checksums::write(disk, &self.dir, &sums)?;
         replace(disk, &self.dir.join("status.json"), status)?;
         for path in disk.list(&self.dir).map_err(LedgerError::io("list", &self.dir))? {

@@ -54,7 +54,8 @@ impl Contest {
 /// The contests of a study, in the order in which they first occur, and for each point how probably it is the
 /// best of its contest.
 pub(super) fn contests(study: &Study, points: &mut [PointSummary]) -> Vec<Contest> {
-    let groups = grouped(0..points.len(), |&index| shared(&points[index]));
+    let own = (0..points.len()).filter(|&index| points[index].runs_of.is_none());
+    let groups = grouped(own, |&index| shared(&points[index]));
     groups.into_iter().map(|(shared, members)| contest(study, shared, members, points)).collect()
 }
 
@@ -115,9 +116,9 @@ fn give_probabilities(members: &[usize], points: &mut [PointSummary]) {
 }
 
 fn detectable(samples: &[Sample]) -> Option<(usize, f64)> {
-    let seeds = samples.iter().map(|sample| sample.n).max()?;
+    let seeds = samples.iter().map(|sample| sample.n).min()?;
     let typical = typical_sd(samples)?;
-    let confidence = pair_confidence(CONFIDENCE, samples.len())?;
+    let confidence = pair_confidence(CONFIDENCE, samples.len(), seeds)?;
     Some((seeds, detectable_difference([typical, typical], seeds, confidence, POWER)?))
 }
 

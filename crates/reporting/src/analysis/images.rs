@@ -1,6 +1,7 @@
 //! Points against the reference over seeds and test images, where runs kept which images they get right.
 
 use super::study::RunRow;
+use super::summary::PointSummary;
 use super::{CONFIDENCE, Contest};
 use crate::statistics::{OnOtherImages, on_other_images, same_image_by_image};
 
@@ -16,7 +17,11 @@ pub struct ImageComparison {
 }
 
 /// Every other point of a contest minus its reference; `groups` are the runs of each point.
-pub(super) fn compare(contest: &Contest, groups: &[Vec<&RunRow>]) -> Vec<ImageComparison> {
+pub(super) fn compare(
+    contest: &Contest,
+    points: &[PointSummary],
+    groups: &[Vec<&RunRow>],
+) -> Vec<ImageComparison> {
     let Some(reference) = contest.reference else { return Vec::new() };
     let Some(base) = correctness(&groups[reference]) else { return Vec::new() };
     let others = contest.points.iter().copied().filter(|point| *point != reference);
@@ -24,7 +29,8 @@ pub(super) fn compare(contest: &Contest, groups: &[Vec<&RunRow>]) -> Vec<ImageCo
         let own = correctness(&groups[point])?;
         Some(ImageComparison {
             point,
-            difference: on_other_images(&own, &base, CONFIDENCE),
+            difference: (points[point].sample.and(points[reference].sample))
+                .and_then(|_| on_other_images(&own, &base, CONFIDENCE)),
             p_same: same_image_by_image(&own, &base),
         })
     };

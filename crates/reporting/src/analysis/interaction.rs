@@ -68,7 +68,7 @@ pub(super) fn interactions(study: &Study, points: &[PointSummary]) -> Vec<Intera
     let pairs = (0..names.len()).flat_map(|i| (i + 1..names.len()).map(move |j| (i, j)));
     let mut found: Vec<Interaction> = Vec::new();
     let mut given: Vec<Interaction> = Vec::new();
-    for (i, j) in pairs {
+    for (i, j) in pairs.filter(|&(i, j)| !is_zipped(study, names[i], names[j])) {
         let all: Vec<&PointSummary> = points.iter().collect();
         found.extend(interaction(study, names[i], names[j], &all, Vec::new()));
         let [_, _, _] = names.as_slice() else { continue };
@@ -81,6 +81,12 @@ pub(super) fn interactions(study: &Study, points: &[PointSummary]) -> Vec<Intera
     }
     found.extend(given);
     found
+}
+
+/// Whether two axes go through their values together: then no effect of one is apart from the other's.
+fn is_zipped(study: &Study, a: &str, b: &str) -> bool {
+    let group = |name: &str| study.axes.iter().find(|axis| axis.name == name)?.zipped_with;
+    group(a).is_some() && group(a) == group(b)
 }
 
 /// The interaction of two axes over `points`, averaged over whatever else they vary in; `None` unless both have
@@ -110,7 +116,10 @@ fn interaction(
     Some(Interaction {
         effect: effect.to_owned(),
         along: along.to_owned(),
-        averaged: study.axis_names().filter(is_other).map(str::to_owned).collect(),
+        averaged: (study.axis_names().filter(is_other))
+            .filter(|name| !is_zipped(study, name, first) && !is_zipped(study, name, second))
+            .map(str::to_owned)
+            .collect(),
         given,
         test: interaction_test(&estimates),
         contrasts: contrasts.into_iter().map(|(contrast, _)| contrast).collect(),

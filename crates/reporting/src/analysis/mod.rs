@@ -86,13 +86,27 @@ pub(crate) fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<
     found
 }
 
+/// Whether a finished run belongs to both points. Made-up runs have no id.
+fn shares_runs(a: &[&RunRow], b: &[&RunRow]) -> bool {
+    let is_shared = |run: &&&RunRow| !run.id.is_empty() && b.iter().any(|other| other.id == run.id);
+    a.iter().filter(is_shared).any(|run| run.score().is_some())
+}
+
 /// Summarises runs in memory; [`analyse`](crate::analyse) is this after reading a ledger.
 pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Analysis {
     let groups: Vec<Vec<&RunRow>> =
         grouped(&runs, |run| &run.point).into_iter().map(|(_, of_point)| of_point).collect();
     // For a mean of precisions, one image is not the smallest step.
-    let counted = study.test_images.filter(|_| study.metric == Metric::Accuracy);
-    let mut points: Vec<PointSummary> = groups.iter().map(|group| summarise_point(group, counted)).collect();
+    let counted = |group: &[&RunRow]| {
+        let images = group.iter().filter_map(|run| run.test_images).min();
+        images.or(study.test_images).filter(|_| study.metric == Metric::Accuracy)
+    };
+    let mut points: Vec<PointSummary> =
+        groups.iter().map(|group| summarise_point(group, counted(group))).collect();
+    for (index, point) in points.iter_mut().enumerate() {
+        let is_twin = |earlier: &Vec<&RunRow>| shares_runs(earlier, &groups[index]);
+        point.runs_of = groups[..index].iter().position(is_twin);
+    }
 
     if !study.times_compare() {
         points.iter_mut().for_each(|point| point.steps = None);
@@ -103,7 +117,9 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
     // Per-image results say what is classified right, which is a different score from a mean of
     // precisions.
     if study.metric == Metric::Accuracy {
-        contests.iter_mut().for_each(|contest| contest.on_images = images::compare(contest, &groups));
+        contests
+            .iter_mut()
+            .for_each(|contest| contest.on_images = images::compare(contest, &points, &groups));
     }
     let interactions = interactions(&study, &points);
     Analysis {

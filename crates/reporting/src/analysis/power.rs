@@ -1,5 +1,8 @@
 //! How many seeds a study like this one needs.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use super::contest::typical_sd;
 use super::{Analysis, CONFIDENCE};
 use crate::statistics::{Sample, pair_confidence, seeds_needed};
@@ -30,6 +33,13 @@ pub fn scatter(analysis: &Analysis) -> Option<Scatter> {
     })
 }
 
+/// The most points that are compared with each other: those of the largest contest.
+fn compared(analysis: &Analysis) -> usize {
+    let has_sample = |&&point: &&usize| analysis.points[point].sample.is_some();
+    let sizes = analysis.contests.iter().map(|contest| contest.points.iter().filter(has_sample).count());
+    sizes.max().unwrap_or(0)
+}
+
 /// The fewest seeds per point that detect a true difference.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeedsNeeded {
@@ -45,7 +55,11 @@ pub struct SeedsNeeded {
 /// pairs of points at [`CONFIDENCE`], given the spread of runs in `analysis`; empty if that is unknown.
 pub fn power_plan(analysis: &Analysis, differences: &[f64], chance: f64) -> Vec<SeedsNeeded> {
     let Some(scatter) = scatter(analysis) else { return Vec::new() };
-    let Some(confidence) = pair_confidence(CONFIDENCE, scatter.points) else { return Vec::new() };
+    let (points, known) = (compared(analysis), RefCell::new(HashMap::new()));
+    // A quantile takes milliseconds, and the same numbers of seeds are tried for every difference.
+    let confidence = |seeds: usize| -> Option<f64> {
+        *known.borrow_mut().entry(seeds).or_insert_with(|| pair_confidence(CONFIDENCE, points, seeds))
+    };
     let seeds = |sds, difference| seeds_needed(sds, difference, confidence, chance);
     let needed = |&difference: &f64| SeedsNeeded {
         difference,

@@ -182,6 +182,8 @@ pub struct RunRow {
     pub peak_bytes: Option<u64>,
     /// One row per epoch.
     pub epochs: Vec<MetricsRow>,
+    /// Test images that it is scored on, where known.
+    pub test_images: Option<u64>,
     /// Which test images it classifies right, where it kept that.
     pub correct: Option<Vec<bool>>,
 }

@@ -80,6 +80,9 @@ pub struct PointSummary {
     pub sample: Option<Sample>,
     /// Why there is no sample, if a run is finished.
     pub unsupported: Option<Unsupported>,
+    /// Index of an earlier point of which it has a run: a recipe may be that of another point, or a budget may
+    /// leave a network as it is. Contests leave it out, as its runs are not independent.
+    pub runs_of: Option<usize>,
     /// Student's interval of the mean at [`CONFIDENCE`]; `None` without a sample.
     pub interval: Option<Interval>,
     /// Probability to be the best ([`probability_best`](crate::statistics::probability_best)); `None` unless
@@ -137,6 +140,7 @@ pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSu
         interval: sample.ok().and_then(|_| t_interval(&values, CONFIDENCE)),
         unsupported: sample.err().filter(|_| !values.is_empty()),
         sample: sample.ok(),
+        runs_of: None,
         probability_best: None,
         train_secs: mean_of(|run| run.train_secs),
         steps: mean_of(|run| run.steps.map(|steps| steps as f64)),

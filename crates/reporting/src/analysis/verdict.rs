@@ -5,8 +5,7 @@ use std::fmt;
 use decouple_experiment::Metric;
 
 use super::{CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, grouped, label};
-use crate::numbers::{p_value, percent, plural, points as in_points};
-use crate::statistics::Interval;
+use crate::numbers::{p_value, percent, plural, points as in_points, points_up};
 
 /// The verdict, one sentence per item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +44,7 @@ pub(super) fn verdict(
     }
     sentences.extend(unmatched(study, points));
     sentences.extend(unsupported(points));
+    sentences.extend(twins(points));
     sentences.extend(losses(points));
     let summary = match answers.as_slice() {
         // One sentence for each kind of images.
@@ -96,7 +96,7 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
     let mean = percent(best.mean.unwrap_or(f64::NAN));
     let best_name = contest.name(best);
     if comparisons.is_empty() {
-        sentences.push(format!("Highest: {best_name}, {mean} %; no difference can be judged."));
+        sentences.push(format!("Highest: {best_name}, {mean} %; no difference from it can be judged."));
         return;
     }
     let probability = best.probability_best.map_or(String::new(), |p| format!(" (probability {p:.2})"));
@@ -120,8 +120,9 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
             sentences.push(format!("Significantly better than {} ({}).", name(closest), distance(closest)));
         }
         (Some((closest, rest)), true) => sentences.push(format!(
-            "Significantly better than all {} others, the closest being {} ({}).",
+            "Significantly better than all {} others{}, the closest being {} ({}).",
             rest.len() + 1,
+            if comparisons.len() + 1 < contest.points.len() { " that can be compared" } else { "" },
             name(closest),
             distance(closest)
         )),
@@ -163,7 +164,7 @@ fn equality(
     }
     if is_flat {
         let margin = contest.flat_within?;
-        return Some(format!("No two differ by more than {} points (95 %).", in_points_up(margin)));
+        return Some(format!("No two differ by more than {} points (95 %).", points_up(margin)));
     }
     // The bound of the simultaneous interval, since the data chose which point is closest.
     let closest = open.first()?;
@@ -172,13 +173,8 @@ fn equality(
         "{} and {} are equal within {} points (95 %, for all pairs).",
         capitalised(best),
         name(closest.point),
-        in_points_up(bound)
+        points_up(bound)
     ))
-}
-
-/// A margin rounded up, so that the claim stays true.
-fn in_points_up(margin: f64) -> String {
-    format!("{:.1}", (1000.0 * margin - 1e-9).ceil() / 10.0)
 }
 
 /// Whether the effect of one axis depends on the other, and by how much.
@@ -188,10 +184,12 @@ fn interaction(interaction: &Interaction, metric: Metric) -> Option<String> {
         .max_by(|a, b| a.estimate().abs().total_cmp(&b.estimate().abs()))
         .filter(|contrast| contrast.interval.is_some());
     let contrast = largest.map_or(String::new(), |contrast| {
-        let interval = contrast.interval.unwrap_or(Interval::around(f64::NAN, 0.0));
+        // The interval of one contrast alone says too much of the largest of several.
+        let interval = contrast.interval.filter(|_| interaction.contrasts.len() == 1).map(|interval| {
+            format!(", interval {} to {}", in_points(interval.low), in_points(interval.high))
+        });
         format!(
-            ": from {} to {}, {metric} changes by {} points at {} and by {} at {} (difference {}, interval {} to \
-             {})",
+            ": from {} to {}, {metric} changes by {} points at {} and by {} at {} (difference {}{})",
             contrast.from,
             contrast.to,
             in_points(contrast.at_low),
@@ -199,8 +197,7 @@ fn interaction(interaction: &Interaction, metric: Metric) -> Option<String> {
             in_points(contrast.at_high),
             label(&[(interaction.along.clone(), contrast.high.clone())]),
             in_points(contrast.estimate()),
-            in_points(interval.low),
-            in_points(interval.high),
+            interval.unwrap_or_default(),
         )
     });
     let verb = if interaction.is_shown() { "depends" } else { "is not shown to depend" };
@@ -238,6 +235,14 @@ fn unsupported(points: &[PointSummary]) -> Vec<String> {
         format!("No interval and no comparison is given of {of}: {reason}.")
     };
     if all > 1 { reasons.into_iter().map(sentence).collect() } else { Vec::new() }
+}
+
+/// Points that are compared with none, since they have the runs of another.
+fn twins(points: &[PointSummary]) -> Option<String> {
+    let twins = points.iter().filter_map(|point| Some((point, &points[point.runs_of?])));
+    let named = twins.map(|(point, other)| format!("{} has runs of {}", point.label, other.label));
+    let named = listed(named.collect());
+    (!named.is_empty()).then(|| format!("Compared with no other point: {named}."))
 }
 
 /// "a, b and c", shortened to four names.

@@ -29,6 +29,9 @@ pub struct Curve {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CurveRun {
+    /// Its id; empty in cards of an earlier version.
+    #[serde(default)]
+    pub id: String,
     /// Its value on the axis `segments`.
     pub segments: String,
     /// Its seed.
@@ -51,6 +54,7 @@ impl Curve {
         let first = analysis.runs.iter().find(|run| run.point == *reference)?;
         let run = |run: &RunRow| {
             Some(CurveRun {
+                id: run.id.clone(),
                 segments: run.point.first()?.1.clone(),
                 seed: run.seed,
                 level: run.level,
@@ -88,6 +92,7 @@ fn together(curves: &[&Curve]) -> Analysis {
         vec![("segments".to_owned(), run.segments.clone()), ("budget".to_owned(), name(curve))]
     };
     let row = |curve: &Curve, run: &CurveRun| RunRow {
+        id: run.id.clone(),
         point: point(curve, run),
         seed: run.seed,
         outcome: RunOutcome::Over(Outcome::Finished),

@@ -6,7 +6,7 @@ use crate::analysis::{
     Analysis, Contest, Interaction, PointSummary, ending, grouped, label, power_plan, scatter,
 };
 use crate::numbers::{
-    p_value, percent, points as in_points, seconds, short_count, short_width, signed_points,
+    p_value, percent, points as in_points, points_up, seconds, short_count, short_width, signed_points,
 };
 use crate::statistics::{Interval, OnOtherImages, expected_best, quadratic_surface};
 
@@ -140,7 +140,7 @@ fn against_reference(contest: &Contest, points: &[PointSummary]) -> Option<Table
                 signed_points(comparison.estimate.value),
                 range(comparison.interval, in_points),
                 p(row.p_holm),
-                or_absent(comparison.equal_within, in_points),
+                or_absent(comparison.equal_within, points_up),
             ];
             cells.extend(is_laid_down.then(|| p(row.p_equal)));
             cells

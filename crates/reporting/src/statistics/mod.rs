@@ -77,6 +77,8 @@ impl Sample {
     /// The sample of `values`; `None` for fewer than two, or if all are equal: neither shows the spread of
     /// runs.
     pub fn of(values: &[f64]) -> Option<Self> {
+        // The deviations of equal values from their mean may be rounding alone.
+        values.iter().find(|value| **value != values[0])?;
         let spread = sd(values).filter(|spread| *spread > 0.0 && spread.is_finite())?;
         Some(Self { n: values.len(), mean: mean(values)?, variance: spread * spread })
     }

@@ -50,10 +50,11 @@ pub fn all_pairs(samples: &[Option<Sample>], confidence: f64) -> Vec<PairDiffere
     places.filter_map(|(i, j)| pair(known[i], known[j])).collect()
 }
 
-/// Confidence of one of the comparisons that [`all_pairs`] makes among `points` points, if the spread is well
-/// known; used to plan the number of seeds.
-pub fn pair_confidence(confidence: f64, points: usize) -> Option<f64> {
-    const MANY: f64 = 1e6;
-    let t = range_quantile(confidence, points, MANY)? / f64::sqrt(2.0);
-    range_tail(f64::sqrt(2.0) * t, 2, MANY).map(|tail| 1.0 - tail)
+/// Confidence of one of the comparisons that [`all_pairs`] makes among `points` points of `seeds` runs each and
+/// equal spreads, for Student's t: what a difference has to pass there is the stricter of both methods, Games and
+/// Howell's with cautious degrees of freedom. Used to plan the number of seeds.
+pub fn pair_confidence(confidence: f64, points: usize, seeds: usize) -> Option<f64> {
+    let runs = seeds.checked_sub(1)? as f64;
+    let bound = range_quantile(confidence, points, f64::sqrt(2.0) * runs)?;
+    range_tail(bound, 2, 2.0 * runs).map(|tail| 1.0 - tail)
 }

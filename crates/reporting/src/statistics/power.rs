@@ -62,9 +62,14 @@ pub fn detectable_difference(sds: [f64; 2], seeds: usize, confidence: f64, chanc
 /// The fewest seeds per point that detect a true `difference` of two points with power `chance`, if the
 /// standard deviations of a run are `sds`.
 ///
-/// `confidence` is that of one comparison, corrected for their number. `None` for a difference of zero,
-/// invalid spreads or other invalid values, and if a million seeds are too few.
-pub fn seeds_needed(sds: [f64; 2], difference: f64, confidence: f64, chance: f64) -> Option<usize> {
+/// `confidence` is that of one comparison with so many seeds, corrected for the number of comparisons. `None` for
+/// a difference of zero, invalid spreads or other invalid values, and if a million seeds are too few.
+pub fn seeds_needed(
+    sds: [f64; 2],
+    difference: f64,
+    confidence: impl Fn(usize) -> Option<f64>,
+    chance: f64,
+) -> Option<usize> {
     const MOST: usize = 1_000_000;
     let is_sensible = difference.abs() > 0.0
         && sds.iter().all(|sd| *sd >= 0.0)
@@ -75,7 +80,7 @@ pub fn seeds_needed(sds: [f64; 2], difference: f64, confidence: f64, chance: f64
         let (error, freedom) = error(sds, seeds);
         let shift = difference.abs() / error;
         // Far out in the tail the integral would only lose digits.
-        Some(shift > 1e3 || power(shift, freedom, confidence)? >= chance)
+        Some(shift > 1e3 || power(shift, freedom, confidence(seeds)?)? >= chance)
     };
     let mut high = 2;
     while is_sensible && !reached(high)? {
