@@ -52,7 +52,7 @@ pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
             problems.push(format!(
                 "{}: `margin` has been changed since the plan was locked; the locked one counts: {}",
                 sweep.path.display(),
-                lock.declared.margin.map_or("none".to_owned(), |margin| margin_words(margin))
+                lock.declared.margin.map_or("none".to_owned(), margin_words)
             ));
         }
     }
@@ -154,7 +154,7 @@ fn plan(sweep: &Sweep, contents: &Contents, runs: &[&Run]) -> Vec<Fact> {
         }
     };
     let declared = lock.map_or(declared, |lock| &lock.declared);
-    let margin = declared.margin.map(|margin| margin_words(margin));
+    let margin = declared.margin.map(margin_words);
     let facts = [
         fact("plan", vec![standing]),
         fact("hypotheses", declared.hypotheses.clone()),

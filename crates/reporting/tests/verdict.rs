@@ -241,3 +241,13 @@ fn each_point_is_judged_by_its_own_test_images() {
     let analysis = summarise(analysis.study, runs, Vec::new());
     assert!(analysis.points[0].interval.is_none() && analysis.points[1].interval.is_some());
 }
+
+#[test]
+fn step_times_that_other_work_disturbed_are_left_out() {
+    let analysis = along(&[("1", 0.85), ("per-channel", 0.90)], 0.001);
+    assert!(analysis.points.iter().all(|point| point.step_secs().is_some()));
+    let mut runs = analysis.runs;
+    runs[3].train_secs = runs[3].train_secs.map(|secs| 2.0 * secs);
+    let analysis = summarise(analysis.study, runs, Vec::new());
+    assert!(analysis.points.iter().all(|point| point.step_secs().is_none() && point.train_secs.is_some()));
+}

@@ -86,6 +86,18 @@ pub(crate) fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<
     found
 }
 
+/// How much longer than another a run's step may take, if nothing else has slowed it.
+const EVEN_TIMES: f64 = 1.5;
+
+/// Whether other work on the machine shows in the step times of a point, whose runs train one network.
+fn was_disturbed(group: &[&RunRow]) -> bool {
+    let times =
+        group.iter().filter_map(|run| Some(run.train_secs? / run.steps.filter(|steps| *steps > 0)? as f64));
+    let (low, high) =
+        times.fold((f64::INFINITY, 0.0), |(low, high), time| (f64::min(low, time), f64::max(high, time)));
+    high > EVEN_TIMES * low
+}
+
 /// Whether a finished run belongs to both points. Made-up runs have no id.
 fn shares_runs(a: &[&RunRow], b: &[&RunRow]) -> bool {
     let is_shared = |run: &&&RunRow| !run.id.is_empty() && b.iter().any(|other| other.id == run.id);
@@ -108,7 +120,7 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
         point.runs_of = groups[..index].iter().position(is_twin);
     }
 
-    if !study.times_compare() {
+    if !study.times_compare() || groups.iter().any(|group| was_disturbed(group)) {
         points.iter_mut().for_each(|point| point.steps = None);
     }
     let reference = (points.iter().position(|point| point.point == study.reference))

@@ -90,7 +90,7 @@ pub struct PointSummary {
     pub probability_best: Option<f64>,
     /// Mean seconds of training.
     pub train_secs: Option<f64>,
-    /// Mean steps of training; `None` if the times of this study are not comparable.
+    /// Mean steps of training; `None` if the times of this study are not comparable, or were disturbed.
     pub steps: Option<f64>,
     /// Mean training images per second.
     pub images_per_sec: Option<f64>,

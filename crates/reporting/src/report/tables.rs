@@ -66,10 +66,12 @@ fn range(interval: Interval, text: fn(f64) -> String) -> String {
 fn summary(analysis: &Analysis) -> Option<Table> {
     let axes: Vec<&str> = analysis.study.axis_names().collect();
     let words = if axes.is_empty() { vec!["point"] } else { axes };
-    let times = if analysis.study.times_compare() {
-        ""
-    } else {
-        " Step times are left out: the runs are of several builds or machines."
+    let are_disturbed =
+        analysis.points.iter().any(|point| point.train_secs.is_some() && point.steps.is_none());
+    let times = match analysis.study.times_compare() {
+        false => " Step times are left out: the runs are of several builds or machines.",
+        true if are_disturbed => " Step times are left out: other work on the machine shows in them.",
+        true => "",
     };
     let mut table = Table::new(
         "The points",
