@@ -91,6 +91,21 @@ fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
     assert_eq!((code, &again), (0, &table), "{talk}");
     assert!(talk.contains("4 of 8 tries left to run"), "{talk}");
     assert_eq!(workplace.files("results/tuned/tune/runs", "metrics.csv"), tries);
+
+    // A damaged one is replaced by the command that the message gives, and by no other.
+    let damaged = tries.keys().next().expect("a try").with_file_name("status.json");
+    fs::write(&damaged, "{").expect("it can be written");
+    let (_, talk) = workplace.ends(&["run", "tuned.toml"], 3);
+    let id =
+        damaged.parent().expect("a folder").to_string_lossy().rsplit_once('-').expect("an id").1.to_owned();
+    let filter = format!("id={id}");
+    assert!(talk.contains(&format!("decouple run tuned.toml --fresh --filter {filter}")), "{talk}");
+    let talk = workplace.told(&["run", "tuned.toml", "--fresh", "--filter", &filter]);
+    assert!(talk.contains("1 of 8 tries left to run"), "{talk}");
+    assert_eq!(workplace.files("results/tuned/tune/runs", "metrics.csv"), tries);
+    assert_eq!(workplace.succeed(&["run", "tuned.toml"]), table);
+    let talk = workplace.told(&["run", "tuned.toml", "--fresh", "--filter", "recipe=tuned"]);
+    assert!(!talk.contains("tries left"), "{talk}");
 }
 
 fn report_rebuilds_everything_from_the_runs(workplace: &Workplace, table: &str) {

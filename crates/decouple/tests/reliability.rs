@@ -385,8 +385,12 @@ fn fresh_keeps_the_old_run_until_the_new_one_is_done() {
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");
     assert!(results(&workplace) == before);
-    workplace.succeed(&["run", "small.toml", "--fresh"]);
+    let (status, _) = workplace.ends(&["status", "small.toml"], 0);
+    assert!(status.contains("interrupted"), "the rest is still asked for again: {status}");
+    workplace.succeed(&["run", "small.toml"]);
     assert!(results(&workplace) == before, "the same numbers again");
+    let talk = workplace.told(&["run", "small.toml"]);
+    assert!(talk.contains("already done, not trained again"), "once is enough: {talk}");
     assert!(
         !workplace.path("results/small/successors").exists()
             && !workplace.path("results/small/replaced").exists()

@@ -35,6 +35,8 @@ impl Disk {
     ) -> Result<(), E> {
         self.may_write(path)?;
         let (temporary, file) = self.temporary(path)?;
+        // Holds the lock until the file has its name.
+        let _locked = file.try_clone();
         let written = self.fill(file, write).and_then(|()| {
             self.step()?;
             Ok(fs::rename(&temporary, path)?)

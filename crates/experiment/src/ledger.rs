@@ -76,7 +76,7 @@ pub struct Ledger {
 pub enum RunState {
     /// Never started.
     New,
-    /// Started, but its runner is gone. It continues from its last checkpoint.
+    /// Started, or asked for again, but without a runner. It continues from its last checkpoint.
     Partial,
     /// A runner holds its lock.
     Running,
@@ -209,16 +209,25 @@ impl Ledger {
     }
 
     /// Claims a trial for the caller, unless it is done or taken. The checkpoints of an
-    /// interrupted run are kept; everything else starts anew.
+    /// interrupted run are kept; everything else starts anew. A trial that was [asked for again](Self::ask_again)
+    /// is trained beside its old run, which is kept until the new one has ended.
     ///
     /// # Errors
     /// If files cannot be read or created.
     pub fn claim(&self, trial: &Trial, identity: &Identity) -> Result<Claim, LedgerError> {
-        if let Some(settled) = self.settled(trial, identity)? {
+        if !self.is_being_replaced(trial.id)?
+            && let Some(settled) = self.settled(trial, identity)?
+        {
             return Ok(settled);
         }
         let Some(lock) = self.lock(trial.id)? else { return Ok(Claim::Taken) };
         self.settle(trial.id)?;
+        let mine = |dir, is_successor| {
+            RunWriter::create(self, dir, trial, lock, is_successor).map(Box::new).map(Claim::Mine)
+        };
+        if let Some(successor) = self.successors(trial.id)?.into_iter().next() {
+            return mine(successor, true);
+        }
         // Its last owner may have finished between the first look and the lock.
         if let Some(settled) = self.settled(trial, identity)? {
             return Ok(settled);
@@ -228,7 +237,7 @@ impl Ledger {
             // Its point had another name when it was interrupted.
             self.disk.rename(&found, &dir).map_err(LedgerError::io("rename", &found))?;
         }
-        RunWriter::create(self, dir, trial, lock, false).map(Box::new).map(Claim::Mine)
+        mine(dir, false)
     }
 
     /// The answer to a claim of a trial that is not to be trained.
@@ -259,7 +268,7 @@ impl Ledger {
     }
 
     /// The runs that have ended, or have checkpoints, but differ from the identity that `identity` gives
-    /// for their trial.
+    /// for their trial, and are not to be replaced.
     ///
     /// # Errors
     /// If the folders cannot be listed.
@@ -270,7 +279,9 @@ impl Ledger {
         let scan = self.scan()?;
         let mut differences = Vec::new();
         for (trial, identity) in trials {
-            let Some(dir) = scan.dir(trial.id) else { continue };
+            let Some(dir) = scan.dir(trial.id).filter(|_| !scan.is_being_replaced(trial.id)) else {
+                continue;
+            };
             let counts = dir.join("status.json").exists()
                 || self
                     .disk
@@ -296,6 +307,15 @@ impl Ledger {
     /// If it is not there or cannot be read.
     pub fn run(&self, trial: &Trial) -> Result<Run, LedgerError> {
         read::run(&self.disk, &self.run_dir(trial), Depth::Small)
+    }
+
+    /// The run of a trial that is being trained: the new one, if it is trained again.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_under_way(&self, trial: &Trial) -> Result<Run, LedgerError> {
+        let successor = self.successors(trial.id)?.into_iter().next();
+        read::run(&self.disk, &successor.unwrap_or_else(|| self.run_dir(trial)), Depth::Small)
     }
 
     /// Everything on disk, whether or not a sweep still asks for it, sorted by folder. What cannot be read

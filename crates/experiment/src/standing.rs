@@ -19,7 +19,7 @@ pub struct Standing {
     pub failed: usize,
     /// Being trained now.
     pub running: Vec<Running>,
-    /// Started, but nobody is training them now.
+    /// Started or asked for again, but nobody is training them now.
     pub cut_off: usize,
     /// Never begun.
     pub new: usize,
@@ -102,7 +102,7 @@ impl Onlooker {
                 RunState::Damaged(problem) => standing.unreadable.push(problem),
                 RunState::Running => {
                     // Its first files may not exist yet.
-                    let rows = ledger.run(trial).map(|run| (run.metrics, run.timing));
+                    let rows = ledger.run_under_way(trial).map(|run| (run.metrics, run.timing));
                     let (metrics, timing) = rows.unwrap_or_default();
                     pace.learn_rows(trial, &metrics, &timing);
                     standing.running.push(Running::of(trial, &metrics, &timing));

@@ -102,6 +102,13 @@ pub struct Axis {
     pub zipped_with: Option<usize>,
 }
 
+impl Axis {
+    /// Whether it has one value alone, and so is a condition of the experiment rather than something it varies.
+    pub fn is_fixed(&self) -> bool {
+        self.values.len() == 1
+    }
+}
+
 /// Changes to an experiment file from the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {

@@ -93,10 +93,18 @@ fn a_plan_is_locked_before_the_first_run() {
     assert!(nothing.to_string().contains("nothing to lock"), "{nothing}");
     let sweep = parse_file(file).unwrap();
     assert_eq!(sweep.declared.margin, Some(0.005));
-    sweep.lock(&ledger).unwrap();
+    let (path, is_new) = sweep.lock(&ledger).unwrap();
+    assert!(is_new);
     let lock = ledger.read().unwrap().lock.unwrap();
     assert_eq!((&lock.declared, &lock.file_hash), (&sweep.declared, &file_hash(file)));
     assert_eq!(file_hash(file), file_hash(&file.replace('\n', "\r\n")));
+    assert_eq!(sweep.lock(&ledger).unwrap(), (path.clone(), false), "it is the same plan");
+    assert_eq!(ledger.read().unwrap().lock.unwrap(), lock);
+    let other = parse_file(&file.replace("H1", "H2")).unwrap();
+    assert!(other.lock(&ledger).unwrap_err().to_string().contains("the file has changed since"));
+    std::fs::write(&path, "{").unwrap();
+    assert!(sweep.lock(&ledger).unwrap_err().to_string().contains("lock.json"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "{");
 }
 
 #[test]

@@ -306,6 +306,10 @@ fn a_filter_is_a_conjunction_of_conditions() {
     assert_eq!(matched(&format!("id={id}")), 1);
     assert_eq!(matched(&format!("id={}", &id[..8])), 1);
     assert_eq!(matched(&format!("id!={}", &id[..8])), 31);
+    // Larger than floating point can tell apart.
+    let large = self::sweep("[axes]\nseed = [9007199254740992, 9007199254740993]");
+    let filter = TrialFilter::parse("seed = 9007199254740993", &large).unwrap();
+    assert_eq!(large.trials.iter().filter(|trial| filter.matches(trial)).count(), 1);
     let mistakes = [
         "",
         "segments",
@@ -316,6 +320,7 @@ fn a_filter_is_a_conjunction_of_conditions() {
         "segmnets=3",
         "kernel=3",
         "order>spatial-first",
+        "id>=3",
     ];
     let errors = mistakes.map(|text| {
         format!("--filter '{text}'\nerror: {}", TrialFilter::parse(text, &sweep).expect_err(text))

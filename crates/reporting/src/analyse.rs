@@ -24,12 +24,8 @@ pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
     let odd = odd_ones(&own, &numerics);
     let damaged = |trial: &Trial| contents.problems.iter().find(|problem| is_of(problem, trial));
     let mut problems = sweep.warnings.clone();
-    problems.extend(
-        contents
-            .problems
-            .iter()
-            .map(|problem| format!("{problem}\n= {}", problem.advice(&sweep.command("run")))),
-    );
+    problems
+        .extend(contents.problems.iter().map(|problem| format!("{problem}\n= {}", advice(problem, sweep))));
     // If there are many, they are listed only in the table of runs.
     problems.extend(odd_words(&odd, sweep));
     let strays = stray_lines(&sweep.strays(contents));
@@ -65,6 +61,20 @@ fn margin_words(margin: f64) -> String {
     format!("{} points", (1e8 * margin).round() / 1e6)
 }
 
+/// What to do about a problem. A run that no trial asks for cannot be trained again.
+fn advice(problem: &Problem, sweep: &Sweep) -> String {
+    let is_stray = match &problem.remedy {
+        Remedy::TrainAgain { .. } | Remedy::RemoveOne { .. } => {
+            !sweep.trials.iter().any(|trial| is_of(problem, trial))
+        }
+        Remedy::Remove | Remedy::Rename { .. } | Remedy::Restore => false,
+    };
+    if is_stray {
+        return format!("no trial of this file: move {} away, or remove it", problem.path.display());
+    }
+    problem.advice(&sweep.command("run"))
+}
+
 /// Whether a problem is with the run of a trial.
 fn is_of(problem: &Problem, trial: &Trial) -> bool {
     match &problem.remedy {
@@ -78,13 +88,18 @@ fn is_of(problem: &Problem, trial: &Trial) -> bool {
 /// The messages about runs that cannot be averaged with the others.
 fn odd_words(odd: &HashMap<RunId, String>, sweep: &Sweep) -> Option<String> {
     let first = sweep.trials.iter().find_map(|trial| odd.get(&trial.id))?;
-    let (runs, are) = if odd.len() == 1 { ("run", "is") } else { ("runs", "are") };
-    Some(format!(
-        "{} {runs} {are} left out of every mean: {first}\n= to replace {}: {} --fresh",
-        odd.len(),
-        if odd.len() == 1 { "it" } else { "them" },
-        sweep.command("run")
-    ))
+    let again = format!("{} --fresh", sweep.command("run"));
+    Some(match odd.keys().next() {
+        Some(id) if odd.len() == 1 => {
+            let id = id.short();
+            format!("1 run is left out of every mean: {first}\n= to replace it: {again} --filter id={id}")
+        }
+        _ => format!(
+            "{} runs are left out of every mean: {first}\n= to replace all runs: {again}; one of them: {again} --filter \
+             id=ID, with the last eight digits of its folder's name",
+            odd.len()
+        ),
+    })
 }
 
 /// The row of a trial whose run cannot be used.
@@ -97,7 +112,7 @@ fn study(sweep: &Sweep, runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Study 
     let scores = runs.iter().filter_map(|run| run.status.as_ref()?.test.as_ref());
     let images = distinct(scores.map(|scores| scores.images));
     let axes = sweep.axes.iter().filter(|axis| axis.name != "seed");
-    let (fixed, axes): (Vec<&Axis>, Vec<&Axis>) = axes.partition(|axis| is_fixed(axis));
+    let (fixed, axes): (Vec<&Axis>, Vec<&Axis>) = axes.partition(|axis| is_condition(axis));
     let metric = sweep.trials.first().map_or(Metric::default(), |trial| trial.record.metric());
     Study {
         metric,
@@ -120,15 +135,15 @@ fn study(sweep: &Sweep, runs: &[&Run], numerics: &HashMap<RunId, u32>) -> Study 
     }
 }
 
-/// Whether an axis has one value alone, and so is a condition. A single point of the spectrum keeps its name.
-fn is_fixed(axis: &Axis) -> bool {
-    axis.values.len() == 1 && !SPECTRUM.contains(&axis.name.as_str())
+/// Whether an axis is told once, as a condition. A single point of the spectrum keeps its name.
+fn is_condition(axis: &Axis) -> bool {
+    axis.is_fixed() && !SPECTRUM.contains(&axis.name.as_str())
 }
 
 /// The coordinates on the axes that `sweep` varies.
 fn varied(sweep: &Sweep, point: &[(String, String)]) -> Coordinates {
-    let is_fixed = |name: &str| sweep.axes.iter().any(|axis| axis.name == name && is_fixed(axis));
-    point.iter().filter(|(name, _)| !is_fixed(name)).cloned().collect()
+    let is_told = |name: &str| sweep.axes.iter().any(|axis| axis.name == name && is_condition(axis));
+    point.iter().filter(|(name, _)| !is_told(name)).cloned().collect()
 }
 
 /// What was declared before the runs, and whether it really was before them.

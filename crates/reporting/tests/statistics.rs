@@ -309,8 +309,10 @@ fn the_smooth_curve_is_the_smoothing_spline_of_scipy() {
         close(given.sd(*x, &[]), *sd, 1e-6);
     }
     close(given.log_likelihood().unwrap(), case.log_likelihood, 1e-8);
-    let best = curve.best(&[]).unwrap();
+    let best = curve.best(&[], curve.range()).unwrap();
     assert!((0.3..1.4).contains(&best.place) && best.interval.contains(best.place), "{best:?}");
+    let low = Interval { low: curve.range().low, high: 0.3 };
+    assert!(curve.best(&[], low).unwrap().at_an_end > 0.5, "the best place lies beyond");
     let band = curve.band(best.place, &[]).unwrap();
     assert!(band.contains(curve.mean(best.place, &[])));
     assert!(SmoothCurve::fit(&observations[..3], 20.0).is_none(), "three places are no curve");
@@ -326,7 +328,7 @@ fn a_curve_changes_its_shape_as_a_gaussian_process_does() {
     close(given.mean(x, &[z]), case.mean, 1e-5);
     close(given.sd(x, &[z]), case.sd, 1e-2);
     // The planted optimum moves by 1.7 from 9.7 to 12.5.
-    let (shift, interval) = curve.shift(&[9.7], &[12.5]).unwrap();
+    let (shift, interval) = curve.shift(&[9.7], &[12.5], curve.range()).unwrap();
     assert!((1.0..2.5).contains(&shift) && interval.low >= 0.0, "{shift} {interval:?}");
 }
 
@@ -341,6 +343,11 @@ fn the_scaling_law_is_that_of_scipy() {
     close(law.exponent, case.exponent, 1e-3);
     assert!(law.exponent_interval.contains(law.exponent) && law.floor_interval.contains(law.floor));
     assert_eq!(scaling_law(&points[..3]), None, "three sizes fit any three numbers");
+    // An error that does not fall has no exponent.
+    let flat = case.samples[0].clone();
+    let flat: Vec<(f64, Sample)> = case.sizes.iter().map(|size| (*size, sample(&flat))).collect();
+    let open = scaling_law(&flat).unwrap().exponent_interval;
+    assert_eq!((open.low, open.high), (0.0, f64::INFINITY));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the verdict says, and that it says no more than the runs do.
 
+use decouple_experiment::Metric;
 use decouple_reporting::Analysis;
 use decouple_reporting::analysis::{Study, power_plan, summarise};
 
@@ -250,4 +251,94 @@ fn step_times_that_other_work_disturbed_are_left_out() {
     runs[3].train_secs = runs[3].train_secs.map(|secs| 2.0 * secs);
     let analysis = summarise(analysis.study, runs, Vec::new());
     assert!(analysis.points.iter().all(|point| point.step_secs().is_none() && point.train_secs.is_some()));
+}
+
+#[test]
+fn the_highest_mean_is_not_called_the_best_if_another_probably_is() {
+    // Three runs of one scatter by points, the others by hundredths.
+    let analysis = measured(&[
+        (&[("segments", "1")], &[Some(0.70), Some(0.71), Some(0.72), Some(0.71)]),
+        (&[("segments", "4")], &[Some(0.8500), Some(0.8501), Some(0.8502), Some(0.8501)]),
+        (&[("segments", "8")], &[Some(0.8505), Some(0.8506), Some(0.8507), Some(0.8506)]),
+        (&[("segments", "per-channel")], &[Some(0.60), Some(0.95), Some(0.99), Some(0.865)]),
+    ]);
+    let (steady, wild) = (&analysis.points[2], &analysis.points[3]);
+    assert!(wild.mean > steady.mean);
+    let first = &analysis.verdict.sentences[0];
+    let is_best = wild.probability_best.unwrap() + 0.1 >= steady.probability_best.unwrap();
+    assert_eq!(first.starts_with("Best: per-channel"), is_best, "{first}");
+    assert_eq!(first.contains("more probably the best is 8 segments"), !is_best, "{first}");
+    assert!(!is_best, "{:?} {:?}", wild.probability_best, steady.probability_best);
+}
+
+#[test]
+fn the_ends_of_a_numeric_axis_are_its_least_and_its_largest_value() {
+    let mut rows = Vec::new();
+    for epochs in ["16", "4", "8"] {
+        for activation in ["none", "relu"] {
+            let mean = 0.8 + 0.001 * epochs.parse::<f64>().unwrap();
+            rows.push(([("training.epochs", epochs), ("intermediate", activation)], seeds::<4>(mean, 0.001)));
+        }
+    }
+    let analysis =
+        measured(&rows.iter().map(|(point, row)| (point.as_slice(), row.as_slice())).collect::<Vec<_>>());
+    let [found] = analysis.interactions.as_slice() else { panic!("{:?}", analysis.interactions) };
+    assert_eq!((found.along.as_str(), found.contrasts[0].low.as_str()), ("training.epochs", "4"));
+    assert_eq!(found.contrasts[0].high, "16");
+}
+
+#[test]
+fn mean_precisions_need_as_many_images_as_accuracies() {
+    let analysis = along(&[("1", 0.85), ("per-channel", 0.90)], 0.001);
+    let study = Study { test_images: Some(50), metric: Metric::MeanPrecision, ..analysis.study };
+    let analysis = summarise(study, analysis.runs, Vec::new());
+    assert!(analysis.points.iter().all(|point| point.interval.is_none()), "{:?}", analysis.points);
+}
+
+/// Runs of group widths, sizes and lengths, best at a width of 8.
+fn shaped(rows: &[(&'static str, &'static str, &'static str)]) -> Analysis {
+    let width = |typed: &str| typed.parse::<f64>().unwrap();
+    let row = |(typed, size, epochs): &(&'static str, &'static str, &'static str)| {
+        let point = [("channels-per-segment", *typed), ("network.size", *size), ("training.epochs", *epochs)];
+        (point, seeds::<4>(0.85 - 0.004 * (width(typed).log2() - 3.0).powi(2), 0.001))
+    };
+    let rows: Vec<_> = rows.iter().map(row).collect();
+    let analysis =
+        measured(&rows.iter().map(|(point, row)| (point.as_slice(), row.as_slice())).collect::<Vec<_>>());
+    let mut runs = analysis.runs;
+    runs.iter_mut().for_each(|run| run.group_width = Some(width(&run.point[0].1)));
+    summarise(analysis.study, runs, Vec::new())
+}
+
+#[test]
+fn a_curve_says_nothing_beyond_the_widths_that_were_run() {
+    let mut rows = ["1", "2", "4"].map(|width| (width, "30000", "8")).to_vec();
+    rows.extend(["1", "2", "4", "8", "16", "32"].map(|width| (width, "90000", "8")));
+    let analysis = shaped(&rows);
+    let [curve] = analysis.curves.as_slice() else { panic!("{:?}", analysis.curves) };
+    let [narrow, wide] = curve.lines.as_slice() else { panic!("{:?}", curve.lines) };
+    assert_eq!((narrow.range.low, narrow.range.high), (0.0, 4f64.ln()));
+    let best = narrow.best.unwrap();
+    assert!(
+        narrow.highest <= 4f64.ln() && best.interval.high <= 4f64.ln() && best.at_an_end > 0.5,
+        "{best:?}"
+    );
+    assert!((wide.highest - 8f64.ln()).abs() < 0.4, "{}", wide.highest.exp());
+    // Among the widths of both, both are best at the largest.
+    assert!(curve.shifts[0].2.contains(0.0), "{:?}", curve.shifts);
+}
+
+#[test]
+fn sizes_and_lengths_in_proportion_are_one_cause() {
+    let widths = ["1", "2", "4", "8", "16", "32"];
+    let rows: Vec<_> = [("30000", "4"), ("60000", "8"), ("120000", "16")]
+        .iter()
+        .flat_map(|(size, epochs)| widths.map(move |width| (width, *size, *epochs)))
+        .collect();
+    let analysis = shaped(&rows);
+    let [curve] = analysis.curves.as_slice() else { panic!("{:?}", analysis.curves) };
+    let names: Vec<&str> = curve.shifts.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["network.size and training.epochs"]);
+    assert_eq!(curve.lines[0].at.len(), 2, "each line has both");
+    assert!((curve.lines[1].highest - 8f64.ln()).abs() < 0.4);
 }

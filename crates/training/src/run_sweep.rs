@@ -97,8 +97,6 @@ impl LoadedData {
 pub struct Conduct {
     /// When to stop before the end.
     pub stop: Stop,
-    /// Whether to train finished trials again; an old run is kept until the new one has ended.
-    pub fresh: bool,
     /// Whether to wait for trials of another runner, in order to take them over if it dies.
     pub waits: bool,
 }
@@ -315,15 +313,13 @@ impl<'a> Runner<'a> {
     /// Counts and reports the trials that have ended, by one scan of the folders; returns the indices
     /// of the others.
     fn without_done(&self, trials: &[&Trial]) -> Result<Vec<usize>, SweepError> {
-        if self.setup.conduct.fresh {
-            return Ok((0..trials.len()).collect());
-        }
         let scan = self.setup.ledger.scan()?;
         let mut to_do = Vec::new();
         for (index, trial) in trials.iter().enumerate() {
             match scan.state(trial) {
                 // Differences in its data are found by the claim.
                 Ok(RunState::Done(status)) if !self.differs(&scan.dir(trial.id), trial) => {
+                    scan.dir(trial.id).iter().for_each(|dir| self.setup.ledger.tidy(trial.id, dir));
                     self.tell_earlier(index, status);
                 }
                 _ => to_do.push(index),
@@ -355,9 +351,6 @@ impl<'a> Runner<'a> {
 
     /// Claims a trial, unless it is done or taken.
     pub(crate) fn claim(&self, trial: &Trial) -> Result<Claim, LedgerError> {
-        if self.setup.conduct.fresh {
-            return self.setup.ledger.claim_fresh(trial);
-        }
         self.setup.ledger.claim(trial, &self.identity(trial))
     }
 

@@ -1,7 +1,7 @@
 //! The training loop.
 
 use decouple_datasets::Dataset;
-use decouple_experiment::{LedgerError, MetricsRow, Outcome, RunWriter, Status, Trial, per_image};
+use decouple_experiment::{LedgerError, MetricsRow, Outcome, RunWriter, Status, Trial};
 use decouple_spectrum::backend::Backend;
 
 use crate::{
@@ -134,9 +134,7 @@ impl<'a> UnderWay<'a> {
     pub(crate) fn finish(mut self, writer: &RunWriter) -> Result<Status, TrialError> {
         let (status, answers) = self.run.test()?;
         if status.outcome == Outcome::Finished {
-            writer.check()?;
-            let path = writer.dir().join(per_image::FILE_NAME);
-            per_image::write(writer.disk(), &path, &answers.correct, &answers.losses)?;
+            writer.write_per_image(&answers.correct, &answers.losses)?;
             self.run.keep_weights(self.trial, writer)?;
         }
         Ok(status)

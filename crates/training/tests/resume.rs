@@ -9,7 +9,7 @@ use std::{
 };
 
 use decouple_disk::{Disk, Fault, FaultKind};
-use decouple_experiment::{Environment, Ledger, Outcome, Overrides, RunState, Sweep, Trial, parse};
+use decouple_experiment::{Environment, Identity, Ledger, Outcome, Overrides, RunState, Sweep, Trial, parse};
 use decouple_training::{
     halving::run_halving,
     keeper::Stop,
@@ -305,13 +305,26 @@ fn a_full_disk_begins_no_further_trial_and_a_diverging_one_is_a_result() {
 }
 
 #[test]
+fn what_a_killed_runner_left_beside_finished_runs_is_removed_by_the_next() {
+    let sweep = sweep(SWEEP, &["training.epochs=1"]);
+    let trials: Vec<&Trial> = sweep.trials.iter().collect();
+    let place = folder();
+    let ledger = Ledger::open(place.path().join("r/sweep"));
+    run(&trials, &ledger);
+    let left = ledger.run_dir(trials[0]).join("checkpoint-0000000001");
+    fs::write(&left, "x").expect("it can be written");
+    assert_eq!(run(&trials, &ledger).earlier, trials.len());
+    assert!(!left.exists());
+}
+
+#[test]
 fn a_runner_goes_back_to_the_trial_of_one_that_died() {
     let sweep = sweep(SWEEP, &["training.epochs=1"]);
     let trials: Vec<&Trial> = sweep.trials.iter().collect();
     let loaded = data(&trials);
     let place = folder();
     let ledger = Ledger::open(place.path().join("r/sweep"));
-    let held = ledger.claim_fresh(trials[0]).expect("it can be claimed");
+    let held = ledger.claim(trials[0], &Identity::of(trials[0], None)).expect("it can be claimed");
     let impatient = run_with(&trials, &setup(&ledger, &loaded, &Progress::silent(), &Conduct::default()));
     assert_eq!((impatient.taken, impatient.left()), (1, 1));
     let (sender, events) = std::sync::mpsc::channel();

@@ -52,8 +52,8 @@ fn found(common: &Common, file: &Path) -> Result<(Sweep, Analysis, BTreeSet<Stri
 fn recipes(first: &Sweep, second: &Sweep) -> Vec<Difference> {
     let (Some(a), Some(b)) = (first.trials.first(), second.trials.first()) else { return Vec::new() };
     let varied = |key: &str| {
-        // An axis of a single value is a condition, in which the experiments may differ.
-        let axes = first.axes.iter().chain(&second.axes).filter(|axis| axis.values.len() > 1);
+        // In a condition the experiments may differ.
+        let axes = first.axes.iter().chain(&second.axes).filter(|axis| !axis.is_fixed());
         axes.map(|axis| axis.name.as_str()).any(|axis| key == axis || key.ends_with(&format!(".{axis}")))
     };
     differences(&a.record, &b.record).into_iter().filter(|difference| !varied(&difference.key)).collect()

@@ -21,8 +21,9 @@ pub(crate) fn run(common: &Common, arguments: &PlanArguments) -> Result<u8, Fail
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
     if arguments.lock {
-        let path = sweep.lock(&ledger).map_err(|error| Failure::new(USAGE, error))?;
-        return answer(&format!("locked    {}\n", path.display()));
+        let (path, is_new) = sweep.lock(&ledger).map_err(|error| Failure::new(USAGE, error))?;
+        let word = if is_new { "locked" } else { "locked already" };
+        return answer(&format!("{word}    {}\n", path.display()));
     }
     let mut images = TrainImages::default();
     let limit = room::limit(None);

@@ -1,6 +1,8 @@
 //! `[tune]`: run each point's tries, and give its trials the best recipe.
 
-use decouple_experiment::{Choice, Ledger, Metric, Sweep, Trial, Tune, TuneError};
+use std::collections::HashSet;
+
+use decouple_experiment::{Choice, Ledger, Metric, RunId, RunState, Sweep, Trial, TrialFilter, Tune};
 use decouple_training::{
     halving::run_halving,
     run_sweep::{Conduct, Setup, run_sweep},
@@ -17,43 +19,24 @@ use crate::{
     text::TextTable,
 };
 
-/// `sweep` with its tuned recipes, running the tries that are missing. Without a
-/// `[tune]` section as it is.
+/// `sweep` with its tuned recipes, running the tries that are missing, and how many were run again because
+/// `--fresh` asks for them. Without a `[tune]` section as it is.
 pub(crate) fn settle(
     common: &Common,
     arguments: &RunArguments,
     conduct: &Conduct,
     sweep: Sweep,
-) -> Result<Sweep, Failure> {
-    let Some(tune) = &sweep.tune else { return Ok(sweep) };
-    let tries = sweep.tries();
-    let tries: Vec<&Trial> = tries.iter().collect();
+) -> Result<(Sweep, usize), Failure> {
+    let Some(tune) = &sweep.tune else { return Ok((sweep, 0)) };
     let ledger = sweep.tune_ledger(&claiming(ledger(common, &sweep), arguments));
     let runs = Tries { common, arguments, conduct, sweep: &sweep, ledger: &ledger };
-    let missing = match sweep.finals(&ledger) {
-        Err(TuneError::Unfinished { missing, .. }) if !arguments.fresh => missing,
-        _ if arguments.fresh => tries.len(),
-        _ => 0,
-    };
-    if missing > 0 {
-        say!("tuning    {missing} of {} tries left to run, judged on validation images", tries.len());
-        runs.train(&tries, tune.halving.then_some(tune))?;
-    }
-    let finals = sweep.finals(&ledger)?;
-    let finals: Vec<&Trial> = finals.iter().collect();
-    let missing = match sweep.tuned(&ledger) {
-        _ if arguments.fresh => finals.len(),
-        Err(TuneError::Unfinished { missing, .. }) => missing,
-        _ => 0,
-    };
-    if missing > 0 {
-        say!("tuning    {missing} of {} runs left of the best tries with more seeds", finals.len());
-        runs.train(&finals, None)?;
-    }
+    let what = "tries left to run, judged on validation images";
+    let mut again = runs.train(&sweep.tries(), tune.halving.then_some(tune), what)?;
+    again += runs.train(&sweep.finals(&ledger)?, None, "runs left of the best tries with more seeds")?;
     let (sweep, choices) = sweep.tuned(&ledger)?;
     let metric = sweep.trials.first().map_or(Metric::default(), |trial| trial.record.metric());
     say!("{}", chosen(metric, &choices));
-    Ok(sweep)
+    Ok((sweep, again))
 }
 
 /// What the runs that choose recipes have in common.
@@ -66,11 +49,20 @@ struct Tries<'a> {
 }
 
 impl Tries<'_> {
-    /// Trains `trials` to their end, by halves where a section says so.
-    fn train(&self, trials: &[&Trial], halving: Option<&Tune>) -> Result<(), Failure> {
+    /// Trains those of `trials` that are left, `what` in words, by halves where a section says so. Returns how many
+    /// are done again, as `--fresh` asks.
+    fn train(&self, trials: &[Trial], halving: Option<&Tune>, what: &str) -> Result<usize, Failure> {
         let Self { common, arguments, conduct, sweep, ledger } = *self;
+        let trials: &[&Trial] = &trials.iter().collect::<Vec<_>>();
+        let again = self.again(trials);
+        let left = self.left(trials, &again)?;
+        if left == 0 {
+            return Ok(0);
+        }
+        say!("tuning    {left} of {} {what}", trials.len());
         let (data, workers) = room::load(trials, &arguments.resources, common)?;
-        refuse_mixing(sweep, trials, trials, ledger, &data, arguments.fresh)?;
+        refuse_mixing(sweep, trials, trials, &again, ledger, &data)?;
+        ledger.ask_again(again.iter().copied())?;
         let done = watched(trials, !arguments.no_progress, |environment, progress| {
             let setup = Setup { ledger, data: &data, workers, environment, progress, conduct };
             match halving {
@@ -78,7 +70,7 @@ impl Tries<'_> {
                 None => run_sweep(trials, &setup),
             }
         })?;
-        if let Some(code) = stopped(&done, &conduct.stop, sweep, trials.len()) {
+        if let Some(code) = stopped(&done, &conduct.stop, sweep, &arguments.selection, trials.len()) {
             return Err(Failure::new(code, "the recipes are not chosen yet"));
         }
         if done.left() > 0 {
@@ -93,7 +85,31 @@ impl Tries<'_> {
             };
             return Err(Failure::new(code, with_problems(message, sweep, ledger)));
         }
-        Ok(())
+        Ok(again.len())
+    }
+
+    /// Those of `trials` that are to be run again: with `--fresh` those that the filter leaves. A filter that only
+    /// trials can have, as one on the recipe, leaves none.
+    fn again<'t>(&self, trials: &[&'t Trial]) -> Vec<&'t Trial> {
+        let filter = self.arguments.selection.filter.as_deref();
+        let filter = filter.map(|text| TrialFilter::parse(text, self.sweep));
+        let is_asked_for = |trial: &&&Trial| match &filter {
+            None => true,
+            Some(filter) => filter.as_ref().is_ok_and(|filter| filter.matches(trial)),
+        };
+        trials.iter().filter(|_| self.arguments.fresh).filter(is_asked_for).copied().collect()
+    }
+
+    /// How many of `trials` are to be run, with those to be run `again`.
+    fn left(&self, trials: &[&Trial], again: &[&Trial]) -> Result<usize, Failure> {
+        let scan = self.ledger.scan()?;
+        let again: HashSet<RunId> = again.iter().map(|trial| trial.id).collect();
+        let mut left = 0;
+        for trial in trials {
+            let is_done = matches!(scan.state(trial)?, RunState::Done(_));
+            left += usize::from(again.contains(&trial.id) || !is_done);
+        }
+        Ok(left)
     }
 }
 

@@ -30,12 +30,14 @@ use crate::{
 
 pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failure> {
     let stop = signals::watch()?;
-    let conduct = Conduct { stop, fresh: arguments.fresh, waits: !arguments.no_wait };
-    let sweep = settle(common, arguments, &conduct, read_timed(common, &arguments.selection)?)?;
-    // The tries that chose a recipe are no runs that failed.
-    let fresh = arguments.fresh || arguments.only.is_some();
-    let conduct = Conduct { fresh, ..conduct };
-    let trials = select(&sweep, &arguments.selection)?;
+    let conduct = Conduct { stop, waits: !arguments.no_wait };
+    let (sweep, tried_again) =
+        settle(common, arguments, &conduct, read_timed(common, &arguments.selection)?)?;
+    let trials = match select(&sweep, &arguments.selection) {
+        // The filter named a try.
+        Err(failure) if failure.code() == NOTHING && tried_again > 0 => return Ok(SUCCESS),
+        selected => selected?,
+    };
     let trials = task::selected(trials, arguments)?;
     let ledger = claiming(ledger(common, &sweep), arguments);
     let trials = match arguments.only {
@@ -43,24 +45,24 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
         Some(Only::Failed) => failed(trials, &ledger)?,
     };
     let trials = longest_first(trials, common);
+    let again = if arguments.fresh || arguments.only.is_some() { &trials[..] } else { &[] };
     let (data, workers) = room::load(&trials, &arguments.resources, common)?;
     introduce(&sweep, &trials, workers);
     if let Some(data) = trials.first().and_then(|trial| data.of(trial)) {
         introduce_data(&sweep, data);
     }
     let all: Vec<&Trial> = sweep.trials.iter().collect();
-    refuse_mixing(&sweep, &all, &trials, &ledger, &data, fresh)?;
+    refuse_mixing(&sweep, &all, &trials, again, &ledger, &data)?;
     sweep.write_plan(&ledger)?;
     ledger.sweep()?;
-    if !fresh {
-        adopt(&trials, &ledger, &data)?;
-    }
+    ledger.ask_again(again.iter().copied())?;
+    adopt(&trials, &ledger, &data)?;
     let done = watched(&trials, !arguments.no_progress, |environment, progress| {
         let (ledger, data, conduct) = (&ledger, &data, &conduct);
         run_sweep(&trials, &Setup { ledger, data, workers, environment, progress, conduct })
     })?;
     data.sets().for_each(tell_left_out);
-    if let Some(code) = stopped(&done, &conduct.stop, &sweep, trials.len()) {
+    if let Some(code) = stopped(&done, &conduct.stop, &sweep, &arguments.selection, trials.len()) {
         // A scheduler that has asked us to stop does not wait for figures.
         if code == INTERRUPTED {
             report::rebuild_and_show(&sweep, &ledger, arguments.format)?;

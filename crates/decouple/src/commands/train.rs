@@ -1,9 +1,10 @@
 //! Trains trials, whichever command asks for it.
 
-use std::sync::mpsc;
+use std::{collections::HashSet, sync::mpsc};
 
 use decouple_experiment::{
-    Claims, Environment, FileSystem, Identity, Ledger, LedgerError, Mismatch, RunState, Sweep, Trial,
+    Claims, Environment, FileSystem, Identity, Ledger, LedgerError, Mismatch, RunId, RunState, Sweep, Trial,
+    shell_word,
 };
 use decouple_training::{
     keeper::Stop,
@@ -12,7 +13,7 @@ use decouple_training::{
 };
 
 use crate::{
-    arguments::{ClaimsChoice, RunArguments},
+    arguments::{ClaimsChoice, RunArguments, Selection},
     environment::environment,
     failure::{DATA, Failure},
     screen::Screen,
@@ -33,23 +34,23 @@ pub(super) fn claiming(ledger: Ledger, arguments: &RunArguments) -> Ledger {
 }
 
 /// Refuses to train, or to count as done, trials that would share a report with runs of other data or of
-/// another engine. `all` trials are those of the report, `selected` those that are trained.
+/// another engine. `all` trials are those of the report, `selected` those that are trained, `again` those of them
+/// whose runs are replaced.
 pub(super) fn refuse_mixing(
     sweep: &Sweep,
     all: &[&Trial],
     selected: &[&Trial],
+    again: &[&Trial],
     ledger: &Ledger,
     data: &LoadedData,
-    fresh: bool,
 ) -> Result<(), Failure> {
-    let is_selected = |trial: &Trial| selected.iter().any(|one| one.id == trial.id);
-    // Those that are trained again are replaced.
-    let kept = all.iter().copied().filter(|trial| !(fresh && is_selected(trial)));
+    let again: HashSet<RunId> = again.iter().map(|trial| trial.id).collect();
+    let kept = all.iter().copied().filter(|trial| !again.contains(&trial.id));
     let differences = ledger.differences(kept.map(|trial| (trial, identity(data, trial))))?;
     let is_to_train = || -> Result<bool, LedgerError> {
         let scan = ledger.scan()?;
         for trial in selected {
-            if fresh || !matches!(scan.state(trial)?, RunState::Done(_)) {
+            if again.contains(&trial.id) || !matches!(scan.state(trial)?, RunState::Done(_)) {
                 return Ok(true);
             }
         }
@@ -75,8 +76,8 @@ pub(super) fn refuse_mixing(
     if found.len() > 4 {
         message += &format!("\n   = and {} more", found.len() - 4);
     }
-    let again = sweep.command("run");
-    message += &format!("\n   = to replace them: {again} --fresh; each is kept until its successor is done");
+    let run = sweep.command("run");
+    message += &format!("\n   = to replace them: {run} --fresh; each is kept until its successor is done");
     message += "\n   = to keep them: use another folder, as in --results other-results";
     Err(Failure::new(DATA, message))
 }
@@ -108,14 +109,23 @@ pub(super) fn watched(
 
 /// Reports what is done and how to continue if a signal has stopped the sweep; returns the exit
 /// code.
-pub(super) fn stopped(done: &SweepReport, stop: &Stop, sweep: &Sweep, trials: usize) -> Option<u8> {
+pub(super) fn stopped(
+    done: &SweepReport,
+    stop: &Stop,
+    sweep: &Sweep,
+    selection: &Selection,
+    trials: usize,
+) -> Option<u8> {
     let reason = stop.reason().filter(|_| done.left() > 0)?;
     let left = done.left();
+    // Not `--fresh`, which would begin with those that it has already trained.
+    let filter = selection.filter.iter().map(|filter| format!(" --filter {}", shell_word(filter)));
     say!(
-        "stopped: {} of {} done, {left} left; trials in progress are saved, and `{}` continues",
+        "stopped: {} of {} done, {left} left; trials in progress are saved, and `{}{}` continues",
         trials - left,
         plural(trials, "trial"),
-        sweep.command("run")
+        sweep.command("run"),
+        filter.collect::<String>()
     );
     Some(signals::code(reason))
 }

@@ -139,8 +139,9 @@ fn compare(again: &Path, copies: &[&Run]) -> (String, bool) {
             };
             lines += &format!("{}: {word}\n", copy.dir.join(name).display());
         }
+        // As text, in which two scores that are not numbers are equal.
         let scores = |status: Option<&decouple_experiment::Status>| {
-            status.map(|status| (status.outcome.clone(), status.test.clone(), status.averaged_test.clone()))
+            status.map(|status| format!("{:?}", (&status.outcome, &status.test, &status.averaged_test)))
         };
         let again = Ledger::open(again.ancestors().nth(2).unwrap_or(again)).read().unwrap_or_default();
         let new = again.runs.first().and_then(|run| run.status.as_ref());

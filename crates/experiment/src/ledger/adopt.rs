@@ -62,8 +62,8 @@ pub struct Adopted {
 }
 
 impl Ledger {
-    /// Copies each finished run of `trials` that another experiment has, unless the trial has been started
-    /// here.
+    /// Copies each finished run of `trials` that another experiment has, unless the trial is done or being
+    /// trained here, or asked for again.
     ///
     /// # Errors
     /// If files cannot be read or written.
@@ -73,7 +73,8 @@ impl Ledger {
     ) -> Result<Adopted, LedgerError> {
         let (scan, elsewhere, mut adopted) = (self.scan()?, self.elsewhere(), Adopted::default());
         for (trial, identity) in trials {
-            if scan.state(trial)? != RunState::New {
+            let is_to_do = matches!(scan.state(trial)?, RunState::New | RunState::Partial);
+            if !is_to_do || scan.is_being_replaced(trial.id) {
                 continue;
             }
             let Some(run) = elsewhere.find(trial, &identity) else {
@@ -86,7 +87,10 @@ impl Ledger {
                     *adopted.runs_of.entry(experiment.to_owned()).or_default() += 1;
                 }
                 Ok(false) => {}
-                Err(error @ LedgerError::Io { .. }) => return Err(error),
+                // One that cannot be read is the other experiment's trouble.
+                Err(error) if matches!(&error, LedgerError::Io { path, .. } if !path.starts_with(run)) => {
+                    return Err(error);
+                }
                 Err(error) => adopted.damaged.push(error),
             }
         }
@@ -110,7 +114,7 @@ impl Ledger {
         found
     }
 
-    /// Copies the run at `source` (from [`Elsewhere::find`]) for a trial that has not been started here,
+    /// Copies the run at `source` (from [`Elsewhere::find`]) for a trial that is still to be done here,
     /// with everything in its folder: rows, environment, weights. Returns whether it did.
     ///
     /// # Errors

@@ -72,10 +72,13 @@ pub(super) fn list(disk: &Disk, dir: &Path) -> Result<Option<Checksums>, LedgerE
     let path = dir.join(FILE);
     let Some(text) = files::text(disk, &path)? else {
         let environment = files::environment(disk, &dir.join("environment.json"))?;
-        if environment.is_some_and(|environment| environment.numerics_version > 0) {
+        if environment.is_none_or(|environment| environment.numerics_version > 0) {
             return Err(LedgerError::malformed(&path, "it is missing, so the run may be incomplete"));
         }
-        return Ok(None);
+        let missing = SMALL.iter().map(|name| dir.join(name)).find(|path| !path.is_file());
+        return missing.map_or(Ok(None), |path| {
+            Err(LedgerError::malformed(&path, "it is missing, so the run is incomplete"))
+        });
     };
     parse(&text).map(Some).map_err(|message| LedgerError::malformed(&path, message))
 }
@@ -87,7 +90,9 @@ fn parse(text: &str) -> Result<Checksums, String> {
         let Some((sum, name)) = parts.filter(|(sum, _)| sum.len() == 64) else {
             return Err(format!("{line:?} is not a checksum and a name"));
         };
-        sums.insert(name.to_owned(), sum.to_owned());
+        if sums.insert(name.to_owned(), sum.to_owned()).is_some_and(|other| other != sum) {
+            return Err(format!("it has two checksums of {name}"));
+        }
     }
     match SMALL[1..].iter().find(|name| !sums.contains_key(**name)) {
         Some(name) => Err(format!("it has no line for {name}")),

@@ -13,6 +13,8 @@ pub struct Scan<'a> {
     ledger: &'a Ledger,
     /// By the short id at the end of the name.
     folders: HashMap<String, Vec<PathBuf>>,
+    /// Those of successors and of what they replace.
+    replacements: HashMap<String, Vec<PathBuf>>,
 }
 
 /// Where a run is.
@@ -30,26 +32,35 @@ impl Ledger {
     /// # Errors
     /// If they cannot be listed. A ledger that does not exist is empty.
     pub fn scan(&self) -> Result<Scan<'_>, LedgerError> {
-        let mut folders: HashMap<String, Vec<PathBuf>> = HashMap::new();
-        for dir in self.folders()? {
-            if let Some(id) = short_id(&dir) {
-                folders.entry(id.to_owned()).or_default().push(dir);
-            }
-        }
-        Ok(Scan { ledger: self, folders })
+        let mut replacements = self.list(&self.successors_dir())?;
+        replacements.extend(self.list(&self.replaced_dir())?);
+        Ok(Scan { ledger: self, folders: by_id(self.folders()?), replacements: by_id(replacements) })
     }
 
     /// The folders of runs, with those that were set aside for a successor that never arrived.
     pub(super) fn folders(&self) -> Result<Vec<PathBuf>, LedgerError> {
-        let list = |folder: &Path| self.disk.list(folder).map_err(LedgerError::io("list", folder));
-        let mut dirs = list(&self.runs_dir())?;
-        for aside in list(&self.replaced_dir())? {
+        let mut dirs = self.list(&self.runs_dir())?;
+        for aside in self.list(&self.replaced_dir())? {
             if !dirs.iter().any(|dir| short_id(dir) == short_id(&aside)) {
                 dirs.push(aside);
             }
         }
         Ok(dirs)
     }
+
+    pub(super) fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, LedgerError> {
+        self.disk.list(folder).map_err(LedgerError::io("list", folder))
+    }
+}
+
+fn by_id(dirs: Vec<PathBuf>) -> HashMap<String, Vec<PathBuf>> {
+    let mut found: HashMap<String, Vec<PathBuf>> = HashMap::new();
+    for dir in dirs {
+        if let Some(id) = short_id(&dir) {
+            found.entry(id.to_owned()).or_default().push(dir);
+        }
+    }
+    found
 }
 
 impl Scan<'_> {
@@ -58,6 +69,10 @@ impl Scan<'_> {
     /// # Errors
     /// If its lock cannot be looked at.
     pub fn state(&self, trial: &Trial) -> Result<RunState, LedgerError> {
+        if self.is_being_replaced(trial.id) {
+            let is_running = self.ledger.is_locked(trial.id)?;
+            return Ok(if is_running { RunState::Running } else { RunState::Partial });
+        }
         let dir = match self.place(trial.id) {
             Place::Wrong(problem) => return Ok(RunState::Damaged(problem)),
             Place::At(dir) => Some(dir),
@@ -74,6 +89,12 @@ impl Scan<'_> {
             return Ok(RunState::Running);
         }
         Ok(if dir.is_some() { RunState::Partial } else { RunState::New })
+    }
+
+    /// Whether a run is to be trained [again](Ledger::ask_again), or its replacement to be completed.
+    pub fn is_being_replaced(&self, id: RunId) -> bool {
+        let mut dirs = self.replacements.get(&id.short()).into_iter().flatten();
+        dirs.any(|dir| self.ledger.is_of(dir, id))
     }
 
     /// The folder of a run, if it can be determined.

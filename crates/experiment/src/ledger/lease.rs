@@ -113,8 +113,9 @@ struct Shared {
     file: Mutex<File>,
     beat: AtomicU64,
     is_lost: AtomicBool,
-    /// When the last successful renewal was begun.
-    heard: Mutex<Instant>,
+    /// When the last successful renewal was begun. By two clocks: the first never jumps, but may stand still
+    /// while the system is suspended.
+    heard: Mutex<(Instant, SystemTime)>,
 }
 
 /// The folder of a run's leases, below that of the locks.
@@ -203,7 +204,7 @@ impl Shared {
         text += &" ".repeat(200_usize.saturating_sub(text.len()));
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the write, whose time the file gets: a slow disk does not make the lease last longer here.
-        let began = Instant::now();
+        let began = (Instant::now(), SystemTime::now());
         file.seek(SeekFrom::Start(0))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
@@ -214,8 +215,9 @@ impl Shared {
     /// Whether no renewal succeeded for nearly the whole term: others may soon take the run, or
     /// have.
     fn is_silent(&self) -> bool {
-        let silent = self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        silent > 5 * self.beat_time()
+        let (steady, wall) = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        // One who has set the clock forward loses the run, and goes on from its checkpoint.
+        steady.elapsed().max(wall.elapsed().unwrap_or_default()) > 5 * self.beat_time()
     }
 
     /// The time between two renewals.
@@ -258,7 +260,7 @@ impl Lease {
             file: Mutex::new(file),
             beat: AtomicU64::new(0),
             is_lost: AtomicBool::new(false),
-            heard: Mutex::new(Instant::now()),
+            heard: Mutex::new((Instant::now(), SystemTime::now())),
         };
         shared.write(false).map_err(LedgerError::io("write", &path))?;
         for older in numbers(folder)?.into_iter().filter(|older| *older < number) {

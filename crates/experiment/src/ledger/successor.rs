@@ -1,26 +1,38 @@
 //! `--fresh`: trains a run again beside the old one, and replaces that when finished.
 //!
-//! The successor grows in `successors/`. Under the run's lock the old folder is then set aside in
+//! A folder in `successors/` says that its run is to be trained again, and the successor grows there. Under the run's lock the old folder is then set aside in
 //! `replaced/`, the successor takes its place, and the old one is removed. If the process is killed between
 //! these steps, the next holder of the lock completes them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Claim, Ledger, LedgerError, RunWriter, files::short_id, read, write::is_checkpoint};
+use super::{Ledger, LedgerError, files::short_id, read, write::is_checkpoint};
 use crate::{RunId, Trial};
 
 impl Ledger {
-    /// Claims a trial for the caller even if it is done: it is trained beside the old run, which is kept
-    /// until the new one has ended. An interrupted successor continues.
+    /// Asks for trials to be trained again, even if they are done: until then, [claims](Self::claim) of them are
+    /// granted. Their old runs are kept until the new ones have ended.
     ///
     /// # Errors
-    /// If files cannot be created.
-    pub fn claim_fresh(&self, trial: &Trial) -> Result<Claim, LedgerError> {
-        let Some(lock) = self.lock(trial.id)? else { return Ok(Claim::Taken) };
-        self.settle(trial.id)?;
-        let dir = self.successors_dir().join(trial.dir_name());
-        RunWriter::create(self, dir, trial, lock, true).map(Box::new).map(Claim::Mine)
+    /// If the folders of the new runs cannot be created.
+    pub fn ask_again<'t>(&self, trials: impl IntoIterator<Item = &'t Trial>) -> Result<(), LedgerError> {
+        let scan = self.scan()?;
+        for trial in trials.into_iter().filter(|trial| !scan.is_being_replaced(trial.id)) {
+            let dir = self.successors_dir().join(trial.dir_name());
+            self.disk.create_dir_all(&dir).map_err(LedgerError::io("create", &dir))?;
+        }
+        Ok(())
+    }
+
+    /// As [`Scan::is_being_replaced`](super::Scan::is_being_replaced), at this moment.
+    pub(super) fn is_being_replaced(&self, id: RunId) -> Result<bool, LedgerError> {
+        Ok(!self.successors(id)?.is_empty() || !self.of_run(&self.replaced_dir(), id)?.is_empty())
+    }
+
+    /// The folders of the successors of a run.
+    pub(super) fn successors(&self, id: RunId) -> Result<Vec<PathBuf>, LedgerError> {
+        self.of_run(&self.successors_dir(), id)
     }
 
     pub(super) fn successors_dir(&self) -> PathBuf {
@@ -53,7 +65,7 @@ impl Ledger {
     /// Completes a replacement that was interrupted by a kill, and removes the temporary files of dead
     /// writers. The caller holds the lock.
     pub(super) fn settle(&self, id: RunId) -> Result<(), LedgerError> {
-        for successor in self.of_run(&self.successors_dir(), id)? {
+        for successor in self.successors(id)? {
             if matches!(read::checked_status(&self.disk, &successor), Ok(Some(_))) {
                 self.succeed(&successor, id)?;
             }
@@ -77,7 +89,7 @@ impl Ledger {
 
     /// Removes what a killed runner left beside a run that has ended: checkpoints and temporary files. Only
     /// for tidiness, so files that cannot be removed are ignored.
-    pub(super) fn tidy(&self, id: RunId, dir: &Path) {
+    pub fn tidy(&self, id: RunId, dir: &Path) {
         let is_left = |path: &Path| {
             is_checkpoint(path)
                 || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
@@ -96,13 +108,15 @@ impl Ledger {
 
     /// The folders of a run in `parent`.
     fn of_run(&self, parent: &Path, id: RunId) -> Result<Vec<PathBuf>, LedgerError> {
-        let mut dirs = self.disk.list(parent).map_err(LedgerError::io("list", parent))?;
-        // Another run's id may begin with the same digits.
-        dirs.retain(|dir| {
-            short_id(dir) == Some(&id.short())
-                && !matches!(read::id(&self.disk, dir), Ok(Some(found)) if found != id)
-        });
+        let mut dirs = self.list(parent)?;
+        dirs.retain(|dir| self.is_of(dir, id));
         Ok(dirs)
+    }
+
+    /// Whether a folder is of this run, as far as can be told: another run's id may begin with the same digits.
+    pub(super) fn is_of(&self, dir: &Path, id: RunId) -> bool {
+        short_id(dir) == Some(&id.short())
+            && !matches!(read::id(&self.disk, dir), Ok(Some(found)) if found != id)
     }
 
     /// Removes the two folders of a replacement, unless they still hold something. Another runner may be

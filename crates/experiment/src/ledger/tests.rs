@@ -91,6 +91,11 @@ fn claim(ledger: &Ledger, trial: &Trial) -> RunWriter {
     }
 }
 
+fn claim_again(ledger: &Ledger, trial: &Trial) -> RunWriter {
+    ledger.ask_again([trial]).unwrap();
+    claim(ledger, trial)
+}
+
 /// A ledger in a folder that is removed at the end of the test.
 fn scratch() -> (tempfile::TempDir, Ledger) {
     // In memory where there is such a folder: these tests sync files by the thousand.
@@ -230,7 +235,8 @@ fn a_claim_of_a_killed_process_is_free_again() {
     }
     assert_eq!(ledger.state(&trial).unwrap(), RunState::Running);
     assert!(matches!(ledger.claim(&trial, &here()).unwrap(), Claim::Taken));
-    assert!(matches!(ledger.claim_fresh(&trial).unwrap(), Claim::Taken));
+    ledger.ask_again([&trial]).unwrap();
+    assert!(matches!(ledger.claim(&trial, &here()).unwrap(), Claim::Taken));
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(ledger.state(&trial).unwrap(), RunState::Partial);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::checksums::{self, Checksums};
 use super::lease::Hold;
 use super::read::TrialFile;
-use super::{CHECKPOINT_PREFIX, Environment, Ledger, LedgerError, MetricsRow, Status, TimingRow};
+use super::{CHECKPOINT_PREFIX, Environment, Ledger, LedgerError, MetricsRow, Status, TimingRow, per_image};
 use crate::{RunId, Trial};
 
 /// The only writer of a run. Holds its lock; dropped without [`finish`](Self::finish), it
@@ -45,7 +45,8 @@ impl RunWriter {
         let status = dir.join("status.json");
         disk.remove_file(&status).map_err(LedgerError::io("remove", &status))?;
         for path in disk.list(&dir).map_err(LedgerError::io("list", &dir))? {
-            if !is_checkpoint(&path) {
+            // A folder is someone else's.
+            if !is_checkpoint(&path) && !path.is_dir() {
                 disk.remove_file(&path).map_err(LedgerError::io("remove", &path))?;
             }
         }
@@ -97,6 +98,15 @@ impl RunWriter {
         self.check()?;
         self.metrics.append(metrics)?;
         self.timing.append(timing)
+    }
+
+    /// Writes `per-image.bin`: for each test image whether the run is right, and its log-loss.
+    ///
+    /// # Errors
+    /// If the file cannot be written, the slices are not equally long, or the run may be another's by now.
+    pub fn write_per_image(&self, correct: &[bool], losses: &[f32]) -> Result<(), LedgerError> {
+        self.check()?;
+        per_image::write(&self.ledger.disk, &self.dir.join(per_image::FILE_NAME), correct, losses)
     }
 
     /// The texts of `metrics.csv` and `timing.csv` so far.

@@ -57,7 +57,7 @@ pub enum FilterError {
     },
     /// Values of this kind have no order.
     #[error(
-        "`{0}` compares words\n = words can only be equal (=) or not (!=); order is for numbers, and per-channel is greater than all of them"
+        "`{0}` compares words\n = words and ids can only be equal (=) or not (!=); order is for numbers, and per-channel is greater than all of them"
     )]
     Order(String),
 }
@@ -97,7 +97,7 @@ impl Condition {
                 known: in_backticks(names()),
             });
         }
-        if number(value).is_none() && !["=", "==", "!="].contains(&sign) {
+        if (number(value).is_none() || axis == "id") && !["=", "==", "!="].contains(&sign) {
             return Err(FilterError::Order(text.to_owned()));
         }
         Ok(Self { axis: axis.to_owned(), relation, value: value.to_owned() })
@@ -114,9 +114,13 @@ impl Condition {
                 None => return false,
             },
         };
-        let ordering = match (number(&found), number(&self.value)) {
-            (Some(found), Some(value)) => found.partial_cmp(&value),
-            _ => (found == self.value).then_some(Equal),
+        // Seeds may be too large for floating point.
+        let ordering = match (found.parse::<u64>(), self.value.parse::<u64>()) {
+            (Ok(found), Ok(value)) => Some(found.cmp(&value)),
+            _ => match (number(&found), number(&self.value)) {
+                (Some(found), Some(value)) => found.partial_cmp(&value),
+                _ => (found == self.value).then_some(Equal),
+            },
         };
         self.relation.contains(&ordering)
     }

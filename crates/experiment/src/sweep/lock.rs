@@ -7,7 +7,7 @@ use decouple_disk::Disk;
 use super::Sweep;
 use crate::declared::file_hash;
 use crate::ledger::{LOCKED_PLAN, replace_json, timestamp};
-use crate::{FORMAT, Ledger, LedgerError, LockedPlan};
+use crate::{FORMAT, Ledger, LedgerError, LockedPlan, Problem, Remedy};
 
 /// Why a plan cannot be locked.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,23 @@ pub enum LockError {
         /// The experiment file.
         path: PathBuf,
     },
+    /// Another plan is locked.
+    #[error(
+        "{}: a plan was locked at {locked_at}, and the file has changed since\n = remove it to lock the file as it is \
+         now, which version control will show", path.display()
+    )]
+    Other {
+        /// The locked plan.
+        path: PathBuf,
+        /// When it was locked.
+        locked_at: String,
+    },
+    /// A plan is locked, but cannot be read.
+    #[error("{problem}")]
+    Damaged {
+        /// What is wrong with it.
+        problem: Problem,
+    },
     /// There are results already.
     #[error("{runs} runs of {name} have ended already; a plan must be locked before the first run")]
     TooLate {
@@ -35,29 +52,38 @@ pub enum LockError {
 }
 
 impl Sweep {
-    /// Locks what the file declares; returns the file that was written.
+    /// Locks what the file declares; returns the file with it, and whether it was written now.
     ///
     /// # Errors
-    /// If nothing is declared, a run has ended already, or the file cannot be written.
-    pub fn lock(&self, ledger: &Ledger) -> Result<PathBuf, LockError> {
+    /// If nothing is declared, another plan is locked or a run has ended already, or the file cannot be written.
+    pub fn lock(&self, ledger: &Ledger) -> Result<(PathBuf, bool), LockError> {
         if self.declared.hypotheses.is_empty() || self.declared.analysis.is_empty() {
             return Err(LockError::Nothing { path: self.path.clone() });
         }
-        let runs = ledger.read()?.runs.iter().filter(|run| run.status.is_some()).count();
+        let contents = ledger.read()?;
+        if let Some(problem) = contents.problems.iter().find(|problem| problem.remedy == Remedy::Restore) {
+            return Err(LockError::Damaged { problem: problem.clone() });
+        }
+        let (root, file_hash) = (ledger.root(), file_hash(&self.text));
+        let path = root.join(LOCKED_PLAN);
+        match contents.lock {
+            Some(lock) if lock.file_hash == file_hash => return Ok((path, false)),
+            Some(LockedPlan { locked_at, .. }) => return Err(LockError::Other { path, locked_at }),
+            None => {}
+        }
+        let runs = contents.runs.iter().filter(|run| run.status.is_some()).count();
         if runs > 0 {
             return Err(LockError::TooLate { name: self.name.clone(), runs });
         }
         let lock = LockedPlan {
             format: FORMAT,
-            file_hash: file_hash(&self.text),
+            file_hash,
             locked_at: timestamp(std::time::SystemTime::now()),
             declared: self.declared.clone(),
         };
-        let root = ledger.root();
         let disk = Disk::within(root.parent().unwrap_or(root));
         disk.create_dir_all(root).map_err(LedgerError::io("create", root))?;
-        let path = root.join(LOCKED_PLAN);
         replace_json(&disk, &path, &lock)?;
-        Ok(path)
+        Ok((path, true))
     }
 }

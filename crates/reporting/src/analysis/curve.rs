@@ -3,7 +3,7 @@
 
 use super::{Coordinates, PointSummary, Study, grouped, spectrum_axis};
 use crate::statistics::{
-    BestPlace, Interval, Observation, Sample, ScalingLaw, SmoothCurve, pooled_variance, scaling_law,
+    BestPlace, Interval, Observation, Sample, ScalingLaw, SmoothCurve, grid, pooled_variance, scaling_law,
 };
 
 /// Axes that a curve may change its shape with, on a logarithmic scale.
@@ -19,7 +19,7 @@ pub struct SpectrumCurve {
     /// One line of it for each size and length.
     pub lines: Vec<SpectrumLine>,
     /// By how much the logarithm (base 2) of the best group width moves from the least to the largest value of each shape
-    /// axis, the others at their mean.
+    /// axis, the others at their mean, among the widths that both have. Axes in proportion to each other are one.
     pub shifts: Vec<(String, f64, Interval)>,
 }
 
@@ -32,6 +32,8 @@ pub struct SpectrumLine {
     pub shape: Vec<f64>,
     /// Indices of its points.
     pub points: Vec<usize>,
+    /// From their least group width to their largest, as natural logarithms: beyond them nothing is said.
+    pub range: Interval,
     /// The best group width, as a natural logarithm.
     pub best: Option<BestPlace>,
     /// The best group width of the curve itself, as a natural logarithm.
@@ -73,9 +75,18 @@ fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Opt
         values.dedup();
         values.len() > 1
     };
-    let shapes: Vec<&str> = SHAPES.iter().copied().filter(varies).collect();
+    let varied: Vec<&str> = SHAPES.iter().copied().filter(varies).collect();
+    let logs = |axis: &str| -> Vec<f64> { known.iter().filter_map(|&index| number(index, axis)).collect() };
+    // An axis to fit, and its name in a report.
+    let mut shapes: Vec<(&str, String)> = Vec::new();
+    for &axis in &varied {
+        match shapes.iter_mut().find(|(other, _)| are_proportional(&logs(axis), &logs(other))) {
+            Some((_, name)) => *name += &format!(" and {axis}"),
+            None => shapes.push((axis, axis.to_owned())),
+        }
+    }
     let shape =
-        |index: usize| -> Option<Vec<f64>> { shapes.iter().map(|axis| number(index, axis)).collect() };
+        |index: usize| -> Option<Vec<f64>> { shapes.iter().map(|(axis, _)| number(index, axis)).collect() };
     let observations: Option<Vec<Observation>> = known
         .iter()
         .zip(&samples)
@@ -91,19 +102,46 @@ fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Opt
     let observations = observations?;
     let fitted = SmoothCurve::fit(&observations, freedom)?;
     let lines = grouped(0..known.len(), |&k| observations[k].shape.clone()).into_iter();
-    let lines = lines.map(|(shape, members)| SpectrumLine {
-        at: shapes
-            .iter()
-            .filter_map(|axis| Some(((*axis).to_owned(), points[known[members[0]]].value(axis)?.to_owned())))
-            .collect(),
-        best: fitted.best(&shape),
-        highest: highest(&fitted, &shape),
-        shape,
-        points: members.into_iter().map(|k| known[k]).collect(),
+    let lines = lines.map(|(shape, members)| {
+        let range = range(members.iter().map(|&k| observations[k].x));
+        SpectrumLine {
+            at: varied
+                .iter()
+                .filter_map(|axis| {
+                    Some(((*axis).to_owned(), points[known[members[0]]].value(axis)?.to_owned()))
+                })
+                .collect(),
+            best: fitted.best(&shape, range),
+            highest: highest(&fitted, &shape, range),
+            shape,
+            points: members.into_iter().map(|k| known[k]).collect(),
+            range,
+        }
     });
     let lines = lines.collect();
-    let shifts = (0..shapes.len()).filter_map(|k| shift(&fitted, &shapes, &observations, k)).collect();
+    let shifts = shapes.into_iter().enumerate().filter_map(|(k, (_, name))| {
+        let (shift, interval) = shift(&fitted, &observations, k)?;
+        Some((name, shift, interval))
+    });
+    let shifts = shifts.collect();
     Some(SpectrumCurve { shared, curve: fitted, lines, shifts })
+}
+
+fn range(values: impl Iterator<Item = f64>) -> Interval {
+    let none = Interval { low: f64::INFINITY, high: f64::NEG_INFINITY };
+    values.fold(none, |range, x| Interval { low: range.low.min(x), high: range.high.max(x) })
+}
+
+/// Whether the logarithms of two quantities rise together on a straight line, so that no effect of one is apart from
+/// the other's.
+fn are_proportional(a: &[f64], b: &[f64]) -> bool {
+    let centred = |values: &[f64]| -> Vec<f64> {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        values.iter().map(|value| value - mean).collect()
+    };
+    let (a, b) = (centred(a), centred(b));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(&a, &b).powi(2) > (1.0 - 1e-9) * dot(&a, &a) * dot(&b, &b)
 }
 
 /// The variance of a run of a point, shrunk towards that of all points as if that were four more runs: the
@@ -114,31 +152,31 @@ fn shrunk(sample: &Sample, pooled: f64) -> f64 {
     (freedom * sample.variance + PRIOR * pooled) / (freedom + PRIOR)
 }
 
-fn highest(curve: &SmoothCurve, shape: &[f64]) -> f64 {
-    let grid = curve.grid();
+fn highest(curve: &SmoothCurve, shape: &[f64], range: Interval) -> f64 {
     let better = |a: f64, b: f64| if curve.mean(b, shape) > curve.mean(a, shape) { b } else { a };
-    grid.iter().copied().reduce(better).unwrap_or(f64::NAN)
+    grid(range).into_iter().reduce(better).unwrap_or(f64::NAN)
 }
 
-/// How far the best width moves from one end of a shape axis to the other, in doublings.
-fn shift(
-    curve: &SmoothCurve,
-    shapes: &[&str],
-    observations: &[Observation],
-    k: usize,
-) -> Option<(String, f64, Interval)> {
+/// How far the best width moves from one end of the `k`-th shape quantity to the other, in doublings, among the widths
+/// that both ends have.
+fn shift(curve: &SmoothCurve, observations: &[Observation], k: usize) -> Option<(f64, Interval)> {
     let n = observations.len() as f64;
     let values = |j: usize| observations.iter().map(move |observation| observation.shape[j]);
-    let middle: Vec<f64> = (0..shapes.len()).map(|j| values(j).sum::<f64>() / n).collect();
-    let end = |pick: fn(f64, f64) -> f64| -> Option<Vec<f64>> {
+    let middle: Vec<f64> =
+        (0..observations.first()?.shape.len()).map(|j| values(j).sum::<f64>() / n).collect();
+    let end = |value: f64| {
+        let own = observations.iter().filter(move |observation| observation.shape[k] == value);
         let mut shape = middle.clone();
-        shape[k] = values(k).reduce(pick)?;
-        Some(shape)
+        shape[k] = value;
+        (shape, range(own.map(|observation| observation.x)))
     };
-    let (shift, interval) = curve.shift(&end(f64::min)?, &end(f64::max)?)?;
+    let ends = range(values(k));
+    let ((from, low), (to, high)) = (end(ends.low), end(ends.high));
+    let within = Interval { low: low.low.max(high.low), high: low.high.min(high.high) };
+    let (shift, interval) = curve.shift(&from, &to, within).filter(|_| within.low < within.high)?;
     let doublings = std::f64::consts::LN_2;
     let interval = Interval { low: interval.low / doublings, high: interval.high / doublings };
-    Some((shapes[k].to_owned(), shift / doublings, interval))
+    Some((shift / doublings, interval))
 }
 
 /// Laws of error against size, one for each group width, of a study over sizes and widths alone.

@@ -129,7 +129,7 @@ fn interaction(
 /// The points of each combination of two axes: (along, effect).
 type Cells<'a> = Vec<Vec<Vec<&'a PointSummary>>>;
 
-/// The values of both axes, those of the spectrum by their level, and the points of each combination; `None`
+/// The values of both axes, those along by their level or as numbers, and the points of each combination; `None`
 /// unless both have at least two values and every combination has as many points.
 fn cells<'a>(
     points: &[&'a PointSummary],
@@ -138,7 +138,10 @@ fn cells<'a>(
     is_spectrum: bool,
 ) -> Option<(Vec<String>, Vec<String>, Cells<'a>)> {
     let mut along_values = values(points, along);
-    if is_spectrum {
+    let numbers: Option<Vec<f64>> = along_values.iter().map(|value| value.parse().ok()).collect();
+    if numbers.is_some() && !is_spectrum {
+        along_values.sort_by(|a, b| a.parse().unwrap_or(0.0_f64).total_cmp(&b.parse().unwrap_or(0.0)));
+    } else if is_spectrum {
         let level = |value: &String| {
             points.iter().find(|point| point.value(along) == Some(value)).map_or(0.0, |point| point.level)
         };

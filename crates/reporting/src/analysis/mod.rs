@@ -22,6 +22,8 @@ pub use summary::*;
 pub use support::{FEWEST_IMAGES, Unsupported};
 pub use verdict::Verdict;
 
+use std::collections::HashMap;
+
 use decouple_experiment::Metric;
 
 use contest::contests;
@@ -91,33 +93,40 @@ const EVEN_TIMES: f64 = 1.5;
 
 /// Whether other work on the machine shows in the step times of a point, whose runs train one network.
 fn was_disturbed(group: &[&RunRow]) -> bool {
-    let times =
-        group.iter().filter_map(|run| Some(run.train_secs? / run.steps.filter(|steps| *steps > 0)? as f64));
+    let times = group.iter().filter_map(|run| run.step_secs());
     let (low, high) =
         times.fold((f64::INFINITY, 0.0), |(low, high), time| (f64::min(low, time), f64::max(high, time)));
     high > EVEN_TIMES * low
 }
 
-/// Whether a finished run belongs to both points. Made-up runs have no id.
-fn shares_runs(a: &[&RunRow], b: &[&RunRow]) -> bool {
-    let is_shared = |run: &&&RunRow| !run.id.is_empty() && b.iter().any(|other| other.id == run.id);
-    a.iter().filter(is_shared).any(|run| run.score().is_some())
+/// For each point the first point, if it is an earlier one, that has one of its finished runs.
+fn twins(groups: &[Vec<&RunRow>]) -> Vec<Option<usize>> {
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut twins = vec![None; groups.len()];
+    for (index, group) in groups.iter().enumerate() {
+        // Made-up runs have no id.
+        for run in group.iter().filter(|run| !run.id.is_empty() && run.score().is_some()) {
+            let owner = *first.entry(&run.id).or_insert(index);
+            if owner < twins[index].unwrap_or(index) {
+                twins[index] = Some(owner);
+            }
+        }
+    }
+    twins
 }
 
 /// Summarises runs in memory; [`analyse`](crate::analyse) is this after reading a ledger.
 pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Analysis {
     let groups: Vec<Vec<&RunRow>> =
         grouped(&runs, |run| &run.point).into_iter().map(|(_, of_point)| of_point).collect();
-    // For a mean of precisions, one image is not the smallest step.
-    let counted = |group: &[&RunRow]| {
+    let images = |group: &[&RunRow]| {
         let images = group.iter().filter_map(|run| run.test_images).min();
-        images.or(study.test_images).filter(|_| study.metric == Metric::Accuracy)
+        images.or(study.test_images)
     };
     let mut points: Vec<PointSummary> =
-        groups.iter().map(|group| summarise_point(group, counted(group))).collect();
-    for (index, point) in points.iter_mut().enumerate() {
-        let is_twin = |earlier: &Vec<&RunRow>| shares_runs(earlier, &groups[index]);
-        point.runs_of = groups[..index].iter().position(is_twin);
+        groups.iter().map(|group| summarise_point(group, images(group), study.metric)).collect();
+    for (point, twin) in points.iter_mut().zip(twins(&groups)) {
+        point.runs_of = twin;
     }
 
     if !study.times_compare() || groups.iter().any(|group| was_disturbed(group)) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use decouple_experiment::{MetricsRow, Outcome, value_on};
+use decouple_experiment::{Metric, MetricsRow, Outcome, value_on};
 
 use super::CONFIDENCE;
 use decouple_spectrum::cost::Cost;
@@ -98,6 +98,13 @@ pub struct PointSummary {
     pub curve: Vec<CurvePoint>,
 }
 
+impl RunRow {
+    /// Seconds of a training step.
+    pub fn step_secs(&self) -> Option<f64> {
+        Some(self.train_secs? / self.steps.filter(|steps| *steps > 0)? as f64)
+    }
+}
+
 impl PointSummary {
     /// Value on an axis.
     pub fn value(&self, axis: &str) -> Option<&str> {
@@ -115,7 +122,7 @@ impl PointSummary {
     }
 }
 
-pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSummary {
+pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>, metric: Metric) -> PointSummary {
     let first = group[0];
     let finished: Vec<&RunRow> = group.iter().copied().filter(|run| run.score().is_some()).collect();
     let scores: Vec<(u64, f64)> = finished.iter().filter_map(|run| Some((run.seed, run.score()?))).collect();
@@ -124,7 +131,7 @@ pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>) -> PointSu
     let mean_of = |value: fn(&RunRow) -> Option<f64>| {
         mean(&finished.iter().filter_map(|run| value(run)).collect::<Vec<_>>())
     };
-    let sample = sample(&values, images);
+    let sample = sample(&values, images, metric == Metric::Accuracy);
     PointSummary {
         point: first.point.clone(),
         label: label(&first.point),

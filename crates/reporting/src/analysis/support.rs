@@ -5,8 +5,8 @@ use std::fmt;
 use crate::numbers::plural;
 use crate::statistics::Sample;
 
-/// Test images below which an accuracy says too little for any interval: with fewer images than this, one
-/// more right answer changes it by more than a point.
+/// Test images below which a score says too little for any interval: with fewer images than this, one of them
+/// changes it by more than a point.
 pub const FEWEST_IMAGES: u64 = 100;
 
 /// Why a point has no interval and takes part in no comparison.
@@ -37,7 +37,7 @@ impl fmt::Display for Unsupported {
             ),
             Self::FewImages { images } => write!(
                 f,
-                "{} are too few: one more that is right moves an accuracy by {:.1} points",
+                "{} are too few: each of them is {:.1} points of the score",
                 plural(*images as usize, "test image"),
                 100.0 / *images as f64
             ),
@@ -45,8 +45,9 @@ impl fmt::Display for Unsupported {
     }
 }
 
-/// The sample of scores counted over `images` test images, if they support one.
-pub(super) fn sample(scores: &[f64], images: Option<u64>) -> Result<Sample, Unsupported> {
+/// The sample of scores over `images` test images, if they support one. `is_share`: whether a score is the share of
+/// images that are right, so that the smallest step is one image.
+pub(super) fn sample(scores: &[f64], images: Option<u64>, is_share: bool) -> Result<Sample, Unsupported> {
     if let Some(images) = images.filter(|images| *images < FEWEST_IMAGES) {
         return Err(Unsupported::FewImages { images: images.max(1) });
     }
@@ -55,7 +56,7 @@ pub(super) fn sample(scores: &[f64], images: Option<u64>) -> Result<Sample, Unsu
     }
     let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let lowest = scores.iter().copied().fold(f64::INFINITY, f64::min);
-    let step = images.map_or(0.0, |images| 1.0 / images as f64);
+    let step = images.filter(|_| is_share).map_or(0.0, |images| 1.0 / images as f64);
     let no_spread = Unsupported::NoSpread { runs: scores.len() };
     if highest - lowest <= step * (1.0 + 1e-9) {
         return Err(no_spread);

@@ -99,8 +99,20 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
         sentences.push(format!("Highest: {best_name}, {mean} %; no difference from it can be judged."));
         return;
     }
+    let likely = |point: &&PointSummary| point.probability_best.unwrap_or(0.0);
     let probability = best.probability_best.map_or(String::new(), |p| format!(" (probability {p:.2})"));
-    sentences.push(format!("Best: {best_name}, {mean} %{probability}."));
+    let rival =
+        contest.points.iter().map(|&point| &points[point]).max_by(|a, b| likely(a).total_cmp(&likely(b)));
+    // The probabilities of two equally good points differ a little, which is not worth a word.
+    sentences.push(match rival.filter(|rival| likely(rival) > likely(&best) + 0.1) {
+        None => format!("Best: {best_name}, {mean} %{probability}."),
+        // A mean of few or widely scattered runs may be the highest by chance.
+        Some(rival) => format!(
+            "Highest: {best_name}, {mean} %{probability}; more probably the best is {} ({:.2}).",
+            contest.name(rival),
+            likely(&rival)
+        ),
+    });
 
     let name = |comparison: &&Comparison| contest.name(&points[comparison.point]);
     let (told, open): (Vec<&Comparison>, Vec<&Comparison>) =

@@ -45,22 +45,37 @@ pub(super) enum Marker {
     Square,
     Triangle,
     Diamond,
+    Inverted,
+    Star,
+    Spark,
+    Left,
+    Right,
+    Cross,
 }
 
 impl Marker {
     pub(super) fn of(index: usize) -> Self {
-        [Self::Circle, Self::Square, Self::Triangle, Self::Diamond][index % 4]
+        use Marker::{Circle, Cross, Diamond, Inverted, Left, Right, Spark, Square, Star, Triangle};
+        [Circle, Square, Triangle, Diamond, Inverted, Star, Spark, Left, Right, Cross][index % 10]
     }
 
     /// Corners of the mark around `place`; a circle has none. All marks of one radius look equally large.
     pub(super) fn corners(self, (x, y): (f64, f64), radius: f64) -> Vec<(f64, f64)> {
-        let (count, first_turn, reach) = match self {
+        // Every second corner of a star lies further in.
+        let (count, first_turn, reach, inner) = match self {
             Self::Circle => return Vec::new(),
-            Self::Square => (4, 0.125, 1.25),
-            Self::Triangle => (3, -0.25, 1.4),
-            Self::Diamond => (4, 0.0, 1.35),
+            Self::Square => (4, 0.125, 1.25, 1.25),
+            Self::Triangle => (3, -0.25, 1.4, 1.4),
+            Self::Inverted => (3, 0.25, 1.4, 1.4),
+            Self::Left => (3, 0.5, 1.4, 1.4),
+            Self::Right => (3, 0.0, 1.4, 1.4),
+            Self::Diamond => (4, 0.0, 1.35, 1.35),
+            Self::Star => (10, -0.25, 1.6, 0.7),
+            Self::Spark => (8, 0.0, 1.7, 0.6),
+            Self::Cross => (8, 0.125, 1.7, 0.6),
         };
         let corner = |k: u8| {
+            let reach = if k.is_multiple_of(2) { reach } else { inner };
             let (sine, cosine) =
                 (std::f64::consts::TAU * (f64::from(k) / f64::from(count) + first_turn)).sin_cos();
             (x + reach * radius * cosine, y + reach * radius * sine)

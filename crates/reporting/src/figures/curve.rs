@@ -3,6 +3,7 @@
 
 use crate::analysis::{Analysis, PointSummary, SpectrumCurve, label};
 use crate::numbers::short_width;
+use crate::statistics::grid;
 
 use super::axis::{Frame, LABEL, padded, spread, wrapped};
 use super::canvas::{Anchor, Canvas, Marker, Style};
@@ -25,7 +26,9 @@ struct Line<'a> {
 /// Draws the curves of a study, if it has any.
 pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let lines = lines(analysis);
-    let grid = lines.first()?.curve.curve.grid();
+    let whole = lines.first()?.curve.curve.range();
+    let ends = lines.iter().map(|line| line.curve.curve.range());
+    let ends = ends.fold((whole.low, whole.high), |ends, own| (ends.0.min(own.low), ends.1.max(own.high)));
     let title = wrapped("The best width of a group", WIDTH - 2.0 * MARGIN, TITLE, true);
     let subtitle = [
         "a smooth curve over the logarithm of channels per segment, with its 95 % band · dots: means of the points".to_owned(),
@@ -37,7 +40,6 @@ pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let below = ROW * (lines.len() as f64 + 1.0);
     let mut canvas = Canvas::new(WIDTH, top + HEIGHT + below + 66.0, "A smooth curve over the group width.");
     head(&mut canvas, &title, &subtitle);
-    let ends = (grid[0], grid[grid.len() - 1]);
     let room = 0.04 * (ends.1 - ends.0).max(1e-9);
     let frame = Frame {
         left: LEFT,
@@ -79,7 +81,8 @@ fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
 fn range(analysis: &Analysis, lines: &[Line<'_>]) -> (f64, f64) {
     let points = lines.iter().flat_map(|line| &line.curve.lines[line.index].points);
     let means = points.filter_map(|&index| analysis.points[index].mean);
-    let places = || lines.iter().flat_map(|line| line.curve.curve.grid().into_iter().map(move |x| (line, x)));
+    let own = |line: &Line<'_>| grid(line.curve.lines[line.index].range);
+    let places = || lines.iter().flat_map(|line| own(line).into_iter().map(move |x| (line, x)));
     let middles = places().map(|(line, x)| line.curve.curve.mean(x, &line.curve.lines[line.index].shape));
     let (low, high) = padded(means.chain(middles).map(|share| 100.0 * share), 0.5, 0.0);
     let room = 0.5 * (high - low);
@@ -93,13 +96,13 @@ fn range(analysis: &Analysis, lines: &[Line<'_>]) -> (f64, f64) {
 fn draw_line(canvas: &mut Canvas, frame: &Frame, line: &Line<'_>, analysis: &Analysis) {
     let (curve, own) = (&line.curve.curve, &line.curve.lines[line.index]);
     let at = |x: f64, share: f64| (frame.across(x), frame.share(share));
-    let bands: Vec<(f64, f64, f64)> = (curve.grid().into_iter())
+    let bands: Vec<(f64, f64, f64)> = (grid(own.range).into_iter())
         .filter_map(|x| curve.band(x, &own.shape).map(|band| (x, band.low, band.high)))
         .collect();
     let upper = bands.iter().map(|&(x, _, high)| at(x, high));
     let lower = bands.iter().rev().map(|&(x, low, _)| at(x, low));
     canvas.area(upper.chain(lower).collect(), line.colour, 0.12);
-    let middle = curve.grid().into_iter().map(|x| at(x, curve.mean(x, &own.shape))).collect();
+    let middle = grid(own.range).into_iter().map(|x| at(x, curve.mean(x, &own.shape))).collect();
     canvas.line(middle, line.colour, 2.0, 0.0);
     for point in own.points.iter().map(|&index| &analysis.points[index]) {
         let (Some(width), Some(mean)) = (point.group_width, point.mean) else { continue };
@@ -132,11 +135,13 @@ fn draw_best(canvas: &mut Canvas, frame: &Frame, line: &Line<'_>, y: f64) {
 
 /// The name of each line at its right end.
 fn name_lines(canvas: &mut Canvas, frame: &Frame, lines: &[Line<'_>]) {
-    let end = frame.x.1;
     let named: Vec<&Line<'_>> = lines.iter().filter(|line| !line.name.is_empty()).collect();
     let places: Vec<f64> = named
         .iter()
-        .map(|line| frame.share(line.curve.curve.mean(end, &line.curve.lines[line.index].shape)))
+        .map(|line| {
+            let own = &line.curve.lines[line.index];
+            frame.share(line.curve.curve.mean(own.range.high, &own.shape))
+        })
         .collect();
     for (line, y) in named.iter().zip(spread(&places, 20.0)) {
         let text = shortened(&line.name, WIDTH - frame.right - 22.0, LABEL);

@@ -239,7 +239,10 @@ fn scaling(analysis: &Analysis) -> Option<Table> {
                 percent(law.floor),
                 range(law.floor_interval, percent),
                 format!("{:.2}", law.exponent),
-                range(law.exponent_interval, |value| format!("{value:.2}")),
+                range(law.exponent_interval, |value| match value.is_finite() {
+                    true => format!("{value:.2}"),
+                    false => "∞".to_owned(),
+                }),
             ]
         })
         .collect();
@@ -322,7 +325,10 @@ fn surfaces(analysis: &Analysis) -> Option<Table> {
             })
             .filter(|(place, _)| place.iter().all(|log| log.is_finite()))
             .collect();
-        let losses: Vec<f64> = scored.iter().map(|(_, loss)| *loss).collect();
+        // Of the first seed, which every recipe was tried with: the finalists' others are no tries.
+        let first = own.iter().map(|tried| tried.seed).min();
+        let first = own.iter().filter(|tried| Some(tried.seed) == first);
+        let losses: Vec<f64> = first.filter_map(|tried| tried.score()).collect();
         let surface = quadratic_surface(&scored);
         let said = match &surface {
             None => "too few tries for a surface",

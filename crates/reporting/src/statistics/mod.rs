@@ -31,7 +31,7 @@ pub use pairs::{PairDifference, all_pairs, pair_confidence};
 pub use power::{detectable_difference, power, seeds_needed};
 pub use range::{range_quantile, range_tail};
 pub use scaling::{ScalingLaw, scaling_law};
-pub use smooth::{BestPlace, Observation, SmoothCurve};
+pub use smooth::{BestPlace, Observation, SmoothCurve, grid};
 pub use surface::{QuadraticSurface, expected_best, quadratic_surface};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};

@@ -82,17 +82,27 @@ pub fn seeds_needed(
         // Far out in the tail the integral would only lose digits.
         Some(shift > 1e3 || power(shift, freedom, confidence(seeds)?)? >= chance)
     };
-    let mut high = 2;
-    while is_sensible && !reached(high)? {
-        high *= 2;
+    is_sensible.then_some(())?;
+    // What many runs would need, by the normal distribution, is nearly what is needed.
+    let normal = Normal::standard();
+    let quantiles = normal.inverse_cdf((1.0 + confidence(MOST)?) / 2.0) + normal.inverse_cdf(chance);
+    let guess = (quantiles * error(sds, 2).0 * 2f64.sqrt() / difference).powi(2).ceil();
+    let mut high = (guess as usize).clamp(2, MOST);
+    let (mut low, mut step) = (1, 1);
+    while !reached(high)? {
+        (low, high, step) = (high, high + step, 2 * step);
         if high > MOST {
             return None;
         }
     }
-    let mut low = high / 2;
+    step = 1;
+    while high > low + step && reached(high - step)? {
+        (high, step) = (high - step, 2 * step);
+    }
+    low = low.max(high.saturating_sub(step));
     while high - low > 1 {
         let middle = (low + high) / 2;
-        if middle > 1 && reached(middle)? { high = middle } else { low = middle }
+        if reached(middle)? { high = middle } else { low = middle }
     }
-    is_sensible.then_some(high)
+    Some(high)
 }

@@ -13,7 +13,7 @@ pub struct ScalingLaw {
     pub above: f64,
     /// How fast it falls.
     pub exponent: f64,
-    /// 95 % interval of the exponent, from resampled means.
+    /// 95 % interval of the exponent, from resampled means; an end that lies beyond the search is 0 or infinite.
     pub exponent_interval: Interval,
     /// 95 % interval of the floor.
     pub floor_interval: Interval,
@@ -57,7 +57,11 @@ pub fn scaling_law(points: &[(f64, Sample)]) -> Option<ScalingLaw> {
         })
         .unzip();
     let (_, floor_interval) = middle(&mut floors);
-    let (_, exponent_interval) = middle(&mut exponents);
+    let (_, found) = middle(&mut exponents);
+    let exponent_interval = Interval {
+        low: if found.low > EXPONENTS.0 * (1.0 + 1e-4) { found.low } else { 0.0 },
+        high: if found.high < EXPONENTS.1 * (1.0 - 1e-4) { found.high } else { f64::INFINITY },
+    };
     Some(ScalingLaw { floor, above, exponent, exponent_interval, floor_interval })
 }
 

@@ -217,9 +217,9 @@ impl SmoothCurve {
         self.posterior(&[(x, shape)])[0][0].max(0.0).sqrt()
     }
 
-    /// The places that the curve is drawn at.
-    pub fn grid(&self) -> Vec<f64> {
-        (0..GRID).map(|i| self.range.0 + self.range.1 * i as f64 / (GRID - 1) as f64).collect()
+    /// From the least place of an observation to the largest.
+    pub fn range(&self) -> Interval {
+        Interval { low: self.range.0, high: self.range.0 + self.range.1 }
     }
 
     /// The 95 % band at a place: Student's t with the degrees of freedom of the standard errors.
@@ -228,9 +228,8 @@ impl SmoothCurve {
         Some(Interval::around(self.mean(x, shape), t * self.sd(x, shape)))
     }
 
-    /// Indices of the best place of the grid in each drawn curve, for several shapes at once: a row a curve.
-    fn drawn_bests(&self, shapes: &[Vec<f64>]) -> Option<Vec<Vec<usize>>> {
-        let grid = self.grid();
+    /// Indices of the best place of `grid` in each drawn curve, for several shapes at once: a row a curve.
+    fn drawn_bests(&self, shapes: &[Vec<f64>], grid: &[f64]) -> Option<Vec<Vec<usize>>> {
         let places: Vec<(f64, &[f64])> =
             shapes.iter().flat_map(|shape| grid.iter().map(|x| (*x, shape.as_slice()))).collect();
         let mut covariance = self.posterior(&places);
@@ -252,23 +251,31 @@ impl SmoothCurve {
         Some((0..CURVES).map(|_| curve(&mut random)).collect())
     }
 
-    /// Where the curve of a shape is highest.
-    pub fn best(&self, shape: &[f64]) -> Option<BestPlace> {
-        let grid = self.grid();
-        let bests: Vec<usize> = self.drawn_bests(&[shape.to_vec()])?.into_iter().map(|row| row[0]).collect();
+    /// Where `within` a range the curve of a shape is highest.
+    pub fn best(&self, shape: &[f64], within: Interval) -> Option<BestPlace> {
+        let grid = grid(within);
+        let bests = self.drawn_bests(&[shape.to_vec()], &grid)?;
+        let bests: Vec<usize> = bests.into_iter().map(|row| row[0]).collect();
         let at_end = bests.iter().filter(|best| **best == 0 || **best == GRID - 1).count();
         let mut places: Vec<f64> = bests.iter().map(|best| grid[*best]).collect();
         let (place, interval) = middle(&mut places);
         Some(BestPlace { place, interval, at_an_end: at_end as f64 / CURVES as f64 })
     }
 
-    /// By how much the best place moves from one shape to another: the median over drawn curves and 95 % of them.
-    pub fn shift(&self, from: &[f64], to: &[f64]) -> Option<(f64, Interval)> {
-        let grid = self.grid();
-        let bests = self.drawn_bests(&[from.to_vec(), to.to_vec()])?;
+    /// By how much the best place `within` a range moves from one shape to another: the median over drawn curves and
+    /// 95 % of them.
+    pub fn shift(&self, from: &[f64], to: &[f64], within: Interval) -> Option<(f64, Interval)> {
+        let grid = grid(within);
+        let bests = self.drawn_bests(&[from.to_vec(), to.to_vec()], &grid)?;
         let mut shifts: Vec<f64> = bests.iter().map(|row| grid[row[1]] - grid[row[0]]).collect();
         Some(middle(&mut shifts))
     }
+}
+
+/// The places at which curves are drawn and compared.
+pub fn grid(within: Interval) -> Vec<f64> {
+    let length = within.high - within.low;
+    (0..GRID).map(|i| within.low + length * i as f64 / (GRID - 1) as f64).collect()
 }
 
 /// Median and central 95 % of drawn values.

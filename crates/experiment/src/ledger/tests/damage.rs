@@ -2,13 +2,20 @@
 
 use super::*;
 
+/// A run that may have no checksums, since an early version has computed it.
+fn early(ledger: &Ledger, trial: &Trial, outcome: Outcome) -> PathBuf {
+    let mut writer = claim(ledger, trial);
+    writer.write_environment(&Environment { numerics_version: 0, ..environment("images") }).unwrap();
+    writer.append(&row(1), &timing(1)).unwrap();
+    let dir = writer.dir().to_owned();
+    writer.finish(&status(outcome)).unwrap();
+    dir
+}
+
 #[test]
 fn a_torn_row_in_a_run_that_is_over_is_a_problem() {
     let (_dir, ledger) = scratch();
-    let mut writer = claim(&ledger, &trial(0));
-    writer.append(&row(1), &timing(1)).unwrap();
-    let path = writer.dir().join("metrics.csv");
-    writer.finish(&status(Outcome::Finished)).unwrap();
+    let path = early(&ledger, &trial(0), Outcome::Finished).join("metrics.csv");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.trim_end()).unwrap();
     let [problem] = ledger.read().unwrap().problems.try_into().unwrap();
@@ -24,7 +31,7 @@ fn what_cannot_be_read_is_told_and_hides_nothing() {
     let (_dir, ledger) = scratch();
     let trials = [0, 1, 2, 3].map(trial);
     for trial in &trials {
-        claim(&ledger, trial).finish(&status(Outcome::Diverged { step: 12 })).unwrap();
+        early(&ledger, trial, Outcome::Diverged { step: 12 });
     }
     let dirs = trials.each_ref().map(|trial| ledger.run_dir(trial));
     // Without checksums, as runs of earlier versions.
@@ -58,11 +65,49 @@ fn what_cannot_be_read_is_told_and_hides_nothing() {
         let command = format!("decouple run question.toml --fresh --filter id={}", damaged.id.short());
         assert!(advice.contains(&command), "{advice}");
         // The command that mends it.
-        let Claim::Mine(writer) = ledger.claim_fresh(damaged).unwrap() else { panic!("it is free") };
-        fill(*writer);
+        let writer = claim_again(&ledger, damaged);
+        fill(writer);
         assert!(matches!(ledger.state(damaged).unwrap(), RunState::Done(_)));
     }
     assert_eq!(ledger.read().unwrap().runs.len(), 4);
+}
+
+#[test]
+fn a_run_that_has_ended_has_all_its_files() {
+    for missing in ["environment.json", "metrics.csv", "timing.csv"] {
+        let (_dir, ledger) = scratch();
+        let trial = trial(0);
+        let dir = early(&ledger, &trial, Outcome::Finished);
+        fs::remove_file(dir.join("checksums.txt")).unwrap();
+        assert!(matches!(ledger.state(&trial).unwrap(), RunState::Done(_)));
+        fs::remove_file(dir.join(missing)).unwrap();
+        assert!(matches!(ledger.state(&trial).unwrap(), RunState::Damaged(_)), "{missing}");
+        assert_eq!(ledger.read().unwrap().problems.len(), 1, "{missing}");
+    }
+}
+
+#[test]
+fn two_checksums_of_one_file_are_refused() {
+    let (_dir, ledger) = scratch();
+    let path = finished(&ledger, &trial(0)).join("checksums.txt");
+    let text = fs::read_to_string(&path).unwrap();
+    let line = text.lines().find(|line| line.ends_with("metrics.csv")).unwrap();
+    fs::write(&path, format!("{}  metrics.csv\n{text}", "0".repeat(64))).unwrap();
+    let [problem] = ledger.read().unwrap().problems.try_into().unwrap();
+    assert!(problem.message.ends_with("it has two checksums of metrics.csv"), "{problem}");
+    fs::write(&path, format!("{line}\n{text}")).unwrap();
+    assert_eq!(ledger.read().unwrap().problems, [], "the same one twice does no harm");
+}
+
+#[test]
+fn a_folder_in_an_interrupted_run_stays_and_stops_nothing() {
+    let (_dir, ledger) = scratch();
+    let trial = trial(0);
+    let dir = claim(&ledger, &trial).dir().to_owned();
+    fs::create_dir(dir.join("notes")).unwrap();
+    fill(claim(&ledger, &trial));
+    assert!(dir.join("notes").is_dir());
+    assert!(matches!(ledger.state(&trial).unwrap(), RunState::Done(_)));
 }
 
 #[test]

@@ -55,6 +55,45 @@ fn a_copy_is_of_a_run_of_the_same_data_and_numerics_that_is_whole() {
 }
 
 #[test]
+fn a_run_elsewhere_that_cannot_be_read_stops_nothing() {
+    let (_dir, ledger) = scratch();
+    let beside = Ledger::open(ledger.root().with_file_name("order"));
+    let (broken, sound) = (trial(0), trial(1));
+    let weights = finished(&beside, &broken).join("weights.safetensors");
+    finished(&beside, &sound);
+    fs::remove_file(&weights).unwrap();
+    symlink("/dev/null", &weights).unwrap();
+    // Its copying was cut off.
+    drop(claim(&ledger, &sound));
+    let adopted = ledger.adopt_finished([(&broken, here()), (&sound, here())].into_iter()).unwrap();
+    assert_eq!((adopted.runs_of.values().sum::<usize>(), adopted.damaged.len()), (1, 1), "{adopted:?}");
+    assert!(matches!(ledger.state(&sound).unwrap(), RunState::Done(_)));
+}
+
+#[test]
+fn what_is_asked_for_again_is_trained_once_and_here() {
+    let (_dir, ledger) = scratch();
+    let trials = [0, 1].map(trial);
+    trials.iter().for_each(|trial| drop(finished(&ledger, trial)));
+    finished(&Ledger::open(ledger.root().with_file_name("order")), &trials[1]);
+    ledger.ask_again(&trials).unwrap();
+    fill(claim(&ledger, &trials[0]));
+    assert!(matches!(ledger.claim(&trials[0], &here()).unwrap(), Claim::Done(_)));
+    let differences =
+        ledger.differences(trials.iter().map(|trial| (trial, Identity::of(trial, Some("other")))));
+    let differences: Vec<RunId> = differences.unwrap().iter().map(|(trial, _)| trial.id).collect();
+    assert_eq!(differences, [trials[0].id], "the other one is to be replaced");
+    let adopted = ledger.adopt_finished(trials.iter().map(|trial| (trial, here()))).unwrap();
+    assert!(adopted.runs_of.is_empty());
+    let writer = claim(&ledger, &trials[1]);
+    assert_eq!(ledger.state(&trials[1]).unwrap(), RunState::Running);
+    assert!(ledger.run_under_way(&trials[1]).unwrap().dir.starts_with(ledger.successors_dir()));
+    fill(writer);
+    assert!(matches!(ledger.claim(&trials[1], &here()).unwrap(), Claim::Done(_)));
+    assert_eq!(names(ledger.root()), ["locks", "runs"]);
+}
+
+#[test]
 fn a_run_of_other_data_is_shown_and_not_taken_for_done() {
     let (_dir, ledger) = scratch();
     let trial = trial(0);
@@ -75,16 +114,17 @@ fn fresh_destroys_nothing_before_its_successor_stands() {
     let trial = trial(0);
     let dir = finished(&ledger, &trial);
     fs::write(dir.join("mark"), "old").unwrap();
-    let Claim::Mine(mut writer) = ledger.claim_fresh(&trial).unwrap() else { panic!("it is free") };
+    let mut writer = claim_again(&ledger, &trial);
     writer.append(&row(1), &timing(1)).unwrap();
     fs::write(writer.dir().join("checkpoint-10"), "x").unwrap();
     drop(writer);
-    assert!(matches!(ledger.state(&trial).unwrap(), RunState::Done(_)), "interrupted, the old run stands");
+    assert_eq!(ledger.state(&trial).unwrap(), RunState::Partial, "it is still to be trained again");
+    assert!(ledger.read().unwrap().runs[0].status.is_some(), "the old run stands");
     assert!(dir.join("mark").exists());
 
-    let Claim::Mine(writer) = ledger.claim_fresh(&trial).unwrap() else { panic!("it is free") };
+    let writer = claim(&ledger, &trial);
     assert!(writer.dir().join("checkpoint-10").exists(), "it goes on where it was");
-    fill(*writer);
+    fill(writer);
     assert!(!dir.join("mark").exists() && dir.join("status.json").exists());
     assert_eq!(names(ledger.root()), ["locks", "runs"], "nothing is left lying");
     assert_eq!(ledger.verify().unwrap().runs.len(), 1);
@@ -108,13 +148,13 @@ fn a_replacement_that_was_killed_is_ended_by_the_next_runner() {
         }
         fs::rename(&dir, &aside).unwrap();
         assert_eq!(ledger.read().unwrap().runs.len(), 1, "the one set aside is still read");
-        assert!(matches!(ledger.state(&trial).unwrap(), RunState::Done(_)));
         if steps == 2 {
             fs::rename(&successor, &dir).unwrap();
         }
-        let Claim::Mine(writer) = ledger.claim_fresh(&trial).unwrap() else { panic!("it is free") };
+        assert_eq!(ledger.state(&trial).unwrap(), RunState::Partial);
+        assert!(matches!(ledger.claim(&trial, &here()).unwrap(), Claim::Done(_)));
         assert!(dir.join("status.json").exists() && !aside.exists());
-        drop(writer);
+        assert!(matches!(ledger.state(&trial).unwrap(), RunState::Done(_)));
     }
 }
 
