@@ -50,7 +50,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<String>, DataError> {
 /// The names that are not classes or could be several, shortened.
 pub fn labels(found: &[String], classes: &[String]) -> Result<Vec<usize>, String> {
     let lines = places(classes.iter().map(String::as_str));
-    let words = places(classes.iter().map(|class| class.split(' ').next().unwrap_or_default()));
+    let words = places(classes.iter().map(|class| first_word(class)));
     let label = |name: &String| match lines.get(name.as_str()).or(words.get(name.as_str())) {
         Some(&Some(label)) => Ok(label),
         Some(None) => Err(format!("{name} (which several classes are called)")),
@@ -60,8 +60,13 @@ pub fn labels(found: &[String], classes: &[String]) -> Result<Vec<usize>, String
     if wrong.is_empty() { found.iter().map(label).collect() } else { Err(shortened(&wrong)) }
 }
 
+/// The first word of a line such as `n01440764 tench`, by which a class may be called.
+pub(crate) fn first_word(name: &str) -> &str {
+    name.split(' ').next().unwrap_or_default()
+}
+
 /// Where each name is; `None` for one that stands in several places.
-fn places<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, Option<usize>> {
+pub(crate) fn places<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, Option<usize>> {
     let mut places = HashMap::new();
     for (place, name) in names.enumerate() {
         places.entry(name).and_modify(|found| *found = None).or_insert(Some(place));

@@ -1,5 +1,6 @@
 //! A folder of JPEG, PNG and WebP files, one folder per class.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -41,8 +42,29 @@ pub(crate) struct FolderListing {
     pub(crate) test: Vec<(PathBuf, u16)>,
     /// Notes on what is not read.
     pub(crate) notes: Vec<String>,
-    /// The folder of class folders.
+    /// The folder of class folders, and that of those for testing, if it is another.
     root: PathBuf,
+    test_root: Option<PathBuf>,
+}
+
+impl FolderListing {
+    /// Refuses a class without a file for training or for testing.
+    pub(crate) fn check_classes(&self) -> Result<(), DataError> {
+        for (files, part) in [(&self.train, "training"), (&self.test, "testing")] {
+            let known: HashSet<u16> = files.iter().map(|(_, label)| *label).collect();
+            let missing = (0u16..).zip(&self.classes).find(|(label, _)| !known.contains(label));
+            if let Some((_, class)) = missing {
+                return Err(self.empty(class, part, 0));
+            }
+        }
+        Ok(())
+    }
+
+    /// No image of `class` could be read from the `files` of a part.
+    fn empty(&self, class: &str, part: &'static str, files: usize) -> DataError {
+        let folder = self.test_root.as_ref().filter(|_| part == "testing").unwrap_or(&self.root).clone();
+        DataError::EmptyClass { folder, class: class.to_owned(), part, files }
+    }
 }
 
 /// Decodes all images, on rayon's current pool.
@@ -119,7 +141,11 @@ pub(crate) fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<FolderList
         let deeper = deeper(&root, &folders, spec.classes);
         return Err(DataError::Classes { folder: root, expected: spec.classes, found: classes, deeper });
     }
-    let mut listing = FolderListing { classes, train: Vec::new(), test: Vec::new(), notes, root };
+    let test_root = match &test {
+        Some(Test::Folders(folder) | Test::Annotated(folder)) => Some(folder.clone()),
+        None => None,
+    };
+    let mut listing = FolderListing { classes, train: Vec::new(), test: Vec::new(), notes, root, test_root };
     if let Some(Test::Folders(folder)) = &test {
         same_classes(&listing, folder)?;
     }
@@ -269,8 +295,7 @@ fn decode_all(
     match (0..listing.classes.len()).find(|&class| counts.get(class).is_none_or(|&count| count == 0)) {
         Some(class) => {
             let files = files.iter().filter(|(_, label)| usize::from(*label) == class).count();
-            let class = listing.classes[class].clone();
-            Err(DataError::EmptyClass { folder: listing.root.clone(), class, part, files })
+            Err(listing.empty(&listing.classes[class], part, files))
         }
         None => Ok(split),
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use crate::image_folder::{self, ImageFolder};
@@ -28,7 +29,7 @@ pub fn import(
     spec: &ImageFolder,
     data: Option<&Path>,
     target: &Path,
-    samples: usize,
+    samples: NonZeroUsize,
 ) -> Result<Imported, DataError> {
     let listing = image_folder::list(spec, data)?;
     let written = |source| DataError::Write { file: target.to_owned(), source };
@@ -38,7 +39,7 @@ pub fn import(
     let mut shards = 0;
     for (part, files) in [("train", &listing.train), ("test", &listing.test)] {
         let order = epoch_order(files.len(), derive_seed(0, "import", 0, 0));
-        for (number, indices) in order.chunks(samples.max(1)).enumerate() {
+        for (number, indices) in order.chunks(samples.get()).enumerate() {
             let shard = target.join(format!("{part}-{number:05}.tar"));
             let samples: Vec<_> = indices.iter().map(|&index| (index, &files[index as usize])).collect();
             write_shard(spec, &shard, &samples)?;
@@ -105,9 +106,12 @@ mod tests {
             .parent()
             .unwrap()
             .join(format!("{}-shards", folder.path().file_name().unwrap().display()));
-        let imported = import(&images, Some(folder.path()), &target, 3).unwrap();
+        let imported = import(&images, Some(folder.path()), &target, NonZeroUsize::new(3).unwrap()).unwrap();
         assert_eq!((imported.images, imported.shards), ([8, 2], 4));
-        assert!(import(&images, Some(folder.path()), &target, 3).is_err(), "nothing is written over");
+        assert!(
+            import(&images, Some(folder.path()), &target, NonZeroUsize::new(3).unwrap()).is_err(),
+            "nothing is written over"
+        );
 
         let shards = Shards {
             folder: PathBuf::new(),

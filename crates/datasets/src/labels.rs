@@ -51,10 +51,10 @@ pub(crate) struct Labelling {
 impl Labelling {
     /// Labels below `classes`; `names` by label, or none.
     pub(crate) fn new(classes: usize, is_multi: bool, names: &[String]) -> Self {
-        let mut by_name = HashMap::new();
-        for (label, name) in (0u16..=u16::MAX).zip(names) {
-            by_name.entry(name.split(' ').next().unwrap_or_default().to_owned()).or_insert(label);
-        }
+        let words = class_names::places(names.iter().map(|name| class_names::first_word(name)));
+        // A word that begins several names is none of them.
+        let words = words.into_iter().filter_map(|(word, place)| Some((word.to_owned(), place? as u16)));
+        let mut by_name: HashMap<String, u16> = words.collect();
         by_name.extend((0u16..=u16::MAX).zip(names).map(|(label, name)| (name.clone(), label)));
         Self { classes, is_multi, by_name }
     }
@@ -64,16 +64,25 @@ impl Labelling {
         self.is_multi
     }
 
-    /// The labels in a text: the name of a class, or names and numbers separated by commas or
-    /// spaces.
+    /// The labels in a text: the name of a class, or names and numbers separated by commas, or by
+    /// spaces where these are no part of a name.
     pub(crate) fn of_text(&self, text: &str) -> Result<Vec<u16>, String> {
         let text = text.trim().trim_start_matches('\u{feff}');
         if let Some(&label) = self.by_name.get(text) {
             return Ok(vec![label]);
         }
-        let separators = |c: char| c == ',' || c == ';' || c == '|' || c.is_whitespace();
-        let words = text.split(separators).filter(|word| !word.is_empty());
-        self.checked(words.map(|word| self.of_word(word)).collect::<Result<_, _>>()?)
+        let mut labels = Vec::new();
+        for name in text.split([',', ';', '|']).map(str::trim) {
+            match self.by_name.get(name) {
+                Some(&label) => labels.push(label),
+                None => {
+                    for word in name.split_whitespace() {
+                        labels.push(self.of_word(word)?);
+                    }
+                }
+            }
+        }
+        self.checked(labels)
     }
 
     /// The labels in a JSON document: a number, a name, a list of these, or an object
@@ -203,6 +212,11 @@ mod tests {
         assert_eq!(labelling(true).of_text("2, n01;2"), Ok(vec![0, 2]));
         assert_eq!(labelling(true).of_json(b"{\"labels\": [1, \"cat\"]}"), Ok(vec![1, 2]));
         assert_eq!(labelling(true).of_text(""), Ok(vec![]));
+        assert_eq!(labelling(true).of_text("golden retriever, cat"), Ok(vec![1, 2]));
+        let fire = ["fire", "truck", "dog", "fire truck"].map(str::to_owned);
+        let fire = Labelling::new(4, true, &fire);
+        assert_eq!(fire.of_text("fire truck, dog"), Ok(vec![2, 3]));
+        assert_eq!(fire.of_text("fire dog"), Ok(vec![0, 2]));
     }
 
     #[test]
@@ -218,6 +232,8 @@ mod tests {
             let message = one.of_text(text).unwrap_err();
             assert!(message.contains(expected), "{text}: {message}");
         }
+        let great = Labelling::new(2, false, &["great white shark", "great grey owl"].map(str::to_owned));
+        assert!(great.of_text("great").unwrap_err().contains("`great` is neither"));
         for json in ["", "{}", "{\"label\": {\"label\": 1}}", "1.5", "[[1]]", "null"] {
             assert!(one.of_json(json.as_bytes()).is_err(), "{json}");
         }

@@ -5,15 +5,19 @@
 
 mod parquet;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use ::parquet::file::reader::ChunkReader;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::directory::are;
+use crate::error::shortened;
 use crate::foreign::{self, START};
 use crate::labels::Labelling;
 use crate::{Classes, Corrupt, DataError, Reading, Skipped};
@@ -72,6 +76,8 @@ pub(crate) struct ManifestListing {
     pub(crate) skipped: Vec<Skipped>,
     /// BLAKE3 of the table.
     pub(crate) hash: blake3::Hash,
+    /// Whether the rows for testing were taken from those of each class.
+    pub(crate) is_divided_by_class: bool,
 }
 
 impl Manifest {
@@ -116,6 +122,7 @@ pub(crate) fn read_from(
         kind,
         labelling,
         parts: Default::default(),
+        folder: Path::new(".").join(file.parent().unwrap_or(Path::new(""))).canonicalize().ok(),
         seen: HashMap::new(),
         missing: Vec::new(),
     };
@@ -141,8 +148,12 @@ pub(crate) fn read_from(
         };
         (has_splits, input.hasher.finalize())
     };
-    let (train, test, notes) = rows.divided(has_splits)?;
-    Ok(ManifestListing { classes, train, test, notes, skipped: rows.missing, hash })
+    let (train, test, mut notes) = rows.divided(has_splits)?;
+    if !spec.classes.multi_label {
+        notes.extend(rows.missing_classes(&classes, &train, &test));
+    }
+    let is_divided_by_class = !has_splits && !spec.classes.multi_label;
+    Ok(ManifestListing { classes, train, test, notes, skipped: rows.missing, hash, is_divided_by_class })
 }
 
 /// The format of a table.
@@ -200,6 +211,8 @@ struct Rows<'a> {
     /// The training part, then one for each of [`TEST`]. Without splits, all rows are in the
     /// first.
     parts: [Labelled; 1 + TEST.len()],
+    /// The folder of the table, without links.
+    folder: Option<PathBuf>,
     /// Where each path is, by its hash.
     seen: HashMap<u64, (usize, usize)>,
     /// Missing files.
@@ -238,8 +251,7 @@ impl Rows<'_> {
         let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(input);
         let head = reader.headers().map_err(|error| self.of_csv(&error))?.clone();
         let names: Vec<&str> = head.iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
-        let twice = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name));
-        if let Some((_, name)) = twice {
+        if let Some(name) = repeated(&names) {
             return Err(self.at(1, format!("two columns are called `{name}`")));
         }
         let (path, label, split) = self.columns(&names).map_err(|problem| self.at(1, problem))?;
@@ -281,28 +293,20 @@ impl Rows<'_> {
             if text.trim_ascii().is_empty() {
                 continue;
             }
-            let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text)
+            let Object(cells) = serde_json::from_slice(text)
                 .map_err(|error| self.at(line, format!("expected an object as JSON: {error}")))?;
-            let columns = &self.spec.columns;
-            let value = |own: &Option<String>, usual: &[&str]| match own {
-                Some(own) => object.get(own),
-                None => usual.iter().find_map(|usual| object.get(*usual)),
-            };
-            let names = || object.keys().map(String::as_str).collect::<Vec<_>>();
-            let needed = |key: &str, own: &Option<String>, usual: &[&str]| {
-                value(own, usual).ok_or_else(|| self.at(line, no_column(key, own, usual, &names())))
-            };
+            let names: Vec<&str> = cells.iter().map(|(name, _)| name.as_str()).collect();
+            if let Some(name) = repeated(&names) {
+                return Err(self.at(line, format!("two values of `{name}`")));
+            }
+            let (path, label, split) = self.columns(&names).map_err(|problem| self.at(line, problem))?;
             let text_of = |what: &str, value: &serde_json::Value| match value {
                 serde_json::Value::String(text) => Ok(text.clone()),
                 other => Err(self.at(line, format!("expected {what} as a string, found {other}"))),
             };
-            let path = text_of("a path", needed("path-column", &columns.path, &PATHS)?)?;
-            let labels = self.labelling.of_value(needed("label-column", &columns.label, &LABELS)?);
-            let split = match &columns.split {
-                own @ Some(_) => Some(needed("split-column", own, &SPLITS)?),
-                None => value(&None, &SPLITS),
-            };
-            let split = split.map(|split| text_of("a split", split)).transpose()?;
+            let path = text_of("a path", &cells[path].1)?;
+            let labels = self.labelling.of_value(&cells[label].1);
+            let split = split.map(|split| text_of("a split", &cells[split].1)).transpose()?;
             if *has_splits.get_or_insert(split.is_some()) != split.is_some() {
                 let problem = "some rows have a split (train, test) and others do not";
                 return Err(self.at(line, problem.to_owned()));
@@ -331,7 +335,13 @@ impl Rows<'_> {
         // `./a.png` and `a.png` are one file.
         let image: PathBuf = self.file.parent().unwrap_or(Path::new(".")).join(path).components().collect();
         let place = (part, self.parts[part].len());
-        let hash = blake3::hash(image.as_os_str().as_encoded_bytes());
+        // So are `a.png` and `b/../a.png`.
+        let has_parent = image.components().any(|component| component == Component::ParentDir);
+        let real = if has_parent { image.canonicalize().ok() } else { None };
+        let own = self.folder.as_deref().and_then(|folder| real.as_ref()?.strip_prefix(folder).ok());
+        let own = own.map(|inside| self.file.parent().unwrap_or(Path::new(".")).join(inside));
+        let name: PathBuf = own.or(real).unwrap_or_else(|| image.clone()).components().collect();
+        let hash = blake3::hash(name.as_os_str().as_encoded_bytes());
         let hash = u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap_or_default());
         match self.seen.entry(hash) {
             Entry::Occupied(first) => {
@@ -369,6 +379,19 @@ impl Rows<'_> {
         Ok(())
     }
 
+    /// Notes on classes with no row to train on, or for testing.
+    fn missing_classes(&self, classes: &[String], train: &Labelled, test: &Labelled) -> Vec<String> {
+        let note = |(rows, purpose): (&Labelled, &str)| {
+            let known: HashSet<u16> = rows.iter().flat_map(|(_, labels)| labels).copied().collect();
+            let missing = (0u16..).zip(classes).filter(|(label, _)| !known.contains(label));
+            let missing: Vec<String> = missing.map(|(_, class)| class.clone()).collect();
+            let (count, all, which) = (missing.len(), classes.len(), shortened(&missing));
+            let file = self.file.display();
+            (count > 0).then(|| format!("{file}: no row {purpose} of {count} of the {all} classes: {which}"))
+        };
+        [(train, "to train on"), (test, "for testing")].into_iter().filter_map(note).collect()
+    }
+
     /// The place of a split in [`Self::parts`].
     fn part(&self, line: u64, split: &str) -> Result<usize, DataError> {
         let name = split.trim().to_ascii_lowercase();
@@ -399,9 +422,14 @@ impl Rows<'_> {
                 }
             }
         } else {
-            let share = self.spec.test_share;
-            for (index, row) in all.into_iter().enumerate() {
-                let is_test = crate::image_folder::held_out(index, share);
+            let (share, is_multi) = (self.spec.test_share, self.spec.classes.multi_label);
+            // As many of each class, where an image has one.
+            let mut seen: HashMap<u16, usize> = HashMap::new();
+            for row in all {
+                let class = if is_multi { 0 } else { row.1.first().copied().unwrap_or(0) };
+                let index = seen.entry(class).or_default();
+                let is_test = crate::image_folder::held_out(*index, share);
+                *index += 1;
                 if is_test { &mut test } else { &mut train }.push(row);
             }
         }
@@ -412,6 +440,37 @@ impl Rows<'_> {
         }
         Ok((train, test, notes))
     }
+}
+
+/// An object of JSON in its order, repeated names included.
+struct Object(Vec<(String, serde_json::Value)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Cells;
+        impl<'de> Visitor<'de> for Cells {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut cells = Vec::new();
+                while let Some(cell) = map.next_entry()? {
+                    cells.push(cell);
+                }
+                Ok(Object(cells))
+            }
+        }
+        deserializer.deserialize_map(Cells)
+    }
+}
+
+/// A name that occurs twice.
+fn repeated<'n>(names: &[&'n str]) -> Option<&'n str> {
+    let twice = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name));
+    twice.map(|(_, name)| *name)
 }
 
 /// The message for a missing column.

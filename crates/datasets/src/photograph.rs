@@ -179,7 +179,7 @@ pub(crate) fn read(path: &Path, looking: Looking) -> Result<Vec<u8>, String> {
         return Err(too_long(metadata.len()));
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    file.take(most_bytes + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    file.take(most_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > most_bytes { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
 }
 

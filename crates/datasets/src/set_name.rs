@@ -37,7 +37,9 @@ impl SetName {
             Self::Cifar10 => "the set is the six files of `cifar-10-binary.tar.gz` by A. Krizhevsky",
             Self::Cifar100 => "the set is the two files of `cifar-100-binary.tar.gz` by A. Krizhevsky",
             Self::ImageFolder => {
-                "the set is a folder with a folder of JPEG, PNG or WebP files for each class"
+                "the set is a folder with a folder of JPEG, PNG or WebP files for each class; --data or \
+                 DECOUPLE_DATA names the folder that it is in, and `decouple data list` the sets that \
+                 `decouple data fetch` downloads"
             }
             Self::Shards => "the set is tar files in which an image and its label share a name",
             Self::Manifest => "the set is a table of paths with their labels",

@@ -107,6 +107,15 @@ impl DataSpec {
         }
     }
 
+    /// Whether its images are decoded anew in every epoch instead of kept in memory.
+    pub const fn is_streamed(&self) -> bool {
+        match &self.source {
+            Source::ImageFolder(folder) => folder.stream,
+            Source::Shards(_) | Source::Manifest(_) => true,
+            Source::FashionMnist { .. } | Source::Cifar10 | Source::Cifar100 | Source::Planted(_) => false,
+        }
+    }
+
     /// The same photographs brought to another size; `None` for a set of fixed size.
     pub fn with_size(mut self, size: [usize; 2]) -> Option<Self> {
         let reading = match &mut self.source {

@@ -106,6 +106,20 @@ fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
     assert_eq!(workplace.succeed(&["run", "tuned.toml"]), table);
     let talk = workplace.told(&["run", "tuned.toml", "--fresh", "--filter", "recipe=tuned"]);
     assert!(!talk.contains("tries left"), "{talk}");
+
+    let rows = workplace.files("results/tuned/runs", "metrics.csv");
+    // Stopped while it repeats the tries, it also repeats the rest when it continues.
+    let mut child = workplace.start(&["run", "tuned.toml", "--fresh", "--jobs", "1"]);
+    wait_until("a try grows again", || {
+        !workplace.files("results/tuned/tune/successors", "environment.json").is_empty()
+    });
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    let talk = workplace.told(&["run", "tuned.toml"]);
+    assert_eq!(workplace.files("results/tuned/runs", "metrics.csv"), rows);
+    assert!(talk.contains("of 8 tries left to run") && !talk.contains("already done"), "{talk}");
+    assert_eq!(workplace.files("results/tuned/tune/runs", "metrics.csv"), tries);
+    assert!(!workplace.path("results/tuned/successors").exists());
 }
 
 fn report_rebuilds_everything_from_the_runs(workplace: &Workplace, table: &str) {
@@ -236,6 +250,9 @@ fn mistakes_are_answered_with_place_and_remedy() {
         (vec!["plan", "tiny.toml", "--set", "data.coupling=1"], "`data.coupling` is not a key of the set", 2),
         (vec!["describe", "--input", "28x28"], "28x28x1", 2),
         (vec!["describe", "--segments", "0"], "segments", 2),
+        (vec!["describe", "xception", "--input", "100000000000x100000000000x3"], "of at most 65,536", 2),
+        (vec!["describe", "--batch", "18446744073709551615"], "at most 1,000,000 images", 2),
+        (vec!["plan", "tinyy"], "did you mean `tiny`?", 2),
         (vec!["walk"], "walk", 2),
     ] {
         workplace.fail(&arguments, expected, expected_code);
@@ -294,6 +311,7 @@ fn data_is_shown_in_numbers_and_pictures() {
     let rows = workplace.succeed(&["data", "show", "tiny.toml", "-o", "sheet.png", "--columns", "3"]);
     assert!(rows.starts_with("sheet   sheet.png\nrow 1   T-shirt/top\n"), "{rows}");
     assert!(fs::read(workplace.path("sheet.png")).expect("a file").starts_with(b"\x89PNG"));
+    workplace.fail(&["data", "show", "tiny.toml", "-o", "sheet.png"], "there is such a file already", 2);
 }
 
 #[test]

@@ -57,6 +57,13 @@ fn a_run_s_network_names_scores_and_leaves() {
     workplace.fail(&["export", "--run", &run, "model.txt"], "ends in .onnx or .py", 2);
     workplace.fail(&["export", "--run", &run, "--format", "pytorch", "model"], "ends in .py", 2);
     workplace.fail(&["evaluate", "--weights", &weights], "required", 2);
+    for option in [&["--as-stored"][..], &["--corrupt", "skip"], &["--most-pixels", "9"]] {
+        let arguments = [&["evaluate", "--run", &run], option].concat();
+        workplace.fail(&arguments, "are about photographs", 2);
+    }
+    workplace.write("mine.py", "print('mine')");
+    workplace.fail(&["export", "--run", &run, "mine.py"], "no export has written", 2);
+    workplace.fail(&["predict", "--run", &run, "--most-pixels", "0", "x.png"], "not in 1..", 2);
     fs::remove_file(workplace.path(&weights)).expect("it is there");
     workplace.fail(&["export", "--run", &run, "other.onnx"], "no weights.safetensors", 3);
 }

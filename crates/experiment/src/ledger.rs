@@ -268,7 +268,7 @@ impl Ledger {
     }
 
     /// The runs that have ended, or have checkpoints, but differ from the identity that `identity` gives
-    /// for their trial, and are not to be replaced.
+    /// for their trial.
     ///
     /// # Errors
     /// If the folders cannot be listed.
@@ -279,9 +279,7 @@ impl Ledger {
         let scan = self.scan()?;
         let mut differences = Vec::new();
         for (trial, identity) in trials {
-            let Some(dir) = scan.dir(trial.id).filter(|_| !scan.is_being_replaced(trial.id)) else {
-                continue;
-            };
+            let Some(dir) = scan.dir(trial.id) else { continue };
             let counts = dir.join("status.json").exists()
                 || self
                     .disk

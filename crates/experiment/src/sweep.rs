@@ -142,10 +142,25 @@ pub fn load_with(
     step_times: StepTimes<'_>,
 ) -> Result<Sweep, ExperimentError> {
     let text = text_of(path).map_err(|problem| {
-        let example = "an experiment is a TOML file, such as experiments/quickstart.toml";
-        ExperimentError(format!("error: cannot read {}: {problem}\n = {example}", path.display()))
+        let example = "an experiment is a TOML file, such as experiments/quickstart.toml".to_owned();
+        let help = similar(path).map_or(example, |name| format!("did you mean `{name}`?"));
+        ExperimentError(format!("error: cannot read {}: {problem}\n = {help}", path.display()))
     })?;
     parse_with(&text, &path.display().to_string(), overrides, step_times)
+}
+
+/// The experiment file beside `path`, or among those in `experiments`, whose name is nearest to a missing one's.
+fn similar(path: &Path) -> Option<String> {
+    let typed = path.file_stem().filter(|_| !path.exists())?.to_string_lossy().into_owned();
+    let folders = [path.parent()?, Path::new("experiments")];
+    let files = folders.iter().flat_map(|folder| {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        std::fs::read_dir(folder).into_iter().flatten().flatten()
+    });
+    let files = files.map(|entry| entry.path());
+    let files = files.filter(|file| file.extension().is_some_and(|ending| ending == "toml"));
+    let names: Vec<String> = files.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect();
+    diagnostic::nearest(&typed, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// The most bytes of an experiment file. Those here have a few thousand.

@@ -101,7 +101,10 @@ fn a_plan_is_locked_before_the_first_run() {
     assert_eq!(sweep.lock(&ledger).unwrap(), (path.clone(), false), "it is the same plan");
     assert_eq!(ledger.read().unwrap().lock.unwrap(), lock);
     let other = parse_file(&file.replace("H1", "H2")).unwrap();
-    assert!(other.lock(&ledger).unwrap_err().to_string().contains("the file has changed since"));
+    assert!(other.lock(&ledger).unwrap_err().to_string().contains("the file or --set has changed since"));
+    let mut set = sweep.clone();
+    set.declared.margin = Some(0.05);
+    assert!(set.lock(&ledger).unwrap_err().to_string().contains("another plan was locked"));
     std::fs::write(&path, "{").unwrap();
     assert!(sweep.lock(&ledger).unwrap_err().to_string().contains("lock.json"));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "{");

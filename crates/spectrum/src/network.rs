@@ -140,6 +140,9 @@ impl Family {
     }
 }
 
+/// Most rows, columns and channels of an image.
+const MOST_EXTENT: usize = 65_536;
+
 impl NetworkSpec {
     /// The network described in its paper, as implemented by `numerics`.
     pub fn of(family: Family, numerics: Numerics) -> Self {
@@ -166,6 +169,8 @@ impl NetworkSpec {
         self.validate()?;
         let in_range = (1..=1_000_000).contains(&classes);
         InvalidKey::unless(in_range, "classes", "must be from 1 to 1,000,000")?;
+        let in_range = [input.h, input.w, input.c].iter().all(|extent| *extent <= MOST_EXTENT);
+        InvalidKey::unless(in_range, "input", "must have rows, columns and channels of at most 65,536")?;
         (self.family.architecture().graph)(&self.explicit(), input, classes)
     }
 

@@ -125,19 +125,32 @@ pub struct Images {
 }
 
 impl Images {
-    /// The images described in `file`, or `None` if it does not describe them: weights of
-    /// published networks, and of older runs.
+    /// The images described in `file`, whose network is `description`, or `None` if it does not describe them:
+    /// weights of published networks, and of older runs.
     ///
     /// # Errors
-    /// [`WeightError::Metadata`] if the description is invalid.
-    pub fn of<R: Read + Seek>(file: &WeightFile<R>) -> Result<Option<Self>, WeightError> {
+    /// [`WeightError::Metadata`] if the description is invalid, or of another number of classes or channels.
+    pub fn of<R: Read + Seek>(
+        file: &WeightFile<R>,
+        description: &Description,
+    ) -> Result<Option<Self>, WeightError> {
         let Some(text) = file.header().metadata.get(IMAGES_KEY) else { return Ok(None) };
-        serde_json::from_str(text).map(Some).map_err(|error| WeightError::Metadata {
+        let refused = |expected| WeightError::Metadata {
             path: file.path().to_owned(),
             key: IMAGES_KEY,
             found: text.clone(),
-            expected: format!("classes, mean and std as JSON ({error})"),
-        })
+            expected,
+        };
+        let images: Self = serde_json::from_str(text)
+            .map_err(|error| refused(format!("classes, mean and std as JSON ({error})")))?;
+        let Description { input: [.., channels], classes, .. } = *description;
+        let lengths = [images.classes.len(), images.mean.len(), images.std.len()];
+        if lengths != [classes, channels, channels] {
+            return Err(refused(format!(
+                "the names of {classes} classes, and mean and std of {channels} channels"
+            )));
+        }
+        Ok(Some(images))
     }
 }
 
@@ -214,7 +227,7 @@ pub fn convert(
             expected: "the network that its weights are for, or to be told which".to_owned(),
         })?,
     };
-    let images = Images::of(&file)?;
+    let images = Images::of(&file, &description)?;
     rewrite(&mut file, from, &description, target, to, images.as_ref(), |_| None)
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use decouple_datasets::{DataError, DataSpec, Dataset, Loader, bytes_in_memory};
+use decouple_datasets::{DataError, DataSpec, Dataset, Loader, bytes_in_memory, stream::Part};
 use decouple_experiment::{
     Claim, Environment, Identity, Ledger, LedgerError, Outcome, RunState, RunWriter, Status, Trial,
 };
@@ -372,7 +372,7 @@ impl<'a> Runner<'a> {
 
     /// The bytes that a trial needs.
     pub(crate) fn need(&self, trial: &Trial, needs: &mut Needs) -> u64 {
-        needs.of(trial, self.setup.data.of(trial).map(|data| data.train.len()))
+        needs.of(trial, self.setup.data.of(trial).map(|data| data.images(Part::Train)))
     }
 
     /// The data of a trial, after recording its environment.

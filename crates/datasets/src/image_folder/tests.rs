@@ -77,6 +77,18 @@ fn folders_say_what_is_for_testing() {
 }
 
 #[test]
+fn a_class_without_an_image_is_refused_before_any_is_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    two_classes(&folder.path().join("train"));
+    write(&folder.path().join("test/red/0.png"), 8, 8, RED);
+    fs::create_dir(folder.path().join("test/blue")).unwrap();
+    let streamed = ImageFolder { stream: true, ..spec(2) };
+    let listing = list(&streamed, Some(folder.path())).unwrap();
+    let message = listing.check_classes().unwrap_err().to_string();
+    assert!(message.contains("test: expected") && message.contains("class `blue` for testing"), "{message}");
+}
+
+#[test]
 fn the_share_is_spread_over_the_names() {
     let held: Vec<usize> = (0..20).filter(|&index| held_out(index, 0.2)).collect();
     assert_eq!(held, [4, 9, 14, 19]);

@@ -45,6 +45,7 @@ pub(crate) struct Listed {
 /// The files of a folder, decoded anew in every epoch.
 pub(crate) fn folder(images: &ImageFolder, data: Option<&Path>) -> Result<Listed, DataError> {
     let listing = image_folder::list(images, data)?;
+    listing.check_classes()?;
     let labelled =
         |files: Vec<(PathBuf, u16)>| files.into_iter().map(|(file, label)| (file, vec![label])).collect();
     let labelling = Labelling::new(images.classes, false, &listing.classes);
@@ -65,6 +66,8 @@ pub(crate) fn manifest(table: &Manifest, data: Option<&Path>) -> Result<Listed, 
     let labelling = Labelling::new(table.classes.count, table.classes.multi_label, &[]);
     let mut set = of_files(&table.reading, labelling, [listing.train, listing.test]);
     let mut also = vec![listing.hash];
+    also.extend(table.classes.list.as_ref().map(|_| hash_of_names(&listing.classes)));
+    also.extend(listing.is_divided_by_class.then(|| blake3::hash(b"rows for testing taken class by class")));
     let beside = |file: &Path| table.beside(data, file);
     set.weights = weights(&table.classes, &beside, &mut also)?;
     Ok(Listed {
@@ -83,8 +86,14 @@ pub(crate) fn shards(shards: &Shards, data: Option<&Path>) -> Result<Listed, Dat
     let (mut set, classes, notes) = open_shards(shards, data)?;
     let root = data.unwrap_or(Path::new(".")).join(&shards.folder);
     let (mut also, place) = (Vec::new(), |file: &Path| root.join(file));
+    also.extend(shards.classes.list.as_ref().map(|_| hash_of_names(&classes)));
     set.weights = weights(&shards.classes, &place, &mut also)?;
     Ok(Listed { set, classes, notes, skipped: Vec::new(), root, also, epoch: shards.images })
+}
+
+/// The names of a list of classes, whose order decides which label a name stands for.
+fn hash_of_names(classes: &[String]) -> blake3::Hash {
+    blake3::hash(classes.join("\n").as_bytes())
 }
 
 /// A set of files: those for training and for testing.
@@ -134,7 +143,12 @@ impl Listed {
         let files: Vec<&Path> =
             Part::ALL.into_iter().flat_map(|part| self.set.origin(part).files()).collect();
         let stated = self.epoch.filter(|_| spec.validation == 0).map(|images| images as u64);
-        let how = format!("{:?} {:?} {:?} {stated:?}", set.reading, spec.validation, spec.split);
+        // What was learned holds for this division of the files, and for these tables.
+        let lengths = Part::ALL.map(|part| self.set.origin(part).files().len());
+        let how = format!(
+            "{:?} {:?} {:?} {stated:?} {lengths:?} {:?}",
+            set.reading, spec.validation, spec.split, self.also
+        );
         let known = cache.known(&self.root, &files, &how, || {
             let (train, held_out) = match stated {
                 Some(images) => (images, None),

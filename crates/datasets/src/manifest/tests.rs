@@ -79,13 +79,18 @@ fn tables_of_every_kind_say_the_same() {
     let csv = "\u{feff}id,Path,label,split\n7,images/0.png,owl,train\r\n8,\"images/1.png\",red kite,Training\n9,images/2.png,1,test\n";
     let tsv = csv.replace(',', "\t");
     let json = "{\"file_name\": \"images/0.png\", \"label\": 0, \"split\": \"train\"}\n\n\
-                {\"file_name\": \"images/1.png\", \"label\": \"red kite\", \"split\": \"train\", \"x\": {}}\n\
+                {\"file_name\": \"images/1.png\", \"Label\": \"red kite\", \"Split\": \"train\", \"x\": {}}\n\
                 {\"file_name\": \"images/2.png\", \"label\": [\"wren\"], \"split\": \"test\"}";
     for (name, text) in [("a.csv", csv), ("a.tsv", &tsv), ("a.jsonl", json)] {
         let listing = place.list(name, text, |_| ()).unwrap();
         assert_eq!(numbers(&listing.train), [of("0", &[0]), of("1", &[2])], "{name}");
         assert_eq!(numbers(&listing.test), [of("2", &[1])], "{name}");
-        assert_eq!((listing.classes[2].as_str(), listing.notes.len()), ("red kite", 0));
+        assert_eq!(listing.classes[2], "red kite");
+        let notes =
+            ["no row to train on of 1 of the 3 classes: wren", "no row for testing of 2 of the 3 classes"];
+        for (note, expected) in listing.notes.iter().zip(notes) {
+            assert!(note.contains(expected), "{note}");
+        }
         assert_eq!(listing.hash, blake3::hash(text.as_bytes()));
     }
 }
@@ -93,13 +98,16 @@ fn tables_of_every_kind_say_the_same() {
 #[test]
 fn rows_without_a_split_are_divided_and_unused_splits_named() {
     let place = Place::new();
-    let rows: String = (0..5).map(|number| format!("images/{number}.png,{}\n", number % 3)).collect();
-    let listing = place.list("a.csv", &format!("image,class\n{rows}"), |_| ()).unwrap();
-    assert_eq!(numbers(&listing.test), [of("2", &[2]), of("4", &[1])]);
-    assert_eq!(listing.train.len(), 3);
+    // Class by class: two of the three of class 0 with a share of 0.7, and one of the two of class 2.
+    let rows: String = (0..5).map(|number| format!("images/{number}.png,{}\n", number % 2 * 2)).collect();
+    let listing = place.list("a.csv", &format!("image,class\n{rows}"), |spec| spec.test_share = 0.7).unwrap();
+    assert_eq!(numbers(&listing.test), [of("2", &[0]), of("3", &[2]), of("4", &[0])]);
+    assert_eq!(numbers(&listing.train), [of("0", &[0]), of("1", &[2])]);
+    assert!(listing.is_divided_by_class);
     let text = "path,label,use\nimages/0.png,0,train\nimages/1.png,1,val\nimages/2.png,1,test\n";
     let listing = place.list("a.csv", text, |spec| spec.columns.split = Some("use".to_owned())).unwrap();
     assert_eq!(numbers(&listing.test), [of("2", &[1])]);
+    assert!(!listing.is_divided_by_class);
     assert!(
         listing.notes[0].ends_with("a.csv: 1 row is of the split `val` and not used"),
         "{:?}",
@@ -191,6 +199,12 @@ fn one_file_by_two_spellings_and_two_columns_of_one_name_are_refused() {
     let text = "path,label,split\nimages/0.png,0,train\nimages/1.png,1,train\n./images//0.png,0,test\n";
     let message = place.list("a.csv", text, |_| {}).unwrap_err().to_string();
     assert!(message.contains("`./images//0.png` stands in an earlier row already"), "{message}");
+    let text = text.replace("./images//0.png", "images/../images/0.png");
+    let message = place.list("a.csv", &text, |_| {}).unwrap_err().to_string();
+    assert!(message.contains("`images/../images/0.png` stands in an earlier row already"), "{message}");
+    let text = "{\"path\": \"images/0.png\", \"label\": 1, \"label\": 0}";
+    let message = place.list("a.jsonl", text, |_| {}).unwrap_err().to_string();
+    assert!(message.ends_with("a.jsonl:1: two values of `label`"), "{message}");
     let message = place.list("b.csv", "path,label,label\n", |_| {}).unwrap_err().to_string();
     assert!(message.ends_with("b.csv:1: two columns are called `label`"), "{message}");
 }
@@ -228,6 +242,12 @@ fn the_images_are_streamed_and_labels_and_weights_are_part_of_what_the_set_is() 
     let weighted = load(text, true);
     assert_ne!(data.checksum, weighted.checksum);
     assert_eq!(weighted.stream.unwrap().weights.loss.as_deref(), Some(&[1.0, 2.0, 3.0][..]));
+    // The same files, divided in another way: nothing learned of the one holds for the other.
+    let divided = load(&text.replace("images/2.png,2,train", "images/2.png,2,test"), false);
+    assert_ne!((&divided.mean, &divided.checksum), (&data.mean, &data.checksum));
+    // Numbers stand for other names.
+    place.write("classes.txt", "wren\nowl tawny\nred kite\n");
+    assert_ne!(data.checksum, load(text, false).checksum);
 }
 
 /// A table that `tools/parquet-fixtures.py` made.
@@ -242,7 +262,9 @@ fn list_parquet(place: &Place, bytes: &[u8], multi_label: bool) -> Result<Manife
     // Anew, since some file systems wait for the disk where a file is written over.
     let _ = fs::remove_file(&file);
     fs::write(file, bytes).unwrap();
-    list(&place.spec("a.parquet", multi_label), Some(place.0.path()))
+    // Half of each class, or two of five rows.
+    let test_share = if multi_label { 0.4 } else { 0.5 };
+    list(&Manifest { test_share, ..place.spec("a.parquet", multi_label) }, Some(place.0.path()))
 }
 
 #[test]
@@ -252,8 +274,12 @@ fn tables_of_parquet_say_what_pandas_and_pyarrow_wrote() {
         let bytes = parquet(name);
         let listing = list_parquet(&place, &bytes, false).unwrap();
         let [train, test] = [&listing.train, &listing.test].map(numbers);
-        assert_eq!(train, [of("0", &[0]), of("1", &[2]), of("3", &[0])], "{name}");
-        assert_eq!(test, [of("2", &[1]), of("4", &[1])], "{name}");
+        let [third, fourth] = match listing.is_divided_by_class {
+            true => [of("2", &[1]), of("3", &[0])],
+            false => [of("3", &[0]), of("2", &[1])],
+        };
+        assert_eq!(train, [of("0", &[0]), of("1", &[2]), third], "{name}");
+        assert_eq!(test, [fourth, of("4", &[1])], "{name}");
         assert_eq!(listing.hash, blake3::hash(&bytes));
     }
     for name in ["lists", "groups"] {

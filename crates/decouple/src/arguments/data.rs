@@ -97,8 +97,8 @@ pub(crate) struct DataImport {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) keys: Vec<String>,
     /// Images per shard.
-    #[arg(long, default_value_t = 1_000, value_name = "N")]
-    pub(crate) samples: usize,
+    #[arg(long, default_value = "1000", value_name = "N")]
+    pub(crate) samples: NonZeroUsize,
 }
 
 #[derive(Args, Debug)]

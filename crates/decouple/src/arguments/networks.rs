@@ -129,6 +129,9 @@ pub(crate) struct TrainedArguments {
     pub(crate) model: Model,
 }
 
+/// The most that `data.most-pixels` may be.
+const MOST_PIXELS: u64 = 1 << 36;
+
 /// How photographs are read.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Photographs {
@@ -139,7 +142,8 @@ pub(crate) struct Photographs {
     #[arg(long)]
     pub(crate) as_stored: bool,
     /// Largest image to read, in pixels.
-    #[arg(long, value_name = "N", default_value_t = Looking::default().most_pixels)]
+    #[arg(long, value_name = "N", default_value_t = Looking::default().most_pixels,
+        value_parser = clap::value_parser!(u64).range(1..=MOST_PIXELS))]
     pub(crate) most_pixels: u64,
 }
 

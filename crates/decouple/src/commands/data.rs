@@ -11,6 +11,7 @@ use decouple_datasets::{
     manifest::Manifest,
     stream::{BatchOrder, Part, Shards},
 };
+use decouple_disk::write_output;
 use decouple_experiment::section;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -132,7 +133,7 @@ fn verify(common: &Common, arguments: &DataVerify) -> Result<u8, Failure> {
         reading.corrupt = Corrupt::Skip;
     }
     let data = load(&spec, common.data.as_deref())?;
-    let mut skipped = data.skipped.clone();
+    let (mut skipped, mut count) = (data.skipped.clone(), data.skipped.len());
     let mut images: usize = Part::ALL.iter().map(|&part| data.split(part).len()).sum();
     if let Some(stream) = &data.stream {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -141,11 +142,13 @@ fn verify(common: &Common, arguments: &DataVerify) -> Result<u8, Failure> {
                 images += batch?.len();
             }
         }
-        skipped.extend(stream.left_out().1);
+        let (more, first) = stream.left_out();
+        count += more;
+        skipped.extend(first);
     }
     let notes: String = data.notes.iter().map(|note| format!("{note}\n")).collect();
     let sound = format!("{} sound images\nchecksum  {}\n{notes}", grouped(images as u64), data.checksum);
-    print(&(sound + &left_out(&skipped)))?;
+    print(&(sound + &left_out(count, &skipped, "")))?;
     if let Some(expected) = arguments.checksum.as_ref().filter(|expected| **expected != data.checksum) {
         refuse!(DATA, "{}: expected the checksum {expected}, found {}", data.name, data.checksum);
     }
@@ -194,7 +197,7 @@ fn human(spec: &DataSpec, data: &Dataset) -> Result<String, Failure> {
         text.push('\n');
     }
     text.extend(data.notes.iter().map(|note| format!("{note}\n")));
-    text += &left_out(&data.skipped);
+    text += &left_out(data.skipped.len(), &data.skipped, ": --format json lists all");
     Ok(text)
 }
 
@@ -231,8 +234,17 @@ fn show(common: &Common, arguments: &DataShow) -> Result<u8, Failure> {
     }
     let sheet = contact_sheet(&data, &spec.augment, arguments.seed, arguments.columns.get().min(100));
     let path = arguments.output.clone().unwrap_or_else(|| format!("{}.png", data.name).into());
-    std::fs::write(&path, sheet)
-        .map_err(|error| Failure::new(IO, format!("cannot write {}: {error}", path.display())))?;
+    if path.is_file() {
+        // It could be one of the photographs.
+        refuse!(
+            USAGE,
+            "{}: there is such a file already: remove it, or name another by --output",
+            path.display()
+        );
+    }
+    write_output(&path, |out| out.write_all(&sheet)).map_err(|error: std::io::Error| {
+        Failure::new(IO, format!("cannot write {}: {error}", path.display()))
+    })?;
     let rows = data.classes.iter().enumerate().map(|(row, class)| format!("row {:<3} {class}\n", row + 1));
     answer(&format!("sheet   {}\n{}", path.display(), rows.collect::<String>()))
 }

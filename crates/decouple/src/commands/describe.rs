@@ -23,6 +23,14 @@ use crate::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> {
+    let batch = arguments.batch.get();
+    if batch > MOST_IMAGES {
+        refuse!(
+            USAGE,
+            "--batch: expected at most {} images a step, found {batch}",
+            grouped(MOST_IMAGES as u64)
+        );
+    }
     let name = arguments.family.as_deref().unwrap_or_default();
     if let Some(number) = name.strip_prefix("figure-").and_then(|number| number.parse().ok()) {
         let Some(graph) = figures::module(number) else {
@@ -69,6 +77,9 @@ fn show(arguments: &Describe, graph: &Graph, width: f64, title: &str) -> Result<
         Picture::Svg => answer(&svg(graph, title)),
     }
 }
+
+/// Most images per step.
+const MOST_IMAGES: usize = 1_000_000;
 
 /// What a step is timed on.
 #[derive(Clone, Copy)]

@@ -1,5 +1,6 @@
 //! `decouple diagnose`: what trained coupled kernels lose if they are decoupled after training.
 
+use decouple_datasets::stream::Part;
 use decouple_experiment::{Ledger, Trial};
 use decouple_training::{
     diagnosis::{Diagnosis, Effect, ProjectionTarget, diagnose},
@@ -46,7 +47,7 @@ pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> 
         let found = diagnose(trial, &weights(&ledger, trial), data, &targets);
         let found = found.map_err(|error| Failure::new(USAGE, error))?;
         match arguments.format {
-            Format::Human => print(&human(trial, &found, data.validation.is_empty()))?,
+            Format::Human => print(&human(trial, &found, data.images(Part::Validation) == 0))?,
             Format::Json => documents.push(document(trial, &found)),
         }
     }

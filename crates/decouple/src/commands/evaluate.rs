@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use decouple_datasets::{
-    class_names,
+    Corrupt, Looking, class_names,
     image_folder::{LabelledFiles, labelled_files},
     load as load_data,
     stream::Part,
@@ -18,7 +18,7 @@ use super::{
     trained::{Trained, refuse_other_images},
 };
 use crate::{
-    arguments::{Common, Evaluate, Format},
+    arguments::{Common, Evaluate, Format, Photographs},
     failure::{DATA, Failure, IO, NOTHING, USAGE},
     text::answer,
 };
@@ -98,6 +98,15 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
     let Some(run) = &trained.run else {
         refuse!(USAGE, "no photographs given: expected a folder with one folder per class");
     };
+    let Photographs { corrupt, as_stored, most_pixels } = arguments.photographs;
+    let is_usual = corrupt == Corrupt::Refuse && !as_stored && most_pixels == Looking::default().most_pixels;
+    if !is_usual || arguments.trained.labels.is_some() {
+        refuse!(
+            USAGE,
+            "--labels, --corrupt, --as-stored and --most-pixels are about photographs: expected a folder of them; the \
+             run's own images are read as the run has read them"
+        );
+    }
     let data = load_data(&run.record.data, common.data.as_deref())?;
     refuse_other_images(run, &data.checksum)?;
     let mut network = trained.network()?;

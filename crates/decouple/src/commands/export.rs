@@ -38,6 +38,13 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
                     target.display()
                 );
             }
+            if target.exists() && !is_an_export(target) {
+                refuse!(
+                    USAGE,
+                    "{}: there is such a file already, which no export has written: name another",
+                    target.display()
+                );
+            }
             let name = weights.file_name().unwrap_or_default().to_string_lossy();
             let module = pytorch(&graph, &notes, &name)?;
             convert(
@@ -62,6 +69,12 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
         input.w,
     );
     Ok(SUCCESS)
+}
+
+/// Whether the head of a Python module says that it is an export.
+fn is_an_export(module: &Path) -> bool {
+    let text = std::fs::read_to_string(module).unwrap_or_default();
+    text.lines().take(8).any(|line| line.starts_with("Written by decouple "))
 }
 
 /// Refuses to replace the weights that are read by those that are written.

@@ -59,21 +59,23 @@ impl Remarks {
             let what = if photographs.as_stored { "left as stored" } else { "rotated upright" };
             text += &format!("{count} {images} an EXIF orientation: {what}\n");
         }
-        text + &left_out(&self.skipped)
+        text + &left_out(self.skipped.len(), &self.skipped, ": --format json lists all")
     }
 }
 
 /// Lines that list files that were left out.
-pub(super) fn left_out(skipped: &[Skipped]) -> String {
-    if skipped.is_empty() {
+///
+/// `count`: how many there are, of which `skipped` may be only the first; `others` says where the rest is listed.
+pub(super) fn left_out(count: usize, skipped: &[Skipped], others: &str) -> String {
+    if count == 0 {
         return String::new();
     }
-    let mut text = format!("{} skipped\n", plural(skipped.len(), "file"));
+    let mut text = format!("{} skipped\n", plural(count, "file"));
     for skipped in skipped.iter().take(LISTED) {
         text += &format!("  {}: {}\n", skipped.file.display(), skipped.reason);
     }
-    if skipped.len() > LISTED {
-        text += &format!("  and {} more: --format json lists all\n", skipped.len() - LISTED);
+    if count > LISTED {
+        text += &format!("  and {} more{others}\n", count - LISTED);
     }
     text
 }

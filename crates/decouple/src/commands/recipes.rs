@@ -9,7 +9,7 @@ use decouple_training::{
 };
 
 use super::{
-    experiment::ledger,
+    experiment::{self, ledger, select},
     room,
     train::{claiming, refuse_mixing, stopped, watched},
 };
@@ -19,24 +19,28 @@ use crate::{
     text::TextTable,
 };
 
-/// `sweep` with its tuned recipes, running the tries that are missing, and how many were run again because
-/// `--fresh` asks for them. Without a `[tune]` section as it is.
+/// `sweep` with its tuned recipes, running the tries that are missing, and whether the filter names one of them.
+/// Without a `[tune]` section as it is.
 pub(crate) fn settle(
     common: &Common,
     arguments: &RunArguments,
     conduct: &Conduct,
     sweep: Sweep,
-) -> Result<(Sweep, usize), Failure> {
-    let Some(tune) = &sweep.tune else { return Ok((sweep, 0)) };
+) -> Result<(Sweep, bool), Failure> {
+    let Some(tune) = &sweep.tune else { return Ok((sweep, false)) };
     let ledger = sweep.tune_ledger(&claiming(ledger(common, &sweep), arguments));
     let runs = Tries { common, arguments, conduct, sweep: &sweep, ledger: &ledger };
     let what = "tries left to run, judged on validation images";
-    let mut again = runs.train(&sweep.tries(), tune.halving.then_some(tune), what)?;
-    again += runs.train(&sweep.finals(&ledger)?, None, "runs left of the best tries with more seeds")?;
+    let tries = sweep.tries();
+    runs.train(&tries, tune.halving.then_some(tune), what)?;
+    let finals = sweep.finals(&ledger)?;
+    runs.train(&finals, None, "runs left of the best tries with more seeds")?;
+    let is_filtered = arguments.selection.filter.is_some();
+    let names_one = is_filtered && tries.iter().chain(&finals).any(|trial| runs.is_selected(trial));
     let (sweep, choices) = sweep.tuned(&ledger)?;
     let metric = sweep.trials.first().map_or(Metric::default(), |trial| trial.record.metric());
     say!("{}", chosen(metric, &choices));
-    Ok((sweep, again))
+    Ok((sweep, names_one))
 }
 
 /// What the runs that choose recipes have in common.
@@ -49,20 +53,24 @@ struct Tries<'a> {
 }
 
 impl Tries<'_> {
-    /// Trains those of `trials` that are left, `what` in words, by halves where a section says so. Returns how many
-    /// are done again, as `--fresh` asks.
-    fn train(&self, trials: &[Trial], halving: Option<&Tune>, what: &str) -> Result<usize, Failure> {
+    /// Trains those of `trials` that are left, `what` in words, by halves where a section says so; with `--fresh` also
+    /// those that are done and selected.
+    fn train(&self, trials: &[Trial], halving: Option<&Tune>, what: &str) -> Result<(), Failure> {
         let Self { common, arguments, conduct, sweep, ledger } = *self;
         let trials: &[&Trial] = &trials.iter().collect::<Vec<_>>();
-        let again = self.again(trials);
+        let again: Vec<&Trial> =
+            trials.iter().filter(|trial| arguments.fresh && self.is_selected(trial)).copied().collect();
         let left = self.left(trials, &again)?;
         if left == 0 {
-            return Ok(0);
+            return Ok(());
         }
         say!("tuning    {left} of {} {what}", trials.len());
         let (data, workers) = room::load(trials, &arguments.resources, common)?;
         refuse_mixing(sweep, trials, trials, &again, ledger, &data)?;
         ledger.ask_again(again.iter().copied())?;
+        if arguments.fresh {
+            self.ask_for_the_rest()?;
+        }
         let done = watched(trials, !arguments.no_progress, |environment, progress| {
             let setup = Setup { ledger, data: &data, workers, environment, progress, conduct };
             match halving {
@@ -85,19 +93,28 @@ impl Tries<'_> {
             };
             return Err(Failure::new(code, with_problems(message, sweep, ledger)));
         }
-        Ok(again.len())
+        Ok(())
     }
 
-    /// Those of `trials` that are to be run again: with `--fresh` those that the filter leaves. A filter that only
-    /// trials can have, as one on the recipe, leaves none.
-    fn again<'t>(&self, trials: &[&'t Trial]) -> Vec<&'t Trial> {
+    /// Whether the filter leaves a try. One that only trials can meet, such as one on the recipe, leaves none.
+    fn is_selected(&self, trial: &Trial) -> bool {
         let filter = self.arguments.selection.filter.as_deref();
-        let filter = filter.map(|text| TrialFilter::parse(text, self.sweep));
-        let is_asked_for = |trial: &&&Trial| match &filter {
-            None => true,
-            Some(filter) => filter.as_ref().is_ok_and(|filter| filter.matches(trial)),
-        };
-        trials.iter().filter(|_| self.arguments.fresh).filter(is_asked_for).copied().collect()
+        filter
+            .is_none_or(|text| TrialFilter::parse(text, self.sweep).is_ok_and(|filter| filter.matches(trial)))
+    }
+
+    /// Asks for the later runs that are done and selected, too: if this process is stopped before it comes to them, the
+    /// next one knows.
+    fn ask_for_the_rest(&self) -> Result<(), Failure> {
+        let Self { common, arguments, sweep, ledger, .. } = *self;
+        let finals = sweep.finals(ledger).unwrap_or_default();
+        ledger.ask_again(finals.iter().filter(|trial| self.is_selected(trial)))?;
+        if let Ok((tuned, _)) = sweep.tuned(ledger)
+            && let Ok(trials) = select(&tuned, &arguments.selection)
+        {
+            experiment::ledger(common, sweep).ask_again(trials)?;
+        }
+        Ok(())
     }
 
     /// How many of `trials` are to be run, with those to be run `again`.

@@ -31,11 +31,11 @@ use crate::{
 pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failure> {
     let stop = signals::watch()?;
     let conduct = Conduct { stop, waits: !arguments.no_wait };
-    let (sweep, tried_again) =
+    let (sweep, names_a_try) =
         settle(common, arguments, &conduct, read_timed(common, &arguments.selection)?)?;
     let trials = match select(&sweep, &arguments.selection) {
         // The filter named a try.
-        Err(failure) if failure.code() == NOTHING && tried_again > 0 => return Ok(SUCCESS),
+        Err(failure) if failure.code() == NOTHING && names_a_try => return Ok(SUCCESS),
         selected => selected?,
     };
     let trials = task::selected(trials, arguments)?;
@@ -101,9 +101,14 @@ fn failed<'a>(trials: Vec<&'a Trial>, ledger: &Ledger) -> Result<Vec<&'a Trial>,
     let scan = ledger.scan()?;
     let mut failed = Vec::new();
     for trial in trials {
-        if let RunState::Done(status) = scan.state(trial)?
-            && matches!(status.outcome, Outcome::Failed { .. } | Outcome::Diverged { .. })
-        {
+        let status = match scan.state(trial)? {
+            RunState::Done(status) => Some(*status),
+            // One that is still to be trained again.
+            _ if scan.is_asked_for_again(trial.id) => ledger.run(trial).ok().and_then(|run| run.status),
+            _ => None,
+        };
+        let is_failed = |outcome| matches!(outcome, Outcome::Failed { .. } | Outcome::Diverged { .. });
+        if status.is_some_and(|status| is_failed(status.outcome)) {
             failed.push(trial);
         }
     }

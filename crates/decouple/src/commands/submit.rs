@@ -213,6 +213,9 @@ fn write_copy(folder: &Path, sweep: &Sweep) -> Result<(), Failure> {
 fn data_bytes(tasks: &[Task<'_>], common: &Common) -> u64 {
     let mut images = TrainImages::default();
     let mut of = |trial: &Trial| {
+        if trial.record.data.is_streamed() {
+            return 0;
+        }
         // Plus a quarter as many for testing.
         let images = images.of(trial, common).unwrap_or(0) + trial.record.data.validation;
         (images as u64).saturating_mul(trial.record.data.shape().len() as u64) / 4 * 5

@@ -45,10 +45,12 @@ pub(super) fn refuse_mixing(
     data: &LoadedData,
 ) -> Result<(), Failure> {
     let again: HashSet<RunId> = again.iter().map(|trial| trial.id).collect();
-    let kept = all.iter().copied().filter(|trial| !again.contains(&trial.id));
+    let selected_ids: HashSet<RunId> = selected.iter().map(|trial| trial.id).collect();
+    let scan = ledger.scan()?;
+    let is_replaced = |id| again.contains(&id) || selected_ids.contains(&id) && scan.is_asked_for_again(id);
+    let kept = all.iter().copied().filter(|trial| !is_replaced(trial.id));
     let differences = ledger.differences(kept.map(|trial| (trial, identity(data, trial))))?;
     let is_to_train = || -> Result<bool, LedgerError> {
-        let scan = ledger.scan()?;
         for trial in selected {
             if again.contains(&trial.id) || !matches!(scan.state(trial)?, RunState::Done(_)) {
                 return Ok(true);

@@ -51,7 +51,7 @@ impl Trained {
         let naming = arguments.from.unwrap_or_else(|| Naming::of(file.header()));
         let description = description(&arguments.model, &file, naming)?;
         tell_prefix(&file, naming, &description)?;
-        let noted = Images::of(&file)?;
+        let noted = Images::of(&file, &description)?;
         Ok(Self { weights, naming, description, run, noted, labels: arguments.labels.clone() })
     }
 
@@ -97,6 +97,12 @@ impl Trained {
         let network = self.network()?;
         // Weights without a run are assumed to choose one among all classes.
         let loss = self.run.as_ref().map_or(Loss::default(), |run| run.record.training.loss);
+        if self.run.is_none() && self.noted.is_some() {
+            say!(
+                "note: weights do not say how their photographs were cut and scaled, nor how many classes an image may \
+                 have: as by default. --run does as the run did"
+            );
+        }
         Ok((Classifier { network, sight, loss }, labels))
     }
 }
@@ -163,7 +169,7 @@ fn labels(file: Option<&Path>, classes: usize) -> Result<Vec<String>, Failure> {
         None if classes == IMAGENET.lines().count() => (IMAGENET.to_owned(), "ImageNet".to_owned()),
         None => return Ok((0..classes).map(|class| format!("class {class}")).collect()),
     };
-    let labels: Vec<String> = text.lines().map(str::to_owned).collect();
+    let labels: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
     if labels.len() == classes {
         return Ok(labels);
     }

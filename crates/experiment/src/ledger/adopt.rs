@@ -74,7 +74,7 @@ impl Ledger {
         let (scan, elsewhere, mut adopted) = (self.scan()?, self.elsewhere(), Adopted::default());
         for (trial, identity) in trials {
             let is_to_do = matches!(scan.state(trial)?, RunState::New | RunState::Partial);
-            if !is_to_do || scan.is_being_replaced(trial.id) {
+            if !is_to_do || scan.is_asked_for_again(trial.id) {
                 continue;
             }
             let Some(run) = elsewhere.find(trial, &identity) else {

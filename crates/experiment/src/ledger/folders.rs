@@ -13,8 +13,10 @@ pub struct Scan<'a> {
     ledger: &'a Ledger,
     /// By the short id at the end of the name.
     folders: HashMap<String, Vec<PathBuf>>,
-    /// Those of successors and of what they replace.
-    replacements: HashMap<String, Vec<PathBuf>>,
+    /// Those of successors.
+    successors: HashMap<String, Vec<PathBuf>>,
+    /// Those set aside for them.
+    replaced: HashMap<String, Vec<PathBuf>>,
 }
 
 /// Where a run is.
@@ -32,9 +34,12 @@ impl Ledger {
     /// # Errors
     /// If they cannot be listed. A ledger that does not exist is empty.
     pub fn scan(&self) -> Result<Scan<'_>, LedgerError> {
-        let mut replacements = self.list(&self.successors_dir())?;
-        replacements.extend(self.list(&self.replaced_dir())?);
-        Ok(Scan { ledger: self, folders: by_id(self.folders()?), replacements: by_id(replacements) })
+        Ok(Scan {
+            ledger: self,
+            folders: by_id(self.folders()?),
+            successors: by_id(self.list(&self.successors_dir())?),
+            replaced: by_id(self.list(&self.replaced_dir())?),
+        })
     }
 
     /// The folders of runs, with those that were set aside for a successor that never arrived.
@@ -91,10 +96,18 @@ impl Scan<'_> {
         Ok(if dir.is_some() { RunState::Partial } else { RunState::New })
     }
 
-    /// Whether a run is to be trained [again](Ledger::ask_again), or its replacement to be completed.
-    pub fn is_being_replaced(&self, id: RunId) -> bool {
-        let mut dirs = self.replacements.get(&id.short()).into_iter().flatten();
-        dirs.any(|dir| self.ledger.is_of(dir, id))
+    /// Whether a run is still to be trained [again](Ledger::ask_again).
+    pub fn is_asked_for_again(&self, id: RunId) -> bool {
+        self.has(&self.successors, id)
+    }
+
+    /// Whether a run is still to be trained again, or its replacement to be completed.
+    fn is_being_replaced(&self, id: RunId) -> bool {
+        self.is_asked_for_again(id) || self.has(&self.replaced, id)
+    }
+
+    fn has(&self, folders: &HashMap<String, Vec<PathBuf>>, id: RunId) -> bool {
+        folders.get(&id.short()).into_iter().flatten().any(|dir| self.ledger.is_of(dir, id))
     }
 
     /// The folder of a run, if it can be determined.

@@ -4,6 +4,7 @@
 //! `replaced/`, the successor takes its place, and the old one is removed. If the process is killed between
 //! these steps, the next holder of the lock completes them.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,14 +19,17 @@ impl Ledger {
     /// If the folders of the new runs cannot be created.
     pub fn ask_again<'t>(&self, trials: impl IntoIterator<Item = &'t Trial>) -> Result<(), LedgerError> {
         let scan = self.scan()?;
-        for trial in trials.into_iter().filter(|trial| !scan.is_being_replaced(trial.id)) {
+        // Two points may share a run.
+        let mut asked = HashSet::new();
+        let is_new = |trial: &&Trial| !scan.is_asked_for_again(trial.id) && asked.insert(trial.id);
+        for trial in trials.into_iter().filter(is_new) {
             let dir = self.successors_dir().join(trial.dir_name());
             self.disk.create_dir_all(&dir).map_err(LedgerError::io("create", &dir))?;
         }
         Ok(())
     }
 
-    /// As [`Scan::is_being_replaced`](super::Scan::is_being_replaced), at this moment.
+    /// Whether a run is still to be trained again, or its replacement to be completed.
     pub(super) fn is_being_replaced(&self, id: RunId) -> Result<bool, LedgerError> {
         Ok(!self.successors(id)?.is_empty() || !self.of_run(&self.replaced_dir(), id)?.is_empty())
     }
@@ -107,7 +111,7 @@ impl Ledger {
     }
 
     /// The folders of a run in `parent`.
-    fn of_run(&self, parent: &Path, id: RunId) -> Result<Vec<PathBuf>, LedgerError> {
+    pub(super) fn of_run(&self, parent: &Path, id: RunId) -> Result<Vec<PathBuf>, LedgerError> {
         let mut dirs = self.list(parent)?;
         dirs.retain(|dir| self.is_of(dir, id));
         Ok(dirs)

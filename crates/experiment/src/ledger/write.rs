@@ -130,7 +130,7 @@ impl RunWriter {
     }
 
     /// Ends the run: syncs the rows, then writes checksums and status, then releases the lock. A
-    /// run begun by [`Ledger::claim_fresh`] replaces the old one.
+    /// run that was [asked for again](Ledger::ask_again) replaces the old one.
     ///
     /// # Errors
     /// If a file cannot be written, or the run may be another's by now.

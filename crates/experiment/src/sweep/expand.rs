@@ -38,13 +38,15 @@ pub(super) struct Expansion {
 pub(super) fn expand(file: &SweepFile, step_times: StepTimes<'_>) -> Result<Expansion, Diagnostic> {
     let seeds = seeds(file.seeds.as_ref())?;
     refuse_too_many(file, seeds.len())?;
-    let reference = reference(file)?;
+    let reference = reference(file);
     let mut warnings = Vec::new();
     let mut networks = Networks::default();
     let points = points(&file.axes)
         .into_iter()
         .map(|choice| Point::resolve(file, choice, &mut networks))
         .collect::<Result<_, _>>()?;
+    // A value that no axis may have is the cause where the reference has the right one.
+    let reference = reference?;
     let points = distinct(points, &reference, &mut warnings)?;
     one_metric(&points)?;
     if file.scaling.pays == Pays::Inner {
@@ -190,7 +192,12 @@ fn reference(file: &SweepFile) -> Result<Indices, Diagnostic> {
             let typed = coordinate.value.text();
             return Err(Diagnostic::new(format!("the reference is not a value of axis `{}`", axis.name))
                 .at(coordinate.value.span.clone(), suggestion(&typed, texts(), "no point has this value"))
-                .at(axis.list_span.clone(), "the axis"));
+                .at(axis.list_span.clone(), "the axis")
+                .note(format!(
+                    "or name another reference, as in --set 'experiment.reference={{ {} = {} }}'",
+                    axis.name,
+                    axis.values.first().map_or(String::new(), Value::text)
+                )));
         };
         choice[index] = value;
     }

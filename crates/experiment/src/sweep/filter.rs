@@ -46,7 +46,7 @@ pub enum FilterError {
     )]
     Condition(String),
     /// A condition on something that the sweep does not vary.
-    #[error("`{name}` is not an axis of this experiment: {suggestion}\n = a filter may name: {known}")]
+    #[error("`{name}` is not an axis of this experiment: {suggestion}\n = a filter may name {known}")]
     Axis {
         /// As typed.
         name: String,
@@ -93,7 +93,7 @@ impl Condition {
         if !names().any(|name| name == axis) {
             return Err(FilterError::Axis {
                 name: typed.to_owned(),
-                suggestion: suggestion(typed, names(), "there is no such axis"),
+                suggestion: suggestion(typed, names(), "nothing varies it"),
                 known: in_backticks(names()),
             });
         }

@@ -7,7 +7,7 @@ use decouple_disk::Disk;
 use super::Sweep;
 use crate::declared::file_hash;
 use crate::ledger::{LOCKED_PLAN, replace_json, timestamp};
-use crate::{FORMAT, Ledger, LedgerError, LockedPlan, Problem, Remedy};
+use crate::{Contents, FORMAT, Ledger, LedgerError, LockedPlan, Problem, Remedy};
 
 /// Why a plan cannot be locked.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum LockError {
     },
     /// Another plan is locked.
     #[error(
-        "{}: a plan was locked at {locked_at}, and the file has changed since\n = remove it to lock the file as it is \
+        "{}: another plan was locked at {locked_at}: the file or --set has changed since\n = remove it to lock the file as it is \
          now, which version control will show", path.display()
     )]
     Other {
@@ -67,11 +67,19 @@ impl Sweep {
         let (root, file_hash) = (ledger.root(), file_hash(&self.text));
         let path = root.join(LOCKED_PLAN);
         match contents.lock {
-            Some(lock) if lock.file_hash == file_hash => return Ok((path, false)),
+            Some(lock) if lock.file_hash == file_hash && lock.declared == self.declared => {
+                return Ok((path, false));
+            }
             Some(LockedPlan { locked_at, .. }) => return Err(LockError::Other { path, locked_at }),
             None => {}
         }
-        let runs = contents.runs.iter().filter(|run| run.status.is_some()).count();
+        let tries = self.tune_ledger(ledger).read()?;
+        let ended = |contents: &Contents| {
+            let damaged =
+                contents.problems.iter().filter(|problem| problem.path.join("status.json").exists());
+            contents.runs.iter().filter(|run| run.status.is_some()).count() + damaged.count()
+        };
+        let runs = ended(&contents) + ended(&tries);
         if runs > 0 {
             return Err(LockError::TooLate { name: self.name.clone(), runs });
         }
