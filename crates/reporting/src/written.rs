@@ -64,8 +64,15 @@ pub fn write(analysis: &Analysis, root: &Path) -> Result<Written, ReportError> {
     let runs = replace(disk, root.join("runs.csv"), runs_csv(analysis).as_bytes())?;
     replace(disk, root.join("epochs.csv"), epochs_csv(analysis).as_bytes())?;
     let summary = replace(disk, root.join("summary.csv"), summary_csv(analysis).as_bytes())?;
+    let drawn = figures::all(analysis);
+    // What an earlier report has drawn and this one does not would seem to belong to it.
+    for name in figures::NAMES.iter().filter(|name| drawn.iter().all(|figure| figure.name != **name)) {
+        for path in ["svg", "png"].map(|ending| folder.join(format!("{name}.{ending}"))) {
+            disk.remove_file(&path).map_err(|source| ReportError::Io { path, source })?;
+        }
+    }
     let mut figures = Vec::new();
-    for figure in figures::all(analysis) {
+    for figure in drawn {
         let path = folder.join(format!("{}.svg", figure.name));
         figures.push(replace(disk, path, figure.canvas.svg(TextSetting::File).as_bytes())?);
         let path = folder.join(format!("{}.png", figure.name));

@@ -145,6 +145,19 @@ fn what_a_reader_sees() {
 }
 
 #[test]
+fn a_figure_of_an_earlier_report_does_not_stay_beside_a_new_one() {
+    let place = filled();
+    place.report();
+    let folder = place.ledger.root().join("figures");
+    for name in ["tuning.png", "mine.png"] {
+        fs::write(folder.join(name), "old").unwrap();
+    }
+    place.report();
+    assert!(!folder.join("tuning.png").exists(), "nothing was tuned");
+    assert!(folder.join("mine.png").exists() && folder.join("pareto.png").exists());
+}
+
+#[test]
 fn a_torn_run_and_one_of_another_version_hide_nothing_else() {
     let place = filled();
     // Cut off: no status, and the last row is half there.

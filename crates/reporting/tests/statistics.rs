@@ -348,6 +348,10 @@ fn the_scaling_law_is_that_of_scipy() {
     let flat: Vec<(f64, Sample)> = case.sizes.iter().map(|size| (*size, sample(&flat))).collect();
     let open = scaling_law(&flat).unwrap().exponent_interval;
     assert_eq!((open.low, open.high), (0.0, f64::INFINITY));
+    let rising = [0.100, 0.105, 0.110, 0.115].map(|mean| sample(&[mean - 0.0005, mean, mean + 0.0005]));
+    let rising: Vec<(f64, Sample)> = case.sizes.iter().copied().zip(rising).collect();
+    let open = scaling_law(&rising).unwrap().exponent_interval;
+    assert_eq!((open.low, open.high), (0.0, f64::INFINITY));
 }
 
 #[test]

@@ -340,5 +340,12 @@ fn sizes_and_lengths_in_proportion_are_one_cause() {
     let names: Vec<&str> = curve.shifts.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, ["network.size and training.epochs"]);
     assert_eq!(curve.lines[0].at.len(), 2, "each line has both");
-    assert!((curve.lines[1].highest - 8f64.ln()).abs() < 0.4);
+    let against: Vec<_> = [("30000", "16"), ("60000", "8"), ("120000", "4")]
+        .iter()
+        .flat_map(|(size, epochs)| widths.map(move |width| (width, *size, *epochs)))
+        .collect();
+    assert_eq!(shaped(&against).curves[0].shifts[0].0, "network.size (with training.epochs falling)");
+    let begun = [rows, vec![("4", "240000", "32")]].concat();
+    let begun = &shaped(&begun).curves[0];
+    assert_eq!(begun.lines[3].best, None, "of one width there is no best");
 }

@@ -60,7 +60,7 @@ pub(super) fn contests(study: &Study, points: &mut [PointSummary]) -> Vec<Contes
 }
 
 /// Whether an axis decides which images a point is tested on.
-pub(super) fn changes_images(axis: &str) -> bool {
+pub(crate) fn changes_images(axis: &str) -> bool {
     axis.starts_with("data.") && !SAME_IMAGES.contains(&axis)
 }
 

@@ -80,8 +80,12 @@ fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Opt
     // An axis to fit, and its name in a report.
     let mut shapes: Vec<(&str, String)> = Vec::new();
     for &axis in &varied {
-        match shapes.iter_mut().find(|(other, _)| are_proportional(&logs(axis), &logs(other))) {
-            Some((_, name)) => *name += &format!(" and {axis}"),
+        let own = logs(axis);
+        let together =
+            shapes.iter_mut().find_map(|(other, name)| Some((proportion(&own, &logs(other))?, name)));
+        match together {
+            Some((proportion, name)) if proportion > 0.0 => *name += &format!(" and {axis}"),
+            Some((_, name)) => *name += &format!(" (with {axis} falling)"),
             None => shapes.push((axis, axis.to_owned())),
         }
     }
@@ -111,7 +115,7 @@ fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Opt
                     Some(((*axis).to_owned(), points[known[members[0]]].value(axis)?.to_owned()))
                 })
                 .collect(),
-            best: fitted.best(&shape, range),
+            best: if range.low < range.high { fitted.best(&shape, range) } else { None },
             highest: highest(&fitted, &shape, range),
             shape,
             points: members.into_iter().map(|k| known[k]).collect(),
@@ -132,16 +136,17 @@ fn range(values: impl Iterator<Item = f64>) -> Interval {
     values.fold(none, |range, x| Interval { low: range.low.min(x), high: range.high.max(x) })
 }
 
-/// Whether the logarithms of two quantities rise together on a straight line, so that no effect of one is apart from
-/// the other's.
-fn are_proportional(a: &[f64], b: &[f64]) -> bool {
+/// The sign of the correlation of two quantities whose logarithms lie on a straight line, so that no effect of one is
+/// apart from the other's; `None` for others.
+fn proportion(a: &[f64], b: &[f64]) -> Option<f64> {
     let centred = |values: &[f64]| -> Vec<f64> {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         values.iter().map(|value| value - mean).collect()
     };
     let (a, b) = (centred(a), centred(b));
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    dot(&a, &b).powi(2) > (1.0 - 1e-9) * dot(&a, &a) * dot(&b, &b)
+    let is_line = dot(&a, &b).powi(2) > (1.0 - 1e-9) * dot(&a, &a) * dot(&b, &b);
+    is_line.then(|| dot(&a, &b).signum())
 }
 
 /// The variance of a run of a point, shrunk towards that of all points as if that were four more runs: the

@@ -64,11 +64,14 @@ impl Contrast {
 /// The interactions of a study: of its two axes; of any two of more, averaged over the others; and of any two of
 /// three at each value of the third.
 pub(super) fn interactions(study: &Study, points: &[PointSummary]) -> Vec<Interaction> {
-    let names: Vec<&str> = study.axis_names().collect();
+    // Of axes that go through their values together the first stands for all.
+    let all: Vec<&str> = study.axis_names().collect();
+    let is_first = |&place: &usize| !all[..place].iter().any(|earlier| is_zipped(study, earlier, all[place]));
+    let names: Vec<&str> = (0..all.len()).filter(is_first).map(|place| all[place]).collect();
     let pairs = (0..names.len()).flat_map(|i| (i + 1..names.len()).map(move |j| (i, j)));
     let mut found: Vec<Interaction> = Vec::new();
     let mut given: Vec<Interaction> = Vec::new();
-    for (i, j) in pairs.filter(|&(i, j)| !is_zipped(study, names[i], names[j])) {
+    for (i, j) in pairs {
         let all: Vec<&PointSummary> = points.iter().collect();
         found.extend(interaction(study, names[i], names[j], &all, Vec::new()));
         let [_, _, _] = names.as_slice() else { continue };
@@ -80,6 +83,14 @@ pub(super) fn interactions(study: &Study, points: &[PointSummary]) -> Vec<Intera
         }
     }
     found.extend(given);
+    for found in &mut found {
+        let full = |name: &str| {
+            let others = study.axis_names().filter(|other| *other != name && is_zipped(study, other, name));
+            [name].into_iter().chain(others).collect::<Vec<_>>().join(" with ")
+        };
+        found.effect = full(&found.effect);
+        found.averaged.iter_mut().for_each(|name| *name = full(name));
+    }
     found
 }
 
@@ -118,6 +129,10 @@ fn interaction(
         along: along.to_owned(),
         averaged: (study.axis_names().filter(is_other))
             .filter(|name| !is_zipped(study, name, first) && !is_zipped(study, name, second))
+            .filter(|name| {
+                let mut earlier = study.axis_names().take_while(|other| other != name);
+                !earlier.any(|other| is_zipped(study, other, name))
+            })
             .map(str::to_owned)
             .collect(),
         given,

@@ -13,6 +13,7 @@ mod verdict;
 
 pub use comparison::{Comparison, ReferenceComparison};
 pub use contest::Contest;
+pub(crate) use contest::changes_images;
 pub use curve::{SpectrumCurve, SpectrumLine, SpectrumScaling};
 pub use images::ImageComparison;
 pub use interaction::{Contrast, Interaction};

@@ -176,13 +176,16 @@ fn equality(
     }
     if is_flat {
         let margin = contest.flat_within?;
-        return Some(format!("No two differ by more than {} points (95 %).", points_up(margin)));
+        return Some(format!(
+            "No two differ by more than {} points (two one-sided tests of each pair, 5 %).",
+            points_up(margin)
+        ));
     }
     // The bound of the simultaneous interval, since the data chose which point is closest.
     let closest = open.first()?;
     let bound = closest.interval.low.abs().max(closest.interval.high.abs());
     Some(format!(
-        "{} and {} are equal within {} points (95 %, for all pairs).",
+        "{} and {} are equal within {} points (by the 95 % interval for all pairs).",
         capitalised(best),
         name(closest.point),
         points_up(bound)

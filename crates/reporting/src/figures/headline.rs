@@ -64,8 +64,15 @@ fn subtitle(analysis: &Analysis) -> Vec<String> {
     let facts: Vec<String> = facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
     vec![
         facts.join(" · "),
-        "small dots: seeds · large marks: mean · bars and band: 95 % interval of the mean".to_owned(),
+        format!("small dots: seeds · large marks: mean · {}: 95 % interval of the mean", intervals(analysis)),
     ]
+}
+
+/// What shows intervals: a band only along a line of several points.
+fn intervals(analysis: &Analysis) -> &'static str {
+    let with_interval = |line: &Series<'_>| line.points.iter().filter(|(_, p)| p.interval.is_some()).count();
+    let has_band = series(analysis).iter().any(|line| line.is_band && with_interval(line) > 1);
+    if has_band { "bars and band" } else { "bars" }
 }
 
 /// Size of a figure's title.
@@ -150,10 +157,12 @@ fn means(canvas: &mut Canvas, frame: &Frame, line: &Series<'_>, aside: f64, is_o
     for (x, point) in &line.points {
         if let Some(interval) = point.interval {
             let x = frame.across(*x) + aside;
-            let ends = [interval.low, interval.high].map(|end| frame.share(end));
-            canvas.line(vec![(x, ends[0]), (x, ends[1])], line.colour, 1.2, 0.0);
-            for end in ends {
-                canvas.line(vec![(x - 4.0, end), (x + 4.0, end)], line.colour, 1.2, 0.0);
+            let ends = [interval.low, interval.high];
+            canvas.line(ends.map(|end| (x, frame.share(end))).to_vec(), line.colour, 1.2, 0.0);
+            // One that is cut, at 100 % or at the edge, does not end there.
+            for end in ends.into_iter().filter(|end| frame.share(*end) == frame.down(100.0 * end)) {
+                let y = frame.share(end);
+                canvas.line(vec![(x - 4.0, y), (x + 4.0, y)], line.colour, 1.2, 0.0);
             }
         }
     }
@@ -203,6 +212,10 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
         let name = match (spectrum_value(&point.point), point.point.as_slice()) {
             (Some(value), _) => match point.group_width.filter(|_| is_segments) {
                 Some(width) => format!("{value} ({})", short_width(width)),
+                None if value == "all" && is_by_width(analysis) => {
+                    let width = point.group_width.unwrap_or(f64::NAN);
+                    format!("{value} ({})", short_width(width))
+                }
                 None => value.to_owned(),
             },
             (None, [(_, value)]) => value.clone(),
@@ -222,7 +235,7 @@ fn name_points(canvas: &mut Canvas, frame: &Frame, analysis: &Analysis) -> f64 {
     };
     let name = match analysis.study.axes.as_slice() {
         _ if is_spectrum(analysis) && !is_by_width(analysis) => {
-            "segments, placed by decoupling level: 0 regular, 1 per channel"
+            "segments, placed by decoupling level, the most decoupled at the left"
         }
         axes if axes.iter().any(|axis| axis.name == "segments") => {
             "segments (channels per segment: the mean over layers, on a logarithmic scale)"

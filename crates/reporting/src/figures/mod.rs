@@ -41,26 +41,27 @@ pub fn headline(analysis: &Analysis) -> Canvas {
     headline::draw(analysis)
 }
 
+/// The names of all figures that a report may have.
+pub const NAMES: [&str; 5] =
+    ["accuracy-vs-decoupling", "group-width", "pareto", "tuning", "training-profiles"];
+
 /// Every figure of a report, the headline first.
 pub fn all(analysis: &Analysis) -> Vec<Figure> {
     let metric = analysis.study.metric;
     let figures = [
         (
-            "accuracy-vs-decoupling",
             format!(
                 "Test {metric} of every seed, the mean and its 95 % interval; below, what the points cost."
             ),
             Some(headline(analysis)),
         ),
         (
-            "group-width",
             "A smooth curve over the logarithm of channels per segment with its 95 % band; below, the 95 % \
              interval of the best width."
                 .to_owned(),
             curve::draw(analysis),
         ),
         (
-            "pareto",
             format!(
                 "Test {metric} against what a network costs. Points on the stepped line are Pareto-optimal: no point \
                  that costs as little is better."
@@ -68,21 +69,19 @@ pub fn all(analysis: &Analysis) -> Vec<Figure> {
             pareto::draw(analysis),
         ),
         (
-            "tuning",
             format!(
                 "Validation {metric} of every try of a recipe; the test images play no part in the choice."
             ),
             tuning::draw(analysis),
         ),
         (
-            "training-profiles",
             "Training profiles: the mean over seeds, and a band from the lowest to the highest seed."
                 .to_owned(),
             profiles::draw(analysis),
         ),
     ];
-    let drawn = figures.into_iter();
-    drawn.filter_map(|(name, caption, canvas)| Some(Figure { name, caption, canvas: canvas? })).collect()
+    let drawn = NAMES.into_iter().zip(figures);
+    drawn.filter_map(|(name, (caption, canvas))| Some(Figure { name, caption, canvas: canvas? })).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use decouple_experiment::Held;
 
-use crate::analysis::{Analysis, PointSummary};
+use crate::analysis::{Analysis, PointSummary, changes_images};
 use crate::numbers::{along_axis, percent, seconds, short_count};
 
 use super::annotations::Annotations;
@@ -47,8 +47,11 @@ struct Dot<'a> {
     colour: Colour,
 }
 
-/// Draws the panels, if at least two points have finished runs.
+/// Draws the panels, if at least two points have finished runs, and all are tested on the same images.
 pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
+    if analysis.study.axis_names().any(changes_images) {
+        return None;
+    }
     let lines = series(analysis);
     let finished = analysis.points.iter().filter(|point| point.mean.is_some()).count();
     if finished < 2 {

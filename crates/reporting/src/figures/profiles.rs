@@ -21,6 +21,8 @@ const GAP: f64 = 86.0;
 const RIGHT: f64 = 24.0;
 /// More small panels than these would be too small to read.
 const MOST_PANELS: usize = 6;
+/// More lines than these in one panel cannot be told apart.
+const MOST_LINES: usize = 16;
 
 /// A quantity of an epoch: its name, the unit that it is shown in, and its value.
 type Quantity = (&'static str, f64, fn(&CurvePoint) -> Option<Spread>);
@@ -42,10 +44,14 @@ struct Panel<'a> {
 }
 
 /// Draws the profiles, if any run has finished an epoch: a panel for loss and one for accuracy; where
-/// another axis is crossed with the segments, a panel of accuracy for each of its values.
+/// another axis is crossed with the segments, a panel of accuracy for each of its values. None if a panel would
+/// have too many lines to read.
 pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
     let last = analysis.points.iter().filter_map(|point| point.curve.last()).max_by_key(|row| row.step)?;
     let panels = panels(analysis);
+    if panels.iter().any(|panel| panel.profiles.len() > MOST_LINES) {
+        return None;
+    }
     let title = wrapped("Training profiles", WIDTH - 2.0 * LEFT, TITLE, true);
     let subtitle =
         [format!("{} · line: mean over seeds · band: lowest to highest seed", analysis.study.name)];
@@ -121,13 +127,17 @@ fn profiles<'a>(points: &[&'a PointSummary], along_spectrum: bool) -> Vec<Profil
     let label = |point: &PointSummary| match (point.value("segments"), spectrum_value(&point.point)) {
         (Some("1"), _) if along_spectrum => "1 segment".to_owned(),
         (Some(segments), _) if along_spectrum => segments.to_owned(),
-        (None, Some(width)) if along_spectrum => format!("g = {width}"),
+        (None, Some(width)) if along_spectrum => {
+            crate::analysis::label(&[("channels-per-segment".to_owned(), width.to_owned())])
+        }
         _ => point.label.clone(),
     };
+    // From dark to bright by level, as elsewhere.
+    let rank = |point: &PointSummary| points.iter().filter(|other| other.level < point.level).count();
     let profile = |(k, point): (usize, &&'a PointSummary)| Profile {
         label: label(point),
         point,
-        colour: if along_spectrum { ordered(k, points.len()) } else { category(k) },
+        colour: if along_spectrum { ordered(rank(point), points.len()) } else { category(k) },
         dash: [0.0, 6.0, 3.0][k % 3],
     };
     points.iter().enumerate().map(profile).filter(|profile| !profile.point.curve.is_empty()).collect()

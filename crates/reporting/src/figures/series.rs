@@ -39,7 +39,8 @@ pub(super) fn place(analysis: &Analysis, index: usize) -> f64 {
     match point.group_width.filter(|_| is_by_width(analysis)) {
         _ if !is_spectrum(analysis) => index as f64,
         Some(width) => width.log2(),
-        None => point.level,
+        // As by channels per segment: the most decoupled at the left.
+        None => -point.level,
     }
 }
 

@@ -207,7 +207,9 @@ fn best_width(analysis: &Analysis) -> Option<Table> {
         &["points", "best width", "95 %", "at an end"],
     );
     for curve in &analysis.curves {
-        table.rows.extend(curve.lines.iter().map(|line| {
+        // A single width has no best one.
+        let lines = curve.lines.iter().filter(|line| line.range.low < line.range.high);
+        table.rows.extend(lines.map(|line| {
             let coordinates = [&line.at[..], &curve.shared].concat();
             let width = |log: f64| short_width(log.exp());
             vec![

@@ -45,15 +45,17 @@ pub fn scaling_law(points: &[(f64, Sample)]) -> Option<ScalingLaw> {
     let (floor, above, exponent) = least_squares(&data);
     let mut random = Draws::new(3);
     let (mut floors, mut exponents): (Vec<f64>, Vec<f64>) = (0..RESAMPLES)
-        .map(|_| {
+        .map(|index| {
             let mut moved = data.clone();
             for ((_, y, _), (_, sample)) in moved.iter_mut().zip(points) {
                 let freedom = sample.degrees_of_freedom();
                 let t = random.normal() / (random.chi_squared(freedom) / freedom).sqrt();
                 *y += t * sample.squared_error().sqrt();
             }
-            let (floor, _, exponent) = least_squares(&moved);
-            (floor, exponent)
+            let (floor, above, exponent) = least_squares(&moved);
+            // An error that does not fall has no exponent, so any.
+            let any = if index % 2 == 0 { EXPONENTS.0 } else { EXPONENTS.1 };
+            (floor, if above > 0.0 { exponent } else { any })
         })
         .unzip();
     let (_, floor_interval) = middle(&mut floors);
