@@ -8,8 +8,6 @@ use crate::{
     simd::{Kernel, Simd, dispatch},
 };
 
-/// Independent sums: more than latency times issue width of any known core.
-const CHAINS: usize = 12;
 /// Steps of one measurement, about a millisecond.
 const STEPS: usize = 1 << 18;
 
@@ -17,23 +15,29 @@ const STEPS: usize = 1 << 18;
 /// together with the instructions of `isa`: the best of a few measurements of
 /// a loop that touches no memory. Takes about 20 ms.
 pub fn macs_per_sec(isa: Isa) -> f64 {
+    // Sums in twelve registers: more than latency times issue width of any known core.
+    if isa.is_avx512() { rate(isa, Chains::<12>) } else { rate(isa, Chains::<6>) }
+}
+
+fn rate<const N: usize>(isa: Isa, chains: Chains<N>) -> f64 {
     let threads = rayon::current_num_threads();
     let run = |_| {
         let start = Instant::now();
-        rayon::broadcast(|_| dispatch(isa, Chains));
-        let macs = threads * STEPS * CHAINS * LANES;
+        rayon::broadcast(|_| dispatch(isa, chains));
+        let macs = threads * STEPS * N * LANES;
         macs as f64 / start.elapsed().as_secs_f64()
     };
     (0..16).map(run).fold(0.0, f64::max)
 }
 
-/// Twelve sums that do not wait for each other.
-struct Chains;
+/// Sums that do not wait for each other.
+#[derive(Clone, Copy)]
+struct Chains<const N: usize>;
 
-impl Kernel for Chains {
+impl<const N: usize> Kernel for Chains<N> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let mut sums = [s.splat(std::hint::black_box(0.5)); CHAINS];
+        let mut sums = [s.splat(std::hint::black_box(0.5)); N];
         let (factor, addend) = (s.splat(std::hint::black_box(0.999)), s.splat(std::hint::black_box(0.001)));
         for _ in 0..STEPS {
             for sum in &mut sums {

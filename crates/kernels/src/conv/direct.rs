@@ -209,7 +209,7 @@ impl Direct {
 
     fn push_phase(&mut self, isa: Isa, mut phase: Phase) {
         let width = (self.to.shape.w - phase.first).div_ceil(phase.step);
-        let is_sliding = phase.taps.len() == 3 && phase.tap == 1 && phase.column == 1;
+        let is_sliding = tile::can_slide(isa) && phase.taps.len() == 3 && phase.tap == 1 && phase.column == 1;
         for (outputs, inputs) in self.segments() {
             let of_each = outputs.len() == 1 && inputs.len() == 1 && !self.is_paired;
             if let Some(run) = phase.channels.last_mut().filter(|run| of_each && is_each(run.kind)) {
@@ -496,7 +496,7 @@ fn extents(isa: Isa, phase: &Phase, width: usize) -> (usize, usize) {
     let cost = |&(p, q): &(usize, usize)| {
         let of = |run: &Channels| -> usize {
             let columns: Vec<_> = pieces(0..width, p).collect();
-            let of = |(p, q): (usize, usize)| tile_cost(run.kind, p, q, run.inputs, phase.taps.len());
+            let of = |(p, q): (usize, usize)| tile_cost(isa, run.kind, p, q, run.inputs, phase.taps.len());
             let tiles = pieces(0..run.count, q).flat_map(|q| columns.iter().map(move |p| (p.len(), q.len())));
             tiles.map(of).sum()
         };
@@ -508,16 +508,17 @@ fn extents(isa: Isa, phase: &Phase, width: usize) -> (usize, usize) {
 /// Quarters of a cycle that a tile takes for each kernel row: multiply-adds and loads at two a
 /// cycle each, dependent sums with a latency of four cycles, and the stores, calls and set-up
 /// of a tile.
-fn tile_cost(kind: Kind, p: usize, q: usize, inputs: usize, taps: usize) -> usize {
+fn tile_cost(isa: Isa, kind: Kind, p: usize, q: usize, inputs: usize, taps: usize) -> usize {
     const OVERHEAD: usize = 60;
     let inputs = inputs.max(1);
-    let multiply_adds = p * q * taps;
+    let of_vector = if isa.is_avx512() { 1 } else { 2 }; // Registers.
+    let multiply_adds = of_vector * p * q * taps;
     let loads = match kind {
-        Kind::Any | Kind::Pairs => (p + q) * taps,
+        Kind::Any | Kind::Pairs => (of_vector * p + q) * taps,
         Kind::Sliding => p + 2 + q * taps,
-        Kind::EachAny => q * (p + 1) * taps,
+        Kind::EachAny => q * (of_vector * p + 1) * taps,
         Kind::EachSliding => q * (p + 2 + taps),
     };
     let per_input = (2 * multiply_adds).max(2 * loads).max(16 * taps);
-    inputs * (per_input + 2) + OVERHEAD / 3 + 2 * p * q
+    inputs * (per_input + 2) + OVERHEAD / 3 + of_vector * 2 * p * q
 }

@@ -77,6 +77,15 @@ enum Kind {
     Nine,
 }
 
+/// Repeats `$body` for each kernel row, input channel, output channel and tap of a tile.
+macro_rules! each_sum {
+    ($row:ident $input:ident $output:ident $tap:ident of [$rows:ident $inputs:ident $outputs:ident $taps:ident] => $body:block) => {
+        unrolled!($row in [0 1 2] below $rows => { unrolled!($input in [0 1 2 3] below $inputs => {
+            unrolled!($output in [0 1 2 3 4 5] below $outputs => { unrolled!($tap in [0 1 2] below $taps => $body); });
+        }); });
+    };
+}
+
 /// # Safety
 /// As of [`TileFn`].
 #[inline(always)]
@@ -86,14 +95,14 @@ unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const
 ) {
     // SAFETY: the caller guarantees that all memory is valid.
     unsafe {
-        let mut sums = [[[[s.splat(0.0); TAPS]; O]; I]; ROWS];
+        let mut sums = [[[[[s.splat(0.0); TAPS]; O]; I]; ROWS]; 2];
         if !t.sums.is_first {
-            unrolled!(R in [0 1 2] below ROWS => { unrolled!(A in [0 1 2 3] below I => { unrolled!(B in [0 1 2 3 4 5] below O => {
-                let place = t.first + R * t.of_row + A * t.of_input + B * t.of_output;
-                unrolled!(T in [0 1 2] below TAPS => {
-                    sums[R][A][B][T] = s.load(t.sums.running.add((place + T * t.of_tap) * LANES));
+            each_sum!(R A B T of [ROWS I O TAPS] => {
+                let place = t.first + R * t.of_row + A * t.of_input + B * t.of_output + T * t.of_tap;
+                unrolled!(PART in [0 1] below LANES / S::WIDTH => {
+                    sums[PART][R][A][B][T] = s.load(t.sums.running.add(place * LANES + PART * S::WIDTH));
                 });
-            }); }); });
+            });
         }
         for row in t.rows.clone() {
             let gradients = t.gradients.at(row).offset(t.gradient).cast_const();
@@ -105,29 +114,39 @@ unsafe fn tile<S: Simd, const I: usize, const O: usize, const TAPS: usize, const
                     inputs[R] = t.inputs.at(row).offset(t.input).cast_const();
                 }
             });
-            if is_inside == [true; ROWS] {
-                columns::<S, I, O, TAPS, ROWS>(s, t, gradients, inputs, &mut sums);
-                continue;
-            }
-            // A row at the edge of the map, which some kernel rows do not reach.
-            unrolled!(R in [0 1 2] below ROWS => {
-                if is_inside[R] {
-                    let mut of_row = [sums[R]];
-                    columns::<S, I, O, TAPS, 1>(s, t, gradients, [inputs[R]], &mut of_row);
-                    sums[R] = of_row[0];
+            // A register of half the lanes sums one half after the other, while the row is in the cache.
+            unrolled!(PART in [0 1] below LANES / S::WIDTH => {
+                let (sums, lane) = (&mut sums[PART], PART * S::WIDTH);
+                if is_inside == [true; ROWS] {
+                    let inputs = inputs.map(|input| input.add(lane));
+                    columns::<S, I, O, TAPS, ROWS>(s, t, gradients.add(lane), inputs, sums);
+                } else {
+                    // A row at the edge of the map, which some kernel rows do not reach.
+                    unrolled!(R in [0 1 2] below ROWS => {
+                        if is_inside[R] {
+                            let mut of_row = [sums[R]];
+                            let input = [inputs[R].add(lane)];
+                            columns::<S, I, O, TAPS, 1>(s, t, gradients.add(lane), input, &mut of_row);
+                            sums[R] = of_row[0];
+                        }
+                    });
                 }
             });
         }
-        unrolled!(R in [0 1 2] below ROWS => { unrolled!(A in [0 1 2 3] below I => { unrolled!(B in [0 1 2 3 4 5] below O => {
-            let place = t.first + R * t.of_row + A * t.of_input + B * t.of_output;
-            unrolled!(T in [0 1 2] below TAPS => {
-                let (place, sum) = (place + T * t.of_tap, sums[R][A][B][T]);
-                match t.sums.total {
-                    Some(total) => *total.add(place) = s.sum(sum),
-                    None => s.store(t.sums.running.add(place * LANES), sum),
+        each_sum!(R A B T of [ROWS I O TAPS] => {
+            let place = t.first + R * t.of_row + A * t.of_input + B * t.of_output + T * t.of_tap;
+            if let Some(total) = t.sums.total {
+                let mut sum = sums[0][R][A][B][T];
+                if S::WIDTH < LANES {
+                    sum = s.add(sum, sums[1][R][A][B][T]);
                 }
-            });
-        }); }); });
+                *total.add(place) = s.sum(sum);
+            } else {
+                unrolled!(PART in [0 1] below LANES / S::WIDTH => {
+                    s.store(t.sums.running.add(place * LANES + PART * S::WIDTH), sums[PART][R][A][B][T]);
+                });
+            }
+        });
     }
 }
 
@@ -207,10 +226,16 @@ tiles!(avx512, Avx512::<false>::new(), #[target_feature(enable = "avx512f,avx512
     one [1 1, 1 2, 1 3, 1 4, 1 5, 1 6, 2 1, 2 2, 2 3, 2 4, 2 5, 2 6, 3 1, 3 2, 3 3, 3 4, 3 5, 3 6, 4 1, 4 2, 4 3, 4 4, 4 5, 4 6]
     three [1 1, 1 2, 2 1, 2 2, 3 1, 3 2, 4 1, 4 2]
     nine [1 1, 1 2]);
+macro_rules! sixteen_register_tiles {
+    ($($head:tt)*) => {
+        tiles!($($head)*
+            one [1 1, 1 2, 1 3, 2 1, 2 2, 2 3, 3 1, 3 2, 3 3, 4 1, 4 2, 4 3] three [1 1, 2 1, 3 1, 4 1] nine [1 1]);
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
-tiles!(avx2, Avx2::new(), #[target_feature(enable = "avx2,fma")]
-    one [1 1, 1 2, 1 3, 2 1, 2 2] three [1 1] nine []);
-tiles!(portable, Portable, one [1 1, 1 2, 1 3, 2 1, 2 2] three [1 1] nine []);
+sixteen_register_tiles!(avx2, Avx2::new(), #[target_feature(enable = "avx2,fma")]);
+sixteen_register_tiles!(portable, Portable::<8>,);
 
 fn find(isa: Isa, kind: Kind, inputs: usize, outputs: usize) -> Option<TileFn> {
     #[cfg(target_arch = "x86_64")]
@@ -232,8 +257,9 @@ fn extents(isa: Isa, kind: Kind) -> (usize, usize) {
         (true, Kind::One) => (4, 6),
         (true, Kind::Three) => (4, 2),
         (true, Kind::Nine) => (1, 2),
-        (false, Kind::One) => (2, 2),
-        (false, _) => (1, 1),
+        (false, Kind::One) => (4, 3),
+        (false, Kind::Three) => (4, 1),
+        (false, Kind::Nine) => (1, 1),
     }
 }
 
@@ -273,7 +299,7 @@ impl DirectGradient {
         let mut first = 0;
         for segment in 0..o.segments {
             let (from, to) = (self.geometry.segment_inputs(segment), self.geometry.segment_outputs(segment));
-            let is_narrow = from.len().min(to.len()) <= 2 && find(self.isa, Kind::Nine, 1, 1).is_some();
+            let is_narrow = from.len().min(to.len()) <= 2;
             let kind = match (is_sliding, is_narrow && o.kernel_h == 3) {
                 (false, _) => Kind::One,
                 (true, false) => Kind::Three,

@@ -6,7 +6,7 @@
 //! no bit.
 
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
+use crate::simd::{Avx2, Avx512, Twice};
 use crate::{
     isa::Isa,
     layout::LANES,
@@ -80,16 +80,21 @@ pub(super) type TileFn = unsafe fn(&Tile<'_>);
 /// Whether the sums of a tile fit into the registers, with the inputs of its
 /// columns and a weight.
 pub(super) const fn fits(isa: Isa, kind: Kind, columns: usize, channels: usize) -> bool {
+    // Beside a weight. Without AVX-512, a vector is two of sixteen registers.
+    let vectors = if isa.is_avx512() { 31 } else { 7 };
     let sums = columns * channels;
-    if !isa.is_avx512() {
-        return sums <= 6;
-    }
     match kind {
         // The inputs of a channel are used once, directly from memory.
-        Kind::Any | Kind::EachAny | Kind::Pairs if channels == 1 => sums <= 30,
-        Kind::Any | Kind::EachAny | Kind::Pairs => sums + columns < 31,
-        Kind::Sliding | Kind::EachSliding => sums + columns + 2 < 32,
+        Kind::Any | Kind::EachAny | Kind::Pairs if channels == 1 => sums < vectors,
+        Kind::Any | Kind::EachAny | Kind::Pairs => sums + columns <= vectors,
+        Kind::Sliding | Kind::EachSliding => sums + columns + 2 <= vectors,
     }
+}
+
+/// Whether there are tiles that load an input once for three taps. Of sixteen registers, inputs
+/// that are kept would take too many from the sums.
+pub(super) const fn can_slide(isa: Isa) -> bool {
+    isa.is_avx512()
 }
 
 /// # Safety
@@ -112,6 +117,16 @@ unsafe fn tile<
         if let Some(bias) = t.bias {
             unrolled!(J in [0 1 2 3 4 5 6 7] below Q => { sums[J] = [s.splat(*bias.add(J)); P]; });
         }
+        // One tap of one row, as most convolutions have: no loops but the one over channels.
+        if let (&[(row, kernel_row)], 1, false) = (t.rows, t.taps, SLIDING) {
+            let row = row.offset(t.offset);
+            let weights = t.weights.add(kernel_row * t.weights_of_row);
+            for channel in 0..t.channels {
+                let weights = weights.add(channel * t.weights_of_channel);
+                one_tap::<S, P, Q, EACH, PAIRS>(s, t, row.add(channel * t.channel), weights, &mut sums);
+            }
+            return finish::<S, P, Q>(s, t, &sums);
+        }
         for channel in 0..t.channels {
             let weights = t.weights.add(channel * t.weights_of_channel);
             for &(row, kernel_row) in t.rows {
@@ -127,6 +142,18 @@ unsafe fn tile<
                 }
             }
         }
+        finish::<S, P, Q>(s, t, &sums);
+    }
+}
+
+/// Stores the sums.
+///
+/// # Safety
+/// As of [`TileFn`].
+#[inline(always)]
+unsafe fn finish<S: Simd, const P: usize, const Q: usize>(s: S, t: &Tile<'_>, sums: &[[S::Vector; P]; Q]) {
+    // SAFETY: the caller guarantees that all memory is valid.
+    unsafe {
         unrolled!(J in [0 1 2 3 4 5 6 7] below Q => {
             let output = t.output.add(J * t.output_channel);
             unrolled!(I in [0 1 2 3 4 5 6 7 8 9 10 11 12 13] below P => {
@@ -218,6 +245,7 @@ macro_rules! tiles {
     };
 }
 
+#[cfg(target_arch = "x86_64")]
 macro_rules! every_kind {
     ($kind:ident, $run:ident, $p:literal, $q:literal) => {
         Some(match $kind {
@@ -227,6 +255,17 @@ macro_rules! every_kind {
             Kind::EachSliding => $run::<$p, $q, true, true, false>,
             Kind::Pairs => $run::<$p, $q, false, false, true>,
         })
+    };
+}
+
+macro_rules! no_sliding {
+    ($kind:ident, $run:ident, $p:literal, $q:literal) => {
+        match $kind {
+            Kind::Any => Some($run::<$p, $q, false, false, false> as TileFn),
+            Kind::EachAny => Some($run::<$p, $q, false, true, false>),
+            Kind::Pairs => Some($run::<$p, $q, false, false, true>),
+            Kind::Sliding | Kind::EachSliding => None,
+        }
     };
 }
 
@@ -261,9 +300,9 @@ avx512_tiles!(
     only_pairs
 );
 #[cfg(target_arch = "x86_64")]
-tiles!(avx2, Avx2::new(), #[target_feature(enable = "avx2,fma")] every_kind
-    [(1: 1 2 3 4 5 6) (2: 1 2 3) (3: 1 2) (4: 1) (5: 1) (6: 1)]);
-tiles!(portable, Portable, every_kind [(1: 1 2 3 4 5 6) (2: 1 2 3) (3: 1 2) (4: 1) (5: 1) (6: 1)]);
+tiles!(avx2, Twice(Avx2::new()), #[target_feature(enable = "avx2,fma")] no_sliding
+    [(1: 1 2 3 4 5 6) (2: 1 2) (3: 1) (4: 1) (5: 1) (6: 1)]);
+tiles!(portable, Portable::<LANES>, no_sliding [(1: 1 2 3 4 5 6) (2: 1 2) (3: 1) (4: 1) (5: 1) (6: 1)]);
 
 /// The tile of `columns` columns and `channels` output channels, if there is one.
 pub(super) fn find(isa: Isa, kind: Kind, columns: usize, channels: usize) -> Option<TileFn> {

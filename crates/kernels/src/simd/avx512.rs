@@ -2,10 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{Simd, dot};
-use crate::layout::LANES;
+use super::{Avx2, Simd, dot};
 
-/// Proof that this machine has AVX-512 F, VL, DQ and BW, and with `BF16` that as well.
+/// Proof that this machine has AVX-512 F, VL, DQ and BW (so AVX2 and FMA too), and with `BF16` that as well.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<const BF16: bool>(());
 
@@ -22,6 +21,8 @@ impl<const BF16: bool> Avx512<BF16> {
 // and memory is as the trait demands of the caller.
 impl<const BF16: bool> Simd for Avx512<BF16> {
     type Vector = __m512;
+
+    const WIDTH: usize = 16;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
@@ -102,26 +103,12 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
-    fn to_array(self, a: __m512) -> [f32; LANES] {
-        let mut lanes = [0.0; LANES];
-        // SAFETY: the instructions are present and `lanes` holds sixteen values.
-        unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), a) };
-        lanes
-    }
-
-    #[inline(always)]
     fn sum(self, a: __m512) -> f32 {
         // SAFETY: the instructions are present.
         unsafe {
             let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a)));
-            super::avx2::sum(_mm256_add_ps(_mm512_castps512_ps256(a), upper))
+            Avx2::new().sum(_mm256_add_ps(_mm512_castps512_ps256(a), upper))
         }
-    }
-
-    #[inline(always)]
-    fn of_array(self, a: [f32; LANES]) -> __m512 {
-        // SAFETY: the instructions are present and `a` holds sixteen values.
-        unsafe { _mm512_loadu_ps(a.as_ptr()) }
     }
 
     #[inline(always)]

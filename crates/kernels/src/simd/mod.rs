@@ -1,29 +1,36 @@
 //! Sixteen values at a time, on every processor.
 //!
-//! A kernel is written once over [`Simd`] and compiled for AVX-512, for AVX2 (two
-//! registers a vector) and for the target's baseline. A vector has sixteen
-//! values everywhere and every multiply-add is fused, so that each result is one
-//! sum in one order: the same bits on every machine.
+//! A kernel is written once over [`Simd`] and compiled for AVX-512, for AVX2 and for the
+//! target's baseline. Its vectors have sixteen values everywhere (`Twice` those of a register of
+//! AVX2), but for the gradient of the weights, which needs the registers for sums and takes one
+//! half of the lanes after the other. Every multiply-add is fused, so that each result is one sum
+//! in one order: the same bits on every machine.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+mod twice;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
 pub(crate) use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use twice::Twice;
 
 use crate::{isa::Isa, layout::LANES};
 
 /// A family of vector instructions. A value of the type is the proof that this
 /// machine has them, so arithmetic is safe to call; memory is not.
 pub(crate) trait Simd: Copy {
-    /// Sixteen values.
+    /// [`Self::WIDTH`] values.
     type Vector: Copy;
+
+    /// Lanes of a vector: sixteen, or a part of them.
+    const WIDTH: usize;
 
     /// The same value in every lane.
     fn splat(self, value: f32) -> Self::Vector;
@@ -49,25 +56,34 @@ pub(crate) trait Simd: Copy {
     fn dot(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
         dot(self, a, b, c)
     }
-    /// The lanes.
-    fn to_array(self, a: Self::Vector) -> [f32; LANES];
     /// The sum of the lanes, halves first: the same tree on every machine.
+    fn sum(self, a: Self::Vector) -> f32;
+    /// The sixteen lanes.
     #[inline(always)]
-    fn sum(self, a: Self::Vector) -> f32 {
-        sum_lanes(self.to_array(a))
+    fn to_array(self, a: Self::Vector) -> [f32; LANES] {
+        const { assert!(Self::WIDTH == LANES) };
+        let mut lanes = [0.0; LANES];
+        // SAFETY: `lanes` holds as many values as a vector.
+        unsafe { self.store(lanes.as_mut_ptr(), a) };
+        lanes
     }
-    /// A vector of these lanes.
-    fn of_array(self, a: [f32; LANES]) -> Self::Vector;
+    /// A vector of these sixteen lanes.
+    #[inline(always)]
+    fn of_array(self, a: [f32; LANES]) -> Self::Vector {
+        const { assert!(Self::WIDTH == LANES) };
+        // SAFETY: `a` holds as many values as a vector.
+        unsafe { self.load(a.as_ptr()) }
+    }
 
-    /// Reads sixteen values.
+    /// Reads a vector.
     ///
     /// # Safety
-    /// `ptr` is valid for reading sixteen values.
+    /// `ptr` is valid for reading [`Self::WIDTH`] values.
     unsafe fn load(self, ptr: *const f32) -> Self::Vector;
-    /// Writes sixteen values.
+    /// Writes a vector.
     ///
     /// # Safety
-    /// `ptr` is valid for writing sixteen values.
+    /// `ptr` is valid for writing [`Self::WIDTH`] values.
     unsafe fn store(self, ptr: *mut f32, a: Self::Vector);
     /// Prefetches `ptr`, which need not be valid, into the second-level cache.
     #[inline(always)]
@@ -82,7 +98,7 @@ pub(crate) trait Kernel {
     fn run<S: Simd>(self, simd: S);
 }
 
-/// Runs `kernel` with the instructions of `isa`.
+/// Runs `kernel` with the instructions of `isa`, on vectors of sixteen values.
 #[inline]
 pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) {
     #[cfg(target_arch = "x86_64")]
@@ -97,7 +113,7 @@ pub(crate) fn dispatch<K: Kernel>(isa: Isa, kernel: K) {
         }
     }
     assert!(isa == Isa::PORTABLE, "no kernels for {}", isa.name());
-    kernel.run(Portable);
+    kernel.run(Portable::<LANES>);
 }
 
 /// # Safety
@@ -115,7 +131,7 @@ unsafe fn run_avx512<K: Kernel>(kernel: K) {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn run_avx2<K: Kernel>(kernel: K) {
     // SAFETY: the caller's promise.
-    kernel.run(unsafe { Avx2::new() });
+    kernel.run(Twice(unsafe { Avx2::new() }));
 }
 
 /// Repeats `$body` with the constant `$i` equal to each of the literals that is below `$n`: a
@@ -151,10 +167,10 @@ fn bf16(value: f32) -> u32 {
     (if bits ^ sign < f32::MIN_POSITIVE.to_bits() { sign } else { number }) >> 16
 }
 
-/// The sum of sixteen lanes, halves first.
+/// The sum of lanes, halves first.
 #[inline(always)]
-fn sum_lanes(mut a: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
+pub(crate) fn sum_lanes<const N: usize>(mut a: [f32; N]) -> f32 {
+    let mut half = N / 2;
     while half > 0 {
         for lane in 0..half {
             a[lane] += a[lane + half];
@@ -289,7 +305,7 @@ mod tests {
 
     #[test]
     fn lanes_are_summed_in_halves() {
-        let lanes = std::array::from_fn(|i| (i as f32).exp2());
+        let lanes: [f32; LANES] = std::array::from_fn(|i| (i as f32).exp2());
         assert_eq!(sum_lanes(lanes), 65_535.0);
     }
 }
