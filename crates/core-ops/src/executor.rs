@@ -35,6 +35,10 @@ impl Executor for Network {
 
     fn forward(&mut self, batch: &[f32], images: usize, pass: Pass) -> Result<Vec<f32>, ExecutionError> {
         ExecutionError::check_length("batch", self.batch_layout(images).len, batch.len())?;
+        if images == 0 && matches!(pass, Pass::Training { .. }) {
+            // A batch norm has no statistics of nothing.
+            return Err(ExecutionError::Length { what: "images".to_owned(), expected: 1, found: 0 });
+        }
         self.run_forward(batch, images, pass)
     }
 

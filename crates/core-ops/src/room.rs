@@ -1,5 +1,5 @@
 //! The memory that the engine needs besides a plan's maps and parameters. The executor
-//! allocates exactly what is counted here.
+//! allocates what is counted here, and in each step a few sums per channel.
 
 use decouple_kernels::{
     arithmetic::Arithmetic,

@@ -1,5 +1,5 @@
-//! Aligned memory that is reused, so that a training step in steady state allocates nothing. A
-//! fresh page costs more than the arithmetic on it.
+//! Aligned memory that is reused, so that a training step in steady state allocates no more
+//! than a few sums per channel. A fresh page costs more than the arithmetic on it.
 
 use std::{
     ops::{Deref, DerefMut, Range},

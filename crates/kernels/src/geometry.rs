@@ -367,12 +367,12 @@ fn window_extent(
     before: usize,
     after: usize,
 ) -> Result<usize, GeometryError> {
-    let window = (kernel - 1) * dilation + 1;
+    let window = (kernel - 1).saturating_mul(dilation).saturating_add(1);
     let padding = before.max(after);
     if padding >= window {
         return Err(GeometryError::PaddingTooLarge { op, axis, padding, window });
     }
-    let padded = extent + before + after;
+    let padded = extent.saturating_add(before).saturating_add(after);
     if window > padded {
         return Err(GeometryError::WindowTooLarge { op, axis, window, extent: padded });
     }

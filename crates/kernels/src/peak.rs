@@ -8,14 +8,15 @@ use crate::{
     simd::{Kernel, Simd, dispatch},
 };
 
-/// Steps of one measurement, about a millisecond.
+/// Steps of one measurement, about half a millisecond.
 const STEPS: usize = 1 << 18;
 
 /// Multiply-adds per second that the threads of rayon's current pool reach
 /// together with the instructions of `isa`: the best of a few measurements of
-/// a loop that touches no memory. Takes about 20 ms.
+/// a loop that touches no memory. Takes about 10 ms; a second or more where a multiply-add
+/// is a function call.
 pub fn macs_per_sec(isa: Isa) -> f64 {
-    // Sums in twelve registers: more than latency times issue width of any known core.
+    // Sums in twelve registers of AVX-512 or AVX2: more than latency times issue width of any known core.
     if isa.is_avx512() { rate(isa, Chains::<12>) } else { rate(isa, Chains::<6>) }
 }
 

@@ -2,8 +2,8 @@
 //! instruction multiplies both (`vdpbf16ps`; other processors repeat its arithmetic, to the
 //! bit).
 //!
-//! Each row of inputs is rounded and paired once, into scratch; weights are when they are
-//! packed. What is left is the walk of `direct.rs` over half as many channels. Sums stay f32.
+//! Each row of inputs is rounded and paired for each row of outputs that reads it, into scratch (once in
+//! a 1x1 convolution); weights are when they are packed. What is left is the walk of `direct.rs` over half as many channels. Sums stay f32.
 //! The gradient of the weights is a sum over pixels, where pairs of channels are of no use: its
 //! factors are not rounded.
 
@@ -113,7 +113,8 @@ impl DirectBf16 {
 
     /// Rows of the input that a row of the output reads at the most.
     fn capacity(&self) -> usize {
-        self.geometry.options().kernel_h.min(self.from.shape.h)
+        let o = self.geometry.options();
+        ((o.kernel_h - 1) * o.dilation + 1).min(self.from.shape.h)
     }
 
     /// Values of scratch.

@@ -7,8 +7,9 @@ use super::Convs;
 
 /// Bytes of the rows of a block, over all maps.
 const BLOCK: usize = 512 << 10;
-/// Size of the sums of weights' gradients, in bytes, above which they stay in registers for a
-/// whole band.
+/// Size of the sums of weights' gradients, in bytes, above which a band is one block: by the definition they
+/// then stay in registers for all of it. (Counted as by the definition for Winograd tiles, too, which keep
+/// fewer: blocks decide the order of sums, so the bits.)
 const MANY_SUMS: usize = 512 << 10;
 
 /// The blocks of a band, and how many rows of each map are alive at once. Map 0

@@ -46,6 +46,10 @@ impl Convs {
             self.check_map(1, images, middle.len());
         }
         assert!(self.convs.iter().all(|conv| conv.forward.is_packed()), "weights for the way forward");
+        for (conv, bias) in self.convs.iter().zip(&biases) {
+            let channels = conv.spec.geometry.output().c;
+            assert!(bias.is_none_or(|bias| bias.len() == channels), "a bias for each channel");
+        }
         let channels = self.output().shape.c;
         if let Some((centre, sums)) = &mut moments {
             assert_eq!((centre.len(), sums.len()), (channels, self.sums(self.output(), images)));
@@ -179,6 +183,10 @@ impl Task<'_> {
                     rows::add_moments(convs.isa, y_layout, centre, y, sums);
                 }
             }
+        }
+        // Rows that no output reads, which the backward pass does.
+        if let Some(middle) = &mut middle {
+            self.make_middle(middle, self.band.rows[1].end, &mut input, work);
         }
     }
 

@@ -126,7 +126,7 @@ fn run(case: &Case, isa: Isa) -> Results {
     // What lies in lanes without an image is never to be seen.
     let x = to_map(&layouts[0], images, &inputs.x, 3.5);
     let (mut middle, mut y) =
-        (vec![7.0; layouts[last - 1].len(images)], vec![7.0; layouts[last].len(images)]);
+        (vec![f32::NAN; layouts[last - 1].len(images)], vec![f32::NAN; layouts[last].len(images)]);
     let mut sums = vec![[[1.0; LANES]; 2]; convs.sums(&layouts[last], images)];
     convs.forward(
         Forward {

@@ -18,7 +18,7 @@ use crate::{
     },
     geometry::ConvGeometry,
     isa::Isa,
-    layout::MapLayout,
+    layout::{LANES, MapLayout},
     simd::{dispatch, unrolled},
 };
 
@@ -50,9 +50,10 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> TiledGradient<T, M, N> {
         N * (self.components[0].group() + self.components[1].group())
     }
 
-    /// Values that [`Sums::running`] has: a gradient for each weight, and the sum of each component.
+    /// Values that [`Sums::running`] has: a gradient for each weight, and the sum of each component. Whole
+    /// vectors, so that what lies behind them in scratch does not straddle lines of the cache.
     pub(crate) fn running(&self) -> usize {
-        self.geometry.weight_count() + N * N * self.kernels()
+        (self.geometry.weight_count() + N * N * self.kernels()).next_multiple_of(LANES)
     }
 
     /// Pairs of an input and an output channel.

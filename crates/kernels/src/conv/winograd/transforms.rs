@@ -174,7 +174,7 @@ pub(super) struct FromOutput<'a, T, const M: usize, const N: usize> {
 }
 
 impl<'a, T, const M: usize, const N: usize> FromOutput<'a, T, M, N> {
-    /// Of components that stand as [`OfInput`] writes them. Rows that are null are not written.
+    /// Of components that stand as [`OfMap`] writes them. Rows that are null are not written.
     ///
     /// # Safety
     /// `products` holds the components, and `rows` belong to the caller.
