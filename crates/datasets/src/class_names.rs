@@ -25,6 +25,15 @@ pub fn text(file: &Path) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
 }
 
+/// The classes that no image has, with their labels.
+pub(crate) fn absent(
+    classes: &[String],
+    labels: impl IntoIterator<Item = u16>,
+) -> impl Iterator<Item = (u16, &String)> {
+    let known: HashSet<u16> = labels.into_iter().collect();
+    (0u16..).zip(classes).filter(move |(label, _)| !known.contains(label))
+}
+
 /// Class names from a file, one per line in the order of their labels. In a line such as
 /// `n01440764 tench` the first word is enough.
 pub(crate) fn read(file: &Path) -> Result<Vec<String>, DataError> {

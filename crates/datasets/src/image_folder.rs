@@ -51,9 +51,8 @@ impl FolderListing {
     /// Refuses a class without a file for training or for testing.
     pub(crate) fn check_classes(&self) -> Result<(), DataError> {
         for (files, part) in [(&self.train, "training"), (&self.test, "testing")] {
-            let known: HashSet<u16> = files.iter().map(|(_, label)| *label).collect();
-            let missing = (0u16..).zip(&self.classes).find(|(label, _)| !known.contains(label));
-            if let Some((_, class)) = missing {
+            let labels = files.iter().map(|(_, label)| *label);
+            if let Some((_, class)) = class_names::absent(&self.classes, labels).next() {
                 return Err(self.empty(class, part, 0));
             }
         }
@@ -163,7 +162,7 @@ pub(crate) fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<FolderList
         }
     }
     if let Some(Test::Annotated(folder)) = &test {
-        listing.test = annotated(&listing.classes, folder)?;
+        listing.test = annotated(&listing.classes, folder, &mut listing.notes)?;
     }
     listing.notes.extend(tally.notes());
     Ok(listing)
@@ -248,9 +247,20 @@ fn same_classes(listing: &FolderListing, folder: &Path) -> Result<(), DataError>
     Err(DataError::TestClasses { train, test, only_train, only_test })
 }
 
-/// The files of a folder with a list of labels.
-fn annotated(classes: &[String], folder: &Path) -> Result<Vec<(PathBuf, u16)>, DataError> {
+/// The files of a folder with a list of labels. Images that it does not list are noted.
+fn annotated(
+    classes: &[String],
+    folder: &Path,
+    notes: &mut Vec<String>,
+) -> Result<Vec<(PathBuf, u16)>, DataError> {
     let files = parts::annotated(folder)?;
+    let listed: HashSet<&Path> = files.iter().map(|(file, _)| file.as_path()).collect();
+    let mut unlisted = directory::images(folder, "", &mut Tally::default())?;
+    unlisted.retain(|file| !listed.contains(file.as_path()));
+    if !unlisted.is_empty() {
+        let images = directory::are(unlisted.len(), "image");
+        notes.push(format!("{}: {images} not in the list of labels, and not used", folder.display()));
+    }
     let names: Vec<String> = files.iter().map(|(_, class)| class.clone()).collect();
     let labels = class_names::labels(&names, classes).map_err(|unknown| {
         let problem = format!("names classes that the training images do not have: {unknown}");
@@ -291,11 +301,11 @@ fn decode_all(
             Err(file) => return Err(DataError::Image(file)),
         }
     }
-    let counts = split.class_counts();
-    match (0..listing.classes.len()).find(|&class| counts.get(class).is_none_or(|&count| count == 0)) {
-        Some(class) => {
-            let files = files.iter().filter(|(_, label)| usize::from(*label) == class).count();
-            Err(listing.empty(&listing.classes[class], part, files))
+    let absent = class_names::absent(&listing.classes, split.labels.iter().copied()).next();
+    match absent {
+        Some((absent, class)) => {
+            let files = files.iter().filter(|(_, label)| *label == absent).count();
+            Err(listing.empty(class, part, files))
         }
         None => Ok(split),
     }

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use crate::image_folder::{self, ImageFolder};
-use crate::{DataError, derive_seed, epoch_order, photograph};
+use crate::{Corrupt, DataError, Skipped, derive_seed, epoch_order, photograph};
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Imported {
     pub shards: usize,
     /// Words on what was not read.
     pub notes: Vec<String>,
+    /// Files that could not be read and were left out, if [`Corrupt::Skip`] says so.
+    pub skipped: Vec<Skipped>,
 }
 
 /// Writes the images of a folder, unchanged, to shards of `samples` images in `target`, a new
@@ -36,35 +38,49 @@ pub fn import(
     fs::create_dir(target).map_err(written)?;
     let names: String = listing.classes.iter().map(|class| format!("{class}\n")).collect();
     fs::write(target.join("classes.txt"), names).map_err(written)?;
-    let mut shards = 0;
-    for (part, files) in [("train", &listing.train), ("test", &listing.test)] {
+    let (mut images, mut shards, mut skipped) = ([0; 2], 0, Vec::new());
+    let parts = [("train", &listing.train), ("test", &listing.test)];
+    for ((part, files), images) in parts.into_iter().zip(&mut images) {
         let order = epoch_order(files.len(), derive_seed(0, "import", 0, 0));
         for (number, indices) in order.chunks(samples.get()).enumerate() {
             let shard = target.join(format!("{part}-{number:05}.tar"));
             let samples: Vec<_> = indices.iter().map(|&index| (index, &files[index as usize])).collect();
-            write_shard(spec, &shard, &samples)?;
+            *images += write_shard(spec, &shard, &samples, &mut skipped)?;
             shards += 1;
         }
     }
-    Ok(Imported { images: [listing.train.len(), listing.test.len()], shards, notes: listing.notes })
+    Ok(Imported { images, shards, notes: listing.notes, skipped })
 }
 
+/// The number of images that were written.
 fn write_shard(
     spec: &ImageFolder,
     shard: &Path,
     samples: &[(u32, &(PathBuf, u16))],
-) -> Result<(), DataError> {
+    skipped: &mut Vec<Skipped>,
+) -> Result<usize, DataError> {
     let written = |source: io::Error| DataError::Write { file: shard.to_owned(), source };
     let mut tar = tar::Builder::new(BufWriter::new(File::create_new(shard).map_err(written)?));
+    let before = skipped.len();
     for &(index, (file, label)) in samples {
-        let image = photograph::read(file, spec.reading.looking)
-            .map_err(|reason| DataError::Image(crate::Skipped { file: file.clone(), reason }))?;
+        let image = match photograph::read(file, spec.reading.looking) {
+            Ok(image) => image,
+            Err(reason) => {
+                let unreadable = Skipped { file: file.clone(), reason };
+                if spec.reading.corrupt != Corrupt::Skip {
+                    return Err(DataError::Image(unreadable));
+                }
+                skipped.push(unreadable);
+                continue;
+            }
+        };
         let ending = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         append(&mut tar, &format!("{index:09}.{ending}"), &image).map_err(written)?;
         append(&mut tar, &format!("{index:09}.cls"), label.to_string().as_bytes()).map_err(written)?;
     }
     let mut file = tar.into_inner().map_err(written)?;
-    file.flush().and_then(|()| file.get_ref().sync_all()).map_err(written)
+    file.flush().and_then(|()| file.get_ref().sync_all()).map_err(written)?;
+    Ok(samples.len() - (skipped.len() - before))
 }
 
 /// Adds a file with only name and content, so that equal images give equal shards.
@@ -112,6 +128,18 @@ mod tests {
             import(&images, Some(folder.path()), &target, NonZeroUsize::new(3).unwrap()).is_err(),
             "nothing is written over"
         );
+        // A file that cannot be read is an error, or left out and told.
+        let broken = folder.path().join("b/broken.png");
+        fs::write(&broken, "not a photograph").unwrap();
+        let others = tempfile::tempdir().unwrap();
+        let elsewhere = |number: usize| others.path().join(number.to_string());
+        let samples = NonZeroUsize::new(3).unwrap();
+        assert!(import(&images, Some(folder.path()), &elsewhere(0), samples).is_err());
+        let mut tolerant = images.clone();
+        tolerant.reading.corrupt = Corrupt::Skip;
+        let imported = import(&tolerant, Some(folder.path()), &elsewhere(1), samples).unwrap();
+        assert_eq!((imported.images.iter().sum::<usize>(), &imported.skipped[0].file), (10, &broken));
+        fs::remove_file(&broken).unwrap();
 
         let shards = Shards {
             folder: PathBuf::new(),

@@ -5,8 +5,8 @@
 
 mod parquet;
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
@@ -16,6 +16,7 @@ use ::parquet::file::reader::ChunkReader;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::class_names::absent;
 use crate::directory::are;
 use crate::error::shortened;
 use crate::foreign::{self, START};
@@ -382,9 +383,8 @@ impl Rows<'_> {
     /// Notes on classes with no row to train on, or for testing.
     fn missing_classes(&self, classes: &[String], train: &Labelled, test: &Labelled) -> Vec<String> {
         let note = |(rows, purpose): (&Labelled, &str)| {
-            let known: HashSet<u16> = rows.iter().flat_map(|(_, labels)| labels).copied().collect();
-            let missing = (0u16..).zip(classes).filter(|(label, _)| !known.contains(label));
-            let missing: Vec<String> = missing.map(|(_, class)| class.clone()).collect();
+            let labels = rows.iter().flat_map(|(_, labels)| labels).copied();
+            let missing: Vec<String> = absent(classes, labels).map(|(_, class)| class.clone()).collect();
             let (count, all, which) = (missing.len(), classes.len(), shortened(&missing));
             let file = self.file.display();
             (count > 0).then(|| format!("{file}: no row {purpose} of {count} of the {all} classes: {which}"))

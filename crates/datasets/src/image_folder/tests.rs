@@ -269,8 +269,11 @@ fn images_lie_at_any_depth_and_labels_may_be_listed() {
     let text = read_from(&spec(2), root).err().unwrap().to_string();
     assert!(text.ends_with("file of class `n1` for testing, found none"), "{text}");
     write(&root.join("val/images/val_9.JPEG"), 8, 8, BLUE);
+    write(&root.join("val/images/val_10.JPEG"), 8, 8, BLUE);
     fs::write(&annotations, lines("n2") + "val_9.JPEG\tn1\n").unwrap();
-    let Read { published, .. } = read_from(&spec(2), root).unwrap();
+    let Read { published, notes, .. } = read_from(&spec(2), root).unwrap();
+    let unlisted = "val: 1 image is not in the list of labels, and not used";
+    assert!(notes.iter().any(|note| note.ends_with(unlisted)), "{notes:?}");
     assert_eq!((published.train.class_counts(), published.test.class_counts()), (vec![4, 4], vec![1, 4]));
 
     fs::write(&annotations, lines("n3")).unwrap();

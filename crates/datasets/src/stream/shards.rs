@@ -33,14 +33,14 @@ pub(crate) fn open(
     data: Option<&Path>,
 ) -> Result<(Streamed, Vec<String>, Vec<String>), DataError> {
     let folder = data.unwrap_or(Path::new(".")).join(&spec.folder);
-    let train = part(&folder, "train")?;
+    let mut notes = Vec::new();
+    let train = part(&folder, "train", &mut notes)?;
     if train.is_empty() {
         return Err(DataError::NoShards { folder, part: "train" });
     }
-    let mut notes = Vec::new();
     let mut test = Vec::new();
     for name in TEST {
-        let found = part(&folder, name)?;
+        let found = part(&folder, name, &mut notes)?;
         if test.is_empty() {
             test = found;
         } else if !found.is_empty() {
@@ -65,22 +65,32 @@ pub(crate) fn open(
     Ok((set, classes, notes))
 }
 
-/// Shards of a part: those in a folder with its name, or with its name as a prefix.
-fn part(folder: &Path, name: &str) -> Result<Vec<PathBuf>, DataError> {
+/// Shards of a part: those in a folder with its name, or with its name as a prefix. Compressed ones are
+/// noted.
+fn part(folder: &Path, name: &str, notes: &mut Vec<String>) -> Result<Vec<PathBuf>, DataError> {
     let own = folder.join(name);
     let (folder, is_own) = if own.is_dir() { (own.as_path(), true) } else { (folder, false) };
     let error = |source| DataError::Folder { folder: folder.to_owned(), source };
-    let mut files = Vec::new();
+    let (mut files, mut compressed) = (Vec::new(), 0);
     for entry in std::fs::read_dir(folder).map_err(error)? {
         let path = entry.map_err(error)?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let rest = file
             .strip_prefix(name)
             .filter(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() && !c.is_ascii_digit()));
-        if file.to_ascii_lowercase().ends_with(".tar") && !file.starts_with('.') && (is_own || rest.is_some())
-        {
-            files.push(path);
+        if file.starts_with('.') || !(is_own || rest.is_some()) {
+            continue;
         }
+        let ending = file.to_ascii_lowercase();
+        if ending.ends_with(".tar") {
+            files.push(path);
+        } else if ending.contains(".tar.") || ending.ends_with(".tgz") {
+            compressed += 1;
+        }
+    }
+    if compressed > 0 {
+        let files = are(compressed, "compressed shard");
+        notes.push(format!("{}: {files} not used, since only plain .tar files are read", folder.display()));
     }
     files.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
     Ok(files)

@@ -218,6 +218,10 @@ fn what_is_held_out_of_a_folder_makes_it_no_other_set() {
 #[test]
 fn a_missing_part_is_named() {
     let (folder, _) = shards(3);
+    std::fs::write(folder.path().join("train-9.tar.gz"), "").unwrap();
+    let spec = Shards { images: Some(3), ..spec_of_shards() };
+    let (_, _, notes) = open_shards(&spec, Some(folder.path())).unwrap();
+    assert!(notes[0].contains("1 compressed shard is not used"), "{notes:?}");
     std::fs::remove_file(folder.path().join("test-0.tar")).unwrap();
     std::fs::remove_file(folder.path().join("test-1.tar")).unwrap();
     let spec = Shards { images: Some(3), ..spec_of_shards() };
