@@ -5,10 +5,12 @@ mod machines;
 mod networks;
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use decouple_keys::Values;
 use serde::de::{DeserializeOwned, IntoDeserializer, value::Error};
 
 pub(crate) use data::*;
@@ -186,7 +188,7 @@ pub(crate) struct PlanArguments {
     #[arg(long)]
     pub(crate) lock: bool,
     /// Also estimate the time on N machines like this one. Each trial runs on one machine.
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one)]
     pub(crate) nodes: NonZeroUsize,
     /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
@@ -288,6 +290,19 @@ where
     let read = |word: String| -> Result<T, Error> { T::deserialize(word.into_deserializer()) };
     let shown = |(word, meaning): (&'static str, _)| PossibleValue::new(word).help(meaning);
     PossibleValuesParser::new(words.into_iter().map(shown)).try_map(read)
+}
+
+/// The numbers that a key of an experiment file may be.
+fn numbers(key: &str) -> RangeInclusive<u64> {
+    match decouple_keys::find(key).expect("a key of the table").values {
+        Values::Whole(least, Some(most)) => least..=most,
+        _ => unreachable!("{key} is a whole number with two bounds"),
+    }
+}
+
+/// A count of which none would make no sense.
+fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a whole number, 1 or above".to_owned())
 }
 
 /// The words that a key of an experiment file may be, with their meanings.

@@ -72,6 +72,7 @@ fn what_cannot_fit_is_refused_with_the_number_before_it_starts() {
         (&["--threads", "1000000"], "--threads 1,000,000 is too many: expected at most 1,024"),
         (&["--jobs", "99999999"], "--jobs 99,999,999 is too many: expected at most 1,024"),
         (&["--max-memory", "8Q"], "expected a size such as 500M or 8G"),
+        (&["--threads", "0"], "expected a whole number, 1 or above"),
         (&["--jobs", "many"], "expected a number from 1, or auto"),
         (&["--claims", "leases:0"], "expected auto, locks, leases, or leases:SECONDS"),
     ] {

@@ -78,6 +78,11 @@ fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
     assert!(table.contains("as written") && table.contains("tuned"), "{table}");
     let tries = workplace.files("results/tuned/tune/runs", "metrics.csv");
     assert_eq!(tries.len(), 8);
+    // More tries are more to submit, though every trial as written is done.
+    let file = fs::read_to_string(workplace.path("tuned.toml")).expect("the file");
+    workplace.write("more.toml", &file.replace("0.1, 0.2]", "0.1, 0.2, 0.4]"));
+    let dry_run = ["submit", "more.toml", "--launcher", "local", "--dry-run"];
+    assert!(workplace.told(&dry_run).contains("the tries of [tune] must be run"));
     let report = fs::read_to_string(workplace.path("results/tuned/report.html")).expect("a report");
     assert!(report.contains("The tries that chose each point's recipe"));
     assert!(workplace.path("results/tuned/figures/tuning.png").is_file());
@@ -312,6 +317,7 @@ fn data_is_shown_in_numbers_and_pictures() {
     assert!(rows.starts_with("sheet   sheet.png\nrow 1   T-shirt/top\n"), "{rows}");
     assert!(fs::read(workplace.path("sheet.png")).expect("a file").starts_with(b"\x89PNG"));
     workplace.fail(&["data", "show", "tiny.toml", "-o", "sheet.png"], "there is such a file already", 2);
+    workplace.fail(&["data", "show", "tiny.toml", "--columns", "101"], "not in 1..=100", 2);
 }
 
 #[test]

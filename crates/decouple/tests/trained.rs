@@ -94,6 +94,17 @@ fn changed_weights_are_refused_and_read_ones_never_replaced() {
         workplace.fail(&arguments, "would be replaced", 2);
     }
     workplace.fail(&["export", "--run", &run, "mine.py"], "there is such a file already", 2);
+    workplace.write("notes.onnx", "mine");
+    workplace.fail(&["export", "--run", &run, "notes.onnx"], "no export has written", 2);
+    workplace.write("notes.safetensors", "mine");
+    let foreign = ["weights", "import", "mine.safetensors", "notes.safetensors"];
+    workplace.fail(&foreign, "no export has written", 2);
+    let of_run = ["weights", "import", "mine.safetensors", &weights];
+    workplace.fail(&of_run, "no export has written", 2);
+    for _ in 0..2 {
+        workplace.succeed(&["export", "--run", &run, "again.onnx"]);
+        workplace.succeed(&["weights", "import", "mine.safetensors", "again.safetensors"]);
+    }
     assert_eq!(fs::read(workplace.path("mine.safetensors")).expect("it can be read"), mine);
     for _ in 0..2 {
         workplace.succeed(&["export", "--run", &run, "other.py"]);

@@ -89,6 +89,7 @@ fn a_head_of_another_size_starts_anew() {
         let command = [&["weights", "import", source, target][..], &MODEL, &arguments].concat();
         let talk = workplace.told(&command);
         assert!(talk.contains("initialised a new head of 10 classes"), "{talk}");
+        assert!(!talk.contains("another network"), "{talk}");
         fs::read(workplace.path(target)).expect("the file")
     };
     let imported = import("timm.safetensors", "ours.safetensors");
@@ -96,6 +97,10 @@ fn a_head_of_another_size_starts_anew() {
     let cut = headless.len() - 4 * (1000 * 31 + 1000);
     fs::write(workplace.path("headless.safetensors"), &headless[..cut]).expect("a file");
     assert!(imported == import("headless.safetensors", "third.safetensors"));
+    let other = [&MODEL[..], &["--set", "numerics=keras"]].concat();
+    let talk = workplace
+        .told(&[&["weights", "import", "timm.safetensors", "other.safetensors"], &other[..]].concat());
+    assert!(talk.contains("of another network than the one asked for"), "{talk}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub fn analyse(sweep: &Sweep, contents: &Contents) -> Analysis {
         }
     }
     study.environment.extend(plan(sweep, contents, &own));
-    Analysis { is_plan_damaged: contents.is_lock_damaged(), ..summarise(study, rows, problems) }
+    Analysis { is_plan_damaged: contents.lock_damage().is_some(), ..summarise(study, rows, problems) }
 }
 
 /// A margin as it is typed in the file.
@@ -152,7 +152,7 @@ fn plan(sweep: &Sweep, contents: &Contents, runs: &[&Run]) -> Vec<Fact> {
     let fact = |name: &str, values: Vec<String>| Fact { name: name.to_owned(), values };
     let ends = || runs.iter().filter_map(|run| Some(run.status.as_ref()?.finished_at.as_str()));
     let standing = match lock {
-        None if contents.is_lock_damaged() => "locked, but its file cannot be read".to_owned(),
+        None if contents.lock_damage().is_some() => "locked, but its file cannot be read".to_owned(),
         None if declared.hypotheses.is_empty() => return Vec::new(),
         None => "not locked: nothing shows that it was laid down before the runs".to_owned(),
         Some(lock) => {

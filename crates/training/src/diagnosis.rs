@@ -1,7 +1,7 @@
 //! Measures how much a trained network loses if its coupled kernels are moved further along the
 //! spectrum.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use decouple_datasets::{
     Batch, Dataset, derive_seed, epoch_order, fill_batch,
@@ -11,6 +11,8 @@ use decouple_experiment::Trial;
 use decouple_spectrum::{
     backend::{Backend, Executor, Pass},
     graph::{Op, ParameterId},
+    network::Family,
+    plan::Plan,
     separability::{DenseKernel, Projection, segmented, separable, shuffled},
     weights::{error::WeightError, names::Naming},
 };
@@ -23,9 +25,8 @@ use crate::{
     stored_network::{description, values},
 };
 
-/// Batches from which batch norms learn the statistics of a projected network: with the usual
-/// share of 0.1 per batch, 0.1 % of the earlier statistics is left.
-const CALIBRATION_BATCHES: usize = 64;
+/// What is left of the earlier statistics when batch norms have learned those of a projected network.
+const LEFT_AFTER_CALIBRATION: f64 = 1e-3;
 
 /// Number of shuffled kernels, which show how much a projection keeps of a kernel without
 /// structure.
@@ -80,6 +81,9 @@ pub enum DiagnosisError {
     /// It cannot be executed.
     #[error(transparent)]
     Trial(#[from] TrialError),
+    /// There is nothing to project: it has no module of the spectrum.
+    #[error("{0} has no modules of the spectrum, whose kernels could be projected")]
+    NoModules(Family),
     /// There is nothing to project: it is decoupled already.
     #[error("`{layer}` has {segments} segments; only a network of one segment can be projected")]
     Decoupled {
@@ -102,6 +106,9 @@ pub fn diagnose(
     data: &Dataset,
     targets: &[ProjectionTarget],
 ) -> Result<Diagnosis, DiagnosisError> {
+    if trial.layers.is_empty() {
+        return Err(DiagnosisError::NoModules(trial.record.network.family));
+    }
     if let Some(layer) = trial.layers.iter().find(|layer| layer.segments != 1) {
         return Err(DiagnosisError::Decoupled { layer: layer.name.clone(), segments: layer.segments });
     }
@@ -118,7 +125,8 @@ fn network(
     stored: &[Vec<f32>],
     backend: &dyn Backend,
 ) -> Result<Box<dyn Executor>, TrialError> {
-    Ok(backend.network(trial.graph(), &mut |id| stored[id.0].clone())?)
+    let (plan, arithmetic) = (Arc::new(Plan::new(trial.graph())), trial.record.training.arithmetic());
+    Ok(backend.executor(plan, arithmetic, &mut |id| stored[id.0].clone())?)
 }
 
 fn effect(
@@ -148,15 +156,24 @@ fn effect(
     Ok(Effect { target, layers, score })
 }
 
+/// Batches after which no more than [`LEFT_AFTER_CALIBRATION`] is left of a running statistic that takes
+/// over the share `momentum` of each.
+fn calibration_batches(momentum: f64) -> usize {
+    if momentum >= 1.0 { 1 } else { (LEFT_AFTER_CALIBRATION.ln() / (1.0 - momentum).ln()).ceil() as usize }
+}
+
 /// Runs training images through the network in training mode, without a step.
 fn calibrate(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Result<(), TrialError> {
     let normalisation = data.normalisation();
     let seed = derive_seed(trial.seed(), "calibrate", 0, 0);
     let batch = trial.record.training.batch.min(data.images(Part::Train)).max(1);
+    let batches = calibration_batches(trial.record.network.norm_momentum);
     let mut images = Batch::default();
     if let Some(stream) = &data.stream {
-        let (order, workers) = (BatchOrder::Shuffled { seed, epoch: 0 }, rayon::current_num_threads());
-        for pixels in stream.batches(Part::Train, order, batch, &[], workers).take(CALIBRATION_BATCHES) {
+        let workers = rayon::current_num_threads();
+        let of_epoch =
+            |epoch| stream.batches(Part::Train, BatchOrder::Shuffled { seed, epoch }, batch, &[], workers);
+        for pixels in (0..batches as u64).flat_map(of_epoch).take(batches) {
             let pixels = pixels?;
             let layout = network.batch_layout(pixels.len());
             pixels.write(&normalisation, &layout, &mut images.values)?;
@@ -165,7 +182,7 @@ fn calibrate(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Resul
         return Ok(());
     }
     let order = epoch_order(data.train.len(), seed);
-    for indices in order.chunks_exact(batch).cycle().take(CALIBRATION_BATCHES) {
+    for indices in order.chunks_exact(batch).cycle().take(batches) {
         let layout = network.batch_layout(batch);
         fill_batch(&data.train, indices, &[], |_| 0, &normalisation, &layout, &mut images)?;
         network.forward(&images.values, batch, Pass::Training { dropout_seed: 0 })?;
@@ -177,4 +194,18 @@ fn score(trial: &Trial, network: &mut dyn Executor, data: &Dataset) -> Result<f6
     let part = if data.images(Part::Validation) == 0 { Part::Test } else { Part::Validation };
     let training = &trial.record.training;
     Ok(evaluate_part(network, data, part, training.batch, &Objective::new(training, data))?.score())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_left_of_earlier_statistics() {
+        for momentum in [0.01, 0.1, 0.5, 1.0] {
+            let batches = calibration_batches(momentum);
+            let left = |batches: usize| (1.0 - momentum).powi(batches as i32);
+            assert!(left(batches) <= LEFT_AFTER_CALIBRATION && left(batches - 1) > LEFT_AFTER_CALIBRATION);
+        }
+    }
 }

@@ -43,7 +43,7 @@ pub enum EstimateError {
 /// Training speeds of the networks of a sweep, on this machine without other work.
 #[derive(Clone, Debug)]
 pub struct Speeds {
-    /// Network, batch, and images per second of one job where all jobs run.
+    /// Network, batch, and multiply-adds per second of one job's forward passes where all jobs run.
     measured: Vec<(NetworkSpec, usize, Arithmetic, f64)>,
     /// For a network that was not measured: the speed of the measured ones.
     macs_per_sec: f64,
@@ -80,7 +80,7 @@ impl Speeds {
             }
             let rate = rate(&quick, &pools, left / (distinct.len() - index) as u32)?;
             speeds.macs_per_sec = PASSES * rate * quick.cost.macs as f64;
-            let rate = rate * quick.cost.macs as f64 / trial.cost.macs as f64;
+            let rate = rate * quick.cost.macs as f64;
             let (network, batch, arithmetic) = key(trial);
             speeds.measured.push((network.clone(), batch, arithmetic, rate));
         }
@@ -93,7 +93,7 @@ impl Speeds {
             .measured
             .iter()
             .find(|(network, batch, arithmetic, _)| (network, *batch, *arithmetic) == key(trial));
-        measured.map_or(self.macs_per_sec / (PASSES * trial.cost.macs as f64), |(.., rate)| *rate)
+        measured.map_or(self.macs_per_sec / PASSES, |(.., rate)| *rate) / trial.cost.macs as f64
     }
 
     /// Seconds that one job needs for `trial` with `train_images` to train on: its steps, and
@@ -234,5 +234,14 @@ mod tests {
         }
         let small = trial(32, "mini-xception");
         assert_eq!(quick(&small).record, small.record);
+    }
+
+    #[test]
+    fn a_network_on_larger_images_is_slower() {
+        let (small, large) = (trial(32, "mini-xception"), trial(128, "mini-xception"));
+        let (network, batch, arithmetic) = key(&small);
+        let speeds = Speeds { measured: vec![(network.clone(), batch, arithmetic, 1e9)], macs_per_sec: 3e9 };
+        let ratio = speeds.images_per_sec(&small) / speeds.images_per_sec(&large);
+        assert!((15.0..=17.0).contains(&ratio), "{ratio}");
     }
 }

@@ -1,11 +1,13 @@
 //! Loads networks from weight files and saves them.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use decouple_disk::Target;
 use decouple_experiment::Trial;
+use decouple_kernels::arithmetic::Arithmetic;
 use decouple_spectrum::{
     backend::{ExecutionError, Executor, State},
+    plan::Plan,
     weights::{self, Description, Images, error::WeightError, file::WeightFile, names::Naming},
 };
 
@@ -25,14 +27,20 @@ pub enum LoadError {
     Execution(#[from] ExecutionError),
 }
 
-/// The network `description` with the weights of the file at `path`, which has
+/// The network `description`, executed in `arithmetic`, with the weights of the file at `path`, which has
 /// the names and layouts of `naming`.
 ///
 /// # Errors
 /// [`LoadError`] when the file cannot be read or is not of that network.
-pub fn load(path: &Path, naming: Naming, description: &Description) -> Result<Box<dyn Executor>, LoadError> {
+pub fn load(
+    path: &Path,
+    naming: Naming,
+    description: &Description,
+    arithmetic: Arithmetic,
+) -> Result<Box<dyn Executor>, LoadError> {
     let mut values = values(path, naming, description)?;
-    Ok(backend().network(description.graph()?, &mut |id| std::mem::take(&mut values[id.0]))?)
+    let plan = Arc::new(Plan::new(description.graph()?));
+    Ok(backend().executor(plan, arithmetic, &mut |id| std::mem::take(&mut values[id.0]))?)
 }
 
 /// The values of every parameter and running statistic of the network `description`, in the graph's order, from the

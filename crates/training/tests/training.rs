@@ -258,4 +258,7 @@ fn weights_are_kept_and_can_be_projected() {
     let refused = diagnosed(trials[2], &targets);
     let error = *refused.expect_err("it is refused");
     assert!(matches!(error, DiagnosisError::Decoupled { .. }), "{error}");
+    let bare = Trial { layers: [].into(), ..trials[0].clone() };
+    let error = *diagnosed(&bare, &targets).expect_err("it is refused");
+    assert!(matches!(error, DiagnosisError::NoModules(_)), "{error}");
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Format;
+use super::{Format, at_least_one};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
@@ -97,7 +97,7 @@ pub(crate) struct DataImport {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) keys: Vec<String>,
     /// Images per shard.
-    #[arg(long, default_value = "1000", value_name = "N")]
+    #[arg(long, default_value = "1000", value_name = "N", value_parser = at_least_one)]
     pub(crate) samples: NonZeroUsize,
 }
 
@@ -108,9 +108,9 @@ pub(crate) struct DataShow {
     /// The PNG file to write [default: SET.png].
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Images of each class.
-    #[arg(long, default_value = "10", value_name = "N")]
-    pub(crate) columns: NonZeroUsize,
+    /// Images of each class, at most 100.
+    #[arg(long, default_value = "10", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) columns: u8,
     /// The seed of the run whose first epoch is shown.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,

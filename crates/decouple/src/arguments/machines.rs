@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
 use clap::Args;
 use decouple_experiment::{Claims, LauncherKind, parse_size};
 
-use super::{Format, Selection, one_of, words};
+use super::{Format, Selection, at_least_one, one_of, words};
 
 /// The resources that a command may use. Results do not depend on them.
 #[derive(Args, Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Resources {
     #[arg(long, value_name = "N|auto")]
     pub(crate) jobs: Option<Jobs>,
     /// Total number of cores to use [default: all].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Memory that concurrent trials may need together, by the plan's estimates, such as 8G
     /// [default: nine tenths of the machine's]. A trial that needs more on its own is refused

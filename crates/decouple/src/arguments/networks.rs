@@ -9,7 +9,7 @@ use decouple_experiment::Held;
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::weights::names::Naming;
 
-use super::{Format, one_of, words};
+use super::{Format, at_least_one, numbers, one_of, words};
 
 #[derive(Args, Debug)]
 pub(crate) struct Describe {
@@ -34,8 +34,8 @@ pub(crate) struct Describe {
     #[arg(long, value_name = "N")]
     pub(crate) classes: Option<usize>,
     /// Images per step, for the estimate of memory and for step times.
-    #[arg(long, default_value = "64", value_name = "N")]
-    pub(crate) batch: NonZeroUsize,
+    #[arg(long, default_value = "64", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) batch: u32,
     /// Output format.
     #[arg(long, value_enum, default_value_t = Picture::Human)]
     pub(crate) format: Picture,
@@ -129,9 +129,6 @@ pub(crate) struct TrainedArguments {
     pub(crate) model: Model,
 }
 
-/// The most that `data.most-pixels` may be.
-const MOST_PIXELS: u64 = 1 << 36;
-
 /// How photographs are read.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Photographs {
@@ -143,7 +140,7 @@ pub(crate) struct Photographs {
     pub(crate) as_stored: bool,
     /// Largest image to read, in pixels.
     #[arg(long, value_name = "N", default_value_t = Looking::default().most_pixels,
-        value_parser = clap::value_parser!(u64).range(1..=MOST_PIXELS))]
+        value_parser = clap::value_parser!(u64).range(numbers("data.most-pixels")))]
     pub(crate) most_pixels: u64,
 }
 
@@ -157,7 +154,7 @@ pub(crate) struct Predict {
     #[arg(required = true)]
     pub(crate) images: Vec<PathBuf>,
     /// How many classes to show.
-    #[arg(long, default_value = "5", value_name = "N")]
+    #[arg(long, default_value = "5", value_name = "N", value_parser = at_least_one)]
     pub(crate) top: NonZeroUsize,
     /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
@@ -176,7 +173,7 @@ pub(crate) struct Evaluate {
     #[arg(required_unless_present = "run")]
     pub(crate) folder: Option<PathBuf>,
     /// Images per batch.
-    #[arg(long, default_value = "8", value_name = "N")]
+    #[arg(long, default_value = "8", value_name = "N", value_parser = at_least_one)]
     pub(crate) batch: NonZeroUsize,
     /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]

@@ -11,7 +11,6 @@ use decouple_datasets::{
     manifest::Manifest,
     stream::{BatchOrder, Part, Shards},
 };
-use decouple_disk::write_output;
 use decouple_experiment::section;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -19,6 +18,7 @@ use serde_json::json;
 use super::{
     experiment::{is_experiment, read_as_run},
     photographs::{left_out, left_out_list},
+    targets::write,
 };
 use crate::{
     arguments::{
@@ -103,8 +103,9 @@ fn import(common: &Common, arguments: &DataImport) -> Result<u8, Failure> {
     let imported = import_folder(images, common.data.as_deref(), &arguments.target, arguments.samples)?;
     let [train, test] = imported.images.map(|count| grouped(count as u64));
     let notes: String = imported.notes.iter().map(|note| format!("{note}\n")).collect();
+    let skipped = left_out(imported.skipped.len(), &imported.skipped, "");
     let target = arguments.target.display();
-    answer(&format!("{target}: {train} train, {test} test in {} shards\n{notes}", imported.shards))
+    answer(&format!("{target}: {train} train, {test} test in {} shards\n{notes}{skipped}", imported.shards))
 }
 
 fn stand_in(arguments: &DataStandIn) -> Result<u8, Failure> {
@@ -232,7 +233,7 @@ fn show(common: &Common, arguments: &DataShow) -> Result<u8, Failure> {
             "no contact sheet can be made of a streamed set: expected an image folder without `stream`"
         );
     }
-    let sheet = contact_sheet(&data, &spec.augment, arguments.seed, arguments.columns.get().min(100));
+    let sheet = contact_sheet(&data, &spec.augment, arguments.seed, arguments.columns.into());
     let path = arguments.output.clone().unwrap_or_else(|| format!("{}.png", data.name).into());
     if path.is_file() {
         // It could be one of the photographs.
@@ -242,9 +243,7 @@ fn show(common: &Common, arguments: &DataShow) -> Result<u8, Failure> {
             path.display()
         );
     }
-    write_output(&path, |out| out.write_all(&sheet)).map_err(|error: std::io::Error| {
-        Failure::new(IO, format!("cannot write {}: {error}", path.display()))
-    })?;
+    write(&path, &sheet)?;
     let rows = data.classes.iter().enumerate().map(|(row, class)| format!("row {:<3} {class}\n", row + 1));
     answer(&format!("sheet   {}\n{}", path.display(), rows.collect::<String>()))
 }

@@ -23,14 +23,7 @@ use crate::{
 };
 
 pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> {
-    let batch = arguments.batch.get();
-    if batch > MOST_IMAGES {
-        refuse!(
-            USAGE,
-            "--batch: expected at most {} images a step, found {batch}",
-            grouped(MOST_IMAGES as u64)
-        );
-    }
+    let batch = arguments.batch as usize;
     let name = arguments.family.as_deref().unwrap_or_default();
     if let Some(number) = name.strip_prefix("figure-").and_then(|number| number.parse().ok()) {
         let Some(graph) = figures::module(number) else {
@@ -62,7 +55,7 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
                 (solved.spec, solved.width)
             }
             None => {
-                let images = Images { input, classes, batch: arguments.batch.get() };
+                let images = Images { input, classes, batch };
                 timed(&mut StepClock::new(common), &spec, &reference, images)?
             }
         },
@@ -72,14 +65,11 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
 
 fn show(arguments: &Describe, graph: &Graph, width: f64, title: &str) -> Result<u8, Failure> {
     match arguments.format {
-        Picture::Human => answer(&human(graph, width, arguments.batch.get())),
-        Picture::Json => answer(&format!("{}\n", document(graph, width, arguments.batch.get()))),
+        Picture::Human => answer(&human(graph, width, arguments.batch as usize)),
+        Picture::Json => answer(&format!("{}\n", document(graph, width, arguments.batch as usize))),
         Picture::Svg => answer(&svg(graph, title)),
     }
 }
-
-/// Most images per step.
-const MOST_IMAGES: usize = 1_000_000;
 
 /// What a step is timed on.
 #[derive(Clone, Copy)]

@@ -24,7 +24,7 @@ pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> 
     let ledger = ledger(common, &sweep);
     let trials: Vec<&Trial> = select(&sweep, &arguments.selection)?
         .into_iter()
-        .filter(|trial| trial.layers.iter().all(|layer| layer.segments == 1))
+        .filter(|trial| !trial.layers.is_empty() && trial.layers.iter().all(|layer| layer.segments == 1))
         .filter(|trial| weights(&ledger, trial).is_file())
         .collect();
     if trials.is_empty() {

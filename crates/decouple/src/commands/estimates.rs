@@ -35,13 +35,16 @@ impl TrainImages {
     }
 }
 
-/// Training speeds of the networks that fit into `limit`; nothing if none does.
+/// Training speeds of the networks that fit into `limit`, on `threads` each or what `run` would give them;
+/// nothing if none does.
 pub(super) fn speeds(
     trials: &[&Trial],
     needs: &[u64],
+    threads: Option<usize>,
     limit: Option<Limit>,
 ) -> Result<Option<Speeds>, Failure> {
     let workers = Workers::share(cores(), trials.len(), None);
+    let workers = Workers { threads: threads.unwrap_or(workers.threads), ..workers };
     let most = limit.map_or(u64::MAX, |limit| limit.bytes);
     let mut seen = HashSet::new();
     let mut fitting: Vec<&Trial> = trials

@@ -1,16 +1,17 @@
 //! `decouple export`: trained networks for other programs.
 
-use std::path::Path;
-
-use decouple_disk::write_output;
 use decouple_export::{Notes, onnx, pytorch};
 use decouple_spectrum::weights::{Images, convert, names::Naming};
 use decouple_training::stored_network::values;
 
-use super::{model::title, trained::Trained};
+use super::{
+    model::title,
+    targets::{check, write},
+    trained::Trained,
+};
 use crate::{
     arguments::{Common, Export, Exported},
-    failure::{Failure, IO, SUCCESS, USAGE},
+    failure::{Failure, SUCCESS, USAGE},
     text::grouped,
 };
 
@@ -20,7 +21,7 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
     let graph = trained.description.graph()?;
     let notes = notes(common, &trained)?;
     let target = &arguments.target;
-    not_its_own_source(target, &trained.weights)?;
+    check(target, &trained.weights)?;
     match format {
         Exported::Onnx => write(
             target,
@@ -28,20 +29,13 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
         )?,
         Exported::Pytorch => {
             let weights = target.with_extension("safetensors");
-            not_its_own_source(&weights, &trained.weights)?;
+            check(&weights, &trained.weights)?;
             if weights.exists() && !target.exists() {
                 refuse!(
                     USAGE,
                     "{}: the weights would go here, beside {}, but there is such a file already, and no earlier \
                      export to which it belongs: give the module another name, or move the file away",
                     weights.display(),
-                    target.display()
-                );
-            }
-            if target.exists() && !is_an_export(target) {
-                refuse!(
-                    USAGE,
-                    "{}: there is such a file already, which no export has written: name another",
                     target.display()
                 );
             }
@@ -69,25 +63,6 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
         input.w,
     );
     Ok(SUCCESS)
-}
-
-/// Whether the head of a Python module says that it is an export.
-fn is_an_export(module: &Path) -> bool {
-    let text = std::fs::read_to_string(module).unwrap_or_default();
-    text.lines().take(8).any(|line| line.starts_with("Written by decouple "))
-}
-
-/// Refuses to replace the weights that are read by those that are written.
-pub(super) fn not_its_own_source(target: &Path, source: &Path) -> Result<(), Failure> {
-    let real = |path: &Path| path.canonicalize().ok();
-    if real(target).is_some_and(|target| real(source) == Some(target)) {
-        let shown = target.display();
-        refuse!(
-            USAGE,
-            "{shown}: these weights are read, and would be replaced: expected another file to write"
-        );
-    }
-    Ok(())
 }
 
 /// The format that is asked for, or else the one of the file's extension.
@@ -125,11 +100,4 @@ fn notes(common: &Common, trained: &Trained) -> Result<Notes, Failure> {
     let in_pixels = |values: Vec<f32>| values.into_iter().map(|value| value * 255.0).collect();
     let std = std.into_iter().map(|std| if std == 0.0 { 1.0 } else { std }).collect();
     Ok(Notes { title, classes, mean: in_pixels(mean), deviation: in_pixels(std) })
-}
-
-/// Replaces a file as a whole: the old one is kept until the new one is complete.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    write_output(path, |out| out.write_all(bytes)).map_err(|error: std::io::Error| {
-        Failure::new(IO, format!("cannot write {}: {error}", path.display()))
-    })
 }

@@ -23,6 +23,7 @@ pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod strays;
 pub(crate) mod submit;
+mod targets;
 mod task;
 mod train;
 mod trained;

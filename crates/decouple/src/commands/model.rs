@@ -48,6 +48,10 @@ pub(super) fn description(model: &Model, file: &WeightFile, naming: Naming) -> R
     };
     let network = network(Some(family), numerics.into_iter().chain(model.set.iter().map(String::as_str)))?;
     let (input, classes) = images(network.family, model.input, model.classes);
+    if Description::of(file).is_ok_and(|own| own.is_some_and(|own| own.network != network)) {
+        let shown = file.path().display();
+        say!("warning: {shown}: its weights are of another network than the one asked for, which is taken");
+    }
     Ok(Description { network, input: [input.h, input.w, input.c], classes })
 }
 

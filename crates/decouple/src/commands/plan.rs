@@ -29,7 +29,7 @@ pub(crate) fn run(common: &Common, arguments: &PlanArguments) -> Result<u8, Fail
     let limit = room::limit(None);
     let needs = room::needs(&trials, &mut images, common);
     warn_of_too_large(&trials, &needs, limit);
-    let speeds = speeds(&trials, &needs, limit)?;
+    let speeds = speeds(&trials, &needs, None, limit)?;
     let (scan, elsewhere) = (ledger.scan()?, ledger.elsewhere());
     let row = |(&trial, &bytes)| {
         let secs = |images| speeds.as_ref().map(|speeds| speeds.secs(trial, images));

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use decouple_experiment::{Choice, Ledger, Metric, RunId, RunState, Sweep, Trial, TrialFilter, Tune};
+use decouple_experiment::{Choice, Ledger, Metric, RunId, Sweep, Trial, TrialFilter, Tune};
 use decouple_training::{
     halving::run_halving,
     run_sweep::{Conduct, Setup, run_sweep},
@@ -29,7 +29,8 @@ pub(crate) fn settle(
 ) -> Result<(Sweep, bool), Failure> {
     let Some(tune) = &sweep.tune else { return Ok((sweep, false)) };
     let ledger = sweep.tune_ledger(&claiming(ledger(common, &sweep), arguments));
-    let runs = Tries { common, arguments, conduct, sweep: &sweep, ledger: &ledger };
+    let filter = arguments.selection.filter.as_deref().map(|text| TrialFilter::parse(text, &sweep).ok());
+    let runs = Tries { common, arguments, conduct, sweep: &sweep, ledger: &ledger, filter };
     let what = "tries left to run, judged on validation images";
     let tries = sweep.tries();
     runs.train(&tries, tune.halving.then_some(tune), what)?;
@@ -50,13 +51,16 @@ struct Tries<'a> {
     conduct: &'a Conduct,
     sweep: &'a Sweep,
     ledger: &'a Ledger,
+    /// What selects tries, if they are filtered. A filter that only trials can meet, such as one on the recipe,
+    /// selects none.
+    filter: Option<Option<TrialFilter>>,
 }
 
 impl Tries<'_> {
     /// Trains those of `trials` that are left, `what` in words, by halves where a section says so; with `--fresh` also
     /// those that are done and selected.
     fn train(&self, trials: &[Trial], halving: Option<&Tune>, what: &str) -> Result<(), Failure> {
-        let Self { common, arguments, conduct, sweep, ledger } = *self;
+        let Self { common, arguments, conduct, sweep, ledger, .. } = *self;
         let trials: &[&Trial] = &trials.iter().collect::<Vec<_>>();
         let again: Vec<&Trial> =
             trials.iter().filter(|trial| arguments.fresh && self.is_selected(trial)).copied().collect();
@@ -66,6 +70,9 @@ impl Tries<'_> {
         }
         say!("tuning    {left} of {} {what}", trials.len());
         let (data, workers) = room::load(trials, &arguments.resources, common)?;
+        if let Some(tune) = halving {
+            room::check_halving(trials, tune.settings.len(), &workers, common)?;
+        }
         refuse_mixing(sweep, trials, trials, &again, ledger, &data)?;
         ledger.ask_again(again.iter().copied())?;
         if arguments.fresh {
@@ -96,11 +103,11 @@ impl Tries<'_> {
         Ok(())
     }
 
-    /// Whether the filter leaves a try. One that only trials can meet, such as one on the recipe, leaves none.
+    /// Whether the filter leaves a try.
     fn is_selected(&self, trial: &Trial) -> bool {
-        let filter = self.arguments.selection.filter.as_deref();
-        filter
-            .is_none_or(|text| TrialFilter::parse(text, self.sweep).is_ok_and(|filter| filter.matches(trial)))
+        let matches =
+            |filter: &Option<TrialFilter>| filter.as_ref().is_some_and(|filter| filter.matches(trial));
+        self.filter.as_ref().is_none_or(matches)
     }
 
     /// Asks for the later runs that are done and selected, too: if this process is stopped before it comes to them, the
@@ -123,8 +130,7 @@ impl Tries<'_> {
         let again: HashSet<RunId> = again.iter().map(|trial| trial.id).collect();
         let mut left = 0;
         for trial in trials {
-            let is_done = matches!(scan.state(trial)?, RunState::Done(_));
-            left += usize::from(again.contains(&trial.id) || !is_done);
+            left += usize::from(scan.is_to_train(trial, &again)?);
         }
         Ok(left)
     }

@@ -106,6 +106,28 @@ fn check(trials: &[&Trial], resources: &Resources, common: &Common) -> Result<()
     Err(Failure::new(USAGE, message))
 }
 
+/// Refuses tries of `[tune]` that can never fit: with `halving` all `settings` of a point are in memory at once.
+pub(super) fn check_halving(
+    tries: &[&Trial],
+    settings: usize,
+    workers: &Workers,
+    common: &Common,
+) -> Result<(), Failure> {
+    let Some(memory) = workers.memory else { return Ok(()) };
+    let needs = needs(tries, &mut TrainImages::default(), common);
+    let most = needs.chunks(settings.max(1)).map(|point| point.iter().sum::<u64>()).max().unwrap_or(0);
+    if most > memory {
+        refuse!(
+            USAGE,
+            "with `tune.halving` all {settings} tries of a point are in memory at once, about {}; {} are left for \
+             them\n   = leave out `halving`, take fewer tries or a smaller `training.batch`, or a larger machine",
+            bytes(most),
+            bytes(memory),
+        );
+    }
+    Ok(())
+}
+
 /// `workers` with what the images leave of the memory, if that is enough for each of `trials`.
 fn beside_data(
     workers: Workers,

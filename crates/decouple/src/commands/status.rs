@@ -26,11 +26,18 @@ pub(crate) fn run(common: &Common, arguments: &StatusArguments) -> Result<u8, Fa
         refuse!(USAGE, "--interval must be above 0 seconds, found {}", arguments.interval);
     }
     let ledger = ledger(common, &sweep);
-    if sweep.tune.is_some() && sweep.tuned(&sweep.tune_ledger(&ledger)).is_err() {
-        let tries = sweep.tries();
-        let title = format!("{}, tries of [tune]", sweep.name);
-        let tries: Vec<&Trial> = tries.iter().collect();
-        let code = screen.follow(&title, &sweep.command("run"), &tries, &sweep.tune_ledger(&ledger))?;
+    let of_tries = sweep.tune_ledger(&ledger);
+    if sweep.tune.is_some() && sweep.tuned(&of_tries).is_err() {
+        let mut follow = |what: &str, trials: &[Trial]| {
+            let title = format!("{}, {what} of [tune]", sweep.name);
+            screen.follow(&title, &sweep.command("run"), &trials.iter().collect::<Vec<_>>(), &of_tries)
+        };
+        let mut code = follow("tries", &sweep.tries())?;
+        // Known once all tries have ended.
+        let finals = sweep.finals(&of_tries).unwrap_or_default();
+        if !finals.is_empty() {
+            code = follow("finals", &finals)?;
+        }
         if !arguments.watch {
             return Ok(code);
         }

@@ -3,8 +3,7 @@
 use std::{collections::HashSet, sync::mpsc};
 
 use decouple_experiment::{
-    Claims, Environment, FileSystem, Identity, Ledger, LedgerError, Mismatch, RunId, RunState, Sweep, Trial,
-    shell_word,
+    Claims, Environment, FileSystem, Identity, Ledger, LedgerError, Mismatch, RunId, Sweep, Trial, shell_word,
 };
 use decouple_training::{
     keeper::Stop,
@@ -52,7 +51,7 @@ pub(super) fn refuse_mixing(
     let differences = ledger.differences(kept.map(|trial| (trial, identity(data, trial))))?;
     let is_to_train = || -> Result<bool, LedgerError> {
         for trial in selected {
-            if again.contains(&trial.id) || !matches!(scan.state(trial)?, RunState::Done(_)) {
+            if scan.is_to_train(trial, &again)? {
                 return Ok(true);
             }
         }

@@ -82,7 +82,9 @@ impl Trained {
 
     /// The network with its weights.
     pub(super) fn network(&self) -> Result<Box<dyn Executor>, Failure> {
-        load(&self.weights, self.naming, &self.description).map_err(|error| match error {
+        // A run's own, since its scores depend on it.
+        let arithmetic = self.run.as_ref().map(|run| run.record.training.arithmetic()).unwrap_or_default();
+        load(&self.weights, self.naming, &self.description, arithmetic).map_err(|error| match error {
             LoadError::Weights(error) => error.into(),
             LoadError::Execution(error) => Failure::from(error),
         })

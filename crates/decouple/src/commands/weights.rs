@@ -4,8 +4,8 @@ use decouple_spectrum::weights::{convert, convert_with_new_head, file::WeightFil
 use decouple_training::start_values::start_values;
 
 use super::{
-    export::not_its_own_source,
     model::{description, tell_prefix},
+    targets::check,
 };
 use crate::{
     arguments::{Conversion, Weights},
@@ -24,7 +24,7 @@ pub(crate) fn run(weights: &Weights) -> Result<u8, Failure> {
 
 fn write(conversion: &Conversion, own: Option<Naming>) -> Result<u8, Failure> {
     let Conversion { source, target, .. } = conversion;
-    not_its_own_source(target, source)?;
+    check(target, source)?;
     let Some(to) = conversion.to.or(own) else {
         refuse!(USAGE, "no format for the target's names: expected --to timm, keras or decouple");
     };

@@ -1,7 +1,7 @@
 //! Finds the folders of runs by the id at the end of their names, so adding an axis to an
 //! experiment, which renames its points, loses no finished run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::{Ledger, LedgerError, Problem, Remedy, RunState, files::short_id, read};
@@ -94,6 +94,14 @@ impl Scan<'_> {
             return Ok(RunState::Running);
         }
         Ok(if dir.is_some() { RunState::Partial } else { RunState::New })
+    }
+
+    /// Whether a trial is to be trained: because it is not done, or because it is one of those `again`.
+    ///
+    /// # Errors
+    /// As of [`Scan::state`].
+    pub fn is_to_train(&self, trial: &Trial, again: &HashSet<RunId>) -> Result<bool, LedgerError> {
+        Ok(again.contains(&trial.id) || !matches!(self.state(trial)?, RunState::Done(_)))
     }
 
     /// Whether a run is still to be trained [again](Ledger::ask_again).

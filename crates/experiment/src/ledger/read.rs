@@ -26,9 +26,9 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Whether a plan was locked, but cannot be read.
-    pub fn is_lock_damaged(&self) -> bool {
-        self.problems.iter().any(|problem| problem.remedy == Remedy::Restore)
+    /// What is wrong with the locked plan, if there is one that cannot be read.
+    pub fn lock_damage(&self) -> Option<&Problem> {
+        self.problems.iter().find(|problem| problem.remedy == Remedy::Restore)
     }
 }
 

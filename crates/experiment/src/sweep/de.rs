@@ -9,7 +9,7 @@ use serde::forward_to_deserialize_any;
 
 use super::diagnostic::{Diagnostic, in_backticks, suggestion};
 use super::document::{Data, Entry, Span, Value};
-use decouple_keys::{full_name, other_name, table_example};
+use decouple_keys::{find, full_name, other_name, table_example};
 
 /// Reads a section; `name` is what its keys are called after.
 pub(super) fn read<T: de::DeserializeOwned>(name: &str, value: &Value) -> Result<T, Diagnostic> {
@@ -72,9 +72,13 @@ impl Error {
                 let other = other_name(&key)
                     .map(full_name)
                     .and_then(|other| Some(other.strip_prefix(&format!("{name}."))?.to_owned()));
-                let label = match other {
-                    Some(other) => format!("did you mean `{other}`?"),
-                    None => suggestion(&key, known.iter().copied(), "there is no such key"),
+                let elsewhere = ["network", "data", "training"]
+                    .into_iter()
+                    .find(|section| matches!(path[..], [_]) && find(&format!("{section}.{key}")).is_some());
+                let label = match (other, elsewhere) {
+                    (Some(other), _) => format!("did you mean `{other}`?"),
+                    (None, Some(section)) => format!("it is a key of [trial.{section}]"),
+                    (None, None) => suggestion(&key, known.iter().copied(), "there is no such key"),
                 };
                 let note = format!("keys of {table}: {}", in_backticks(known.iter().copied()));
                 (Diagnostic::new(format!("unknown key `{key}` in {table}")).note(note), label)
@@ -91,6 +95,9 @@ impl Error {
                     Some(example) => diagnostic.note(example),
                     None => diagnostic,
                 };
+                // Of a list, its declaration says more than the type that it is read as.
+                let declared = find(&name).filter(|_| expected.starts_with("an array"));
+                let expected = declared.map_or(expected, |key| key.values.text());
                 (diagnostic, format!("expected {expected}, found {found}"))
             }
             Kind::Custom(message) => (Diagnostic::new(format!("impossible value of `{name}`")), message),

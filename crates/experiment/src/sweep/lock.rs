@@ -7,7 +7,7 @@ use decouple_disk::Disk;
 use super::Sweep;
 use crate::declared::file_hash;
 use crate::ledger::{LOCKED_PLAN, replace_json, timestamp};
-use crate::{Contents, FORMAT, Ledger, LedgerError, LockedPlan, Problem, Remedy};
+use crate::{Contents, FORMAT, Ledger, LedgerError, LockedPlan, Problem};
 
 /// Why a plan cannot be locked.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ impl Sweep {
             return Err(LockError::Nothing { path: self.path.clone() });
         }
         let contents = ledger.read()?;
-        if let Some(problem) = contents.problems.iter().find(|problem| problem.remedy == Remedy::Restore) {
+        if let Some(problem) = contents.lock_damage() {
             return Err(LockError::Damaged { problem: problem.clone() });
         }
         let (root, file_hash) = (ledger.root(), file_hash(&self.text));

@@ -228,7 +228,7 @@ impl<'a> Training<'a> {
     /// per-image results of the weights that the run is judged by, which are the averaged ones
     /// if there are any.
     fn score(&mut self, part: Part) -> Result<(Option<Scores>, Option<Scores>, Answers), TrialError> {
-        let batch = self.record.training.batch;
+        let batch = self.batch;
         let (raw, answers) = answer_part(&mut *self.network, self.data, part, batch, &self.objective)?;
         if self.record.training.average == Average::None {
             return Ok((Some(raw), None, answers));
