@@ -256,7 +256,7 @@ fn mistakes_are_answered_with_place_and_remedy() {
         (vec!["describe", "--input", "28x28"], "28x28x1", 2),
         (vec!["describe", "--segments", "0"], "segments", 2),
         (vec!["describe", "xception", "--input", "100000000000x100000000000x3"], "of at most 65,536", 2),
-        (vec!["describe", "--batch", "18446744073709551615"], "at most 1,000,000 images", 2),
+        (vec!["describe", "--batch", "18446744073709551615"], "is not in 1..=1000000", 2),
         (vec!["plan", "tinyy"], "did you mean `tiny`?", 2),
         (vec!["walk"], "walk", 2),
     ] {

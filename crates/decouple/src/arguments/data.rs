@@ -109,8 +109,8 @@ pub(crate) struct DataShow {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Images of each class, at most 100.
-    #[arg(long, default_value = "10", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub(crate) columns: u8,
+    #[arg(long, default_value = "10", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub(crate) columns: u64,
     /// The seed of the run whose first epoch is shown.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,

@@ -34,8 +34,8 @@ pub(crate) struct Describe {
     #[arg(long, value_name = "N")]
     pub(crate) classes: Option<usize>,
     /// Images per step, for the estimate of memory and for step times.
-    #[arg(long, default_value = "64", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) batch: u32,
+    #[arg(long, default_value = "64", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) batch: u64,
     /// Output format.
     #[arg(long, value_enum, default_value_t = Picture::Human)]
     pub(crate) format: Picture,

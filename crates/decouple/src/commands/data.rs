@@ -233,7 +233,7 @@ fn show(common: &Common, arguments: &DataShow) -> Result<u8, Failure> {
             "no contact sheet can be made of a streamed set: expected an image folder without `stream`"
         );
     }
-    let sheet = contact_sheet(&data, &spec.augment, arguments.seed, arguments.columns.into());
+    let sheet = contact_sheet(&data, &spec.augment, arguments.seed, arguments.columns as usize);
     let path = arguments.output.clone().unwrap_or_else(|| format!("{}.png", data.name).into());
     if path.is_file() {
         // It could be one of the photographs.
