@@ -97,7 +97,7 @@ fn a_head_of_another_size_starts_anew() {
     let cut = headless.len() - 4 * (1000 * 31 + 1000);
     fs::write(workplace.path("headless.safetensors"), &headless[..cut]).expect("a file");
     assert!(imported == import("headless.safetensors", "third.safetensors"));
-    let other = [&MODEL[..], &["--set", "numerics=keras"]].concat();
+    let other = [&MODEL[..], &["--set", "norm-epsilon=0.01"]].concat();
     let talk = workplace
         .told(&[&["weights", "import", "timm.safetensors", "other.safetensors"], &other[..]].concat());
     assert!(talk.contains("of another network than the one asked for"), "{talk}");
