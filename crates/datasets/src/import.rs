@@ -17,7 +17,7 @@ pub struct Imported {
     pub shards: usize,
     /// Words on what was not read.
     pub notes: Vec<String>,
-    /// Files that could not be read and were left out, if [`Corrupt::Skip`] says so.
+    /// Broken files that were left out, if [`Corrupt::Skip`] says so.
     pub skipped: Vec<Skipped>,
 }
 
@@ -63,16 +63,18 @@ fn write_shard(
     let mut tar = tar::Builder::new(BufWriter::new(File::create_new(shard).map_err(written)?));
     let before = skipped.len();
     for &(index, (file, label)) in samples {
-        let image = match photograph::read(file, spec.reading.looking) {
+        let is_skipping = spec.reading.corrupt == Corrupt::Skip;
+        // Which files are broken is only known once they are decoded.
+        let sound = photograph::read(file, spec.reading.looking).and_then(|image| {
+            if is_skipping { spec.reading.framed(&image).map(|_| image) } else { Ok(image) }
+        });
+        let image = match sound.map_err(|reason| Skipped { file: file.clone(), reason }) {
             Ok(image) => image,
-            Err(reason) => {
-                let unreadable = Skipped { file: file.clone(), reason };
-                if spec.reading.corrupt != Corrupt::Skip {
-                    return Err(DataError::Image(unreadable));
-                }
-                skipped.push(unreadable);
+            Err(broken) if is_skipping => {
+                skipped.push(broken);
                 continue;
             }
+            Err(broken) => return Err(DataError::Image(broken)),
         };
         let ending = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         append(&mut tar, &format!("{index:09}.{ending}"), &image).map_err(written)?;
@@ -128,16 +130,14 @@ mod tests {
             import(&images, Some(folder.path()), &target, NonZeroUsize::new(3).unwrap()).is_err(),
             "nothing is written over"
         );
-        // A file that cannot be read is an error, or left out and told.
+        // A broken file is left out and told, where that is asked for.
         let broken = folder.path().join("b/broken.png");
         fs::write(&broken, "not a photograph").unwrap();
         let others = tempfile::tempdir().unwrap();
-        let elsewhere = |number: usize| others.path().join(number.to_string());
-        let samples = NonZeroUsize::new(3).unwrap();
-        assert!(import(&images, Some(folder.path()), &elsewhere(0), samples).is_err());
         let mut tolerant = images.clone();
         tolerant.reading.corrupt = Corrupt::Skip;
-        let imported = import(&tolerant, Some(folder.path()), &elsewhere(1), samples).unwrap();
+        let (target_of_sound, samples) = (others.path().join("sound"), NonZeroUsize::new(3).unwrap());
+        let imported = import(&tolerant, Some(folder.path()), &target_of_sound, samples).unwrap();
         assert_eq!((imported.images.iter().sum::<usize>(), &imported.skipped[0].file), (10, &broken));
         fs::remove_file(&broken).unwrap();
 
