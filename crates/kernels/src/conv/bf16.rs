@@ -2,10 +2,10 @@
 //! instruction multiplies both (`vdpbf16ps`; other processors repeat its arithmetic, to the
 //! bit).
 //!
-//! Each row of inputs is rounded and paired for each row of outputs that reads it, into scratch (once in
-//! a 1x1 convolution); weights are when they are packed. What is left is the walk of `direct.rs` over half as many channels. Sums stay f32.
-//! The gradient of the weights is a sum over pixels, where pairs of channels are of no use: its
-//! factors are not rounded.
+//! Each row of inputs is rounded and paired for each row of outputs that reads it, into scratch
+//! (once in a 1x1 convolution); weights are when they are packed. What is left is the walk of
+//! `direct.rs` over half as many channels. Sums stay f32. The gradient of the weights is a sum over
+//! pixels, where pairs of channels are of no use: its factors are not rounded.
 
 use std::ops::Range;
 

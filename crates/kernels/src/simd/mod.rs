@@ -170,7 +170,7 @@ fn bf16(value: f32) -> u32 {
 
 /// The sum of lanes, halves first.
 #[inline(always)]
-pub(crate) fn sum_lanes<const N: usize>(mut a: [f32; N]) -> f32 {
+fn sum_lanes<const N: usize>(mut a: [f32; N]) -> f32 {
     let mut half = N / 2;
     while half > 0 {
         for lane in 0..half {
