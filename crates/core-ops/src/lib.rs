@@ -7,11 +7,11 @@
 //!
 //! ```
 //! use decouple_core_ops::Engine;
-//! use decouple_kernels::geometry::MapShape;
+//! use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 //! use decouple_spectrum::{backend::{Backend, Pass}, network::NetworkSpec};
 //! let graph = NetworkSpec::default().graph(MapShape::new(28, 28, 1), 10)?;
 //! let lengths: Vec<usize> = graph.parameters.iter().map(|parameter| parameter.len()).collect();
-//! let mut network = Engine::best().network(graph, &mut |id| vec![0.1; lengths[id.0]])?;
+//! let mut network = Engine::best().network(graph, Arithmetic::default(), &mut |id| vec![0.1; lengths[id.0]])?;
 //! let batch = vec![0.0; network.batch_layout(2).len];
 //! let logits = network.forward(&batch, 2, Pass::Training { dropout_seed: 0 })?;
 //! assert_eq!(logits.len(), 2 * 10);

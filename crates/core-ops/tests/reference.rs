@@ -1,8 +1,6 @@
 //! Small networks with every operation, against the plain executor in double
 //! precision: what the engine gives in a step of training and in inference.
 
-use std::sync::Arc;
-
 use decouple_core_ops::{Engine, Isa};
 use decouple_kernels::{
     arithmetic::{Arithmetic, Precision},
@@ -15,7 +13,6 @@ use decouple_spectrum::{
     builder::{BatchNormOptions, GraphBuilder},
     error::SpecError,
     graph::{Activation, Graph, ParameterId},
-    plan::Plan,
 };
 
 const NORM: BatchNormOptions = BatchNormOptions { epsilon: 1e-3, momentum: 0.1, scale: true };
@@ -73,7 +70,9 @@ fn residual() -> Result<Graph, SpecError> {
 
 fn executor(backend: &dyn Backend, graph: &Graph) -> Box<dyn Executor> {
     let values = values(graph);
-    backend.network(graph.clone(), &mut |id| values[id.0].clone()).expect("values that fit")
+    backend
+        .network(graph.clone(), Arithmetic::default(), &mut |id| values[id.0].clone())
+        .expect("values that fit")
 }
 
 /// Images as the executor wants them.
@@ -154,9 +153,8 @@ fn factors_in_bf16_give_nearly_the_same() {
     let graph = everything().expect("a network");
     let values = values(&graph);
     let logits = |precision| {
-        let plan = Arc::new(Plan::new(graph.clone()));
         let arithmetic = Arithmetic { precision, ..Arithmetic::default() };
-        let network = Engine::best().executor(plan, arithmetic, &mut |id| values[id.0].clone());
+        let network = Engine::best().network(graph.clone(), arithmetic, &mut |id| values[id.0].clone());
         let mut network = network.expect("values that fit");
         let batch = batch(&*network, 33, 50);
         network.forward(&batch, 33, Pass::Training { dropout_seed: 9 }).expect("a forward pass")

@@ -8,7 +8,7 @@ mod networks;
 use std::{fs, path::Path, path::PathBuf, process::Command};
 
 use decouple_export::{Notes, onnx, pytorch};
-use decouple_kernels::geometry::MapShape;
+use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_made_up::values;
 use decouple_spectrum::weights::{Description, names::Naming, write};
 use decouple_training::{device::backend, inference::logits};
@@ -75,7 +75,8 @@ fn export(case: &Case, folder: &Path) {
     // The second image is not the first shifted: a wave of another length.
     let mut images = wave(case.input.len(), 0.1);
     images.extend(wave(case.input.len() * 3, -0.2).iter().step_by(3).map(|value| 4.0 * value));
-    let mut network = backend().network(graph, &mut |id| values[id.0].clone()).unwrap();
+    let mut network =
+        backend().network(graph, Arithmetic::default(), &mut |id| values[id.0].clone()).unwrap();
     write_f32(&folder.join("images.f32"), &channels_first(&images, case.input));
     let logits = logits(&mut *network, &images).unwrap();
     assert!(sensitivity(&logits) > SENSITIVITY, "{}: {}", case.name, sensitivity(&logits));

@@ -239,6 +239,7 @@ fn calls_that_come_too_early_or_do_not_fit_are_refused() {
     network.forward(&[1.0], 1, Pass::Inference).expect("a batch");
     assert!(matches!(network.backward(&[1.0]), Err(ExecutionError::Order { .. })));
     assert!(network.write(State::Value, ParameterId(0), &[]).is_err());
-    let error = Reference.network(network.plan().graph.clone(), &mut |_| vec![0.0; 2]);
+    let graph = network.plan().graph.clone();
+    let error = Reference.network(graph, Arithmetic::default(), &mut |_| vec![0.0; 2]);
     assert_eq!(error.expect_err("it is refused").to_string(), "conv.weight: 2 values, expected 1");
 }

@@ -32,16 +32,17 @@ pub trait Backend: std::fmt::Debug + Send + Sync {
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError>;
 
-    /// An executor of `graph` in the default arithmetic; `values` as for [`Self::executor`].
+    /// An executor of `graph`'s [`Plan`]; `values` as for [`Self::executor`].
     ///
     /// # Errors
     /// As [`Self::executor`].
     fn network(
         &self,
         graph: Graph,
+        arithmetic: Arithmetic,
         values: &mut dyn FnMut(ParameterId) -> Vec<f32>,
     ) -> Result<Box<dyn Executor>, ExecutionError> {
-        self.executor(Arc::new(Plan::new(graph)), Arithmetic::default(), values)
+        self.executor(Arc::new(Plan::new(graph)), arithmetic, values)
     }
 
     /// The expected [`Executor::peak_bytes`] of training `plan` on batches of `images` by steps

@@ -1,7 +1,7 @@
 //! Measures how much a trained network loses if its coupled kernels are moved further along the
 //! spectrum.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use decouple_datasets::{
     Batch, Dataset, derive_seed, epoch_order, fill_batch,
@@ -12,7 +12,6 @@ use decouple_spectrum::{
     backend::{Backend, Executor, Pass},
     graph::{Op, ParameterId},
     network::Family,
-    plan::Plan,
     separability::{DenseKernel, Projection, segmented, separable, shuffled},
     weights::{error::WeightError, names::Naming},
 };
@@ -125,8 +124,8 @@ fn network(
     stored: &[Vec<f32>],
     backend: &dyn Backend,
 ) -> Result<Box<dyn Executor>, TrialError> {
-    let (plan, arithmetic) = (Arc::new(Plan::new(trial.graph())), trial.record.training.arithmetic());
-    Ok(backend.executor(plan, arithmetic, &mut |id| stored[id.0].clone())?)
+    let arithmetic = trial.record.training.arithmetic();
+    Ok(backend.network(trial.graph(), arithmetic, &mut |id| stored[id.0].clone())?)
 }
 
 fn effect(

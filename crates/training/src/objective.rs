@@ -123,6 +123,7 @@ impl Objective {
     pub fn loss_of_image(&self, row: &[f32], labels: &[u16]) -> Result<f64, LossError> {
         if let (false, Loss::Softmax, None, &[label]) =
             (self.is_multi_label, self.loss, &self.class_weights, labels)
+            && usize::from(label) < row.len()
         {
             return Ok(cross_entropy_of(row, label));
         }

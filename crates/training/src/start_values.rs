@@ -1,7 +1,5 @@
 //! Initial values of parameters.
 
-use std::sync::Arc;
-
 use decouple_datasets::seeds::{derive_seed, stream};
 use decouple_kernels::{
     arithmetic::Arithmetic,
@@ -10,7 +8,6 @@ use decouple_kernels::{
 use decouple_spectrum::{
     backend::{Backend, ExecutionError, Executor},
     graph::{Graph, Op, ParameterSpec, Role},
-    plan::Plan,
 };
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 
@@ -25,8 +22,7 @@ pub fn start(
     arithmetic: Arithmetic,
 ) -> Result<Box<dyn Executor>, ExecutionError> {
     let mut values = start_values(graph, seed).into_iter();
-    let plan = Arc::new(Plan::new(graph.clone()));
-    backend.executor(plan, arithmetic, &mut |_| values.next().unwrap_or_default())
+    backend.network(graph.clone(), arithmetic, &mut |_| values.next().unwrap_or_default())
 }
 
 /// Initial values of every parameter of `graph`, in its order.

@@ -1,13 +1,13 @@
 //! Loads networks from weight files and saves them.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use decouple_disk::Target;
 use decouple_experiment::Trial;
 use decouple_kernels::arithmetic::Arithmetic;
 use decouple_spectrum::{
     backend::{ExecutionError, Executor, State},
-    plan::Plan,
+    graph::ParameterId,
     weights::{self, Description, Images, error::WeightError, file::WeightFile, names::Naming},
 };
 
@@ -39,8 +39,8 @@ pub fn load(
     arithmetic: Arithmetic,
 ) -> Result<Box<dyn Executor>, LoadError> {
     let mut values = values(path, naming, description)?;
-    let plan = Arc::new(Plan::new(description.graph()?));
-    Ok(backend().executor(plan, arithmetic, &mut |id| std::mem::take(&mut values[id.0]))?)
+    let take = &mut |id: ParameterId| std::mem::take(&mut values[id.0]);
+    Ok(backend().network(description.graph()?, arithmetic, take)?)
 }
 
 /// The values of every parameter and running statistic of the network `description`, in the graph's order, from the

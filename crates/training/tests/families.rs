@@ -53,7 +53,7 @@ fn dense_connections_train() {
 fn run(graph: Graph, weights: impl Fn(&str) -> Vec<f32>) -> Vec<f32> {
     let input = graph.input();
     let names: Vec<String> = graph.parameters.iter().map(|parameter| parameter.name.clone()).collect();
-    let network = backend().network(graph, &mut |id| weights(&names[id.0]));
+    let network = backend().network(graph, Arithmetic::default(), &mut |id| weights(&names[id.0]));
     let mut network = network.expect("weights that fit");
     let map = network.batch_layout(1).of(&values("map", input.len()));
     network.forward(&map, 1, Pass::Inference).expect("a forward pass")

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use decouple_kernels::geometry::MapShape;
+use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_made_up::uniform;
 use decouple_spectrum::{
     backend::Pass,
@@ -68,7 +68,7 @@ fn check(fixture: &str, family: Family, naming: Naming) {
 /// What `graph`, with the script's weights, makes of `image`.
 fn outcome(graph: Graph, tensors: &[NamedTensor], image: &[f32]) -> Vec<f32> {
     let parameters = graph.parameters.clone();
-    let network = backend().network(graph, &mut |id| {
+    let network = backend().network(graph, Arithmetic::default(), &mut |id| {
         values(&parameters[id.0], tensors.iter().find(|tensor| tensor.parameter == id).unwrap())
     });
     let mut network = network.unwrap();

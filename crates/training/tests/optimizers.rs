@@ -2,7 +2,10 @@
 //! (tools/optimizer-fixtures.py).
 
 use decouple_experiment::TrainingSpec;
-use decouple_kernels::geometry::{ConvOptions, MapShape};
+use decouple_kernels::{
+    arithmetic::Arithmetic,
+    geometry::{ConvOptions, MapShape},
+};
 use decouple_spectrum::{
     backend::{Executor, Pass, State},
     builder::{BatchNormOptions, GraphBuilder},
@@ -47,7 +50,7 @@ impl Case {
 const TRAINING: Pass = Pass::Training { dropout_seed: 0 };
 
 fn network(graph: Graph, mut values: impl FnMut(ParameterId) -> Vec<f32>) -> Box<dyn Executor> {
-    backend().network(graph, &mut values).expect("values that fit")
+    backend().network(graph, Arithmetic::default(), &mut values).expect("values that fit")
 }
 
 #[test]

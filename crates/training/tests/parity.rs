@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use decouple_experiment::TrainingSpec;
-use decouple_kernels::geometry::MapShape;
+use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 use decouple_made_up::uniform;
 use decouple_spectrum::{
     backend::{Executor, Pass, State},
@@ -89,7 +89,8 @@ impl<'a> Training<'a> {
         let input = MapShape::new(h, w, c);
         let graph = spec.graph(input, fixture.classes).expect("it fits the images");
         let parameters = graph.parameters.clone();
-        let network = backend().network(graph, &mut |id| start(&parameters[id.0], case.seed));
+        let network =
+            backend().network(graph, Arithmetic::default(), &mut |id| start(&parameters[id.0], case.seed));
         let network = network.expect("values that fit");
         Self { case, network, input, batch: fixture.batch, classes: fixture.classes }
     }

@@ -13,7 +13,6 @@ use decouple_spectrum::{
     graph::{Graph, ParameterId, Role},
     module::{Intermediate, NormPlacement, Order},
     network::{Dense, Family, NetworkSpec},
-    plan::Plan,
     segments::{SegmentSchedule, Segments},
 };
 use decouple_training::{
@@ -72,8 +71,7 @@ fn start(graph: &Graph) -> Vec<Vec<f32>> {
 }
 
 fn executor(case: &Case, backend: &dyn Backend, values: &[Vec<f32>]) -> Box<dyn Executor> {
-    let plan = Plan::new(case.graph.clone()).into();
-    let executor = backend.executor(plan, case.arithmetic, &mut |id| values[id.0].clone());
+    let executor = backend.network(case.graph.clone(), case.arithmetic, &mut |id| values[id.0].clone());
     executor.expect("values that fit")
 }
 

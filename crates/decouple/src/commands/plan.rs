@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{
     estimates::{TrainImages, speeds},
     experiment::{ledger, read_timed, select, settled_or_as_written},
+    recipes::Choosing,
     room,
 };
 use crate::{
@@ -182,36 +183,21 @@ fn tuning_left(
     ledger: &Ledger,
     mut secs: impl FnMut(&Trial) -> Option<f64>,
 ) -> Result<String, Failure> {
-    let Some(tune) = sweep.tune.as_ref().filter(|_| sweep.tries_made.is_empty()) else {
-        return Ok(String::new());
-    };
-    let tries = sweep.tries();
-    let tune_ledger = sweep.tune_ledger(ledger);
-    let scan = tune_ledger.scan()?;
-    let mut left = Vec::new();
-    for trial in &tries {
-        if !matches!(scan.state(trial)?, RunState::Done(_)) {
-            left.push(trial);
-        }
-    }
-    // Which of a point's tries are finalists is not known yet; they differ in no cost.
-    let finalists = tune.finalists.min(tune.settings.len());
-    let of_finalists = |trial| vec![trial; (tune.seeds.max(1) - 1) as usize];
-    let finals: Vec<&Trial> = tries
-        .chunks(tune.settings.len())
-        .flat_map(|of_point| of_point[..finalists].iter().flat_map(of_finalists))
-        .collect();
-    let all = left.iter().copied().chain(finals.iter().copied()).chain(&sweep.trials);
-    let secs: Option<Vec<f64>> = all.map(&mut secs).collect();
-    let jobs = Workers::share(cores(), tries.len(), None).jobs;
+    let Some(choosing) = Choosing::of(sweep, ledger)? else { return Ok(String::new()) };
+    let secs: Option<Vec<f64>> = choosing.runs().chain(&sweep.trials).map(&mut secs).collect();
+    let jobs = Workers::share(cores(), choosing.tries.len(), None).jobs;
     let time = secs.map_or("an unknown time".to_owned(), |secs| duration(makespan(&secs, jobs)));
-    let finals = match finals.len() {
+    let finals = match choosing.finals.len() {
         0 => String::new(),
         finals => format!(", {} of the best with more seeds", plural(finals, "run")),
     };
     Ok(format!(
         "besides, as [tune] says: {} left{finals}, and each trial once more by the recipe chosen; at most {time} more\n",
-        if left.len() == 1 { "1 try".to_owned() } else { format!("{} tries", left.len()) },
+        if choosing.tries.len() == 1 {
+            "1 try".to_owned()
+        } else {
+            format!("{} tries", choosing.tries.len())
+        },
     ))
 }
 

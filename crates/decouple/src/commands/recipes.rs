@@ -44,6 +44,42 @@ pub(crate) fn settle(
     Ok((sweep, names_one))
 }
 
+/// The runs that are left to choose the recipes, at most.
+pub(super) struct Choosing {
+    pub(super) tries: Vec<Trial>,
+    /// Those of the best tries with more seeds.
+    pub(super) finals: Vec<Trial>,
+}
+
+impl Choosing {
+    /// Of `sweep`, whose trials are in `ledger`; nothing if it has no `[tune]` section, or its recipes are chosen.
+    pub(super) fn of(sweep: &Sweep, ledger: &Ledger) -> Result<Option<Self>, Failure> {
+        let Some(tune) = sweep.tune.as_ref().filter(|_| sweep.tries_made.is_empty()) else {
+            return Ok(None);
+        };
+        let mut tries = sweep.tries();
+        // Which of a point's tries are finalists is not known yet; they differ in no cost.
+        let of_point = tries.chunks(tune.settings.len());
+        let finalists = of_point.flat_map(|tries| tries.iter().take(tune.finalists));
+        let more_seeds = tune.seeds.saturating_sub(1) as usize;
+        let finals = finalists.flat_map(|trial| vec![trial.clone(); more_seeds]).collect();
+        let tune_ledger = sweep.tune_ledger(ledger);
+        let scan = tune_ledger.scan()?;
+        let mut is_left = Vec::with_capacity(tries.len());
+        for trial in &tries {
+            is_left.push(scan.is_to_train(trial, &HashSet::new())?);
+        }
+        let mut is_left = is_left.into_iter();
+        tries.retain(|_| is_left.next().unwrap_or_default());
+        Ok(Some(Self { tries, finals }))
+    }
+
+    /// All of them.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Trial> {
+        self.tries.iter().chain(&self.finals)
+    }
+}
+
 /// What the runs that choose recipes have in common.
 struct Tries<'a> {
     common: &'a Common,

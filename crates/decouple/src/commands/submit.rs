@@ -14,6 +14,7 @@ use decouple_training::launcher::{Job, LaunchError, Piece, Task, launcher, pack}
 use super::{
     estimates::{TrainImages, speeds},
     experiment::{ledger, read_timed, select, settled_or_as_written},
+    recipes::Choosing,
     room,
 };
 use crate::{
@@ -41,17 +42,17 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     let sweep = read_timed(common, &arguments.selection)?;
     let spec = spec(&sweep, arguments)?;
     let ledger = ledger(common, &sweep);
-    let is_tuned = sweep.tune.is_none() || sweep.tuned(&sweep.tune_ledger(&ledger)).is_ok();
     let sweep = settled_or_as_written(common, sweep);
+    let choosing = Choosing::of(&sweep, &ledger)?;
     let trials = select(&sweep, &arguments.selection)?;
     let (mut left, problems) = left(&trials, &ledger)?;
     for problem in &problems {
         say!("warning: {problem}\n   = {}", problem.advice(&sweep.command("run")));
     }
     let code = if problems.is_empty() { SUCCESS } else { DATA };
-    if left.is_empty() && !is_tuned {
-        // What the tries take is not known; the trials are as many and as large.
-        left.clone_from(&trials);
+    if let Some(choosing) = &choosing {
+        // The trials once more, by the recipes that the other runs will choose.
+        left = choosing.runs().chain(trials.iter().copied()).collect();
     }
     if left.is_empty() {
         let sound = trials.len() - problems.len();
@@ -59,19 +60,17 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
         return Ok(code);
     }
     let pieces = pieces(&left, &spec, common)?;
-    let whole = whole_experiment(&sweep, is_tuned);
-    let tasks = match whole {
-        None => pack(pieces, spec.cpus, spec.task_secs, MOST_TASKS),
-        Some(why) => {
-            say!("one task for all trials: {why}");
-            vec![Task { pieces }]
-        }
-    };
+    let whole = whole_experiment(&sweep, choosing.is_none());
+    if let Some(why) = whole {
+        say!("one task for all trials: {why}");
+    }
+    let most = if whole.is_some() { 1 } else { MOST_TASKS };
+    let tasks = pack(pieces, spec.cpus, spec.task_secs, most);
     let job = job(common, arguments, &sweep, &tasks, spec, whole.is_some())?;
     let longest = tasks.iter().map(|task| task.secs(job.spec.cpus)).fold(0.0, f64::max);
     let words = format!(
         "{} in {} of about {} at most, {}{} each",
-        plural(left.len(), "trial"),
+        plural(left.len(), if choosing.is_some() { "run" } else { "trial" }),
         plural(tasks.len(), "task"),
         duration(longest),
         plural(job.spec.cpus, "core"),

@@ -48,6 +48,7 @@ pub(super) fn expand(file: &SweepFile, step_times: StepTimes<'_>) -> Result<Expa
     // A value that no axis may have is the cause where the reference has the right one.
     let reference = reference?;
     let points = distinct(points, &reference, &mut warnings)?;
+    warnings.extend(rising_until_the_end(&points));
     one_metric(&points)?;
     if file.scaling.pays == Pays::Inner {
         check_inner(file, &points)?;
@@ -90,6 +91,20 @@ fn check_inner(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnostic>
     Err(Diagnostic::new("`experiment.budget.pays = \"inner\"` does not apply here")
         .note(reason)
         .note("leave `pays` out, or hold parameters, macs or activations"))
+}
+
+/// A warning about the first point whose learning rate is still rising when training ends.
+fn rising_until_the_end(points: &[Point<'_>]) -> Option<Diagnostic> {
+    let warmup = |point: &Point<'_>| point.training.schedule.warmup_epochs();
+    let point = points.iter().find(|point| warmup(point) >= point.training.epochs as f64)?;
+    let title = "the learning rate rises until the end of training, and never falls".to_owned();
+    let note = format!(
+        "{}: warm-up takes {} epochs, and training {}",
+        point.label(),
+        warmup(point),
+        point.training.epochs
+    );
+    Some(Diagnostic::new(title).note(note).note("set a lower `training.schedule.warmup-epochs`"))
 }
 
 /// Refuses points whose scores are of different kinds.

@@ -18,7 +18,7 @@ use crate::network::NetworkSpec;
 
 impl Naming {
     /// The naming stated in `header`, or else guessed from its names: Keras' have a slash, and
-    /// only ours have `gamma` after a dot.
+    /// only ours end in `.beta`.
     pub fn of(header: &Header) -> Self {
         let noted = header.metadata.get(NAMING_KEY);
         if let Some(naming) = Self::ALL.into_iter().find(|naming| noted.is_some_and(|n| n == naming.name())) {

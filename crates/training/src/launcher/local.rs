@@ -9,6 +9,13 @@ use std::{
 use decouple_experiment::shell_word;
 
 use super::{Job, LaunchError, Launcher, RUN_AGAIN, Submitted};
+use crate::memory_limit::Limit;
+
+/// How many tasks run side by side where the cores allow `by_cores`, each needs `bytes`, and all have `memory`.
+fn at_once(by_cores: usize, bytes: Option<u64>, memory: Option<u64>) -> usize {
+    let by_memory = bytes.zip(memory).map_or(usize::MAX, |(bytes, memory)| (memory / bytes.max(1)) as usize);
+    by_cores.min(by_memory).max(1)
+}
 
 /// A shell that runs the tasks in the background, some at a time.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +26,10 @@ impl Launcher for Local {
         let command = job.shell_command();
         let folder = shell_word(&job.folder.display().to_string());
         let working_dir = shell_word(&job.working_dir.display().to_string());
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let at_once = job.spec.at_once.unwrap_or((cores / job.spec.cpus).max(1));
+        let at_once = job.spec.at_once.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            at_once(cores / job.spec.cpus, job.bytes, Limit::of_machine().map(Limit::for_trials))
+        });
         let (last, requeues) = (job.tasks - 1, job.spec.requeues);
         let lines = job.spec.lines.iter().filter(|line| !line.starts_with("#SBATCH"));
         let lines: String = lines.map(|line| format!("{line}\n")).collect();
@@ -70,5 +79,19 @@ impl Launcher for Local {
         let child = command.spawn().map_err(|source| LaunchError::Missing { program: "nohup", source })?;
         let id = child.id().to_string();
         Ok(Submitted { stop: format!("kill -- -{id}"), id })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at_once;
+
+    #[test]
+    fn tasks_share_cores_and_memory() {
+        assert_eq!(at_once(8, None, Some(10)), 8);
+        assert_eq!(at_once(8, Some(3), None), 8);
+        assert_eq!(at_once(8, Some(3), Some(10)), 3);
+        assert_eq!(at_once(2, Some(3), Some(10)), 2);
+        assert_eq!(at_once(0, Some(11), Some(10)), 1, "one at a time, at least");
     }
 }
