@@ -197,7 +197,7 @@ impl Task<'_> {
         if convs.bands.len() > 1 {
             rows = rows.within(self.band.rows[1].clone(), ring_rows(halo, layout, convs.halo()));
         }
-        Middle { rows, done: convs.convs[1].forward.reads(self.band.rows[2].clone()).start }
+        Middle { rows, done: self.first_middle_row() }
     }
 
     /// Zeros before the first row of a group in what is written: a margin, too.
@@ -209,13 +209,18 @@ impl Task<'_> {
         }
     }
 
+    /// The first row between two convolutions that the band computes: its first output may skip rows that
+    /// the backward pass reads.
+    fn first_middle_row(&self) -> usize {
+        let read = self.convs.convs[1].forward.reads(self.band.rows[2].clone());
+        read.start.min(self.band.rows[1].start)
+    }
+
     /// The first row of the input that the band reads.
     fn first_input_row(&self) -> usize {
-        let mut rows = self.band.rows[self.convs.convs.len()].clone();
-        for conv in self.convs.convs.iter().rev() {
-            rows = conv.forward.reads(rows);
-        }
-        rows.start
+        let first =
+            if self.convs.convs.len() == 2 { self.first_middle_row() } else { self.band.rows[1].start };
+        self.convs.convs[0].forward.reads(first..self.band.rows[1].end.max(first)).start
     }
 
     /// Computes the rows between the convolutions up to `end`, or to the end of its row of

@@ -483,3 +483,30 @@ fn bands_and_wide_layers() {
         check_against_reference(&case, &run(&case, Isa::best()));
     }
 }
+
+/// The second band's first row between the convolutions is read by no output, but by the backward pass.
+#[test]
+fn a_band_computes_rows_that_its_outputs_skip() {
+    let map = MapShape::new(52, 40, 64);
+    let spatial = ConvGeometry::new(map, map.c, ConvOptions::spatial(3, map.c)).unwrap();
+    let every_third = ConvOptions { stride: 3, ..ConvOptions::pointwise() };
+    let every_third = ConvGeometry::new(map, 8, every_third).unwrap();
+    let order = WeightOrder::ChannelFirst;
+    let case = Case {
+        specs: vec![
+            ConvSpec { geometry: spatial, order, activation: Some(Activation::Elu) },
+            ConvSpec { geometry: every_third, order, activation: None },
+        ],
+        images: 3,
+        reads: (false, None),
+        through: false,
+        adds: false,
+        has_input_gradient: true,
+        arithmetic: Arithmetic::default(),
+        seed: 7,
+    };
+    let convs = case.convs(Isa::best());
+    let [_, between, outputs] = &convs.bands[1].rows[..] else { panic!("three maps") };
+    assert!(convs.convs[1].forward.reads(outputs.clone()).start > between.start);
+    check_against_reference(&case, &run(&case, Isa::best()));
+}
