@@ -22,6 +22,9 @@ const WIDTH_STEPS: u64 = 10_000;
 /// one width.
 const MAX_DEPARTURE: u8 = 5;
 
+/// And no more of them than there are this many ways to move: with sixty layers three.
+const MOST_WAYS: u64 = 2_000_000;
+
 /// Single channels are adjusted from at most this many widths beyond the two nearest.
 const STARTS: usize = 4;
 
@@ -335,18 +338,22 @@ impl Search<'_> {
         }
         let effects: Vec<Effects> =
             starts.iter().map(|start| self.effects(start)).collect::<Result<_, _>>()?;
-        for departure in 1..=MAX_DEPARTURE {
-            let mut candidates = Vec::new();
-            for moves in moves(self.counts(self.spec).len(), departure) {
+        let layers = self.counts(self.spec).len();
+        for departure in (1..=MAX_DEPARTURE).take_while(|&departure| ways(layers, departure) <= MOST_WAYS) {
+            // The most promising, best first.
+            let mut candidates: Vec<(f64, &Solved, Vec<i8>)> = Vec::new();
+            for moves in moves(layers, departure) {
                 for (start, effects) in starts.iter().zip(&effects) {
-                    if let Some(effect) = total_effect(effects, &moves) {
-                        let foretold = start.reached as f64 + effect;
-                        candidates.push(((foretold - self.target as f64).abs(), start, moves.clone()));
+                    let Some(effect) = total_effect(effects, &moves) else { continue };
+                    let distance = (start.reached as f64 + effect - self.target as f64).abs();
+                    let place = candidates.partition_point(|(other, ..)| *other <= distance);
+                    if place < TRIED {
+                        candidates.insert(place, (distance, start, moves.clone()));
+                        candidates.truncate(TRIED);
                     }
                 }
             }
-            candidates.sort_by(|left, right| left.0.total_cmp(&right.0));
-            for (_, start, moves) in candidates.iter().take(TRIED) {
+            for (_, start, moves) in &candidates {
                 if let Some(network) = self.moved(start, moves)? {
                     best = nearer(best, network);
                 }
@@ -433,6 +440,20 @@ fn moves(counts: usize, departure: u8) -> Vec<Vec<i8>> {
     all
 }
 
+/// How many [`moves`] there are.
+fn ways(counts: usize, departure: u8) -> u64 {
+    // For each departure, the ways in the layers so far.
+    let mut of = [0_u64; MAX_DEPARTURE as usize + 1];
+    of[0] = 1;
+    for _ in 0..counts {
+        for departure in (0..of.len()).rev() {
+            let by = |step: usize| departure.checked_sub(step).map_or(0, |rest| 2 * of[rest]);
+            of[departure] += by(1) + by(2);
+        }
+    }
+    of[usize::from(departure)]
+}
+
 /// The one closer to the budget; the first if they are equally close.
 fn nearer(first: Solved, second: Solved) -> Solved {
     if second.distance() < first.distance() { second } else { first }
@@ -452,11 +473,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn few_channels_are_moved_in_many_layers() {
+        assert!(ways(20, MAX_DEPARTURE) <= MOST_WAYS);
+        assert!(ways(60, 3) <= MOST_WAYS && ways(60, 4) > MOST_WAYS);
+    }
+
+    #[test]
     fn every_way_to_move_channels_appears_once() {
         let mut all = moves(5, 3);
         // Three layers by one; one layer by two and another by one.
         let expected = 10 * 8 + 20 * 4;
         assert_eq!(all.len(), expected);
+        assert_eq!(ways(5, 3), expected as u64);
         all.sort();
         all.dedup();
         assert_eq!(all.len(), expected);
