@@ -4,7 +4,7 @@ use super::values::{
     Values::{List, Noted, Text, Whole},
     WHOLE,
 };
-use super::{Key, key};
+use super::{Key, MOST_CORES, key};
 
 pub(super) const KEYS: &[Key] = &[
     key(
@@ -13,11 +13,11 @@ pub(super) const KEYS: &[Key] = &[
         Noted(&[("slurm", "the scheduler of a cluster"), ("local", "processes on this machine")]),
         "\"slurm\"",
     ),
-    key("launcher.partition", "The scheduler's queue.", Text("a name"), ""),
-    key("launcher.account", "The account that is charged for the time.", Text("a name"), ""),
+    key("launcher.partition", "The scheduler's queue (Slurm only).", Text("a name"), ""),
+    key("launcher.account", "The account that is charged for the time (Slurm only).", Text("a name"), ""),
     key(
         "launcher.time",
-        "Time limit of a task; by default from the plan's estimates.",
+        "Time limit of a task (Slurm only); by default from the plan's estimates.",
         Text("a string such as `\"90min\"`, `\"2h\"` or `\"1-12:00:00\"`"),
         "",
     ),
@@ -30,7 +30,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "launcher.cpus",
         "Cores of a task, which trains that many trials at a time.",
-        Whole(1, Some(100000)),
+        Whole(1, Some(MOST_CORES)),
         "1",
     ),
     key(

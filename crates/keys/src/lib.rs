@@ -166,6 +166,9 @@ const fn measured(
     Key { path, meaning, values, unit, default }
 }
 
+/// The most cores that one process uses, and so the most trials that it trains at a time.
+pub const MOST_CORES: u64 = 1_024;
+
 /// Every key, in the order of the documentation.
 const SECTIONS: [&[Key]; 6] =
     [experiment::KEYS, tune::KEYS, launcher::KEYS, network::KEYS, data::KEYS, training::KEYS];

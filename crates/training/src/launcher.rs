@@ -86,6 +86,11 @@ pub trait Launcher {
         true
     }
 
+    /// The keys of `[launcher]` that `spec` has and that this launcher has no use for.
+    fn ignored(&self, _: &LauncherSpec) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// The script that runs the tasks of `job`.
     fn script(&self, job: &Job) -> String;
 

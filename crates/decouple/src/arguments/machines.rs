@@ -17,9 +17,9 @@ pub(crate) struct Resources {
     /// Total number of cores to use [default: all].
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// Memory that concurrent trials may need together, by the plan's estimates, such as 8G
-    /// [default: nine tenths of the machine's]. A trial that needs more on its own is refused
-    /// before anything starts; the others wait for each other.
+    /// Memory that concurrent trials, by the plan's estimates, and their images may need
+    /// together, such as 8G [default: nine tenths of the machine's]. A trial that needs more on
+    /// its own is refused before anything starts; the others wait for each other.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_memory: Option<Size>,
 }
@@ -71,13 +71,13 @@ pub(crate) struct Submit {
     /// Print the script and submit nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// The scheduler's queue.
+    /// The scheduler's queue (Slurm only).
     #[arg(long, value_name = "NAME")]
     pub(crate) partition: Option<String>,
-    /// The account that is charged for the time.
+    /// The account that is charged for the time (Slurm only).
     #[arg(long, value_name = "NAME")]
     pub(crate) account: Option<String>,
-    /// Time limit of a task, such as 90min [default: from the plan's estimates].
+    /// Time limit of a task, such as 90min (Slurm only) [default: from the plan's estimates].
     #[arg(long, value_name = "TIME")]
     pub(crate) time: Option<String>,
     /// Memory of a task, such as 8G [default: from the plan's estimates].
@@ -143,8 +143,8 @@ pub(crate) struct StatusArguments {
     /// Seconds between updates.
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     pub(crate) interval: f64,
-    /// Output format; with --watch, JSON is one document per line whenever something has
-    /// changed.
+    /// Output format. JSON is one document per line: with --watch another whenever something
+    /// has changed; while [tune] chooses, one of the tries and one of the finals.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
 }

@@ -2,6 +2,7 @@
 //! started: a machine that runs out of memory kills programs without a message.
 
 use decouple_experiment::Trial;
+use decouple_keys::MOST_CORES;
 use decouple_training::{
     memory_limit::{Limit, Needs},
     run_sweep::LoadedData,
@@ -15,9 +16,6 @@ use crate::{
     failure::{Failure, USAGE},
     text::{bytes, grouped},
 };
-
-/// The most trials at a time, and the most threads.
-const MOST_THREADS: usize = 1_024;
 
 /// How much memory trials may use, and what sets the limit.
 pub(super) fn limit(max_memory: Option<Size>) -> Option<Limit> {
@@ -48,8 +46,8 @@ fn workers(resources: &Resources, trials: &[&Trial], common: &Common) -> Result<
         Some(Jobs::Auto) | None => None,
     };
     for (flag, value) in [("--jobs", jobs), ("--threads", resources.threads.map(usize::from))] {
-        if let Some(value) = value.filter(|&value| value > MOST_THREADS) {
-            let (value, most) = (grouped(value as u64), grouped(MOST_THREADS as u64));
+        if let Some(value) = value.filter(|&value| value > MOST_CORES as usize) {
+            let (value, most) = (grouped(value as u64), grouped(MOST_CORES));
             refuse!(USAGE, "{flag} {value} is too many: expected at most {most}, on {} cores", cores());
         }
     }

@@ -9,6 +9,7 @@ use decouple_experiment::{
     Held, LauncherKind, LauncherSpec, LauncherTable, Ledger, Problem, RunId, RunState, Sweep, Trial,
     timestamp,
 };
+use decouple_keys::InvalidKey;
 use decouple_training::launcher::{Job, LaunchError, Piece, Task, launcher, pack};
 
 use super::{
@@ -109,7 +110,16 @@ fn spec(sweep: &Sweep, arguments: &Submit) -> Result<LauncherSpec, Failure> {
         lines: (!arguments.line.is_empty()).then(|| arguments.line.clone()),
     };
     let spec = flags.over(sweep.launcher.clone()).resolve();
-    spec.map_err(|error| Failure::new(USAGE, format!("launcher.{} {}", error.key, error.message)))
+    let spec = spec.map_err(|InvalidKey { key, message }| {
+        // A flag, since the values of the file are checked when it is read.
+        let flag = if key == "lines" { "line" } else { &key };
+        Failure::new(USAGE, format!("launcher.{key} {message} in --{flag}"))
+    })?;
+    let ignored = launcher(spec.kind).ignored(&spec);
+    if !ignored.is_empty() {
+        say!("note: without effect on processes of this machine: {}", ignored.join(", "));
+    }
+    Ok(spec)
 }
 
 /// Trials that are neither done nor being trained, and what is wrong with damaged runs.
@@ -171,6 +181,13 @@ fn job(
     let secs = tasks.iter().map(|task| task.secs(cpus)).fold(0.0, f64::max);
     let need = tasks.iter().map(|task| task.bytes(cpus)).max().unwrap_or(0) + data;
     let secs = spec.time_secs.unwrap_or((TIME_FACTOR * secs) as u64 + TIME_MORE);
+    if spec.memory_bytes.is_some_and(|given| given < need) {
+        say!(
+            "warning: launcher.memory (--memory) is less than a task needs by the plan's estimates, {}; a size without \
+             a unit is in bytes",
+            bytes(need)
+        );
+    }
     let need = (MEMORY_FACTOR * need as f64) as u64 + MEMORY_MORE;
     let bytes = spec.memory_bytes.or_else(|| launcher(spec.kind).gives_memory_out().then_some(need));
     let mut command = vec![program()?, "run".to_owned(), text(&folder.join(COPY))?];

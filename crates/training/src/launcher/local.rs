@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use decouple_experiment::shell_word;
+use decouple_experiment::{LauncherSpec, shell_word};
 
 use super::{Job, LaunchError, Launcher, RUN_AGAIN, Submitted};
 use crate::memory_limit::Limit;
@@ -21,7 +21,22 @@ fn at_once(by_cores: usize, bytes: Option<u64>, memory: Option<u64>) -> usize {
 #[derive(Clone, Copy, Debug)]
 pub struct Local;
 
+/// Whether a line of a script is an option of Slurm's.
+fn is_option(line: &str) -> bool {
+    line.starts_with("#SBATCH")
+}
+
 impl Launcher for Local {
+    fn ignored(&self, spec: &LauncherSpec) -> Vec<&'static str> {
+        let keys = [
+            ("partition", spec.partition.is_some()),
+            ("account", spec.account.is_some()),
+            ("time", spec.time_secs.is_some()),
+            ("lines that begin with #SBATCH", spec.lines.iter().any(|line| is_option(line))),
+        ];
+        keys.into_iter().filter_map(|(key, is_given)| is_given.then_some(key)).collect()
+    }
+
     fn script(&self, job: &Job) -> String {
         let command = job.shell_command();
         let folder = shell_word(&job.folder.display().to_string());
@@ -31,7 +46,7 @@ impl Launcher for Local {
             at_once(cores / job.spec.cpus, job.bytes, Limit::of_machine().map(Limit::for_trials))
         });
         let (last, requeues) = (job.tasks - 1, job.spec.requeues);
-        let lines = job.spec.lines.iter().filter(|line| !line.starts_with("#SBATCH"));
+        let lines = job.spec.lines.iter().filter(|line| !is_option(line));
         let lines: String = lines.map(|line| format!("{line}\n")).collect();
         format!(
             "#!/bin/bash\n\
@@ -84,7 +99,18 @@ impl Launcher for Local {
 
 #[cfg(test)]
 mod tests {
-    use super::at_once;
+    use decouple_experiment::LauncherTable;
+
+    use super::{Launcher, Local, at_once};
+
+    #[test]
+    fn what_only_slurm_has_is_named() {
+        let lines = ["#SBATCH --exclusive", "module load gcc"].map(str::to_owned).to_vec();
+        let table =
+            LauncherTable { time: Some("1h".to_owned()), lines: Some(lines), ..LauncherTable::default() };
+        assert_eq!(Local.ignored(&table.resolve().unwrap()), ["time", "lines that begin with #SBATCH"]);
+        assert!(Local.ignored(&LauncherTable::default().resolve().unwrap()).is_empty());
+    }
 
     #[test]
     fn tasks_share_cores_and_memory() {
