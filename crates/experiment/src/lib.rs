@@ -58,7 +58,7 @@ pub use standing::{Best, Onlooker, Running, Standing};
 pub use step_timer::{ClockError, Machine, RememberingTimer, StepTimer, StepTimes};
 pub use sweep::{
     Axis, ExperimentError, FilterError, LockError, Overrides, Sweep, TrialFilter, inert_cell, load,
-    load_with, parse, parse_with, section, shell_word,
+    load_with, parse, parse_with, section, section_of_options, shell_word,
 };
 pub use template::template;
 pub use training::{

@@ -252,6 +252,18 @@ pub fn section<T: serde::de::DeserializeOwned>(
     name: &str,
     arguments: &[String],
 ) -> Result<T, ExperimentError> {
+    section_of_options(name, arguments.iter().map(|argument| (as_typed::SET, &argument[..])))
+}
+
+/// As [`section`], where some of the keys have an option of their own: each `key=value` after the option that
+/// messages name. Two options may not give the same key.
+///
+/// # Errors
+/// As for [`section`].
+pub fn section_of_options<'a, T: serde::de::DeserializeOwned>(
+    name: &str,
+    arguments: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<T, ExperimentError> {
     let mut sources = Sources::default();
     let read = set::section(name, arguments, &mut sources).and_then(|table| de::read(name, &table));
     read.map_err(|error| ExperimentError(sources.render("error", &error)))

@@ -166,6 +166,28 @@ fn a_section_from_the_command_line_is_read_and_refused_as_in_a_file() {
 }
 
 #[test]
+fn a_key_with_an_option_of_its_own_is_told_by_that_option() {
+    let refusal = |typed: &[(&'static str, &'static str)]| {
+        let read = decouple_experiment::section_of_options::<NetworkSpec>("network", typed.iter().copied());
+        read.expect_err("a mistake").to_string()
+    };
+    insta::assert_snapshot!(refusal(&[("--segments", "segments=0")]), @r#"
+    error: impossible value of `network.segments`
+      --> --segments
+       |
+       | segments=0
+       |          ^ invalid segments `0`: expected a count from 1, "per-channel", { channels-per-segment = N } or { level = 0..1 }
+    "#);
+    insta::assert_snapshot!(refusal(&[("--segments", "segments=4"), ("--set", "network.segments=1")]), @r"
+    error: `network.segments` is given twice, by --segments and by --set
+      --> --set
+       |
+       | network.segments=1
+       | ^^^^^^^^^^^^^^^^ leave this out, or --segments
+    ");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     let error = decouple_experiment::load("no/such/file.toml".as_ref(), &Overrides::default()).unwrap_err();
     insta::assert_snapshot!(error);

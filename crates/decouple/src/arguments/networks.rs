@@ -16,7 +16,8 @@ pub(crate) struct Describe {
     /// Family of networks, such as xception, or figure-1 to figure-4 for a module
     /// of the paper (mini-xception if left out).
     pub(crate) family: Option<String>,
-    /// Segments: a count, per-channel, or { level = 0.5 }, or one per stage as in [1, 3, 8].
+    /// Segments: a count, per-channel, or { level = 0.5 }, or one per stage, of which
+    /// mini-xception has five, as in [1, 2, 4, 8, 16].
     #[arg(long)]
     pub(crate) segments: Option<String>,
     /// Change any other key of [trial.network], as in --set order=spatial-first.
@@ -156,7 +157,7 @@ pub(crate) struct Predict {
     /// How many classes to show.
     #[arg(long, default_value = "5", value_name = "N", value_parser = at_least_one)]
     pub(crate) top: NonZeroUsize,
-    /// Output format.
+    /// Output format; JSON is one document per line, for each file.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
 }

@@ -29,6 +29,7 @@ pub(crate) fn run(common: &Common, arguments: &Describe) -> Result<u8, Failure> 
         let Some(graph) = figures::module(number) else {
             refuse!(USAGE, "`{name}` is not a module: expected figure-1 to figure-4");
         };
+        refuse_options_of_networks(arguments, name)?;
         return show(arguments, &graph, 1.0, figures::TITLES[number - 1]);
     }
     let spec = match network(arguments) {
@@ -114,8 +115,28 @@ fn timed(
 /// The network that the options ask for: read as the `[trial.network]` section
 /// of an experiment file would be.
 fn network(arguments: &Describe) -> Result<NetworkSpec, Failure> {
-    let segments = arguments.segments.as_deref().map(|segments| format!("segments={segments}"));
-    model::network(arguments.family.as_deref(), segments.iter().chain(&arguments.set).map(String::as_str))
+    let family = arguments.family.iter().map(|family| ("FAMILY", format!("family={family}")));
+    let segments = arguments.segments.iter().map(|segments| ("--segments", format!("segments={segments}")));
+    model::network(family.chain(segments).chain(model::set(&arguments.set)))
+}
+
+/// A module of the paper is drawn as it is there.
+fn refuse_options_of_networks(arguments: &Describe, name: &str) -> Result<(), Failure> {
+    let Describe { segments, set, budget, input, classes, .. } = arguments;
+    let options = [
+        ("--segments", segments.is_some()),
+        ("--set", !set.is_empty()),
+        ("--budget", budget.is_some()),
+        ("--input", input.is_some()),
+        ("--classes", classes.is_some()),
+    ];
+    if let Some((option, _)) = options.iter().find(|(_, is_given)| *is_given) {
+        refuse!(
+            USAGE,
+            "{option} is about networks, and {name} is a module as the paper has it: expected a family"
+        );
+    }
+    Ok(())
 }
 
 /// The layers as a table, with totals.

@@ -1,7 +1,7 @@
 //! Networks on the command line: a family as it was published, or as a file of weights
 //! describes it.
 
-use decouple_experiment::section;
+use decouple_experiment::section_of_options;
 use decouple_kernels::geometry::MapShape;
 use decouple_spectrum::{
     network::{Family, NetworkKey, NetworkSpec},
@@ -14,15 +14,18 @@ use crate::{
     failure::{Failure, USAGE},
 };
 
-/// The network of `family` with `pairs` of keys and values: read as the
-/// `[trial.network]` section of an experiment file would be.
-pub(super) fn network<'a>(
-    family: Option<&str>,
-    pairs: impl Iterator<Item = &'a str>,
-) -> Result<NetworkSpec, Failure> {
-    let family = family.map(|family| format!("family={family}"));
-    let pairs: Vec<String> = family.into_iter().chain(pairs.map(str::to_owned)).collect();
-    Ok(section("network", &pairs)?)
+/// A key and its value, `key=value`, after the option that gives it.
+pub(super) type Typed = (&'static str, String);
+
+/// The values of `--set`.
+pub(super) fn set(pairs: &[String]) -> impl Iterator<Item = Typed> {
+    pairs.iter().map(|pair| ("--set", pair.clone()))
+}
+
+/// The network of these keys: read as the `[trial.network]` section of an experiment file would be.
+pub(super) fn network(typed: impl IntoIterator<Item = Typed>) -> Result<NetworkSpec, Failure> {
+    let typed: Vec<Typed> = typed.into_iter().collect();
+    Ok(section_of_options("network", typed.iter().map(|(option, pair)| (*option, &pair[..])))?)
 }
 
 /// Images and number of classes, as typed or as the family was published.
@@ -40,13 +43,14 @@ pub(super) fn description(model: &Model, file: &WeightFile, naming: Naming) -> R
             .ok_or_else(|| Failure::new(USAGE, format!("{}: {remedy}", file.path().display())));
     };
     let is_set = model.set.iter().any(|pair| pair.trim_start_matches("network.").starts_with("numerics"));
-    let spec = network(Some(family), model.set.iter().map(String::as_str))?;
+    let typed = || std::iter::once(("--model", format!("family={family}"))).chain(set(&model.set));
+    let spec = network(typed())?;
     let numerics = if naming == Naming::Timm && !is_set && spec.family.reads(NetworkKey::Numerics) {
-        Some("numerics=timm")
+        Some(("--set", "numerics=timm".to_owned()))
     } else {
         None
     };
-    let network = network(Some(family), numerics.into_iter().chain(model.set.iter().map(String::as_str)))?;
+    let network = network(typed().chain(numerics))?;
     let (input, classes) = images(network.family, model.input, model.classes);
     if Description::of(file).is_ok_and(|own| own.is_some_and(|own| own.network != network)) {
         let shown = file.path().display();

@@ -1,5 +1,7 @@
 //! `--set key=value`: changes to a file, or a whole section, from the command line.
 
+use std::collections::HashMap;
+
 use super::as_typed::{SEED, SET, SweepFile, experiment_key, typed_axis, unknown_axis};
 use super::diagnostic::{Diagnostic, Sources};
 use super::document::{self, Data, Leaf, Span, Table, Value};
@@ -7,7 +9,7 @@ use decouple_keys::{axis_name, full_name};
 
 /// Applies one change to `file`.
 pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources) -> Result<(), Diagnostic> {
-    let (root, whole) = parse(argument, sources)?;
+    let (root, whole) = parse(SET, argument, sources)?;
     let mut leaf = only_leaf(&root, whole)?;
     // The full name of a trial's key, as in the file, is accepted here, too.
     leaf.name = leaf.name.strip_prefix("trial.").unwrap_or(&leaf.name).to_owned();
@@ -43,27 +45,42 @@ pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources)
     Ok(())
 }
 
-/// The table of section `name`, given only by changes. Their keys may begin with the section's
-/// name.
-pub(super) fn section(name: &str, arguments: &[String], sources: &mut Sources) -> Result<Value, Diagnostic> {
+/// The table of section `name`, given only by changes, each after the option that makes it. Their keys may begin
+/// with the section's name.
+pub(super) fn section<'a>(
+    name: &str,
+    arguments: impl IntoIterator<Item = (&'a str, &'a str)>,
+    sources: &mut Sources,
+) -> Result<Value, Diagnostic> {
     let mut table = Table::default();
-    for argument in arguments {
-        let (root, whole) = parse(argument, sources)?;
+    let mut given: HashMap<String, &str> = HashMap::new();
+    for (option, argument) in arguments {
+        let (root, whole) = parse(option, argument, sources)?;
         let leaf = only_leaf(&root, whole)?;
         let key = leaf.name.strip_prefix(name).and_then(|key| key.strip_prefix('.')).unwrap_or(&leaf.name);
-        table.set(key, &leaf.key_span, leaf.value.clone());
+        let outer = key.split('.').next().unwrap_or(key);
+        match given.insert(outer.to_owned(), option) {
+            Some(other) if other != option => {
+                return Err(Diagnostic::new(format!(
+                    "`{name}.{outer}` is given twice, by {other} and by {option}"
+                ))
+                .at(leaf.key_span, format!("leave this out, or {other}")));
+            }
+            _ => table.set(key, &leaf.key_span, leaf.value.clone()),
+        }
     }
     Ok(Value { span: 0..0, data: Data::Table(table) })
 }
 
-/// An argument parsed as a document, with its position.
-fn parse(argument: &str, sources: &mut Sources) -> Result<(Table, Span), Diagnostic> {
+/// An argument of `option` parsed as a document, with its position.
+fn parse(option: &str, argument: &str, sources: &mut Sources) -> Result<(Table, Span), Diagnostic> {
     let argument = quoted(argument);
-    let offset = sources.add_argument(SET, &argument);
-    let root = document::parse(&argument, offset).map_err(|error| {
-        error.note(
+    let offset = sources.add_argument(option, &argument);
+    let root = document::parse(&argument, offset).map_err(|error| match option {
+        SET => error.note(
             "--set takes key=value, the value as in the file, such as training.epochs=3 or segments=[1,3]",
-        )
+        ),
+        _ => error,
     })?;
     Ok((root, offset..offset + argument.len()))
 }
