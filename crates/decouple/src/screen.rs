@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::IsTerminal,
     sync::mpsc::Receiver,
     time::{Duration, Instant},
 };
@@ -11,7 +10,7 @@ use decouple_experiment::{Metric, Outcome, Status, Trial};
 use decouple_training::progress::{Event, Left, News};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::text::{duration, plural, shown};
+use crate::text::{can_redraw, duration, plural, shown};
 
 /// Shows events until there are no more.
 pub(crate) struct Screen<'a> {
@@ -49,9 +48,7 @@ impl<'a> Screen<'a> {
     /// A screen for `trials`; bars only if `wanted` and standard error is a
     /// terminal that can show them.
     pub(crate) fn new(trials: &'a [&'a Trial], wanted: bool) -> Self {
-        let able =
-            std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let bars = (wanted && able).then(|| Bars::new(trials.len()));
+        let bars = (wanted && can_redraw(&std::io::stderr())).then(|| Bars::new(trials.len()));
         Self { trials, bars, began: Instant::now(), over: 0, earlier: 0, taken: BTreeSet::new(), left: 0 }
     }
 
@@ -73,9 +70,7 @@ impl<'a> Screen<'a> {
         match news {
             News::Started { steps } => {
                 let label = short_label(self.trials[trial]);
-                // Without validation images, it is the training accuracy.
-                let record = &self.trials[trial].record;
-                let metric = if record.data.validation == 0 { Metric::Accuracy } else { record.metric() };
+                let metric = self.trials[trial].record.metric_of_epochs();
                 if let Some(bars) = &mut self.bars {
                     bars.start(trial, steps, label, metric);
                 }

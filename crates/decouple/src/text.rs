@@ -4,7 +4,8 @@
 use std::{
     borrow::Cow,
     fmt::Arguments,
-    io::{ErrorKind, Write},
+    io::{ErrorKind, IsTerminal, Write},
+    ops::ControlFlow,
 };
 
 pub(crate) use decouple_reporting::{
@@ -17,12 +18,38 @@ use crate::failure::{Failure, IO, SUCCESS};
 
 /// Prints to standard output. A reader that has gone away (`| head`) is not an error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_part(text).map(drop)
+}
+
+/// As [`print`], for one text of many: a break if the reader has gone away and wants no other.
+pub(crate) fn print_part(text: &str) -> Result<ControlFlow<()>, Failure> {
+    write(&shown(text))
+}
+
+/// As [`print_part`], in the place of the `before` lines above. Unless `stays`, the next text replaces this one.
+pub(crate) fn redraw(before: usize, text: &str, stays: bool) -> Result<ControlFlow<()>, Failure> {
+    write(&frame(before, text, stays))
+}
+
+/// What a terminal obeys is added here; in `text` it is written out.
+fn frame(before: usize, text: &str, stays: bool) -> String {
+    let up = if before > 0 { format!("\x1b[{before}A\x1b[J") } else { String::new() };
+    // What is replaced must have a row for each line, so what is too wide for the terminal is cut off.
+    let [cut, wrap] = if stays { [""; 2] } else { ["\x1b[?7l", "\x1b[?7h"] };
+    format!("{up}{cut}{}{wrap}\n", shown(text.trim_end_matches('\n')))
+}
+
+/// Whether what is on `stream` can be drawn again: it is a terminal that moves its cursor.
+pub(crate) fn can_redraw(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+fn write(text: &str) -> Result<ControlFlow<()>, Failure> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(shown(text).as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(IO, format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(Failure::new(IO, format!("cannot write to standard output: {error}"))),
     }
 }
 
@@ -77,6 +104,13 @@ mod tests {
         let json = serde_json::to_string("\u{7f}\u{9b}\u{202e}").expect("text");
         let back: String = serde_json::from_str(&shown(&json)).expect("still JSON");
         assert_eq!(back, "\u{7f}\u{9b}\u{202e}");
+    }
+
+    #[test]
+    fn a_terminal_obeys_what_moves_its_cursor_and_nothing_else() {
+        assert_eq!(frame(0, "one\ntwo\n", false), "\x1b[?7lone\ntwo\x1b[?7h\n");
+        assert_eq!(frame(2, "\x1b[31mred\n", false), "\x1b[2A\x1b[J\x1b[?7l\\u001b[31mred\x1b[?7h\n");
+        assert_eq!(frame(1, "the last\n", true), "\x1b[1A\x1b[Jthe last\n");
     }
 
     #[test]

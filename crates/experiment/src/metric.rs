@@ -44,4 +44,9 @@ impl Record {
     pub const fn metric(&self) -> Metric {
         if self.data.is_multi_label() { Metric::MeanPrecision } else { Metric::Accuracy }
     }
+
+    /// The score of an epoch: that of the images held out or, without any, the accuracy in training.
+    pub const fn metric_of_epochs(&self) -> Metric {
+        if self.data.validation == 0 { Metric::Accuracy } else { self.metric() }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use decouple_experiment::{Choice, Ledger, Metric, RunId, Sweep, Trial, TrialFilter, Tune};
+use decouple_experiment::{Axis, Choice, Ledger, Metric, RECIPE, RunId, Sweep, Trial, TrialFilter, Tune};
 use decouple_training::{
     halving::run_halving,
     run_sweep::{Conduct, Setup, run_sweep},
@@ -14,8 +14,8 @@ use super::{
     train::{claiming, refuse_mixing, stopped, watched},
 };
 use crate::{
-    arguments::{Common, RunArguments},
-    failure::{DATA, Failure, IO, LOCKED},
+    arguments::{Common, RunArguments, Selection},
+    failure::{DATA, Failure, IO, LOCKED, USAGE},
     text::TextTable,
 };
 
@@ -29,7 +29,7 @@ pub(crate) fn settle(
 ) -> Result<(Sweep, bool), Failure> {
     let Some(tune) = &sweep.tune else { return Ok((sweep, false)) };
     let ledger = sweep.tune_ledger(&claiming(ledger(common, &sweep), arguments));
-    let filter = arguments.selection.filter.as_deref().map(|text| TrialFilter::parse(text, &sweep).ok());
+    let filter = FilterOfTries::of(&sweep, &arguments.selection)?;
     let runs = Tries { common, arguments, conduct, sweep: &sweep, ledger: &ledger, filter };
     let what = "tries left to run, judged on validation images";
     let tries = sweep.tries();
@@ -37,7 +37,7 @@ pub(crate) fn settle(
     let finals = sweep.finals(&ledger)?;
     runs.train(&finals, None, "runs left of the best tries with more seeds")?;
     let is_filtered = arguments.selection.filter.is_some();
-    let names_one = is_filtered && tries.iter().chain(&finals).any(|trial| runs.is_selected(trial));
+    let names_one = is_filtered && tries.iter().chain(&finals).any(|trial| runs.filter.selects(trial));
     let (sweep, choices) = sweep.tuned(&ledger)?;
     let metric = sweep.trials.first().map_or(Metric::default(), |trial| trial.record.metric());
     say!("{}", chosen(metric, &choices));
@@ -87,9 +87,40 @@ struct Tries<'a> {
     conduct: &'a Conduct,
     sweep: &'a Sweep,
     ledger: &'a Ledger,
-    /// What selects tries, if they are filtered. A filter that only trials can meet, such as one on the recipe,
-    /// selects none.
-    filter: Option<Option<TrialFilter>>,
+    filter: FilterOfTries,
+}
+
+/// Which of the runs that choose recipes the filter leaves.
+pub(super) enum FilterOfTries {
+    /// There is no filter.
+    All,
+    /// Those that match.
+    Matching(TrialFilter),
+    /// The filter is one that only trials can meet, on the recipe.
+    None,
+}
+
+impl FilterOfTries {
+    /// The filter of `selection` for the tries of `sweep`, whose recipes are not chosen yet.
+    pub(super) fn of(sweep: &Sweep, selection: &Selection) -> Result<Self, Failure> {
+        let Some(text) = &selection.filter else { return Ok(Self::All) };
+        if let Ok(filter) = TrialFilter::parse(text, sweep) {
+            return Ok(Self::Matching(filter));
+        }
+        let mut with_recipes = sweep.clone();
+        with_recipes.axes.push(Axis { name: RECIPE.to_owned(), values: Vec::new(), zipped_with: None });
+        let filter = TrialFilter::parse(text, &with_recipes);
+        filter.map(|_| Self::None).map_err(|error| Failure::new(USAGE, error))
+    }
+
+    /// Whether the filter leaves a try.
+    pub(super) fn selects(&self, trial: &Trial) -> bool {
+        match self {
+            Self::All => true,
+            Self::Matching(filter) => filter.matches(trial),
+            Self::None => false,
+        }
+    }
 }
 
 impl Tries<'_> {
@@ -99,7 +130,7 @@ impl Tries<'_> {
         let Self { common, arguments, conduct, sweep, ledger, .. } = *self;
         let trials: &[&Trial] = &trials.iter().collect::<Vec<_>>();
         let again: Vec<&Trial> =
-            trials.iter().filter(|trial| arguments.fresh && self.is_selected(trial)).copied().collect();
+            trials.iter().filter(|trial| arguments.fresh && self.filter.selects(trial)).copied().collect();
         let left = self.left(trials, &again)?;
         if left == 0 {
             return Ok(());
@@ -139,19 +170,12 @@ impl Tries<'_> {
         Ok(())
     }
 
-    /// Whether the filter leaves a try.
-    fn is_selected(&self, trial: &Trial) -> bool {
-        let matches =
-            |filter: &Option<TrialFilter>| filter.as_ref().is_some_and(|filter| filter.matches(trial));
-        self.filter.as_ref().is_none_or(matches)
-    }
-
     /// Asks for the later runs that are done and selected, too: if this process is stopped before it comes to them, the
     /// next one knows.
     fn ask_for_the_rest(&self) -> Result<(), Failure> {
         let Self { common, arguments, sweep, ledger, .. } = *self;
         let finals = sweep.finals(ledger).unwrap_or_default();
-        ledger.ask_again(finals.iter().filter(|trial| self.is_selected(trial)))?;
+        ledger.ask_again(finals.iter().filter(|trial| self.filter.selects(trial)))?;
         if let Ok((tuned, _)) = sweep.tuned(ledger)
             && let Ok(trials) = select(&tuned, &arguments.selection)
         {

@@ -1,18 +1,18 @@
 //! `decouple status`: the progress of an experiment, from any terminal.
 
-use std::{
-    io::{IsTerminal, stdout},
-    time::Duration,
-};
+use std::{io::stdout, ops::ControlFlow, time::Duration};
 
-use decouple_experiment::{Ledger, Metric, Onlooker, Problem, Standing, Trial};
+use decouple_experiment::{Ledger, Metric, Onlooker, Problem, Standing, Sweep, Trial};
 use serde_json::json;
 
-use super::experiment::{ledger, read_as_run, select, settled_or_as_written};
+use super::{
+    experiment::{ledger, read_as_run, select, settled_or_as_written},
+    recipes::FilterOfTries,
+};
 use crate::{
     arguments::{Common, Format, StatusArguments},
-    failure::{DATA, Failure, SUCCESS, USAGE},
-    text::{TextTable, duration, grouped, print},
+    failure::{DATA, Failure, NOTHING, SUCCESS, USAGE},
+    text::{TextTable, can_redraw, duration, grouped, print_part, redraw},
 };
 
 /// Running trials that are named; if there are more, the rest are counted.
@@ -21,30 +21,23 @@ const MOST_NAMED: usize = 20;
 pub(crate) fn run(common: &Common, arguments: &StatusArguments) -> Result<u8, Failure> {
     let sweep = read_as_run(common, &arguments.selection.file, &arguments.selection.set)?;
     let mut screen = Screen::new(arguments);
-    // While recipes are tried, the tries are what there is to see.
     if arguments.interval.is_nan() || arguments.interval <= 0.0 {
         refuse!(USAGE, "--interval must be above 0 seconds, found {}", arguments.interval);
     }
     let ledger = ledger(common, &sweep);
     let of_tries = sweep.tune_ledger(&ledger);
+    let mut code = SUCCESS;
+    // While recipes are tried, the tries are what there is to see.
     if sweep.tune.is_some() && sweep.tuned(&of_tries).is_err() {
-        let mut follow = |what: &str, trials: &[Trial]| {
-            let title = format!("{}, {what} of [tune]", sweep.name);
-            screen.follow(&title, &sweep.command("run"), &trials.iter().collect::<Vec<_>>(), &of_tries)
-        };
-        let mut code = follow("tries", &sweep.tries())?;
-        // Known once all tries have ended.
-        let finals = sweep.finals(&of_tries).unwrap_or_default();
-        if !finals.is_empty() {
-            code = follow("finals", &finals)?;
-        }
+        code = screen.follow_tries(&sweep, &of_tries)?;
         if !arguments.watch {
             return Ok(code);
         }
     }
     let sweep = settled_or_as_written(common, sweep);
     let trials = select(&sweep, &arguments.selection)?;
-    screen.follow(&sweep.name, &sweep.command("run"), &trials, &ledger)
+    // The worse of the two.
+    Ok(code.max(screen.follow(&sweep.name, &sweep.command("run"), &trials, &ledger)?))
 }
 
 /// Where progress is shown, once or until all trials have ended.
@@ -57,51 +50,87 @@ struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     fn new(arguments: &'a StatusArguments) -> Self {
-        let able = stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let replaces = (arguments.watch && able && arguments.format == Format::Human).then_some(0);
-        Self { arguments, replaces, last: String::new() }
+        let able = arguments.watch && arguments.format == Format::Human && can_redraw(&stdout());
+        Self { arguments, replaces: able.then_some(0), last: String::new() }
+    }
+
+    /// As [`Self::follow`], of the tries and then of the finals that the filter leaves.
+    fn follow_tries(&mut self, sweep: &Sweep, ledger: &Ledger) -> Result<u8, Failure> {
+        let filter = FilterOfTries::of(sweep, &self.arguments.selection)?;
+        let mut follow = |what: &str, trials: &[Trial]| {
+            let selected: Vec<&Trial> = trials.iter().filter(|trial| filter.selects(trial)).collect();
+            if selected.is_empty() {
+                return Ok(None);
+            }
+            let title = format!("{}, {what} of [tune]", sweep.name);
+            self.follow(&title, &sweep.command("run"), &selected, ledger).map(Some)
+        };
+        let Some(of_tries) = follow("tries", &sweep.tries())? else {
+            refuse!(
+                NOTHING,
+                "the filter leaves no try of [tune] in {}, and all else waits for them",
+                sweep.path.display()
+            );
+        };
+        // Known once all tries have ended.
+        let finals = sweep.finals(ledger).unwrap_or_default();
+        Ok(of_tries.max(follow("finals", &finals)?.unwrap_or(SUCCESS)))
     }
 
     /// Shows the progress of `trials`; with `--watch` again whenever it has changed, until all
     /// have ended. `run` is the command that trains them. The exit code.
     fn follow(&mut self, title: &str, run: &str, trials: &[&Trial], ledger: &Ledger) -> Result<u8, Failure> {
         let mut onlooker = Onlooker::default();
-        let metric = trials.first().map_or(Metric::default(), |trial| trial.record.metric());
+        let metrics = trials.first().map(|trial| Metrics::of(trial)).unwrap_or_default();
         loop {
             let standing = onlooker.look(trials, ledger)?;
             let text = match self.arguments.format {
-                Format::Human => human(title, run, metric, &standing),
-                Format::Json => format!("{}\n", document(title, run, &standing)),
+                Format::Human => human(title, run, metrics, &standing),
+                Format::Json => format!("{}\n", document(title, run, metrics, &standing)),
             };
-            self.show(text)?;
-            let waits = !standing.running.is_empty() || standing.left() > 0;
-            if !self.arguments.watch || !waits {
+            let waits = self.arguments.watch && (!standing.running.is_empty() || standing.left() > 0);
+            let is_unread = self.show(text, !waits)?.is_break();
+            if is_unread || !waits {
                 return Ok(if standing.unreadable.is_empty() { SUCCESS } else { DATA });
             }
             std::thread::sleep(Duration::from_secs_f64(self.arguments.interval.clamp(0.1, 3600.0)));
         }
     }
 
-    fn show(&mut self, text: String) -> Result<(), Failure> {
+    /// Shows `text` if it is new; a break if nobody reads it. The next text replaces it unless it `stays`.
+    fn show(&mut self, text: String, stays: bool) -> Result<ControlFlow<()>, Failure> {
         if text == self.last {
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         }
-        let lines = text.lines().count();
-        match &mut self.replaces {
+        let reader = match &mut self.replaces {
             Some(before) => {
-                let up = if *before > 0 { format!("\x1b[{before}A\x1b[J") } else { String::new() };
-                *before = lines;
-                print(&format!("{up}{text}"))?;
+                let lines = if stays { 0 } else { text.lines().count() };
+                redraw(std::mem::replace(before, lines), &text, stays)?
             }
-            None => print(&text)?,
-        }
+            None => print_part(&text)?,
+        };
         self.last = text;
-        Ok(())
+        Ok(reader)
+    }
+}
+
+/// What the scores are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Metrics {
+    /// On the test images.
+    test: Metric,
+    /// After an epoch.
+    of_epochs: Metric,
+}
+
+impl Metrics {
+    fn of(trial: &Trial) -> Self {
+        Self { test: trial.record.metric(), of_epochs: trial.record.metric_of_epochs() }
     }
 }
 
 /// Progress as text.
-fn human(title: &str, run: &str, metric: Metric, standing: &Standing) -> String {
+fn human(title: &str, run: &str, metrics: Metrics, standing: &Standing) -> String {
     let count = |n: usize| grouped(n as u64);
     let time = match standing.secs_left {
         _ if standing.left() == 0 && standing.running.is_empty() => String::new(),
@@ -126,7 +155,7 @@ fn human(title: &str, run: &str, metric: Metric, standing: &Standing) -> String 
     let kinds = kinds.iter().filter(|(name, n)| *n > 0 || *name == "finished" || *name == "failed");
     let kinds: Vec<String> = kinds.map(|(name, n)| format!("{} {name}", count(*n))).collect();
     text += &format!("  {}\n", kinds.join(", "));
-    let mut table = TextTable::new(1, &["running", "epoch", metric.name(), "time left"]);
+    let mut table = TextTable::new(1, &["running", "epoch", metrics.of_epochs.name(), "time left"]);
     for running in standing.running.iter().take(MOST_NAMED) {
         table.push(vec![
             running.label.clone(),
@@ -151,7 +180,7 @@ fn human(title: &str, run: &str, metric: Metric, standing: &Standing) -> String 
 }
 
 /// Progress as JSON.
-fn document(title: &str, run: &str, standing: &Standing) -> serde_json::Value {
+fn document(title: &str, run: &str, metrics: Metrics, standing: &Standing) -> serde_json::Value {
     let running = |running: &decouple_experiment::Running| {
         json!({
             "id": running.id.to_string(),
@@ -159,6 +188,7 @@ fn document(title: &str, run: &str, standing: &Standing) -> serde_json::Value {
             "epochs_done": running.epochs_done,
             "epochs": running.epochs,
             "accuracy": running.score,
+            "metric": metrics.of_epochs.name(),
             "secs_left": running.secs_left,
         })
     };
@@ -181,12 +211,15 @@ fn document(title: &str, run: &str, standing: &Standing) -> serde_json::Value {
             "id": best.id.to_string(),
             "trial": best.label,
             "accuracy": best.score,
+            "metric": metrics.test.name(),
         })),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use decouple_experiment::{Best, Running};
+
     use super::*;
 
     #[test]
@@ -200,14 +233,33 @@ mod tests {
             ..Standing::default()
         };
         assert_eq!(
-            human("mine", "decouple run mine.toml", Metric::Accuracy, &standing),
+            human("mine", "decouple run mine.toml", Metrics::default(), &standing),
             "mine: 1,201 of 10,000 trials done, 0 running, 8,799 left; about 2.0 h left\n  \
              1,200 finished, 1 failed\n"
         );
         let over = Standing { trials: 2, finished: 2, secs_left: Some(0.0), ..Standing::default() };
         assert_eq!(
-            human("mine", "decouple run mine.toml", Metric::Accuracy, &over),
+            human("mine", "decouple run mine.toml", Metrics::default(), &over),
             "mine: 2 of 2 trials done, 0 running, 0 left\n  2 finished, 0 failed\n"
         );
+    }
+    #[test]
+    fn scores_are_called_what_they_are() {
+        let metrics = Metrics { test: Metric::MeanPrecision, of_epochs: Metric::Accuracy };
+        let running = Running {
+            id: "3f9c21aa3f9c21aa".parse().expect("an id"),
+            label: "seed = 0".to_owned(),
+            epochs_done: 1,
+            epochs: 2,
+            score: Some(0.5),
+            secs_left: None,
+        };
+        let best = Best { id: running.id, label: running.label.clone(), score: 0.25 };
+        let standing = Standing { running: vec![running], best: Some(best), ..Standing::default() };
+        let text = human("mine", "decouple run mine.toml", metrics, &standing);
+        assert!(text.contains("accuracy") && !text.contains("MAP@100"), "{text}");
+        let document = document("mine", "decouple run mine.toml", metrics, &standing);
+        let found = [&document["running"][0]["metric"], &document["best"]["metric"]];
+        assert_eq!(found, ["accuracy", "MAP@100"]);
     }
 }
