@@ -6,16 +6,22 @@ use decouple_experiment::{Difference, Metric, Run, Sweep, differences};
 use decouple_reporting::{Analysis, Pair, Side, analyse, side_by_side};
 use serde_json::json;
 
-use super::experiment::{ledger, read_with_runs};
+use super::{
+    experiment::{ledger, read_with_runs},
+    report::{code, needs_runs, tell_problems},
+};
 use crate::{
     arguments::{Common, Compare, Format},
     failure::{Failure, USAGE},
-    text::{TextTable, answer, plural, short_count},
+    text::{TextTable, plural, print, short_count},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
     let (first, first_found, first_images) = found(common, &arguments.first)?;
     let (second, second_found, second_images) = found(common, &arguments.second)?;
+    // One of the two may have none yet.
+    let has_runs = |sweep: &Sweep| needs_runs(sweep, &ledger(common, sweep));
+    has_runs(&second).or_else(|_| has_runs(&first))?;
     let keys = recipes(&first, &second);
     let pairs = side_by_side(&first_found, &second_found);
     let [metric, other] = [&first_found, &second_found].map(|found| found.study.metric);
@@ -32,10 +38,15 @@ pub(crate) fn run(common: &Common, arguments: &Compare) -> Result<u8, Failure> {
         &pairs,
         first_images != second_images && !first_images.is_empty() && !second_images.is_empty(),
     );
-    match arguments.format {
-        Format::Human => answer(&human([&first.name, &second.name], metric, &keys, &pairs)),
-        Format::Json => answer(&format!("{}\n", document([&first.name, &second.name], &keys, &pairs))),
-    }
+    tell_problems(&first, &first_found);
+    tell_problems(&second, &second_found);
+    let names = [&first.name[..], &second.name];
+    print(&match arguments.format {
+        Format::Human => human(names, metric, &keys, &pairs),
+        Format::Json => format!("{}\n", document(names, &keys, &pairs)),
+    })?;
+    // The worse of the two.
+    Ok(code(&first_found).max(code(&second_found)))
 }
 
 /// An experiment, what its runs on disk say, and the checksums of their images.

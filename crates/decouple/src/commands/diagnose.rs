@@ -3,7 +3,8 @@
 use decouple_datasets::stream::Part;
 use decouple_experiment::{Ledger, Trial};
 use decouple_training::{
-    diagnosis::{Diagnosis, Effect, ProjectionTarget, diagnose},
+    diagnosis::{Diagnosis, DiagnosisError, Effect, ProjectionTarget, diagnose},
+    error::TrialError,
     run_sweep::LoadedData,
     stored_network::WEIGHTS_FILE,
 };
@@ -11,23 +12,28 @@ use serde_json::json;
 
 use super::{
     experiment::{ledger, read_with_runs, select},
-    trained::{refuse_other_images, whole},
+    trained::{refuse_other_images, weights_of, whole},
 };
 use crate::{
     arguments::{Common, Diagnose, Format},
-    failure::{Failure, NOTHING, SUCCESS, USAGE},
+    failure::{Failure, IO, NOTHING, SUCCESS, USAGE},
     text::{TextTable, print},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> {
     let sweep = read_with_runs(common, &arguments.selection.file, &arguments.selection.set)?;
     let ledger = ledger(common, &sweep);
-    let trials: Vec<&Trial> = select(&sweep, &arguments.selection)?
+    let coupled: Vec<&Trial> = select(&sweep, &arguments.selection)?
         .into_iter()
         .filter(|trial| !trial.layers.is_empty() && trial.layers.iter().all(|layer| layer.segments == 1))
-        .filter(|trial| weights(&ledger, trial).is_file())
         .collect();
+    let trials: Vec<&Trial> =
+        coupled.iter().copied().filter(|trial| weights(&ledger, trial).is_file()).collect();
     if trials.is_empty() {
+        // Why the first that has a run has no weights.
+        if let Some(run) = coupled.iter().find_map(|trial| ledger.run(trial).ok()) {
+            weights_of(&run, &sweep.command("run"))?;
+        }
         refuse!(
             NOTHING,
             "{} has no finished run of one segment with its weights in {}\n   = train one first: {} \
@@ -44,8 +50,7 @@ pub(crate) fn run(common: &Common, arguments: &Diagnose) -> Result<u8, Failure> 
         let run = whole(&ledger.run_dir(trial), &sweep.command("run"))?;
         refuse_other_images(&run, &data.checksum)?;
         let targets = targets(trial);
-        let found = diagnose(trial, &weights(&ledger, trial), data, &targets);
-        let found = found.map_err(|error| Failure::new(USAGE, error))?;
+        let found = diagnose(trial, &weights(&ledger, trial), data, &targets)?;
         match arguments.format {
             Format::Human => print(&human(trial, &found, data.images(Part::Validation) == 0))?,
             Format::Json => documents.push(document(trial, &found)),
@@ -124,6 +129,45 @@ fn document(trial: &Trial, found: &Diagnosis) -> serde_json::Value {
         "point": trial.point_label(),
         "seed": trial.seed(),
         "accuracy": found.score,
+        "metric": trial.record.metric().name(),
         "projections": found.effects.iter().map(effect).collect::<Vec<_>>(),
     })
+}
+
+impl From<DiagnosisError> for Failure {
+    fn from(error: DiagnosisError) -> Self {
+        match error {
+            DiagnosisError::Weights(error) | DiagnosisError::Trial(TrialError::Weights(error)) => {
+                error.into()
+            }
+            DiagnosisError::Trial(TrialError::Data(error)) => error.into(),
+            DiagnosisError::Trial(error) => Self::new(IO, error),
+            error @ (DiagnosisError::NoModules(_) | DiagnosisError::Decoupled { .. }) => {
+                Self::new(USAGE, error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use decouple_spectrum::{network::Family, weights::error::WeightError};
+
+    use super::*;
+    use crate::failure::DATA;
+
+    #[test]
+    fn each_kind_of_error_has_its_exit_code() {
+        let path = || "weights.safetensors".into();
+        let found = String::new();
+        let broken =
+            WeightError::Metadata { path: path(), key: "network", found, expected: "one".to_owned() };
+        let unread = WeightError::Io { path: path(), source: std::io::Error::other("no") };
+        let errors = [
+            DiagnosisError::Weights(broken),
+            DiagnosisError::Weights(unread),
+            DiagnosisError::NoModules(Family::Vgg16),
+        ];
+        assert_eq!(errors.map(|error| Failure::from(error).code()), [DATA, IO, USAGE]);
+    }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use decouple_datasets::{
-    Corrupt, Looking, class_names,
+    Corrupt, DataError, Looking, class_names,
     image_folder::{LabelledFiles, labelled_files},
     load as load_data,
     stream::Part,
@@ -133,9 +133,16 @@ type Files = (Vec<(PathBuf, usize)>, Vec<String>);
 
 /// Every image file of `folder` with its class among `labels`.
 fn files(folder: &Path, trained: &Trained, labels: &[String]) -> Result<Files, Failure> {
-    let LabelledFiles { classes: folders, files, notes } = labelled_files(folder)?;
+    let expected = "expected a folder of JPEG, PNG or WebP files for each class";
+    let found = labelled_files(folder).map_err(|error| match error {
+        // Not below `--data`, as the folder of a set would be.
+        DataError::Folder { folder, source } => {
+            Failure::new(DATA, format!("{}: {source}: {expected}", folder.display()))
+        }
+        error => error.into(),
+    });
+    let LabelledFiles { classes: folders, files, notes } = found?;
     if files.is_empty() {
-        let expected = "expected a folder of JPEG, PNG or WebP files for each class";
         refuse!(NOTHING, "{}: no image: {expected}", folder.display());
     }
     let named = class_names::labels(&folders, labels);

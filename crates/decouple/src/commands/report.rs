@@ -12,7 +12,7 @@ use super::experiment::{ledger, read_with_runs};
 use crate::{
     arguments::{Common, Format, Power, Report},
     failure::{DATA, Failure, NOTHING, SUCCESS, USAGE},
-    text::{TextTable, answer, print},
+    text::{TextTable, print},
 };
 
 pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
@@ -31,8 +31,7 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
             Format::Json => say!("{}", tables.display()),
         }
     }
-    let is_unusable = analysis.is_plan_damaged || analysis.runs.iter().any(|run| run.outcome.is_unusable());
-    Ok(if is_unusable { DATA } else { SUCCESS })
+    Ok(code(&analysis))
 }
 
 /// Prints how many seeds detect how large a difference, judging by the runs on disk.
@@ -41,6 +40,7 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     let analysis = analyse(&sweep, &ledger.read()?);
+    tell_problems(&sweep, &analysis);
     let Some(scatter) = scatter(&analysis) else {
         let reasons: Vec<String> = (analysis.points.iter())
             .filter_map(|point| Some(format!("\n = {}: {}", point.label, point.unsupported?)))
@@ -67,18 +67,32 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
         let difference = (needed.difference * 1e6).round() / 1e4;
         table.push(vec![difference.to_string(), shown(needed.typical), shown(needed.most)]);
     }
-    answer(&format!(
+    print(&format!(
         "{}: a run scatters about its point by {:.2} points at the typical point, by {:.2} at the widest.\nTo tell a \
          true difference with a chance of {}, all pairs together at 95 %:\n\n{table}",
         sweep.name,
         100.0 * scatter.typical,
         100.0 * scatter.most,
         arguments.power,
-    ))
+    ))?;
+    Ok(code(&analysis))
+}
+
+/// Warns of all that is wrong with the runs of `sweep`, which has told its own warnings when it was read.
+pub(super) fn tell_problems(sweep: &Sweep, analysis: &Analysis) {
+    for problem in analysis.problems.iter().filter(|problem| !sweep.warnings.contains(problem)) {
+        say!("warning: {problem}");
+    }
+}
+
+/// The exit code of a command that shows `analysis`, without the runs that cannot be used.
+pub(super) fn code(analysis: &Analysis) -> u8 {
+    let is_unusable = analysis.is_plan_damaged || analysis.runs.iter().any(|run| run.outcome.is_unusable());
+    if is_unusable { DATA } else { SUCCESS }
 }
 
 /// Refuses an experiment without a run that can be read, and says what could not be.
-fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> {
+pub(super) fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> {
     let contents = ledger.read()?;
     if contents.runs.iter().any(|run| sweep.trials.iter().any(|trial| trial.id == run.id)) {
         return Ok(());
@@ -113,9 +127,7 @@ pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger, format: Format) -
             sweep.command("report")
         );
     }
-    for problem in &analysis.problems {
-        say!("warning: {problem}");
-    }
+    tell_problems(sweep, &analysis);
     if format == Format::Json {
         print(&format!("{}\n", document(&analysis)))?;
         return Ok(analysis);

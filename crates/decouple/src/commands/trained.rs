@@ -43,7 +43,7 @@ impl Trained {
     pub(super) fn open(arguments: &arguments::TrainedArguments) -> Result<Self, Failure> {
         let run = arguments.run.as_deref().map(run).transpose()?;
         let weights = match (&run, &arguments.weights) {
-            (Some(run), _) => weights_of(run)?,
+            (Some(run), _) => weights_of(run, "decouple run FILE")?,
             (None, Some(weights)) => weights.clone(),
             (None, None) => return Err(Failure::new(USAGE, "no network given: expected --run or --weights")),
         };
@@ -146,21 +146,21 @@ pub(super) fn refuse_other_images(run: &Run, checksum: &str) -> Result<(), Failu
     )
 }
 
-/// The file with the weights of `run`.
-fn weights_of(run: &Run) -> Result<PathBuf, Failure> {
+/// The file with the weights of `run`; `command` trains its experiment.
+pub(super) fn weights_of(run: &Run, command: &str) -> Result<PathBuf, Failure> {
     let weights = run.dir.join(WEIGHTS_FILE);
     if weights.is_file() {
         return Ok(weights);
     }
     let folder = run.dir.display();
     if run.status.is_none() {
-        refuse!(NOTHING, "{folder}: the run has not finished: `decouple run` continues it");
+        refuse!(NOTHING, "{folder}: the run has not finished: `{command}` continues it");
     }
     let id = run.id.short();
     refuse!(
         DATA,
         "{folder}: no {WEIGHTS_FILE}: a run that has finished keeps its weights beside its rows; those of published \
-         results are left out\n   = `decouple run FILE --fresh --filter id={id}` trains it again"
+         results are left out\n   = `{command} --fresh --filter id={id}` trains it again"
     );
 }
 
