@@ -20,8 +20,13 @@ pub(crate) fn environment() -> Environment {
         data_checksum: String::new(),
         data_notes: Vec::new(),
         numerics_version: 0,
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command(),
     }
+}
+
+/// This command. Bytes that are not UTF-8, as names of files may have, are replaced.
+fn command() -> String {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 /// The processor's name, as it reports it.

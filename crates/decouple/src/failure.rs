@@ -59,7 +59,7 @@ impl Failure {
 
     /// Prints the message, with `error:` before it unless it brings its own.
     pub(crate) fn print(&self) {
-        let prefix = if self.message.starts_with("error") { "" } else { "error: " };
+        let prefix = if self.message.starts_with("error:") { "" } else { "error: " };
         say!("{prefix}{}", self.message.trim_end());
     }
 }

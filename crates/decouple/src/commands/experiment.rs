@@ -78,14 +78,12 @@ pub(super) fn settled_or_as_written(common: &Common, sweep: Sweep) -> Sweep {
     }
 }
 
-/// The experiment file that is meant: as typed or, if there is no such file and a bare name was
-/// typed, `experiments/NAME.toml`.
+/// The experiment file that is meant: as typed or, if there is no such file, `experiments/NAME.toml` or `NAME.toml`.
 fn experiment_file(typed: &Path) -> PathBuf {
-    if typed.exists() || typed.extension().is_some() {
-        return typed.to_owned();
-    }
-    let named = typed.with_extension("toml");
-    let places = [Path::new("experiments").join(&named), named];
+    // A name may have dots.
+    let mut named = typed.as_os_str().to_owned();
+    named.push(".toml");
+    let places = [typed.to_owned(), Path::new("experiments").join(&named), named.into()];
     places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| typed.to_owned())
 }
 

@@ -1,5 +1,6 @@
 //! `decouple export`: trained networks for other programs.
 
+use decouple_experiment::Precision;
 use decouple_export::{Notes, onnx, pytorch};
 use decouple_spectrum::weights::{Images, convert, names::Naming};
 use decouple_training::stored_network::values;
@@ -51,6 +52,13 @@ pub(crate) fn run(common: &Common, arguments: &Export) -> Result<u8, Failure> {
             write(target, module.as_bytes())?;
             say!("{}: its weights", weights.display());
         }
+    }
+    let training = trained.run.as_ref().map(|run| &run.record.training);
+    if training.is_some_and(|training| training.precision == Precision::Bf16) {
+        say!(
+            "note: the run rounds the factors of matrix products to bf16 (training.precision); what is written computes \
+             in f32, so its logits differ a little from the run's"
+        );
     }
     let (input, classes) = (graph.input(), graph.output().len());
     let count: usize = graph.parameters.iter().map(|parameter| parameter.len()).sum();

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use decouple_experiment::{Contents, Identity, Ledger, Run, Trial};
+use decouple_experiment::{Contents, Identity, Ledger, Outcome, Run, Trial};
 use decouple_training::{
     keeper::Stop,
     run_sweep::{Conduct, LoadedData, Setup, run_sweep},
@@ -39,8 +39,17 @@ pub(crate) fn run(common: &Common, arguments: &Verify) -> Result<u8, Failure> {
     }
     let sound = if all.problems.is_empty() { SUCCESS } else { DATA };
     let Some(id) = &arguments.rerun else { return Ok(sound) };
-    let own: Vec<&Run> = all.runs.iter().filter(|run| run.id.to_string().starts_with(id.as_str())).collect();
+    let named = all.runs.iter().filter(|run| run.id.to_string().starts_with(id.as_str()));
+    let (own, cut): (Vec<&Run>, Vec<&Run>) = named.partition(|run| is_trained_to_its_end(run));
     let [run, others @ ..] = own.as_slice() else {
+        if let Some(run) = cut.first() {
+            refuse!(
+                USAGE,
+                "{}: it was not trained to its end, as a rerun would be: expected a run that has neither been stopped by \
+                 `tune.halving` nor is still to be continued",
+                run.dir.display()
+            );
+        }
         refuse!(NOTHING, "no sound run in {} has an id that begins with `{id}`", folder.display());
     };
     if let Some(other) = others.iter().find(|other| other.id != run.id) {
@@ -49,6 +58,11 @@ pub(crate) fn run(common: &Common, arguments: &Verify) -> Result<u8, Failure> {
     // If there are several copies, each is compared.
     let code = rerun(common, run, &own)?;
     Ok(if code == SUCCESS { sound } else { code })
+}
+
+/// Whether the trial of `run`, trained by itself, ends where the run has ended.
+fn is_trained_to_its_end(run: &Run) -> bool {
+    run.status.as_ref().is_some_and(|status| !matches!(status.outcome, Outcome::Stopped { .. }))
 }
 
 /// What is in `contents`, in a few lines.
