@@ -62,6 +62,33 @@ fn status_tells_how_far_an_experiment_is() {
 }
 
 #[test]
+fn status_watches_no_longer_than_somebody_reads() {
+    let workplace = tiny();
+    let mut watch = workplace.process(&["status", "tiny.toml", "--watch", "--format", "json"]);
+    let mut watch = watch.stdout(Stdio::piped()).spawn().expect("the program runs");
+    drop(watch.stdout.take());
+    // Nobody trains these trials, so they never end.
+    wait_until("it ends", || watch.try_wait().expect("it can be asked").is_some());
+    assert!(watch.wait().expect("it has ended").success());
+}
+
+#[test]
+fn a_filter_is_read_before_recipes_are_chosen() {
+    let workplace = tiny();
+    workplace.write("tiny.toml", &format!("{}\n[tune]\nlearning-rate = [0.1, 0.2]\n", moments()));
+    for command in ["status", "run", "plan"] {
+        workplace.fail(&[command, "tiny.toml", "--filter", "nonsense ???"], "is not a condition", 2);
+        workplace.fail(&[command, "tiny.toml", "--filter", "segmnets=1"], "is not an axis", 2);
+    }
+    assert!(!workplace.path("results").exists(), "nothing has begun");
+    assert_eq!(standing(&workplace)["trials"], 4);
+    let status: Value =
+        workplace.json(&["status", "tiny.toml", "--filter", "segments=1", "--format", "json"]);
+    assert_eq!(status["trials"], 2);
+    workplace.fail(&["status", "tiny.toml", "--filter", "recipe=tuned"], "leaves no try of [tune]", 4);
+}
+
+#[test]
 fn what_cannot_fit_is_refused_with_the_number_before_it_starts() {
     let workplace = tiny();
     let wide =
@@ -151,11 +178,27 @@ fn a_dry_run_prints_the_script_and_does_nothing() {
 
     let submit = ["submit", "tiny.toml", "--dry-run"];
     for (flags, expected) in [
-        (["--partition", "a;b"], "launcher.partition must be a name"),
+        (
+            ["--partition", "a;b"],
+            "launcher.partition must be a name of letters, digits and `._,:@+-`, found \"a;b\" in --partition",
+        ),
+        (["--cpus", "2000"], "launcher.cpus must be a whole number from 1 to 1024, found 2000 in --cpus"),
+        (["--set", "launcher.cpus=0"], "`launcher.cpus` must be a whole number from 1 to 1024, found 0"),
         (["--set", "launcher.cpu=2"], "unknown key `cpu` in [launcher]"),
     ] {
         workplace.fail(&[&submit[..], &flags].concat(), expected, 2);
     }
+}
+
+#[test]
+fn settings_that_do_nothing_or_too_little_are_told() {
+    let workplace = tiny();
+    let told = |flags: &[&str]| workplace.told(&[&["submit", "tiny.toml", "--dry-run"], flags].concat());
+    let talk = told(&["--launcher", "local", "--partition", "cpu", "--time", "1h"]);
+    assert!(talk.contains("note: without effect on processes of this machine: partition, time\n"), "{talk}");
+    assert!(!told(&["--partition", "cpu", "--memory", "8G"]).contains("without effect"));
+    let talk = told(&["--memory", "8"]);
+    assert!(talk.contains("warning: launcher.memory (--memory) is less than a task needs"), "{talk}");
 }
 
 #[test]

@@ -78,6 +78,18 @@ fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
     assert!(table.contains("as written") && table.contains("tuned"), "{table}");
     let tries = workplace.files("results/tuned/tune/runs", "metrics.csv");
     assert_eq!(tries.len(), 8);
+    // One that was stopped ends elsewhere if it is trained by itself.
+    let id = |status: &PathBuf| {
+        let dir = status.parent().expect("a folder").to_string_lossy().into_owned();
+        dir.rsplit_once('-').expect("an id").1.to_owned()
+    };
+    let trials: Vec<String> = workplace.files("results/tuned/runs", "status.json").keys().map(id).collect();
+    let mut stopped = workplace.files("results/tuned/tune/runs", "status.json");
+    stopped.retain(|_, text| String::from_utf8_lossy(text).contains("stopped"));
+    // A trial may be the same as a try.
+    let id = stopped.keys().map(id).find(|id| !trials.contains(id)).expect("a try that was stopped");
+    let (_, talk) = workplace.ends(&["verify", "--rerun", &id], 2);
+    assert!(talk.contains("it was not trained to its end"), "{talk}");
     // More tries are more to submit, though every trial as written is done.
     let file = fs::read_to_string(workplace.path("tuned.toml")).expect("the file");
     workplace.write("more.toml", &file.replace("0.1, 0.2]", "0.1, 0.2, 0.4]"));
@@ -230,7 +242,12 @@ fn mistakes_are_answered_with_place_and_remedy() {
         (vec!["plan", "tiny.toml", "--nodes", "0"], "--nodes", 2),
         (vec!["status", "tiny.toml", "--watch", "--interval", "nan"], "--interval must be above 0", 2),
         (vec!["describe", "xception", "--batch", "0"], "--batch", 2),
-        (vec!["describe", "xeption"], "xeption", 2),
+        (vec!["describe", "xeption"], "--> FAMILY\n", 2),
+        (vec!["describe", "--segments", "some"], "--> --segments\n", 2),
+        (vec!["describe", "--segments", "4", "--set", "segments=1"], "by --segments and by --set", 2),
+        (vec!["describe", "xception", "--set", "family=vgg-16"], "by FAMILY and by --set", 2),
+        (vec!["describe", "figure-4", "--segments", "7"], "--segments is about networks", 2),
+        (vec!["describe", "figure-4", "--classes", "7"], "--classes is about networks", 2),
         (vec!["describe", "tiny"], "`decouple plan tiny` lists: expected a family", 2),
         (vec!["plan", "utf16.toml"], "line 1: it is UTF-16: save it as UTF-8", 2),
         (vec!["plan", "/dev/zero"], "it is a device; only regular files are read", 2),

@@ -15,6 +15,11 @@ fn a_template_is_planned_by_its_name() {
     assert_eq!(workplace.succeed(&["init", "mine"]), "experiments/mine.toml\n");
     let plan: Value = workplace.json(&["plan", "mine", "--format", "json"]);
     assert_eq!(plan.as_array().map(Vec::len), Some(9));
+    // A name is a name, whatever else is called so, and with dots.
+    fs::create_dir(workplace.path("mine")).expect("a folder");
+    workplace.succeed(&["plan", "mine"]);
+    assert_eq!(workplace.succeed(&["init", "a.b"]), "experiments/a.b.toml\n");
+    workplace.succeed(&["plan", "a.b"]);
     workplace.fail(&["init", "mine"], "already exists; choose another name", 2);
     workplace.fail(&["init", "../mine"], "cannot name an experiment", 2);
     workplace.fail(&["plan", "yours"], "cannot read yours", 2);
@@ -67,6 +72,31 @@ fn runs_of_an_edited_file_are_explained_and_removed_on_request() {
     assert!(workplace.path(&folder).is_dir());
     workplace.succeed(&[&["clean", "one.toml", "--yes"], &edited[..]].concat());
     assert!(!workplace.path(&folder).exists());
+}
+
+#[test]
+fn runs_without_weights_or_damaged_are_told_with_what_mends_them() {
+    let workplace = Workplace::new();
+    workplace.write("one.toml", &ONE.replace("segments = [3]", "segments = [1]").replace("[0]", "[0, 1]"));
+    let compare = ["compare", "one.toml", "one.toml"];
+    workplace.fail(&compare, "there is no run in results/one", 4);
+    workplace.fail(&["diagnose", "one.toml"], "train one first: decouple run one.toml", 4);
+    workplace.succeed(&["run", "one.toml"]);
+    workplace.succeed(&compare);
+    for weights in workplace.files("results/one/runs", "weights.safetensors").keys() {
+        fs::remove_file(weights).expect("it can be removed");
+    }
+    workplace.fail(&["diagnose", "one.toml"], "`decouple run one.toml --fresh --filter id=", 3);
+
+    let status = workplace.files("results/one/runs", "status.json").into_keys().next().expect("a run");
+    fs::write(&status, "{").expect("it can be written");
+    let (out, talk) = workplace.ends(&compare, 3);
+    assert!(
+        out.contains("one") && talk.contains("decouple run one.toml --fresh --filter id="),
+        "{talk}{out}"
+    );
+    // One point has no spread to judge by.
+    workplace.fail(&["power", "one.toml"], "decouple run one.toml --fresh --filter id=", 4);
 }
 
 #[test]

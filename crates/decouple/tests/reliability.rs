@@ -4,9 +4,10 @@ mod workplace;
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader, Read},
-    os::unix::fs::symlink,
+    os::unix::{ffi::OsStrExt, fs::symlink},
     path::{Path, PathBuf},
     process::Command as Process,
     time::{Duration, Instant},
@@ -203,6 +204,15 @@ fn output_that_nobody_reads_ends_no_work() {
     send("HUP", &child);
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
     assert!(workplace.path("results/small/report.html").is_file());
+}
+
+#[test]
+fn bytes_of_a_name_need_not_be_utf8() {
+    let workplace = small();
+    let mut process = workplace.process(&QUICK);
+    let output = process.arg("--data").arg(OsStr::from_bytes(b"caf\xe9")).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(workplace.files("results/small/runs", "status.json").len(), 2);
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn changed_weights_are_refused_and_read_ones_never_replaced() {
     let workplace = Workplace::new();
     // Eight channels, which no photograph has.
     let planted = ONE.replace("validation = 9000", "set = \"planted\"\nimages = 64");
+    let planted = planted.replace("epochs = 1", "epochs = 1\nprecision = \"bf16\"");
     workplace.write("one.toml", &planted);
     workplace.succeed(&["run", "one.toml"]);
     let weights =
@@ -102,7 +103,8 @@ fn changed_weights_are_refused_and_read_ones_never_replaced() {
     let of_run = ["weights", "import", "mine.safetensors", &weights];
     workplace.fail(&of_run, "no export has written", 2);
     for _ in 0..2 {
-        workplace.succeed(&["export", "--run", &run, "again.onnx"]);
+        let talk = workplace.told(&["export", "--run", &run, "again.onnx"]);
+        assert!(talk.contains("what is written computes in f32"), "{talk}");
         workplace.succeed(&["weights", "import", "mine.safetensors", "again.safetensors"]);
     }
     assert_eq!(fs::read(workplace.path("mine.safetensors")).expect("it can be read"), mine);

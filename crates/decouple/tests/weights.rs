@@ -119,6 +119,15 @@ fn photographs_are_named_and_counted() {
     let sum: f64 = classes.iter().filter_map(|class| class["probability"].as_f64()).sum();
     assert!(classes.len() == 1000 && (sum - 1.0).abs() < 1e-9, "{sum}");
 
+    // One that is left out is a document of its own.
+    fs::write(workplace.path("torn.png"), "torn").expect("a file");
+    let lenient = [&arguments[..], &["--corrupt", "skip", "torn.png"], &pictures[..1]].concat();
+    let documents = workplace.succeed(&lenient);
+    let documents: Vec<serde_json::Value> =
+        documents.lines().map(|line| serde_json::from_str(line).expect("a document")).collect();
+    assert_eq!((documents.len(), &documents[0]["file"]), (2, &"torn.png".into()));
+    assert!(documents[0]["skipped"].is_string() && documents[1]["skipped"].is_null(), "{documents:?}");
+
     // Each picture's own first guess is right if the folder is called after it.
     let best = classes[0]["label"].as_str().and_then(|label| label.split(' ').next()).expect("a label");
     fs::create_dir_all(workplace.path(&format!("folder/{best}"))).expect("a folder");
@@ -182,7 +191,17 @@ fn mistakes_are_explained() {
             "labels.txt: 2 lines: expected one for each of 1000 classes",
             3,
         ),
+        (
+            [&["predict"], &foreign[..], &MODEL, &["error.png"]].concat(),
+            "error: error.png: expected an image file",
+            3,
+        ),
         ([&["evaluate"], &foreign[..], &MODEL, &["empty"]].concat(), "empty: no image", 4),
+        (
+            [&["evaluate"], &foreign[..], &MODEL, &["absent"]].concat(),
+            ": expected a folder of JPEG, PNG or WebP files for each class",
+            3,
+        ),
         (vec!["describe", "figure-5"], "expected figure-1 to figure-4", 2),
         (vec!["describe", "vgg-16", "--segments", "3"], "vgg-16 does not read it", 2),
     ];
