@@ -243,6 +243,7 @@ mod tests {
             "mine: 2 of 2 trials done, 0 running, 0 left\n  2 finished, 0 failed\n"
         );
     }
+
     #[test]
     fn scores_are_called_what_they_are() {
         let metrics = Metrics { test: Metric::MeanPrecision, of_epochs: Metric::Accuracy };
