@@ -56,7 +56,11 @@ impl StepTimer for Sealed {
 }
 
 fn read(step_times: StepTimes<'_>) -> Sweep {
-    parse_with(FILE, "timed.toml", &Overrides::default(), step_times)
+    read_text(FILE, step_times)
+}
+
+fn read_text(text: &str, step_times: StepTimes<'_>) -> Sweep {
+    parse_with(text, "timed.toml", &Overrides::default(), step_times)
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -143,8 +147,17 @@ fn times_of_another_version_and_a_torn_file_are_measured_again_with_a_word() {
 
 #[test]
 fn a_report_finds_the_widths_in_the_runs_alone() {
+    a_report_finds_the_widths_of(FILE);
+}
+
+#[test]
+fn a_report_finds_the_widths_in_runs_that_split_by_their_seeds() {
+    a_report_finds_the_widths_of(&format!("{FILE}[trial.data]\nvalidation = 100\nsplit = \"seed\"\n"));
+}
+
+fn a_report_finds_the_widths_of(text: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let measured = read(StepTimes::Timer(&mut Fake::new()));
+    let measured = read_text(text, StepTimes::Timer(&mut Fake::new()));
     let ledger = Ledger::open(folder.path().join("timed"));
     for trial in &measured.trials {
         assert!(matches!(
@@ -153,12 +166,12 @@ fn a_report_finds_the_widths_in_the_runs_alone() {
         ));
     }
     let runs = ledger.read().unwrap().runs;
-    let found = read(StepTimes::Runs(&runs));
+    let found = read_text(text, StepTimes::Runs(&runs));
     assert_eq!(ids(&found), ids(&measured));
     assert_eq!(found.trials[0].budget, measured.trials[0].budget);
     // Fitted to another reference, they are other points.
     let overrides = Overrides { set: vec!["network.exit=96".to_owned()] };
-    let other = parse_with(FILE, "timed.toml", &overrides, StepTimes::Runs(&runs)).unwrap();
+    let other = parse_with(text, "timed.toml", &overrides, StepTimes::Runs(&runs)).unwrap();
     assert!(other.trials.iter().all(|trial| trial.budget.is_none()));
 }
 
@@ -172,6 +185,7 @@ fn a_clock_that_fails_is_told_with_the_point() {
     let message = refusal(&mut Sealed);
     assert!(message.starts_with("error: no step can be timed\n  --> timed.toml:8:13\n"), "{message}");
     assert!(message.contains("   = asked for segments = 1, training.weight-decay = 0"), "{message}");
+    assert!(!message.contains("widen the reference"), "no other width helps: {message}");
 }
 
 #[test]

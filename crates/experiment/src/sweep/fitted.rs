@@ -1,8 +1,7 @@
 //! Points fitted to a step time: measured, or as in their runs.
 
-use std::fmt::Display;
-
 use decouple_spectrum::budget::step_time::{Nearest, StepTimeError, TOLERANCE, solve};
+use decouple_spectrum::error::SpecError;
 
 use super::diagnostic::Diagnostic;
 use super::network_cache::image_shape;
@@ -50,10 +49,15 @@ impl<'a> Point<'a> {
         } else {
             solve(&self.network, input, classes, reference.summary.cost.macs, compare)
         };
-        let failed = |error: &dyn Display| self.refused("no step can be timed", &error.to_string());
-        let nearest = nearest.map_err(|error| failed(&error))?;
+        const TITLE: &str = "no step can be timed";
+        let impossible = |error: &SpecError| self.refused(TITLE, &error.to_string());
+        let nearest = nearest.map_err(|error| match error {
+            StepTimeError::Spec(error) => impossible(&error),
+            // Of the machine, so no other width helps.
+            StepTimeError::Clock(error) => self.failed(TITLE, &error.to_string()),
+        })?;
         warnings.extend(self.warning(is_reference, &nearest)?);
-        let summary = self.summary_of(&nearest.spec).map_err(|error| failed(&error))?;
+        let summary = self.summary_of(&nearest.spec).map_err(|error| impossible(&error))?;
         let Nearest { spec, width, comparison } = nearest;
         let nanoseconds = |secs: f64| (1e9 * secs).round() as u64;
         let budget = BudgetOutcome {
@@ -112,7 +116,8 @@ impl<'a> Point<'a> {
         });
         let record = &run.record;
         is_fitted
-            && (&record.data, &record.training) == (&self.data, &self.training)
+            && record.training == self.training
+            && record.data == self.data_of(record.seed)
             && record.network.is_another_width_of(&self.network)
     }
 }

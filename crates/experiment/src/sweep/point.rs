@@ -127,22 +127,29 @@ impl<'a> Point<'a> {
         self.refused(title, reason)
     }
 
-    /// What is wrong with this point under the budget.
+    /// What is wrong with this point under the budget, and what to change.
     pub(super) fn refused(&self, title: &str, reason: &str) -> Diagnostic {
-        // Blame the segments or, if they are not varied, whatever the point varies.
-        let blamed = self
-            .axes
-            .iter()
-            .position(|axis| axis.name == "segments" || axis.name == grouping::KEY)
-            .or((!self.axes.is_empty()).then_some(0));
-        let diagnostic = Diagnostic::new(title).note(reason);
-        let Some(index) = blamed else {
-            return diagnostic.note("widen the reference, or set `budget = \"none\"`");
+        let advice = match self.blamed() {
+            Some(index) => {
+                format!("widen the reference, or drop this point from `{}`", self.axes[index].name)
+            }
+            None => "widen the reference, or set `budget = \"none\"`".to_owned(),
         };
-        let axis = &self.axes[index];
-        diagnostic
-            .at(axis.values[self.choice[index]].span.clone(), format!("at the point {}", self.label()))
-            .note(format!("widen the reference, or drop this point from `{}`", axis.name))
+        self.failed(title, reason).note(advice)
+    }
+
+    /// What went wrong at this point, whatever its networks are.
+    pub(super) fn failed(&self, title: &str, reason: &str) -> Diagnostic {
+        let diagnostic = Diagnostic::new(title).note(reason);
+        let Some(index) = self.blamed() else { return diagnostic };
+        let value = &self.axes[index].values[self.choice[index]];
+        diagnostic.at(value.span.clone(), format!("at the point {}", self.label()))
+    }
+
+    /// The axis that is shown beside a fault: the segments or, if they are not varied, whatever the point varies.
+    fn blamed(&self) -> Option<usize> {
+        let is_segments = |axis: &TypedAxis| axis.name == "segments" || axis.name == grouping::KEY;
+        self.axes.iter().position(is_segments).or((!self.axes.is_empty()).then_some(0))
     }
 
     fn coordinates(&self) -> Vec<(String, String)> {
@@ -155,12 +162,15 @@ impl<'a> Point<'a> {
         label(&self.coordinates())
     }
 
+    /// The data of its run with this seed.
+    pub(super) fn data_of(&self, seed: u64) -> DataSpec {
+        let split = if self.splits_by_seed { Some(seed) } else { self.data.split };
+        DataSpec { split, ..self.data.clone() }
+    }
+
     pub(super) fn trial(&self, seed: u64) -> Trial {
-        let mut data = self.data.clone();
-        if self.splits_by_seed {
-            data.split = Some(seed);
-        }
-        let record = Record { seed, network: self.network.clone(), data, training: self.training.clone() };
+        let (network, training) = (self.network.clone(), self.training.clone());
+        let record = Record { seed, network, data: self.data_of(seed), training };
         Trial::summarised(self.coordinates(), record, self.summary.clone(), self.budget.clone())
     }
 
