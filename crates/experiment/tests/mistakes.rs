@@ -302,3 +302,28 @@ fn what_does_not_fit_many_labels_is_refused() {
         assert!(message.contains(expected), "{text}\n{message}");
     }
 }
+
+#[test]
+fn a_list_of_another_length_is_refused() {
+    let data = "[trial.data]\nset = 'image-folder'\nclasses = 3\nsize = ";
+    for (size, found) in [("[28]", "a list of 1"), ("[28, 28, 1]", "a list of 3")] {
+        let message = refusal(&format!("{data}{size}"), &[]);
+        assert!(message.starts_with("error: wrong type of `data.size`\n  --> mine.toml:4:8\n"), "{message}");
+        assert!(message.contains(&format!("rows and columns, found {found}")), "{message}");
+    }
+}
+
+#[test]
+fn a_key_of_a_table_that_is_varied_as_a_whole_is_refused() {
+    let axes = "[axes]\ntraining.optimizer = [{ kind = 'sgd' }, { kind = 'adamw' }]\n";
+    let typed = format!("{axes}[trial.training]\noptimizer.momentum = 0.5\n");
+    for message in [refusal(axes, &["training.optimizer.momentum=0.5"]), refusal(&typed, &[])] {
+        let title =
+            "error: `training.optimizer.momentum` has no effect, since `training.optimizer` is an axis\n";
+        assert!(message.starts_with(title), "{message}");
+        assert!(message.contains("put `momentum` into the values of the axis"), "{message}");
+    }
+    // The values of other keys may be tables, too, which an axis replaces like any other.
+    let segments = "[axes]\nsegments = [1, 4]\n[trial.network]\nsegments = { level = 0.5 }\n";
+    assert!(parse(segments, "mine.toml", &Overrides::default()).is_ok());
+}

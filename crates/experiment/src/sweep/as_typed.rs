@@ -7,7 +7,7 @@ use super::diagnostic::{Diagnostic, Sources, in_backticks, suggestion};
 use super::document::{self, Data, Leaf, Span, Table, Value};
 use super::{Axis, de};
 use crate::{Declared, Held, LauncherTable};
-use decouple_keys::{InvalidKey, SHORT_NAMES, axis_name, axis_names, find, names_in, other_name};
+use decouple_keys::{InvalidKey, SHORT_NAMES, axis_name, axis_names, find, full_name, names_in, other_name};
 use decouple_spectrum::budget::{Pays, Scaling};
 
 /// The name of the axis that every experiment has.
@@ -169,6 +169,7 @@ pub(super) fn experiment_key(
         // Typed in points, stored as a share.
         "margin" => file.declared.margin = Some(number("experiment.margin", value)? / 100.0),
         "budget" => budget(file, value)?,
+        "budget.hold" => file.budget = quantity(value, "experiment.budget.hold")?,
         "budget.pays" => file.scaling.pays = pays(value)?,
         "budget.least-channels" => file.scaling.least = least_channels(value)?,
         "reference" => {
@@ -223,13 +224,14 @@ fn least_channels(value: &Value) -> Result<usize, Diagnostic> {
     Ok(number("experiment.budget.least-channels", value)? as usize)
 }
 
+/// The budget as a whole: what it leaves out is at its default, whatever the file says.
 fn budget(file: &mut SweepFile, value: &Value) -> Result<(), Diagnostic> {
+    file.scaling = Scaling::default();
     let Some(table) = value.as_table() else {
         file.budget = quantity(value, "experiment.budget")?;
         return Ok(());
     };
     let mut hold = Some(Held::Parameters);
-    file.scaling = Scaling::default();
     for entry in &table.entries {
         match entry.key.as_str() {
             "hold" => hold = quantity(&entry.value, "experiment.budget.hold")?,
@@ -366,6 +368,22 @@ pub(super) fn launcher(file: &SweepFile) -> Result<LauncherTable, Diagnostic> {
     }
 }
 
+/// Refuses keys of a table that an axis varies as a whole, each value of which takes the place of the table.
+fn refuse_parts(axis: &TypedAxis, trial: &Table) -> Result<(), Diagnostic> {
+    let name = full_name(&axis.name);
+    let (_, last) = name.rsplit_once('.').unwrap_or(("", &name));
+    let table = trial.nearest_entry(&name).filter(|entry| entry.key == last);
+    let first = table.and_then(|table| table.value.as_table()?.entries.first());
+    // The values of other keys may be tables, too, as in segments = { level = 0.5 }.
+    let has_parts = names_in(&name).next().is_some();
+    let Some(entry) = first.filter(|_| has_parts) else { return Ok(()) };
+    let key = format!("{name}.{}", entry.key);
+    Err(Diagnostic::new(format!("`{key}` has no effect, since `{name}` is an axis"))
+        .at(entry.key_span.clone(), "not used at any point")
+        .at(axis.key_span.clone(), "each of its values is a whole table")
+        .note(format!("put `{}` into the values of the axis, or vary `{key}` instead", entry.key)))
+}
+
 /// Checks what concerns several axes at once.
 pub(super) fn check_axes(file: &SweepFile) -> Result<(), Diagnostic> {
     for axis in &file.axes {
@@ -383,6 +401,7 @@ pub(super) fn check_axes(file: &SweepFile) -> Result<(), Diagnostic> {
                 .note("the lists of one [[zip]] must have equal length"));
         }
     }
+    file.axes.iter().try_for_each(|axis| refuse_parts(axis, &file.trial))?;
     let width = file.axes.iter().find(|axis| axis.name == "network.width");
     if let (Some(axis), Some(hold)) = (width, file.budget) {
         return Err(Diagnostic::new("`network.width` cannot be varied under a budget")

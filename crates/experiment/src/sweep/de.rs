@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::de::value::StrDeserializer;
+use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -127,6 +127,10 @@ impl de::Error for Error {
         Self::new(Kind::UnknownName { name: variant.to_owned(), known: expected })
     }
 
+    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
+        Self::new(Kind::Unexpected { expected: expected.to_string(), found: format!("a list of {length}") })
+    }
+
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::new(Kind::Unexpected { expected: expected.to_string(), found: found.to_string() })
     }
@@ -152,6 +156,19 @@ impl Value {
     }
 }
 
+/// Gives a list to a visitor, which must take all of it.
+fn list<'de, V: Visitor<'de>>(values: &'de [Value], visitor: V) -> Result<V::Value, Error> {
+    let mut rest = values.iter();
+    let read = visitor.visit_seq(SeqDeserializer::new(rest.by_ref()))?;
+    match rest.len() {
+        0 => Ok(read),
+        surplus => {
+            let expected = format!("an array of length {}", values.len() - surplus);
+            Err(de::Error::invalid_length(values.len(), &expected.as_str()))
+        }
+    }
+}
+
 /// Methods that read the same kind of value as another.
 macro_rules! same_as {
     ($other:ident: $($method:ident)*) => {
@@ -171,7 +188,7 @@ impl<'de> Deserializer<'de> for &'de Value {
             Data::Float(float) => visitor.visit_f64(*float),
             Data::String(text) => visitor.visit_borrowed_str(text),
             Data::Datetime => Err(Error::expected("a value of this program", self)),
-            Data::Array(values) => visitor.visit_seq(de::value::SeqDeserializer::new(values.iter())),
+            Data::Array(values) => list(values, visitor),
             Data::Table(table) => visitor.visit_map(TableAccess { rest: table.entries.iter(), value: None }),
         }
         .map_err(|error| error.at(&self.span))
@@ -208,7 +225,7 @@ impl<'de> Deserializer<'de> for &'de Value {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         self.only("a list", |data| match data {
-            Data::Array(values) => Some(visitor.visit_seq(de::value::SeqDeserializer::new(values.iter()))),
+            Data::Array(values) => Some(list(values, visitor)),
             _ => None,
         })
     }

@@ -14,8 +14,7 @@ pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources)
     // The full name of a trial's key, as in the file, is accepted here, too.
     leaf.name = leaf.name.strip_prefix("trial.").unwrap_or(&leaf.name).to_owned();
     if let Some(key) = leaf.name.strip_prefix("experiment.") {
-        let is_budget = key == "budget.hold";
-        return experiment_key(file, if is_budget { "budget" } else { key }, &leaf.key_span, leaf.value);
+        return experiment_key(file, key, &leaf.key_span, leaf.value);
     }
     if let Some(key) = leaf.name.strip_prefix("launcher.") {
         let empty = || Value { span: leaf.key_span.clone(), data: Data::Table(Table::default()) };
