@@ -274,11 +274,13 @@ fn experiment_name(file: &SweepFile, file_name: &str) -> Result<String, Diagnost
     let stem = || Path::new(file_name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let name = file.name.as_ref().map_or_else(stem, |(name, _)| name.clone());
     let safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.chars().all(safe) {
+    // Commands would read a name that begins with a dash as a flag.
+    let begins_well = name.starts_with(|first: char| first.is_ascii_alphanumeric());
+    if begins_well && name.len() <= 100 && name.chars().all(safe) {
         return Ok(name);
     }
     let diagnostic = Diagnostic::new(format!("`{name}` cannot name an experiment"))
-        .note("the name is a folder under the results: letters, digits, `.`, `_` and `-`, at most 100, no `.` in front");
+        .note("the name is a folder under the results: letters, digits, `.`, `_` and `-`, at most 100, a letter or digit in front");
     Err(match &file.name {
         Some((_, span)) => diagnostic.at(span.clone(), "not a safe folder name"),
         None => diagnostic.note("it is the file's name; set `name` in [experiment]"),
@@ -287,7 +289,9 @@ fn experiment_name(file: &SweepFile, file_name: &str) -> Result<String, Diagnost
 
 /// The first paragraph of the comment at the head of a file, without its marks.
 fn header_question(text: &str) -> String {
-    let lines = text.lines().skip_while(|line| line.trim().is_empty());
-    let paragraph = lines.map_while(|line| line.trim().strip_prefix('#')).map(str::trim);
+    // Editors read `#:schema` and the like.
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("#:"));
+    let lines = lines.skip_while(|line| line.is_empty());
+    let paragraph = lines.map_while(|line| line.strip_prefix('#')).map(str::trim);
     paragraph.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -26,7 +26,6 @@ pub fn template(name: &str) -> String {
 # decouple schema > decouple.schema.json
 
 [experiment]
-name = "{name}"
 # The quantity held equal at every point, by fitting its width to the reference:
 # "parameters", "macs", "activations", "step-time" or "none".
 budget = "parameters"
@@ -76,6 +75,8 @@ mod tests {
         let text = template("mine");
         let own = parse(&text, "mine.toml", &Overrides::default()).unwrap();
         assert_eq!(own.warnings, [] as [String; 0]);
+        // A copy under another name is another experiment, with a folder of its own.
+        assert_eq!(parse(&text, "copy.toml", &Overrides::default()).unwrap().name, "copy");
         let set = |section: &str, line: &str| format!("{section}.{}", line.trim_start_matches("# "));
         let mut section = "";
         let mut tried = 0;

@@ -240,6 +240,7 @@ fn the_question_is_the_header_unless_it_is_given() {
     let header = "#   Does it\n# matter?\n#\n# Cost: none.\n";
     assert_eq!(sweep(header).question, "Does it matter?");
     assert_eq!(sweep(&format!("\n{header}[experiment]\nquestion = \"Why?\"\n")).question, "Why?");
+    assert_eq!(sweep(&format!("#:schema decouple.schema.json\n{header}")).question, "Does it matter?");
     assert_eq!(sweep("").question, "");
 }
 
