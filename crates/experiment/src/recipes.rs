@@ -46,6 +46,14 @@ pub enum TuneError {
         /// All tries.
         all: usize,
     },
+    /// No finalist of a point ended with a score by all its seeds.
+    #[error(
+        "point {point}: every finalist diverged or failed with a further seed; set a higher `finalists` in [tune]"
+    )]
+    NoFinalist {
+        /// The point.
+        point: String,
+    },
     /// No try of a point ended with a score.
     #[error("point {point}: every try diverged or failed; widen the lists in [tune]")]
     NoScore {
@@ -144,7 +152,14 @@ impl Sweep {
         sweep.trials.clear();
         for trial in &self.trials {
             let point = trial.point_label();
-            let Some(choice) = choices.get(&point) else { return Err(TuneError::NoScore { point }) };
+            let Some(choice) = choices.get(&point) else {
+                let has_finalists = !finalists(&sweep.tries_made, &trial.point, tune.finalists).is_empty();
+                return Err(if has_finalists {
+                    TuneError::NoFinalist { point }
+                } else {
+                    TuneError::NoScore { point }
+                });
+            };
             for (recipe, mut trial) in
                 RECIPES.into_iter().zip([trial.clone(), choice.setting.applied(trial, None)])
             {

@@ -85,13 +85,15 @@ impl TuneTable {
         let has_room = seed.checked_add(seeds).is_some();
         InvalidKey::unless(has_room, "seed", "must leave room for `seeds` seeds after it")?;
         let decays = self.weight_decay.unwrap_or_else(|| Choices::List(vec![weight_decay]));
+        self.learning_rate.check("learning-rate", |rate| rate > 0.0, "above 0")?;
+        decays.check("weight-decay", |decay| decay >= 0.0, "0 or above")?;
         let settings = match (self.learning_rate, decays) {
             (Choices::List(rates), Choices::List(decays)) => combined(&rates, &decays, self.tries, seed)?,
             (rates, decays) => {
                 let tries = self.tries.unwrap_or(0);
                 let message = "is needed beside a range: a count from 1 to 10000";
                 InvalidKey::unless((1..=10_000).contains(&tries), "tries", message)?;
-                spread_out(&rates, &decays, tries)?
+                spread_out(&rates, &decays, tries)
             }
         };
         Ok(Tune { settings, seed, finalists, seeds, halving: self.halving })
@@ -105,8 +107,6 @@ fn combined(
     tries: Option<usize>,
     seed: u64,
 ) -> Result<Vec<Setting>, InvalidKey> {
-    numbers("learning-rate", rates, |rate| rate > 0.0, "above 0")?;
-    numbers("weight-decay", decays, |decay| decay >= 0.0, "0 or above")?;
     let every = rates.iter().flat_map(|&learning_rate| {
         decays.iter().map(move |&weight_decay| Setting { learning_rate, weight_decay })
     });
@@ -158,25 +158,19 @@ impl<'de> Deserialize<'de> for Choices {
 
 /// `tries` settings spread evenly over the ranges on a logarithmic scale: the first points of Sobol's sequence in two
 /// dimensions (I. M. Sobol, 1967) but its corner. A list takes the place of a range with as many equal parts.
-fn spread_out(rates: &Choices, decays: &Choices, tries: usize) -> Result<Vec<Setting>, InvalidKey> {
-    let place = |key: &str, choices: &Choices, share: f64| match choices {
-        Choices::List(list) => {
-            numbers(key, list, |value| value >= 0.0, "0 or above")?;
-            Ok(list[((share * list.len() as f64) as usize).min(list.len() - 1)])
-        }
+fn spread_out(rates: &Choices, decays: &Choices, tries: usize) -> Vec<Setting> {
+    let place = |choices: &Choices, share: f64| match choices {
+        Choices::List(list) => list[((share * list.len() as f64) as usize).min(list.len() - 1)],
         Choices::Range { from, to } => {
-            let is_range = from.is_finite() && to.is_finite() && *from > 0.0 && from < to;
-            let message = "must be a range { from, to } of numbers above 0, the lower first";
-            InvalidKey::unless(is_range, key, message)?;
             let value = from * (to / from).powf(share);
-            // Three digits are precise enough, and readable.
-            Ok(format!("{value:.2e}").parse().unwrap_or(value))
+            // Three digits are precise enough, and readable. Rounded up, the largest number would be infinite.
+            let rounded = format!("{value:.2e}").parse().ok().filter(|rounded: &f64| rounded.is_finite());
+            rounded.unwrap_or(value)
         }
     };
     let setting = |index: usize| {
         let [first, second] = sobol(index as u32 + 1);
-        let learning_rate = place("learning-rate", rates, first)?;
-        Ok(Setting { learning_rate, weight_decay: place("weight-decay", decays, second)? })
+        Setting { learning_rate: place(rates, first), weight_decay: place(decays, second) }
     };
     (0..tries).map(setting).collect()
 }
@@ -196,17 +190,27 @@ fn sobol(index: u32) -> [f64; 2] {
     point.map(|bits| f64::from(bits) / 2f64.powi(32))
 }
 
-fn numbers(
-    key: &str,
-    values: &[f64],
-    allowed: impl Fn(f64) -> bool,
-    expected: &str,
-) -> Result<(), InvalidKey> {
-    let sound = |&value: &f64| value.is_finite() && allowed(value);
-    let is_repeated = |(index, value): (usize, &f64)| values[..index].contains(value);
-    let is_list =
-        !values.is_empty() && values.iter().all(sound) && !values.iter().enumerate().any(is_repeated);
-    InvalidKey::unless(is_list, key, &format!("must be a list of different finite numbers, {expected}"))
+impl Choices {
+    /// Refuses a list with a number that is not `allowed`, and a range that no logarithm spreads over.
+    fn check(&self, key: &str, allowed: impl Fn(f64) -> bool, expected: &str) -> Result<(), InvalidKey> {
+        match self {
+            Self::List(values) => {
+                let sound = |&value: &f64| value.is_finite() && allowed(value);
+                let is_repeated = |(index, value): (usize, &f64)| values[..index].contains(value);
+                let is_list = !values.is_empty()
+                    && values.iter().all(sound)
+                    && !values.iter().enumerate().any(is_repeated);
+                let message = format!("must be a list of different finite numbers, {expected}");
+                InvalidKey::unless(is_list, key, &message)
+            }
+            Self::Range { from, to } => {
+                let is_range = *from > 0.0 && from < to && (to / from).is_finite();
+                let message =
+                    "must be a range { from, to } of numbers above 0, the lower first, with a finite ratio";
+                InvalidKey::unless(is_range, key, message)
+            }
+        }
+    }
 }
 
 /// `tries` of the settings, drawn without repetition, in their order.

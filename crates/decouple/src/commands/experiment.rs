@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use decouple_experiment::{
-    Held, Ledger, Overrides, StepTimes, Sweep, Trial, TrialFilter, TuneError, load_with,
+    Held, Ledger, Overrides, Problem, StepTimes, Sweep, Trial, TrialFilter, TuneError, load_with,
 };
 
 use crate::{
     arguments::{Common, RESULTS, Selection},
     clock::StepClock,
-    failure::{Failure, NOTHING, RUN_FAILED, USAGE},
+    failure::{DATA, Failure, NOTHING, RUN_FAILED, SUCCESS, USAGE},
 };
 
 /// Reads an experiment file whose trials are to be trained: a budget of step time is met by the clock.
@@ -108,11 +108,21 @@ pub(super) fn ledger(common: &Common, sweep: &Sweep) -> Ledger {
     Ledger::open(common.results.join(&sweep.name))
 }
 
+/// Warns of runs that cannot be read, with what to do about each; the exit code.
+pub(super) fn warn_of<'a>(problems: impl IntoIterator<Item = &'a Problem>, sweep: &Sweep) -> u8 {
+    let mut code = SUCCESS;
+    for problem in problems {
+        say!("warning: {problem}\n   = {}", problem.advice(&sweep.command("run")));
+        code = DATA;
+    }
+    code
+}
+
 impl From<TuneError> for Failure {
     fn from(error: TuneError) -> Self {
         match error {
             TuneError::Ledger(error) => error.into(),
-            TuneError::NoScore { .. } => Self::new(RUN_FAILED, error),
+            TuneError::NoScore { .. } | TuneError::NoFinalist { .. } => Self::new(RUN_FAILED, error),
             TuneError::Unfinished { .. } => {
                 Self::new(NOTHING, format!("{error}\n   = train them first with `decouple run`"))
             }

@@ -188,10 +188,56 @@ fn what_cannot_be_tuned_is_refused() {
             "learning-rate = [0.1, 0.1]",
             "`learning-rate` must be a list of different",
         ),
+        (
+            "learning-rate = [0.05, 0.1]\nweight-decay = [0.0, 1e-4]",
+            "tries = 3\nlearning-rate = [0.0, 0.1]\nweight-decay = { from = 1e-5, to = 1e-2 }",
+            "`learning-rate` must be a list of different finite numbers, above 0",
+        ),
+        (
+            "learning-rate = [0.05, 0.1]",
+            "tries = 3\nlearning-rate = { from = 1e-300, to = 1e300 }",
+            "`learning-rate` must be a range { from, to } of numbers above 0, the lower first, with a finite ratio",
+        ),
+        ("seed = [0, 1]", "training.schedule.peak = [0.1, 0.2]", "is both varied and tuned"),
         ("[tune]", "[tune]\ntries = 5", "`tries` must be from 1 to 4"),
         ("[tune]", "[tune]\ntreis = 5", "unknown key `treis` in [tune]"),
     ] {
         let error = sweep(&SWEEP.replace(from, to)).unwrap_err();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_point_whose_finalists_have_all_diverged_is_named() {
+    let sweep = sweep(&SWEEP.replace("[tune]", "[tune]\nfinalists = 2\nseeds = 2")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path());
+    sweep.tries().iter().for_each(|trial| end(&ledger, trial, Some(0.5)));
+    sweep.finals(&ledger).unwrap().iter().for_each(|trial| end(&ledger, trial, None));
+    let error = sweep.tuned(&ledger).unwrap_err().to_string();
+    assert!(error.starts_with("point segments = 1: every finalist diverged"), "{error}");
+    assert!(error.contains("set a higher `finalists`"), "{error}");
+}
+
+#[test]
+fn keys_without_effect_are_told() {
+    for (from, to, expected) in [
+        ("[tune]", "[tune]\nfinalists = 2", Some("`tune.finalists` has no effect")),
+        ("[tune]", "[tune]\nseeds = 2", Some("`tune.seeds` has no effect")),
+        ("[tune]", "[tune]\nfinalists = 2\nseeds = 2\nhalving = true", None),
+        (
+            "seed = [0, 1]\n\n[tune]",
+            "training.epochs = [7]\n[tune]\nhalving = true",
+            Some("`tune.halving` has no effect"),
+        ),
+        // Unlike the peak, it is not tuned.
+        ("seed = [0, 1]", "training.schedule.warmup-epochs = [0.5, 1]", None),
+    ] {
+        let warnings = sweep(&SWEEP.replace(from, to)).unwrap().warnings;
+        assert_eq!(warnings.len(), usize::from(expected.is_some()), "{warnings:?}");
+        assert!(
+            warnings.iter().all(|warning| warning.contains(expected.unwrap_or_default())),
+            "{warnings:?}"
+        );
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use decouple_spectrum::budget::Pays;
+use decouple_spectrum::budget::{Pays, Scaling};
 use decouple_spectrum::module::ModuleKind;
 use decouple_spectrum::network::NetworkKey;
 
@@ -50,9 +50,7 @@ pub(super) fn expand(file: &SweepFile, step_times: StepTimes<'_>) -> Result<Expa
     let points = distinct(points, &reference, &mut warnings)?;
     warnings.extend(rising_until_the_end(&points));
     one_metric(&points)?;
-    if file.scaling.pays == Pays::Inner {
-        check_inner(file, &points)?;
-    }
+    check_scaling(file, &points)?;
     let points = match file.budget {
         None => points,
         Some(hold) => {
@@ -67,6 +65,7 @@ pub(super) fn expand(file: &SweepFile, step_times: StepTimes<'_>) -> Result<Expa
         }
     };
     let tune = tune(file, &points)?;
+    warnings.extend(tune.iter().flat_map(|tune| without_effect(tune, &points)));
     // Seeds outermost, so that a sweep stopped early has covered every point.
     let trials = seeds.iter().flat_map(|&seed| points.iter().map(move |point| point.trial(seed))).collect();
     let reference =
@@ -74,23 +73,31 @@ pub(super) fn expand(file: &SweepFile, step_times: StepTimes<'_>) -> Result<Expa
     Ok(Expansion { reference: reference.collect(), seeds, trials, tune, warnings })
 }
 
-/// Refuses a budget met by inner channels alone if there are none, or if the budget is not a counted
-/// quantity.
-fn check_inner(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnostic> {
+/// Refuses a budget met by inner channels alone if there are none, and either control of the channels if the
+/// budget is not a counted quantity.
+fn check_scaling(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnostic> {
+    let Scaling { pays, least } = file.scaling;
+    let (key, typed) = if pays == Pays::Inner {
+        ("pays", "pays = \"inner\"".to_owned())
+    } else if least != Scaling::default().least {
+        ("least-channels", format!("least-channels = {least}"))
+    } else {
+        return Ok(());
+    };
     let has_inner = |point: &Point<'_>| {
         point.network.family.reads(NetworkKey::Inner) && point.network.module == ModuleKind::Spectrum
     };
     let reason = match file.budget {
         None => "no budget is held",
         Some(Held::StepTime) => "a step time is met by the width of the whole network",
-        Some(_) if !points.iter().all(has_inner) => {
+        Some(_) if pays == Pays::Inner && !points.iter().all(has_inner) => {
             "only mini-xception networks with two convolutions per module have inner channels"
         }
         Some(_) => return Ok(()),
     };
-    Err(Diagnostic::new("`experiment.budget.pays = \"inner\"` does not apply here")
+    Err(Diagnostic::new(format!("`experiment.budget.{typed}` does not apply here"))
         .note(reason)
-        .note("leave `pays` out, or hold parameters, macs or activations"))
+        .note(format!("leave `{key}` out, or hold parameters, macs or activations")))
 }
 
 /// A warning about the first point whose learning rate is still rising when training ends.
@@ -155,7 +162,7 @@ fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnost
         Diagnostic::new("[tune] cannot choose a recipe").at(value.span.clone(), message).note(note)
     };
     let is_tuned = |axis: &&TypedAxis| {
-        axis.name.starts_with("training.schedule") || axis.name == "training.weight-decay"
+        ["training.schedule", "training.schedule.peak", "training.weight-decay"].contains(&axis.name.as_str())
     };
     if let Some(axis) = file.axes.iter().find(is_tuned) {
         let message = format!("`{}` is both varied and tuned", axis.name);
@@ -180,6 +187,35 @@ fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnost
         runs if runs > MOST_TRIALS => Err(too_many(tune.runs_a_point())),
         _ => Ok(Some(tune)),
     }
+}
+
+/// Warnings about keys of [tune] that change nothing here.
+fn without_effect(tune: &Tune, points: &[Point<'_>]) -> impl Iterator<Item = Diagnostic> {
+    let is_whole = |point: &Point<'_>| tune.rungs(point.training.epochs as u64).is_empty();
+    let keys = [
+        (
+            tune.finalists > 1 && tune.seeds == 1,
+            "finalists",
+            "the best try by one seed is chosen",
+            "set `seeds` in [tune] above 1, so that the finalists are run with more seeds",
+        ),
+        (
+            tune.seeds > 1 && tune.finalists == 1,
+            "seeds",
+            "a single finalist is chosen whatever its other seeds say",
+            "set `finalists` in [tune] above 1, or leave `seeds` out",
+        ),
+        (
+            tune.halving && points.iter().all(is_whole),
+            "halving",
+            "of so few epochs none ends between seven eighths of them and the last",
+            "train for 8 epochs or more, or leave `halving` out",
+        ),
+    ];
+    let warning = |(is_idle, key, reason, advice): (bool, &str, &str, &str)| {
+        is_idle.then(|| Diagnostic::new(format!("`tune.{key}` has no effect")).note(reason).note(advice))
+    };
+    keys.into_iter().filter_map(warning)
 }
 
 fn seeds(axis: Option<&TypedAxis>) -> Result<Vec<u64>, Diagnostic> {
