@@ -34,7 +34,7 @@ mod write;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use decouple_disk::{Disk, if_there};
 
@@ -215,7 +215,7 @@ impl Ledger {
     /// # Errors
     /// If files cannot be read or created.
     pub fn claim(&self, trial: &Trial, identity: &Identity) -> Result<Claim, LedgerError> {
-        if !self.is_being_replaced(trial.id)?
+        if !self.scan()?.is_being_replaced(trial.id)
             && let Some(settled) = self.settled(trial, identity)?
         {
             return Ok(settled);
@@ -376,13 +376,22 @@ impl Ledger {
 
     /// An exclusive hold on the run, or `None` while someone else has it.
     fn lock(&self, id: RunId) -> Result<Option<Hold>, LedgerError> {
+        if self.is_held_otherwise(id)? {
+            return Ok(None);
+        }
+        let hold = match self.claims {
+            Claims::Locks => self.system_lock(id)?.map(|file| Hold::Lock { _file: file }),
+            Claims::Leases { secs } => lease::take(&self.disk, &self.locks_dir(), id, secs)?.map(Hold::Lease),
+        };
+        // Somebody may have taken it in the other way meanwhile. Both then let go of it.
+        if hold.is_some() && self.is_held_otherwise(id)? { Ok(None) } else { Ok(hold) }
+    }
+
+    /// Whether somebody holds the run in the way in which this ledger does not claim runs.
+    fn is_held_otherwise(&self, id: RunId) -> Result<bool, LedgerError> {
         match self.claims {
-            Claims::Locks if lease::is_taken(&self.locks_dir(), id)? => Ok(None),
-            Claims::Locks => Ok(self.system_lock(id)?.map(|file| Hold::Lock { _file: file })),
-            Claims::Leases { .. } if self.has_system_lock(id)? => Ok(None),
-            Claims::Leases { secs } => {
-                Ok(lease::take(&self.disk, &self.locks_dir(), id, secs)?.map(Hold::Lease))
-            }
+            Claims::Locks => lease::is_taken(&self.locks_dir(), id, lease::server_time),
+            Claims::Leases { .. } => self.has_system_lock(id),
         }
     }
 
@@ -406,7 +415,9 @@ impl Ledger {
     }
 
     fn is_locked(&self, id: RunId) -> Result<bool, LedgerError> {
-        Ok(self.has_system_lock(id)? || lease::is_taken(&self.locks_dir(), id)?)
+        // By this host's clock: to ask for the server's, a file must be written, and looking writes nothing.
+        let now = |_: &Path| SystemTime::now();
+        Ok(self.has_system_lock(id)? || lease::is_taken(&self.locks_dir(), id, now)?)
     }
 
     fn has_system_lock(&self, id: RunId) -> Result<bool, LedgerError> {

@@ -67,7 +67,11 @@ fn advice(problem: &Problem, sweep: &Sweep) -> String {
         Remedy::TrainAgain { .. } | Remedy::RemoveOne { .. } => {
             !sweep.trials.iter().any(|trial| is_of(problem, trial))
         }
-        Remedy::Remove | Remedy::Rename { .. } | Remedy::Restore => false,
+        Remedy::Remove
+        | Remedy::Rename { .. }
+        | Remedy::Restore
+        | Remedy::MakeReadable { .. }
+        | Remedy::Upgrade { .. } => false,
     };
     if is_stray {
         return format!("no trial of this file: move {} away, or remove it", problem.path.display());
@@ -78,9 +82,11 @@ fn advice(problem: &Problem, sweep: &Sweep) -> String {
 /// Whether a problem is with the run of a trial.
 fn is_of(problem: &Problem, trial: &Trial) -> bool {
     match &problem.remedy {
-        Remedy::TrainAgain { id } | Remedy::RemoveOne { id } | Remedy::Rename { id } => {
-            *id == trial.id.short()
-        }
+        Remedy::TrainAgain { id }
+        | Remedy::RemoveOne { id }
+        | Remedy::Rename { id }
+        | Remedy::MakeReadable { id }
+        | Remedy::Upgrade { id } => *id == trial.id.short(),
         Remedy::Remove | Remedy::Restore => false,
     }
 }

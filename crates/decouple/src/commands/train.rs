@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::mpsc};
 
 use decouple_experiment::{
-    Claims, Environment, FileSystem, Identity, Ledger, LedgerError, Mismatch, RunId, Sweep, Trial, shell_word,
+    Claims, Environment, Identity, Ledger, LedgerError, Mismatch, RunId, Sweep, Trial, shell_word,
 };
 use decouple_training::{
     keeper::Stop,
@@ -24,10 +24,7 @@ use crate::{
 pub(super) fn claiming(ledger: Ledger, arguments: &RunArguments) -> Ledger {
     let claims = match arguments.claims {
         ClaimsChoice::Typed(claims) => claims,
-        ClaimsChoice::Auto => {
-            let is_shared = FileSystem::of(ledger.root()).is_some_and(|system| system.is_shared());
-            if is_shared { Claims::LEASES } else { Claims::Locks }
-        }
+        ClaimsChoice::Auto => Claims::suited_to(ledger.root()),
     };
     ledger.claiming(claims)
 }

@@ -115,7 +115,7 @@ impl Ledger {
     }
 
     /// Copies the run at `source` (from [`Elsewhere::find`]) for a trial that is still to be done here,
-    /// with everything in its folder: rows, environment, weights. Returns whether it did.
+    /// with all its files: rows, environment, weights. Returns whether it did.
     ///
     /// # Errors
     /// If files cannot be read or written, or the source is not what its checksums say. Then the trial is
@@ -129,17 +129,21 @@ impl Ledger {
         checksums::check(&self.disk, source, Depth::All)?;
         let status_path = source.join("status.json");
         let status = self.disk.read(&status_path).map_err(LedgerError::io("read", &status_path))?;
+        let expected = checksums::list(&self.disk, source)?;
+        // Others may have put files of their own beside those of the run.
+        let is_of_run = |name: &str| match &expected {
+            Some(sums) => sums.contains_key(name),
+            None => checksums::is_covered(name),
+        };
         let Claim::Mine(writer) = self.claim(trial, identity)? else { return Ok(false) };
         for path in self.disk.list(source).map_err(LedgerError::io("list", source))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if checksums::is_covered(&name) && name != "trial.toml" && name != "status.json" && path.is_file()
-            {
+            if is_of_run(&name) && name != "trial.toml" && name != "status.json" && path.is_file() {
                 let bytes = self.disk.read(&path).map_err(LedgerError::io("read", &path))?;
                 let target = writer.dir().join(&name);
                 self.disk.replace(&target, &bytes).map_err(LedgerError::io("write", &target))?;
             }
         }
-        let expected = checksums::list(&self.disk, source)?;
         writer.finish_with(&status, expected.as_ref())?;
         Ok(true)
     }

@@ -100,6 +100,16 @@ fn parse(text: &str) -> Result<Checksums, String> {
     }
 }
 
+/// Whether the file at `path` is as the run in `dir` wrote it.
+pub(super) fn is_intact(dir: &Path, path: &Path) -> bool {
+    let disk = Disk::default();
+    let expected = list(&disk, dir).ok().flatten().and_then(|mut sums| {
+        let name = path.strip_prefix(dir).ok()?.to_str()?;
+        sums.remove(name)
+    });
+    expected.is_some_and(|expected| disk.read(path).is_ok_and(|bytes| of_bytes(&bytes) == expected))
+}
+
 /// Compares the files in `dir` with its list. Returns whether there is one.
 pub(super) fn check(disk: &Disk, dir: &Path, depth: Depth) -> Result<bool, LedgerError> {
     let Some(sums) = list(disk, dir)? else { return Ok(false) };

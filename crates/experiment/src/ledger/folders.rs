@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::{Ledger, LedgerError, Problem, Remedy, RunState, files::short_id, read};
+use super::{Ledger, LedgerError, Problem, Remedy, RunState, checksums, files::short_id, read};
 use crate::{RunId, Trial};
 
 /// The folders of runs as listed at one moment, for queries about many trials.
@@ -45,6 +45,8 @@ impl Ledger {
     /// The folders of runs, with those that were set aside for a successor that never arrived.
     pub(super) fn folders(&self) -> Result<Vec<PathBuf>, LedgerError> {
         let mut dirs = self.list(&self.runs_dir())?;
+        // Systems put hidden files of their own into folders.
+        dirs.retain(|dir| !is_hidden(dir));
         for aside in self.list(&self.replaced_dir())? {
             if !dirs.iter().any(|dir| short_id(dir) == short_id(&aside)) {
                 dirs.push(aside);
@@ -56,6 +58,10 @@ impl Ledger {
     pub(super) fn list(&self, folder: &Path) -> Result<Vec<PathBuf>, LedgerError> {
         self.disk.list(folder).map_err(LedgerError::io("list", folder))
     }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 fn by_id(dirs: Vec<PathBuf>) -> HashMap<String, Vec<PathBuf>> {
@@ -110,7 +116,7 @@ impl Scan<'_> {
     }
 
     /// Whether a run is still to be trained again, or its replacement to be completed.
-    fn is_being_replaced(&self, id: RunId) -> bool {
+    pub(super) fn is_being_replaced(&self, id: RunId) -> bool {
         self.is_asked_for_again(id) || self.has(&self.replaced, id)
     }
 
@@ -151,10 +157,17 @@ impl Scan<'_> {
 impl Problem {
     /// A run's folder in which something is wrong.
     pub(super) fn of_run(dir: PathBuf, error: &LedgerError) -> Self {
-        let remedy = match (error, short_id(&dir)) {
+        let id = short_id(&dir).map(str::to_owned);
+        let remedy = match (error, id) {
             (LedgerError::Misnamed { id, .. }, _) => Remedy::Rename { id: id.short() },
-            (_, Some(id)) => Remedy::TrainAgain { id: id.to_owned() },
             (_, None) => Remedy::Remove,
+            // Training again would replace a run that may be sound.
+            (LedgerError::Io { .. }, Some(id)) => Remedy::MakeReadable { id },
+            (LedgerError::UnknownFormat { .. }, Some(id)) => Remedy::Upgrade { id },
+            (LedgerError::Malformed { path, .. }, Some(id)) if checksums::is_intact(&dir, path) => {
+                Remedy::Upgrade { id }
+            }
+            (_, Some(id)) => Remedy::TrainAgain { id },
         };
         Self { path: dir, message: error.to_string(), remedy }
     }

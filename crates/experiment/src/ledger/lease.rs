@@ -29,7 +29,7 @@ use decouple_disk::{Disk, if_there};
 use serde::{Deserialize, Serialize};
 
 use super::LedgerError;
-use crate::RunId;
+use crate::{FileSystem, RunId};
 
 /// How runners claim a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,12 @@ pub enum Claims {
 impl Claims {
     /// Leases of half a minute: then a dead host's runs are taken over.
     pub const LEASES: Self = Self::Leases { secs: 30 };
+
+    /// Those for runs in the folder `root`: leases where other hosts may have it mounted, else locks.
+    pub fn suited_to(root: &Path) -> Self {
+        let is_shared = FileSystem::of(root).is_some_and(|system| system.is_shared());
+        if is_shared { Self::LEASES } else { Self::Locks }
+    }
 }
 
 /// As typed: `locks`, `leases` or, with their term in seconds, `leases:60`.
@@ -136,12 +142,15 @@ pub(super) fn take(disk: &Disk, locks: &Path, id: RunId, secs: u64) -> Result<Op
     Lease::create(&folder, highest.map_or(1, |highest| highest + 1), secs)
 }
 
-/// Whether somebody holds the lease of a run, by this host's clock, since looking must not
-/// write.
-pub(super) fn is_taken(locks: &Path, id: RunId) -> Result<bool, LedgerError> {
+/// Whether somebody holds the lease of a run, by the clock `now`, which is given the folder of the leases.
+pub(super) fn is_taken(
+    locks: &Path,
+    id: RunId,
+    now: impl Fn(&Path) -> SystemTime,
+) -> Result<bool, LedgerError> {
     let folder = folder(locks, id);
     match highest(&folder)? {
-        Some(number) => is_in_force(&folder, number, |_| SystemTime::now()),
+        Some(number) => is_in_force(&folder, number, now),
         None => Ok(false),
     }
 }
@@ -180,7 +189,7 @@ fn is_in_force(folder: &Path, number: u64, now: impl Fn(&Path) -> SystemTime) ->
 
 /// The time by the clock that stamps files: that of the server, which need not agree
 /// with this host's.
-fn server_time(folder: &Path) -> SystemTime {
+pub(super) fn server_time(folder: &Path) -> SystemTime {
     let probe = folder.join(format!("now-{}-{:?}", std::process::id(), std::thread::current().id()));
     let stamp = || {
         let mut file = File::create(&probe)?;

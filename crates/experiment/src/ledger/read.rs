@@ -14,6 +14,9 @@ use super::per_image::{self, PerImage};
 use super::{Environment, Identity, Ledger, LedgerError, MetricsRow, Mismatch, Status, TimingRow};
 use crate::{BudgetOutcome, FORMAT, LayerRecord, LockedPlan, Record, RunId, Trial};
 
+/// The file with the record of a run.
+const RECORD: &str = "trial.toml";
+
 /// All that a ledger holds.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
@@ -65,6 +68,16 @@ pub enum Remedy {
     },
     /// To get it back from a copy.
     Restore,
+    /// To let the system read its files: they may be sound.
+    MakeReadable {
+        /// Of the run.
+        id: String,
+    },
+    /// To read it with the program that has written it, or a newer one: its files are sound.
+    Upgrade {
+        /// Of the run.
+        id: String,
+    },
 }
 
 impl std::fmt::Display for Problem {
@@ -92,6 +105,10 @@ impl Problem {
             Remedy::Rename { id } => {
                 format!("rename {} so that it ends in -{id}, or move it away", self.path.display())
             }
+            Remedy::MakeReadable { .. } => {
+                format!("make {} and its files readable, and try again", self.path.display())
+            }
+            Remedy::Upgrade { .. } => "use a newer version of this program, which can read it".to_owned(),
             Remedy::Restore => {
                 let path = self.path.display();
                 format!("restore it from a backup or from version control, as by `git checkout -- {path}`")
@@ -243,21 +260,28 @@ pub(super) fn checked_status(disk: &Disk, dir: &Path) -> Result<Option<Status>, 
 /// If checksums cover the record, which [`checked_status`] verifies, only the line with the id is read: ten
 /// thousand whole records take a while.
 pub(super) fn id(disk: &Disk, dir: &Path) -> Result<Option<RunId>, LedgerError> {
-    let path = dir.join("trial.toml");
-    if !dir.is_dir() {
-        return Err(LedgerError::malformed(dir, "it is not a folder"));
-    }
-    let Some(text) = text(disk, &path)? else {
-        let is_over = dir.join("status.json").exists();
-        return if is_over { Err(LedgerError::malformed(&path, "the run has no record")) } else { Ok(None) };
-    };
+    let Some(text) = record(disk, dir)? else { return Ok(None) };
     if dir.join(checksums::FILE).exists() {
         let lines = text.lines().filter_map(|line| line.strip_prefix("id = \"")?.strip_suffix('"'));
         if let Some(id) = lines.map(str::parse).next().and_then(Result::ok) {
             return Ok(Some(id));
         }
     }
-    trial_file(&path, &text).map(|file| Some(file.id))
+    trial_file(&dir.join(RECORD), &text).map(|file| Some(file.id))
+}
+
+/// The text of the record of the run in `dir`; `None` if the run has only just begun and has none yet.
+fn record(disk: &Disk, dir: &Path) -> Result<Option<String>, LedgerError> {
+    if !dir.is_dir() {
+        return Err(LedgerError::malformed(dir, "it is not a folder"));
+    }
+    let text = text(disk, &dir.join(RECORD))?;
+    let has_begun = short_id(dir).is_some() && !dir.join("status.json").exists();
+    if text.is_some() || has_begun { Ok(text) } else { Err(no_record(dir)) }
+}
+
+fn no_record(dir: &Path) -> LedgerError {
+    LedgerError::malformed(&dir.join(RECORD), "the run has no record")
 }
 
 /// The data and engine of the run in `dir`, if it states them.
@@ -284,8 +308,8 @@ fn trial_file(path: &Path, text: &str) -> Result<TrialFile, LedgerError> {
 pub(super) fn contents(ledger: &Ledger, depth: Depth) -> Result<Contents, LedgerError> {
     let mut contents = Contents::default();
     for dir in ledger.folders()? {
-        match run(&ledger.disk, &dir, depth) {
-            Ok(run) => contents.runs.push(run),
+        match run_if_begun(&ledger.disk, &dir, depth) {
+            Ok(run) => contents.runs.extend(run),
             Err(error) => contents.problems.push(Problem::of_run(dir, &error)),
         }
     }
@@ -300,19 +324,20 @@ pub(super) fn contents(ledger: &Ledger, depth: Depth) -> Result<Contents, Ledger
 
 /// The run in `dir`.
 pub(super) fn run(disk: &Disk, dir: &Path, depth: Depth) -> Result<Run, LedgerError> {
-    if !dir.is_dir() {
-        return Err(LedgerError::malformed(dir, "is no run's folder"));
-    }
-    let path = dir.join("trial.toml");
-    let record = text(disk, &path)?.ok_or_else(|| LedgerError::malformed(&path, "the run has no record"))?;
-    let file = trial_file(&path, &record)?;
+    run_if_begun(disk, dir, depth)?.ok_or_else(|| no_record(dir))
+}
+
+/// The run in `dir`; `None` if it has only just begun and has no record yet.
+fn run_if_begun(disk: &Disk, dir: &Path, depth: Depth) -> Result<Option<Run>, LedgerError> {
+    let Some(record) = record(disk, dir)? else { return Ok(None) };
+    let file = trial_file(&dir.join(RECORD), &record)?;
     if short_id(dir) != Some(&file.id.short()) {
         return Err(LedgerError::Misnamed { dir: dir.to_owned(), id: file.id });
     }
     let status = status(disk, dir)?;
     let is_over = status.is_some();
     let has_checksums = is_over && checksums::check(disk, dir, depth)?;
-    Ok(Run {
+    Ok(Some(Run {
         dir: dir.to_owned(),
         id: file.id,
         point: file.point.into_iter().map(|coordinate| (coordinate.axis, coordinate.value)).collect(),
@@ -326,7 +351,7 @@ pub(super) fn run(disk: &Disk, dir: &Path, depth: Depth) -> Result<Run, LedgerEr
         timing: rows(disk, &dir.join("timing.csv"), is_over)?,
         status,
         has_checksums,
-    })
+    }))
 }
 
 /// The rows of a table. A run that was interrupted may end in the middle of a row, which is

@@ -1,8 +1,8 @@
 //! `--fresh`: trains a run again beside the old one, and replaces that when finished.
 //!
-//! A folder in `successors/` says that its run is to be trained again, and the successor grows there. Under the run's lock the old folder is then set aside in
-//! `replaced/`, the successor takes its place, and the old one is removed. If the process is killed between
-//! these steps, the next holder of the lock completes them.
+//! A folder in `successors/` says that its run is to be trained again, and the successor grows there. Under the
+//! run's lock the old folder is then set aside in `replaced/`, the successor takes its place, and the old one is
+//! removed. If the process is killed between these steps, the next holder of the lock completes them.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -27,11 +27,6 @@ impl Ledger {
             self.disk.create_dir_all(&dir).map_err(LedgerError::io("create", &dir))?;
         }
         Ok(())
-    }
-
-    /// Whether a run is still to be trained again, or its replacement to be completed.
-    pub(super) fn is_being_replaced(&self, id: RunId) -> Result<bool, LedgerError> {
-        Ok(!self.successors(id)?.is_empty() || !self.of_run(&self.replaced_dir(), id)?.is_empty())
     }
 
     /// The folders of the successors of a run.

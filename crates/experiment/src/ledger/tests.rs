@@ -210,6 +210,27 @@ fn of_many_claims_one_wins() {
     assert_eq!(ledger.state(&trial).unwrap(), RunState::Partial, "dropping the claim frees the lock");
 }
 
+#[test]
+fn of_claims_in_both_ways_one_wins_at_most() {
+    let (_dir, locks) = scratch();
+    let leases = locks.clone().claiming(Claims::Leases { secs: 30 });
+    for seed in 0..20 {
+        let (trial, start, end) = (trial(seed), Barrier::new(4), Barrier::new(4));
+        let is_mine = |ledger: &Ledger| {
+            start.wait();
+            let claim = ledger.claim(&trial, &here()).unwrap();
+            end.wait();
+            matches!(claim, Claim::Mine(_))
+        };
+        let won = thread::scope(|scope| {
+            let threads =
+                [&locks, &leases, &locks, &leases].map(|ledger| scope.spawn(move || is_mine(ledger)));
+            threads.map(|thread| thread.join().unwrap()).iter().filter(|won| **won).count()
+        });
+        assert!(won <= 1, "{won} runners have one run");
+    }
+}
+
 /// Runs as a child of the test below, where it holds a claim until it is killed.
 #[test]
 fn hold_a_claim_for_another_process() {

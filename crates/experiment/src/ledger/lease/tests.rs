@@ -16,6 +16,10 @@ fn wait_for(mut found: impl FnMut() -> bool) -> bool {
     false
 }
 
+fn is_taken(locks: &Path, id: RunId) -> Result<bool, LedgerError> {
+    super::is_taken(locks, id, server_time)
+}
+
 fn take(locks: &Path, id: RunId, secs: u64) -> Result<Option<Lease>, LedgerError> {
     super::take(&Disk::within(locks), locks, id, secs)
 }

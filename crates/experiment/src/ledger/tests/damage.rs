@@ -53,7 +53,7 @@ fn what_cannot_be_read_is_told_and_hides_nothing() {
         "format 99 is unknown to this version, which reads 1",
         "it was edited by hand",
         "has no record",
-        "no run's folder",
+        "it is not a folder",
     ] {
         assert!(messages.contains(part), "{part:?} is not in: {messages}");
     }
@@ -63,7 +63,8 @@ fn what_cannot_be_read_is_told_and_hides_nothing() {
         assert_eq!(ledger.state(damaged).unwrap(), RunState::Damaged(problem.clone()));
         let advice = problem.advice("decouple run question.toml");
         let command = format!("decouple run question.toml --fresh --filter id={}", damaged.id.short());
-        assert!(advice.contains(&command), "{advice}");
+        let expected = if damaged.id == trials[1].id { "use a newer version" } else { command.as_str() };
+        assert!(advice.contains(expected), "{advice}");
         // The command that mends it.
         let writer = claim_again(&ledger, damaged);
         fill(writer);
@@ -236,4 +237,40 @@ fn a_link_in_a_results_folder_leads_nothing_out_of_it() {
     let error = ledger.claim(&trial(1), &here()).unwrap_err().to_string();
     assert!(error.contains("it is a symbolic link"), "{error}");
     assert_eq!(names(&outside), Vec::<String>::new());
+}
+
+#[test]
+fn what_may_be_sound_is_not_to_be_trained_again() {
+    let (_dir, ledger) = scratch();
+    let dir = finished(&ledger, &trial(0));
+    // As a newer program writes it: with another key, and the checksum of it.
+    let path = dir.join("trial.toml");
+    let newer = format!("future = 1\n{}", fs::read_to_string(&path).unwrap());
+    fs::write(&path, &newer).unwrap();
+    let advice = || {
+        let [problem] = ledger.read().unwrap().problems.try_into().unwrap();
+        problem.advice("decouple run question.toml")
+    };
+    assert!(advice().contains("--fresh"), "it was edited by hand: {}", advice());
+    let sums = dir.join("checksums.txt");
+    let text = fs::read_to_string(&sums).unwrap();
+    let others = text.lines().filter(|line| !line.ends_with("trial.toml")).map(|line| format!("{line}\n"));
+    let own = format!("{}  trial.toml\n", checksums::of_bytes(newer.as_bytes()));
+    fs::write(&sums, own + &others.collect::<String>()).unwrap();
+    assert_eq!(advice(), "use a newer version of this program, which can read it");
+
+    let denied = LedgerError::io("read", &path)(io::ErrorKind::PermissionDenied.into());
+    let advice = Problem::of_run(dir, &denied).advice("decouple run question.toml");
+    assert!(advice.ends_with("readable, and try again"), "{advice}");
+}
+
+#[test]
+fn a_run_that_has_just_begun_is_not_damaged() {
+    let (_dir, ledger) = scratch();
+    fs::create_dir_all(ledger.runs_dir().join(trial(0).dir_name())).unwrap();
+    fs::write(ledger.runs_dir().join(".DS_Store"), "of the system").unwrap();
+    assert_eq!(ledger.verify().unwrap().problems, []);
+    assert_eq!(ledger.state(&trial(0)).unwrap(), RunState::Partial);
+    fs::create_dir(ledger.runs_dir().join("photographs")).unwrap();
+    assert_eq!(ledger.verify().unwrap().problems.len(), 1, "its name is no run's");
 }

@@ -10,6 +10,7 @@ fn a_trial_that_another_experiment_has_finished_is_taken_over_whole() {
     let mut other = trial.clone();
     other.point = vec![("order".to_owned(), "pointwise-first".to_owned())];
     let source_dir = finished(&beside("order"), &other);
+    fs::write(source_dir.join("notes.txt"), "of a person").unwrap();
     claim(&beside("order"), &failed)
         .finish(&status(Outcome::Failed { message: "a bug".to_owned() }))
         .unwrap();
@@ -32,7 +33,7 @@ fn a_trial_that_another_experiment_has_finished_is_taken_over_whole() {
     for name in ["environment.json", "metrics.csv", "status.json", "timing.csv", "weights.safetensors"] {
         assert_eq!(fs::read(run.dir.join(name)).unwrap(), fs::read(source_dir.join(name)).unwrap(), "{name}");
     }
-    assert!(run.has_checksums);
+    assert!(run.has_checksums && !run.dir.join("notes.txt").exists());
     assert!(!ledger.adopt(&trial, source, &here()).unwrap(), "what is done here stays as it is");
 }
 
