@@ -170,14 +170,19 @@ fn plan_lists_every_trial_and_what_is_done() {
     assert!(!workplace.path("results").exists(), "a plan leaves nothing behind");
 
     workplace.succeed(&["run", "tiny.toml", "--filter", "seed = 0"]);
-    let plan: Vec<serde_json::Value> = workplace.json(&["plan", "tiny.toml", "--format", "json"]);
+    let document: serde_json::Value =
+        workplace.json(&["plan", "tiny.toml", "--nodes", "2", "--format", "json"]);
+    let left = &document["left"];
+    assert_eq!((&left["trials"], &left["nodes"], &left["at_once"]), (&2.into(), &2.into(), &2.into()));
+    assert!(left["estimated_secs"].as_f64().expect("a number") > 0.0);
+    let plan = document["trials"].as_array().expect("a list");
     let done = plan.iter().filter(|trial| trial["state"] == "done").count();
     assert_eq!((plan.len(), done), (4, 2));
     let parameters: Vec<f64> = plan.iter().filter_map(|trial| trial["parameters"].as_f64()).collect();
     for count in &parameters {
         assert!((count / parameters[1] - 1.0).abs() < 0.05, "{parameters:?}");
     }
-    for trial in &plan {
+    for trial in plan {
         assert!(trial["estimated_secs"].as_f64().expect("a number") > 0.0);
     }
 }

@@ -14,7 +14,7 @@ fn a_template_is_planned_by_its_name() {
     fs::create_dir(workplace.path("experiments")).expect("a folder");
     assert_eq!(workplace.succeed(&["init", "mine"]), "experiments/mine.toml\n");
     let plan: Value = workplace.json(&["plan", "mine", "--format", "json"]);
-    assert_eq!(plan.as_array().map(Vec::len), Some(9));
+    assert_eq!((plan["trials"].as_array().map(Vec::len), &plan["left"]["trials"]), (Some(9), &9.into()));
     // A name is a name, whatever else is called so, and with dots.
     fs::create_dir(workplace.path("mine")).expect("a folder");
     workplace.succeed(&["plan", "mine"]);
@@ -68,10 +68,21 @@ fn runs_of_an_edited_file_are_explained_and_removed_on_request() {
     // The command that is proposed is the one for these runs.
     let talk = workplace.told(&[&["clean", "one.toml"], &edited[..]].concat());
     assert!(talk.contains("decouple clean one.toml --set training.epochs=2 --yes removes these"), "{talk}");
+    workplace.write("copy.toml", &ONE.replace("epochs = 1", "epochs = 2"));
+    let talk = workplace.told(&["clean", "copy.toml"]);
+    assert!(talk.contains("these may be runs of another file of that name"), "{talk}");
     assert_eq!(workplace.succeed(&["clean", "one.toml", "--yes"]), "", "it belongs to the file as it is");
     assert!(workplace.path(&folder).is_dir());
     workplace.succeed(&[&["clean", "one.toml", "--yes"], &edited[..]].concat());
     assert!(!workplace.path(&folder).exists());
+
+    // Of a damaged run nobody can say whose it is.
+    fs::create_dir_all(workplace.path(&folder)).expect("a folder");
+    fs::write(workplace.path(&folder).join("status.json"), "{").expect("a file");
+    for command in ["diff", "clean"] {
+        let (_, talk) = workplace.ends(&[command, "one.toml"], 3);
+        assert!(talk.contains("warning: ") && talk.contains("the run has no record"), "{command}: {talk}");
+    }
 }
 
 #[test]

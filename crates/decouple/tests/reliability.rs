@@ -337,7 +337,11 @@ fn a_plan_counts_as_it_was_locked() {
     let workplace = small();
     let declared = "margin = 1.0\nhypotheses = [\"one\"]\nanalysis = \"two\"\n[axes]";
     workplace.write("small.toml", &SMALL.replacen("[axes]", declared, 1));
-    workplace.succeed(&["plan", "small.toml", "--set", "training.epochs=1", "--lock"]);
+    workplace.fail(&["plan", "small.toml", "--set", "training.epochs=1", "--lock"], "without --set", 2);
+    for is_new in [true, false] {
+        let locked: serde_json::Value = workplace.json(&["plan", "small.toml", "--lock", "--format", "json"]);
+        assert_eq!(locked, serde_json::json!({ "lock": "results/small/lock.json", "is_new": is_new }));
+    }
     workplace.succeed(&QUICK);
     let report = ["report", "small.toml", "--set", "training.epochs=1"];
     workplace.succeed(&report);
@@ -352,6 +356,7 @@ fn a_plan_counts_as_it_was_locked() {
         talk.contains("results/small/lock.json: ") && talk.contains("restore it from a backup"),
         "{talk}"
     );
+    workplace.fail(&["plan", "small.toml", "--lock"], "results/small/lock.json: ", 3);
     let report = fs::read_to_string(workplace.path("results/small/report.md")).expect("a report");
     assert!(report.contains("locked, but its file cannot be read"), "{report}");
 }

@@ -61,6 +61,29 @@ fn a_budget_says_what_may_change() {
         "[experiment]\nbudget = { pays = \"inner\" }\n[trial.network]\nfamily = \"resnet-18\"\nsmall-stem = true\n",
     );
     assert!(foreign.unwrap_err().to_string().contains("mini-xception"));
+    for hold in ["none", "step-time"] {
+        let text = format!("[experiment]\nbudget = {{ hold = \"{hold}\", least-channels = 6 }}\n");
+        let message = parse_file(&text).unwrap_err().to_string();
+        assert!(message.contains("`experiment.budget.least-channels = 6` does not apply here"), "{message}");
+    }
+}
+
+#[test]
+fn a_budget_set_as_a_whole_forgets_what_the_file_says_of_it() {
+    let text = "[experiment]\nbudget = { pays = \"inner\" }\n[axes]\nsegments = [1, \"per-channel\"]\n";
+    let set = |change: &str| parse(text, "mine.toml", &Overrides { set: vec![change.to_owned()] });
+    assert_eq!(set("experiment.budget=none").unwrap().budget, None);
+    let kept = set("experiment.budget.hold=none").unwrap_err().to_string();
+    assert!(kept.contains("`experiment.budget.pays = \"inner\"` does not apply here"), "{kept}");
+}
+
+#[test]
+fn a_name_begins_with_a_letter_or_digit() {
+    for name in ["-x", "_x", ".x"] {
+        let error = parse_file(&format!("[experiment]\nname = \"{name}\"\n")).unwrap_err().to_string();
+        assert!(error.contains("a letter or digit in front"), "{error}");
+    }
+    assert_eq!(parse_file("[experiment]\nname = \"3-x_y.z\"\n").unwrap().name, "3-x_y.z");
 }
 
 #[test]
@@ -101,10 +124,11 @@ fn a_plan_is_locked_before_the_first_run() {
     assert_eq!(sweep.lock(&ledger).unwrap(), (path.clone(), false), "it is the same plan");
     assert_eq!(ledger.read().unwrap().lock.unwrap(), lock);
     let other = parse_file(&file.replace("H1", "H2")).unwrap();
-    assert!(other.lock(&ledger).unwrap_err().to_string().contains("the file or --set has changed since"));
-    let mut set = sweep.clone();
-    set.declared.margin = Some(0.05);
-    assert!(set.lock(&ledger).unwrap_err().to_string().contains("another plan was locked"));
+    assert!(other.lock(&ledger).unwrap_err().to_string().contains("the file has changed since"));
+    let overrides = Overrides { set: vec!["training.epochs=3".to_owned()] };
+    let set = parse(file, "mine.toml", &overrides).unwrap();
+    let error = set.lock(&ledger).unwrap_err().to_string();
+    assert!(error.contains("without --set") && error.contains("write training.epochs=3"), "{error}");
     std::fs::write(&path, "{").unwrap();
     assert!(sweep.lock(&ledger).unwrap_err().to_string().contains("lock.json"));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "{");

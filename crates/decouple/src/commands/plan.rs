@@ -1,19 +1,21 @@
 //! `decouple plan`: every trial, before anything runs.
 
-use decouple_experiment::{Elsewhere, Identity, Ledger, Outcome, Problem, RunState, Scan, Sweep, Trial};
+use decouple_experiment::{
+    Elsewhere, Identity, Ledger, LockError, Outcome, Problem, RunState, Scan, Sweep, Trial,
+};
 use decouple_training::{memory_limit::Limit, workers::Workers};
 use serde_json::json;
 
 use super::{
     estimates::{TrainImages, speeds},
-    experiment::{ledger, read_timed, select, settled_or_as_written},
+    experiment::{ledger, read_timed, select, settled_or_as_written, warn_of},
     recipes::Choosing,
     room,
 };
 use crate::{
     arguments::{Common, Format, PlanArguments},
     environment::cores,
-    failure::{DATA, Failure, SUCCESS, USAGE},
+    failure::{DATA, Failure, USAGE},
     text::{TextTable, answer, bytes, duration, plural, print, short_count},
 };
 
@@ -22,9 +24,12 @@ pub(crate) fn run(common: &Common, arguments: &PlanArguments) -> Result<u8, Fail
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
     if arguments.lock {
-        let (path, is_new) = sweep.lock(&ledger).map_err(|error| Failure::new(USAGE, error))?;
-        let word = if is_new { "locked" } else { "locked already" };
-        return answer(&format!("{word}    {}\n", path.display()));
+        let (path, is_new) = sweep.lock(&ledger)?;
+        let (word, path) = (if is_new { "locked" } else { "locked already" }, path.display());
+        return answer(&match arguments.format {
+            Format::Human => format!("{word}    {path}\n"),
+            Format::Json => format!("{}\n", json!({ "lock": path.to_string(), "is_new": is_new })),
+        });
     }
     let mut images = TrainImages::default();
     let limit = room::limit(None);
@@ -45,21 +50,31 @@ pub(crate) fn run(common: &Common, arguments: &PlanArguments) -> Result<u8, Fail
         })
     };
     let rows = trials.iter().zip(&needs).map(row).collect::<Result<Vec<_>, Failure>>()?;
+    let nodes = arguments.nodes.get();
     match arguments.format {
         Format::Human => {
             let tuning = tuning_left(&sweep, &ledger, |trial| {
                 let speeds = speeds.as_ref()?;
                 images.of(trial, common).map(|images| speeds.secs(trial, images))
             })?;
-            print(&(human(&sweep, &trials, &rows, arguments.nodes.get()) + &tuning))?;
+            print(&(human(&sweep, &trials, &rows, nodes) + &tuning))?;
         }
-        Format::Json => print(&format!("{}\n", json!(rows.iter().map(Row::json).collect::<Vec<_>>())))?,
+        Format::Json => print(&format!("{}\n", document(&rows, nodes)))?,
     }
-    let problems: Vec<&Problem> = rows.iter().filter_map(|row| row.problem.as_ref()).collect();
-    for problem in &problems {
-        say!("warning: {problem}\n   = {}", problem.advice(&sweep.command("run")));
+    Ok(warn_of(rows.iter().filter_map(|row| row.problem.as_ref()), &sweep))
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Ledger(error) => error.into(),
+            LockError::Damaged { .. } => Self::new(DATA, error),
+            LockError::Nothing { .. }
+            | LockError::Set { .. }
+            | LockError::Other { .. }
+            | LockError::TooLate { .. } => Self::new(USAGE, error),
+        }
     }
-    Ok(if problems.is_empty() { SUCCESS } else { DATA })
 }
 
 /// One trial of the plan.
@@ -140,6 +155,23 @@ impl Row<'_> {
     }
 }
 
+/// The plan as JSON.
+fn document(rows: &[Row<'_>], nodes: usize) -> serde_json::Value {
+    let left = Left::of(rows);
+    let Pace { at_once, threads, secs } = left.on(nodes);
+    json!({
+        "trials": rows.iter().map(Row::json).collect::<Vec<_>>(),
+        "left": {
+            "trials": left.trials,
+            "nodes": nodes,
+            "at_once": at_once,
+            "threads_each": threads,
+            "estimated_secs": secs.filter(|_| left.is_counted),
+            "estimated_secs_per_million_images": secs.filter(|_| !left.is_counted),
+        },
+    })
+}
+
 /// The plan as a table.
 fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>], nodes: usize) -> String {
     let axes: Vec<&str> =
@@ -173,7 +205,7 @@ fn human(sweep: &Sweep, trials: &[&Trial], rows: &[Row<'_>], nodes: usize) -> St
     } else {
         "/ M: per million training images, since the set cannot be counted here\n"
     };
-    format!("{table}\n{}, {budget}; {}\n{note}", plural(rows.len(), "trial"), left(rows, nodes))
+    format!("{table}\n{}, {budget}; {}\n{note}", plural(rows.len(), "trial"), Left::of(rows).words(nodes))
 }
 
 /// The runs by which a `[tune]` section chooses recipes and those by the recipes chosen, while they are not:
@@ -218,32 +250,64 @@ fn step_time(trial: &Trial) -> Option<String> {
     Some(format!("{:.2} ms {over:+.1} % ±{:.1}", nanoseconds / 1e6, 100.0 * budget.spread?))
 }
 
-/// What is left to train, and how long that takes on `nodes` machines such as this.
-fn left(rows: &[Row<'_>], nodes: usize) -> String {
-    let to_do: Vec<&Row<'_>> = rows.iter().filter(|row| row.is_to_do()).collect();
-    if to_do.is_empty() {
-        return "nothing left to train".to_owned();
+/// What is left to train.
+struct Left {
+    trials: usize,
+    /// Seconds of each trial with as many threads as it gets on this machine alone.
+    secs: Option<Vec<f64>>,
+    /// Whether these are of whole trials: if not all images can be counted here, they are of a million each.
+    is_counted: bool,
+}
+
+/// How fast the trials left are trained on some machines.
+struct Pace {
+    /// Trials at a time.
+    at_once: usize,
+    /// Threads of each.
+    threads: usize,
+    /// Seconds until all are trained, in the unit of [`Left::secs`].
+    secs: Option<f64>,
+}
+
+impl Left {
+    fn of(rows: &[Row<'_>]) -> Self {
+        let to_do: Vec<&Row<'_>> = rows.iter().filter(|row| row.is_to_do()).collect();
+        let is_counted = to_do.iter().all(|row| row.secs.is_some());
+        let secs = |row: &&Row<'_>| if is_counted { row.secs } else { row.secs_per_million };
+        Self { trials: to_do.len(), secs: to_do.iter().map(secs).collect(), is_counted }
     }
-    let all_counted = to_do.iter().all(|row| row.secs.is_some());
-    let secs = |row: &&Row<'_>| if all_counted { row.secs } else { row.secs_per_million };
-    let secs: Option<Vec<f64>> = to_do.iter().map(secs).collect();
-    let here = Workers::share(cores(), to_do.len(), None);
-    let time = |jobs, threads| {
-        let Some(secs) = &secs else { return "in an unknown time".to_owned() };
+
+    /// The pace on `nodes` machines such as this.
+    fn on(&self, nodes: usize) -> Pace {
+        let here = Workers::share(cores(), self.trials, None);
+        // Fewer trials on each machine leave more threads to each of them.
+        let there = Workers::share(cores(), self.trials.div_ceil(nodes), None);
+        let at_once = self.trials.min(there.jobs * nodes);
         // They were measured with as many threads as each trial gets here.
-        let secs = makespan(secs, jobs) * here.threads as f64 / threads as f64;
-        format!("about {}{}", duration(secs), if all_counted { "" } else { " / M" })
-    };
-    let words =
-        format!("{} to train, {} with {} at a time", to_do.len(), time(here.jobs, here.threads), here.jobs);
-    if nodes == 1 {
-        return words;
+        let scale = here.threads as f64 / there.threads as f64;
+        let secs = self.secs.as_ref().map(|secs| makespan(secs, at_once) * scale);
+        Pace { at_once, threads: there.threads, secs }
     }
-    // Fewer trials on each machine leave more threads to each of them.
-    let there = Workers::share(cores(), to_do.len().div_ceil(nodes), None);
-    let at_once = to_do.len().min(there.jobs * nodes);
-    let (time, threads) = (time(at_once, there.threads), plural(there.threads, "thread"));
-    format!("{words}; on {nodes} machines like this one {time} with {at_once} at a time of {threads}")
+
+    /// What is left, and how long it takes, in words.
+    fn words(&self, nodes: usize) -> String {
+        if self.trials == 0 {
+            return "nothing left to train".to_owned();
+        }
+        let time = |pace: &Pace| match pace.secs {
+            Some(secs) => format!("about {}{}", duration(secs), if self.is_counted { "" } else { " / M" }),
+            None => "in an unknown time".to_owned(),
+        };
+        let here = self.on(1);
+        let words = format!("{} to train, {} with {} at a time", self.trials, time(&here), here.at_once);
+        if nodes == 1 {
+            return words;
+        }
+        let there = self.on(nodes);
+        let (time, threads) = (time(&there), plural(there.threads, "thread"));
+        let at_once = there.at_once;
+        format!("{words}; on {nodes} machines like this one {time} with {at_once} at a time of {threads}")
+    }
 }
 
 /// Seconds until all are done with `jobs` workers, each taking the next trial when free.

@@ -1,13 +1,13 @@
 //! `decouple diff` and `decouple clean`: runs that belong to no trial of an edited
 //! file.
 
-use decouple_experiment::{Stray, stray_lines};
+use decouple_experiment::{Claims, Stray, stray_lines};
 
-use super::experiment::{ledger, read_with_runs};
+use super::experiment::{ledger, read_with_runs, warn_of};
 use crate::{
     arguments::{Clean, Common, Experiment},
-    failure::{Failure, SUCCESS},
-    text::{answer, print},
+    failure::Failure,
+    text::print,
 };
 
 /// Prints a line for each reason why runs belong to no trial.
@@ -24,30 +24,41 @@ pub(crate) fn diff(common: &Common, arguments: &Experiment) -> Result<u8, Failur
             sweep.path.display()
         );
     }
-    answer(&lines(&strays))
+    print(&lines(&strays))?;
+    Ok(warn_of(&contents.problems, &sweep))
 }
 
 /// Shows the runs that belong to no trial, and removes them where that is asked for.
 pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
     let sweep = read_with_runs(common, &arguments.experiment.file, &arguments.experiment.set)?;
     let ledger = ledger(common, &sweep);
+    let claims = Claims::suited_to(ledger.root());
+    let ledger = ledger.claiming(claims);
     let contents = ledger.read()?;
     let strays = sweep.strays(&contents);
     let folders: String = strays.iter().map(|stray| format!("{}\n", stray.run.dir.display())).collect();
     print(&format!("{}{folders}", lines(&strays)))?;
+    let code = warn_of(&contents.problems, &sweep);
     if strays.is_empty() {
         say!("nothing to remove in {}", ledger.root().display());
-        return Ok(SUCCESS);
+        return Ok(code);
     }
     if !arguments.yes {
+        if sweep.path.file_stem().is_none_or(|stem| *stem != *sweep.name) {
+            say!(
+                "warning: {} names its experiment `{}`: these may be runs of another file of that name",
+                sweep.path.display(),
+                sweep.name
+            );
+        }
         say!("nothing has been removed: {} --yes removes these", sweep.command("clean"));
-        return Ok(SUCCESS);
+        return Ok(code);
     }
     for stray in &strays {
         ledger.discard(stray.run)?;
     }
     say!("removed {} of {} runs", strays.len(), contents.runs.len());
-    Ok(SUCCESS)
+    Ok(code)
 }
 
 fn lines(strays: &[Stray<'_>]) -> String {

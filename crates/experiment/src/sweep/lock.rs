@@ -24,9 +24,20 @@ pub enum LockError {
         /// The experiment file.
         path: PathBuf,
     },
+    /// The command line changes what the file says, and only the file is locked.
+    #[error(
+        "{}: a plan is locked as its file says, without --set\n = write {} into the file, or leave --set out",
+        path.display(), set.join(", ")
+    )]
+    Set {
+        /// The experiment file.
+        path: PathBuf,
+        /// The changes, as `key=value`.
+        set: Vec<String>,
+    },
     /// Another plan is locked.
     #[error(
-        "{}: another plan was locked at {locked_at}: the file or --set has changed since\n = remove it to lock the file as it is \
+        "{}: another plan was locked at {locked_at}: the file has changed since\n = remove it to lock the file as it is \
          now, which version control will show", path.display()
     )]
     Other {
@@ -55,10 +66,14 @@ impl Sweep {
     /// Locks what the file declares; returns the file with it, and whether it was written now.
     ///
     /// # Errors
-    /// If nothing is declared, another plan is locked or a run has ended already, or the file cannot be written.
+    /// If nothing is declared, the command line changes the file, another plan is locked, a run has ended already
+    /// or the file cannot be written.
     pub fn lock(&self, ledger: &Ledger) -> Result<(PathBuf, bool), LockError> {
         if self.declared.hypotheses.is_empty() || self.declared.analysis.is_empty() {
             return Err(LockError::Nothing { path: self.path.clone() });
+        }
+        if !self.set.is_empty() {
+            return Err(LockError::Set { path: self.path.clone(), set: self.set.clone() });
         }
         let contents = ledger.read()?;
         if let Some(problem) = contents.lock_damage() {
