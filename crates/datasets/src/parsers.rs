@@ -21,6 +21,15 @@ pub fn photograph(bytes: &[u8]) -> Result<[usize; 2], String> {
     Photograph::decode(bytes, 3, LOOKING).map(|photograph| photograph.size())
 }
 
+/// A file of a photograph, decoded at a quarter of its size if it is JPEG: its rows and columns.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn reduced_photograph(bytes: &[u8]) -> Result<[usize; 2], String> {
+    let reading = Reading { looking: LOOKING, reduced: true, ..Reading::of_size([4, 4]) };
+    reading.photograph(bytes, |_| 8.0).map(|photograph| photograph.size())
+}
+
 /// A shard of ten classes, with any number of labels: its samples.
 ///
 /// # Errors
@@ -106,6 +115,7 @@ mod tests {
     fn unchanged_files_are_read() {
         for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
             assert_eq!(photograph(&picture(format)), Ok([11, 17]));
+            assert_eq!(reduced_photograph(&picture(format)), Ok([11, 17]));
         }
         let [images, of_images] = idx_files();
         assert_eq!(idx(&images, &gzip(&of_images)).unwrap(), 2);
@@ -120,6 +130,13 @@ mod tests {
         fn a_changed_photograph_is_read_or_refused(kind in 0_usize..3, changes in changes()) {
             let format = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP][kind];
             if let Ok([h, w]) = photograph(&changed(picture(format), changes)) {
+                prop_assert!(h * w <= 1 << 16);
+            }
+        }
+
+        #[test]
+        fn a_changed_photograph_is_reduced_or_refused(changes in changes()) {
+            if let Ok([h, w]) = reduced_photograph(&changed(picture(ImageFormat::Jpeg), changes)) {
                 prop_assert!(h * w <= 1 << 16);
             }
         }

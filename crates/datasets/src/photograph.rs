@@ -1,12 +1,13 @@
 //! Decodes a JPEG, PNG or WebP file within limits and in the right orientation.
 
 use std::io::{self, Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use decouple_disk::open_regular;
 use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageResult};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits};
 
 use crate::{Skipped, foreign, jpeg};
 
@@ -68,15 +69,15 @@ impl Photograph {
     pub(crate) fn decode(bytes: &[u8], channels: usize, looking: Looking) -> Result<Self, String> {
         let unusable = |error: ImageError| error.to_string();
         let input = Cursor::new(bytes);
-        match image::guess_format(bytes) {
+        contained(|| match image::guess_format(bytes) {
             Ok(ImageFormat::Jpeg) => {
                 let bytes = jpeg::image_of(bytes)?;
                 decoded(JpegDecoder::new(Cursor::new(bytes)), channels, looking)?.map_err(unusable)
             }
-            Ok(ImageFormat::Png) => decoded(PngDecoder::new(input), channels, looking)?.map_err(unusable),
+            Ok(ImageFormat::Png) => decoded(png(bytes, looking), channels, looking)?.map_err(unusable),
             Ok(ImageFormat::WebP) => decoded(WebPDecoder::new(input), channels, looking)?.map_err(unusable),
             other => Err(not_read(bytes, other.ok())),
-        }
+        })
     }
 
     /// A photograph of `size` rows and columns decoded as `image` with one pixel for every
@@ -113,6 +114,25 @@ impl Photograph {
     }
 }
 
+/// What `decode` returns, or the problem that its file has if it panics: decoders check most of their input, but
+/// not all.
+pub(crate) fn contained<T>(decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err("its parts are inconsistent: the decoder gave up".to_owned()))
+}
+
+/// The limits of a decoder: eight bytes per pixel, and one MiB for the decoder itself.
+fn limits(looking: Looking) -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(looking.most_pixels.saturating_mul(8).saturating_add(1 << 20));
+    limits
+}
+
+/// The decoder of a PNG file. It needs its limits first, since it unpacks the colour profile at once.
+fn png(bytes: &[u8], looking: Looking) -> ImageResult<PngDecoder<Cursor<&[u8]>>> {
+    PngDecoder::with_limits(Cursor::new(bytes), limits(looking))
+}
+
 /// A decoder's image, or the limit that it exceeds.
 fn decoded<D: ImageDecoder>(
     decoder: ImageResult<D>,
@@ -125,7 +145,7 @@ fn decoded<D: ImageDecoder>(
         Err(ImageError::Limits(_)) => {
             let most = looking.most_pixels;
             return Err(format!(
-                "it has far more pixels than the {most} that are read, as `most-pixels` says"
+                "it takes far more memory than the {most} pixels that are read, as `most-pixels` says"
             ));
         }
         Err(error) => return Ok(Err(error)),
@@ -134,10 +154,7 @@ fn decoded<D: ImageDecoder>(
     if let Some(problem) = too_many_pixels(w, h, looking) {
         return Err(problem);
     }
-    let mut limits = image::Limits::no_limits();
-    // Eight bytes per pixel, and one MiB for the decoder itself.
-    limits.max_alloc = Some(looking.most_pixels.saturating_mul(8).saturating_add(1 << 20));
-    Ok(decoder.set_limits(limits).and_then(|()| {
+    Ok(decoder.set_limits(limits(looking)).and_then(|()| {
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut image = DynamicImage::from_decoder(decoder)?;
         if looking.orientation {
@@ -198,6 +215,8 @@ fn not_read(bytes: &[u8], format: Option<ImageFormat>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use image::{Rgb, RgbImage};
 
     use super::*;
@@ -273,6 +292,33 @@ mod tests {
         let checksum = crc(&bomb[12..29]).to_be_bytes();
         bomb[29..33].copy_from_slice(&checksum);
         assert!(reason(&bomb, Looking::default()).starts_with("65535 x 65535 pixels are 4294836225"));
+    }
+
+    #[test]
+    fn a_colour_profile_is_unpacked_within_the_limit() {
+        let plain = encoded(wide(), ImageFormat::Png);
+        let with_profile = |length: usize| {
+            let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+            zlib.write_all(&vec![0; length]).unwrap();
+            let chunk = [b"iCCPx\0\0", &zlib.finish().unwrap()[..]].concat();
+            let length = (chunk.len() as u32 - 4).to_be_bytes();
+            // After the header, which ends at byte 33.
+            [&plain[..33], &length, &chunk, &crc(&chunk).to_be_bytes(), &plain[33..]].concat()
+        };
+        let looking = Looking { most_pixels: 2_700, ..Looking::default() };
+        for (length, is_kept) in [(1 << 10, true), (1 << 22, false)] {
+            let file = with_profile(length);
+            let profile = png(&file, looking).unwrap().icc_profile().unwrap();
+            assert_eq!(profile.map(|profile| profile.len()), is_kept.then_some(length));
+            assert_eq!(Photograph::decode(&file, 3, looking).unwrap().size(), [30, 90]);
+        }
+    }
+
+    #[test]
+    fn a_decoder_that_panics_is_a_broken_file() {
+        let problem = contained(|| -> Result<(), String> { panic!("index out of bounds") }).unwrap_err();
+        assert!(problem.contains("the decoder gave up"), "{problem}");
+        assert_eq!(contained(|| Ok(1)), Ok(1));
     }
 
     fn crc(bytes: &[u8]) -> u32 {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::framing::{Fit, Framing};
+use crate::photograph::contained;
 use crate::resize::Filter;
 use crate::{ImageShape, Looking, Photograph, reduced};
 
@@ -66,8 +67,11 @@ impl Reading {
         bytes: &[u8],
         shrink: impl Fn([usize; 2]) -> f64,
     ) -> Result<Photograph, String> {
-        let reduced =
-            if self.reduced { reduced::decode(bytes, self.channels, self.looking, shrink)? } else { None };
+        let reduced = if self.reduced {
+            contained(|| reduced::decode(bytes, self.channels, self.looking, shrink))?
+        } else {
+            None
+        };
         reduced.map_or_else(|| Photograph::decode(bytes, self.channels, self.looking), Ok)
     }
 

@@ -9,6 +9,7 @@
 mod produce;
 mod shards;
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -224,7 +225,19 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.skip = None;
-        self.receiver.as_ref()?.recv().ok()
+        let next = self.receiver.as_ref()?.recv().ok();
+        if next.is_none() {
+            join(&mut self.thread);
+        }
+        next
+    }
+}
+
+/// Waits for a thread that has sent everything. If it has panicked instead, so does this one: what it has sent
+/// is not all.
+fn join(thread: &mut Option<JoinHandle<()>>) {
+    if let Some(Err(panic)) = thread.take().map(JoinHandle::join) {
+        resume_unwind(panic);
     }
 }
 

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{BatchOrder, Files, Origin, Part, Streamed};
+use super::{BatchOrder, Files, Origin, Part, Streamed, join};
 use crate::augmented::augment_photograph;
 use crate::labels::Labelling;
 use crate::mixing::mixes;
@@ -182,7 +183,7 @@ struct SoFar {
 }
 
 /// A sample that is not decoded yet: a file to read, or an entry of a shard.
-enum Pending {
+pub(super) enum Pending {
     File(Files, usize),
     Read(Sample),
 }
@@ -211,9 +212,9 @@ impl Pending {
 }
 
 /// The samples of a pass in their order.
-enum Samples {
+pub(super) enum Samples {
     Files { files: Files, order: Option<Vec<u32>>, at: usize },
-    Shards(Receiver<Result<Sample, DataError>>),
+    Shards { receiver: Receiver<Result<Sample, DataError>>, reader: Option<JoinHandle<()>> },
 }
 
 impl Samples {
@@ -233,14 +234,14 @@ impl Samples {
                 let (files, share, labelling) = (files.clone(), *share, set.labelling.clone());
                 let looking = set.reading.looking;
                 // Ends by itself when the receiver is gone.
-                std::thread::spawn(move || read_shards(&files, share, order, &labelling, looking, &sender));
-                Self::Shards(receiver)
+                let read = move || read_shards(&files, share, order, &labelling, looking, &sender);
+                Self::Shards { receiver, reader: Some(std::thread::spawn(read)) }
             }
         }
     }
 
     /// Up to `count` samples.
-    fn take(&mut self, count: usize) -> Result<Vec<Pending>, DataError> {
+    pub(super) fn take(&mut self, count: usize) -> Result<Vec<Pending>, DataError> {
         match self {
             Self::Files { files, order, at } => {
                 let places = *at..(*at + count).min(files.len());
@@ -248,8 +249,13 @@ impl Samples {
                 let index = |place: usize| order.as_ref().map_or(place, |order| order[place] as usize);
                 Ok(places.map(|place| Pending::File(files.clone(), index(place))).collect())
             }
-            Self::Shards(receiver) => {
-                receiver.iter().take(count).map(|sample| Ok(Pending::Read(sample?))).collect()
+            Self::Shards { receiver, reader } => {
+                let samples = receiver.iter().take(count).map(|sample| Ok(Pending::Read(sample?)));
+                let samples: Vec<_> = samples.collect::<Result<_, DataError>>()?;
+                if samples.len() < count {
+                    join(reader);
+                }
+                Ok(samples)
             }
         }
     }
