@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -183,6 +184,19 @@ fn in_order(
         differ(format!("{} has folders that are not in the list: {unknown}", root.display()))
     })?;
     let of_label = |label: usize| labels.iter().position(|&found| found == label);
+    for (place, &label) in labels.iter().enumerate() {
+        // One by the class's line, one by its first word.
+        if let Some(first) = of_label(label).filter(|&first| first < place) {
+            return Err(differ(format!(
+                "the folders `{}` and `{}` of {} are both called like its class `{}`: put their images into one of \
+                 them",
+                folders[first],
+                folders[place],
+                root.display(),
+                classes[label]
+            )));
+        }
+    }
     let places: Vec<Option<usize>> = (0..classes.len()).map(of_label).collect();
     let missing: Vec<String> = classes
         .iter()
@@ -285,15 +299,32 @@ fn decode_all(
     seen: &mut Seen,
 ) -> Result<Split, DataError> {
     let files = if part == "training" { &listing.train } else { &listing.test };
-    let decoded: Vec<Result<(Vec<u8>, bool), Skipped>> =
-        files.par_iter().map(|(file, _)| decode(&spec.reading, file)).collect();
-    let shape = spec.reading.shape();
-    let mut split = Split { shape, images: Vec::new(), labels: Vec::new() };
-    split.images.reserve_exact(files.len() * shape.len());
-    for (image, (_, label)) in decoded.into_iter().zip(files) {
+    let (shape, length) = (spec.reading.shape(), spec.reading.shape().len());
+    let mut split = Split { shape, images: vec![0; files.len() * length], labels: Vec::new() };
+    // The first file that is refused: those after it need not be decoded.
+    let refused = AtomicUsize::new(usize::MAX);
+    let to_place = |(place, (image, (file, _))): (usize, (&mut [u8], &(PathBuf, u16)))| {
+        if place > refused.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let (bytes, is_turned) = decode(&spec.reading, file).inspect_err(|_| {
+            if spec.reading.corrupt == Corrupt::Refuse {
+                refused.fetch_min(place, Ordering::Relaxed);
+            }
+        })?;
+        image.copy_from_slice(&bytes);
+        Ok(is_turned)
+    };
+    let places = split.images.par_chunks_exact_mut(length).zip(files).enumerate();
+    let decoded: Vec<Result<bool, Skipped>> = places.map(to_place).collect();
+    for (place, (image, (_, label))) in decoded.into_iter().zip(files).enumerate() {
         match image {
-            Ok((image, is_turned)) => {
-                split.images.extend(image);
+            Ok(is_turned) => {
+                // To the place of an image before it that was skipped.
+                let (from, to) = (place * length, split.labels.len() * length);
+                if from != to {
+                    split.images.copy_within(from..from + length, to);
+                }
                 split.labels.push(*label);
                 seen.turned += usize::from(is_turned);
             }
@@ -301,6 +332,7 @@ fn decode_all(
             Err(file) => return Err(DataError::Image(file)),
         }
     }
+    split.images.truncate(split.labels.len() * length);
     let absent = class_names::absent(&listing.classes, split.labels.iter().copied()).next();
     match absent {
         Some((absent, class)) => {

@@ -161,6 +161,50 @@ fn a_corrupt_file_is_named_or_skipped_as_asked() {
 }
 
 #[test]
+fn of_several_broken_files_the_first_is_named_and_none_leaves_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    two_classes(folder.path());
+    let sound = read_from(&spec(2), folder.path()).unwrap().published;
+    // In front of sound files, between them and behind them; each fourth file is for testing.
+    let broken = ["blue/!.jpg", "red/00.png", "red/4.png"].map(|name| folder.path().join(name));
+    for file in &broken {
+        fs::write(file, "torn").unwrap();
+    }
+    for _ in 0..8 {
+        let message = read_from(&spec(2), folder.path()).err().unwrap().to_string();
+        assert!(message.starts_with(&broken[0].display().to_string()), "{message}");
+    }
+    let mut lenient = spec(2);
+    lenient.reading.corrupt = Corrupt::Skip;
+    let Read { published: found, skipped, .. } = read_from(&lenient, folder.path()).unwrap();
+    assert_eq!(skipped.into_iter().map(|skipped| skipped.file).collect::<Vec<_>>(), broken);
+    let images = |split: &Split| {
+        let images = split.images.chunks_exact(192).map(<[u8]>::to_vec).zip(split.labels.iter().copied());
+        images.collect::<Vec<_>>()
+    };
+    let all = |published: &Published| {
+        let mut all = [images(&published.train), images(&published.test)].concat();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!(all(&found), all(&sound));
+}
+
+#[test]
+fn two_folders_of_one_class_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for class in ["n01", "n01 tench", "n02"] {
+        (0..4).for_each(|index| write(&root.join(format!("{class}/{index}.png")), 8, 8, RED));
+    }
+    fs::write(root.join("classes.txt"), "n01 tench\nn02 goldfish\n").unwrap();
+    let listed = ImageFolder { class_list: Some("classes.txt".into()), ..spec(2) };
+    let text = read_from(&listed, root).err().unwrap().to_string();
+    let expected = format!("the folders `n01` and `n01 tench` of {} are both called like", root.display());
+    assert!(text.contains(&expected), "{text}");
+}
+
+#[test]
 fn folders_that_do_not_fit_are_explained() {
     let message = |spec: &ImageFolder, root: &Path| read_from(spec, root).err().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
