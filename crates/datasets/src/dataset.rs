@@ -23,8 +23,8 @@ pub struct Dataset {
     /// Population standard deviation of `train` per channel, with bytes scaled to 0..1.
     pub std: Vec<f32>,
     /// BLAKE3 of all images and labels as read, in hexadecimal; for a streamed set, of its
-    /// files in the order of training, validation and testing. Only for streamed files outside
-    /// shards does it depend on the validation split.
+    /// files, those for training before those for testing, and of its lists and weights. It does
+    /// not depend on the validation split.
     pub checksum: String,
     /// Files that were skipped because they are broken or missing: of an image folder or a
     /// manifest, with `corrupt = "skip"`.

@@ -13,12 +13,19 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use crate::DataError;
 use crate::shard::Mark;
-use crate::{DataError, Place};
 
 /// Number of files whose bytes count, and bytes at each of three places.
 const SAMPLED: usize = 1_024;
 const SAMPLED_BYTES: u64 = 64 << 10;
+
+/// Version of what is learned: raised when equal files make other facts, so that none of an earlier program
+/// are believed.
+const VERSION: u32 = 1;
+
+/// The length of a file that is not there. Whether it is needed is decided by who decodes it.
+const ABSENT: u64 = u64::MAX;
 
 /// The cached facts about a streamed set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,18 +83,18 @@ impl Cache {
         how: &str,
         learn: impl FnOnce() -> Result<Learned, DataError>,
     ) -> Result<Cached, DataError> {
-        let fingerprint = fingerprint(root, files)?;
+        let fingerprint = fingerprint(root, files);
         let own = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-        let name = blake3::hash(format!("{}\n{how}", own.display()).as_bytes()).to_hex();
+        let name = blake3::hash(format!("{VERSION}\n{}\n{how}", own.display()).as_bytes()).to_hex();
         let place = self.0.as_ref().map(|folder| folder.join(format!("{name}.json")));
         let kept = place.as_ref().and_then(|place| fs::read(place).ok());
         let kept = kept.and_then(|bytes| serde_json::from_slice::<Cached>(&bytes).ok());
         if let Some(known) = kept.filter(|known| known.fingerprint == fingerprint) {
             return Ok(known);
         }
-        let checksum = checksum(root, files)?;
+        let (checksum, is_whole) = checksum(root, files);
         let known = Cached { fingerprint, checksum, learned: learn()? };
-        if let (Some(place), Ok(text)) = (place, serde_json::to_vec(&known)) {
+        if let (Some(place), true, Ok(text)) = (place, is_whole, serde_json::to_vec(&known)) {
             keep(&place, &text);
         }
         Ok(known)
@@ -111,37 +118,40 @@ fn name<'a>(root: &Path, file: &'a Path) -> &'a [u8] {
     file.strip_prefix(root).unwrap_or(file).as_os_str().as_encoded_bytes()
 }
 
-fn problem(file: &Path, source: io::Error) -> DataError {
-    DataError::Io { place: Place { file: file.to_owned(), offset: 0, packed: false }, source }
-}
-
-fn fingerprint(root: &Path, files: &[&Path]) -> Result<String, DataError> {
+fn fingerprint(root: &Path, files: &[&Path]) -> String {
     let mut hasher = blake3::Hasher::new();
     for file in files {
-        let metadata = fs::metadata(file).map_err(|source| problem(file, source))?;
-        let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let metadata = fs::metadata(file).ok();
+        let changed = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+        let changed = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let name = name(root, file);
         hasher.update(&(name.len() as u64).to_le_bytes()).update(name);
-        hasher.update(&metadata.len().to_le_bytes());
+        hasher.update(&metadata.map_or(ABSENT, |metadata| metadata.len()).to_le_bytes());
         hasher.update(&changed.map_or(0, |time| time.as_nanos()).to_le_bytes());
     }
-    Ok(hasher.finalize().to_string())
+    hasher.finalize().to_string()
 }
 
-/// BLAKE3 over each file's name, size and, of a thousand, some bytes.
-fn checksum(root: &Path, files: &[&Path]) -> Result<String, DataError> {
-    let mut hasher = blake3::Hasher::new();
+/// BLAKE3 over each file's name, size and, of a thousand, some bytes; and whether these could all be read.
+fn checksum(root: &Path, files: &[&Path]) -> (String, bool) {
+    let (mut hasher, mut is_whole) = (blake3::Hasher::new(), true);
     let step = files.len().div_ceil(SAMPLED).max(1);
     for (index, file) in files.iter().enumerate() {
-        let of_file = |source| problem(file, source);
-        let length = fs::metadata(file).map_err(of_file)?.len();
+        let metadata = fs::metadata(file).ok();
+        let length = metadata.as_ref().map_or(ABSENT, |metadata| metadata.len());
         let name = name(root, file);
         hasher.update(&(name.len() as u64).to_le_bytes()).update(name).update(&length.to_le_bytes());
-        if index % step == 0 && fs::metadata(file).is_ok_and(|metadata| metadata.is_file()) {
-            hasher.update(&sampled(file, length).map_err(of_file)?);
+        if index % step == 0 && metadata.is_some_and(|metadata| metadata.is_file()) {
+            match sampled(file, length) {
+                Ok(bytes) => hasher.update(&bytes),
+                Err(_) => {
+                    is_whole = false;
+                    hasher.update(b"cannot be read")
+                }
+            };
         }
     }
-    Ok(hasher.finalize().to_string())
+    (hasher.finalize().to_string(), is_whole)
 }
 
 /// The beginning, the middle and the end of a file, or all of a short one.
@@ -168,7 +178,7 @@ mod tests {
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let of = |folder: &tempfile::TempDir| {
             let files = [folder.path().join("a"), folder.path().join("b")];
-            checksum(folder.path(), &[&files[0], &files[1]]).unwrap()
+            checksum(folder.path(), &[&files[0], &files[1]]).0
         };
         for folder in &folders {
             fs::write(folder.path().join("a"), vec![1; 300_000]).unwrap();
@@ -184,6 +194,20 @@ mod tests {
         }
         fs::write(folders[1].path().join("a"), vec![1; 300_001]).unwrap();
         assert_ne!(of(&folders[1]), first);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nothing_has_a_checksum_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("x.png");
+        std::os::unix::fs::symlink("target", &link).unwrap();
+        let of = || (fingerprint(folder.path(), &[&link]), checksum(folder.path(), &[&link]));
+        let dangling = of();
+        assert_eq!(dangling, of());
+        fs::write(folder.path().join("target"), "").unwrap();
+        let whole = of();
+        assert!(dangling.0 != whole.0 && dangling.1 != whole.1, "{whole:?}");
     }
 
     #[test]

@@ -140,11 +140,11 @@ impl Listed {
             (set.train, set.validation) = (Origin::Files(train), Origin::Files(validation));
         }
         // In the order of the listing: what is held out does not make it another set.
-        let files: Vec<&Path> =
-            Part::ALL.into_iter().flat_map(|part| self.set.origin(part).files()).collect();
+        let parts = Part::ALL.map(|part| self.set.origin(part).files());
+        let files = parts.concat();
         let stated = self.epoch.filter(|_| spec.validation == 0).map(|images| images as u64);
         // What was learned holds for this division of the files, and for these tables.
-        let lengths = Part::ALL.map(|part| self.set.origin(part).files().len());
+        let lengths = parts.map(|files| files.len());
         let how = format!(
             "{:?} {:?} {:?} {stated:?} {lengths:?} {:?}",
             set.reading, spec.validation, spec.split, self.also
@@ -303,8 +303,8 @@ impl Count {
     }
 }
 
-/// Training images spread over the set, preprocessed as for evaluation, one at a time. Broken
-/// images are skipped here; training reports them.
+/// Training images spread over the set, of shards the first ones, so that they need not be read to their ends.
+/// Preprocessed as for evaluation, one at a time. Broken images are skipped here; training reports them.
 fn measured(set: &Streamed) -> Result<Moments, DataError> {
     let reading = &set.reading;
     let none = || Moments::new(reading.channels);
