@@ -15,11 +15,13 @@ use crate::{Augment, ImageShape, Reading, Thousandths, colour};
 
 /// Applies `augment` in order to one (h, w, c) image in place. The draws come
 /// from the stream of `seed`: two for a pad-crop (row, then column), one for a flip.
-/// Mixing is not done here. `scratch` is overwritten.
+/// `filter` scales the part that a random crop cuts out. Mixing is not done here. `scratch` is
+/// overwritten.
 pub(crate) fn augment_image(
     augment: &[Augment],
     seed: u64,
     shape: ImageShape,
+    filter: Filter,
     image: &mut [u8],
     scratch: &mut Vec<u8>,
 ) {
@@ -33,8 +35,8 @@ pub(crate) fn augment_image(
             let [rows, columns] = crop(size, [least.value(), most.value()], size, &mut rng);
             let whole = copied(image, scratch);
             match shape.c {
-                1 => resample::<1>(whole, rows, columns, Filter::Bilinear, image),
-                3 => resample::<3>(whole, rows, columns, Filter::Bilinear, image),
+                1 => resample::<1>(whole, rows, columns, filter, image),
+                3 => resample::<3>(whole, rows, columns, filter, image),
                 _ => {}
             }
         } else {
@@ -58,7 +60,7 @@ pub(crate) fn augment_photograph(
     let mut scratch = Vec::new();
     let Some((&Augment::RandomResizedCrop { least, most }, rest)) = augment.split_first() else {
         image.copy_from_slice(&reading.framed(bytes)?.0);
-        augment_image(augment, seed, reading.shape(), image, &mut scratch);
+        augment_image(augment, seed, reading.shape(), reading.filter, image, &mut scratch);
         return Ok(());
     };
     let drawn = |size| {
@@ -143,6 +145,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{PixelBatch, Selection, Split};
 
     /// An image in which every byte is different and none is black.
     fn numbered(shape: ImageShape) -> Vec<u8> {
@@ -158,7 +161,7 @@ mod tests {
         let shape = ImageShape { h: 1, w: 2, c: 1 };
         let flipped = (0..10_000).filter(|&seed| {
             let mut image = [1, 2];
-            augment_image(&[Augment::Flip], seed, shape, &mut image, &mut Vec::new());
+            augment_image(&[Augment::Flip], seed, shape, Filter::default(), &mut image, &mut Vec::new());
             image == [2, 1]
         });
         // Five standard deviations are 250.
@@ -172,7 +175,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..1_000 {
             let mut out = image.clone();
-            augment_image(&[pad_crop(1)], seed, shape, &mut out, &mut Vec::new());
+            augment_image(&[pad_crop(1)], seed, shape, Filter::default(), &mut out, &mut Vec::new());
             seen.insert(out);
         }
         let mut possible = std::collections::BTreeSet::new();
@@ -187,11 +190,37 @@ mod tests {
     }
 
     #[test]
+    fn a_random_part_is_scaled_as_the_set_is() {
+        let shape = ImageShape { h: 8, w: 8, c: 1 };
+        let split = Split { shape, images: (0..64).map(|at| at * at % 251).collect(), labels: vec![0] };
+        let steps = ["random-resized-crop 0.1 0.3".parse().unwrap()];
+        let of = |filter| {
+            let set = Selection::from(split.clone()).scaled_by(filter);
+            PixelBatch::augmented(&set.part(&[0]), &[0], &steps, |_| 3).pixels
+        };
+        let whole = split.images.clone();
+        for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic] {
+            let [rows, columns] = crop([8, 8], [0.1, 0.3], [8, 8], &mut stream(3));
+            let mut expected = vec![0; 64];
+            resample::<1>(&whole, rows, columns, filter, &mut expected);
+            assert_eq!(of(filter), expected, "{filter:?}");
+        }
+        assert!(of(Filter::Bicubic) != of(Filter::Bilinear));
+    }
+
+    #[test]
     fn a_cutout_is_a_black_square_around_a_drawn_centre() {
         let shape = ImageShape { h: 6, w: 7, c: 1 };
         for seed in 0..50 {
             let mut image = vec![9; shape.len()];
-            augment_image(&["cutout 4".parse().unwrap()], seed, shape, &mut image, &mut Vec::new());
+            augment_image(
+                &["cutout 4".parse().unwrap()],
+                seed,
+                shape,
+                Filter::default(),
+                &mut image,
+                &mut Vec::new(),
+            );
             let black: Vec<usize> = (0..42).filter(|&at| image[at] == 0).collect();
             let (rows, columns) = (
                 black[black.len() - 1] / 7 - black[0] / 7 + 1,
@@ -223,7 +252,7 @@ mod tests {
                 .map(|step| step.parse().unwrap());
             let of = || {
                 let mut image = vec![77; shape.len()];
-                augment_image(&steps, seed, shape, &mut image, &mut Vec::new());
+                augment_image(&steps, seed, shape, Filter::default(), &mut image, &mut Vec::new());
                 image
             };
             prop_assert_eq!(of(), of());

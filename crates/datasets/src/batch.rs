@@ -331,7 +331,7 @@ mod tests {
             let (out, _) = batch(&split, &epoch_order(20, 0), &augment);
             for (index, out) in epoch_order(20, 0).into_iter().zip(out.chunks_exact(SHAPE.len())) {
                 let mut image = split.image(index).to_vec();
-                augment_image(&augment, seed_of(index), SHAPE, &mut image, &mut Vec::new());
+                augment_image(&augment, seed_of(index), SHAPE, split.filter(), &mut image, &mut Vec::new());
                 let normalisation = normalisation();
                 let expected = image.iter().enumerate();
                 let expected = expected.map(|(i, &byte)| normalisation.tables[i % 3][usize::from(byte)]);

@@ -8,8 +8,8 @@ use crate::dataset::moments;
 use crate::fingerprint::Cache;
 use crate::published::{Published, Read};
 use crate::{
-    DataError, DataSpec, Dataset, Selection, Source, Subset, cifar, derive_seed, epoch_order, fashion_mnist,
-    image_folder, planted,
+    DataError, DataSpec, Dataset, Filter, Selection, Source, Subset, cifar, derive_seed, epoch_order,
+    fashion_mnist, image_folder, planted,
 };
 use streamed::Listed;
 
@@ -113,7 +113,12 @@ fn read(source: &Source, folder: Option<&Path>) -> Result<Whole, DataError> {
         }
     };
     let Published { train, test, checksum } = published;
-    let train = Selection::from(train);
+    // As its photographs were scaled.
+    let filter = match source {
+        Source::ImageFolder(images) => images.reading.filter,
+        _ => Filter::default(),
+    };
+    let train = Selection::from(train).scaled_by(filter);
     Ok(Whole::InMemory(Dataset {
         name: source.set().to_string(),
         classes,

@@ -43,7 +43,7 @@ impl PixelBatch {
             .with_min_len(IMAGES_PER_TASK)
             .for_each_init(Vec::new, |scratch, (image, (&index, &seed))| {
                 image.copy_from_slice(split.image(index));
-                augment_image(augment, seed, shape, image, scratch);
+                augment_image(augment, seed, shape, split.filter(), image, scratch);
             });
         let labels = Labels::single(indices.iter().map(|&index| split.label(index)).collect());
         Self { shape, pixels, labels, mixes: mixes(augment, &seeds, shape) }

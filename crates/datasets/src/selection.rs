@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::ImageShape;
 use crate::published::{Split, class_counts};
+use crate::{Filter, ImageShape};
 
 /// Some or all images of a split, in any order. A copy is cheap.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +11,8 @@ pub struct Selection {
     of: Arc<Split>,
     /// (n), each the place of an image in `of`.
     places: Arc<[u32]>,
+    /// How parts of its images are scaled.
+    filter: Filter,
 }
 
 impl From<Split> for Selection {
@@ -21,7 +23,7 @@ impl From<Split> for Selection {
     fn from(split: Split) -> Self {
         let len = split.len().min(split.images.len() / split.shape.len().max(1));
         let len = u32::try_from(len).expect("image indices are 32 bits wide");
-        Self { of: Arc::new(split), places: (0..len).collect() }
+        Self { of: Arc::new(split), places: (0..len).collect(), filter: Filter::default() }
     }
 }
 
@@ -32,7 +34,17 @@ impl Selection {
     /// If an index is [`len`](Self::len) or more.
     pub fn part(&self, indices: &[u32]) -> Self {
         let places = indices.iter().map(|&index| self.places[index as usize]).collect();
-        Self { of: self.of.clone(), places }
+        Self { of: self.of.clone(), places, filter: self.filter }
+    }
+
+    /// The same images, parts of which augmentation scales by `filter`.
+    pub(crate) fn scaled_by(self, filter: Filter) -> Self {
+        Self { filter, ..self }
+    }
+
+    /// How augmentation scales parts of the images.
+    pub(crate) fn filter(&self) -> Filter {
+        self.filter
     }
 
     /// Where the bytes are that it shares with other parts, and how many.

@@ -43,7 +43,7 @@ type Picture = Vec<u8>;
 fn augmented(data: &Dataset, augment: &[Augment], seed: u64, index: u32) -> Vec<u8> {
     let mut image = data.train.image(index).to_vec();
     let seed = derive_seed(seed, "augment", 0, index.into());
-    augment_image(augment, seed, data.shape(), &mut image, &mut Vec::new());
+    augment_image(augment, seed, data.shape(), data.train.filter(), &mut image, &mut Vec::new());
     image
 }
 
