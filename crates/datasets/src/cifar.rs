@@ -5,12 +5,12 @@
 //! one, which is used), then 32 rows of 32 red bytes, then green, then blue.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::content::{Content, NamedInput, open};
+use crate::content::{Content, NamedInput, is_in, open};
 use crate::published::Published;
 use crate::{DataError, ImageShape, Place, SetName, Split};
 
@@ -169,11 +169,8 @@ pub(crate) const CIFAR_100: CifarLayout = CifarLayout {
 pub(crate) fn read(layout: &CifarLayout, folder: Option<&Path>) -> Result<Published, DataError> {
     let outer = folder.unwrap_or(Path::new("."));
     let folder = locate(layout, outer);
-    let is_there =
-        |name: &str| [name.to_owned(), format!("{name}.gz")].iter().any(|name| folder.join(name).exists());
-    let archives = [&folder, outer].map(|folder| folder.join(layout.archive));
-    if let Some(archive) = archives.iter().find(|archive| archive.is_file() && !is_there(layout.test)) {
-        return read_archive(layout, archive);
+    if let Some(archive) = archive(layout, outer, &folder).filter(|_| !is_in(&folder, layout.test)) {
+        return read_archive(layout, &archive);
     }
     let mut train = empty();
     for name in layout.train {
@@ -184,10 +181,22 @@ pub(crate) fn read(layout: &CifarLayout, folder: Option<&Path>) -> Result<Publis
     Ok(Published::new(train, test))
 }
 
+/// Whether [`read`] finds the archive or the test images of a set. Opens no file.
+pub(crate) fn is_there(layout: &CifarLayout, folder: Option<&Path>) -> bool {
+    let outer = folder.unwrap_or(Path::new("."));
+    let folder = locate(layout, outer);
+    is_in(&folder, layout.test) || archive(layout, outer, &folder).is_some()
+}
+
+/// The published archive in `folder`, which [`locate`] found, or in the `outer` one.
+fn archive(layout: &CifarLayout, outer: &Path, folder: &Path) -> Option<PathBuf> {
+    [folder, outer].map(|folder| folder.join(layout.archive)).into_iter().find(|archive| archive.is_file())
+}
+
 /// Reads the files of a set out of the archive that they are published in.
 fn read_archive(layout: &CifarLayout, archive: &Path) -> Result<Published, DataError> {
     let problem = |problem: String| DataError::File { file: archive.to_owned(), problem };
-    let broken = |error: std::io::Error| problem(format!("not an intact gzipped tar file: {error}"));
+    let broken = |error: io::Error| problem(format!("not an intact gzipped tar file: {error}"));
     let input = BufReader::new(File::open(archive).map_err(broken)?);
     let mut tar = tar::Archive::new(MultiGzDecoder::new(input));
     let mut found: Vec<(&str, Split)> = Vec::new();
@@ -204,6 +213,8 @@ fn read_archive(layout: &CifarLayout, archive: &Path) -> Result<Published, DataE
         read_file(layout, NamedInput { file: archive.join(&path), input: entry }, records, &mut split)?;
         found.push((name, split));
     }
+    // The reader stops at the end of the archive, before the checksum of gzip, which is checked at its own end.
+    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(broken)?;
     let mut take = |name: &str| {
         let at = found.iter().position(|(other, _)| *other == name);
         at.map(|at| found.swap_remove(at).1).ok_or_else(|| problem(format!("`{name}` is not in it")))
@@ -328,6 +339,14 @@ mod tests {
             fs::write(&archive, pack("")).unwrap();
             let found = read(&layout, Some(packed.path())).unwrap();
             assert_eq!((found.checksum, found.train), (expected.checksum, expected.train));
+
+            // A changed checksum of gzip, which nothing but its own end tells.
+            let mut changed = pack("");
+            let end = changed.len();
+            changed[end - 8] ^= 1;
+            fs::write(&archive, changed).unwrap();
+            let message = read(&layout, Some(packed.path())).unwrap_err().to_string();
+            assert!(message.contains("not an intact gzipped tar file"), "{message}");
 
             fs::write(&archive, pack(layout.test)).unwrap();
             let message = read(&layout, Some(packed.path())).unwrap_err().to_string();

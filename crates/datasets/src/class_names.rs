@@ -7,7 +7,7 @@ use std::path::Path;
 use decouple_disk::open_regular;
 
 use crate::DataError;
-use crate::error::shortened;
+use crate::error::{named_file, shortened};
 
 /// Most bytes of a list of classes.
 const MOST_BYTES: u64 = 1 << 26;
@@ -38,7 +38,7 @@ pub(crate) fn absent(
 /// `n01440764 tench` the first word is enough.
 pub(crate) fn read(file: &Path) -> Result<Vec<String>, DataError> {
     let list = |problem: String| DataError::File { file: file.to_owned(), problem };
-    let text = text(file).map_err(list)?;
+    let text = text(file).map_err(|problem| list(named_file(file, problem)))?;
     let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
     if let Some(line) = names.iter().position(String::is_empty) {
         return Err(list(format!("line {}: empty, expected the name of a class", line + 1)));
@@ -156,6 +156,8 @@ mod tests {
                 "{message}"
             );
         }
+        let missing = read(&folder.path().join("missing.txt")).unwrap_err().to_string();
+        assert!(missing.contains("missing.txt: ") && missing.contains("DECOUPLE_DATA"), "{missing}");
         fs::write(&file, b"a\xff\n").unwrap();
         assert!(read(&file).unwrap_err().to_string().contains("byte 1: not UTF-8"));
         fs::write(&file, "\u{feff}b\r\na c\r\n").unwrap();

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use crate::error::named_file;
 use crate::{DataError, class_names};
 
 /// The numbers in `file`, one per line in the order of the labels, none negative or beyond single precision,
 /// and at least one above 0.
 pub(crate) fn read(file: &Path, classes: usize) -> Result<Vec<f64>, DataError> {
     let list = |problem: String| DataError::File { file: file.to_owned(), problem };
-    let text = class_names::text(file).map_err(list)?;
+    let text = class_names::text(file).map_err(|problem| list(named_file(file, problem)))?;
     let number = |(line, text): (usize, &str)| {
         let found =
             text.trim().parse::<f64>().ok().filter(|number| (0.0..=f64::from(f32::MAX)).contains(number));

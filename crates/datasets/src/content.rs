@@ -20,9 +20,19 @@ pub(crate) struct NamedInput<R> {
     pub(crate) input: R,
 }
 
+/// The files that may hold `name` in `folder`.
+fn candidates(folder: &Path, name: &str) -> [PathBuf; 2] {
+    [folder.join(name), folder.join(format!("{name}.gz"))]
+}
+
+/// Whether `folder` has the file `name` or `name.gz`.
+pub(crate) fn is_in(folder: &Path, name: &str) -> bool {
+    candidates(folder, name).iter().any(|file| file.exists())
+}
+
 /// Opens the file `name` of `set` in `folder`, or else `name.gz`.
 pub(crate) fn open(set: SetName, folder: &Path, name: &'static str) -> Result<NamedInput<File>, DataError> {
-    for file in [folder.join(name), folder.join(format!("{name}.gz"))] {
+    for file in candidates(folder, name) {
         match open_regular(&file) {
             Ok(input) => return Ok(NamedInput { file, input }),
             Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::DataError;
+use crate::{DataError, SetName};
 
 /// Endings of the names of image files, in any case.
 const ENDINGS: [&str; 6] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp"];
@@ -92,7 +92,7 @@ fn is_left_behind(name: &OsStr, tally: &mut Tally) -> bool {
 
 /// The relevant entries of `folder`, in the order of their bytes.
 fn entries(folder: &Path, tally: &mut Tally) -> Result<Vec<PathBuf>, DataError> {
-    let error = |source| DataError::Folder { folder: folder.to_owned(), source };
+    let error = |source| DataError::Folder { set: SetName::ImageFolder, folder: folder.to_owned(), source };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(error)? {
         let name = entry.map_err(error)?.file_name();
@@ -151,7 +151,7 @@ fn collect(
     tally: &mut Tally,
     files: &mut Vec<PathBuf>,
 ) -> Result<(), DataError> {
-    let error = |source| DataError::Folder { folder: folder.to_owned(), source };
+    let error = |source| DataError::Folder { set: SetName::ImageFolder, folder: folder.to_owned(), source };
     let own = fs::canonicalize(folder).map_err(error)?;
     // A link to a folder above it: what is there is listed without it.
     if above.contains(&own) {

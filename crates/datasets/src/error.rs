@@ -161,8 +161,10 @@ pub enum DataError {
         found: String,
     },
     /// A folder of the set cannot be listed.
-    #[error("{folder}: expected a folder that can be listed ({source}); {origin}", folder = folder.display(), origin = SetName::ImageFolder.origin())]
+    #[error("{folder}: expected a folder that can be listed ({source}); {origin}", folder = folder.display(), origin = set.origin())]
     Folder {
+        /// The set.
+        set: SetName,
         /// The folder.
         folder: PathBuf,
         /// What the operating system said.
@@ -277,6 +279,15 @@ pub enum DataError {
         .0.file.display(), .0.reason
     )]
     Image(Skipped),
+    /// There is something where a new folder is to be made.
+    #[error(
+        "{place}: expected a new folder, but there is one, or a file, of this name: name another, or move it away",
+        place = place.display()
+    )]
+    Exists {
+        /// The folder.
+        place: PathBuf,
+    },
     /// A file cannot be written.
     #[error("cannot write {file}: {source}", file = file.display())]
     Write {
@@ -394,6 +405,14 @@ pub(crate) fn shortened(names: &[String]) -> String {
         0..=SHOWN => shown,
         count => format!("{shown} and {} more", count - SHOWN),
     }
+}
+
+/// The problem of a file that an experiment names; for a missing one, with where it is looked for.
+pub(crate) fn named_file(file: &Path, problem: String) -> String {
+    if file.exists() {
+        return problem;
+    }
+    format!("{problem}; --data or the environment variable DECOUPLE_DATA names the folder that sets are in")
 }
 
 fn deeper_hint(deeper: Option<&PathBuf>) -> String {

@@ -1,8 +1,8 @@
 //! Fashion-MNIST: the embedded part, and the full set from a folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::content::{NamedInput, open};
+use crate::content::{NamedInput, is_in, open};
 use crate::idx::{IdxLayout, read_split};
 use crate::published::Published;
 use crate::{DataError, SetName};
@@ -78,9 +78,7 @@ pub(crate) fn embedded() -> Result<Published, DataError> {
 /// The published training and test images from `folder` or its sub-folder
 /// `fashion-mnist`; if no folder is given, from where Debian's package puts them.
 pub(crate) fn full(folder: Option<&Path>) -> Result<Published, DataError> {
-    let folder = folder.unwrap_or(Path::new(DEBIAN_FOLDER));
-    let named = folder.join(SetName::FashionMnist.to_string());
-    let folder = if named.is_dir() { &named } else { folder };
+    let folder = &locate(folder);
     let published = read_folder(folder)?;
     if published.checksum != PUBLISHED_CHECKSUM {
         return Err(DataError::NotPublished {
@@ -91,6 +89,17 @@ pub(crate) fn full(folder: Option<&Path>) -> Result<Published, DataError> {
         });
     }
     Ok(published)
+}
+
+/// Whether [`full`] finds the training images. Opens no file.
+pub(crate) fn is_there(folder: Option<&Path>) -> bool {
+    is_in(&locate(folder), TRAIN.images)
+}
+
+fn locate(folder: Option<&Path>) -> PathBuf {
+    let folder = folder.unwrap_or(Path::new(DEBIAN_FOLDER));
+    let named = folder.join(SetName::FashionMnist.to_string());
+    if named.is_dir() { named } else { folder.to_owned() }
 }
 
 /// Training and test images from any four sound files under the published names.

@@ -103,7 +103,8 @@ pub fn download(
     fs::rename(&part, target).map_err(io)
 }
 
-fn part_of(target: &Path) -> PathBuf {
+/// `x.part` beside `x`.
+pub(crate) fn part_of(target: &Path) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     target.with_file_name(name)
@@ -123,7 +124,9 @@ fn receive(
         .max_redirects(MOST_REDIRECTIONS)
         .http_status_as_error(false)
         .timeout_connect(Some(Duration::from_secs(30)))
-        .timeout_recv_response(Some(Duration::from_secs(60)));
+        .timeout_recv_response(Some(Duration::from_secs(60)))
+        // Of each piece, not of the whole file.
+        .timeout_per_read(Some(Duration::from_secs(60)));
     let agent = config.build().new_agent();
     let mut request = agent.get(address);
     if begin > 0 {
@@ -168,7 +171,7 @@ fn receive(
     }
 }
 
-fn md5_of(file: &Path) -> io::Result<String> {
+pub(crate) fn md5_of(file: &Path) -> io::Result<String> {
     let (mut input, mut hasher, mut piece) = (File::open(file)?, Md5::new(), vec![0; PIECE]);
     loop {
         match input.read(&mut piece)? {

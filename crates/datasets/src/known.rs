@@ -6,8 +6,9 @@ use std::path::{Component, Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::DataError;
-use crate::fetch::{FetchError, Remote, download};
+use crate::directory::{self, Tally};
+use crate::fetch::{FetchError, Remote, download, md5_of};
+use crate::{DataError, Place, SetName, cifar, fashion_mnist};
 
 /// A set that can be downloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +102,22 @@ pub enum KnownError {
 }
 
 impl Known {
-    /// Downloads missing files, checks them and unpacks them if necessary; returns the folder
-    /// of the set.
+    /// Whether files of the set lie where a run looks for them that is given `data` as the folder of data sets,
+    /// or none. They are not opened.
+    pub fn is_there(&self, data: Option<&Path>) -> bool {
+        match self.name {
+            "cifar-10" => cifar::is_there(&cifar::CIFAR_10, data),
+            "cifar-100" => cifar::is_there(&cifar::CIFAR_100, data),
+            "fashion-mnist" => fashion_mnist::is_there(data),
+            _ => {
+                let folder = data.unwrap_or(Path::new(".")).join(self.folder);
+                directory::folders(&folder, &mut Tally::default()).is_ok_and(|found| !found.is_empty())
+            }
+        }
+    }
+
+    /// Downloads missing files and unpacks them if necessary; returns the folder of the set. Every
+    /// file is compared with the published one, whether it was there or not.
     ///
     /// # Errors
     /// [`KnownError`].
@@ -112,14 +127,17 @@ impl Known {
         progress: &mut dyn FnMut(&str, u64, Option<u64>),
     ) -> Result<PathBuf, KnownError> {
         let folder = data.join(self.folder);
+        if let Some(expected) = self.unpacked.filter(|_| folder.is_dir()) {
+            check(&folder, expected, &tree_checksum(&folder)?)?;
+            return Ok(folder);
+        }
         for (name, remote) in self.files {
             let place = if self.unpacked.is_some() { data.join(name) } else { folder.join(name) };
-            let is_done = if self.unpacked.is_some() { folder.is_dir() } else { place.is_file() };
-            if is_done {
-                continue;
-            }
             if !place.is_file() {
                 download(*remote, &place, &mut |done, whole| progress(name, done, whole))?;
+            } else if let Some(expected) = remote.md5 {
+                let found = md5_of(&place).map_err(|source| unread(&place, source))?;
+                check(&place, expected, &found)?;
             }
             if let Some(expected) = self.unpacked {
                 unpack(&place, &folder, expected)?;
@@ -129,18 +147,53 @@ impl Known {
     }
 }
 
+/// Refuses what was there already and is not what is published.
+fn check(place: &Path, expected: &str, found: &str) -> Result<(), DataError> {
+    if found == expected {
+        return Ok(());
+    }
+    let problem = format!(
+        "it was there already, and is not as published: expected the checksum {expected}, found {found}; move it \
+         away, and the same command downloads it"
+    );
+    Err(DataError::File { file: place.to_owned(), problem })
+}
+
+fn unread(file: &Path, source: io::Error) -> DataError {
+    DataError::Io { place: Place { file: file.to_owned(), offset: 0, packed: false }, source }
+}
+
 /// Unpacks the files of `archive` without the folder around them to `folder`, which is created
-/// only if their combined checksum is `expected`.
+/// only if their combined checksum is `expected`. The archive is removed, unless this machine
+/// could not read it or write the files.
 fn unpack(archive: &Path, folder: &Path, expected: &str) -> Result<(), DataError> {
-    let problem = |problem: String| DataError::File { file: archive.to_owned(), problem };
-    let broken = |error: io::Error| problem(format!("not an intact gzipped tar file: {error}"));
     let beside = folder.with_extension("part");
     let written = |source| DataError::Write { file: beside.clone(), source };
     if beside.exists() {
         fs::remove_dir_all(&beside).map_err(written)?;
     }
-    let input = BufReader::new(File::open(archive).map_err(broken)?);
+    match unpack_to(&beside, archive, expected) {
+        Ok(()) => fs::rename(&beside, folder).map_err(written)?,
+        Err(error) => {
+            let _ = fs::remove_dir_all(&beside);
+            let DataError::File { file, problem } = error else { return Err(error) };
+            fs::remove_file(archive).map_err(written)?;
+            return Err(DataError::File {
+                file,
+                problem: format!("{problem}; the download has been removed"),
+            });
+        }
+    }
+    fs::remove_file(archive).map_err(written)
+}
+
+fn unpack_to(target: &Path, archive: &Path, expected: &str) -> Result<(), DataError> {
+    let problem = |problem: String| DataError::File { file: archive.to_owned(), problem };
+    let broken = |error: io::Error| problem(format!("not an intact gzipped tar file: {error}"));
+    let input = BufReader::new(File::open(archive).map_err(|source| unread(archive, source))?);
     let mut tar = tar::Archive::new(MultiGzDecoder::new(input));
+    fs::create_dir_all(target).map_err(|source| DataError::Write { file: target.to_owned(), source })?;
+    let mut content = Vec::new();
     for entry in tar.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let path = entry.path().map_err(broken)?.into_owned();
@@ -153,17 +206,19 @@ fn unpack(archive: &Path, folder: &Path, expected: &str) -> Result<(), DataError
         if !inner.components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(problem(format!("`{}` would lie outside of the folder", path.display())));
         }
-        let target = beside.join(&inner);
-        fs::create_dir_all(target.parent().unwrap_or(&beside)).map_err(written)?;
-        io::copy(&mut entry, &mut File::create(&target).map_err(written)?).map_err(broken)?;
+        // Read and written one after the other, so that a full disk is not taken for a broken archive.
+        content.clear();
+        entry.read_to_end(&mut content).map_err(broken)?;
+        let file = target.join(&inner);
+        fs::create_dir_all(file.parent().unwrap_or(target))
+            .and_then(|()| fs::write(&file, &content))
+            .map_err(|source| DataError::Write { file, source })?;
     }
-    let found = tree_checksum(&beside)?;
-    if found != expected {
-        fs::remove_dir_all(&beside).map_err(written)?;
-        return Err(problem(format!("expected files with the checksum {expected}, found {found}")));
+    let found = tree_checksum(target)?;
+    if found == expected {
+        return Ok(());
     }
-    fs::rename(&beside, folder).map_err(written)?;
-    fs::remove_file(archive).map_err(written)
+    Err(problem(format!("expected files with the checksum {expected}, found {found}")))
 }
 
 /// BLAKE3, in hexadecimal, over the path in `folder` and the content of every file below
@@ -190,7 +245,7 @@ pub fn tree_checksum(folder: &Path) -> Result<String, DataError> {
         content.clear();
         File::open(&file)
             .and_then(|mut input| input.read_to_end(&mut content))
-            .map_err(|source| DataError::Folder { folder: file.clone(), source })?;
+            .map_err(|source| unread(&file, source))?;
         for bytes in [&name, &content] {
             hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
         }
@@ -199,7 +254,7 @@ pub fn tree_checksum(folder: &Path) -> Result<String, DataError> {
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), DataError> {
-    let error = |source| DataError::Folder { folder: folder.to_owned(), source };
+    let error = |source| DataError::Folder { set: SetName::ImageFolder, folder: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(error)? {
         let entry = entry.map_err(error)?;
         let kind = entry.file_type().map_err(error)?;
@@ -239,11 +294,11 @@ mod tests {
             [("top/README", b"r"), ("top/b/1.jpg", b"one"), ("top/a/2.jpg", b"two")];
         fs::write(&packed, archive(&entries)).unwrap();
         let message = unpack(&packed, &folder, "0").unwrap_err().to_string();
-        let found = message.rsplit(' ').next().unwrap().to_owned();
-        assert!(
-            !folder.exists() && message.contains("expected files with the checksum 0, found"),
-            "{message}"
-        );
+        let (found, _) = message.rsplit_once("; the download has been removed").unwrap();
+        let found = found.rsplit(' ').next().unwrap().to_owned();
+        assert!(message.contains("expected files with the checksum 0, found"), "{message}");
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "neither the archive nor half a folder");
+        fs::write(&packed, archive(&entries)).unwrap();
         unpack(&packed, &folder, &found).unwrap();
         assert_eq!(fs::read(folder.join("a/2.jpg")).unwrap(), b"two");
         assert!(!folder.join("README").exists() && !packed.exists());
@@ -251,7 +306,53 @@ mod tests {
 
         fs::write(&packed, archive(&[("top/../../evil.jpg", b"x")])).unwrap();
         let message = unpack(&packed, &folder, &found).unwrap_err().to_string();
-        assert!(message.contains("outside of the folder"), "{message}");
+        assert!(message.contains("outside of the folder") && !packed.exists(), "{message}");
+
+        // What cannot be written says nothing about the archive.
+        fs::write(&packed, archive(&entries)).unwrap();
+        fs::write(data.path().join("y"), "").unwrap();
+        let error = unpack(&packed, &data.path().join("y/x"), &found).unwrap_err();
+        assert!(matches!(error, DataError::Write { .. }) && packed.is_file(), "{error}");
+    }
+
+    #[test]
+    fn what_is_there_already_is_compared_with_what_is_published() {
+        let data = tempfile::tempdir().unwrap();
+        let (set, folder) = (KNOWN.iter().find(|known| known.unpacked.is_some()).unwrap(), data.path());
+        fs::create_dir(folder.join(set.folder)).unwrap();
+        fs::create_dir(folder.join("cifar-10")).unwrap();
+        fs::write(folder.join("cifar-10/cifar-10-binary.tar.gz"), "junk").unwrap();
+        for known in [set, &KNOWN[0]] {
+            let error = known.fetch(folder, &mut |_, _, _| {}).unwrap_err().to_string();
+            assert!(error.contains(known.name) && error.contains("is not as published"), "{error}");
+        }
+        assert!(folder.join("cifar-10/cifar-10-binary.tar.gz").is_file(), "it is not ours to remove");
+        let sound = Known { unpacked: Some(EMPTY), ..*set };
+        assert_eq!(sound.fetch(folder, &mut |_, _, _| {}).unwrap(), folder.join(set.folder));
+    }
+
+    /// BLAKE3 of nothing.
+    const EMPTY: &str = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+
+    #[test]
+    fn a_set_is_there_if_a_run_would_find_it() {
+        let data = tempfile::tempdir().unwrap();
+        let there = || KNOWN.map(|known| known.is_there(Some(data.path())));
+        for known in KNOWN {
+            fs::create_dir(data.path().join(known.folder)).unwrap();
+        }
+        assert_eq!(there(), [false; 4], "folders with nothing in them");
+        for file in [
+            "cifar-10-batches-bin/test_batch.bin",
+            "cifar-100/cifar-100-binary.tar.gz",
+            "fashion-mnist/train-images-idx3-ubyte.gz",
+            "cifar10-jpeg/train/cat/0.jpg",
+        ] {
+            let file = data.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        assert_eq!(there(), [true; 4]);
     }
 
     #[test]

@@ -18,9 +18,10 @@ use serde::{Deserialize, Deserializer};
 
 use crate::class_names::absent;
 use crate::directory::are;
-use crate::error::shortened;
+use crate::error::{named_file, shortened};
 use crate::foreign::{self, START};
 use crate::labels::Labelling;
+use crate::parts::{TEST, TRAIN};
 use crate::{Classes, Corrupt, DataError, Reading, Skipped};
 
 /// Most bytes of a row.
@@ -30,11 +31,6 @@ const MOST_ROW_BYTES: usize = 16 << 20;
 const PATHS: [&str; 7] = ["path", "image", "file", "filename", "file_name", "filepath", "image_path"];
 const LABELS: [&str; 5] = ["label", "labels", "class", "classes", "category"];
 const SPLITS: [&str; 4] = ["split", "subset", "part", "partition"];
-
-/// Values of the split column: for training, and the others in the order in which one is chosen
-/// for testing.
-const TRAIN: [&str; 2] = ["train", "training"];
-const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
 /// A table of images and their target format.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +93,7 @@ impl Manifest {
 pub(crate) fn list(spec: &Manifest, data: Option<&Path>) -> Result<ManifestListing, DataError> {
     let file = spec.path(data);
     let (classes, labelling) = spec.classes.open(&|list| spec.beside(data, list))?;
-    let metadata = fs::metadata(&file).map_err(|error| whole(&file, error.to_string()))?;
+    let metadata = fs::metadata(&file).map_err(|error| whole(&file, named_file(&file, error.to_string())))?;
     if !metadata.is_file() {
         return Err(whole(
             &file,

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::DataError;
 use crate::directory::{self, Tally};
 
-/// Names of folders of training images, in lower case.
-const TRAIN: [&str; 2] = ["train", "training"];
+/// Names of the part to train on, in lower case: of folders, of shards and in tables.
+pub(crate) const TRAIN: [&str; 2] = ["train", "training"];
 
-/// Names of other folders. The first one with labels is for testing.
-const OTHERS: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
+/// Names of the other parts, in the order in which one of them is chosen for testing.
+pub(crate) const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
 /// The list of labels that Tiny-ImageNet has instead of class folders.
 const ANNOTATIONS: &str = "val_annotations.txt";
@@ -60,7 +60,7 @@ pub(crate) fn parts(folder: &Path) -> Result<Parts, DataError> {
     let classes = directory::folders(&train, &mut Tally::default())?;
     let mut parts = Parts { train: train.clone(), test: None, notes: Vec::new() };
     let mut used = vec![train];
-    for other in OTHERS.into_iter().filter_map(called) {
+    for other in TEST.into_iter().filter_map(called) {
         used.push(other.clone());
         let found = labelled(&other, &classes)?;
         match (&parts.test, found) {
@@ -93,7 +93,7 @@ pub(crate) fn are_parts(names: &[String]) -> bool {
         let name = name.to_ascii_lowercase();
         name.split(|c: char| !c.is_alphabetic()).any(|word| words.contains(&word))
     };
-    let is_part = |name| has(name, &TRAIN) || has(name, &OTHERS);
+    let is_part = |name| has(name, &TRAIN) || has(name, &TEST);
     names.len() > 1 && names.iter().all(is_part) && names.iter().any(|name| has(name, &TRAIN))
 }
 

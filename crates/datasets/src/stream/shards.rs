@@ -1,13 +1,15 @@
 //! A folder of shards: which are for training, which for testing, and how many samples they
 //! have.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::{ClassWeights, Files, LeftOut, Origin, Streamed};
 use crate::directory::{are, natural};
+use crate::parts::{TEST, TRAIN};
 use crate::shard::Share;
-use crate::{Classes, DataError, Reading};
+use crate::{Classes, DataError, Reading, SetName};
 
 /// Tar files of samples and the target format of their images.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,9 +25,6 @@ pub struct Shards {
     pub reading: Reading,
 }
 
-/// Names of the parts in the order in which one of them is chosen for testing.
-const TEST: [&str; 4] = ["test", "val", "valid", "validation"];
-
 /// The set with its samples not counted yet, the names of its classes and notes on what is not
 /// used.
 pub(crate) fn open(
@@ -33,23 +32,15 @@ pub(crate) fn open(
     data: Option<&Path>,
 ) -> Result<(Streamed, Vec<String>, Vec<String>), DataError> {
     let folder = data.unwrap_or(Path::new(".")).join(&spec.folder);
-    let mut notes = Vec::new();
-    let train = part(&folder, "train", &mut notes)?;
-    if train.is_empty() {
-        return Err(DataError::NoShards { folder, part: "train" });
-    }
-    let mut test = Vec::new();
-    for name in TEST {
-        let found = part(&folder, name, &mut notes)?;
-        if test.is_empty() {
-            test = found;
-        } else if !found.is_empty() {
-            let shards = are(found.len(), "shard");
-            notes.push(format!("{}: {shards} of `{name}` not used", folder.display()));
-        }
-    }
-    if test.is_empty() {
-        return Err(DataError::NoShards { folder, part: "test" });
+    let (mut notes, mut of_parts) = (Vec::new(), HashSet::new());
+    let mut first = |names: &[&'static str]| first_of(&folder, names, &mut of_parts, &mut notes);
+    let (train, test) = (first(&TRAIN)?, first(&TEST)?);
+    let others = files(&folder)?.into_iter().filter(|(file, name)| is_tar(name) && !of_parts.contains(file));
+    let others = others.count();
+    if others > 0 {
+        let (folder, files) = (folder.display(), are(others, "tar file"));
+        let expected = "names begin with `train` or `test`, unless there is a folder of that name";
+        notes.push(format!("{folder}: {files} of no part and not used: {expected}"));
     }
     let (classes, labelling) = spec.classes.open(&|list| folder.join(list))?;
     let origin = |files| Origin::Shards { files: Arc::new(files), images: 0, share: Share::All };
@@ -65,25 +56,47 @@ pub(crate) fn open(
     Ok((set, classes, notes))
 }
 
+/// The shards of the first of a part's `names` that has some; those of the others are noted. All of them are
+/// added to `of_parts`.
+fn first_of(
+    folder: &Path,
+    names: &[&'static str],
+    of_parts: &mut HashSet<PathBuf>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<PathBuf>, DataError> {
+    let mut first = Vec::new();
+    for name in names {
+        let found = part(folder, name, notes)?;
+        of_parts.extend(found.iter().cloned());
+        if first.is_empty() {
+            first = found;
+        } else if !found.is_empty() {
+            let shards = are(found.len(), "shard");
+            notes.push(format!("{}: {shards} of `{name}` and not used", folder.display()));
+        }
+    }
+    if first.is_empty() {
+        return Err(DataError::NoShards { folder: folder.to_owned(), part: names[0] });
+    }
+    Ok(first)
+}
+
 /// Shards of a part: those in a folder with its name, or with its name as a prefix. Compressed ones are
 /// noted.
 fn part(folder: &Path, name: &str, notes: &mut Vec<String>) -> Result<Vec<PathBuf>, DataError> {
     let own = folder.join(name);
     let (folder, is_own) = if own.is_dir() { (own.as_path(), true) } else { (folder, false) };
-    let error = |source| DataError::Folder { folder: folder.to_owned(), source };
-    let (mut files, mut compressed) = (Vec::new(), 0);
-    for entry in std::fs::read_dir(folder).map_err(error)? {
-        let path = entry.map_err(error)?.path();
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (mut shards, mut compressed) = (Vec::new(), 0);
+    for (path, file) in files(folder)? {
         let rest = file
             .strip_prefix(name)
             .filter(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() && !c.is_ascii_digit()));
-        if file.starts_with('.') || !(is_own || rest.is_some()) {
+        if !(is_own || rest.is_some()) {
             continue;
         }
         let ending = file.to_ascii_lowercase();
-        if ending.ends_with(".tar") {
-            files.push(path);
+        if is_tar(&file) {
+            shards.push(path);
         } else if ending.contains(".tar.") || ending.ends_with(".tgz") {
             compressed += 1;
         }
@@ -92,6 +105,24 @@ fn part(folder: &Path, name: &str, notes: &mut Vec<String>) -> Result<Vec<PathBu
         let files = are(compressed, "compressed shard");
         notes.push(format!("{}: {files} not used, since only plain .tar files are read", folder.display()));
     }
-    files.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
+    shards.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
+    Ok(shards)
+}
+
+fn is_tar(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".tar")
+}
+
+/// What is in a folder and not hidden, with its names.
+fn files(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
+    let error = |source| DataError::Folder { set: SetName::Shards, folder: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(error)? {
+        let path = entry.map_err(error)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            files.push((path, name));
+        }
+    }
     Ok(files)
 }

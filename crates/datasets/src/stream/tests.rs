@@ -154,6 +154,23 @@ fn a_broken_image_is_refused_or_left_out_and_the_batch_filled_up() {
 }
 
 #[test]
+fn a_pass_that_panics_is_not_taken_for_finished() {
+    let panicked = |label: &'static str| Some(std::thread::spawn(move || panic!("{label}")));
+    let mut set = Batches { receiver: Some(sync_channel(1).1), skip: None, thread: panicked("a pass") };
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| set.next())).unwrap_err();
+    assert_eq!(panic.downcast_ref::<String>().map(String::as_str), Some("a pass"));
+
+    let (sender, receiver) = sync_channel(1);
+    let sample = crate::shard::Sample { name: "0".into(), image: Ok(png(0)), labels: vec![0], index: 0 };
+    sender.send(Ok(sample)).unwrap();
+    drop(sender);
+    let mut samples = produce::Samples::Shards { receiver, reader: panicked("a shard") };
+    assert_eq!(samples.take(1).unwrap().len(), 1);
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| samples.take(1).map(drop)));
+    assert!(panic.is_err());
+}
+
+#[test]
 fn samples_are_held_out_of_shards_by_their_names() {
     let (folder, whole) = shards(22);
     let numbers_of = |set: &Streamed, part: Part, order: BatchOrder| {
@@ -215,6 +232,29 @@ fn what_is_held_out_of_a_folder_makes_it_no_other_set() {
     assert!([&last.0, &one.0, &two.0].into_iter().all(|checksum| *checksum == whole.0));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_is_left_out_like_a_broken_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["a", "b"] {
+        std::fs::create_dir(folder.path().join(class)).unwrap();
+        (0..4).for_each(|number| {
+            std::fs::write(folder.path().join(class).join(format!("{number}.png")), png(number)).unwrap()
+        });
+    }
+    std::os::unix::fs::symlink("nowhere", folder.path().join("a/9.png")).unwrap();
+    let keys = "set = 'image-folder'\nclasses = 2\nsize = [4, 4]\nstream = true\ncorrupt = 'skip'\ntest-share = 0.25";
+    let spec: DataSpec = toml::from_str(keys).unwrap();
+    let Source::ImageFolder(images) = &spec.source else { panic!("{spec:?}") };
+    let data = crate::loader::streamed::folder(images, Some(folder.path())).unwrap();
+    let set = data.part(&spec, &Cache::at(&folder.path().join("cache"))).unwrap().stream.unwrap();
+    let read: usize =
+        set.batches(Part::Train, BatchOrder::AsStored, 4, &[], 1).map(|batch| batch.unwrap().len()).sum();
+    let (count, kept) = set.left_out();
+    assert_eq!((read, count), (6, 1));
+    assert!(kept[0].reason.starts_with("a link to something that cannot be found"), "{kept:?}");
+}
+
 #[test]
 fn a_missing_part_is_named() {
     let (folder, _) = shards(3);
@@ -227,4 +267,21 @@ fn a_missing_part_is_named() {
     let spec = Shards { images: Some(3), ..spec_of_shards() };
     let error = open_shards(&spec, Some(folder.path())).unwrap_err().to_string();
     assert!(error.contains("no tar file for `test`"), "{error}");
+    let nowhere = open_shards(&spec, Some(&folder.path().join("nowhere"))).unwrap_err().to_string();
+    assert!(nowhere.contains("tar files") && nowhere.contains("DECOUPLE_DATA"), "{nowhere}");
+}
+
+#[test]
+fn parts_have_the_names_that_folders_have_and_other_shards_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["training", "testing", "val", "birds"] {
+        write_shards(folder.path(), part, 4);
+    }
+    let (set, _, notes) = open_shards(&spec_of_shards(), Some(folder.path())).unwrap();
+    assert_eq!(set.test.files(), [0, 1].map(|shard| folder.path().join(format!("testing-{shard}.tar"))));
+    let expected = ["2 shards are of `val` and not used", "2 tar files are of no part and not used"];
+    assert!(
+        notes.len() == 2 && notes.iter().zip(expected).all(|(note, text)| note.contains(text)),
+        "{notes:?}"
+    );
 }
