@@ -5,8 +5,11 @@ use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::image_folder::{self, ImageFolder};
-use crate::{Corrupt, DataError, Skipped, derive_seed, epoch_order, photograph};
+use crate::labels::Labelling;
+use crate::{Corrupt, DataError, Reading, Skipped, derive_seed, epoch_order, new_folder, photograph};
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +26,12 @@ pub struct Imported {
 
 /// Writes the images of a folder, unchanged, to shards of `samples` images in `target`, a new
 /// folder: `train-00000.tar` and so on, `test-00000.tar` and so on, and `classes.txt`. The
-/// images are shuffled once, so that no shard holds a single class.
+/// images are shuffled once, so that no shard holds a single class. Each is decoded, on rayon's
+/// current pool, since only that tells whether its file is broken.
 ///
 /// # Errors
-/// The folder cannot be read, or the shards cannot be written.
+/// The folder cannot be read, a file is broken ([`Corrupt`] says what is done about it), or the
+/// shards cannot be written.
 pub fn import(
     spec: &ImageFolder,
     data: Option<&Path>,
@@ -34,55 +39,70 @@ pub fn import(
     samples: NonZeroUsize,
 ) -> Result<Imported, DataError> {
     let listing = image_folder::list(spec, data)?;
-    let written = |source| DataError::Write { file: target.to_owned(), source };
-    fs::create_dir(target).map_err(written)?;
-    let names: String = listing.classes.iter().map(|class| format!("{class}\n")).collect();
-    fs::write(target.join("classes.txt"), names).map_err(written)?;
-    let (mut images, mut shards, mut skipped) = ([0; 2], 0, Vec::new());
-    let parts = [("train", &listing.train), ("test", &listing.test)];
-    for ((part, files), images) in parts.into_iter().zip(&mut images) {
-        let order = epoch_order(files.len(), derive_seed(0, "import", 0, 0));
-        for (number, indices) in order.chunks(samples.get()).enumerate() {
-            let shard = target.join(format!("{part}-{number:05}.tar"));
-            let samples: Vec<_> = indices.iter().map(|&index| (index, &files[index as usize])).collect();
-            *images += write_shard(spec, &shard, &samples, &mut skipped)?;
-            shards += 1;
+    let labelling = Labelling::new(listing.classes.len(), false, &listing.classes);
+    let labels = (0u16..).zip(&listing.classes).map(|(label, name)| labelling.text_of(label, name));
+    let labels: Vec<String> = labels.collect();
+    new_folder::fill(target, |folder| {
+        let list = folder.join("classes.txt");
+        let names: String = listing.classes.iter().map(|class| format!("{class}\n")).collect();
+        fs::write(&list, names).map_err(|source| DataError::Write { file: list, source })?;
+        let (mut images, mut shards, mut skipped) = ([0; 2], 0, Vec::new());
+        let parts = [("train", &listing.train), ("test", &listing.test)];
+        for ((part, files), images) in parts.into_iter().zip(&mut images) {
+            let order = epoch_order(files.len(), derive_seed(0, "import", 0, 0));
+            for (number, indices) in order.chunks(samples.get()).enumerate() {
+                let shard = folder.join(format!("{part}-{number:05}.tar"));
+                let files = indices.iter().map(|&index| (index, &files[index as usize]));
+                *images += write_shard(spec, &shard, &files.collect::<Vec<_>>(), &labels, &mut skipped)?;
+                shards += 1;
+            }
         }
-    }
-    Ok(Imported { images, shards, notes: listing.notes, skipped })
+        Ok(Imported { images, shards, notes: listing.notes, skipped })
+    })
 }
 
-/// The number of images that were written.
+/// Files that are in memory together.
+const TOGETHER: usize = 64;
+
+/// The number of images that were written; `labels` are the texts for each label.
 fn write_shard(
     spec: &ImageFolder,
     shard: &Path,
     samples: &[(u32, &(PathBuf, u16))],
+    labels: &[String],
     skipped: &mut Vec<Skipped>,
 ) -> Result<usize, DataError> {
     let written = |source: io::Error| DataError::Write { file: shard.to_owned(), source };
     let mut tar = tar::Builder::new(BufWriter::new(File::create_new(shard).map_err(written)?));
-    let before = skipped.len();
-    for &(index, (file, label)) in samples {
-        let is_skipping = spec.reading.corrupt == Corrupt::Skip;
-        // Which files are broken is only known once they are decoded.
-        let sound = photograph::read(file, spec.reading.looking).and_then(|image| {
-            if is_skipping { spec.reading.framed(&image).map(|_| image) } else { Ok(image) }
-        });
-        let image = match sound.map_err(|reason| Skipped { file: file.clone(), reason }) {
-            Ok(image) => image,
-            Err(broken) if is_skipping => {
-                skipped.push(broken);
-                continue;
-            }
-            Err(broken) => return Err(DataError::Image(broken)),
-        };
-        let ending = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        append(&mut tar, &format!("{index:09}.{ending}"), &image).map_err(written)?;
-        append(&mut tar, &format!("{index:09}.cls"), label.to_string().as_bytes()).map_err(written)?;
+    let mut images = 0;
+    for samples in samples.chunks(TOGETHER) {
+        let read: Vec<_> = samples.par_iter().map(|(_, (file, _))| sound(&spec.reading, file)).collect();
+        for (image, &(index, (file, label))) in read.into_iter().zip(samples) {
+            let image = match image {
+                Ok(image) => image,
+                Err(broken) if spec.reading.corrupt == Corrupt::Skip => {
+                    skipped.push(broken);
+                    continue;
+                }
+                Err(broken) => return Err(DataError::Image(broken)),
+            };
+            let ending = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+            let label = &labels[usize::from(*label)];
+            append(&mut tar, &format!("{index:09}.{ending}"), &image).map_err(written)?;
+            append(&mut tar, &format!("{index:09}.cls"), label.as_bytes()).map_err(written)?;
+            images += 1;
+        }
     }
     let mut file = tar.into_inner().map_err(written)?;
     file.flush().and_then(|()| file.get_ref().sync_all()).map_err(written)?;
-    Ok(samples.len() - (skipped.len() - before))
+    Ok(images)
+}
+
+/// The bytes of a file that can be decoded.
+fn sound(reading: &Reading, file: &Path) -> Result<Vec<u8>, Skipped> {
+    let bytes = photograph::read(file, reading.looking);
+    let bytes = bytes.and_then(|bytes| reading.framed(&bytes).map(|_| bytes));
+    bytes.map_err(|reason| Skipped { file: file.to_owned(), reason })
 }
 
 /// Adds a file with only name and content, so that equal images give equal shards.
@@ -99,12 +119,21 @@ mod tests {
     use crate::fingerprint::Cache;
     use crate::loader::streamed;
     use crate::stream::{BatchOrder, Part, Shards};
-    use crate::{Classes, DataSpec, Reading, Source, load as load_set};
+    use crate::{Classes, DataSpec, Source, load as load_set};
 
     #[test]
     fn shards_hold_the_images_of_the_folder() {
+        hold_the_images(["a", "b"]);
+    }
+
+    #[test]
+    fn classes_that_are_numbers_keep_their_images() {
+        hold_the_images(["1", "2"]);
+    }
+
+    fn hold_the_images(names: [&str; 2]) {
         let folder = tempfile::tempdir().unwrap();
-        for (class, shade) in [("a", 10_u8), ("b", 200)] {
+        for (class, shade) in names.into_iter().zip([10_u8, 200]) {
             fs::create_dir(folder.path().join(class)).unwrap();
             for index in 0..5_u8 {
                 let image = image::RgbImage::from_pixel(6, 6, image::Rgb([shade + index, 0, 0]));
@@ -130,10 +159,15 @@ mod tests {
             import(&images, Some(folder.path()), &target, NonZeroUsize::new(3).unwrap()).is_err(),
             "nothing is written over"
         );
-        // A broken file is left out and told, where that is asked for.
-        let broken = folder.path().join("b/broken.png");
+        // A broken file is refused, or left out and told, where that is asked for.
+        let broken = folder.path().join(names[1]).join("broken.png");
         fs::write(&broken, "not a photograph").unwrap();
         let others = tempfile::tempdir().unwrap();
+        let refused =
+            import(&images, Some(folder.path()), &others.path().join("x"), NonZeroUsize::new(3).unwrap());
+        let message = refused.unwrap_err().to_string();
+        assert!(message.starts_with(&format!("{}: expected a sound", broken.display())), "{message}");
+        assert_eq!(fs::read_dir(others.path()).unwrap().count(), 0, "nothing half is left");
         let mut tolerant = images.clone();
         tolerant.reading.corrupt = Corrupt::Skip;
         let (target_of_sound, samples) = (others.path().join("sound"), NonZeroUsize::new(3).unwrap());
@@ -151,7 +185,7 @@ mod tests {
         let data =
             streamed::shards(&shards, Some(&target)).unwrap().part(&DataSpec::default(), &cache).unwrap();
         let stream = data.stream.unwrap();
-        assert_eq!((data.classes, stream.len(Part::Train)), (vec!["a".to_owned(), "b".to_owned()], 8));
+        assert_eq!((data.classes, stream.len(Part::Train)), (names.map(str::to_owned).to_vec(), 8));
         let whole = load_set(
             &DataSpec { source: Source::ImageFolder(images), ..DataSpec::default() },
             Some(folder.path()),

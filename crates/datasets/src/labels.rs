@@ -46,6 +46,8 @@ pub(crate) struct Labelling {
     /// Whether an image may have any number of labels instead of one.
     is_multi: bool,
     by_name: HashMap<String, u16>,
+    /// The first class whose name is or begins with a number. Where there is one, numbers are names.
+    numeral: Option<String>,
 }
 
 impl Labelling {
@@ -56,7 +58,15 @@ impl Labelling {
         let words = words.into_iter().filter_map(|(word, place)| Some((word.to_owned(), place? as u16)));
         let mut by_name: HashMap<String, u16> = words.collect();
         by_name.extend((0u16..=u16::MAX).zip(names).map(|(label, name)| (name.clone(), label)));
-        Self { classes, is_multi, by_name }
+        let is_number =
+            |name: &&String| class_names::first_word(name).bytes().all(|byte| byte.is_ascii_digit());
+        Self { classes, is_multi, by_name, numeral: names.iter().find(is_number).cloned() }
+    }
+
+    /// The text that [`of_text`](Self::of_text) reads as the label of the class called `name`: its number,
+    /// as other programs expect it, unless numbers are names.
+    pub(crate) fn text_of(&self, label: u16, name: &str) -> String {
+        if self.numeral.is_some() { name.to_owned() } else { label.to_string() }
     }
 
     /// Whether an image may have any number of labels.
@@ -121,14 +131,18 @@ impl Labelling {
         if let Some(&label) = self.by_name.get(word) {
             return Ok(label);
         }
-        match word.parse::<u16>() {
-            Ok(label) if usize::from(label) < self.classes => Ok(label),
-            Ok(label) => Err(format!("expected a label below {}, found {label}", self.classes)),
-            Err(_) if self.by_name.is_empty() => Err(format!(
+        match (word.parse::<u16>(), &self.numeral) {
+            (Ok(_), Some(name)) => Err(format!(
+                "`{word}` is not the name of a class; since `{name}` of `data.class-list` is or begins with a number, \
+                 numbers are names and not labels"
+            )),
+            (Ok(label), None) if usize::from(label) < self.classes => Ok(label),
+            (Ok(label), None) => Err(format!("expected a label below {}, found {label}", self.classes)),
+            (Err(_), _) if self.by_name.is_empty() => Err(format!(
                 "expected a label as a number below {}, found `{word}`; names need `data.class-list`",
                 self.classes
             )),
-            Err(_) => {
+            (Err(_), _) => {
                 Err(format!("`{word}` is neither the name of a class nor a number below {}", self.classes))
             }
         }
@@ -237,6 +251,19 @@ mod tests {
         for json in ["", "{}", "{\"label\": {\"label\": 1}}", "1.5", "[[1]]", "null"] {
             assert!(one.of_json(json.as_bytes()).is_err(), "{json}");
         }
+    }
+
+    #[test]
+    fn numbers_that_are_names_are_no_labels() {
+        let names = ["1", "2", "10 ten"].map(str::to_owned);
+        let one = Labelling::new(3, false, &names);
+        for (label, name) in (0..3).zip(&names) {
+            assert_eq!(one.of_text(&one.text_of(label, name)), Ok(vec![label]), "{name}");
+        }
+        assert_eq!((one.of_text("10"), one.of_json(b"2")), (Ok(vec![2]), Ok(vec![1])));
+        let message = one.of_text("0").unwrap_err();
+        assert!(message.starts_with("`0` is not the name of a class; since `1` of"), "{message}");
+        assert_eq!(labelling(false).text_of(1, "golden retriever"), "1");
     }
 
     #[test]

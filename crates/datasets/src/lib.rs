@@ -60,6 +60,7 @@ mod labels;
 mod loader;
 pub mod manifest;
 mod mixing;
+mod new_folder;
 pub mod parsers;
 mod parts;
 mod photograph;

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use crate::import::append;
 use crate::random_numbers::{below, unit};
 use crate::seeds::stream;
-use crate::{DataError, derive_seed, epoch_order};
+use crate::{DataError, derive_seed, epoch_order, new_folder};
 
 /// The settings of a stand-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +56,15 @@ impl StandIn {
     /// one image, and 12 bytes per class and thread.
     ///
     /// # Errors
-    /// [`DataError::Write`], and [`DataError::StandIn`] for invalid settings.
+    /// [`DataError::Write`], [`DataError::Exists`], and [`DataError::StandIn`] for invalid settings.
     pub fn write(&self, target: &Path) -> Result<StandInWritten, DataError> {
         self.check()?;
+        new_folder::fill(target, |folder| self.write_to(folder))
+    }
+
+    fn write_to(&self, folder: &Path) -> Result<StandInWritten, DataError> {
         let tree = Tree::new(self.classes, self.seed);
-        let written = |source| DataError::Write { file: target.to_owned(), source };
-        fs::create_dir(target).map_err(written)?;
+        let written = |source| DataError::Write { file: folder.to_owned(), source };
         let mut shards = 0;
         let mut counts = vec![0_u64; self.classes];
         for (part, images) in ["train", "test"].into_iter().zip(self.images) {
@@ -69,7 +72,7 @@ impl StandIn {
             shards += numbers.len();
             let of_shards = numbers.par_iter().map(|&number| {
                 let range = number * self.samples..images.min((number + 1) * self.samples);
-                self.shard(&tree, part, &target.join(format!("{part}-{number:05}.tar")), range)
+                self.shard(&tree, part, &folder.join(format!("{part}-{number:05}.tar")), range)
             });
             let add = |mut a: Vec<u64>, b: Vec<u64>| {
                 a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
@@ -83,13 +86,13 @@ impl StandIn {
         let images = self.images[0] as f64;
         let frequencies: String =
             counts.iter().map(|&count| format!("{}\n", count as f64 / images)).collect();
-        fs::write(target.join("frequencies.txt"), frequencies).map_err(written)?;
+        fs::write(folder.join("frequencies.txt"), frequencies).map_err(written)?;
         let Self { images: [train, test], classes, labels, side, samples, seed } = self;
         let parameters = format!(
             "# What `decouple data stand-in` made these shards from.\ntrain = {train}\ntest = {test}\nclasses = \
              {classes}\nlabels = {labels}\nsize = {side}\nsamples = {samples}\nseed = {seed}\n"
         );
-        fs::write(target.join("stand-in.toml"), parameters).map_err(written)?;
+        fs::write(folder.join("stand-in.toml"), parameters).map_err(written)?;
         let mean_labels = counts.iter().sum::<u64>() as f64 / images;
         counts.sort_unstable();
         let shares = [counts[self.classes - 1], counts[self.classes / 2]].map(|count| count as f64 / images);
