@@ -191,6 +191,19 @@ fn of_several_broken_files_the_first_is_named_and_none_leaves_a_gap() {
 }
 
 #[test]
+fn parts_are_cut_out_with_the_filter_of_the_set() {
+    let folder = tempfile::tempdir().unwrap();
+    two_classes(folder.path());
+    for filter in [crate::Filter::Bilinear, crate::Filter::Bicubic] {
+        let reading = Reading { filter, ..Reading::of_size([8, 8]) };
+        let source = crate::Source::ImageFolder(ImageFolder { reading, ..spec(2) });
+        let data =
+            crate::load(&crate::DataSpec { source, ..Default::default() }, Some(folder.path())).unwrap();
+        assert_eq!((data.train.filter(), data.validation.filter()), (filter, filter));
+    }
+}
+
+#[test]
 fn two_folders_of_one_class_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

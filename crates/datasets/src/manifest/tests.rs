@@ -74,6 +74,13 @@ fn of(number: &str, labels: &[u16]) -> (String, Vec<u16>) {
 }
 
 #[test]
+fn a_missing_table_is_told_with_where_it_is_looked_for() {
+    let place = Place::new();
+    let message = list(&place.spec("no.csv", false), Some(place.0.path())).unwrap_err().to_string();
+    assert!(message.contains("no.csv: ") && message.contains("--data"), "{message}");
+}
+
+#[test]
 fn tables_of_every_kind_say_the_same() {
     let place = Place::new();
     let csv = "\u{feff}id,Path,label,split\n7,images/0.png,owl,train\r\n8,\"images/1.png\",red kite,Training\n9,images/2.png,1,test\n";
