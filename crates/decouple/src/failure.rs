@@ -77,8 +77,18 @@ macro_rules! failures {
 
 failures! {
     USAGE: BudgetError, ExperimentError, ExportError, SightError, SpecError;
-    DATA: DataError;
     IO: ExecutionError, ReportError;
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        let code = match error {
+            DataError::Write { .. } => IO,
+            DataError::Exists { .. } | DataError::StandIn { .. } => USAGE,
+            _ => DATA,
+        };
+        Self::new(code, error)
+    }
 }
 
 impl From<LedgerError> for Failure {

@@ -76,6 +76,10 @@ fn a_folder_becomes_shards_and_a_broken_file_is_found() {
     let workplace = Workplace::with_birds();
     let (said, _) = workplace.data(&["import", "shards", "--samples", "10"], &FOLDER, 0);
     assert_eq!(said, "shards: 32 train, 8 test in 5 shards\n");
+    let (_, talk) = workplace.data(&["import", "shards"], &FOLDER, 2);
+    assert!(talk.contains("shards: expected a new folder"), "{talk}");
+    let (_, talk) = workplace.data(&["import", "nowhere/shards"], &FOLDER, 74);
+    assert!(talk.contains("cannot write nowhere/shards.part: "), "{talk}");
     let shards = ["classes=2", "folder=\"shards\"", "size=[16,16]", "class-list=\"classes.txt\""];
     let (said, _) = workplace.data(&["info", "shards"], &shards, 0);
     assert!(said.starts_with("images    32 train, 0 validation, 8 test, 16x16x3"), "{said}");
@@ -85,6 +89,9 @@ fn a_folder_becomes_shards_and_a_broken_file_is_found() {
     assert!(talk.contains("expected the checksum 0, found"), "{talk}");
 
     workplace.write("birds/owl/7.png", "torn");
+    let (_, talk) = workplace.data(&["import", "others"], &FOLDER, 3);
+    assert!(talk.contains("birds/owl/7.png: expected a sound"), "{talk}");
+    assert!(!workplace.path("others").exists() && !workplace.path("others.part").exists());
     for stream in ["stream=false", "stream=true"] {
         let keys = [&FOLDER[..], &[stream]].concat();
         let (said, _) = workplace.data(&["verify", "image-folder"], &keys, 3);
@@ -261,6 +268,10 @@ fn known_sets_are_listed_and_others_refused() {
     for name in ["cifar-10 ", "cifar-100 ", "fashion-mnist ", "cifar10-jpeg "] {
         assert!(listed.contains(name), "{listed}");
     }
+    for option in ["--classes", "--size", "--samples", "--train"] {
+        workplace.fail(&["data", "stand-in", "none", option, "0"], option, 2);
+    }
+    workplace.fail(&["data", "stand-in", "none", "--classes", "20", "--labels", "6"], "a quarter of the", 2);
     let expected = "there is no known set `imagenet`: expected one of cifar-10, ";
     workplace.fail(&["data", "fetch", "imagenet"], expected, 2);
 }

@@ -1,8 +1,10 @@
 //! The arguments of `decouple data`.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeBounds;
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 
 use super::{Format, at_least_one};
@@ -67,26 +69,31 @@ pub(crate) struct DataStandIn {
     /// The new folder for the shards.
     pub(crate) target: PathBuf,
     /// Training images.
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    #[arg(long, default_value = "20000", value_name = "N", value_parser = within(1..))]
     pub(crate) train: usize,
     /// Test images.
-    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    #[arg(long, default_value = "2000", value_name = "N", value_parser = within(1..))]
     pub(crate) test: usize,
     /// Classes.
-    #[arg(long, default_value_t = 600, value_name = "N")]
+    #[arg(long, default_value = "600", value_name = "N", value_parser = within(16..=65_536))]
     pub(crate) classes: usize,
-    /// Approximate number of labels per image.
-    #[arg(long, default_value_t = 36, value_name = "N")]
+    /// Approximate number of labels per image, at most a quarter of the classes.
+    #[arg(long, default_value = "36", value_name = "N", value_parser = within(1..))]
     pub(crate) labels: usize,
     /// Rows and columns of an image.
-    #[arg(long, default_value_t = 32, value_name = "PIXELS")]
+    #[arg(long, default_value = "32", value_name = "PIXELS", value_parser = within(4..=1_024))]
     pub(crate) size: usize,
     /// Seed of the generator.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
     /// Images per shard.
-    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    #[arg(long, default_value = "1000", value_name = "N", value_parser = within(1..))]
     pub(crate) samples: usize,
+}
+
+/// A number in `range`.
+fn within(range: impl RangeBounds<u64>) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(range)
 }
 
 #[derive(Args, Debug)]

@@ -12,7 +12,7 @@ use decouple_datasets::{
     stream::{BatchOrder, Part, Shards},
 };
 use decouple_experiment::section;
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::{
@@ -24,6 +24,7 @@ use crate::{
     arguments::{
         Common, Data, DataChoice, DataFetch, DataImport, DataInfo, DataShow, DataStandIn, DataVerify, Format,
     },
+    environment::cores,
     failure::{DATA, Failure, IO, SUCCESS, USAGE},
     text::{TextTable, answer, bytes, grouped, print},
 };
@@ -64,7 +65,7 @@ fn list(common: &Common) -> Result<u8, Failure> {
     let mut table = TextTable::new(4, &["set", "what", "folder", "there"]);
     for known in KNOWN {
         let own = folder(common).join(known.folder);
-        let is_there = if own.is_dir() { "yes" } else { "no" };
+        let is_there = if known.is_there(common.data.as_deref()) { "yes" } else { "no" };
         let own = own.display().to_string();
         table.push(vec![known.name.to_owned(), known.what.to_owned(), own, is_there.to_owned()]);
     }
@@ -80,7 +81,9 @@ fn fetch(common: &Common, arguments: &DataFetch) -> Result<u8, Failure> {
             format!("there is no known set `{}`: expected one of {}", arguments.set, names.join(", ")),
         )
     })?;
-    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{bar:20} {bytes} of {total_bytes}  {wide_msg}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(0).with_style(style);
     let place = known.fetch(folder(common), &mut |file, done, whole| {
         bar.set_message(file.to_owned());
         bar.set_length(whole.unwrap_or(done));
@@ -137,9 +140,8 @@ fn verify(common: &Common, arguments: &DataVerify) -> Result<u8, Failure> {
     let (mut skipped, mut count) = (data.skipped.clone(), data.skipped.len());
     let mut images: usize = Part::ALL.iter().map(|&part| data.split(part).len()).sum();
     if let Some(stream) = &data.stream {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
         for part in Part::ALL {
-            for batch in stream.batches(part, BatchOrder::AsStored, 64, &[], workers) {
+            for batch in stream.batches(part, BatchOrder::AsStored, 64, &[], cores()) {
                 images += batch?.len();
             }
         }
