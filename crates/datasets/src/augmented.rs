@@ -192,7 +192,8 @@ mod tests {
     #[test]
     fn a_random_part_is_scaled_as_the_set_is() {
         let shape = ImageShape { h: 8, w: 8, c: 1 };
-        let split = Split { shape, images: (0..64).map(|at| at * at % 251).collect(), labels: vec![0] };
+        let split =
+            Split { shape, images: (0..64_u32).map(|at| (at * at % 251) as u8).collect(), labels: vec![0] };
         let steps = ["random-resized-crop 0.1 0.3".parse().unwrap()];
         let of = |filter| {
             let set = Selection::from(split.clone()).scaled_by(filter);
