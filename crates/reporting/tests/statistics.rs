@@ -94,7 +94,6 @@ struct Pair {
     b: usize,
     difference: f64,
     half: f64,
-    p: f64,
 }
 
 #[derive(Deserialize)]
@@ -211,8 +210,6 @@ fn all_pairs_are_those_of_scipy() {
             assert_eq!((ours.a, ours.b), (theirs.a, theirs.b));
             close(ours.estimate.value, theirs.difference, 1e-9);
             close(ours.interval.half_width(), theirs.half, 1e-6);
-            close(ours.p, theirs.p, 1e-6);
-            assert_eq!(ours.p <= 0.05, !ours.interval.contains(0.0), "{ours:?}");
         }
     }
     assert!(all_pairs(&[], 0.95).is_empty());
@@ -335,22 +332,29 @@ fn a_curve_changes_its_shape_as_a_gaussian_process_does() {
 #[test]
 fn the_scaling_law_is_that_of_scipy() {
     let case = fixture().scaling;
-    let points: Vec<(f64, Sample)> =
-        case.sizes.iter().zip(&case.samples).map(|(size, values)| (*size, sample(values))).collect();
-    let law = scaling_law(&points).unwrap();
+    let error = |(size, sample): (&f64, Sample)| SizedError {
+        size: *size,
+        mean: sample.mean,
+        squared_error: sample.squared_error(),
+    };
+    let samples = case.samples.iter().map(|values| sample(values));
+    let points: Vec<SizedError> = case.sizes.iter().zip(samples).map(error).collect();
+    let law = scaling_law(&points, 10.0).unwrap();
     close(law.floor, case.floor, 1e-3);
     close(law.above, case.above, 1e-3);
     close(law.exponent, case.exponent, 1e-3);
     assert!(law.exponent_interval.contains(law.exponent) && law.floor_interval.contains(law.floor));
-    assert_eq!(scaling_law(&points[..3]), None, "three sizes fit any three numbers");
+    assert_eq!(scaling_law(&points[..3], 10.0), None, "three sizes fit any three numbers");
     // An error that does not fall has no exponent.
     let flat = case.samples[0].clone();
-    let flat: Vec<(f64, Sample)> = case.sizes.iter().map(|size| (*size, sample(&flat))).collect();
-    let open = scaling_law(&flat).unwrap().exponent_interval;
+    let flat: Vec<SizedError> = case.sizes.iter().map(|size| error((size, sample(&flat)))).collect();
+    let open = scaling_law(&flat, 10.0).unwrap().exponent_interval;
     assert_eq!((open.low, open.high), (0.0, f64::INFINITY));
     let rising = [0.100, 0.105, 0.110, 0.115].map(|mean| sample(&[mean - 0.0005, mean, mean + 0.0005]));
-    let rising: Vec<(f64, Sample)> = case.sizes.iter().copied().zip(rising).collect();
-    let open = scaling_law(&rising).unwrap().exponent_interval;
+    let rising: Vec<SizedError> = case.sizes.iter().zip(rising).map(error).collect();
+    let rising = scaling_law(&rising, 10.0).unwrap();
+    assert_eq!(rising.above, 0.0);
+    let open = rising.exponent_interval;
     assert_eq!((open.low, open.high), (0.0, f64::INFINITY));
 }
 
@@ -414,6 +418,19 @@ fn the_probability_of_being_best_follows_what_is_known() {
     assert_eq!(best(&samples), best(&samples), "drawn from a fixed stream");
 }
 
+/// A handful of draws would decide, whose spreads fit the means of so many points far better than all others.
+#[test]
+fn dozens_of_points_of_two_seeds_and_unequal_spreads_have_no_probability() {
+    let point = |index: i32| {
+        let spread = 0.01 * 10f64.powi(-(index % 4));
+        let centre = 0.8 + f64::from(index % 7 - 3) / 3.0 * spread;
+        let half = spread * (0.5 + f64::from(index % 5) / 5.0);
+        sample(&[centre - half, centre + half])
+    };
+    assert_eq!(probability_best(&(0..40).map(point).collect::<Vec<_>>(), 2000), None);
+    assert!(probability_best(&(0..3).map(point).collect::<Vec<_>>(), 2000).is_some());
+}
+
 /// Runs of two points on images of unlike difficulty; `hard` is where the second point is weak.
 fn runs(seed: usize, count: usize, images: usize, hard: impl Fn(usize) -> bool) -> Vec<Vec<bool>> {
     let chance = |run: usize, image: usize| {
@@ -473,7 +490,6 @@ proptest! {
         let samples: Vec<Option<Sample>> = points.iter().map(|values| Sample::of(values)).collect();
         for pair in all_pairs(&samples, 0.95) {
             prop_assert!(pair.interval.low <= pair.estimate.value && pair.estimate.value <= pair.interval.high);
-            prop_assert!((0.0..=1.0).contains(&pair.p));
         }
         let known: Vec<Sample> = samples.into_iter().flatten().collect();
         if let Some(probability) = probability_best(&known, 200) {

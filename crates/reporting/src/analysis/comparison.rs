@@ -13,8 +13,6 @@ pub struct Comparison {
     /// The interval of this difference, wherever it is quoted; the intervals of all pairs hold
     /// jointly at [`CONFIDENCE`] ([`all_pairs`]).
     pub interval: Interval,
-    /// P-value of no difference, corrected for all pairs.
-    pub p: f64,
     /// The margin within which these two points alone are shown to be equal (two one-sided tests at 5 %).
     pub equal_within: Option<f64>,
 }
@@ -34,7 +32,6 @@ impl Comparison {
             point,
             estimate: Estimate { value: turn(pair.estimate.value), ..pair.estimate },
             interval: Interval { low: ends[0].min(ends[1]), high: ends[0].max(ends[1]) },
-            p: pair.p,
             equal_within: pair.estimate.equivalence_margin(CONFIDENCE),
         })
     }

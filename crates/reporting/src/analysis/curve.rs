@@ -3,7 +3,8 @@
 
 use super::{Coordinates, PointSummary, Study, grouped, spectrum_axis};
 use crate::statistics::{
-    BestPlace, Interval, Observation, Sample, ScalingLaw, SmoothCurve, grid, pooled_variance, scaling_law,
+    BestPlace, Interval, Observation, Sample, ScalingLaw, SizedError, SmoothCurve, grid, pooled_variance,
+    scaling_law,
 };
 
 /// Axes that a curve may change its shape with, on a logarithmic scale.
@@ -99,7 +100,7 @@ fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Opt
                 x: points[index].group_width?.ln(),
                 shape: shape(index)?,
                 y: sample.mean,
-                squared_error: shrunk(sample, pooled) / sample.n as f64,
+                squared_error: shrunk_error(sample, pooled),
             })
         })
         .collect();
@@ -149,12 +150,12 @@ fn proportion(a: &[f64], b: &[f64]) -> Option<f64> {
     is_line.then(|| dot(&a, &b).signum())
 }
 
-/// The variance of a run of a point, shrunk towards that of all points as if that were four more runs: the
-/// variance of few seeds is too uncertain for a weight.
-fn shrunk(sample: &Sample, pooled: f64) -> f64 {
+/// The squared standard error of the mean of a point, the variance of a run shrunk towards that of all points as if
+/// that were four more runs: the variance of few seeds is too uncertain for a weight.
+fn shrunk_error(sample: &Sample, pooled: f64) -> f64 {
     const PRIOR: f64 = 4.0;
     let freedom = sample.degrees_of_freedom();
-    (freedom * sample.variance + PRIOR * pooled) / (freedom + PRIOR)
+    (freedom * sample.variance + PRIOR * pooled) / (freedom + PRIOR) / sample.n as f64
 }
 
 fn highest(curve: &SmoothCurve, shape: &[f64], range: Interval) -> f64 {
@@ -188,17 +189,20 @@ fn shift(curve: &SmoothCurve, observations: &[Observation], k: usize) -> Option<
 pub(super) fn scalings(study: &Study, points: &[PointSummary]) -> Vec<SpectrumScaling> {
     let Some(spectrum) = spectrum_axis(study) else { return Vec::new() };
     let is_alone = study.axes.len() == 2 && study.axes.iter().any(|axis| axis.name == SHAPES[0]);
-    let known = points.iter().filter(|_| is_alone);
-    let known = known.filter_map(|point| Some((point.value(&spectrum.name)?, point)));
-    let law = |(value, own): (&str, Vec<(&str, &PointSummary)>)| {
-        let errors: Vec<(f64, Sample)> = own
-            .into_iter()
-            .filter_map(|(_, point)| {
-                let sample = point.sample?;
-                Some((point.costs.parameters as f64, Sample { mean: 1.0 - sample.mean, ..sample }))
-            })
-            .collect();
-        Some(SpectrumScaling { value: value.to_owned(), law: scaling_law(&errors)? })
+    let samples: Vec<Sample> = points.iter().filter_map(|point| point.sample).collect();
+    let Some((pooled, freedom)) = pooled_variance(&samples).filter(|_| is_alone) else { return Vec::new() };
+    let known = points.iter().filter_map(|point| {
+        let sample = point.sample?;
+        let error = SizedError {
+            size: point.costs.parameters as f64,
+            mean: 1.0 - sample.mean,
+            squared_error: shrunk_error(&sample, pooled),
+        };
+        Some((point.value(&spectrum.name)?, error))
+    });
+    let law = |(value, own): (&str, Vec<(&str, SizedError)>)| {
+        let errors: Vec<SizedError> = own.into_iter().map(|(_, error)| error).collect();
+        Some(SpectrumScaling { value: value.to_owned(), law: scaling_law(&errors, freedom)? })
     };
     grouped(known, |(value, _)| *value).into_iter().filter_map(law).collect()
 }

@@ -30,7 +30,7 @@ pub use interaction::{InteractionTest, interaction_test};
 pub use pairs::{PairDifference, all_pairs, pair_confidence};
 pub use power::{detectable_difference, power, seeds_needed};
 pub use range::{range_quantile, range_tail};
-pub use scaling::{ScalingLaw, scaling_law};
+pub use scaling::{ScalingLaw, SizedError, scaling_law};
 pub use smooth::{BestPlace, Observation, SmoothCurve, grid};
 pub use surface::{QuadraticSurface, expected_best, quadratic_surface};
 

@@ -13,13 +13,11 @@ pub struct PairDifference {
     pub estimate: Estimate,
     /// Interval of the difference; those of all pairs hold jointly.
     pub interval: Interval,
-    /// P-value of a true difference of zero, corrected for all pairs.
-    pub p: f64,
 }
 
 /// Every pair of `samples`; a point without a sample is ignored.
 ///
-/// Each interval is the wider, and each p-value the larger, of two methods. Tukey and Kramer's pools the
+/// Each interval is the wider of two methods. Tukey and Kramer's pools the
 /// spread over all points, `q(k, sum (n - 1)) sqrt(s^2 (1/n_a + 1/n_b) / 2)`: exact for points of equal
 /// spread, but reporting a difference in up to 30 % of experiments with equal means if one point has ten
 /// times the spread. Games and Howell's (Journal of Educational Statistics 1, 1976) gives each pair its own
@@ -40,11 +38,7 @@ pub fn all_pairs(samples: &[Option<Sample>], confidence: f64) -> Vec<PairDiffere
         let shared_error = (pooled * (1.0 / first.n as f64 + 1.0 / second.n as f64)).sqrt();
         let own_q = range_quantile(confidence, known.len(), own_freedom)?;
         let half = (shared_q? * shared_error).max(own_q * estimate.standard_error) / f64::sqrt(2.0);
-        let tail = |error: f64, freedom: f64| {
-            range_tail(f64::sqrt(2.0) * estimate.value.abs() / error, known.len(), freedom)
-        };
-        let p = f64::max(tail(shared_error, freedom)?, tail(estimate.standard_error, own_freedom)?);
-        Some(PairDifference { a, b, estimate, interval: Interval::around(estimate.value, half), p })
+        Some(PairDifference { a, b, estimate, interval: Interval::around(estimate.value, half) })
     };
     let places = (0..known.len()).flat_map(|i| (i + 1..known.len()).map(move |j| (i, j)));
     places.filter_map(|(i, j)| pair(known[i], known[j])).collect()

@@ -1,8 +1,8 @@
 //! How an error falls with size: `error = c + a P^-alpha`.
 
+use super::Interval;
 use super::random::Draws;
 use super::smooth::middle;
-use super::{Interval, Sample};
 
 /// A fitted law.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,38 +19,48 @@ pub struct ScalingLaw {
     pub floor_interval: Interval,
 }
 
+/// The error of a network of some size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SizedError {
+    /// Parameters.
+    pub size: f64,
+    /// Mean error over seeds.
+    pub mean: f64,
+    /// Squared standard error of that mean.
+    pub squared_error: f64,
+}
+
 /// Resampled laws behind an interval.
 const RESAMPLES: usize = 400;
 /// Range of the search for the exponent.
 const EXPONENTS: (f64, f64) = (0.02, 3.0);
 
-/// Fits `error = floor + above (P / P_least)^-exponent` by weighted least squares to samples of errors at sizes `P`.
+/// Fits `error = floor + above (P / P_least)^-exponent` by weighted least squares to errors at sizes `P`, whose
+/// variances have `degrees_of_freedom`.
 ///
 /// Given the exponent, the other two parameters are linear and may not be negative; the exponent is found by
 /// search. The intervals come from laws fitted to means drawn from Student's t about the observed ones, each
-/// with its own spread. `None` for fewer than four different sizes, which three parameters would fit
+/// with its own standard error. `None` for fewer than four different sizes, which three parameters would fit
 /// trivially.
-pub fn scaling_law(points: &[(f64, Sample)]) -> Option<ScalingLaw> {
-    let mut sizes: Vec<f64> = points.iter().map(|(size, _)| *size).collect();
+pub fn scaling_law(points: &[SizedError], degrees_of_freedom: f64) -> Option<ScalingLaw> {
+    let mut sizes: Vec<f64> = points.iter().map(|point| point.size).collect();
     sizes.sort_by(f64::total_cmp);
     sizes.dedup();
     if sizes.len() < 4 || sizes[0] <= 0.0 {
         return None;
     }
     let place = |size: f64| size / sizes[0];
-    let data: Vec<(f64, f64, f64)> = points
-        .iter()
-        .map(|(size, sample)| (place(*size), sample.mean, 1.0 / sample.squared_error()))
-        .collect();
+    let data: Vec<(f64, f64, f64)> =
+        points.iter().map(|point| (place(point.size), point.mean, 1.0 / point.squared_error)).collect();
     let (floor, above, exponent) = least_squares(&data);
     let mut random = Draws::new(3);
     let (mut floors, mut exponents): (Vec<f64>, Vec<f64>) = (0..RESAMPLES)
         .map(|index| {
             let mut moved = data.clone();
-            for ((_, y, _), (_, sample)) in moved.iter_mut().zip(points) {
-                let freedom = sample.degrees_of_freedom();
-                let t = random.normal() / (random.chi_squared(freedom) / freedom).sqrt();
-                *y += t * sample.squared_error().sqrt();
+            for ((_, y, _), point) in moved.iter_mut().zip(points) {
+                let chi_squared = random.chi_squared(degrees_of_freedom);
+                let t = random.normal() / (chi_squared / degrees_of_freedom).sqrt();
+                *y += t * point.squared_error.sqrt();
             }
             let (floor, above, exponent) = least_squares(&moved);
             // An error that does not fall has no exponent, so any.
