@@ -55,6 +55,7 @@ fn escaped(text: &str) -> String {
             '±' => safe += "$\\pm$",
             '→' => safe += "$\\to$",
             '·' => safe += "$\\cdot$",
+            '∞' => safe += "$\\infty$",
             '–' => safe += "--",
             _ => safe.push(letter),
         }
@@ -69,6 +70,7 @@ mod tests {
     #[test]
     fn no_letter_means_anything_to_latex() {
         assert_eq!(escaped("100 % of a_b → <c>"), "100 \\% of a\\_b $\\to$ $<$c$>$");
+        assert_eq!(escaped("0 to ∞ – ±1"), "0 to $\\infty$ -- $\\pm$1");
         assert_eq!(escaped("\\{~}"), "\\textbackslash{}\\{\\textasciitilde{}\\}");
     }
 }
