@@ -329,7 +329,7 @@ fn other_images_under_the_same_name_are_another_run() {
     let (table, talk) =
         other.ends(&["report", "small.toml", "--set", "training.epochs=1", "--set", "seed=[0,1,2]"], 3);
     assert!(talk.contains("2 runs are left out of every mean: trained on other images"), "{talk}");
-    assert_eq!(table.matches("2 finished, 1 missing").count(), 2, "{table}");
+    assert_eq!(table.matches("2 finished, 1 unusable").count(), 2, "{table}");
 }
 
 #[test]

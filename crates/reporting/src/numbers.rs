@@ -63,9 +63,14 @@ pub fn signed_points(difference: f64) -> String {
     if text == "+0.00" || text == "-0.00" { "0.00".to_owned() } else { text }
 }
 
-/// A p-value with its relation: `< 0.001`, `= 0.032`.
+/// A p-value with its relation: `< 0.001`, `= 0.032`. Next to 5 % it has a digit more, so that it is seen on which
+/// side it lies.
 pub fn p_value(p: f64) -> String {
-    if p < 0.001 { "< 0.001".to_owned() } else { format!("= {p:.3}") }
+    match format!("= {p:.3}") {
+        _ if p < 0.001 => "< 0.001".to_owned(),
+        near if near == "= 0.050" => format!("= {p:.4}"),
+        shown => shown,
+    }
 }
 
 /// `1 seed`, `3 seeds`, `1,200 seeds`.
@@ -120,6 +125,12 @@ mod tests {
             [signed_points(-1e-9), signed_points(0.0123), signed_points(-0.01)],
             ["0.00", "+1.23", "-1.00"]
         );
+    }
+
+    #[test]
+    fn a_p_value_shows_on_which_side_of_five_percent_it_lies() {
+        let shown = [0.0009, 0.0314, 0.0496, 0.0504, 0.0506].map(p_value);
+        assert_eq!(shown, ["< 0.001", "= 0.031", "= 0.0496", "= 0.0504", "= 0.051"]);
     }
 
     #[test]

@@ -20,8 +20,7 @@ pub(crate) fn odd_ones(runs: &[&Run], here: &HashMap<RunId, u32>) -> HashMap<Run
         let version = run.identity().numerics;
         if here[&run.id] == version { NUMERICS_VERSION } else { version }
     };
-    let Some(usual) = most(over.iter().map(|run| (numerics(run), u64::from(numerics(run)).to_string())))
-    else {
+    let Some(usual) = most(over.iter().map(|run| (numerics(run), format!("{:010}", numerics(run))))) else {
         return odd;
     };
     let (same, others): (Vec<&Run>, Vec<&Run>) = over.into_iter().partition(|run| numerics(run) == usual);

@@ -51,7 +51,6 @@ pub fn side_by_side(first: &Analysis, second: &Analysis) -> Vec<Pair> {
     let only_second = only_second.filter(|label| first.points.iter().all(|point| point.label != **label));
     let pair = |label: &String| {
         let points = [first, second].map(|analysis| analysis.points.iter().find(|p| p.label == *label));
-        let is_supported = points.into_iter().flatten().all(|point| point.unsupported.is_none());
         // Runs that both experiments have are no independent samples.
         let ids = |analysis: &Analysis, point: Option<&PointSummary>| -> Vec<String> {
             let own = analysis.runs.iter().filter(|run| point.is_some_and(|point| point.point == run.point));
@@ -60,10 +59,9 @@ pub fn side_by_side(first: &Analysis, second: &Analysis) -> Vec<Pair> {
         let [ours, theirs] = [ids(first, points[0]), ids(second, points[1])];
         let is_shared = ours.iter().any(|id| theirs.contains(id));
         let [first, second] = points.map(|point| point.map(side));
-        let both = first.zip(second);
-        let difference = both.and_then(|(first, second)| Some(second.mean? - first.mean?));
-        let interval =
-            both.filter(|_| is_supported && !is_shared).and_then(|(first, second)| welch(first, second));
+        let difference = first.zip(second).and_then(|(first, second)| Some(second.mean? - first.mean?));
+        let samples = points.map(|point| point?.sample.filter(|_| !is_shared));
+        let interval = samples[0].zip(samples[1]).and_then(|(first, second)| welch(first, second));
         Pair { label: label.clone(), first, second, difference, interval }
     };
     labels.chain(only_second).map(pair).collect()
@@ -74,28 +72,23 @@ fn side(point: &PointSummary) -> Side {
     Side { seeds, mean: point.mean, sd: point.sd, parameters }
 }
 
-/// The interval of the second's mean minus the first's, whose spreads may differ; one of them may be zero.
-fn welch(first: Side, second: Side) -> Option<Interval> {
-    let sample = |side: Side| Some(Sample { n: side.seeds, mean: side.mean?, variance: side.sd?.powi(2) });
-    Estimate::difference(sample(second)?, sample(first)?)?.interval(CONFIDENCE)
+/// The interval of the second's mean minus the first's, whose spreads may differ.
+fn welch(first: Sample, second: Sample) -> Option<Interval> {
+    Estimate::difference(second, first)?.interval(CONFIDENCE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statistics::{mean, sd};
 
     /// `scipy.stats.ttest_ind([2, 4, 7], [1, 2, 3, 4], equal_var=False).confidence_interval()`.
     const WELCH: (f64, f64) = (-3.4432281329849426, 7.109894799651609);
 
     #[test]
     fn the_interval_is_welch_s() {
-        let side =
-            |values: &[f64]| Side { seeds: values.len(), mean: mean(values), sd: sd(values), parameters: 1 };
-        let (first, second) = (side(&[1.0, 2.0, 3.0, 4.0]), side(&[2.0, 4.0, 7.0]));
-        let interval = welch(first, second).unwrap();
+        let sample = |values: &[f64]| Sample::of(values).unwrap();
+        let interval = welch(sample(&[1.0, 2.0, 3.0, 4.0]), sample(&[2.0, 4.0, 7.0])).unwrap();
         assert!((interval.low - WELCH.0).abs() < 1e-6, "{interval:?}");
         assert!((interval.high - WELCH.1).abs() < 1e-6, "{interval:?}");
-        assert_eq!(welch(first, Side { seeds: 1, sd: None, ..second }), None);
     }
 }

@@ -50,8 +50,8 @@ impl fmt::Display for TextTable {
 
 /// One row per point; each line ends with a line feed.
 ///
-/// The score is in percent with its 95 % interval. A last column lists diverged, failed and missing runs,
-/// if any.
+/// The score is in percent with its 95 % interval. A last column lists diverged, failed, unusable and missing
+/// runs, if any.
 pub fn terminal_table(analysis: &Analysis) -> String {
     let has_unfinished = analysis.points.iter().any(|point| unfinished(point).is_some());
     let mut header: Vec<String> = analysis.study.axes.iter().map(|axis| axis.name.clone()).collect();
@@ -97,7 +97,12 @@ fn row(analysis: &Analysis, point: &PointSummary, has_unfinished: bool) -> Vec<S
 
 /// "2 finished, 1 diverged"; `None` where all runs finished.
 fn unfinished(point: &PointSummary) -> Option<String> {
-    let lost = [(point.diverged, "diverged"), (point.failed, "failed"), (point.missing, "missing")];
+    let lost = [
+        (point.diverged, "diverged"),
+        (point.failed, "failed"),
+        (point.unusable, "unusable"),
+        (point.missing - point.unusable, "missing"),
+    ];
     let words: Vec<String> =
         lost.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     (!words.is_empty()).then(|| format!("{} finished, {}", point.finished(), words.join(", ")))

@@ -1,8 +1,9 @@
 //! What the verdict says, and that it says no more than the runs do.
 
-use decouple_experiment::Metric;
+use decouple_experiment::{Metric, Outcome};
 use decouple_reporting::Analysis;
-use decouple_reporting::analysis::{Study, power_plan, summarise};
+use decouple_reporting::analysis::{Interaction, RunOutcome, Study, power_plan, summarise};
+use decouple_reporting::statistics::{Estimate, holm};
 
 mod made_up;
 use made_up::measured;
@@ -169,9 +170,15 @@ fn three_axes_have_every_interaction_of_two() {
         .collect();
     assert_eq!(shown, [("order", "network.kernel")]);
     assert!(averaged.iter().all(|found| found.averaged.len() == 1));
-    let given: Vec<_> = given.iter().filter(|found| found.is_shown()).map(|found| &found.given).collect();
-    assert_eq!(given.len(), 2, "{given:?}");
+    let is_likely = |found: &&&Interaction| found.test.is_some_and(|test| test.p <= 0.05);
+    let likely: Vec<_> = given.iter().filter(is_likely).map(|found| &found.given).collect();
+    assert_eq!(likely.len(), 2, "{likely:?}");
     assert!(analysis.verdict.to_string().contains("averaged over segments"), "{}", analysis.verdict);
+    // The verdict speaks of three tests, so they are corrected; of those at one value it says nothing.
+    let corrected = holm(&averaged.iter().map(|found| found.test.unwrap().p).collect::<Vec<_>>());
+    assert_eq!(averaged.iter().filter_map(|found| found.p_holm).collect::<Vec<_>>(), corrected);
+    assert!(given.iter().all(|found| found.p_holm.is_none() && !found.is_shown()));
+    assert_eq!(analysis.verdict.to_string().matches(", Holm)").count(), 3, "{}", analysis.verdict);
 }
 
 #[test]
@@ -232,6 +239,67 @@ fn zipped_axes_have_no_interaction_with_each_other() {
     assert!(summarise(study, analysis.runs, Vec::new()).interactions.is_empty());
 }
 
+/// An amount and a kind of weight decay go together; two of the three pairs have the same amount.
+#[test]
+fn axes_of_one_zip_are_one_effect_with_all_their_values() {
+    let decays = [("0", "coupled", 0.0), ("0.001", "coupled", 0.01), ("0.001", "decoupled", 0.02)];
+    let mut rows = Vec::new();
+    for (amount, kind, gain) in decays {
+        for activation in ["none", "relu"] {
+            let gain = if activation == "relu" { gain } else { 0.0 };
+            let point = [("decay", amount), ("kind", kind), ("intermediate", activation)];
+            rows.push((point, seeds::<4>(0.80 + gain, 0.001)));
+        }
+    }
+    let analysis =
+        measured(&rows.iter().map(|(point, row)| (point.as_slice(), row.as_slice())).collect::<Vec<_>>());
+    let mut study = analysis.study;
+    study.axes[..2].iter_mut().for_each(|axis| axis.zipped_with = Some(0));
+    let analysis = summarise(study, analysis.runs, Vec::new());
+    let [found] = analysis.interactions.as_slice() else { panic!("{:?}", analysis.interactions) };
+    assert_eq!((found.along.as_str(), found.effect.as_str()), ("decay with kind", "intermediate"));
+    assert!(found.test.unwrap().numerator_df > 1.0, "three values along: {found:?}");
+    let says = "by 0.0 points at decay with kind = 0 with coupled and by ";
+    assert!(analysis.verdict.to_string().contains(says), "{}", analysis.verdict);
+}
+
+/// At one channel per segment the tuned recipe is the one as written.
+#[test]
+fn an_interaction_counts_shared_runs_once() {
+    let typed = seeds::<4>(0.90, 0.001);
+    let point = |segments, recipe| [("segments", segments), ("recipe", recipe)];
+    let analysis = measured(&[
+        (&point("1", "typed"), &seeds::<4>(0.86, 0.001)),
+        (&point("per-channel", "typed"), &typed),
+        (&point("1", "tuned"), &seeds::<4>(0.87, 0.002)),
+        (&point("per-channel", "tuned"), &typed),
+    ]);
+    let mut runs = analysis.runs;
+    for (index, run) in runs.iter_mut().enumerate() {
+        run.id = format!("run {}", if index < 12 { index } else { index - 8 });
+    }
+    let analysis = summarise(analysis.study, runs, Vec::new());
+    let [found] = analysis.interactions.as_slice() else { panic!("{:?}", analysis.interactions) };
+    assert!(found.shares_runs && found.test.is_none() && !found.is_shown());
+    // What the recipe changes at the other end is all that is uncertain.
+    let sample = |point: usize| analysis.points[point].sample.unwrap();
+    let alone = Estimate::difference(sample(0), sample(2)).unwrap().interval(0.95).unwrap();
+    let interval = found.contrasts[0].interval.unwrap();
+    assert_eq!(found.contrasts[0].at_high, 0.0);
+    assert!((interval.low - alone.low).abs() < 1e-12 && (interval.high - alone.high).abs() < 1e-12);
+}
+
+#[test]
+fn of_points_that_cannot_be_compared_nothing_is_said() {
+    let flat = [("1", 0.8812), ("4", 0.8815), ("per-channel", 0.8821)];
+    let rows = flat.map(|(count, mean)| ([("segments", count)], seeds::<4>(mean, 0.002)));
+    let mut rows: Vec<(&[(&str, &str)], &[Option<f64>])> =
+        rows.iter().map(|(point, row)| (point.as_slice(), row.as_slice())).collect();
+    rows.push((&[("segments", "8")], &[Some(0.5)]));
+    let verdict = measured(&rows).verdict.to_string();
+    assert!(verdict.contains("No two of those that can be compared differ by more than"), "{verdict}");
+}
+
 #[test]
 fn each_point_is_judged_by_its_own_test_images() {
     let analysis = along(&[("1", 0.85), ("per-channel", 0.90)], 0.001);
@@ -251,6 +319,11 @@ fn step_times_that_other_work_disturbed_are_left_out() {
     runs[3].train_secs = runs[3].train_secs.map(|secs| 2.0 * secs);
     let analysis = summarise(analysis.study, runs, Vec::new());
     assert!(analysis.points.iter().all(|point| point.step_secs().is_none() && point.train_secs.is_some()));
+    // A run that diverged counts in no mean, and so takes no time from the others.
+    let mut runs = analysis.runs;
+    runs[3].outcome = RunOutcome::Over(Outcome::Diverged { step: 7 });
+    let analysis = summarise(analysis.study, runs, Vec::new());
+    assert!(analysis.points.iter().all(|point| point.step_secs().is_some()));
 }
 
 #[test]
@@ -348,4 +421,22 @@ fn sizes_and_lengths_in_proportion_are_one_cause() {
     let begun = [rows, vec![("4", "240000", "32")]].concat();
     let begun = &shaped(&begun).curves[0];
     assert_eq!(begun.lines[3].best, None, "of one width there is no best");
+}
+
+/// Two seeds that agree by chance do not make a point certain.
+#[test]
+fn a_law_of_error_against_size_trusts_no_variance_of_two_seeds() {
+    let rows = [("1000", 0.70, 0.01), ("2000", 0.80, 0.01), ("4000", 0.83, 1e-6), ("8000", 0.875, 0.01)];
+    let rows = rows.map(|(size, mean, half)| {
+        ([("network.size", size), ("segments", "1")], [Some(mean - half), Some(mean + half)])
+    });
+    let analysis =
+        measured(&rows.iter().map(|(point, row)| (point.as_slice(), row.as_slice())).collect::<Vec<_>>());
+    let mut runs = analysis.runs;
+    runs.iter_mut().for_each(|run| run.costs.parameters = run.point[0].1.parse().unwrap());
+    let analysis = summarise(analysis.study, runs, Vec::new());
+    let [scaling] = analysis.scalings.as_slice() else { panic!("{:?}", analysis.scalings) };
+    let law = &scaling.law;
+    let missed = law.floor + law.above * 4f64.powf(-law.exponent) - 0.17;
+    assert!(missed.abs() > 1e-3, "{missed}");
 }

@@ -16,21 +16,22 @@ pub struct ImageComparison {
     pub p_same: Option<f64>,
 }
 
-/// Every other point of a contest minus its reference; `groups` are the runs of each point.
+/// Every other point of a contest minus its reference, those of known spread; `groups` are the runs of each point.
 pub(super) fn compare(
     contest: &Contest,
     points: &[PointSummary],
     groups: &[Vec<&RunRow>],
 ) -> Vec<ImageComparison> {
     let Some(reference) = contest.reference else { return Vec::new() };
-    let Some(base) = correctness(&groups[reference]) else { return Vec::new() };
+    // A point without a sample takes part in no comparison.
+    let of = |point: usize| points[point].sample.and_then(|_| correctness(&groups[point]));
+    let Some(base) = of(reference) else { return Vec::new() };
     let others = contest.points.iter().copied().filter(|point| *point != reference);
     let compared = |point: usize| {
-        let own = correctness(&groups[point])?;
+        let own = of(point)?;
         Some(ImageComparison {
             point,
-            difference: (points[point].sample.and(points[reference].sample))
-                .and_then(|_| on_other_images(&own, &base, CONFIDENCE)),
+            difference: on_other_images(&own, &base, CONFIDENCE),
             p_same: same_image_by_image(&own, &base),
         })
     };

@@ -2,13 +2,16 @@
 
 use decouple_experiment::value_on;
 
-use super::{CONFIDENCE, Coordinates, PointSummary, Study, contest::changes_images, distinct};
+use super::{
+    CONFIDENCE, Coordinates, PointSummary, SPECTRUM, Study, contest::changes_images, distinct, grouped,
+};
 use crate::statistics::{Estimate, InteractionTest, Interval, Sample, holm, interaction_test};
 
 /// The interaction of two axes of a study.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interaction {
-    /// The axis whose effect is compared at the ends of the other: `intermediate`.
+    /// The axis whose effect is compared at the ends of the other: `intermediate`. Axes of one `[[zip]]` have one
+    /// effect, and so one name: `weight-decay with weight-decay-kind`; their values are joined likewise.
     pub effect: String,
     /// The other axis: one of the data, or else the axis of the spectrum.
     pub along: String,
@@ -16,16 +19,22 @@ pub struct Interaction {
     pub given: Coordinates,
     /// The other axes, whose values are averaged over.
     pub averaged: Vec<String>,
-    /// The test of any interaction at all.
+    /// The test of any interaction at all; `None` also where cells share runs.
     pub test: Option<InteractionTest>,
+    /// P-value of the test, corrected for all interactions of the study that are averaged over its other axes
+    /// (Holm). `None` for one at a single value of a third axis: those are looked at, and nothing is claimed of them.
+    pub p_holm: Option<f64>,
+    /// Whether cells have runs in common, as where a tuned recipe is the one as written. Then they are not
+    /// independent, which the test assumes.
+    pub shares_runs: bool,
     /// One difference of differences for each value of `effect` but its base.
     pub contrasts: Vec<Contrast>,
 }
 
 impl Interaction {
-    /// Whether the interaction is statistically significant.
+    /// Whether the interaction is statistically significant, all those of the study taken together.
     pub fn is_shown(&self) -> bool {
-        self.test.is_some_and(|test| test.p <= 1.0 - CONFIDENCE)
+        self.p_holm.is_some_and(|p| p <= 1.0 - CONFIDENCE)
     }
 }
 
@@ -61,113 +70,142 @@ impl Contrast {
     }
 }
 
+/// The axes of one `[[zip]]`, which go through their values together, or an axis by itself: the effect of one of
+/// them is no other's.
+struct Factor<'a>(Vec<&'a str>);
+
+impl<'a> Factor<'a> {
+    fn all(study: &'a Study) -> Vec<Self> {
+        let axes = grouped(study.axes.iter().enumerate(), |(place, axis)| axis.zipped_with.ok_or(*place));
+        axes.into_iter()
+            .map(|(_, axes)| Self(axes.into_iter().map(|(_, axis)| axis.name.as_str()).collect()))
+            .collect()
+    }
+
+    fn name(&self) -> String {
+        self.0.join(" with ")
+    }
+
+    /// The values on all of its axes, joined: several points of a zip may have the same value on one of them.
+    fn value(&self, point: &[(String, String)]) -> Option<String> {
+        let values: Option<Vec<&str>> = self.0.iter().map(|axis| value_on(point, axis)).collect();
+        values.map(|values| values.join(" with "))
+    }
+
+    fn is_spectrum(&self) -> bool {
+        self.0.iter().any(|axis| SPECTRUM.contains(axis))
+    }
+
+    fn changes_images(&self) -> bool {
+        self.0.iter().any(|axis| changes_images(axis))
+    }
+
+    /// The place of a point along it: the decoupling level, or the number on its first axis.
+    fn place(&self, point: &PointSummary) -> Option<f64> {
+        if self.is_spectrum() { Some(point.level) } else { point.value(self.0[0])?.parse().ok() }
+    }
+}
+
 /// The interactions of a study: of its two axes; of any two of more, averaged over the others; and of any two of
 /// three at each value of the third.
 pub(super) fn interactions(study: &Study, points: &[PointSummary]) -> Vec<Interaction> {
-    // Of axes that go through their values together the first stands for all.
-    let all: Vec<&str> = study.axis_names().collect();
-    let is_first = |&place: &usize| !all[..place].iter().any(|earlier| is_zipped(study, earlier, all[place]));
-    let names: Vec<&str> = (0..all.len()).filter(is_first).map(|place| all[place]).collect();
-    let pairs = (0..names.len()).flat_map(|i| (i + 1..names.len()).map(move |j| (i, j)));
+    let factors = Factor::all(study);
+    let all = Vec::from_iter(0..points.len());
+    let pairs = (0..factors.len()).flat_map(|i| (i + 1..factors.len()).map(move |j| (i, j)));
     let mut found: Vec<Interaction> = Vec::new();
     let mut given: Vec<Interaction> = Vec::new();
     for (i, j) in pairs {
-        let all: Vec<&PointSummary> = points.iter().collect();
-        found.extend(interaction(study, names[i], names[j], &all, Vec::new()));
-        let [_, _, _] = names.as_slice() else { continue };
-        let third = names[3 - i - j];
-        for value in values(&all, third) {
-            let there: Vec<&PointSummary> =
-                points.iter().filter(|point| point.value(third) == Some(value.as_str())).collect();
-            given.extend(interaction(study, names[i], names[j], &there, vec![(third.to_owned(), value)]));
+        let pair = [&factors[i], &factors[j]];
+        let others = (0..factors.len()).filter(|other| ![i, j].contains(other));
+        let averaged = others.map(|other| factors[other].name()).collect();
+        let over_all = interaction(study, pair, points, &all);
+        found.extend(over_all.map(|found| Interaction { averaged, ..found }));
+        let [_, _, _] = factors.as_slice() else { continue };
+        let third = &factors[3 - i - j];
+        for (value, there) in grouped(all.iter().copied(), |&index| third.value(&points[index].point)) {
+            let Some(value) = value else { continue };
+            let found = interaction(study, pair, points, &there);
+            given.extend(found.map(|found| Interaction { given: vec![(third.name(), value)], ..found }));
         }
     }
+    correct(&mut found);
     found.extend(given);
-    for found in &mut found {
-        let full = |name: &str| {
-            let others = study.axis_names().filter(|other| *other != name && is_zipped(study, other, name));
-            [name].into_iter().chain(others).collect::<Vec<_>>().join(" with ")
-        };
-        found.effect = full(&found.effect);
-        found.averaged.iter_mut().for_each(|name| *name = full(name));
-    }
     found
 }
 
-/// Whether two axes go through their values together: then no effect of one is apart from the other's.
-fn is_zipped(study: &Study, a: &str, b: &str) -> bool {
-    let group = |name: &str| study.axes.iter().find(|axis| axis.name == name)?.zipped_with;
-    group(a).is_some() && group(a) == group(b)
+/// Corrects the tests of a study's interactions for each other: the verdict speaks of each of them.
+fn correct(found: &mut [Interaction]) {
+    let tested: Vec<f64> = found.iter().filter_map(|found| Some(found.test?.p)).collect();
+    let corrected = holm(&tested);
+    for (found, p) in found.iter_mut().filter(|found| found.test.is_some()).zip(corrected) {
+        found.p_holm = Some(p);
+    }
 }
 
-/// The interaction of two axes over `points`, averaged over whatever else they vary in; `None` unless both have
-/// at least two values and every combination has its points.
+/// The interaction of two factors over the points `members`, averaged over whatever else they vary in; `None`
+/// unless both have at least two values and every combination has its points.
 fn interaction(
     study: &Study,
-    first: &str,
-    second: &str,
-    points: &[&PointSummary],
-    given: Coordinates,
+    [first, second]: [&Factor<'_>; 2],
+    points: &[PointSummary],
+    members: &[usize],
 ) -> Option<Interaction> {
     // The effect of the spectrum is compared at the ends of the data; any other effect at the ends of
     // the spectrum.
-    let is_spectrum = |name: &str| super::spectrum_axis(study).is_some_and(|axis| axis.name == name);
-    let comes_second = is_spectrum(second) && !changes_images(first);
+    let comes_second = second.is_spectrum() && !first.changes_images();
     let (along, effect) =
-        if comes_second || changes_images(second) { (second, first) } else { (first, second) };
-    let (along_values, effect_values, cells) = cells(points, along, effect, is_spectrum(along))?;
-    let base = value_on(&study.reference, effect);
-    let base = base.and_then(|base| effect_values.iter().position(|value| value == base)).unwrap_or(0);
-    let mut contrasts = contrasts(&along_values, &effect_values, &cells, base);
+        if comes_second || second.changes_images() { (second, first) } else { (first, second) };
+    let (along_values, effect_values, cells) = cells(points, members, along, effect)?;
+    let base = effect.value(&study.reference);
+    let base = base.and_then(|base| effect_values.iter().position(|value| *value == base)).unwrap_or(0);
+    let mut contrasts = contrasts(&along_values, &effect_values, points, &cells, base);
     fill_in(&mut contrasts);
     let estimates: Vec<Vec<Option<Estimate>>> =
-        cells.iter().map(|row| row.iter().map(|cell| Estimate::of(&terms(cell, 1.0)?)).collect()).collect();
-    let is_other =
-        |name: &&str| ![first, second].contains(name) && given.iter().all(|(axis, _)| axis != name);
+        cells.iter().map(|row| row.iter().map(|cell| estimate(points, &[(1.0, cell)])).collect()).collect();
+    let shares_runs = shares_runs(points, &cells);
     Some(Interaction {
-        effect: effect.to_owned(),
-        along: along.to_owned(),
-        averaged: (study.axis_names().filter(is_other))
-            .filter(|name| !is_zipped(study, name, first) && !is_zipped(study, name, second))
-            .filter(|name| {
-                let mut earlier = study.axis_names().take_while(|other| other != name);
-                !earlier.any(|other| is_zipped(study, other, name))
-            })
-            .map(str::to_owned)
-            .collect(),
-        given,
-        test: interaction_test(&estimates),
+        effect: effect.name(),
+        along: along.name(),
+        given: Vec::new(),
+        averaged: Vec::new(),
+        test: interaction_test(&estimates).filter(|_| !shares_runs),
+        p_holm: None,
+        shares_runs,
         contrasts: contrasts.into_iter().map(|(contrast, _)| contrast).collect(),
     })
 }
 
-/// The points of each combination of two axes: (along, effect).
-type Cells<'a> = Vec<Vec<Vec<&'a PointSummary>>>;
+/// The points of each combination of two factors: (along, effect).
+type Cells = Vec<Vec<Vec<usize>>>;
 
-/// The values of both axes, those along by their level or as numbers, and the points of each combination; `None`
-/// unless both have at least two values and every combination has as many points.
-fn cells<'a>(
-    points: &[&'a PointSummary],
-    along: &str,
-    effect: &str,
-    is_spectrum: bool,
-) -> Option<(Vec<String>, Vec<String>, Cells<'a>)> {
-    let mut along_values = values(points, along);
-    let numbers: Option<Vec<f64>> = along_values.iter().map(|value| value.parse().ok()).collect();
-    if numbers.is_some() && !is_spectrum {
-        along_values.sort_by(|a, b| a.parse().unwrap_or(0.0_f64).total_cmp(&b.parse().unwrap_or(0.0)));
-    } else if is_spectrum {
-        let level = |value: &String| {
-            points.iter().find(|point| point.value(along) == Some(value)).map_or(0.0, |point| point.level)
-        };
-        along_values.sort_by(|a, b| level(a).total_cmp(&level(b)));
-    }
-    let effect_values = values(points, effect);
-    let cell = |a: &str, b: &str| -> Vec<&'a PointSummary> {
-        let is_in = |point: &&&PointSummary| point.value(along) == Some(a) && point.value(effect) == Some(b);
-        points.iter().filter(is_in).copied().collect()
+/// The values of both factors, those along by their level or as numbers, and the points of each combination;
+/// `None` unless both have at least two values and every combination has as many points.
+fn cells(
+    points: &[PointSummary],
+    members: &[usize],
+    along: &Factor<'_>,
+    effect: &Factor<'_>,
+) -> Option<(Vec<String>, Vec<String>, Cells)> {
+    let values = |factor: &Factor<'_>| {
+        distinct(members.iter().filter_map(|&index| factor.value(&points[index].point)))
     };
-    let cells: Cells<'a> =
+    let of = |factor: &Factor<'_>, value: &String| -> Vec<usize> {
+        let has = |index: &usize| factor.value(&points[*index].point).as_ref() == Some(value);
+        members.iter().copied().filter(has).collect()
+    };
+    let (along_values, effect_values) = (values(along), values(effect));
+    let place = |value: &String| along.place(&points[*of(along, value).first()?]);
+    let places: Option<Vec<f64>> = along_values.iter().map(place).collect();
+    let mut order = Vec::from_iter(0..along_values.len());
+    if let Some(places) = places {
+        order.sort_by(|&a, &b| places[a].total_cmp(&places[b]));
+    }
+    let along_values: Vec<String> = order.into_iter().map(|k| along_values[k].clone()).collect();
+    let cell = |a: &String, b: &String| -> Vec<usize> {
+        let with_b = of(effect, b);
+        of(along, a).into_iter().filter(|index| with_b.contains(index)).collect()
+    };
+    let cells: Cells =
         along_values.iter().map(|a| effect_values.iter().map(|b| cell(a, b)).collect()).collect();
     let size = cells.first()?.first()?.len();
     let is_full = size > 0 && cells.iter().flatten().all(|cell| cell.len() == size);
@@ -178,14 +216,16 @@ fn cells<'a>(
 fn contrasts(
     along_values: &[String],
     effect_values: &[String],
-    cells: &Cells<'_>,
+    points: &[PointSummary],
+    cells: &Cells,
     base: usize,
 ) -> Vec<(Contrast, Option<Estimate>)> {
     let (low, high) = (&cells[0], &cells[cells.len() - 1]);
     let contrast = |value: usize| {
-        let change = |ends: &[Vec<&PointSummary>]| Some(mean(&ends[value])? - mean(&ends[base])?);
-        let signed = [(1.0, &high[value]), (-1.0, &high[base]), (-1.0, &low[value]), (1.0, &low[base])];
-        let runs = signed.iter().flat_map(|(_, cell)| cell.iter().map(|point| point.finished()));
+        let change = |ends: &[Vec<usize>]| Some(mean(points, &ends[value])? - mean(points, &ends[base])?);
+        let signed: [(f64, &[usize]); 4] =
+            [(1.0, &high[value]), (-1.0, &high[base]), (-1.0, &low[value]), (1.0, &low[base])];
+        let runs = signed.iter().flat_map(|(_, cell)| cell.iter().map(|&index| points[index].finished()));
         let contrast = Contrast {
             from: effect_values[base].clone(),
             to: effect_values[value].clone(),
@@ -197,22 +237,45 @@ fn contrasts(
             interval: None,
             p_holm: None,
         };
-        let terms: Option<Vec<Vec<(f64, Sample)>>> =
-            signed.iter().map(|(sign, cell)| terms(cell, *sign)).collect();
-        Some((contrast, terms.and_then(|terms| Estimate::of(&terms.concat()))))
+        Some((contrast, estimate(points, &signed)))
     };
     (0..effect_values.len()).filter(|&value| value != base).filter_map(contrast).collect()
 }
 
-/// The samples of a cell with the weights of their mean; `None` if the spread of one of its points is
-/// unknown.
-fn terms(cell: &[&PointSummary], sign: f64) -> Option<Vec<(f64, Sample)>> {
-    cell.iter().map(|point| Some((sign / cell.len() as f64, point.sample?))).collect()
+/// The sum of the means of cells with their signs, in which the weights of points that have the same runs are added.
+/// `None` if the spread of a point is unknown, or two have only some of their runs in common.
+fn estimate(points: &[PointSummary], cells: &[(f64, &[usize])]) -> Option<Estimate> {
+    let parts = cells.iter().flat_map(|(sign, cell)| {
+        cell.iter().map(move |&index| (owner(points, index), sign / cell.len() as f64, points[index].sample))
+    });
+    let term = |(_, parts): (usize, Vec<(usize, f64, Option<Sample>)>)| {
+        let sample = parts[0].2?;
+        let weight = parts.iter().map(|(_, weight, _)| weight).sum();
+        parts.iter().all(|(_, _, other)| *other == Some(sample)).then_some((weight, sample))
+    };
+    let terms: Option<Vec<(f64, Sample)>> =
+        grouped(parts, |(owner, ..)| *owner).into_iter().map(term).collect();
+    Estimate::of(&terms?)
+}
+
+/// The first point that has runs of this one: itself, unless an earlier one has.
+fn owner(points: &[PointSummary], mut index: usize) -> usize {
+    while let Some(earlier) = points[index].runs_of {
+        index = earlier;
+    }
+    index
+}
+
+/// Whether a run belongs to points of two cells.
+fn shares_runs(points: &[PointSummary], cells: &Cells) -> bool {
+    let owners = |cell: &Vec<usize>| distinct(cell.iter().map(|&index| owner(points, index)));
+    let all: Vec<usize> = cells.iter().flatten().flat_map(owners).collect();
+    distinct(all.iter()).len() < all.len()
 }
 
 /// Mean over the points of a cell; `None` where one has no run.
-fn mean(cell: &[&PointSummary]) -> Option<f64> {
-    let sum: Option<f64> = cell.iter().map(|point| point.mean).sum();
+fn mean(points: &[PointSummary], cell: &[usize]) -> Option<f64> {
+    let sum: Option<f64> = cell.iter().map(|&index| points[index].mean).sum();
     Some(sum? / cell.len() as f64)
 }
 
@@ -225,9 +288,4 @@ fn fill_in(contrasts: &mut [(Contrast, Option<Estimate>)]) {
     for (contrast, estimate) in contrasts {
         contrast.interval = estimate.and_then(|estimate| estimate.interval(CONFIDENCE));
     }
-}
-
-/// The values that points take on an axis, each once, in the points' order.
-fn values(points: &[&PointSummary], axis: &str) -> Vec<String> {
-    distinct(points.iter().filter_map(|point| point.value(axis)).map(str::to_owned))
 }

@@ -32,7 +32,8 @@ use interaction::interactions;
 use summary::summarise_point;
 use verdict::verdict;
 
-/// Confidence of every interval, and of all comparisons of a sweep taken together.
+/// Confidence of every interval; the intervals of differences hold jointly at it for all pairs of points that are
+/// compared with each other, those of one [`Contest`].
 pub const CONFIDENCE: f64 = 0.95;
 
 /// Everything that is shown of a sweep.
@@ -92,9 +93,10 @@ pub(crate) fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<
 /// How much longer than another a run's step may take, if nothing else has slowed it.
 const EVEN_TIMES: f64 = 1.5;
 
-/// Whether other work on the machine shows in the step times of a point, whose runs train one network.
+/// Whether other work on the machine shows in the step times of a point, whose runs train one network. Runs
+/// without a score count in no mean of times either.
 fn was_disturbed(group: &[&RunRow]) -> bool {
-    let times = group.iter().filter_map(|run| run.step_secs());
+    let times = group.iter().filter(|run| run.score().is_some()).filter_map(|run| run.step_secs());
     let (low, high) =
         times.fold((f64::INFINITY, 0.0), |(low, high), time| (f64::min(low, time), f64::max(high, time)));
     high > EVEN_TIMES * low

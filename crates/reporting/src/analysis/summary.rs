@@ -72,6 +72,8 @@ pub struct PointSummary {
     pub failed: usize,
     /// Runs not yet done, or done and not usable.
     pub missing: usize,
+    /// Those of them that are done and not usable.
+    pub unusable: usize,
     /// Mean test score, 0 to 1.
     pub mean: Option<f64>,
     /// Standard deviation over seeds; `None` for fewer than two.
@@ -86,7 +88,7 @@ pub struct PointSummary {
     /// Student's interval of the mean at [`CONFIDENCE`]; `None` without a sample.
     pub interval: Option<Interval>,
     /// Probability to be the best ([`probability_best`](crate::statistics::probability_best)); `None` unless
-    /// the spread of every point of the contest that has a run is known.
+    /// the spread of every point of the contest that has a run is known, and the draws suffice.
     pub probability_best: Option<f64>,
     /// Mean seconds of training.
     pub train_secs: Option<f64>,
@@ -142,6 +144,7 @@ pub(super) fn summarise_point(group: &[&RunRow], images: Option<u64>, metric: Me
         diverged: count(|outcome| matches!(outcome, RunOutcome::Over(Outcome::Diverged { .. }))),
         failed: count(|outcome| matches!(outcome, RunOutcome::Over(Outcome::Failed { .. }))),
         missing: count(|outcome| !matches!(outcome, RunOutcome::Over(_))),
+        unusable: count(RunOutcome::is_unusable),
         mean: mean(&values),
         sd: sd(&values),
         interval: sample.ok().and_then(|_| t_interval(&values, CONFIDENCE)),

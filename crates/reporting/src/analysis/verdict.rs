@@ -35,8 +35,9 @@ pub(super) fn verdict(
     }
     // Interactions at one value of a third axis are in a table; the verdict is about all values
     // together.
+    let is_one_of_several = interactions.iter().filter(|found| found.p_holm.is_some()).count() > 1;
     for found in interactions.iter().filter(|found| found.given.is_empty()).rev() {
-        let Some(sentence) = interaction(found, study.metric) else { continue };
+        let Some(sentence) = interaction(found, study.metric, is_one_of_several) else { continue };
         // An interaction qualifies statements about single points, so it comes first; where contests are
         // reported one by one, nobody overlooks it.
         let is_first = found.is_shown() && contests.len() == 1;
@@ -100,7 +101,8 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
         return;
     }
     let likely = |point: &&PointSummary| point.probability_best.unwrap_or(0.0);
-    let probability = best.probability_best.map_or(String::new(), |p| format!(" (probability {p:.2})"));
+    let probability =
+        best.probability_best.map_or(String::new(), |p| format!(" (probability {})", likelihood(p)));
     let rival =
         contest.points.iter().map(|&point| &points[point]).max_by(|a, b| likely(a).total_cmp(&likely(b)));
     // The probabilities of two equally good points differ a little, which is not worth a word.
@@ -108,13 +110,14 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
         None => format!("Best: {best_name}, {mean} %{probability}."),
         // A mean of few or widely scattered runs may be the highest by chance.
         Some(rival) => format!(
-            "Highest: {best_name}, {mean} %{probability}; more probably the best is {} ({:.2}).",
+            "Highest: {best_name}, {mean} %{probability}; more probably the best is {} ({}).",
             contest.name(rival),
-            likely(&rival)
+            likelihood(likely(&rival))
         ),
     });
 
     let name = |comparison: &&Comparison| contest.name(&points[comparison.point]);
+    let is_whole = comparisons.len() + 1 == contest.points.len();
     let (told, open): (Vec<&Comparison>, Vec<&Comparison>) =
         comparisons.iter().partition(|comparison| comparison.told_apart());
     if let Some((closest, rest)) = open.split_first() {
@@ -134,7 +137,7 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
         (Some((closest, rest)), true) => sentences.push(format!(
             "Significantly better than all {} others{}, the closest being {} ({}).",
             rest.len() + 1,
-            if comparisons.len() + 1 < contest.points.len() { " that can be compared" } else { "" },
+            if is_whole { "" } else { " that can be compared" },
             name(closest),
             distance(closest)
         )),
@@ -142,25 +145,26 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
             sentences.push(format!("Significantly better than {}.", listed(told.iter().map(name).collect())));
         }
     }
-    sentences.extend(equality(&best_name, contest, points, &open, told.is_empty()));
+    sentences.extend(equality(&best_name, contest, points, &open, is_whole));
     if let Some((seeds, difference)) = contest.detectable {
         let seeds = plural(seeds, "seed");
         sentences.push(format!(
-            "{} per point can tell differences of {} points.",
+            "{} per point can tell differences of {} points in four of five experiments.",
             capitalised(&seeds),
-            in_points(difference)
+            points_up(difference)
         ));
     }
 }
 
-/// What is shown to be equal: all points, if no difference is significant; otherwise the reference and the
-/// points within the experiment's margin.
+/// What is shown to be equal: the reference and the points within the experiment's margin; otherwise, if no
+/// difference is significant, all points that can be compared, which are all of the contest where it `is_whole`;
+/// otherwise the best and the point closest to it.
 fn equality(
     best: &str,
     contest: &Contest,
     points: &[PointSummary],
     open: &[&Comparison],
-    is_flat: bool,
+    is_whole: bool,
 ) -> Option<String> {
     let name = |point: usize| contest.name(&points[point]);
     let within: Vec<String> = (contest.against_reference.iter())
@@ -174,10 +178,11 @@ fn equality(
             listed(within)
         ));
     }
-    if is_flat {
+    if open.len() == contest.comparisons.len() {
         let margin = contest.flat_within?;
         return Some(format!(
-            "No two differ by more than {} points (two one-sided tests of each pair, 5 %).",
+            "No two{} differ by more than {} points (two one-sided tests of each pair, 5 %).",
+            if is_whole { "" } else { " of those that can be compared" },
             points_up(margin)
         ));
     }
@@ -193,8 +198,8 @@ fn equality(
 }
 
 /// Whether the effect of one axis depends on the other, and by how much.
-fn interaction(interaction: &Interaction, metric: Metric) -> Option<String> {
-    let test = interaction.test?;
+fn interaction(interaction: &Interaction, metric: Metric, is_one_of_several: bool) -> Option<String> {
+    let p = interaction.p_holm?;
     let largest = (interaction.contrasts.iter())
         .max_by(|a, b| a.estimate().abs().total_cmp(&b.estimate().abs()))
         .filter(|contrast| contrast.interval.is_some());
@@ -221,11 +226,17 @@ fn interaction(interaction: &Interaction, metric: Metric) -> Option<String> {
         others => format!(", averaged over {}", listed(others.to_vec())),
     };
     Some(format!(
-        "The effect of {} {verb} on {}{averaged} (p {}){contrast}.",
+        "The effect of {} {verb} on {}{averaged} (p {}{}){contrast}.",
         interaction.effect,
         interaction.along,
-        p_value(test.p)
+        p_value(p),
+        if is_one_of_several { ", Holm" } else { "" }
     ))
+}
+
+/// A probability with two digits; no finite number of runs makes one certain.
+fn likelihood(p: f64) -> String {
+    if p < 0.995 { format!("{p:.2}") } else { "> 0.99".to_owned() }
 }
 
 /// "difference 0.2 points, interval -0.4 to 0.8"
@@ -303,7 +314,8 @@ fn losses(points: &[PointSummary]) -> Vec<String> {
     [
         lost(|point| point.diverged, "diverged", " and count in no mean"),
         lost(|point| point.failed, "failed", " and count in no mean"),
-        lost(|point| point.missing, "have not finished", ""),
+        lost(|point| point.unusable, "cannot be used", " and count in no mean"),
+        lost(|point| point.missing - point.unusable, "have not finished", ""),
     ]
     .into_iter()
     .flatten()

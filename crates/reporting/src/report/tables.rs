@@ -41,7 +41,9 @@ impl Table {
 pub(super) fn all(analysis: &Analysis) -> Vec<Table> {
     let against = analysis.contests.iter().map(|contest| against_reference(contest, &analysis.points));
     let images = analysis.contests.iter().map(|contest| on_images(contest, &analysis.points));
-    let interactions = analysis.interactions.iter().map(|found| interaction(found, analysis.study.metric));
+    let is_one_of_several = analysis.interactions.iter().filter(|found| found.p_holm.is_some()).count() > 1;
+    let interactions = (analysis.interactions.iter())
+        .map(|found| interaction(found, analysis.study.metric, is_one_of_several));
     let tables = std::iter::once(summary(analysis))
         .chain(against)
         .chain(images)
@@ -118,7 +120,7 @@ fn against_reference(contest: &Contest, points: &[PointSummary]) -> Option<Table
     let reference = &points[contest.reference?];
     let mut table = Table::new(
         &format!("Against {}", reference.label),
-        "The interval is that of all pairs of points together (95 %; the wider of Tukey and Kramer's and Games and \
+        "The interval holds jointly for all pairs of these points (95 %; the wider of Tukey and Kramer's and Games and \
          Howell's), the same wherever a difference is quoted. p: each difference with its own spread, corrected for \
          the comparisons of this table alone (Holm), which are fewer. Equal within: the margin that two one-sided \
          tests at 5 % show for the pair.",
@@ -158,7 +160,7 @@ fn on_images(contest: &Contest, points: &[PointSummary]) -> Option<Table> {
         &format!("On other images: against {}", reference.label),
         "The test images are a sample, too. Errors: the standard error of the difference over seeds alone and over \
          images alone; the interval (95 %, this difference alone) is over both. Same: p of the claim that the two \
-         points do alike on every single image (all splits of their runs).",
+         points do alike on every single image (over the splits of their runs: all, or 20,000 of more than 16 runs).",
         &["point"],
         &["difference, points", "error, seeds", "error, images", "95 % over both", "same, p"],
     );
@@ -240,7 +242,10 @@ fn scaling(analysis: &Analysis) -> Option<Table> {
                 scaling.value.clone(),
                 percent(law.floor),
                 range(law.floor_interval, percent),
-                format!("{:.2}", law.exponent),
+                // An error that does not fall has no exponent.
+                or_absent(Some(law.exponent).filter(|_| law.above > 0.0), |exponent| {
+                    format!("{exponent:.2}")
+                }),
                 range(law.exponent_interval, |value| match value.is_finite() {
                     true => format!("{value:.2}"),
                     false => "∞".to_owned(),
@@ -252,16 +257,23 @@ fn scaling(analysis: &Analysis) -> Option<Table> {
 }
 
 /// Differences of differences, where two axes are crossed.
-fn interaction(interaction: &Interaction, metric: Metric) -> Option<Table> {
-    let test = interaction.test.map_or(String::new(), |test| {
-        format!(
-            "Test of any interaction, each cell with its own spread: F({:.1}, {:.1}) = {:.2}, p {}. ",
+fn interaction(interaction: &Interaction, metric: Metric, is_one_of_several: bool) -> Option<Table> {
+    let corrected = (interaction.p_holm.filter(|_| is_one_of_several))
+        .map_or(String::new(), |p| format!("; corrected for all that are tested (Holm) p {}", p_value(p)));
+    let test = match interaction.test {
+        Some(test) => format!(
+            "Test of any interaction, each cell with its own spread: F({:.1}, {:.1}) = {:.2}, p {}{corrected}. ",
             test.numerator_df,
             test.denominator_df,
             test.f,
             p_value(test.p)
-        )
-    });
+        ),
+        None if interaction.shares_runs => {
+            "No test of any interaction: it takes cells to be independent, and some have runs in common. "
+                .to_owned()
+        }
+        None => String::new(),
+    };
     let (effect, along) = (&interaction.effect, &interaction.along);
     let first = interaction.contrasts.first()?;
     let mut table = Table::new(
