@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use decouple_experiment::{
-    Axis, Contents, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, Try, file_hash, stray_lines,
+    Axis, Contents, Metric, Problem, Remedy, Run, RunId, Scores, Sweep, Trial, Try, file_hash, shell_word,
+    stray_lines,
 };
 
 use crate::analysis::{
@@ -171,7 +172,10 @@ fn plan(sweep: &Sweep, contents: &Contents, runs: &[&Run]) -> Vec<Fact> {
             };
             let is_same = lock.file_hash == file_hash(&sweep.text);
             let since = if is_same { "the file is as it was then" } else { "the file has changed since" };
-            format!("locked {}, {before}; {since}", lock.locked_at)
+            let set: String = sweep.set.iter().map(|pair| format!(" --set {}", shell_word(pair))).collect();
+            // The lock knows the file alone.
+            let read = if set.is_empty() { set } else { format!("; it was read with{set}") };
+            format!("locked {}, {before}; {since}{read}", lock.locked_at)
         }
     };
     let declared = lock.map_or(declared, |lock| &lock.declared);

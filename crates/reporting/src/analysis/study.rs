@@ -51,10 +51,11 @@ pub(crate) fn spectrum_axis(study: &Study) -> Option<&Axis> {
     study.axes.iter().find(|axis| SPECTRUM.contains(&axis.name.as_str()))
 }
 
-/// What was held equal, in words: "multiply-adds", or "width" where no budget was held.
-pub(crate) fn held_equal(held: Option<&str>) -> &str {
-    let Some(held) = held else { return "width" };
-    Held::ALL.into_iter().find(|known| known.name() == held).map_or(held, |known| known.words())
+/// What was held equal, in words: "equal multiply-adds", or "no budget held".
+pub(crate) fn held_equal(held: Option<&str>) -> String {
+    let Some(held) = held else { return "no budget held".to_owned() };
+    let known = Held::ALL.into_iter().find(|known| known.name() == held);
+    format!("equal {}", known.map_or(held, |known| known.words()))
 }
 
 impl Study {

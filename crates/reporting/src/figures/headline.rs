@@ -26,7 +26,7 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
     let names = lines.iter().map(|line| text_width(&line.label, LABEL, false));
     let right = WIDTH - MARGIN - 28.0 - names.fold(costs::label_width(), f64::max).min(WIDTH / 3.0);
     let title = wrapped(analysis.study.title(), WIDTH - 2.0 * MARGIN, TITLE, true);
-    let subtitle = subtitle(analysis);
+    let subtitle = subtitle(analysis, &lines);
     let top = head_height(&title, &subtitle) + 34.0;
     let mut canvas = Canvas::new(WIDTH, top, analysis.verdict.to_string());
     head(&mut canvas, &title, &subtitle);
@@ -55,23 +55,23 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
 }
 
 /// Data, budget, seeds, and what the marks mean.
-fn subtitle(analysis: &Analysis) -> Vec<String> {
+fn subtitle(analysis: &Analysis, lines: &[Series<'_>]) -> Vec<String> {
     let study = &analysis.study;
     let seeds = analysis.points.iter().map(PointSummary::finished).max().unwrap_or(0);
-    let budget = format!("equal {}", held_equal(study.held.as_deref()));
+    let budget = held_equal(study.held.as_deref());
     let epochs = study.epochs.map(|epochs| plural(epochs, "epoch"));
     let facts = [Some(study.data.clone()), Some(budget), Some(plural(seeds, "seed")), epochs];
     let facts: Vec<String> = facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
     vec![
         facts.join(" · "),
-        format!("small dots: seeds · large marks: mean · {}: 95 % interval of the mean", intervals(analysis)),
+        format!("small dots: seeds · large marks: mean · {}: 95 % interval of the mean", intervals(lines)),
     ]
 }
 
 /// What shows intervals: a band only along a line of several points.
-fn intervals(analysis: &Analysis) -> &'static str {
+fn intervals(lines: &[Series<'_>]) -> &'static str {
     let with_interval = |line: &Series<'_>| line.points.iter().filter(|(_, p)| p.interval.is_some()).count();
-    let has_band = series(analysis).iter().any(|line| line.is_band && with_interval(line) > 1);
+    let has_band = lines.iter().any(|line| line.is_band && with_interval(line) > 1);
     if has_band { "bars and band" } else { "bars" }
 }
 

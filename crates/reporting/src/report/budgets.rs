@@ -1,6 +1,6 @@
 //! The curve over segments under each budget, in one figure from several experiments.
 
-use decouple_experiment::{Axis, Outcome};
+use decouple_experiment::{Axis, Metric, Outcome};
 use decouple_spectrum::cost::Cost;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,12 @@ pub struct Curve {
     pub data: String,
     /// Epochs of training.
     pub epochs: Option<usize>,
+    /// Name of the metric of its scores; empty in cards of an earlier version, whose scores are accuracies.
+    #[serde(default)]
+    pub metric: String,
+    /// Test images that they are of; none in cards of an earlier version.
+    #[serde(default)]
+    pub test_images: Option<u64>,
     /// The runs.
     pub runs: Vec<CurveRun>,
 }
@@ -67,8 +73,15 @@ impl Curve {
             reference: first.id.clone(),
             data: study.data.clone(),
             epochs: study.epochs,
+            metric: study.metric.name().to_owned(),
+            test_images: study.test_images,
             runs: analysis.runs.iter().filter_map(run).collect(),
         })
+    }
+
+    fn metric(&self) -> Metric {
+        let other = Metric::MeanPrecision;
+        if self.metric == other.name() { other } else { Metric::Accuracy }
     }
 }
 
@@ -76,24 +89,35 @@ impl Curve {
 /// differ only in their budget.
 pub fn under_each_budget(cards: &[Card]) -> Vec<Analysis> {
     let curves = cards.iter().filter_map(|card| card.curve.as_ref());
-    let sets = grouped(curves, |curve| (&curve.reference, &curve.data, curve.epochs));
+    let sets = grouped(curves, |curve| (&curve.reference, &curve.data, curve.epochs, curve.metric()));
     let studies = sets.into_iter().filter_map(|(_, set)| {
-        let budgets = grouped(set, |curve| &curve.held);
-        let set: Vec<&Curve> = budgets.into_iter().map(|(_, same)| same[0]).collect();
-        (set.len() > 1).then(|| together(&set))
+        let budgets: Vec<Curve> =
+            grouped(set, |curve| &curve.held).into_iter().map(|(_, same)| joined(&same)).collect();
+        (budgets.len() > 1).then(|| together(&budgets))
     });
     studies.collect()
 }
 
-fn together(curves: &[&Curve]) -> Analysis {
-    let held = |curve: &Curve| held_equal(curve.held.as_deref()).to_owned();
-    let name = |curve: &Curve| format!("equal {}", held(curve));
+/// The curve of several experiments of one budget, which differ in the segments and seeds that they run: each run
+/// once.
+fn joined(same: &[&Curve]) -> Curve {
+    let runs = grouped(same.iter().flat_map(|curve| &curve.runs), |run| (&run.segments, run.seed));
+    Curve {
+        runs: runs.into_iter().map(|(_, equal)| equal[0].clone()).collect(),
+        test_images: same.iter().filter_map(|curve| curve.test_images).min(),
+        ..same[0].clone()
+    }
+}
+
+fn together(curves: &[Curve]) -> Analysis {
+    let held = |curve: &Curve| held_equal(curve.held.as_deref());
     let point = |curve: &Curve, run: &CurveRun| -> Coordinates {
-        vec![("segments".to_owned(), run.segments.clone()), ("budget".to_owned(), name(curve))]
+        vec![("segments".to_owned(), run.segments.clone()), ("budget".to_owned(), held(curve))]
     };
     let row = |curve: &Curve, run: &CurveRun| RunRow {
         id: run.id.clone(),
         point: point(curve, run),
+        test_images: curve.test_images,
         seed: run.seed,
         outcome: RunOutcome::Over(Outcome::Finished),
         level: run.level,
@@ -104,21 +128,21 @@ fn together(curves: &[&Curve]) -> Analysis {
     let runs: Vec<RunRow> =
         curves.iter().flat_map(|curve| curve.runs.iter().map(|run| row(curve, run))).collect();
     let segments = distinct(curves.iter().flat_map(|curve| &curve.runs).map(|run| run.segments.clone()));
-    let held: Vec<String> = curves.iter().map(|curve| held(curve)).collect();
+    let names: Vec<String> = curves.iter().map(held).collect();
+    let metric = curves[0].metric();
     let study = Study {
         name: "under-each-budget".to_owned(),
-        question: "Accuracy against decoupling level under each budget".to_owned(),
+        question: format!("{} against decoupling level under each budget", metric.title()),
+        metric,
         axes: vec![
             Axis { name: "segments".to_owned(), values: segments, zipped_with: None },
-            Axis {
-                name: "budget".to_owned(),
-                values: curves.iter().map(|curve| name(curve)).collect(),
-                zipped_with: None,
-            },
+            Axis { name: "budget".to_owned(), values: names.clone(), zipped_with: None },
         ],
-        held: Some(held.join(" or ")),
+        held: Some(
+            names.iter().map(|name| name.trim_start_matches("equal ")).collect::<Vec<_>>().join(" or "),
+        ),
         reference: (curves[0].runs.iter().find(|run| run.level == 1.0))
-            .map_or(Vec::new(), |run| point(curves[0], run)),
+            .map_or(Vec::new(), |run| point(&curves[0], run)),
         data: curves[0].data.clone(),
         epochs: curves[0].epochs,
         ..Study::default()

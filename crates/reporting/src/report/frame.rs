@@ -82,7 +82,7 @@ pub(super) fn facts(analysis: &Analysis) -> String {
     let fixed: Vec<String> = study.fixed.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
     let facts = [
         Some(study.data.clone()).filter(|data| !data.is_empty()),
-        Some(format!("equal {}", held_equal(study.held.as_deref()))),
+        Some(held_equal(study.held.as_deref())),
         Some(format!("{points}, {finished} of {} finished", plural(analysis.runs.len(), "run"))),
         Some(fixed.join(" · ")).filter(|fixed| !fixed.is_empty()),
         study.epochs.map(|epochs| plural(epochs, "epoch")),

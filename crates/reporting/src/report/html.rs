@@ -1,12 +1,13 @@
 //! `report.html`.
 
-use decouple_experiment::Outcome;
+use std::collections::HashSet;
+
 use maud::{Markup, PreEscaped, html};
 
 use super::frame::{inline_code, page, table};
-use super::runs::runs;
+use super::runs::{lost, runs};
 use super::tables;
-use crate::analysis::{Analysis, RunOutcome, RunRow, label};
+use crate::analysis::{Analysis, label};
 use crate::figures::{self, Figure, TextSetting};
 use crate::numbers::{duration, plural};
 
@@ -74,11 +75,14 @@ fn drawing(figure: &Figure) -> Markup {
     }
 }
 
-/// The total cost of the runs.
+/// The total cost of the runs, those that points share once.
 fn costs(analysis: &Analysis) -> Markup {
-    let secs: f64 = analysis.runs.iter().filter_map(|run| run.train_secs).sum();
+    let mut known = HashSet::new();
+    // Made-up runs have no id.
+    let each = analysis.runs.iter().filter(|run| run.id.is_empty() || known.insert(run.id.as_str()));
+    let times: Vec<f64> = each.filter_map(|run| run.train_secs).collect();
+    let (trained, secs) = (times.len(), times.iter().sum::<f64>());
     let peak = analysis.runs.iter().filter_map(|run| run.peak_bytes).max();
-    let trained = analysis.runs.iter().filter(|run| run.train_secs.is_some()).count();
     html! {
         section id="cost" {
             h2 { "Cost" }
@@ -93,9 +97,7 @@ fn costs(analysis: &Analysis) -> Markup {
 
 /// Runs that diverged, failed or were interrupted, and what could not be read.
 fn failures(analysis: &Analysis) -> Markup {
-    let lost: Vec<&RunRow> = (analysis.runs.iter())
-        .filter(|run| !matches!(run.outcome, RunOutcome::Over(Outcome::Finished) | RunOutcome::Missing))
-        .collect();
+    let lost = lost(analysis);
     html! {
         section id="failures" {
             h2 { "Failures" }

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::frame::facts;
+use super::runs::lost;
 use super::tables::{self, Table};
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, label};
 use crate::figures;
 
 /// The report as Markdown, with figures by their path relative to the results folder. The table of runs is
@@ -24,11 +25,15 @@ pub fn markdown(analysis: &Analysis) -> String {
     text.extend(figures.first().map(image));
     tables::all(analysis).iter().for_each(|part| text += &table(part));
     text.extend(figures.iter().skip(1).map(image));
-    if !analysis.problems.is_empty() {
+    let lost = lost(analysis).into_iter().map(|run| {
+        format!("{}, seed {} ({}): {}", label(&run.point), run.seed, run.id, run.outcome.sentence())
+    });
+    let failures: Vec<String> = lost.chain(analysis.problems.iter().cloned()).collect();
+    if !failures.is_empty() {
         text += "## Failures\n\n";
-        for problem in &analysis.problems {
+        for failure in &failures {
             // A message of several lines keeps them as an indented block.
-            let _ = writeln!(text, "- {}", escaped(problem).replace('\n', "\n  "));
+            let _ = writeln!(text, "- {}", escaped(failure).replace('\n', "\n  "));
         }
         text.push('\n');
     }

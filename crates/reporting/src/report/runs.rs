@@ -6,6 +6,13 @@ use maud::{Markup, html};
 use crate::analysis::{Analysis, RunOutcome, RunRow, distinct};
 use crate::numbers::{seconds, short_count};
 
+/// The runs that were started and are not finished, or cannot be used.
+pub(super) fn lost(analysis: &Analysis) -> Vec<&RunRow> {
+    let is_lost =
+        |run: &&RunRow| !matches!(run.outcome, RunOutcome::Over(Outcome::Finished) | RunOutcome::Missing);
+    analysis.runs.iter().filter(is_lost).collect()
+}
+
 /// A cell: its text, and the number it is sorted by, if any.
 struct Cell {
     text: String,
