@@ -68,7 +68,7 @@ fn axis_cells<'a>(study: &'a Study, point: &'a [(String, String)]) -> impl Itera
     study.fixed.iter().map(|(_, value)| value.clone()).chain(varied)
 }
 
-fn detail(outcome: &RunOutcome) -> String {
+pub(crate) fn detail(outcome: &RunOutcome) -> String {
     match outcome {
         RunOutcome::Over(Outcome::Diverged { step }) => format!("step {step}"),
         RunOutcome::Over(Outcome::Stopped { epoch }) | RunOutcome::Unfinished { epochs: epoch } => {
@@ -82,7 +82,7 @@ fn detail(outcome: &RunOutcome) -> String {
 /// `summary.csv`: one row per point, in the sweep's order.
 ///
 /// Columns: the axes, `level`, `width`, `parameters`, `macs`, `activations`, `n` (finished seeds),
-/// `diverged`, `failed`, `missing`, `accuracy_mean`, `accuracy_sd`, `accuracy_low` and `accuracy_high` (95 %
+/// `diverged`, `failed`, `missing` (not done, or not usable), `accuracy_mean`, `accuracy_sd`, `accuracy_low` and `accuracy_high` (95 %
 /// interval of the mean), `probability_best`, `above_reference` with `above_reference_low` and
 /// `above_reference_high` (this point minus the reference, jointly over all pairs at 95 %), `p_holm` of that
 /// comparison, `equal_within` (margin of two one-sided tests at 5 %), `below_best` with `below_best_low` and
@@ -117,8 +117,7 @@ pub fn summary_csv(analysis: &Analysis) -> String {
         ("metric", |row| row.metric.to_string()),
     ];
     let header = axis_columns(&analysis.study).chain(columns.map(|(name, _)| name));
-    let of_point = |(index, point)| SummaryRow::of(analysis, index, point);
-    let rows: Vec<SummaryRow<'_>> = analysis.points.iter().enumerate().map(of_point).collect();
+    let rows = SummaryRow::all(analysis);
     let rows = rows.iter().map(|row| {
         axis_cells(&analysis.study, &row.point.point).chain(columns.map(|(_, cell)| cell(row))).collect()
     });
@@ -126,17 +125,22 @@ pub fn summary_csv(analysis: &Analysis) -> String {
 }
 
 /// A point and what it is compared with.
-struct SummaryRow<'a> {
-    point: &'a PointSummary,
+pub(crate) struct SummaryRow<'a> {
+    pub(crate) point: &'a PointSummary,
     metric: Metric,
     /// Against the reference of its contest.
-    above: Option<Comparison>,
-    p_holm: Option<f64>,
+    pub(crate) above: Option<Comparison>,
+    pub(crate) p_holm: Option<f64>,
     /// Against the best point of its contest.
-    below: Option<Comparison>,
+    pub(crate) below: Option<Comparison>,
 }
 
 impl<'a> SummaryRow<'a> {
+    /// One row per point, in the sweep's order.
+    pub(crate) fn all(analysis: &'a Analysis) -> Vec<Self> {
+        analysis.points.iter().enumerate().map(|(index, point)| Self::of(analysis, index, point)).collect()
+    }
+
     fn of(analysis: &Analysis, index: usize, point: &'a PointSummary) -> Self {
         let mut references = analysis.contests.iter().flat_map(|contest| &contest.against_reference);
         let reference = references.find(|row| row.comparison.point == index);

@@ -4,9 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use decouple_disk::Disk;
-use decouple_experiment::{Ledger, Overrides, Sweep, parse, per_image};
-use decouple_reporting::analysis::RunOutcome;
-use decouple_reporting::{Analysis, analyse, terminal_table, write, write_events, write_index, write_latex};
+use decouple_experiment::{Ledger, Metric, Overrides, Sweep, parse, per_image};
+use decouple_reporting::analysis::{RunOutcome, summarise};
+use decouple_reporting::report::{Card, under_each_budget};
+use decouple_reporting::{
+    Analysis, analyse, document, terminal_table, write, write_events, write_index, write_latex,
+};
 
 mod made_up;
 
@@ -178,7 +181,14 @@ fn a_torn_run_and_one_of_another_version_hide_nothing_else() {
     assert!(html.contains("unfinished after 2 epochs: still running, or cut off"));
     assert!(html.contains("format 99 is unknown to this version"));
     assert!(html.contains("15 of 18 runs finished"));
-    assert!(analysis.verdict.to_string().contains("have not finished"), "{}", analysis.verdict);
+    let verdict = analysis.verdict.to_string();
+    assert!(verdict.contains("2 of 18 runs cannot be used and count in no mean: "), "{verdict}");
+    assert!(verdict.contains("1 of 18 runs have not finished: "), "{verdict}");
+    let table = terminal_table(&analysis);
+    let counts =
+        ["2 finished, 1 unusable", "2 finished, 1 missing"].map(|words| table.matches(words).count());
+    assert_eq!(counts, [2, 1], "{table}");
+    assert!(place.text("report.md").contains("): unfinished after 2 epochs: still running, or cut off"));
 }
 
 #[test]
@@ -209,6 +219,86 @@ fn an_index_draws_experiments_that_differ_in_their_budget_together() {
     let index_of_two = index(["parameters", "macs"]);
     assert!(index_of_two.contains(title) && index_of_two.contains("equal multiply-adds"));
     assert!(!index(["parameters", "parameters"]).contains(title), "one budget is no comparison");
+}
+
+#[test]
+fn experiments_of_one_budget_are_one_curve() {
+    let card = |segments: &[&str], held: &str| {
+        let mut analysis = made_up::spectrum("some", segments, 3);
+        analysis.study.held = Some(held.to_owned());
+        analysis.study.metric = Metric::MeanPrecision;
+        Card::of(&analysis)
+    };
+    let cards = [
+        card(&["1", "per-channel"], "parameters"),
+        card(&["1", "8", "per-channel"], "parameters"),
+        card(&["1", "per-channel"], "macs"),
+    ];
+    let [together]: [Analysis; 1] = under_each_budget(&cards).try_into().unwrap();
+    let points: Vec<&str> = together.points.iter().map(|point| point.label.as_str()).collect();
+    let labels =
+        ["1 segment", "per-channel", "8 segments"].map(|name| format!("{name}, budget = equal parameters"));
+    assert_eq!(points[..3], labels);
+    assert!(together.points.iter().all(|point| point.finished() == 3), "each run once");
+    assert_eq!((together.study.metric, together.runs[0].test_images), (Metric::MeanPrecision, Some(2000)));
+    assert!(together.study.question.starts_with("MAP@100 against"));
+}
+
+#[test]
+fn a_report_claims_no_budget_and_no_run_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let point = |recipe| [("recipe", recipe)];
+    let scores = [Some(0.8), Some(0.81)];
+    let analysis = made_up::measured(&[(&point("typed"), &scores), (&point("tuned"), &scores)]);
+    let mut runs = analysis.runs;
+    runs.iter_mut().for_each(|run| run.id = format!("run {}", run.seed));
+    write(&summarise(analysis.study, runs, Vec::new()), folder.path()).unwrap();
+    let html = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(html.contains("2 runs trained for"), "{html}");
+    assert!(html.contains("no budget held · 2 points") && !html.contains("equal width"), "{html}");
+}
+
+#[test]
+fn a_locked_plan_is_not_that_of_a_file_read_with_changes() {
+    let declared = "[experiment]\nhypotheses = [\"one\"]\nanalysis = \"two\"";
+    let text = SWEEP.replacen("[experiment]", declared, 1);
+    let standing = |set: &[&str], ledger: &Ledger| {
+        let overrides = Overrides { set: set.iter().map(|&pair| pair.to_owned()).collect() };
+        let sweep = parse(&text, "experiments/small.toml", &overrides).unwrap();
+        sweep.lock(ledger).unwrap();
+        let environment = analyse(&sweep, &ledger.read().unwrap()).study.environment;
+        environment.into_iter().find(|fact| fact.name == "plan").unwrap().values.concat()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path().join("small"));
+    assert!(standing(&[], &ledger).ends_with("; the file is as it was then"));
+    let changed = standing(&["training.epochs=2"], &ledger);
+    assert!(
+        changed.ends_with("; the file is as it was then; it was read with --set training.epochs=2"),
+        "{changed}"
+    );
+}
+
+/// Programs that read the JSON find what the tables have.
+#[test]
+fn the_json_of_a_report_has_the_columns_of_its_tables() {
+    let place = filled();
+    let analysis = place.report();
+    let document = document(&analysis);
+    let own = |name: &str, rows: &str| {
+        let row = document[rows][0].as_object().unwrap();
+        let table = place.text(name);
+        let header: Vec<String> = table.lines().next().unwrap().split(',').map(str::to_owned).collect();
+        let is_axis = |column: &str| analysis.study.axes.iter().any(|axis| axis.name == column);
+        let missing = header.into_iter().filter(|column| !is_axis(column) && !row.contains_key(column));
+        missing.collect::<Vec<_>>()
+    };
+    assert_eq!(own("runs.csv", "runs"), ["metric"], "said once");
+    let ends = ["accuracy_low", "accuracy_high", "above_reference_low", "above_reference_high"];
+    let as_pairs = ["below_best_low", "below_best_high"];
+    assert_eq!(own("summary.csv", "points"), [&["n"][..], &ends, &as_pairs, &["metric"]].concat());
+    assert!(document["points"][0]["above_reference"].as_f64().unwrap() < 0.0);
+    assert!(document["points"][0]["group_width"].as_f64().unwrap() > 1.0);
 }
 
 #[test]
