@@ -82,12 +82,12 @@ pub(crate) fn detail(outcome: &RunOutcome) -> String {
 /// `summary.csv`: one row per point, in the sweep's order.
 ///
 /// Columns: the axes, `level`, `width`, `parameters`, `macs`, `activations`, `n` (finished seeds),
-/// `diverged`, `failed`, `missing` (not done, or not usable), `accuracy_mean`, `accuracy_sd`, `accuracy_low` and `accuracy_high` (95 %
-/// interval of the mean), `probability_best`, `above_reference` with `above_reference_low` and
-/// `above_reference_high` (this point minus the reference, jointly over all pairs at 95 %), `p_holm` of that
-/// comparison, `equal_within` (margin of two one-sided tests at 5 %), `below_best` with `below_best_low` and
-/// `below_best_high` (how far the best point is above this one, jointly over all pairs at 95 %),
-/// `train_secs`, `images_per_sec`, `metric` (what the columns of accuracies hold).
+/// `diverged`, `failed`, `missing` (not done, or not usable), `accuracy_mean`, `accuracy_sd`, `accuracy_low` and
+/// `accuracy_high` (95 % interval of the mean), `probability_best`, `above_reference` with `above_reference_low` and
+/// `above_reference_high` (this point minus the reference, jointly over all pairs of its contest at 95 %), `p_holm`
+/// of that comparison, `equal_within` (margin of two one-sided tests at 5 %), `below_best` with `below_best_low` and
+/// `below_best_high` (how far the best point is above this one, likewise), `train_secs`, `images_per_sec`, `metric`
+/// (what the columns of accuracies hold).
 pub fn summary_csv(analysis: &Analysis) -> String {
     let columns: [Column<&SummaryRow<'_>>; 25] = [
         ("level", |row| row.point.level.to_string()),

@@ -10,8 +10,8 @@ pub struct Comparison {
     pub point: usize,
     /// The difference, with the spread of these two points.
     pub estimate: Estimate,
-    /// The interval of this difference, wherever it is quoted; the intervals of all pairs hold
-    /// jointly at [`CONFIDENCE`] ([`all_pairs`]).
+    /// The interval of this difference, wherever it is quoted; those of all pairs of its contest hold jointly at
+    /// [`CONFIDENCE`] ([`all_pairs`]).
     pub interval: Interval,
     /// The margin within which these two points alone are shown to be equal (two one-sided tests at 5 %).
     pub equal_within: Option<f64>,
