@@ -293,8 +293,7 @@ fn an_interaction_counts_shared_runs_once() {
 fn of_points_that_cannot_be_compared_nothing_is_said() {
     let flat = [("1", 0.8812), ("4", 0.8815), ("per-channel", 0.8821)];
     let rows = flat.map(|(count, mean)| ([("segments", count)], seeds::<4>(mean, 0.002)));
-    let mut rows: Vec<(&[(&str, &str)], &[Option<f64>])> =
-        rows.iter().map(|(point, row)| (point.as_slice(), row.as_slice())).collect();
+    let mut rows: Vec<_> = rows.iter().map(|(point, row)| (&point[..], &row[..])).collect();
     rows.push((&[("segments", "8")], &[Some(0.5)]));
     let verdict = measured(&rows).verdict.to_string();
     assert!(verdict.contains("No two of those that can be compared differ by more than"), "{verdict}");

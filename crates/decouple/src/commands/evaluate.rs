@@ -136,7 +136,7 @@ fn files(folder: &Path, trained: &Trained, labels: &[String]) -> Result<Files, F
     let expected = "expected a folder of JPEG, PNG or WebP files for each class";
     let found = labelled_files(folder).map_err(|error| match error {
         // Not below `--data`, as the folder of a set would be.
-        DataError::Folder { folder, source } => {
+        DataError::Folder { folder, source, .. } => {
             Failure::new(DATA, format!("{}: {source}: {expected}", folder.display()))
         }
         error => error.into(),
