@@ -11,7 +11,7 @@ use crate::image_folder::{self, ImageFolder};
 use crate::manifest::{self, Manifest};
 use crate::planted::Planted;
 use crate::stream::Shards;
-use crate::{Augment, ImageShape, SetName, cifar, fashion_mnist, planted};
+use crate::{Augment, Filter, ImageShape, SetName, cifar, fashion_mnist, planted};
 pub use as_typed::DataTable;
 
 /// The `data` table of a trial, resolved: nothing is left to a default.
@@ -113,6 +113,17 @@ impl DataSpec {
             Source::ImageFolder(folder) => folder.stream,
             Source::Shards(_) | Source::Manifest(_) => true,
             Source::FashionMnist { .. } | Source::Cifar10 | Source::Cifar100 | Source::Planted(_) => false,
+        }
+    }
+
+    /// Whether random parts of images in memory are scaled by another filter than the bilinear one.
+    pub fn crops_by_another_filter(&self) -> bool {
+        let crops = self.augment.iter().any(|step| matches!(step, Augment::RandomResizedCrop { .. }));
+        match &self.source {
+            Source::ImageFolder(folder) if !folder.stream => {
+                crops && folder.reading.filter != Filter::default()
+            }
+            _ => false,
         }
     }
 

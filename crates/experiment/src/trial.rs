@@ -17,7 +17,7 @@ use decouple_spectrum::network::NetworkSpec;
 use decouple_spectrum::segments::level;
 use serde::{Deserialize, Serialize};
 
-use crate::numerics_version::{PLAIN, TILED, WIDE};
+use crate::numerics_version::{FILTERED, PLAIN, TILED, WIDE};
 use crate::{BudgetOutcome, TrainingSpec, Winograd};
 
 /// Version of the files of a run: `trial.toml`, `status.json` and the rows. An incompatible
@@ -203,7 +203,11 @@ impl Trial {
         budget: Option<BudgetOutcome>,
     ) -> Self {
         let Summary { cost, level, layers, numerics: [by_definition, by_tiles] } = network;
-        let numerics = if record.training.winograd == Winograd::Off { by_definition } else { by_tiles };
+        let numerics = match record.training.winograd {
+            _ if record.data.crops_by_another_filter() => FILTERED,
+            Winograd::Off => by_definition,
+            Winograd::F2 | Winograd::F4 => by_tiles,
+        };
         Self { id: record.id(), point, record, cost, budget, layers, level, numerics }
     }
 

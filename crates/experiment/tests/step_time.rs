@@ -20,7 +20,7 @@ training.weight-decay = [0, 1e-4, 1e-3]
 seed = [0, 1]
 
 [trial.training]
-epochs = 1
+epochs = 2
 "#;
 
 /// Takes a time for each multiply-add that falls with the decoupling level, and

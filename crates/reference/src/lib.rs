@@ -7,12 +7,12 @@
 //! to be checked by reading.
 //!
 //! ```
-//! use decouple_kernels::geometry::MapShape;
+//! use decouple_kernels::{arithmetic::Arithmetic, geometry::MapShape};
 //! use decouple_reference::Reference;
 //! use decouple_spectrum::{backend::{Backend, Pass}, builder::GraphBuilder};
 //! let mut b = GraphBuilder::new(MapShape::new(2, 2, 1))?;
 //! b.global_mean_pool("pool", b.input());
-//! let mut network = Reference.network(b.finish(), &mut |_| Vec::new())?;
+//! let mut network = Reference.network(b.finish(), Arithmetic::default(), &mut |_| Vec::new())?;
 //! assert_eq!(network.forward(&[1.0, 2.0, 3.0, 6.0], 1, Pass::Inference)?, [3.0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -213,8 +213,8 @@ fn two_folders_of_one_class_are_refused() {
     fs::write(root.join("classes.txt"), "n01 tench\nn02 goldfish\n").unwrap();
     let listed = ImageFolder { class_list: Some("classes.txt".into()), ..spec(2) };
     let text = read_from(&listed, root).err().unwrap().to_string();
-    let expected = format!("the folders `n01` and `n01 tench` of {} are both called like", root.display());
-    assert!(text.contains(&expected), "{text}");
+    assert!(text.contains("the folders `n01` and `n01 tench` of "), "{text}");
+    assert!(text.contains(" are both called like its class `n01 tench`"), "{text}");
 }
 
 #[test]

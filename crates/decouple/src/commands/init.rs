@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io::{ErrorKind, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use decouple_experiment::{Overrides, parse, schema, template};
@@ -17,11 +17,14 @@ use crate::{
 
 pub(crate) fn run(arguments: &Init) -> Result<u8, Failure> {
     let name = arguments.name.trim_end_matches(".toml");
-    let text = template(name);
+    let (text, file) = (template(name), format!("{name}.toml"));
+    if Path::new(&file).file_name() != Some(file.as_ref()) {
+        refuse!(USAGE, "`{name}` cannot name an experiment: expected a name without folders");
+    }
     // A name that cannot be a folder's is refused as it would be in the file.
-    parse(&text, &format!("{name}.toml"), &Overrides::default())?;
+    parse(&text, &file, &Overrides::default())?;
     let folder = PathBuf::from("experiments");
-    let path = if folder.is_dir() { folder } else { PathBuf::new() }.join(format!("{name}.toml"));
+    let path = if folder.is_dir() { folder } else { PathBuf::new() }.join(file);
     let written = File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
     match written {
         Ok(()) => {}

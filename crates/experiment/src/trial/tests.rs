@@ -104,3 +104,17 @@ fn layers_and_level_are_those_of_the_graph() {
     assert!(trial.layers.iter().all(|layer| layer.segments == layer.channels && layer.level == 1.0));
     assert_eq!(trial.level, 1.0);
 }
+
+#[test]
+fn crops_in_memory_by_another_filter_have_their_own_numerics() {
+    let numerics = |filter: &str, stream: bool| {
+        let data = format!(
+            "seed = 0\n[network]\n[training]\n[data]\nset = 'image-folder'\nfolder = 'x'\nclasses = 10\nsize = [28, 28]\n\
+             channels = 1\naugment = ['random-resized-crop']\nfilter = '{filter}'\nstream = {stream}"
+        );
+        trial(&[], toml::from_str(&data).unwrap()).numerics
+    };
+    let before = trial(&[], Record::default()).numerics;
+    assert_eq!([numerics("bilinear", false), numerics("bicubic", true)], [before; 2]);
+    assert_eq!(numerics("bicubic", false), FILTERED);
+}
