@@ -215,8 +215,9 @@ impl Ledger {
     /// # Errors
     /// If files cannot be read or created.
     pub fn claim(&self, trial: &Trial, identity: &Identity) -> Result<Claim, LedgerError> {
-        if !self.scan()?.is_being_replaced(trial.id)
-            && let Some(settled) = self.settled(trial, identity)?
+        let scan = self.scan()?;
+        if !scan.is_being_replaced(trial.id)
+            && let Some(settled) = self.settled(&scan, trial, identity)?
         {
             return Ok(settled);
         }
@@ -229,11 +230,12 @@ impl Ledger {
             return mine(successor, true);
         }
         // Its last owner may have finished between the first look and the lock.
-        if let Some(settled) = self.settled(trial, identity)? {
+        let scan = self.scan()?;
+        if let Some(settled) = self.settled(&scan, trial, identity)? {
             return Ok(settled);
         }
         let dir = self.runs_dir().join(trial.dir_name());
-        if let Some(found) = self.scan()?.dir(trial.id).filter(|found| *found != dir) {
+        if let Some(found) = scan.dir(trial.id).filter(|found| *found != dir) {
             // Its point had another name when it was interrupted.
             self.disk.rename(&found, &dir).map_err(LedgerError::io("rename", &found))?;
         }
@@ -241,8 +243,13 @@ impl Ledger {
     }
 
     /// The answer to a claim of a trial that is not to be trained.
-    fn settled(&self, trial: &Trial, identity: &Identity) -> Result<Option<Claim>, LedgerError> {
-        let dir = match self.scan()?.place(trial.id) {
+    fn settled(
+        &self,
+        scan: &Scan<'_>,
+        trial: &Trial,
+        identity: &Identity,
+    ) -> Result<Option<Claim>, LedgerError> {
+        let dir = match scan.place(trial.id) {
             Place::Absent => return Ok(None),
             Place::Wrong(problem) => return Ok(Some(Claim::Damaged(problem))),
             Place::At(dir) => dir,
