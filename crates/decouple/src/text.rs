@@ -21,7 +21,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     print_part(text).map(drop)
 }
 
-/// As [`print`], for one text of many: a break if the reader has gone away and wants no other.
+/// As [`print()`], for one text of many: a break if the reader has gone away and wants no other.
 pub(crate) fn print_part(text: &str) -> Result<ControlFlow<()>, Failure> {
     write(&shown(text))
 }

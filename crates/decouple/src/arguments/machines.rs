@@ -144,7 +144,7 @@ pub(crate) struct StatusArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     pub(crate) interval: f64,
     /// Output format. JSON is one document per line: with --watch another whenever something
-    /// has changed; while [tune] chooses, one of the tries and one of the finals.
+    /// has changed; while `[tune]` chooses, one of the tries and one of the finals.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
 }
