@@ -33,10 +33,10 @@ pub(crate) fn open(
 ) -> Result<(Streamed, Vec<String>, Vec<String>), DataError> {
     let folder = data.unwrap_or(Path::new(".")).join(&spec.folder);
     let (mut notes, mut of_parts) = (Vec::new(), HashSet::new());
-    let mut first = |names: &[&'static str]| first_of(&folder, names, &mut of_parts, &mut notes);
+    let listed = files(&folder)?;
+    let mut first = |names: &[&'static str]| first_of(&folder, &listed, names, &mut of_parts, &mut notes);
     let (train, test) = (first(&TRAIN)?, first(&TEST)?);
-    let others = files(&folder)?.into_iter().filter(|(file, name)| is_tar(name) && !of_parts.contains(file));
-    let others = others.count();
+    let others = listed.iter().filter(|(file, name)| is_tar(name) && !of_parts.contains(file)).count();
     if others > 0 {
         let (folder, files) = (folder.display(), are(others, "tar file"));
         let expected = "names begin with `train` or `test`, unless there is a folder of that name";
@@ -56,17 +56,18 @@ pub(crate) fn open(
     Ok((set, classes, notes))
 }
 
-/// The shards of the first of a part's `names` that has some; those of the others are noted. All of them are
-/// added to `of_parts`.
+/// The shards of the first of a part's `names` that has some, in `folder` with these [`files`]; those of the others
+/// are noted. All of them are added to `of_parts`.
 fn first_of(
     folder: &Path,
+    listed: &[(PathBuf, String)],
     names: &[&'static str],
     of_parts: &mut HashSet<PathBuf>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<PathBuf>, DataError> {
     let mut first = Vec::new();
     for name in names {
-        let found = part(folder, name, notes)?;
+        let found = part(folder, listed, name, notes)?;
         of_parts.extend(found.iter().cloned());
         if first.is_empty() {
             first = found;
@@ -83,11 +84,18 @@ fn first_of(
 
 /// Shards of a part: those in a folder with its name, or with its name as a prefix. Compressed ones are
 /// noted.
-fn part(folder: &Path, name: &str, notes: &mut Vec<String>) -> Result<Vec<PathBuf>, DataError> {
+fn part(
+    folder: &Path,
+    listed: &[(PathBuf, String)],
+    name: &str,
+    notes: &mut Vec<String>,
+) -> Result<Vec<PathBuf>, DataError> {
     let own = folder.join(name);
-    let (folder, is_own) = if own.is_dir() { (own.as_path(), true) } else { (folder, false) };
+    let is_own = own.is_dir();
+    let of_own = if is_own { files(&own)? } else { Vec::new() };
+    let (folder, listed) = if is_own { (own.as_path(), &of_own[..]) } else { (folder, listed) };
     let (mut shards, mut compressed) = (Vec::new(), 0);
-    for (path, file) in files(folder)? {
+    for (path, file) in listed {
         let rest = file
             .strip_prefix(name)
             .filter(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() && !c.is_ascii_digit()));
@@ -95,8 +103,8 @@ fn part(folder: &Path, name: &str, notes: &mut Vec<String>) -> Result<Vec<PathBu
             continue;
         }
         let ending = file.to_ascii_lowercase();
-        if is_tar(&file) {
-            shards.push(path);
+        if is_tar(file) {
+            shards.push(path.clone());
         } else if ending.contains(".tar.") || ending.ends_with(".tgz") {
             compressed += 1;
         }

@@ -51,8 +51,12 @@ fn answer(file: &Path, best: Vec<(&str, usize, f64)>, format: Format) -> String 
             format!("{file}\n{}", best.into_iter().map(line).collect::<String>())
         }
         Format::Json => {
-            let class = |(label, class, probability): (&str, usize, f64)| json!({ "class": class, "label": label, "probability": probability });
-            let classes: Vec<_> = best.into_iter().map(class).collect();
+            let classes: Vec<_> = best
+                .into_iter()
+                .map(|(label, class, probability)| {
+                    json!({ "class": class, "label": label, "probability": probability })
+                })
+                .collect();
             format!("{}\n", json!({ "file": file.to_string(), "classes": classes }))
         }
     }

@@ -57,21 +57,21 @@ impl Choosing {
         let Some(tune) = sweep.tune.as_ref().filter(|_| sweep.tries_made.is_empty()) else {
             return Ok(None);
         };
-        let mut tries = sweep.tries();
+        let tries = sweep.tries();
         // Which of a point's tries are finalists is not known yet; they differ in no cost.
         let of_point = tries.chunks(tune.settings.len());
         let finalists = of_point.flat_map(|tries| tries.iter().take(tune.finalists));
         let more_seeds = tune.seeds.saturating_sub(1) as usize;
         let finals = finalists.flat_map(|trial| vec![trial.clone(); more_seeds]).collect();
         let tune_ledger = sweep.tune_ledger(ledger);
-        let scan = tune_ledger.scan()?;
-        let mut is_left = Vec::with_capacity(tries.len());
-        for trial in &tries {
-            is_left.push(scan.is_to_train(trial, &HashSet::new())?);
+        let (scan, again) = (tune_ledger.scan()?, HashSet::new());
+        let mut left = Vec::new();
+        for trial in tries {
+            if scan.is_to_train(&trial, &again)? {
+                left.push(trial);
+            }
         }
-        let mut is_left = is_left.into_iter();
-        tries.retain(|_| is_left.next().unwrap_or_default());
-        Ok(Some(Self { tries, finals }))
+        Ok(Some(Self { tries: left, finals }))
     }
 
     /// All of them.

@@ -14,13 +14,13 @@ use decouple_training::launcher::{Job, LaunchError, Piece, Task, launcher, pack}
 
 use super::{
     estimates::{TrainImages, speeds},
-    experiment::{ledger, read_timed, select, settled_or_as_written},
+    experiment::{ledger, read_timed, select, settled_or_as_written, warn_of},
     recipes::Choosing,
     room,
 };
 use crate::{
     arguments::{Common, Submit},
-    failure::{DATA, Failure, IO, SUCCESS, USAGE},
+    failure::{Failure, IO, USAGE},
     text::{bytes, duration, plural, print},
 };
 
@@ -47,10 +47,7 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     let choosing = Choosing::of(&sweep, &ledger)?;
     let trials = select(&sweep, &arguments.selection)?;
     let (mut left, problems) = left(&trials, &ledger)?;
-    for problem in &problems {
-        say!("warning: {problem}\n   = {}", problem.advice(&sweep.command("run")));
-    }
-    let code = if problems.is_empty() { SUCCESS } else { DATA };
+    let code = warn_of(&problems, &sweep);
     if let Some(choosing) = &choosing {
         // The trials once more, by the recipes that the other runs will choose.
         left = choosing.runs().chain(trials.iter().copied()).collect();

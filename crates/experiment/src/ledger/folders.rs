@@ -60,7 +60,8 @@ impl Ledger {
     }
 }
 
-fn is_hidden(path: &Path) -> bool {
+/// Whether a file or folder is a hidden one, such as a temporary file of a writer.
+pub(super) fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 

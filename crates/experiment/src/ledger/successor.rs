@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Ledger, LedgerError, files::short_id, read, write::is_checkpoint};
+use super::{Ledger, LedgerError, files::short_id, folders::is_hidden, read, write::is_checkpoint};
 use crate::{RunId, Trial};
 
 impl Ledger {
@@ -89,10 +89,7 @@ impl Ledger {
     /// Removes what a killed runner left beside a run that has ended: checkpoints and temporary files. Only
     /// for tidiness, so files that cannot be removed are ignored.
     pub fn tidy(&self, id: RunId, dir: &Path) {
-        let is_left = |path: &Path| {
-            is_checkpoint(path)
-                || path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
-        };
+        let is_left = |path: &Path| is_checkpoint(path) || is_hidden(path);
         let Ok(left) = self.disk.list(dir) else { return };
         if !left.iter().any(|path| is_left(path)) {
             return;

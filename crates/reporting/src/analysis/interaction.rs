@@ -142,6 +142,11 @@ fn correct(found: &mut [Interaction]) {
     }
 }
 
+/// Whether more than one is tested, so that their p-values are corrected.
+pub(crate) fn are_several(interactions: &[Interaction]) -> bool {
+    interactions.iter().filter(|found| found.p_holm.is_some()).count() > 1
+}
+
 /// The interaction of two factors over the points `members`, averaged over whatever else they vary in; `None`
 /// unless both have at least two values and every combination has its points.
 fn interaction(

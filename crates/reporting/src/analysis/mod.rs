@@ -16,6 +16,7 @@ pub use contest::Contest;
 pub(crate) use contest::changes_images;
 pub use curve::{SpectrumCurve, SpectrumLine, SpectrumScaling};
 pub use images::ImageComparison;
+pub(crate) use interaction::are_several;
 pub use interaction::{Contrast, Interaction};
 pub use power::{Scatter, SeedsNeeded, power_plan, scatter};
 pub use study::*;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use decouple_experiment::Metric;
 
-use super::{CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, grouped, label};
+use super::{CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, are_several, grouped, label};
 use crate::numbers::{p_value, percent, plural, points as in_points, points_up};
 
 /// The verdict, one sentence per item.
@@ -35,7 +35,7 @@ pub(super) fn verdict(
     }
     // Interactions at one value of a third axis are in a table; the verdict is about all values
     // together.
-    let is_one_of_several = interactions.iter().filter(|found| found.p_holm.is_some()).count() > 1;
+    let is_one_of_several = are_several(interactions);
     for found in interactions.iter().filter(|found| found.given.is_empty()).rev() {
         let Some(sentence) = interaction(found, study.metric, is_one_of_several) else { continue };
         // An interaction qualifies statements about single points, so it comes first; where contests are

@@ -3,7 +3,7 @@
 use decouple_experiment::Metric;
 
 use crate::analysis::{
-    Analysis, Contest, Interaction, PointSummary, ending, grouped, label, power_plan, scatter,
+    Analysis, Contest, Interaction, PointSummary, are_several, ending, grouped, label, power_plan, scatter,
 };
 use crate::numbers::{
     p_value, percent, points as in_points, points_up, seconds, short_count, short_width, signed_points,
@@ -41,7 +41,7 @@ impl Table {
 pub(super) fn all(analysis: &Analysis) -> Vec<Table> {
     let against = analysis.contests.iter().map(|contest| against_reference(contest, &analysis.points));
     let images = analysis.contests.iter().map(|contest| on_images(contest, &analysis.points));
-    let is_one_of_several = analysis.interactions.iter().filter(|found| found.p_holm.is_some()).count() > 1;
+    let is_one_of_several = are_several(&analysis.interactions);
     let interactions = (analysis.interactions.iter())
         .map(|found| interaction(found, analysis.study.metric, is_one_of_several));
     let tables = std::iter::once(summary(analysis))
