@@ -200,17 +200,19 @@ def smooth():
 
 
 def shape_fixture():
-    """Curves whose shape changes with one more quantity: a Gaussian process with all but flat priors on the lines."""
+    """Curves whose shape changes with one more quantity, each at a level of its own: a Gaussian process with all but
+    flat priors on levels and slopes. The levels lie on no straight line, as accuracies of growing networks do not."""
     rng = numpy.random.default_rng(3)
     x = numpy.tile(numpy.array([0.0, 1.0, 2.0, 3.0, 4.0]), 3)
     z = numpy.repeat([9.7, 11.1, 12.5], 5)
-    y = 0.7 + 0.02 * (z - 11) - 0.01 * (x / 4 - 0.2 - 0.15 * (z - 11)) ** 2 + 0.001 * rng.standard_normal(15)
+    y = numpy.repeat([0.66, 0.71, 0.73], 5) - 0.01 * (x / 4 - 0.2 - 0.15 * (z - 11)) ** 2 + 0.001 * rng.standard_normal(15)
     error = numpy.full(15, 0.001**2)
     bends = [0.03, 0.01]
-    new = (2.5, 12.0)
+    new = (2.5, 12.5)
     centre = z.mean()
-    lines = lambda x, z: numpy.array([1.0, x / 4, z - centre, (z - centre) * x / 4])
-    kernel = lambda x, z, u, v: wiener(x / 4, u / 4) * (bends[0] + bends[1] * (z - centre) * (v - centre)) + 1e4 * lines(x, z) @ lines(u, v)
+    slopes = lambda x, z: numpy.array([x / 4, (z - centre) * x / 4])
+    flat = lambda x, z, u, v: 1e4 * ((z == v) + slopes(x, z) @ slopes(u, v))
+    kernel = lambda x, z, u, v: wiener(x / 4, u / 4) * (bends[0] + bends[1] * (z - centre) * (v - centre)) + flat(x, z, u, v)
     k = numpy.array([[kernel(a, b, c, d) for c, d in zip(x, z)] for a, b in zip(x, z)]) + numpy.diag(error)
     reach = numpy.array([kernel(*new, c, d) for c, d in zip(x, z)])
     solved = numpy.linalg.solve(k, numpy.column_stack([y, reach]))

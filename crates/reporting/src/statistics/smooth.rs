@@ -18,12 +18,15 @@ pub struct Observation {
     pub squared_error: f64,
 }
 
-/// A fitted curve `y = f_0(x) + sum z_k f_k(x)`.
+/// A fitted curve `y = a_z + f_0(x) + sum z_k f_k(x)`: each shape z that was observed has a level a of its own, since
+/// accuracy levels off with size and length, and only the form changes linearly with z.
 #[derive(Clone, Debug)]
 pub struct SmoothCurve {
     observations: Vec<Observation>,
     /// Start and length of the range of x: curves are fitted on 0 to 1.
     range: (f64, f64),
+    /// The different shapes of the observations.
+    shapes: Vec<Vec<f64>>,
     /// Means of the shape quantities, which are centred.
     centres: Vec<f64>,
     /// The smoothness of each `f_k`: the variance of the noise of its second derivative.
@@ -59,19 +62,29 @@ impl SmoothCurve {
     ///
     /// Each `f_k` is a straight line plus a once integrated Wiener process, whose posterior mean is the cubic
     /// smoothing spline (G. Wahba, Journal of the Royal Statistical Society B 40, 1978); its smoothness is
-    /// found by restricted maximum likelihood. `None` for fewer than four different places, as many
-    /// observations as the lines have coefficients, or standard errors that are not above zero.
+    /// found by restricted maximum likelihood. `None` for fewer than four different places, no more
+    /// observations than levels and slopes, or standard errors that are not above zero.
     pub fn fit(observations: &[Observation], freedom: f64) -> Option<Self> {
         let xs = || observations.iter().map(|observation| observation.x);
         let (low, high) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
         let mut places: Vec<f64> = xs().collect();
         places.sort_by(f64::total_cmp);
         places.dedup_by(|a, b| (*a - *b).abs() < 1e-9);
-        let shapes = observations.first()?.shape.len();
+        let quantities = observations.first()?.shape.len();
         let is_sound = |o: &Observation| {
-            o.shape.len() == shapes && o.squared_error > 0.0 && o.squared_error.is_finite() && o.y.is_finite()
+            o.shape.len() == quantities
+                && o.squared_error > 0.0
+                && o.squared_error.is_finite()
+                && o.y.is_finite()
         };
-        if places.len() < 4 || observations.len() <= 2 * (shapes + 1) || !observations.iter().all(is_sound) {
+        let mut shapes: Vec<Vec<f64>> = Vec::new();
+        for observation in observations {
+            if !shapes.contains(&observation.shape) {
+                shapes.push(observation.shape.clone());
+            }
+        }
+        let coefficients = shapes.len() + 1 + quantities;
+        if places.len() < 4 || observations.len() <= coefficients || !observations.iter().all(is_sound) {
             return None;
         }
         let n = observations.len() as f64;
@@ -81,8 +94,9 @@ impl SmoothCurve {
         let mut curve = Self {
             observations: observations.to_vec(),
             range: (low, high - low),
-            centres: (0..shapes).map(centre).collect(),
-            bend: vec![scatter.max(1e-300); shapes + 1],
+            shapes,
+            centres: (0..quantities).map(centre).collect(),
+            bend: vec![scatter.max(1e-300); quantities + 1],
             factor: Vec::new(),
             design: Vec::new(),
             information: Vec::new(),
@@ -92,8 +106,8 @@ impl SmoothCurve {
         };
         curve.design = observations.iter().map(|o| curve.lines(o.x, &o.shape)).collect();
         // One after the other, twice: they hardly depend on each other.
-        for _ in 0..if shapes == 0 { 1 } else { 2 } {
-            for k in 0..=shapes {
+        for _ in 0..if quantities == 0 { 1 } else { 2 } {
+            for k in 0..=quantities {
                 curve.bend[k] = scatter.max(1e-300) * curve.best_bend(k, scatter).exp();
             }
         }
@@ -140,11 +154,14 @@ impl SmoothCurve {
         (low + high) / 2.0
     }
 
-    /// Straight lines at a place: 1 and x, and both times each shape quantity.
+    /// Straight lines at a place: the level of each shape, x, and x times each shape quantity. A shape that was not
+    /// observed is at the mean level.
     fn lines(&self, x: f64, shape: &[f64]) -> Vec<f64> {
         let place = (x - self.range.0) / self.range.1;
-        let centred = shape.iter().zip(&self.centres).map(|(value, centre)| value - centre);
-        std::iter::once(1.0).chain(centred).flat_map(|factor| [factor, factor * place]).collect()
+        let own = self.shapes.iter().position(|other| other == shape);
+        let level = |k| own.map_or(1.0 / self.shapes.len() as f64, |own| f64::from(u8::from(own == k)));
+        let centred = shape.iter().zip(&self.centres).map(|(value, centre)| place * (value - centre));
+        (0..self.shapes.len()).map(level).chain([place]).chain(centred).collect()
     }
 
     /// Covariance of the bent parts at two places.
