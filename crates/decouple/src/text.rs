@@ -44,6 +44,22 @@ pub(crate) fn can_redraw(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// Whether somebody may still read standard output: not where it is a pipe whose other end is closed.
+#[cfg(unix)]
+pub(crate) fn is_read() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let out = std::io::stdout();
+    let mut asked = [PollFd::new(&out, PollFlags::empty())];
+    let answered = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    answered.is_err() || !asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
+/// Nobody can tell here before something is written.
+#[cfg(not(unix))]
+pub(crate) fn is_read() -> bool {
+    true
+}
+
 fn write(text: &str) -> Result<ControlFlow<()>, Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -60,6 +60,19 @@ impl Disk {
         Ok(growing.sync()?)
     }
 
+    /// Makes a network file system look at `folder` anew, if it is there: what it remembers of a folder, such as that a
+    /// file is missing, holds no longer once something has been created in it.
+    ///
+    /// # Errors
+    /// If no file can be created or removed there.
+    pub fn look_anew(&self, folder: &Path) -> io::Result<()> {
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        let (path, _file) = self.temporary(&folder.join("look"))?;
+        self.remove_file(&path)
+    }
+
     /// A new file beside `path`, locked, so that a sweep can tell that it is in use.
     pub(crate) fn temporary(&self, path: &Path) -> io::Result<(PathBuf, File)> {
         static COUNT: AtomicU64 = AtomicU64::new(0);

@@ -222,6 +222,12 @@ impl Ledger {
             return Ok(settled);
         }
         let Some(lock) = self.lock(trial.id)? else { return Ok(Claim::Taken) };
+        if let Claims::Leases { .. } = self.claims {
+            // The look before the lock may have left this host with the belief that there is no status.
+            for dir in [self.runs_dir(), self.run_dir(trial)] {
+                self.disk.look_anew(&dir).map_err(LedgerError::io("look at", &dir))?;
+            }
+        }
         self.settle(trial.id)?;
         let mine = |dir, is_successor| {
             RunWriter::create(self, dir, trial, lock, is_successor).map(Box::new).map(Claim::Mine)

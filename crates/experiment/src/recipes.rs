@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::trial::label;
-use crate::{Axis, Ledger, LedgerError, Run, Setting, Sweep, Trial, Try};
+use crate::{Axis, Ledger, LedgerError, Run, Setting, Sweep, Trial, Try, Tune};
 
 /// The axis that distinguishes the recipe as written from the tuned one.
 pub const RECIPE: &str = "recipe";
@@ -93,7 +93,7 @@ impl Sweep {
         let Some(tune) = &self.tune else { return Ok(Vec::new()) };
         let contents = tries.read()?;
         let first = self.tries();
-        let tried = tried(&first, &tune.settings, &contents.runs)?;
+        let tried = tried(tune, &first, &tune.settings, &contents.runs)?;
         if tune.seeds < 2 {
             return Ok(Vec::new());
         }
@@ -117,10 +117,10 @@ impl Sweep {
     pub fn tuned(&self, tries: &Ledger) -> Result<(Self, Vec<Choice>), TuneError> {
         let Some(tune) = &self.tune else { return Ok((self.clone(), Vec::new())) };
         let contents = tries.read()?;
-        let mut all = tried(&self.tries(), &tune.settings, &contents.runs)?;
+        let mut all = tried(tune, &self.tries(), &tune.settings, &contents.runs)?;
         let finals = self.finals(tries)?;
         let settings: Vec<Setting> = finals.iter().map(Setting::of).collect();
-        all.extend(tried(&finals, &settings, &contents.runs)?);
+        all.extend(tried(tune, &finals, &settings, &contents.runs)?);
         let mut choices: BTreeMap<String, Choice> = BTreeMap::new();
         for trial in self.points() {
             let candidates = finalists(&all, &trial.point, tune.finalists);
@@ -179,9 +179,10 @@ impl Sweep {
 }
 
 /// The tries made by `trials`, with their settings repeating; an error while one of them is missing.
-fn tried(trials: &[Trial], settings: &[Setting], runs: &[Run]) -> Result<Vec<Try>, TuneError> {
-    let ended: BTreeMap<_, &Run> =
-        runs.iter().filter(|run| run.status.is_some()).map(|run| (run.id, run)).collect();
+fn tried(tune: &Tune, trials: &[Trial], settings: &[Setting], runs: &[Run]) -> Result<Vec<Try>, TuneError> {
+    let has_ended =
+        |run: &&Run| run.status.as_ref().is_some_and(|status| !tune.goes_on_with(&status.outcome));
+    let ended: BTreeMap<_, &Run> = runs.iter().filter(has_ended).map(|run| (run.id, run)).collect();
     let found: Vec<Option<Try>> = trials
         .iter()
         .zip(settings.iter().cycle())

@@ -18,7 +18,7 @@ use decouple_keys::InvalidKey;
 pub struct TrainingSpec {
     /// Passes over the training images.
     pub epochs: usize,
-    /// Images per step. The last, shorter batch of an epoch is the loop's matter.
+    /// Images per step; all of them where the training images are fewer. Epochs are whole batches.
     pub batch: usize,
     /// The optimiser.
     pub optimizer: Optimizer,

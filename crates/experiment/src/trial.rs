@@ -161,6 +161,8 @@ pub struct Trial {
     pub level: f64,
     /// The version of the engine's arithmetic that last changed the bytes of its runs.
     pub numerics: u32,
+    /// Whether another seed holds out other images: `split = "seed"`.
+    pub splits_by_seed: bool,
 }
 
 impl Trial {
@@ -208,7 +210,8 @@ impl Trial {
             Winograd::Off => by_definition,
             Winograd::F2 | Winograd::F4 => by_tiles,
         };
-        Self { id: record.id(), point, record, cost, budget, layers, level, numerics }
+        let (id, splits_by_seed) = (record.id(), false);
+        Self { id, point, record, cost, budget, layers, level, numerics, splits_by_seed }
     }
 
     /// The trial of another record with the same network, at the same point.
@@ -231,7 +234,14 @@ impl Trial {
         let Record { network, data, training, .. } = &self.record;
         let (shape, classes) = (data.shape(), data.classes());
         let arithmetic = (training.winograd, training.precision);
-        hash64(&(network, [shape.h, shape.w, shape.c], classes, training.batch, arithmetic))
+        hash64(&(network, [shape.h, shape.w, shape.c], classes, self.step_images(), arithmetic))
+    }
+
+    /// Images of a step: the batch, or all training images if they are fewer, as far as their number is known without
+    /// a look at the disk.
+    pub fn step_images(&self) -> usize {
+        let Record { data, training, .. } = &self.record;
+        data.train_images(None).map_or(training.batch, |images| training.batch.min(images.max(1)))
     }
 
     /// The seed of the record.

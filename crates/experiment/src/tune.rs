@@ -37,6 +37,11 @@ impl Tune {
         let rung = (7 * epochs).div_ceil(8);
         if self.halving && rung < epochs { vec![rung] } else { Vec::new() }
     }
+
+    /// Whether a try that ended so is still to be trained to its end: stopped by a halving that is asked for no more.
+    pub fn goes_on_with(&self, outcome: &Outcome) -> bool {
+        !self.halving && matches!(outcome, Outcome::Stopped { .. })
+    }
 }
 
 /// One try's change of the recipe.
@@ -96,6 +101,10 @@ impl TuneTable {
                 spread_out(&rates, &decays, tries)
             }
         };
+        let is_repeated = |(index, setting): (usize, &Setting)| settings[..index].contains(setting);
+        let are_different = !settings.iter().enumerate().any(is_repeated);
+        let message = "are more than the ranges have settings of three digits: take fewer, or wider ranges";
+        InvalidKey::unless(are_different, "tries", message)?;
         Ok(Tune { settings, seed, finalists, seeds, halving: self.halving })
     }
 }
@@ -268,7 +277,10 @@ impl Setting {
         let mut record = trial.record.clone();
         record.training.schedule.set_peak(self.learning_rate);
         record.training.weight_decay = self.weight_decay;
-        record.seed = seed.unwrap_or(record.seed);
+        if let Some(seed) = seed {
+            record.seed = seed;
+            record.data.split = if trial.splits_by_seed { Some(seed) } else { record.data.split };
+        }
         trial.with_record(record)
     }
 }

@@ -215,6 +215,16 @@ fn segments_beyond_the_channels_are_trained_once_with_a_warning() {
     insta::assert_snapshot!(sweep.warnings.join("\n\n"));
 }
 
+/// At its own width no layer has fewer than 40 channels; at that of three thousand parameters none has 32.
+#[test]
+fn segments_beyond_the_channels_that_a_budget_leaves_are_trained_once_with_a_warning() {
+    let text = "[axes]\nseed = [0]\nnetwork.size = [3_000]\nsegments = [1, 32, \"per-channel\"]\n\
+                [trial.network]\nstem = 40\nentry = [40, 48, 64]\nexit = 64";
+    let sweep = parse(text, "mine.toml", &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(coordinates(&sweep), ["3000,1,0", "3000,per-channel,0"]);
+    assert!(sweep.warnings[0].contains("two points are the same network"), "{:?}", sweep.warnings);
+}
+
 #[test]
 fn segments_take_every_form_and_a_schedule_a_stage() {
     let sweep = sweep(
@@ -292,6 +302,7 @@ fn a_filter_is_a_conjunction_of_conditions() {
         ("seed != 0", 16),
         ("segments >= 3", 24),
         ("segments>3&segments<per-channel", 8),
+        ("segments < 1_000", 24),
         ("segments = per-channel", 8),
         ("segments==\"per-channel\"", 8),
         ("network.segments<=3", 16),

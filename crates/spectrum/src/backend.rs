@@ -94,7 +94,7 @@ pub trait Executor: std::fmt::Debug + Send {
     fn step(&mut self, update: &Update) -> Result<(), ExecutionError>;
 
     /// The values of one parameter or running statistic, or associated state. Empty if `what`
-    /// has never been written by a step or [`Self::write`].
+    /// has never been written, by a way back, a step or [`Self::write`].
     fn read(&self, what: State, id: ParameterId) -> Vec<f32>;
 
     /// Replaces the values that [`Self::read`] returns.

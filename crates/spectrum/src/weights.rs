@@ -42,8 +42,8 @@ use names::{NamedTensor, Naming};
 /// Version of our files. Other versions are refused.
 pub const FORMAT: &str = "1";
 
-/// The longest header that is read: twenty times that of ResNet-152.
-pub const MAX_HEADER_BYTES: u64 = 1 << 21;
+/// The longest header that is read: three times that of the deepest network that the keys allow.
+pub const MAX_HEADER_BYTES: u64 = 1 << 24;
 
 /// Keys of the metadata in our files.
 const FORMAT_KEY: &str = "decouple.format";
@@ -252,7 +252,9 @@ pub fn convert_with_new_head(
 
 /// The parameters whose shapes depend on the number of classes.
 fn head(description: &Description) -> Result<BTreeSet<ParameterId>, WeightError> {
-    let other = Description { classes: description.classes + 1, ..description.clone() }.graph()?;
+    // One class fewer, since there may be no room for more.
+    let classes = if description.classes > 1 { description.classes - 1 } else { 2 };
+    let other = Description { classes, ..description.clone() }.graph()?;
     let graph = description.graph()?;
     let pairs = graph.parameters.iter().zip(&other.parameters).enumerate();
     Ok(pairs.filter(|(_, (a, b))| a.len() != b.len()).map(|(index, _)| ParameterId(index)).collect())

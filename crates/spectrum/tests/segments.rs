@@ -86,7 +86,6 @@ fn any_segments() -> impl Strategy<Value = Segments> {
         (1usize..1_000).prop_map(Segments::Count),
         Just(Segments::PerChannel),
         (1usize..1_000).prop_map(Segments::ChannelsPerSegment),
-        // Few digits: without a feature, serde_json reads many only nearly.
         (0u16..=1_000).prop_map(|thousandths| Segments::Level(f64::from(thousandths) / 1_000.0)),
     ]
 }

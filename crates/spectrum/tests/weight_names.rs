@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use decouple_spectrum::graph::{Graph, ParameterId};
-use decouple_spectrum::module::{NormPlacement, Order};
+use decouple_spectrum::module::{Intermediate, NormPlacement, Order};
 use decouple_spectrum::network::{Family, NetworkSpec, Numerics};
 use decouple_spectrum::segments::Segments;
 use decouple_spectrum::weights::error::WeightError;
@@ -110,6 +110,8 @@ fn networks_without_a_name_elsewhere_are_refused() {
         refused(of(Family::InceptionV3, Numerics::Keras), Naming::Timm),
         refused(of(Family::Resnet50, Numerics::Timm), Naming::Keras),
         refused(NetworkSpec { order: Order::PointwiseFirst, ..xception.clone() }, Naming::Timm),
+        refused(NetworkSpec { intermediate: Intermediate::Relu, ..xception.clone() }, Naming::Timm),
+        refused(NetworkSpec { residual: false, ..xception.clone() }, Naming::Keras),
         refused(NetworkSpec { norm: NormPlacement::Both, ..xception.clone() }, Naming::Keras),
         refused(NetworkSpec { fully_connected: vec![64], ..xception.clone() }, Naming::Timm),
         refused(NetworkSpec { segments: Segments::Count(1).into(), ..xception }, Naming::Keras),

@@ -132,7 +132,7 @@ fn quick(trial: &Trial) -> Trial {
         Some(Trial::new(trial.point.clone(), record, &graph, None))
     };
     let mut quick = trial.clone();
-    for divisor in 2.. {
+    for divisor in 2..=shape.h.max(shape.w) {
         if step_macs(&quick) <= LONGEST_STEP_MACS {
             break;
         }

@@ -31,6 +31,10 @@ pub fn run_halving(tries: &[&Trial], tune: &Tune, setup: &Setup<'_>) -> Result<S
         // The tries of a point take turns, but all of them stay in memory.
         let mut needs = Needs::new(setup.workers.threads);
         let _room = admission.enter(points[point].iter().map(|trial| runner.need(trial, &mut needs)).sum());
+        // It may have waited for a long time.
+        if !runner.goes_on() {
+            return Attempt::Over;
+        }
         let tries: Vec<(usize, &Trial)> = (point * settings..).zip(points[point].iter().copied()).collect();
         match runner.enter(&tries) {
             Ok(mut field) => {

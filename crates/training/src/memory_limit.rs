@@ -29,7 +29,9 @@ impl Limit {
     /// -v`) and Slurm; `None` if the system reports none.
     pub fn of_machine() -> Option<Self> {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let slurm = std::env::var("SLURM_MEM_PER_NODE").ok().and_then(|mib| mib.parse::<u64>().ok());
+        let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        let per_core = || Some(number("SLURM_MEM_PER_CPU")?.saturating_mul(number("SLURM_CPUS_ON_NODE")?));
+        let slurm = number("SLURM_MEM_PER_NODE").or_else(per_core);
         let found = [
             (in_meminfo(&text("/proc/meminfo"), "MemTotal"), "this machine"),
             (of_control_group(Path::new("/sys/fs/cgroup"), &text("/proc/self/cgroup")), "the control group"),

@@ -175,6 +175,10 @@ pub fn run_sweep(trials: &[&Trial], setup: &Setup<'_>) -> Result<SweepReport, Sw
     let taken = runner.share_out(to_do.len(), |place| {
         let index = to_do[place];
         let _room = admission.enter(needs[place]);
+        // It may have waited for a long time.
+        if !runner.goes_on() {
+            return Attempt::Over;
+        }
         runner.one(trials[index], index)
     })?;
     Ok(runner.into_report(trials.len(), taken))
@@ -306,7 +310,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Whether further trials are begun.
-    fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         self.setup.conduct.stop.reason().is_none() && !self.troubles.are_general()
     }
 

@@ -81,7 +81,7 @@ fn compare(trial: &Trial, reference: &Trial) -> Result<TimedPair, TrialError> {
 }
 
 fn batch_of_noise(trial: &Trial) -> Dataset {
-    noise(trial, trial.record.training.batch)
+    noise(trial, trial.step_images())
 }
 
 /// A training that repeats the same step.
@@ -92,7 +92,7 @@ struct Stepper<'a> {
 
 impl<'a> Stepper<'a> {
     fn new(trial: &'a Trial, data: &'a Dataset) -> Result<Self, TrialError> {
-        let indices = (0..trial.record.training.batch as u32).collect();
+        let indices = (0..trial.step_images() as u32).collect();
         Ok(Self { run: Training::new(trial, data, &*backend())?, indices })
     }
 

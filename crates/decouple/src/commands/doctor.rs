@@ -160,9 +160,12 @@ impl Probe {
         let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let made = folder.ancestors().take_while(is_missing).map(Path::to_owned).collect();
         fs::create_dir_all(folder)?;
-        let probe = Self { path: folder.join(format!(".doctor-{}", std::process::id())), made };
-        // Never overwrite an existing file.
-        fs::File::options().write(true).create_new(true).open(&probe.path)?;
+        // Another host or container may have a process of this number, too: its file is neither overwritten nor removed.
+        let name = |count: u32| folder.join(format!(".doctor-{}-{count}", std::process::id()));
+        let is_free = |path: &PathBuf| path.symlink_metadata().is_err();
+        let path = (0..).map(name).find(is_free).unwrap_or_default();
+        fs::File::options().write(true).create_new(true).open(&path)?;
+        let probe = Self { path, made };
         fs::write(&probe.path, "decouple doctor")?;
         Ok(probe)
     }

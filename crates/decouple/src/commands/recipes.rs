@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use decouple_experiment::{Axis, Choice, Ledger, Metric, RECIPE, RunId, Sweep, Trial, TrialFilter, Tune};
+use decouple_experiment::{
+    Axis, Choice, Ledger, LedgerError, Metric, RECIPE, RunId, RunState, Scan, Sweep, Trial, TrialFilter, Tune,
+};
 use decouple_training::{
     halving::run_halving,
     run_sweep::{Conduct, Setup, run_sweep},
@@ -15,7 +17,7 @@ use super::{
 };
 use crate::{
     arguments::{Common, RunArguments, Selection},
-    failure::{DATA, Failure, IO, LOCKED, USAGE},
+    failure::{DATA, Failure, IO, LOCKED, RUN_FAILED, USAGE},
     text::TextTable,
 };
 
@@ -64,7 +66,8 @@ impl Choosing {
         let more_seeds = tune.seeds.saturating_sub(1) as usize;
         let finals = finalists.flat_map(|trial| vec![trial.clone(); more_seeds]).collect();
         let tune_ledger = sweep.tune_ledger(ledger);
-        let (scan, again) = (tune_ledger.scan()?, HashSet::new());
+        let scan = tune_ledger.scan()?;
+        let again = ids(&to_go_on_with(tune, &scan, &tries.iter().collect::<Vec<_>>())?);
         let mut left = Vec::new();
         for trial in tries {
             if scan.is_to_train(&trial, &again)? {
@@ -129,8 +132,14 @@ impl Tries<'_> {
     fn train(&self, trials: &[Trial], halving: Option<&Tune>, what: &str) -> Result<(), Failure> {
         let Self { common, arguments, conduct, sweep, ledger, .. } = *self;
         let trials: &[&Trial] = &trials.iter().collect::<Vec<_>>();
-        let again: Vec<&Trial> =
-            trials.iter().filter(|trial| arguments.fresh && self.filter.selects(trial)).copied().collect();
+        let mut again = match &sweep.tune {
+            Some(tune) => to_go_on_with(tune, &ledger.scan()?, trials)?,
+            None => Vec::new(),
+        };
+        let known = ids(&again);
+        let is_fresh =
+            |trial: &&&Trial| arguments.fresh && self.filter.selects(trial) && !known.contains(&trial.id);
+        again.extend(trials.iter().filter(is_fresh));
         let left = self.left(trials, &again)?;
         if left == 0 {
             return Ok(());
@@ -162,6 +171,8 @@ impl Tries<'_> {
                 IO
             } else if done.unusable > 0 {
                 DATA
+            } else if done.bugs > 0 {
+                RUN_FAILED
             } else {
                 LOCKED
             };
@@ -186,14 +197,34 @@ impl Tries<'_> {
 
     /// How many of `trials` are to be run, with those to be run `again`.
     fn left(&self, trials: &[&Trial], again: &[&Trial]) -> Result<usize, Failure> {
-        let scan = self.ledger.scan()?;
-        let again: HashSet<RunId> = again.iter().map(|trial| trial.id).collect();
+        let (scan, again) = (self.ledger.scan()?, ids(again));
         let mut left = 0;
         for trial in trials {
             left += usize::from(scan.is_to_train(trial, &again)?);
         }
         Ok(left)
     }
+}
+
+fn ids(trials: &[&Trial]) -> HashSet<RunId> {
+    trials.iter().map(|trial| trial.id).collect()
+}
+
+/// Those of `trials` that were stopped early, which `tune` asks for no more.
+fn to_go_on_with<'a>(
+    tune: &Tune,
+    scan: &Scan<'_>,
+    trials: &[&'a Trial],
+) -> Result<Vec<&'a Trial>, LedgerError> {
+    let mut stopped = Vec::new();
+    for &trial in trials {
+        if let RunState::Done(status) = scan.state(trial)?
+            && tune.goes_on_with(&status.outcome)
+        {
+            stopped.push(trial);
+        }
+    }
+    Ok(stopped)
 }
 
 /// `message`, and what is wrong with runs in `ledger`.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use decouple_experiment::{Ledger, Sweep};
+use decouple_experiment::{Ledger, RunState, Sweep};
 use decouple_reporting::analysis::{Analysis, power_plan, scatter};
 use decouple_reporting::{
     analyse, document, terminal_table, update_index, write, write_events, write_index, write_latex,
@@ -99,11 +99,17 @@ pub(super) fn needs_runs(sweep: &Sweep, ledger: &Ledger) -> Result<(), Failure> 
     }
     let what = if contents.runs.is_empty() { "there is no run" } else { "there is no run of these trials" };
     let mut message = format!("{what} in {}", ledger.root().display());
+    let run = sweep.command("run");
     for problem in &contents.problems {
-        message += &format!("\n   = {problem}");
+        message += &format!("\n   = {problem}; {}", problem.advice(&run));
     }
-    message += &format!("\n   = train them first: {}", sweep.command("run"));
-    Err(Failure::new(NOTHING, message))
+    let scan = ledger.scan()?;
+    for trial in &sweep.trials {
+        if !matches!(scan.state(trial)?, RunState::Damaged(_)) {
+            return Err(Failure::new(NOTHING, format!("{message}\n   = train them first: {run}")));
+        }
+    }
+    Err(Failure::new(DATA, message))
 }
 
 /// The folder of all experiments.

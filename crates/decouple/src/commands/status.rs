@@ -12,7 +12,7 @@ use super::{
 use crate::{
     arguments::{Common, Format, StatusArguments},
     failure::{DATA, Failure, NOTHING, SUCCESS, USAGE},
-    text::{TextTable, can_redraw, duration, grouped, print_part, redraw},
+    text::{TextTable, can_redraw, duration, grouped, is_read, print_part, redraw},
 };
 
 /// Running trials that are named; if there are more, the rest are counted.
@@ -100,7 +100,7 @@ impl<'a> Screen<'a> {
     /// Shows `text` if it is new; a break if nobody reads it. The next text replaces it unless it `stays`.
     fn show(&mut self, text: String, stays: bool) -> Result<ControlFlow<()>, Failure> {
         if text == self.last {
-            return Ok(ControlFlow::Continue(()));
+            return Ok(if is_read() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) });
         }
         let reader = match &mut self.replaces {
             Some(before) => {

@@ -1,13 +1,15 @@
 //! `decouple diff` and `decouple clean`: runs that belong to no trial of an edited
 //! file.
 
+use std::path::PathBuf;
+
 use decouple_experiment::{Claims, Stray, stray_lines};
 
 use super::experiment::{ledger, read_with_runs, warn_of};
 use crate::{
     arguments::{Clean, Common, Experiment},
     failure::Failure,
-    text::print,
+    text::{plural, print},
 };
 
 /// Prints a line for each reason why runs belong to no trial.
@@ -16,7 +18,8 @@ pub(crate) fn diff(common: &Common, arguments: &Experiment) -> Result<u8, Failur
     let ledger = ledger(common, &sweep);
     let contents = ledger.read()?;
     let strays = sweep.strays(&contents);
-    if strays.is_empty() {
+    let abandoned = ledger.abandoned(&sweep.trials)?;
+    if strays.is_empty() && abandoned.is_empty() {
         let count = contents.runs.len();
         say!(
             "{}: no run without a trial of {} ({count} in all)",
@@ -24,7 +27,7 @@ pub(crate) fn diff(common: &Common, arguments: &Experiment) -> Result<u8, Failur
             sweep.path.display()
         );
     }
-    print(&lines(&strays))?;
+    print(&lines(&strays, &abandoned))?;
     Ok(warn_of(&contents.problems, &sweep))
 }
 
@@ -36,10 +39,12 @@ pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
     let ledger = ledger.claiming(claims);
     let contents = ledger.read()?;
     let strays = sweep.strays(&contents);
-    let folders: String = strays.iter().map(|stray| format!("{}\n", stray.run.dir.display())).collect();
-    print(&format!("{}{folders}", lines(&strays)))?;
+    let abandoned = ledger.abandoned(&sweep.trials)?;
+    let dirs = strays.iter().map(|stray| &stray.run.dir).chain(&abandoned);
+    let folders: String = dirs.map(|dir| format!("{}\n", dir.display())).collect();
+    print(&format!("{}{folders}", lines(&strays, &abandoned)))?;
     let code = warn_of(&contents.problems, &sweep);
-    if strays.is_empty() {
+    if folders.is_empty() {
         say!("nothing to remove in {}", ledger.root().display());
         return Ok(code);
     }
@@ -58,9 +63,20 @@ pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
         ledger.discard(stray.run)?;
     }
     say!("removed {} of {} runs", strays.len(), contents.runs.len());
+    // Those of the runs above went with them.
+    let abandoned = ledger.abandoned(&sweep.trials)?;
+    abandoned.iter().try_for_each(|dir| ledger.discard_abandoned(dir))?;
+    if !abandoned.is_empty() {
+        say!("removed {} to be trained again", plural(abandoned.len(), "run"));
+    }
     Ok(code)
 }
 
-fn lines(strays: &[Stray<'_>]) -> String {
-    stray_lines(strays).into_iter().map(|line| line + "\n").collect()
+fn lines(strays: &[Stray<'_>], abandoned: &[PathBuf]) -> String {
+    let mut lines = stray_lines(strays);
+    if !abandoned.is_empty() {
+        let words = plural(abandoned.len(), "run");
+        lines.push(format!("{words} to be trained again, which the file no longer asks for"));
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
 }

@@ -187,9 +187,7 @@ fn job(
     }
     let need = (MEMORY_FACTOR * need as f64) as u64 + MEMORY_MORE;
     let bytes = spec.memory_bytes.or_else(|| launcher(spec.kind).gives_memory_out().then_some(need));
-    let mut command = vec![program()?, "run".to_owned(), text(&folder.join(COPY))?];
-    // The copy has another name than the file, which may have named the experiment.
-    command.extend(["--set".to_owned(), format!("experiment.name=\"{}\"", sweep.name)]);
+    let mut command = vec![program()?, "run".to_owned(), text(&copy(&folder, sweep))?];
     command.extend(arguments.selection.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
     command.extend(["--results".to_owned(), text(&results)?]);
     if let Some(data) = &common.data {
@@ -217,14 +215,17 @@ fn job(
     Ok(Job { name: sweep.name.clone(), folder, working_dir, command, tasks: tasks.len(), secs, bytes, spec })
 }
 
-/// The experiment file as it was submitted: a task may start days later, when the file
-/// says something else.
-const COPY: &str = "experiment.toml";
+/// The experiment file as it was submitted: a task may start days later, when the file says something else. Its name
+/// is the experiment's, which the file need not state.
+fn copy(folder: &Path, sweep: &Sweep) -> PathBuf {
+    folder.join(format!("{}.toml", sweep.name))
+}
 
 fn write_copy(folder: &Path, sweep: &Sweep) -> Result<(), Failure> {
-    let io = |error| Failure::new(IO, format!("cannot write {}: {error}", folder.join(COPY).display()));
+    let copy = copy(folder, sweep);
+    let io = |error| Failure::new(IO, format!("cannot write {}: {error}", copy.display()));
     std::fs::create_dir_all(folder).map_err(io)?;
-    std::fs::write(folder.join(COPY), &sweep.text).map_err(io)
+    std::fs::write(&copy, &sweep.text).map_err(io)
 }
 
 /// Bytes of the images that one task holds at most.

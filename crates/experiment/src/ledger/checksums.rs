@@ -35,12 +35,9 @@ pub(super) fn of_bytes(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// Whether a file of a run's folder is covered: not if it is rebuilt, temporary, or the list itself.
+/// Whether a file of a run's folder is covered: one that a run writes, and not rebuilt, temporary, or the list itself.
 pub(super) fn is_covered(name: &str) -> bool {
-    !name.starts_with('.')
-        && !name.starts_with(super::CHECKPOINT_PREFIX)
-        && !name.starts_with("events.out")
-        && name != FILE
+    SMALL.contains(&name) || name == WEIGHTS || name == super::per_image::FILE_NAME
 }
 
 /// The checksums of all files in `dir`, and of a status that is not there yet.
@@ -124,6 +121,10 @@ pub(super) fn check(disk: &Disk, dir: &Path, depth: Depth) -> Result<bool, Ledge
                 &dir.join(FILE),
                 format!("{name:?} is not a file of this folder"),
             ));
+        }
+        // Earlier versions listed whatever somebody had put there. That a name is garbled shows, since it is not there.
+        if !is_covered(name) && path.is_file() {
+            continue;
         }
         let Some(bytes) = if_there(disk.read(&path)).map_err(LedgerError::io("read", &path))? else {
             if name == WEIGHTS {

@@ -1,6 +1,7 @@
 //! Reads runs back, complete or not.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use decouple_disk::Disk;
@@ -163,7 +164,12 @@ impl Run {
     /// # Errors
     /// What is wrong with it, and what to do about it.
     pub fn open(dir: &Path) -> Result<Self, Problem> {
-        run(&Disk::default(), dir, Depth::All).map_err(|error| Problem::of_run(dir.to_owned(), &error))
+        // `.` and links have names of their own.
+        let real = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        match run(&Disk::default(), &real, Depth::All) {
+            Ok(run) => Ok(Self { dir: dir.to_owned(), ..run }),
+            Err(error) => Err(Problem::of_run(real, &error)),
+        }
     }
 
     /// If it was trained on images of another checksum than `here`: how they differ.
@@ -272,6 +278,10 @@ pub(super) fn id(disk: &Disk, dir: &Path) -> Result<Option<RunId>, LedgerError> 
 
 /// The text of the record of the run in `dir`; `None` if the run has only just begun and has none yet.
 fn record(disk: &Disk, dir: &Path) -> Result<Option<String>, LedgerError> {
+    if dir.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        // Renamed or removed since it was listed.
+        return Ok(None);
+    }
     if !dir.is_dir() {
         return Err(LedgerError::malformed(dir, "it is not a folder"));
     }

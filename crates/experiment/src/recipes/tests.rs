@@ -22,6 +22,11 @@ fn sweep(text: &str) -> Result<Sweep, String> {
 
 /// Ends the run of `trial` with a validation accuracy, or as diverged.
 fn end(ledger: &Ledger, trial: &Trial, accuracy: Option<f64>) {
+    let outcome = if accuracy.is_some() { Outcome::Finished } else { Outcome::Diverged { step: 1 } };
+    end_as(ledger, trial, accuracy, outcome);
+}
+
+fn end_as(ledger: &Ledger, trial: &Trial, accuracy: Option<f64>, outcome: Outcome) {
     let Ok(Claim::Mine(mut writer)) = ledger.claim(trial, &crate::Identity::of(trial, None)) else {
         panic!("a new trial")
     };
@@ -37,7 +42,6 @@ fn end(ledger: &Ledger, trial: &Trial, accuracy: Option<f64>) {
         ..MetricsRow::default()
     };
     writer.append(&metrics, &TimingRow { epoch: 1, wall_secs: 1.0, images_per_sec: 1.0 }).unwrap();
-    let outcome = if accuracy.is_some() { Outcome::Finished } else { Outcome::Diverged { step: 1 } };
     writer.finish(&Status { format: FORMAT, outcome, ..Status::default() }).unwrap();
 }
 
@@ -105,6 +109,31 @@ fn halving_stops_tries_late() {
     assert_eq!(tune(true).rungs(1), [0; 0]);
     assert_eq!(tune(false).rungs(8), [0; 0]);
     assert!(sweep(&SWEEP.replace("[tune]", "[tune]\nhalving = true")).unwrap().tune.unwrap().halving);
+}
+
+#[test]
+fn a_try_that_was_stopped_is_missing_once_halving_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path());
+    let halved = sweep(&SWEEP.replace("[tune]", "[tune]\nhalving = true")).unwrap();
+    for (index, trial) in halved.tries().iter().enumerate() {
+        let outcome = if index % 4 < 2 { Outcome::Finished } else { Outcome::Stopped { epoch: 1 } };
+        end_as(&ledger, trial, Some(0.5), outcome);
+    }
+    assert!(halved.tuned(&ledger).is_ok());
+    let whole = sweep(SWEEP).unwrap().tuned(&ledger);
+    assert!(matches!(whole, Err(TuneError::Unfinished { missing: 4, all: 8 })), "{whole:?}");
+}
+
+#[test]
+fn tries_hold_out_the_images_of_their_own_seed_where_runs_do() {
+    let splits = |text: &str| -> Vec<Option<u64>> {
+        sweep(text).unwrap().tries().iter().map(|trial| trial.record.data.split).collect()
+    };
+    let by_seed = SWEEP.replace("validation = 1000", "validation = 1000\nsplit = \"seed\"");
+    assert_eq!(splits(&by_seed), [Some(DEFAULT_SEED); 8]);
+    assert_eq!(splits(&by_seed.replace("\"seed\"", "0")), [Some(0); 8]);
+    assert_eq!(splits(SWEEP), [None; 8]);
 }
 
 /// The best by the first seed is worse than the second best by both seeds together.
@@ -198,6 +227,11 @@ fn what_cannot_be_tuned_is_refused() {
             "tries = 3\nlearning-rate = { from = 1e-300, to = 1e300 }",
             "`learning-rate` must be a range { from, to } of numbers above 0, the lower first, with a finite ratio",
         ),
+        (
+            "learning-rate = [0.05, 0.1]",
+            "tries = 8\nlearning-rate = { from = 0.0999, to = 0.1001 }",
+            "`tries` are more than the ranges have settings of three digits",
+        ),
         ("seed = [0, 1]", "training.schedule.peak = [0.1, 0.2]", "is both varied and tuned"),
         ("[tune]", "[tune]\ntries = 5", "`tries` must be from 1 to 4"),
         ("[tune]", "[tune]\ntreis = 5", "unknown key `treis` in [tune]"),
@@ -225,6 +259,11 @@ fn keys_without_effect_are_told() {
         ("[tune]", "[tune]\nfinalists = 2", Some("`tune.finalists` has no effect")),
         ("[tune]", "[tune]\nseeds = 2", Some("`tune.seeds` has no effect")),
         ("[tune]", "[tune]\nfinalists = 2\nseeds = 2\nhalving = true", None),
+        (
+            "[tune]",
+            "[tune]\nfinalists = 3\nseeds = 2\nhalving = true",
+            Some("`tune.finalists` has no effect"),
+        ),
         (
             "seed = [0, 1]\n\n[tune]",
             "training.epochs = [7]\n[tune]\nhalving = true",

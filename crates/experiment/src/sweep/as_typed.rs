@@ -189,6 +189,9 @@ fn coordinate(leaf: Leaf<'_>) -> Result<Coordinate, Diagnostic> {
         Some(axis) => {
             Ok(Coordinate { axis: axis.to_owned(), key_span: leaf.key_span, value: leaf.value.clone() })
         }
+        None if leaf.name == SEED => Err(Diagnostic::new("the reference names a seed")
+            .at(leaf.key_span, "points are compared over all seeds")
+            .note("leave `seed` out")),
         None => Err(unknown_axis(&leaf.name, &leaf.key_span, "experiment.reference")),
     }
 }

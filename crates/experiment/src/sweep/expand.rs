@@ -56,10 +56,14 @@ pub(super) fn expand(file: &SweepFile, step_times: StepTimes<'_>) -> Result<Expa
         Some(hold) => {
             let own = Point::resolve(file, reference.clone(), &mut networks)?;
             match hold.counted() {
-                Some(quantity) => points
-                    .into_iter()
-                    .map(|point| point.meet(hold, quantity, file.scaling, &own, &mut networks))
-                    .collect::<Result<_, _>>()?,
+                Some(quantity) => {
+                    let met = points
+                        .into_iter()
+                        .map(|point| point.meet(hold, quantity, file.scaling, &own, &mut networks))
+                        .collect::<Result<_, _>>()?;
+                    // At its new width a layer may have fewer channels than segments.
+                    distinct(met, &reference, &mut warnings)?
+                }
                 None => fitted::fit(points, &own, step_times, &mut warnings)?,
             }
         }
@@ -192,6 +196,7 @@ fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnost
 /// Warnings about keys of [tune] that change nothing here.
 fn without_effect(tune: &Tune, points: &[Point<'_>]) -> impl Iterator<Item = Diagnostic> {
     let is_whole = |point: &Point<'_>| tune.rungs(point.training.epochs as u64).is_empty();
+    let halved = tune.settings.len().div_ceil(2);
     let keys = [
         (
             tune.finalists > 1 && tune.seeds == 1,
@@ -204,6 +209,12 @@ fn without_effect(tune: &Tune, points: &[Point<'_>]) -> impl Iterator<Item = Dia
             "seeds",
             "a single finalist is chosen whatever its other seeds say",
             "set `finalists` in [tune] above 1, or leave `seeds` out",
+        ),
+        (
+            tune.seeds > 1 && tune.finalists > halved && !points.iter().any(is_whole),
+            "finalists",
+            "`halving` trains only the better half of the tries to the end",
+            "set `finalists` to half of the tries at most, or leave `halving` out",
         ),
         (
             tune.halving && points.iter().all(is_whole),

@@ -85,6 +85,9 @@ impl Condition {
         let (place, sign, relation) = first.ok_or_else(|| FilterError::Condition(text.to_owned()))?;
         let typed = text[..place].trim();
         let value = text[place + sign.len()..].trim().trim_matches('"');
+        // As numbers are written in a file: 17_000.
+        let plain = value.replace('_', "");
+        let value = if number(&plain).is_some() { plain.as_str() } else { value };
         if typed.is_empty() || value.is_empty() || value.contains(['=', '<', '>', '!']) {
             return Err(FilterError::Condition(text.to_owned()));
         }

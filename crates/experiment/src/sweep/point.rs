@@ -171,7 +171,8 @@ impl<'a> Point<'a> {
     pub(super) fn trial(&self, seed: u64) -> Trial {
         let (network, training) = (self.network.clone(), self.training.clone());
         let record = Record { seed, network, data: self.data_of(seed), training };
-        Trial::summarised(self.coordinates(), record, self.summary.clone(), self.budget.clone())
+        let trial = Trial::summarised(self.coordinates(), record, self.summary.clone(), self.budget.clone());
+        Trial { splits_by_seed: self.splits_by_seed, ..trial }
     }
 
     /// A hash of everything that training depends on, with segments as each layer has them.

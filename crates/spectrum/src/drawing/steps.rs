@@ -151,7 +151,7 @@ fn conv(geometry: &ConvGeometry) -> (Kind, String) {
     (kind, format!("conv {}", window(geometry)))
 }
 
-/// `3x3 /2`, `3x3 over 3 segments`, `3x3 per channel`.
+/// `3x3 /2`, `3x3 in 3 segments`, `3x3 per channel`.
 fn window(geometry: &ConvGeometry) -> String {
     let segments = match geometry.options().segments {
         1 => String::new(),

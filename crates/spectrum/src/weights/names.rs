@@ -13,8 +13,8 @@ use super::header::Header;
 pub use super::naming::Naming;
 use super::permutation::Permutation;
 use crate::graph::{Graph, NodeId, ParameterId};
-use crate::module::Order;
-use crate::network::NetworkSpec;
+use crate::module::{Intermediate, ModuleKind, Order};
+use crate::network::{Dense, NetworkSpec};
 
 impl Naming {
     /// The naming stated in `header`, or else guessed from its names: Keras' have a slash, and
@@ -91,10 +91,20 @@ pub fn named_tensors(
 
 const NO_LAYER: &str = "its network of this name has no such layer";
 
-/// Refuses modules in another order than that of separable convolutions.
-fn check_order(spec: &NetworkSpec) -> Result<(), &'static str> {
-    if spec.family.architecture().names.is_separable && spec.order == Order::PointwiseFirst {
+/// Refuses modules that are no separable convolutions where the network of this name has those: it would compute
+/// something else with the same tensors.
+fn check_modules(spec: &NetworkSpec) -> Result<(), &'static str> {
+    if !spec.family.architecture().names.is_separable {
+        return Ok(());
+    }
+    if spec.order == Order::PointwiseFirst {
         return Err("its separable convolutions are spatial-first");
+    }
+    if spec.intermediate != Intermediate::None || spec.module != ModuleKind::Spectrum {
+        return Err("its modules are separable convolutions with nothing between their two parts");
+    }
+    if !spec.residual || spec.dense != Dense::None {
+        return Err("its flows have residual connections and no dense ones");
     }
     Ok(())
 }

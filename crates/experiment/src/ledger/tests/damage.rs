@@ -27,6 +27,48 @@ fn a_torn_row_in_a_run_that_is_over_is_a_problem() {
 }
 
 #[test]
+fn a_file_that_somebody_put_into_a_run_is_no_part_of_it() {
+    let (_dir, ledger) = scratch();
+    let writer = claim(&ledger, &trial(0));
+    fs::write(writer.dir().join("notes.txt"), "mine").unwrap();
+    let dir = fill(writer);
+    let list = dir.join("checksums.txt");
+    let text = fs::read_to_string(&list).unwrap();
+    assert!(!text.contains("notes.txt"), "{text}");
+    // Earlier versions listed it.
+    fs::write(&list, format!("{}  notes.txt\n{text}", "0".repeat(64))).unwrap();
+    fs::write(dir.join("notes.txt"), "changed").unwrap();
+    assert_eq!(ledger.verify().unwrap().problems, []);
+}
+
+#[test]
+fn a_run_is_opened_under_any_name() {
+    let (folder, ledger) = scratch();
+    let dir = finished(&ledger, &trial(0));
+    let link = folder.path().join("best");
+    symlink(&dir, &link).unwrap();
+    assert_eq!(Run::open(&link).unwrap().dir, link);
+    assert!(Run::open(&dir.join(".")).is_ok());
+}
+
+#[test]
+fn what_was_to_be_trained_again_and_is_asked_for_no_more_is_found_and_removed() {
+    let (_dir, ledger) = scratch();
+    let (asked, other, begun) = (trial(0), trial(1), trial(2));
+    ledger.ask_again([&asked, &other]).unwrap();
+    let writer = claim_again(&ledger, &begun);
+    let asked = [asked];
+    let abandoned = ledger.abandoned(&asked).unwrap();
+    assert_eq!(abandoned.len(), 2);
+    let busy = abandoned.iter().filter(|dir| ledger.discard_abandoned(dir).is_err()).count();
+    assert_eq!(busy, 1, "it is being trained");
+    drop(writer);
+    ledger.abandoned(&asked).unwrap().iter().for_each(|dir| ledger.discard_abandoned(dir).unwrap());
+    assert!(ledger.abandoned(&asked).unwrap().is_empty());
+    assert_eq!(ledger.abandoned(&[]).unwrap().len(), 1);
+}
+
+#[test]
 fn what_cannot_be_read_is_told_and_hides_nothing() {
     let (_dir, ledger) = scratch();
     let trials = [0, 1, 2, 3].map(trial);

@@ -1,6 +1,6 @@
 //! Keras' names and layouts: those of TensorFlow.
 
-use super::{NO_LAYER, check_order, extents};
+use super::{NO_LAYER, check_modules, extents};
 use crate::graph::{Graph, Node, NodeId, Op, ParameterSpec, Role};
 use crate::network::{Family, NetworkSpec, Numerics};
 use crate::weights::permutation::Permutation;
@@ -53,7 +53,7 @@ pub(super) fn layer(spec: &NetworkSpec, graph: &Graph, id: NodeId) -> Result<Str
     if spec.numerics == Numerics::Timm && names.differ {
         return Err("its layers are those of numerics = \"keras\"");
     }
-    check_order(spec)?;
+    check_modules(spec)?;
     let parts: Vec<&str> = graph.node(id).name.split('.').collect();
     match parts[..] {
         ["head", "logits"] => Ok("predictions".to_owned()),

@@ -1,6 +1,6 @@
 //! timm's names and layouts: those of PyTorch.
 
-use super::{NO_LAYER, check_order, extents};
+use super::{NO_LAYER, check_modules, extents};
 use crate::graph::{Graph, Node, Op, ParameterSpec, Role};
 use crate::network::{NetworkSpec, Numerics};
 use crate::weights::permutation::Permutation;
@@ -40,7 +40,7 @@ pub(super) fn layer(spec: &NetworkSpec, node: &Node) -> Result<String, &'static 
         return Err("its layers are those of numerics = \"timm\"");
     }
     let Some(name) = names.timm else { return Err("timm has no such network") };
-    check_order(spec)?;
+    check_modules(spec)?;
     let parts: Vec<&str> = node.name.split('.').collect();
     name(&parts).ok_or(NO_LAYER)
 }
