@@ -430,8 +430,12 @@ impl Rows<'_> {
             }
         }
         if test.is_empty() {
-            let problem = "no row with an image for testing; a column of splits says `test`, or \
-                           `data.test-share` takes some of the rows";
+            let problem = if has_splits {
+                "no row with an image for testing: none of its column of splits says `test`; without that column \
+                 `data.test-share` takes some of the rows"
+            } else {
+                "no row with an image for testing: no class has enough rows for this `data.test-share`"
+            };
             return Err(whole(self.file, problem.to_owned()));
         }
         Ok((train, test, notes))

@@ -108,6 +108,10 @@ pub(crate) struct Diagnose {
 /// The default results folder.
 pub(crate) const RESULTS: &str = "results";
 
+/// Variables that take the place of flags, which messages about their values name.
+pub(crate) const VARIABLES: [(&str, &str); 3] =
+    [("DECOUPLE_RESULTS", "--results"), ("DECOUPLE_DATA", "--data"), ("DECOUPLE_CLAIMS", "--claims")];
+
 /// Options of every command.
 #[derive(Args, Debug)]
 pub(crate) struct Common {

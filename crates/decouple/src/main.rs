@@ -77,5 +77,15 @@ fn refused(error: &clap::Error) -> ExitCode {
     } else {
         say!("{}", plain.trim_end());
     }
+    for (variable, flag) in arguments::VARIABLES {
+        let is_typed =
+            std::env::args_os().any(|argument| argument.as_encoded_bytes().starts_with(flag.as_bytes()));
+        if let Some(value) = std::env::var_os(variable)
+            && plain.contains(flag)
+            && !is_typed
+        {
+            say!("   = {variable} is set to `{}`", value.to_string_lossy());
+        }
+    }
     ExitCode::from(error.exit_code() as u8)
 }

@@ -283,7 +283,7 @@ fn experiment_name(file: &SweepFile, file_name: &str) -> Result<String, Diagnost
         .note("the name is a folder under the results: letters, digits, `.`, `_` and `-`, at most 100, a letter or digit in front");
     Err(match &file.name {
         Some((_, span)) => diagnostic.at(span.clone(), "not a safe folder name"),
-        None => diagnostic.note("it is the file's name; set `name` in [experiment]"),
+        None => diagnostic.note("it is the name of the file: choose another, or set `name` in [experiment]"),
     })
 }
 

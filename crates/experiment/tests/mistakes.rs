@@ -143,7 +143,7 @@ fn a_mistake_on_the_command_line_is_told_with_its_argument() {
         "experiment.bugdet='none'",
         "experiment.budget='flops'",
         "segments=[]",
-        "axes.segments=[1]",
+        "tune.tries=3",
         "",
     ];
     let told = mistakes.map(|argument| refusal("[axes]\nsegments = [1, 3]", &[argument]));
@@ -326,4 +326,19 @@ fn a_key_of_a_table_that_is_varied_as_a_whole_is_refused() {
     // The values of other keys may be tables, too, which an axis replaces like any other.
     let segments = "[axes]\nsegments = [1, 4]\n[trial.network]\nsegments = { level = 0.5 }\n";
     assert!(parse(segments, "mine.toml", &Overrides::default()).is_ok());
+}
+
+#[test]
+fn what_set_cannot_change_is_said() {
+    let axes = "[axes]\nsegments = [1, 4]\n";
+    assert!(refusal(axes, &["tune.tries=3"]).contains("`--set` does not change [tune]"));
+    assert!(refusal(axes, &["experiment.budget.at=\"here\""]).contains("expected \"reference\""));
+    assert!(
+        refusal("[experiment]\nreference = { seed = 0 }", &[]).contains("points are compared over all seeds")
+    );
+    let split = refusal(axes, &["data.split=\"random\""]);
+    assert!(split.contains("expected `\"fixed\"`, `\"seed\"`, or a whole number from 0"), "{split}");
+    let named = ["axes.segments=[1, 2]", "experiment.budget.at=reference"].map(str::to_owned).to_vec();
+    let sweep = parse(axes, "mine.toml", &Overrides { set: named }).unwrap();
+    assert_eq!(sweep.axes[0].values, ["1", "2"]);
 }

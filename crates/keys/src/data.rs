@@ -57,7 +57,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "data.test-share",
-        "Share of each class used for testing if there is no test folder (image-folder), or share of the rows if there is no split column (manifest).",
+        "Share of each class used for testing if there is no test folder (image-folder), or if there is no split column (manifest).",
         Real(Excluded(0.0), Excluded(1.0)),
         "0.2",
     ),

@@ -35,7 +35,7 @@ impl Limit {
         let found = [
             (in_meminfo(&text("/proc/meminfo"), "MemTotal"), "this machine"),
             (of_control_group(Path::new("/sys/fs/cgroup"), &text("/proc/self/cgroup")), "the control group"),
-            (address_space(&text("/proc/self/limits")), "`ulimit -v`"),
+            (address_space(&text("/proc/self/limits")).map(less_than_reserved), "`ulimit -v`"),
             (slurm.filter(|&mib| mib > 0).map(|mib| mib.saturating_mul(1 << 20)), "Slurm"),
         ];
         let limits = found.into_iter().filter_map(|(bytes, set_by)| Some(Self { bytes: bytes?, set_by }));
@@ -57,6 +57,16 @@ fn in_meminfo(text: &str, name: &str) -> Option<u64> {
 /// What is free or can be freed now, if the system reports it.
 pub fn available() -> Option<u64> {
     in_meminfo(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable")
+}
+
+/// What a limit on the address space leaves for values: threads reserve more of it than they use, a stack and an arena
+/// of the allocator each.
+fn less_than_reserved(limit: u64) -> u64 {
+    const OF_A_THREAD: u64 = 72 << 20;
+    let used = fs::read_to_string("/proc/self/status").ok().and_then(|text| in_meminfo(&text, "VmSize"));
+    // The workers, and those that watch and write.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64 + 3;
+    limit.saturating_sub(used.unwrap_or(0)).saturating_sub(threads * OF_A_THREAD)
 }
 
 /// The soft limit on the address space in `/proc/self/limits`; none if unlimited.

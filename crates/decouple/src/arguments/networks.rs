@@ -111,13 +111,14 @@ pub(crate) struct Inspect {
 
 /// A trained network: from a run, or weights from elsewhere.
 #[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("trained").required(true).args(["run", "weights"]))]
 pub(crate) struct TrainedArguments {
     /// Folder of a finished run, as in results/mine/runs/segments=4,seed=0-dd132986: its
     /// network, classes and preprocessing.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "from", "family"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["from", "family", "set", "input", "classes"])]
     pub(crate) run: Option<PathBuf>,
     /// File of weights (safetensors).
-    #[arg(long, value_name = "FILE", required_unless_present = "run")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
     /// Format of the weights' names [default: detected].
     #[arg(long, value_parser = naming())]

@@ -14,7 +14,7 @@ use crate::{
     arguments::Common,
     environment::cpu,
     failure::{Failure, IO},
-    text::grouped,
+    text::{grouped, plural},
 };
 
 /// The file that remembers, in the folder of results.
@@ -73,7 +73,8 @@ pub(super) fn auto(
     let (jobs, rate) = best(&ways);
     let (source, threads) = (if is_new { "measured" } else { "remembered" }, cores / jobs);
     say!(
-        "jobs      auto: {jobs} at a time of {threads} threads, {} images/s together ({source})",
+        "jobs      auto: {jobs} at a time of {}, {} images/s together ({source})",
+        plural(threads, "thread"),
         grouped(rate as u64)
     );
     Ok(Workers { jobs, threads, memory })

@@ -9,18 +9,25 @@ use serde_json::json;
 use super::{
     estimates::{TrainImages, speeds},
     experiment::{ledger, read_timed, select, settled_or_as_written, warn_of},
-    recipes::Choosing,
+    recipes::{Choosing, waits_for_recipes},
     room,
 };
 use crate::{
     arguments::{Common, Format, PlanArguments},
     environment::cores,
-    failure::{DATA, Failure, USAGE},
+    failure::{DATA, Failure, NOTHING, USAGE},
     text::{TextTable, answer, bytes, duration, plural, print, short_count},
 };
 
 pub(crate) fn run(common: &Common, arguments: &PlanArguments) -> Result<u8, Failure> {
     let sweep = settled_or_as_written(common, read_timed(common, &arguments.selection)?);
+    if waits_for_recipes(&sweep, &arguments.selection)? {
+        refuse!(
+            NOTHING,
+            "the filter names recipes, which are not chosen yet\n   = `{}` runs the tries that choose them",
+            sweep.command("run")
+        );
+    }
     let trials = select(&sweep, &arguments.selection)?;
     let ledger = ledger(common, &sweep);
     if arguments.lock {
@@ -68,7 +75,9 @@ impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         match error {
             LockError::Ledger(error) => error.into(),
-            LockError::Damaged { .. } => Self::new(DATA, error),
+            LockError::Damaged { problem } => {
+                Self::new(DATA, format!("{problem}\n   = {}", problem.advice("decouple run FILE")))
+            }
             LockError::Nothing { .. }
             | LockError::Set { .. }
             | LockError::Other { .. }

@@ -83,6 +83,12 @@ impl Choosing {
     }
 }
 
+/// Whether the filter of `selection` names recipes, which are not chosen yet.
+pub(super) fn waits_for_recipes(sweep: &Sweep, selection: &Selection) -> Result<bool, Failure> {
+    let is_chosen = sweep.tune.is_none() || !sweep.tries_made.is_empty();
+    Ok(!is_chosen && matches!(FilterOfTries::of(sweep, selection)?, FilterOfTries::None))
+}
+
 /// What the runs that choose recipes have in common.
 struct Tries<'a> {
     common: &'a Common,

@@ -20,7 +20,7 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
     let ledger = ledger(common, &sweep);
     needs_runs(&sweep, &ledger)?;
     ledger.sweep()?;
-    let analysis = rebuild_and_show(&sweep, &ledger, arguments.format)?;
+    let analysis = rebuild_and_show(&sweep, &ledger, arguments.format, arguments.index)?;
     if let Some(results) = results_of(&ledger).filter(|_| arguments.index) {
         write_index(results)?;
     }
@@ -118,14 +118,21 @@ fn results_of(ledger: &Ledger) -> Option<&Path> {
 }
 
 /// Rebuilds everything that is made from runs, and prints the table, the
-/// verdict and where the figures and the report are, or one JSON document.
-pub(crate) fn rebuild_and_show(sweep: &Sweep, ledger: &Ledger, format: Format) -> Result<Analysis, Failure> {
+/// verdict and where the figures and the report are, or one JSON document. `is_indexed`: the index is about to be made
+/// anew.
+pub(crate) fn rebuild_and_show(
+    sweep: &Sweep,
+    ledger: &Ledger,
+    format: Format,
+    is_indexed: bool,
+) -> Result<Analysis, Failure> {
     let contents = ledger.verify()?;
     let analysis = analyse(sweep, &contents);
     let written = write(&analysis, ledger.root())?;
     write_events(&contents)?;
     if let Some(results) = results_of(ledger)
         && !update_index(results, &sweep.name)?
+        && !is_indexed
     {
         say!(
             "{}/index.html does not list this experiment: {} --index adds it",

@@ -65,13 +65,13 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
     if let Some(code) = stopped(&done, &conduct.stop, &sweep, &arguments.selection, trials.len()) {
         // A scheduler that has asked us to stop does not wait for figures.
         if code == INTERRUPTED {
-            report::rebuild_and_show(&sweep, &ledger, arguments.format)?;
+            report::rebuild_and_show(&sweep, &ledger, arguments.format, false)?;
         }
         return Ok(code);
     }
     // Of the tasks of a submission, the one that ends last has something to report.
     let reports = arguments.task.is_none() || task::is_last(&sweep, &ledger)?;
-    let shown = reports.then(|| report::rebuild_and_show(&sweep, &ledger, arguments.format));
+    let shown = reports.then(|| report::rebuild_and_show(&sweep, &ledger, arguments.format, false));
     if done.faults > 0 {
         return Ok(IO);
     }
@@ -85,7 +85,8 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
     let own = |id: &str| trials.iter().any(|trial| trial.id.to_string() == id);
     let runs = analysis.iter().flat_map(|analysis| &analysis.runs);
     let is_unusable = runs.filter(|run| run.outcome.is_unusable()).any(|run| own(&run.id));
-    Ok(if done.unusable > 0 || is_unusable {
+    let is_plan_damaged = analysis.as_ref().is_some_and(|analysis| analysis.is_plan_damaged);
+    Ok(if done.unusable > 0 || is_unusable || is_plan_damaged {
         DATA
     } else if done.diverged + done.failed + done.earlier_lost + done.bugs > 0 {
         RUN_FAILED

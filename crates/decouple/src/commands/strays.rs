@@ -48,14 +48,14 @@ pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
         say!("nothing to remove in {}", ledger.root().display());
         return Ok(code);
     }
+    if sweep.path.file_stem().is_none_or(|stem| *stem != *sweep.name) {
+        say!(
+            "warning: {} names its experiment `{}`: these may be runs of another file of that name",
+            sweep.path.display(),
+            sweep.name
+        );
+    }
     if !arguments.yes {
-        if sweep.path.file_stem().is_none_or(|stem| *stem != *sweep.name) {
-            say!(
-                "warning: {} names its experiment `{}`: these may be runs of another file of that name",
-                sweep.path.display(),
-                sweep.name
-            );
-        }
         say!("nothing has been removed: {} --yes removes these", sweep.command("clean"));
         return Ok(code);
     }

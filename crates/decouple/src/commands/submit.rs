@@ -15,8 +15,9 @@ use decouple_training::launcher::{Job, LaunchError, Piece, Task, launcher, pack}
 use super::{
     estimates::{TrainImages, speeds},
     experiment::{ledger, read_timed, select, settled_or_as_written, warn_of},
-    recipes::Choosing,
+    recipes::{Choosing, waits_for_recipes},
     room,
+    train::selecting,
 };
 use crate::{
     arguments::{Common, Submit},
@@ -45,7 +46,12 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     let ledger = ledger(common, &sweep);
     let sweep = settled_or_as_written(common, sweep);
     let choosing = Choosing::of(&sweep, &ledger)?;
-    let trials = select(&sweep, &arguments.selection)?;
+    let trials = if choosing.is_some() && waits_for_recipes(&sweep, &arguments.selection)? {
+        // The one task has the filter.
+        sweep.trials.iter().collect()
+    } else {
+        select(&sweep, &arguments.selection)?
+    };
     let (mut left, problems) = left(&trials, &ledger)?;
     let code = warn_of(&problems, &sweep);
     if let Some(choosing) = &choosing {
@@ -87,7 +93,7 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     print(&format!("{}\n", submitted.id))?;
     say!("submitted {words}");
     say!("logs      {}", job.folder.display());
-    say!("progress  {} --watch", sweep.command("status"));
+    say!("progress  {} --watch", selecting(sweep.command("status"), &arguments.selection));
     say!("stop      {}", submitted.stop);
     Ok(code)
 }

@@ -105,6 +105,14 @@ pub(super) fn watched(
     })
 }
 
+/// `command` for the trials of `selection` alone.
+pub(super) fn selecting(mut command: String, selection: &Selection) -> String {
+    if let Some(filter) = &selection.filter {
+        command += &format!(" --filter {}", shell_word(filter));
+    }
+    command
+}
+
 /// Reports what is done and how to continue if a signal has stopped the sweep; returns the exit
 /// code.
 pub(super) fn stopped(
@@ -116,14 +124,12 @@ pub(super) fn stopped(
 ) -> Option<u8> {
     let reason = stop.reason().filter(|_| done.left() > 0)?;
     let left = done.left();
-    // Not `--fresh`, which would begin with those that it has already trained.
-    let filter = selection.filter.iter().map(|filter| format!(" --filter {}", shell_word(filter)));
     say!(
-        "stopped: {} of {} done, {left} left; trials in progress are saved, and `{}{}` continues",
+        "stopped: {} of {} done, {left} left; trials in progress are saved, and `{}` continues",
         trials - left,
         plural(trials, "trial"),
-        sweep.command("run"),
-        filter.collect::<String>()
+        // Not with `--fresh`, which would begin with those that it has already trained.
+        selecting(sweep.command("run"), selection)
     );
     Some(signals::code(reason))
 }

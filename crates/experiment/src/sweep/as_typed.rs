@@ -170,6 +170,7 @@ pub(super) fn experiment_key(
         "margin" => file.declared.margin = Some(number("experiment.margin", value)? / 100.0),
         "budget" => budget(file, value)?,
         "budget.hold" => file.budget = quantity(value, "experiment.budget.hold")?,
+        "budget.at" => budget_at(value)?,
         "budget.pays" => file.scaling.pays = pays(value)?,
         "budget.least-channels" => file.scaling.least = least_channels(value)?,
         "reference" => {
@@ -227,6 +228,15 @@ fn least_channels(value: &Value) -> Result<usize, Diagnostic> {
     Ok(number("experiment.budget.least-channels", value)? as usize)
 }
 
+/// The one place where a budget can be read off.
+fn budget_at(value: &Value) -> Result<(), Diagnostic> {
+    if value.as_str() == Some("reference") {
+        return Ok(());
+    }
+    Err(Diagnostic::new("unknown value of `experiment.budget.at`")
+        .at(value.span.clone(), "expected \"reference\""))
+}
+
 /// The budget as a whole: what it leaves out is at its default, whatever the file says.
 fn budget(file: &mut SweepFile, value: &Value) -> Result<(), Diagnostic> {
     file.scaling = Scaling::default();
@@ -240,11 +250,7 @@ fn budget(file: &mut SweepFile, value: &Value) -> Result<(), Diagnostic> {
             "hold" => hold = quantity(&entry.value, "experiment.budget.hold")?,
             "pays" => file.scaling.pays = pays(&entry.value)?,
             "least-channels" => file.scaling.least = least_channels(&entry.value)?,
-            "at" if entry.value.as_str() == Some("reference") => {}
-            "at" => {
-                return Err(Diagnostic::new("unknown value of `experiment.budget.at`")
-                    .at(entry.value.span.clone(), "expected \"reference\""));
-            }
+            "at" => budget_at(&entry.value)?,
             key => {
                 let known: Vec<_> = names_in("experiment.budget").collect();
                 return Err(unknown_key(key, &entry.key_span, "`experiment.budget`", &known));

@@ -9,7 +9,7 @@ use serde::forward_to_deserialize_any;
 
 use super::diagnostic::{Diagnostic, in_backticks, suggestion};
 use super::document::{Data, Entry, Span, Value};
-use decouple_keys::{find, full_name, other_name, table_example};
+use decouple_keys::{Key, find, full_name, other_name, table_example};
 
 /// Reads a section; `name` is what its keys are called after.
 pub(super) fn read<T: de::DeserializeOwned>(name: &str, value: &Value) -> Result<T, Diagnostic> {
@@ -77,6 +77,10 @@ impl Error {
                     .find(|section| matches!(path[..], [_]) && find(&format!("{section}.{key}")).is_some());
                 let label = match (other, elsewhere) {
                     (Some(other), _) => format!("did you mean `{other}`?"),
+                    // Experiment files take out what a network alone does not have.
+                    (None, Some(section)) if path == [section] => {
+                        format!("only an experiment file has `{section}.{key}`")
+                    }
                     (None, Some(section)) => format!("it is a key of [trial.{section}]"),
                     (None, None) => suggestion(&key, known.iter().copied(), "there is no such key"),
                 };
@@ -95,8 +99,10 @@ impl Error {
                     Some(example) => diagnostic.note(example),
                     None => diagnostic,
                 };
-                // Of a list, its declaration says more than the type that it is read as.
-                let declared = find(&name).filter(|_| expected.starts_with("an array"));
+                // Of a list, or of words beside numbers, its declaration says more than the type that it is read as.
+                let says_more =
+                    |key: &&Key| expected.starts_with("an array") || key.values.text().contains('"');
+                let declared = find(&name).filter(says_more);
                 let expected = declared.map_or(expected, |key| key.values.text());
                 (diagnostic, format!("expected {expected}, found {found}"))
             }

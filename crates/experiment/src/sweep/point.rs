@@ -204,15 +204,16 @@ fn validation_to_tune_by(data: &DataSpec) -> usize {
     data.train_images(None).map_or(0, |images| ENOUGH.min(images / 10))
 }
 
-/// `data.split` where it is a word: `"seed"` draws the images held out by the seed of each run, `"fixed"` is
-/// the default.
+/// Whether `data.split` is `"seed"`, which draws the images held out by the seed of each run.
 fn take_split(trial: &mut Table) -> bool {
-    let Some(data) = trial.table_mut("data") else { return false };
-    let word = data.get("split").and_then(|entry| entry.value.as_str().map(str::to_owned));
-    if matches!(word.as_deref(), Some("seed" | "fixed")) {
-        data.retain(|key| key != "split");
-    }
-    word.as_deref() == Some("seed")
+    trial.table_mut("data").and_then(take_split_word).as_deref() == Some("seed")
+}
+
+/// Takes `split` out of `[trial.data]` where it is a word: `"seed"`, or `"fixed"`, the default.
+pub(super) fn take_split_word(data: &mut Table) -> Option<String> {
+    let word = data.get("split")?.value.as_str().filter(|word| ["seed", "fixed"].contains(word))?.to_owned();
+    data.retain(|key| key != "split");
+    Some(word)
 }
 
 /// `network.allocation`: the seed of another allocation of width and depth. Records hold the counts themselves.
@@ -291,15 +292,19 @@ fn refused(trial: &Table, error: &SpecError) -> Diagnostic {
         ),
         SpecError::MapTooSmall { layer, map } => {
             let entry = trial.nearest_entry("network.entry").filter(|entry| entry.key == "entry");
+            let family = trial.nearest_entry("network.family").and_then(|entry| entry.value.as_str());
+            let family = family.and_then(|name| Family::ALL.into_iter().find(|family| family.name() == name));
+            let stem = if family.unwrap_or_default().reads(NetworkKey::SmallStem) {
+                " keep its size in the stem (`network.small-stem`),"
+            } else {
+                ""
+            };
             Diagnostic::new("the images are too small for the network")
                 .at_or_note(
                     entry.map(|entry| entry.value.span.clone()),
                     format!("{layer} is given a map of {map}"),
                 )
-                .note(
-                    "halve the map fewer times, keep its size in the stem (`network.small-stem`), or take larger \
-                     images",
-                )
+                .note(format!("halve the map fewer times,{stem} or take larger images"))
         }
         other => Diagnostic::new("the network cannot be built").note(other.to_string()),
     }

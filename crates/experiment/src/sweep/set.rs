@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use super::as_typed::{SEED, SET, SweepFile, experiment_key, typed_axis, unknown_axis};
 use super::diagnostic::{Diagnostic, Sources};
 use super::document::{self, Data, Leaf, Span, Table, Value};
+use super::point::take_split_word;
 use decouple_keys::{axis_name, full_name};
 
 /// Applies one change to `file`.
 pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources) -> Result<(), Diagnostic> {
     let (root, whole) = parse(SET, argument, sources)?;
     let mut leaf = only_leaf(&root, whole)?;
-    // The full name of a trial's key, as in the file, is accepted here, too.
-    leaf.name = leaf.name.strip_prefix("trial.").unwrap_or(&leaf.name).to_owned();
+    // The full name of a trial's key or of an axis, as in the file, is accepted here, too.
+    let inner = ["trial.", "axes."].into_iter().find_map(|section| leaf.name.strip_prefix(section));
+    leaf.name = inner.unwrap_or(&leaf.name).to_owned();
     if let Some(key) = leaf.name.strip_prefix("experiment.") {
         return experiment_key(file, key, &leaf.key_span, leaf.value);
     }
@@ -22,6 +24,11 @@ pub(super) fn apply(argument: &str, file: &mut SweepFile, sources: &mut Sources)
             table.set(key, &leaf.key_span, leaf.value.clone());
         }
         return Ok(());
+    }
+    if leaf.name == "tune" || leaf.name.starts_with("tune.") {
+        return Err(Diagnostic::new("`--set` does not change [tune]")
+            .at(leaf.key_span, "not changed from here")
+            .note("the tries of all commands are those of the file: change it there"));
     }
     let name = axis_name(&leaf.name).or((leaf.name == SEED).then_some(SEED));
     let Some(name) = name else { return Err(unknown_axis(&leaf.name, &leaf.key_span, SET)) };
@@ -67,6 +74,10 @@ pub(super) fn section<'a>(
             }
             _ => table.set(key, &leaf.key_span, leaf.value.clone()),
         }
+    }
+    if name == "data" {
+        // Which images the words hold out depends on a run's seed at most; no other command has one.
+        take_split_word(&mut table);
     }
     Ok(Value { span: 0..0, data: Data::Table(table) })
 }
