@@ -26,8 +26,12 @@ report *arguments:
 test *flags:
     cargo test --release --workspace --locked "$@"
 
-# The tests of the crates behind memory safety, again with debug assertions and overflow checks.
+# All tests again, with debug assertions and overflow checks: a quarter of an hour on two cores.
 test-debug *flags:
+    cargo test --profile checked --locked --workspace "$@"
+
+# Of these, the tests of the crates behind memory safety, which every change must pass.
+test-safety *flags:
     cargo test --profile checked --locked --package decouple-kernels --package decouple-core-ops --package decouple-spectrum "$@"
 
 # Tests that take minutes: simulations of the statistics, and faults of the machine, with 50 kills of a sweep at
