@@ -6,7 +6,7 @@ use super::axis::{Frame, LABEL, TICK, padded, spread};
 use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::{shortened, text_width};
 use super::palette::category;
-use super::series::{Series, other_values, spectrum_value};
+use super::series::{Series, is_ordered, other_values, spectrum_value};
 
 /// One quantity of a point: its name, its mark, its colour's index and its value.
 type Quantity = (&'static str, Marker, usize, fn(&PointSummary) -> Option<f64>);
@@ -51,7 +51,7 @@ pub(super) fn draw(canvas: &mut Canvas, frame: Frame, analysis: &Analysis, lines
     for (((name, marker, colour, _), curve), y) in curves.iter().zip(spread(&ends, 18.0)) {
         let colour = category(*colour);
         let places: Vec<(f64, f64)> = curve.iter().map(|&(x, value)| frame.place(x, value)).collect();
-        if places.len() > 1 {
+        if places.len() > 1 && is_ordered(analysis) {
             canvas.line(places.clone(), colour, 1.5, 0.0);
         }
         for (place, (_, value)) in places.into_iter().zip(curve) {

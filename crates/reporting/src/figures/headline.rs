@@ -9,7 +9,9 @@ use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::costs;
 use super::font::{shortened, text_width};
 use super::palette::{FAINT, GRID};
-use super::series::{Series, is_by_width, is_spectrum, other_values, place, series, spectrum_value};
+use super::series::{
+    Series, is_by_width, is_ordered, is_spectrum, other_values, place, series, spectrum_value,
+};
 
 /// All figures are this wide: at 600 pixels their smallest letters are still 10 high.
 pub(super) const WIDTH: f64 = 780.0;
@@ -110,15 +112,6 @@ fn across(analysis: &Analysis, lines: usize) -> (f64, f64) {
         (low - room * length, high + room * length)
     } else {
         (low.min(0.0) - 1.0, high.max(0.0) + 1.0)
-    }
-}
-
-/// Whether a line between neighbours is meaningful: along the spectrum, or between numeric values.
-fn is_ordered(analysis: &Analysis) -> bool {
-    let numeric = |values: &[String]| values.iter().all(|value| value.parse::<f64>().is_ok());
-    match analysis.study.axes.as_slice() {
-        [axis] if !is_spectrum(analysis) => numeric(&axis.values),
-        _ => is_spectrum(analysis),
     }
 }
 

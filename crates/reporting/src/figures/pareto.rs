@@ -47,9 +47,10 @@ struct Dot<'a> {
     colour: Colour,
 }
 
-/// Draws the panels, if at least two points have finished runs, and all are tested on the same images.
+/// Draws the panels, if at least two points have finished runs, and all are tested on the same images and trained as
+/// long: what longer training costs is in none of the panels, so it would seem to be free.
 pub(super) fn draw(analysis: &Analysis) -> Option<Canvas> {
-    if analysis.study.axis_names().any(changes_images) {
+    if analysis.study.axis_names().any(|axis| changes_images(axis) || axis == "training.epochs") {
         return None;
     }
     let lines = series(analysis);

@@ -33,6 +33,19 @@ pub(super) fn is_by_width(analysis: &Analysis) -> bool {
     analysis.points.iter().all(|point| point.group_width.is_some())
 }
 
+/// Whether a line between neighbours is meaningful: along the spectrum, or between numbers of a single axis that rise
+/// from left to right. Points off the spectrum stand in the order of the file, which may be any.
+pub(super) fn is_ordered(analysis: &Analysis) -> bool {
+    match analysis.study.axes.as_slice() {
+        [axis] if !is_spectrum(analysis) => {
+            let number = |point: &PointSummary| point.value(&axis.name)?.parse::<f64>().ok();
+            let numbers: Option<Vec<f64>> = analysis.points.iter().map(number).collect();
+            numbers.is_some_and(|numbers| numbers.is_sorted_by(|left, right| left < right))
+        }
+        _ => is_spectrum(analysis),
+    }
+}
+
 /// The place of point `index` on the x axis.
 pub(super) fn place(analysis: &Analysis, index: usize) -> f64 {
     let point = &analysis.points[index];

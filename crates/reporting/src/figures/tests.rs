@@ -159,6 +159,49 @@ fn every_line_has_a_key_in_the_figure_of_costs() {
     }
 }
 
+/// The same runs with their axes named otherwise.
+fn renamed(case: Analysis, names: &[(&str, &str)]) -> Analysis {
+    let new = |name: &mut String| {
+        if let Some((_, new)) = names.iter().find(|(old, _)| old == name) {
+            *name = (*new).to_owned();
+        }
+    };
+    let (mut study, mut runs) = (case.study, case.runs);
+    study.axes.iter_mut().for_each(|axis| new(&mut axis.name));
+    runs.iter_mut().flat_map(|run| &mut run.point).for_each(|(axis, _)| new(axis));
+    summarise(study, runs, Vec::new())
+}
+
+#[test]
+fn lengths_of_training_have_no_figure_of_costs() {
+    let case = |name| {
+        let case =
+            analysis(&["1", "per-channel"], &["8", "32"], 2, |point, _| Some(0.8 + 0.01 * point as f64));
+        renamed(case, &[("intermediate", name)])
+    };
+    let has_costs = |case: &Analysis| all(case).iter().any(|figure| figure.name == "pareto");
+    assert!(has_costs(&case("kernel")));
+    assert!(!has_costs(&case("training.epochs")), "32 epochs cost more than 8");
+    assert!(!has_costs(&case("data.coupling")));
+}
+
+#[test]
+fn only_what_is_in_order_is_joined() {
+    let lines = |name: &str, values: &[&str]| {
+        let case = analysis(values, &[""], 1, |point, _| Some(0.8 + 0.01 * point as f64));
+        let canvas = headline(&renamed(case, &[("segments", name)]));
+        // Of means, and of costs.
+        [2.0, 1.5].map(|of| {
+            let is_one = |shape: &&Shape| matches!(shape, Shape::Line { width, .. } if *width == of);
+            canvas.shapes.iter().filter(is_one).count()
+        })
+    };
+    assert_eq!(lines("segments", &["16", "1", "2"]), [1, 4], "placed by level");
+    assert_eq!(lines("training.batch", &["1", "2", "16"]), [1, 4]);
+    assert_eq!(lines("training.batch", &["16", "1", "2"]), [0, 0]);
+    assert_eq!(lines("intermediate", &["none", "relu"]), [0, 0]);
+}
+
 #[test]
 fn letters_of_a_question_are_escaped() {
     let mut case = analysis(&["1"], &[""], 1, |_, _| Some(0.9));
