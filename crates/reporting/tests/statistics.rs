@@ -307,11 +307,13 @@ fn the_smooth_curve_is_the_smoothing_spline_of_scipy() {
     }
     close(given.log_likelihood().unwrap(), case.log_likelihood, 1e-8);
     let best = curve.best(&[], curve.range()).unwrap();
-    assert!((0.3..1.4).contains(&best.place) && best.interval.contains(best.place), "{best:?}");
+    let higher = |a: f64, b: f64| if curve.mean(b, &[]) > curve.mean(a, &[]) { b } else { a };
+    let highest = grid(curve.range()).into_iter().reduce(higher).unwrap();
+    assert!((0.3..1.4).contains(&highest) && best.interval.contains(highest), "{highest} {best:?}");
     let low = Interval { low: curve.range().low, high: 0.3 };
     assert!(curve.best(&[], low).unwrap().at_an_end > 0.5, "the best place lies beyond");
-    let band = curve.band(best.place, &[]).unwrap();
-    assert!(band.contains(curve.mean(best.place, &[])));
+    let band = curve.band(highest, &[]).unwrap();
+    assert!(band.contains(curve.mean(highest, &[])));
     assert!(SmoothCurve::fit(&observations[..3], 20.0).is_none(), "three places are no curve");
 }
 
@@ -478,6 +480,65 @@ fn points_that_are_right_on_different_images_are_told_apart() {
     let many =
         same_image_by_image(&runs(1, 9, 200, |i| i % 2 == 0), &runs(2, 9, 200, |i| i % 2 == 1)).unwrap();
     assert!(many < 0.001, "{many}");
+}
+
+/// Runs of two points with these seeds, alike on every image; what is easy depends on the seed as well.
+fn alike_within_seeds(experiment: usize, seeds: usize, images: usize) -> [Vec<Vec<bool>>; 2] {
+    let uniform = |salt: usize, seed: usize, image: usize| {
+        let place = (salt * 99_991 + experiment * 7919 + seed * 104_729 + image * 31) as f64;
+        (place.sin() * 43_758.545_3).fract().abs()
+    };
+    [1, 2].map(|point| {
+        let chance = |seed: usize, image: usize| if uniform(0, seed, image) < 0.5 { 0.9 } else { 0.2 };
+        let is_right = |seed: usize, image: usize| uniform(point, seed, image) < chance(seed, image);
+        (0..seeds).map(|seed| (0..images).map(|image| is_right(seed, image)).collect()).collect()
+    })
+}
+
+#[test]
+fn swaps_within_seeds_are_counted_as_by_hand() {
+    for experiment in 0..5 {
+        let [a, mut b] = alike_within_seeds(experiment, 6, 50);
+        // Not quite alike, so that p is of all sizes.
+        b.iter_mut().for_each(|run| run[..2 * experiment].fill(true));
+        let distance = |mask: u32| -> i64 {
+            let sign = |seed: usize| if mask >> seed & 1 == 1 { -1 } else { 1 };
+            let at = |image: usize| -> i64 {
+                (0..6).map(|seed| sign(seed) * (i64::from(a[seed][image]) - i64::from(b[seed][image]))).sum()
+            };
+            (0..50).map(|image| at(image).pow(2)).sum()
+        };
+        let as_far = (0..64).filter(|&mask| distance(mask) >= distance(0)).count();
+        assert_eq!(same_within_seeds(&a, &b), Some(as_far as f64 / 64.0));
+    }
+    let [a, b] = alike_within_seeds(0, 6, 50);
+    assert_eq!(same_within_seeds(&a[..5], &b[..5]), None, "five seeds cannot show it");
+    assert_eq!(same_within_seeds(&a, &b[..5]), None, "a run has no other of its seed");
+    let many = [1, 2].map(|seed| runs(seed, 16, 200, |image| image % 2 == seed % 2));
+    assert!(same_within_seeds(&many[0], &many[1]).unwrap() < 0.001, "drawn");
+}
+
+#[test]
+fn what_runs_of_one_seed_share_makes_no_p_value_too_large_or_too_small() {
+    const EXPERIMENTS: usize = 400;
+    let p = |of: fn(&Correctness, &Correctness) -> Option<f64>| -> Vec<f64> {
+        let one = |experiment: usize| {
+            let [a, b] = alike_within_seeds(experiment, 7, 60);
+            of(&a, &b).unwrap()
+        };
+        (0..EXPERIMENTS).map(one).collect()
+    };
+    let below = |p: &[f64], level: f64| p.iter().filter(|p| **p <= level).count() as f64 / EXPERIMENTS as f64;
+    let within = p(same_within_seeds);
+    for level in [0.0625, 0.25, 0.5, 0.75] {
+        // Three and a half standard deviations of the count.
+        let doubt = 3.5 * (level * (1.0 - level) / EXPERIMENTS as f64).sqrt();
+        let share = below(&within, level);
+        assert!((share - level).abs() <= doubt, "{share} of them are at most {level}");
+    }
+    // Splits of all runs tear the seeds apart, and hardly ever find the two points as far from each other.
+    let apart = p(same_image_by_image);
+    assert!(below(&apart, 0.25) < 0.1, "{}", below(&apart, 0.25));
 }
 
 proptest! {

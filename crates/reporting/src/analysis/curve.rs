@@ -35,7 +35,7 @@ pub struct SpectrumLine {
     pub points: Vec<usize>,
     /// From their least group width to their largest, as natural logarithms: beyond them nothing is said.
     pub range: Interval,
-    /// The best group width, as a natural logarithm.
+    /// What is known of the best group width, as a natural logarithm.
     pub best: Option<BestPlace>,
     /// The best group width of the curve itself, as a natural logarithm.
     pub highest: f64,

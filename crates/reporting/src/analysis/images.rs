@@ -3,7 +3,7 @@
 use super::study::RunRow;
 use super::summary::PointSummary;
 use super::{CONFIDENCE, Contest};
-use crate::statistics::{OnOtherImages, on_other_images, same_image_by_image};
+use crate::statistics::{OnOtherImages, on_other_images, same_image_by_image, same_within_seeds};
 
 /// A point against the reference, image by image.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,16 +31,31 @@ pub(super) fn compare(
         let own = of(point)?;
         Some(ImageComparison {
             point,
-            difference: on_other_images(&own, &base, CONFIDENCE),
-            p_same: same_image_by_image(&own, &base),
+            difference: on_other_images(&own.correct, &base.correct, CONFIDENCE),
+            p_same: p_same(&own, &base),
         })
     };
     others.filter_map(compared).collect()
 }
 
+/// The finished runs of a point in the order of their seeds.
+struct Runs {
+    seeds: Vec<u64>,
+    /// Which images each gets right.
+    correct: Vec<Vec<bool>>,
+}
+
 /// One row per finished run; `None` where one kept none, or none is finished.
-fn correctness(group: &[&RunRow]) -> Option<Vec<Vec<bool>>> {
-    let finished = group.iter().filter(|run| run.score().is_some());
-    let rows: Vec<Vec<bool>> = finished.map(|run| run.correct.clone()).collect::<Option<_>>()?;
-    (!rows.is_empty()).then_some(rows)
+fn correctness(group: &[&RunRow]) -> Option<Runs> {
+    let mut finished: Vec<&RunRow> = group.iter().copied().filter(|run| run.score().is_some()).collect();
+    finished.sort_by_key(|run| run.seed);
+    let correct: Vec<Vec<bool>> = finished.iter().map(|run| run.correct.clone()).collect::<Option<_>>()?;
+    let seeds = finished.iter().map(|run| run.seed).collect();
+    (!correct.is_empty()).then_some(Runs { seeds, correct })
+}
+
+/// Within seeds, where both points have the same and enough of them; else over all splits of the runs.
+fn p_same(a: &Runs, b: &Runs) -> Option<f64> {
+    let within = || same_within_seeds(&a.correct, &b.correct).filter(|_| a.seeds == b.seeds);
+    within().or_else(|| same_image_by_image(&a.correct, &b.correct))
 }

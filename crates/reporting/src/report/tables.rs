@@ -160,7 +160,9 @@ fn on_images(contest: &Contest, points: &[PointSummary]) -> Option<Table> {
         &format!("On other images: against {}", reference.label),
         "The test images are a sample, too. Errors: the standard error of the difference over seeds alone and over \
          images alone; the interval (95 %, this difference alone) is over both. Same: p of the claim that the two \
-         points do alike on every single image (over the splits of their runs: all, or 20,000 of more than 16 runs).",
+         points do alike on every single image, over the swaps of their runs within seeds (all, or 20,000 of more than \
+         14 seeds); of points without six or more seeds, the same for both, over the splits of their runs (all, or \
+         20,000 of more than 16 runs).",
         &["point"],
         &["difference, points", "error, seeds", "error, images", "95 % over both", "same, p"],
     );

@@ -7,6 +7,8 @@ use super::{Estimate, Interval, Sample, t_quantile};
 const SPLITS: usize = 20_000;
 /// Up to this many runs of two points all splits are counted: 12,870 for 16.
 const COUNTED: usize = 16;
+/// Up to this many seeds of two points all swaps are counted: 16,384.
+const COUNTED_PAIRS: usize = 14;
 
 /// Whether each run of a point is right on each test image, one row per run.
 pub type Correctness = [Vec<bool>];
@@ -70,37 +72,49 @@ fn share(run: &[bool]) -> f64 {
 /// null hypothesis every split of the runs into two such groups is equally likely. Points of equal accuracy
 /// that are right on different images differ significantly. All splits are counted up to 16 runs, 20,000
 /// drawn beyond. `None` if there are so few splits that no p-value could be below 5 % (three runs each), or
-/// if the numbers of images differ.
+/// if the numbers of images differ. Where runs of one seed are alike, p is too large; see
+/// [`same_within_seeds`].
 pub fn same_image_by_image(a: &Correctness, b: &Correctness) -> Option<f64> {
-    let runs: Vec<&Vec<bool>> = a.iter().chain(b).collect();
-    let images = runs.first()?.len();
-    if runs.iter().any(|run| run.len() != images) || smallest_p(a.len(), b.len()) > 0.05 {
-        return None;
-    }
-    let distance = Distance::of(&runs, a.len());
-    let own = distance.of_split(&Vec::from_iter(0..a.len()));
-    let (mut as_far, mut all) = (0u32, 0u32);
-    let mut count = |first: &[usize]| {
-        as_far += u32::from(distance.of_split(first) >= own);
-        all += 1;
-    };
-    if runs.len() <= COUNTED {
-        for mask in (0u32..1 << runs.len()).filter(|mask| mask.count_ones() as usize == a.len()) {
-            count(&Vec::from_iter((0..runs.len()).filter(|run| mask >> run & 1 == 1)));
-        }
-        return Some(f64::from(as_far) / f64::from(all));
+    let distance = Distance::between(a, b).filter(|_| smallest_p(a.len(), b.len()) <= 0.05)?;
+    let runs = a.len() + b.len();
+    if runs <= COUNTED {
+        let masks = (0u32..1 << runs).filter(|mask| mask.count_ones() as usize == a.len());
+        let splits = masks.map(|mask| Vec::from_iter((0..runs).filter(|run| mask >> run & 1 == 1)));
+        return Some(distance.share_as_far(splits));
     }
     let mut random = Draws::new(1);
-    let mut order = Vec::from_iter(0..runs.len());
-    for _ in 0..SPLITS {
+    let mut order = Vec::from_iter(0..runs);
+    let drawn = (0..SPLITS).map(|_| {
         for place in 0..a.len() {
-            let left = (runs.len() - place) as f64;
+            let left = (runs - place) as f64;
             order.swap(place, place + (random.uniform() * left) as usize);
         }
-        count(&order[..a.len()]);
+        order[..a.len()].to_vec()
+    });
+    Some(distance.share_of_drawn(drawn))
+}
+
+/// The same of points with the same seeds: row `k` of both is the run of one seed.
+///
+/// Runs of one seed have their order of images in common, and where the split depends on the seed their training
+/// images. So runs of different seeds cannot change places: a split of some runs of both points would differ from the
+/// observed one by the seeds, too. Under the null hypothesis the two runs of each seed can, independently of the
+/// others. All `2^n` swaps are counted up to 14 seeds, 20,000 drawn beyond. `None` if no p-value could be below 5 %
+/// (five seeds), or if the numbers of runs or images differ.
+pub fn same_within_seeds(a: &Correctness, b: &Correctness) -> Option<f64> {
+    let seeds = a.len();
+    // Swapping all of them mirrors the observed split.
+    let smallest_p = 2.0 / 2f64.powf(seeds as f64);
+    let distance = Distance::between(a, b).filter(|_| b.len() == seeds && smallest_p <= 0.05)?;
+    if seeds <= COUNTED_PAIRS {
+        let member = |mask: u32, seed: usize| seed + seeds * (mask >> seed & 1) as usize;
+        let swaps = (0u32..1 << seeds).map(|mask| Vec::from_iter((0..seeds).map(|seed| member(mask, seed))));
+        return Some(distance.share_as_far(swaps));
     }
-    // The observed split counts as one of them (B. Phipson and G. K. Smyth, 2010).
-    Some(f64::from(as_far + 1) / f64::from(all + 1))
+    let mut random = Draws::new(1);
+    let mut member = |seed: usize| if random.uniform() < 0.5 { seed } else { seed + seeds };
+    let drawn = (0..SPLITS).map(|_| Vec::from_iter((0..seeds).map(&mut member)));
+    Some(distance.share_of_drawn(drawn))
 }
 
 /// The distance of two groups of runs, for any split, computed without going through the images again.
@@ -120,6 +134,13 @@ struct Distance {
 }
 
 impl Distance {
+    /// Of two points; `None` without runs, or if their numbers of images differ.
+    fn between(a: &Correctness, b: &Correctness) -> Option<Self> {
+        let runs: Vec<&Vec<bool>> = a.iter().chain(b).collect();
+        let images = runs.first()?.len();
+        runs.iter().all(|run| run.len() == images).then(|| Self::of(&runs, a.len()))
+    }
+
     fn of(runs: &[&Vec<bool>], first: usize) -> Self {
         let pack = |word: &[bool]| word.iter().rev().fold(0u64, |bits, &right| bits << 1 | u64::from(right));
         let packed: Vec<Vec<u64>> = runs.iter().map(|run| run.chunks(64).map(pack).collect()).collect();
@@ -138,6 +159,26 @@ impl Distance {
             (i128::from(pairs.sum::<u64>()), first.iter().map(|&x| self.sums[x]).sum::<i128>());
         let (n, a) = (self.runs as i128, self.first as i128);
         n * n * within - 2 * n * a * touching
+    }
+
+    /// How many of the splits are as far apart as the observed one, and how many there are.
+    fn as_far(&self, splits: impl Iterator<Item = Vec<usize>>) -> (u32, u32) {
+        let own = self.of_split(&Vec::from_iter(0..self.first));
+        splits
+            .fold((0, 0), |(as_far, all), first| (as_far + u32::from(self.of_split(&first) >= own), all + 1))
+    }
+
+    /// The p-value, of all splits.
+    fn share_as_far(&self, splits: impl Iterator<Item = Vec<usize>>) -> f64 {
+        let (as_far, all) = self.as_far(splits);
+        f64::from(as_far) / f64::from(all)
+    }
+
+    /// The p-value, of some that were drawn. The observed split counts as one of them (B. Phipson and G. K. Smyth,
+    /// 2010).
+    fn share_of_drawn(&self, splits: impl Iterator<Item = Vec<usize>>) -> f64 {
+        let (as_far, all) = self.as_far(splits);
+        f64::from(as_far + 1) / f64::from(all + 1)
     }
 }
 

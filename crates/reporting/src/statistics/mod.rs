@@ -25,7 +25,7 @@ mod surface;
 
 pub use best::probability_best;
 pub use estimate::{Estimate, holm};
-pub use images::{Correctness, OnOtherImages, on_other_images, same_image_by_image};
+pub use images::{Correctness, OnOtherImages, on_other_images, same_image_by_image, same_within_seeds};
 pub use interaction::{InteractionTest, interaction_test};
 pub use pairs::{PairDifference, all_pairs, pair_confidence};
 pub use power::{detectable_difference, power, seeds_needed};

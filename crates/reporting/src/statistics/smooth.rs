@@ -42,9 +42,7 @@ pub struct SmoothCurve {
 /// The posterior of the best place of a curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BestPlace {
-    /// The median over the curves that the data allow.
-    pub place: f64,
-    /// 95 % of them.
+    /// 95 % of the curves that the data allow are best in it.
     pub interval: Interval,
     /// The share of curves that are best at an end: if large, the best place may lie beyond.
     pub at_an_end: f64,
@@ -275,8 +273,8 @@ impl SmoothCurve {
         let bests: Vec<usize> = bests.into_iter().map(|row| row[0]).collect();
         let at_end = bests.iter().filter(|best| **best == 0 || **best == GRID - 1).count();
         let mut places: Vec<f64> = bests.iter().map(|best| grid[*best]).collect();
-        let (place, interval) = middle(&mut places);
-        Some(BestPlace { place, interval, at_an_end: at_end as f64 / CURVES as f64 })
+        let (_, interval) = middle(&mut places);
+        Some(BestPlace { interval, at_an_end: at_end as f64 / CURVES as f64 })
     }
 
     /// By how much the best place `within` a range moves from one shape to another: the median over drawn curves and
