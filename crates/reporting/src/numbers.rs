@@ -73,6 +73,11 @@ pub fn p_value(p: f64) -> String {
     }
 }
 
+/// A probability with two digits; no finite number of runs makes one certain.
+pub(crate) fn probability(p: f64) -> String {
+    if p < 0.995 { format!("{p:.2}") } else { "> 0.99".to_owned() }
+}
+
 /// `1 seed`, `3 seeds`, `1,200 seeds`.
 pub fn plural(n: usize, noun: &str) -> String {
     format!("{} {noun}{}", grouped(n as u64), if n == 1 { "" } else { "s" })
@@ -131,6 +136,14 @@ mod tests {
     fn a_p_value_shows_on_which_side_of_five_percent_it_lies() {
         let shown = [0.0009, 0.0314, 0.0496, 0.0504, 0.0506].map(p_value);
         assert_eq!(shown, ["< 0.001", "= 0.031", "= 0.0496", "= 0.0504", "= 0.051"]);
+    }
+
+    #[test]
+    fn no_probability_is_certain() {
+        assert_eq!(
+            [0.0, 0.5, 0.9949, 0.995, 1.0].map(probability),
+            ["0.00", "0.50", "0.99", "> 0.99", "> 0.99"]
+        );
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use decouple_experiment::{Metric, Outcome};
 use decouple_reporting::Analysis;
-use decouple_reporting::analysis::{Interaction, RunOutcome, Study, power_plan, summarise};
-use decouple_reporting::statistics::{Estimate, holm};
+use decouple_reporting::analysis::{Interaction, RunOutcome, RunRow, Study, power_plan, summarise};
+use decouple_reporting::statistics::{Estimate, holm, same_image_by_image, same_within_seeds};
 
 mod made_up;
 use made_up::measured;
@@ -72,6 +72,8 @@ fn an_interaction_is_told_from_effects_that_add_up() {
     assert!(contrast.at_low > 0.0 && contrast.at_high < 0.0);
     assert!(contrast.interval.unwrap().contains(-0.03), "{contrast:?}");
     assert!(opposite.verdict.sentences[0].starts_with("The effect of intermediate depends on segments"));
+    // A list of experiments still says whether the best is told from others.
+    assert_eq!(opposite.verdict.summary, opposite.verdict.sentences[..3]);
 
     let additive = crossed([0.0, 0.0, 0.01, 0.01], 0.002);
     assert!(!additive.interactions[0].is_shown());
@@ -131,6 +133,9 @@ fn what_the_runs_do_not_support_is_not_printed() {
         measured(&[(&one, &[Some(0.5)]), (&all, &[Some(0.6), Some(0.62)])]),
         with_images(measured(&[(&one, &[Some(0.5), Some(0.6)]), (&all, &[Some(0.7), Some(0.8)])]), 18),
         with_images(measured(&[(&one, &[Some(0.5), Some(0.501)]), (&all, &[Some(0.7), Some(0.8)])]), 1000),
+        with_images(measured(&[(&one, &[Some(0.0), Some(1.0)]), (&all, &[Some(1.0), Some(1.0)])]), 1),
+        measured(&[(&one, &[Some(1.0)]), (&point("4"), &[Some(1.0)]), (&all, &[Some(0.9)])]),
+        measured(&[(&one, &[Some(1.0)]), (&point("4"), &[None]), (&all, &[Some(1.0)])]),
     ];
     for case in &cases {
         assert!(case.points.iter().all(|point| point.probability_best.is_none()), "{:?}", case.points);
@@ -179,6 +184,20 @@ fn three_axes_have_every_interaction_of_two() {
     assert_eq!(averaged.iter().filter_map(|found| found.p_holm).collect::<Vec<_>>(), corrected);
     assert!(given.iter().all(|found| found.p_holm.is_none() && !found.is_shown()));
     assert_eq!(analysis.verdict.to_string().matches(", Holm)").count(), 3, "{}", analysis.verdict);
+    // Intervals are not.
+    assert_eq!(analysis.verdict.to_string().matches(", interval of this one alone ").count(), 3);
+    // The one that is shown comes first, the others follow in the order of the tables.
+    let (others, first) = (analysis.verdict.sentences.iter())
+        .filter(|sentence| sentence.starts_with("The effect of "))
+        .map(|sentence| sentence.split(", averaged").next().unwrap())
+        .partition::<Vec<&str>, _>(|sentence| sentence.contains("is not shown"));
+    let words = |found: &&&Interaction| {
+        format!("The effect of {} is not shown to depend on {}", found.effect, found.along)
+    };
+    let in_tables: Vec<String> =
+        averaged.iter().filter(|found| !found.is_shown()).map(|f| words(&f)).collect();
+    assert_eq!(others, in_tables);
+    assert!(analysis.verdict.sentences[0].starts_with(first[0]), "{first:?}");
 }
 
 #[test]
@@ -204,6 +223,9 @@ fn points_tested_on_other_images_are_not_compared() {
             .all(|point| point.probability_best.is_some_and(|p| !(0.05..=0.95).contains(&p)))
     );
     insta::assert_snapshot!("contests", analysis.verdict.sentences.join("\n"));
+    // A list of experiments shows the interaction and the best of each.
+    let sentences = &analysis.verdict.sentences;
+    assert_eq!(analysis.verdict.summary, [6, 0, 3].map(|index: usize| sentences[index].clone()));
 }
 
 #[test]
@@ -308,6 +330,30 @@ fn each_point_is_judged_by_its_own_test_images() {
     }
     let analysis = summarise(analysis.study, runs, Vec::new());
     assert!(analysis.points[0].interval.is_none() && analysis.points[1].interval.is_some());
+}
+
+#[test]
+fn images_are_compared_within_the_seeds_that_both_points_have() {
+    let analysis = measured(&[
+        (&[("segments", "1")], &seeds::<6>(0.85, 0.001)),
+        (&[("segments", "per-channel")], &seeds::<6>(0.86, 0.001)),
+    ]);
+    let mut runs = analysis.runs;
+    for (index, run) in runs.iter_mut().enumerate() {
+        run.correct = Some((0..200).map(|image| (image * 7 + index * image / 5) % 10 < 8).collect());
+    }
+    let rows = |of: &[RunRow]| of.iter().map(|run| run.correct.clone().unwrap()).collect::<Vec<_>>();
+    let (own, base) = (rows(&runs[..6]), rows(&runs[6..]));
+    // Found by their seeds, in whatever order they stand.
+    runs[6..].reverse();
+    let p_same = |runs: &[RunRow]| {
+        summarise(analysis.study.clone(), runs.to_vec(), Vec::new()).contests[0].on_images[0].p_same
+    };
+    let (within, apart) = (same_within_seeds(&own, &base), same_image_by_image(&own, &base));
+    assert_ne!(within, apart);
+    assert_eq!(p_same(&runs), within);
+    runs[0].seed = 9;
+    assert_eq!(p_same(&runs), apart, "one has another seed");
 }
 
 #[test]

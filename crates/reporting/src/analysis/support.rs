@@ -35,6 +35,7 @@ impl fmt::Display for Unsupported {
                 "{} that differ by no more than one test image tell nothing of the spread",
                 plural(*runs, "run")
             ),
+            Self::FewImages { images: 1 } => f.write_str("one test image is too few"),
             Self::FewImages { images } => write!(
                 f,
                 "{} are too few: each of them is {:.1} points of the score",

@@ -5,7 +5,7 @@ use std::fmt;
 use decouple_experiment::Metric;
 
 use super::{CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, are_several, grouped, label};
-use crate::numbers::{p_value, percent, plural, points as in_points, points_up};
+use crate::numbers::{p_value, percent, plural, points as in_points, points_up, probability};
 
 /// The verdict, one sentence per item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,30 +29,42 @@ pub(super) fn verdict(
     interactions: &[Interaction],
 ) -> Verdict {
     let answers: Vec<Vec<String>> = contests.iter().map(|contest| answer(contest, points)).collect();
-    let mut sentences: Vec<String> = answers.concat();
+    let mut rest: Vec<String> = answers.concat();
     if contests.is_empty() {
-        sentences.push(NOTHING.to_owned());
+        rest.push(NOTHING.to_owned());
     }
     // Interactions at one value of a third axis are in a table; the verdict is about all values
     // together.
     let is_one_of_several = are_several(interactions);
-    for found in interactions.iter().filter(|found| found.given.is_empty()).rev() {
+    let (mut first, mut shown) = (Vec::new(), Vec::new());
+    for found in interactions.iter().filter(|found| found.given.is_empty()) {
         let Some(sentence) = interaction(found, study.metric, is_one_of_several) else { continue };
+        if found.is_shown() {
+            shown.push(sentence.clone());
+        }
         // An interaction qualifies statements about single points, so it comes first; where contests are
         // reported one by one, nobody overlooks it.
         let is_first = found.is_shown() && contests.len() == 1;
-        sentences.insert(if is_first { 0 } else { sentences.len() }, sentence);
+        if is_first { first.push(sentence) } else { rest.push(sentence) }
     }
-    sentences.extend(unmatched(study, points));
-    sentences.extend(unsupported(points));
-    sentences.extend(twins(points));
-    sentences.extend(losses(points));
-    let summary = match answers.as_slice() {
-        // One sentence for each kind of images.
+    rest.extend(unmatched(study, points));
+    rest.extend(unsupported(points));
+    rest.extend(twins(points));
+    rest.extend(losses(points));
+    let summary = summary(&shown, &answers, &rest);
+    Verdict { sentences: [first, rest].concat(), summary }
+}
+
+/// What a list of experiments shows: the interactions that are `shown`, and of the `rest` the highest point and
+/// whether it is told from others, or of several contests the highest point of each. One interaction alone comes
+/// first, since a list has room for few sentences.
+fn summary(shown: &[String], answers: &[Vec<String>], rest: &[String]) -> Vec<String> {
+    let on_points: Vec<String> = match answers {
         [_, _, ..] => answers.iter().filter_map(|answer| answer.first().cloned()).collect(),
-        _ => sentences.iter().take(2).cloned().collect(),
+        _ => rest.iter().take(2).cloned().collect(),
     };
-    Verdict { sentences, summary }
+    let (first, others) = shown.split_at(shown.len().min(1));
+    [first, &on_points, others].concat()
 }
 
 const NOTHING: &str = "No run has finished, so there is nothing to say yet.";
@@ -94,25 +106,25 @@ fn one_point(name: &str, point: &PointSummary) -> String {
 /// The sentences on the best point against all others.
 fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sentences: &mut Vec<String>) {
     let comparisons = &contest.comparisons;
-    let mean = percent(best.mean.unwrap_or(f64::NAN));
-    let best_name = contest.name(best);
     if comparisons.is_empty() {
-        sentences.push(format!("Highest: {best_name}, {mean} %; no difference from it can be judged."));
+        sentences.push(unjudged(best, contest, points));
         return;
     }
+    let mean = percent(best.mean.unwrap_or(f64::NAN));
+    let best_name = contest.name(best);
     let likely = |point: &&PointSummary| point.probability_best.unwrap_or(0.0);
-    let probability =
-        best.probability_best.map_or(String::new(), |p| format!(" (probability {})", likelihood(p)));
+    let of_best =
+        best.probability_best.map_or(String::new(), |p| format!(" (probability {})", probability(p)));
     let rival =
         contest.points.iter().map(|&point| &points[point]).max_by(|a, b| likely(a).total_cmp(&likely(b)));
     // The probabilities of two equally good points differ a little, which is not worth a word.
     sentences.push(match rival.filter(|rival| likely(rival) > likely(&best) + 0.1) {
-        None => format!("Best: {best_name}, {mean} %{probability}."),
+        None => format!("Best: {best_name}, {mean} %{of_best}."),
         // A mean of few or widely scattered runs may be the highest by chance.
         Some(rival) => format!(
-            "Highest: {best_name}, {mean} %{probability}; more probably the best is {} ({}).",
+            "Highest: {best_name}, {mean} %{of_best}; more probably the best is {} ({}).",
             contest.name(rival),
-            likelihood(likely(&rival))
+            probability(likely(&rival))
         ),
     });
 
@@ -154,6 +166,24 @@ fn compared(best: &PointSummary, contest: &Contest, points: &[PointSummary], sen
             points_up(difference)
         ));
     }
+}
+
+/// The highest mean, where no difference from it can be judged: of all points that have it.
+fn unjudged(best: &PointSummary, contest: &Contest, points: &[PointSummary]) -> String {
+    let highest = best.mean.unwrap_or(f64::NAN);
+    let finished = || contest.points.iter().map(|&point| &points[point]).filter(|point| point.finished() > 0);
+    // Means of the same scores in another order differ by rounding.
+    let has_it = |point: &&PointSummary| point.mean.is_some_and(|mean| highest - mean < 1e-9);
+    let equal: Vec<String> = finished().filter(has_it).map(|point| contest.name(point)).collect();
+    let mean = percent(highest);
+    if equal.len() == 1 {
+        return format!("Highest: {}, {mean} %; no difference from it can be judged.", equal[0]);
+    }
+    if equal.len() < finished().count() {
+        return format!("Highest: {}, {mean} % each; no difference from them can be judged.", listed(equal));
+    }
+    let which = if equal.len() == contest.points.len() { "" } else { " with a finished run" };
+    format!("All points{which} have the same mean, {mean} %; no difference between them can be judged.")
 }
 
 /// What is shown to be equal: the reference and the points within the experiment's margin; otherwise, if no
@@ -204,9 +234,11 @@ fn interaction(interaction: &Interaction, metric: Metric, is_one_of_several: boo
         .max_by(|a, b| a.estimate().abs().total_cmp(&b.estimate().abs()))
         .filter(|contrast| contrast.interval.is_some());
     let contrast = largest.map_or(String::new(), |contrast| {
+        // Unlike p, the interval is corrected for no other interaction, and may exclude a zero that p does not.
+        let alone = if is_one_of_several { " of this one alone" } else { "" };
         // The interval of one contrast alone says too much of the largest of several.
         let interval = contrast.interval.filter(|_| interaction.contrasts.len() == 1).map(|interval| {
-            format!(", interval {} to {}", in_points(interval.low), in_points(interval.high))
+            format!(", interval{alone} {} to {}", in_points(interval.low), in_points(interval.high))
         });
         format!(
             ": from {} to {}, {metric} changes by {} points at {} and by {} at {} (difference {}{})",
@@ -232,11 +264,6 @@ fn interaction(interaction: &Interaction, metric: Metric, is_one_of_several: boo
         p_value(p),
         if is_one_of_several { ", Holm" } else { "" }
     ))
-}
-
-/// A probability with two digits; no finite number of runs makes one certain.
-fn likelihood(p: f64) -> String {
-    if p < 0.995 { format!("{p:.2}") } else { "> 0.99".to_owned() }
 }
 
 /// "difference 0.2 points, interval -0.4 to 0.8"

@@ -6,7 +6,8 @@ use crate::analysis::{
     Analysis, Contest, Interaction, PointSummary, are_several, ending, grouped, label, power_plan, scatter,
 };
 use crate::numbers::{
-    p_value, percent, points as in_points, points_up, seconds, short_count, short_width, signed_points,
+    p_value, percent, points as in_points, points_up, probability, seconds, short_count, short_width,
+    signed_points,
 };
 use crate::statistics::{Interval, OnOtherImages, expected_best, quadratic_surface};
 
@@ -110,7 +111,7 @@ fn summary_row(analysis: &Analysis, point: &PointSummary) -> Vec<String> {
         seeds,
         or_absent(point.mean, |mean| format!("{:.2}", 100.0 * mean)),
         or_absent(point.interval, |interval| range(interval, percent)),
-        or_absent(point.probability_best, |p| format!("{p:.2}")),
+        or_absent(point.probability_best, probability),
     ]);
     cells
 }
@@ -282,7 +283,7 @@ fn interaction(interaction: &Interaction, metric: Metric, is_one_of_several: boo
         &format!("Interaction of {along} and {effect}{}", circumstances(interaction)),
         format!(
             "{test}Each row: by how many points {metric} changes with {effect}, at the two ends of {along}, and \
-             the difference of these changes with its 95 % interval; p is corrected for all rows (Holm)."
+             the difference of these changes with its 95 % interval; p is corrected for the rows of this table (Holm)."
         ),
         &[effect.as_str()],
         &[
