@@ -177,14 +177,23 @@ impl DataSpec {
     /// cannot be read, and for shards without the key `images`.
     pub fn train_images(&self, folder: Option<&Path>) -> Option<usize> {
         let all = match &self.source {
+            Source::ImageFolder(spec) => image_folder::count_train(spec, folder).ok()?,
+            Source::Manifest(table) => manifest::list(table, folder).ok()?.train.len(),
+            _ => return self.stated_train_images(),
+        };
+        Some(all.saturating_sub(self.validation))
+    }
+
+    /// The same where it can be told without a look at the disk.
+    pub fn stated_train_images(&self) -> Option<usize> {
+        let all = match &self.source {
             Source::FashionMnist { subset: Subset::Embedded } => 10_000,
             Source::FashionMnist { subset: Subset::Full } => 60_000,
             Source::Cifar10 | Source::Cifar100 => 50_000,
-            Source::ImageFolder(spec) => image_folder::count_train(spec, folder).ok()?,
             // The key excludes validation images.
             Source::Shards(shards) => return shards.images,
-            Source::Manifest(table) => manifest::list(table, folder).ok()?.train.len(),
             Source::Planted(planted) => planted.images,
+            Source::ImageFolder(_) | Source::Manifest(_) => return None,
         };
         Some(all.saturating_sub(self.validation))
     }
@@ -279,11 +288,15 @@ mod tests {
         let of = |text: &str| toml::from_str::<DataSpec>(text).unwrap();
         let folder = of("set = 'image-folder'\nclasses = 3\nsize = [32, 24]\nchannels = 1");
         assert_eq!((folder.shape(), folder.classes()), (ImageShape { h: 32, w: 24, c: 1 }, 3));
-        assert_eq!(folder.train_images(Some(Path::new("/nowhere"))), None);
+        assert_eq!(
+            (folder.train_images(Some(Path::new("/nowhere"))), folder.stated_train_images()),
+            (None, None)
+        );
         assert_eq!(folder.with_size([16, 8]).unwrap().shape(), ImageShape { h: 16, w: 8, c: 1 });
         let cifar = of("set = 'cifar-100'\nvalidation = 5000");
         assert_eq!((cifar.shape(), cifar.classes()), (ImageShape { h: 32, w: 32, c: 3 }, 100));
         assert_eq!(cifar.train_images(None), Some(45_000));
+        assert_eq!(cifar.stated_train_images(), Some(45_000));
         assert_eq!(cifar.with_size([16, 8]), None);
         let planted = of("set = 'planted'\nimages = 100\nvalidation = 20");
         assert_eq!((planted.shape(), planted.train_images(None)), (planted::SHAPE, Some(80)));

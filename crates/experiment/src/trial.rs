@@ -241,7 +241,7 @@ impl Trial {
     /// a look at the disk.
     pub fn step_images(&self) -> usize {
         let Record { data, training, .. } = &self.record;
-        data.train_images(None).map_or(training.batch, |images| training.batch.min(images.max(1)))
+        data.stated_train_images().map_or(training.batch, |images| training.batch.min(images.max(1)))
     }
 
     /// The seed of the record.
