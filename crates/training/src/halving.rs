@@ -30,11 +30,8 @@ pub fn run_halving(tries: &[&Trial], tune: &Tune, setup: &Setup<'_>) -> Result<S
     let taken = runner.share_out(points.len(), |point| {
         // The tries of a point take turns, but all of them stay in memory.
         let mut needs = Needs::new(setup.workers.threads);
-        let _room = admission.enter(points[point].iter().map(|trial| runner.need(trial, &mut needs)).sum());
-        // It may have waited for a long time.
-        if !runner.goes_on() {
-            return Attempt::Over;
-        }
+        let bytes = points[point].iter().map(|trial| runner.need(trial, &mut needs)).sum();
+        let Some(_room) = runner.room(&admission, bytes) else { return Attempt::Over };
         let tries: Vec<(usize, &Trial)> = (point * settings..).zip(points[point].iter().copied()).collect();
         match runner.enter(&tries) {
             Ok(mut field) => {

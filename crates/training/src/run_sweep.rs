@@ -21,7 +21,7 @@ use crate::{
     error::TrialError,
     keeper::Stop,
     machine_faults::{Ended, Troubles, guarded},
-    memory_limit::{Admission, Needs},
+    memory_limit::{Admission, Admitted, Needs},
     progress::{Left, News, Progress},
     run_trial::run_trial,
     workers::{Workers, joined},
@@ -174,11 +174,7 @@ pub fn run_sweep(trials: &[&Trial], setup: &Setup<'_>) -> Result<SweepReport, Sw
     let needs: Vec<u64> = to_do.iter().map(|&index| runner.need(trials[index], &mut needs)).collect();
     let taken = runner.share_out(to_do.len(), |place| {
         let index = to_do[place];
-        let _room = admission.enter(needs[place]);
-        // It may have waited for a long time.
-        if !runner.goes_on() {
-            return Attempt::Over;
-        }
+        let Some(_room) = runner.room(&admission, needs[place]) else { return Attempt::Over };
         runner.one(trials[index], index)
     })?;
     Ok(runner.into_report(trials.len(), taken))
@@ -309,8 +305,14 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// Waits for room for `bytes`; `None` if no further trial is begun by then, since that may take long.
+    pub(crate) fn room<'m>(&self, admission: &'m Admission, bytes: u64) -> Option<Admitted<'m>> {
+        let room = admission.enter(bytes);
+        self.goes_on().then_some(room)
+    }
+
     /// Whether further trials are begun.
-    pub(crate) fn goes_on(&self) -> bool {
+    fn goes_on(&self) -> bool {
         self.setup.conduct.stop.reason().is_none() && !self.troubles.are_general()
     }
 

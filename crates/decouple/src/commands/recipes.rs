@@ -138,15 +138,16 @@ impl Tries<'_> {
     fn train(&self, trials: &[Trial], halving: Option<&Tune>, what: &str) -> Result<(), Failure> {
         let Self { common, arguments, conduct, sweep, ledger, .. } = *self;
         let trials: &[&Trial] = &trials.iter().collect::<Vec<_>>();
+        let scan = ledger.scan()?;
         let mut again = match &sweep.tune {
-            Some(tune) => to_go_on_with(tune, &ledger.scan()?, trials)?,
+            Some(tune) => to_go_on_with(tune, &scan, trials)?,
             None => Vec::new(),
         };
         let known = ids(&again);
         let is_fresh =
             |trial: &&&Trial| arguments.fresh && self.filter.selects(trial) && !known.contains(&trial.id);
         again.extend(trials.iter().filter(is_fresh));
-        let left = self.left(trials, &again)?;
+        let left = left(&scan, trials, &again)?;
         if left == 0 {
             return Ok(());
         }
@@ -200,16 +201,16 @@ impl Tries<'_> {
         }
         Ok(())
     }
+}
 
-    /// How many of `trials` are to be run, with those to be run `again`.
-    fn left(&self, trials: &[&Trial], again: &[&Trial]) -> Result<usize, Failure> {
-        let (scan, again) = (self.ledger.scan()?, ids(again));
-        let mut left = 0;
-        for trial in trials {
-            left += usize::from(scan.is_to_train(trial, &again)?);
-        }
-        Ok(left)
+/// How many of `trials` are to be run, with those to be run `again`.
+fn left(scan: &Scan<'_>, trials: &[&Trial], again: &[&Trial]) -> Result<usize, Failure> {
+    let again = ids(again);
+    let mut left = 0;
+    for trial in trials {
+        left += usize::from(scan.is_to_train(trial, &again)?);
     }
+    Ok(left)
 }
 
 fn ids(trials: &[&Trial]) -> HashSet<RunId> {

@@ -46,7 +46,7 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     let ledger = ledger(common, &sweep);
     let sweep = settled_or_as_written(common, sweep);
     let choosing = Choosing::of(&sweep, &ledger)?;
-    let trials = if choosing.is_some() && waits_for_recipes(&sweep, &arguments.selection)? {
+    let trials = if waits_for_recipes(&sweep, &arguments.selection)? {
         // The one task has the filter.
         sweep.trials.iter().collect()
     } else {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use decouple_datasets::{class_names, load as load_data};
 use decouple_experiment::{Loss, Outcome, Run};
+use decouple_reporting::analysis::ending;
 use decouple_spectrum::{
     backend::Executor,
     weights::{Description, Images, file::WeightFile, names::Naming},
@@ -156,16 +157,9 @@ pub(super) fn weights_of(run: &Run, command: &str) -> Result<PathBuf, Failure> {
     if run.status.is_none() {
         refuse!(NOTHING, "{folder}: the run has not finished: `{command}` continues it");
     }
-    let why = match run.status.as_ref().map(|status| &status.outcome) {
-        Some(Outcome::Diverged { step }) => Some(format!("diverged at step {step}")),
-        Some(Outcome::Stopped { epoch }) => {
-            Some(format!("was stopped after epoch {epoch}, since others were ahead"))
-        }
-        Some(Outcome::Failed { message }) => Some(format!("failed: {message}")),
-        Some(Outcome::Finished) | None => None,
-    };
-    if let Some(why) = why {
-        refuse!(NOTHING, "{folder}: no weights, since the run {why}\n   = choose a run that has finished");
+    if let Some(status) = run.status.as_ref().filter(|status| status.outcome != Outcome::Finished) {
+        let ending = ending(&status.outcome);
+        refuse!(NOTHING, "{folder}: no weights, since the run {ending}\n   = choose a run that has finished");
     }
     let id = run.id.short();
     refuse!(

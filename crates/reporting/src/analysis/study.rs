@@ -139,7 +139,7 @@ impl RunOutcome {
 }
 
 /// How a run ended, to follow its name.
-pub(crate) fn ending(outcome: &Outcome) -> String {
+pub fn ending(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Finished => "finished".to_owned(),
         Outcome::Diverged { step } => format!("diverged: the loss stopped being finite at step {step}"),
