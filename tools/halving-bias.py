@@ -4,7 +4,7 @@
     tools/halving-bias.py results/weight-decay training.weight-decay
 
 A cell is a point with a seed; its candidates are the values of the axis. At a rung the better half by validation
-accuracy stays (the larger half of an odd number). Needs nothing but Python.
+log-loss stays (the larger half of an odd number). Needs nothing but Python.
 """
 import csv
 import pathlib
@@ -13,7 +13,7 @@ import sys
 
 def curve(run):
     rows = list(csv.DictReader((run / "metrics.csv").open()))
-    return [float(row["averaged_validation_accuracy"] or row["validation_accuracy"]) for row in rows]
+    return [float(row.get("averaged_validation_loss") or row["validation_loss"]) for row in rows]
 
 
 def cells(results, axis):
@@ -32,15 +32,15 @@ def main(results, axis):
     all_cells = cells(results, axis)
     epochs = len(next(iter(all_cells[0].values())))
     print(f"{len(all_cells)} cells of {len(all_cells[0])} candidates, {epochs} epochs")
-    print("after | best dropped | points lost, mean")
+    print("after | best dropped | log-loss added, mean")
     for rung in range(1, epochs):
         dropped, lost = 0, 0.0
         for cell in all_cells:
-            best = max(cell, key=lambda value: cell[value][-1])
-            kept = sorted(cell, key=lambda value: -cell[value][rung - 1])[: (len(cell) + 1) // 2]
+            best = min(cell, key=lambda value: cell[value][-1])
+            kept = sorted(cell, key=lambda value: cell[value][rung - 1])[: (len(cell) + 1) // 2]
             dropped += best not in kept
-            lost += cell[best][-1] - max(cell[value][-1] for value in kept)
-        print(f"{rung:5} | {dropped:4} of {len(all_cells)} | {100 * lost / len(all_cells):.2f}")
+            lost += min(cell[value][-1] for value in kept) - cell[best][-1]
+        print(f"{rung:5} | {dropped:4} of {len(all_cells)} | {lost / len(all_cells):.4f}")
 
 
 if __name__ == "__main__":

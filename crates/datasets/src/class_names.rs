@@ -20,9 +20,12 @@ pub fn text(file: &Path) -> Result<String, String> {
     if text.len() as u64 > MOST_BYTES {
         return Err(format!("longer than {MOST_BYTES} bytes, the most that is read"));
     }
-    let text = String::from_utf8(text)
+    let mut text = String::from_utf8(text)
         .map_err(|error| format!("byte {}: not UTF-8", error.utf8_error().valid_up_to()))?;
-    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    Ok(text)
 }
 
 /// The classes that no image has, with their labels.

@@ -118,7 +118,7 @@ pub(crate) fn folders(folder: &Path, tally: &mut Tally) -> Result<Vec<String>, D
         tally.beside.insert(folder.to_owned(), images);
     }
     let mut names = folders.iter().map(|path| class_name(folder, path)).collect::<Result<Vec<_>, _>>()?;
-    names.sort_by(|a, b| natural(a, b).then_with(|| a.cmp(b)));
+    names.sort_by(|a, b| natural(a, b));
     Ok(names)
 }
 
@@ -153,8 +153,8 @@ fn collect(
 ) -> Result<(), DataError> {
     let error = |source| DataError::Folder { set: SetName::ImageFolder, folder: folder.to_owned(), source };
     let own = fs::canonicalize(folder).map_err(error)?;
-    // A link to a folder above it: what is there is listed without it.
-    if above.contains(&own) {
+    // A link to a folder above it, however far: what is there is listed without it, or is no part of the set.
+    if above.iter().any(|folder| folder.starts_with(&own)) {
         return Ok(());
     }
     if let Some(first) = tally.listed.insert(own.clone(), folder.to_owned()) {
@@ -203,7 +203,7 @@ pub(crate) fn natural(a: &str, b: &str) -> Ordering {
             run_a.cmp(run_b)
         };
         if order.is_ne() || (rest_a.is_empty() && rest_b.is_empty()) {
-            return order.then_with(|| rest_a.cmp(rest_b));
+            return order;
         }
         (a, b) = (rest_a, rest_b);
     }
@@ -243,6 +243,12 @@ mod tests {
         std::os::unix::fs::symlink(folder.path(), folder.path().join("a/up")).unwrap();
         let files = images(folder.path(), "all", &mut Tally::default()).unwrap();
         assert_eq!(files, [folder.path().join("a/x.png")]);
+        // However far above: what lies there is no part of the class.
+        fs::create_dir(folder.path().join("other")).unwrap();
+        fs::write(folder.path().join("other/y.png"), "").unwrap();
+        fs::create_dir_all(folder.path().join("set/a")).unwrap();
+        std::os::unix::fs::symlink("../..", folder.path().join("set/a/up")).unwrap();
+        assert_eq!(images(&folder.path().join("set/a"), "a", &mut Tally::default()).unwrap().len(), 0);
     }
 
     #[cfg(unix)]

@@ -13,6 +13,37 @@ pub struct Skipped {
     pub file: PathBuf,
     /// What is wrong with it.
     pub reason: String,
+    /// Whether the machine may be at fault and not the file, as where it may not be read: such a file is never left
+    /// out, since another run could have it.
+    pub is_fault: bool,
+}
+
+impl Skipped {
+    pub(crate) fn new(file: &Path, why: impl Into<Unusable>) -> Self {
+        let Unusable { reason, is_fault } = why.into();
+        Self { file: file.to_owned(), reason, is_fault }
+    }
+}
+
+/// Why a file gives no image.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    reason: String,
+    is_fault: bool,
+}
+
+impl From<String> for Unusable {
+    fn from(reason: String) -> Self {
+        Self { reason, is_fault: false }
+    }
+}
+
+impl From<io::Error> for Unusable {
+    fn from(error: io::Error) -> Self {
+        // A device or a pipe is an invalid input.
+        let is_of_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput);
+        Self { reason: error.to_string(), is_fault: !is_of_file }
+    }
 }
 
 /// The position of a byte in a file.
@@ -259,7 +290,7 @@ pub enum DataError {
     /// A class without a single image that can be read.
     #[error(
         "{folder}: expected at least one sound JPEG, PNG or WebP file of class `{class}` for {part}, found {}",
-        left(*files),
+        left(*files, first.as_deref()),
         folder = folder.display()
     )]
     EmptyClass {
@@ -271,13 +302,11 @@ pub enum DataError {
         part: &'static str,
         /// Files there are, all of them left out.
         files: usize,
+        /// One of them.
+        first: Option<Box<Skipped>>,
     },
     /// A file is broken or not an image.
-    #[error(
-        "{}: expected a sound JPEG, PNG or WebP file ({}); `data.corrupt = \"skip\"` skips such files \
-         and lists them",
-        .0.file.display(), .0.reason
-    )]
+    #[error("{}", broken(.0))]
     Image(Skipped),
     /// There is something where a new folder is to be made.
     #[error(
@@ -375,6 +404,16 @@ pub enum DataError {
         /// The limit.
         most_bytes: u64,
     },
+    /// No image is left to train on.
+    #[error(
+        "validation = {requested}: the set has {available} training images; some of each class must stay"
+    )]
+    NoneLeft {
+        /// Validation images wanted.
+        requested: usize,
+        /// Training images of the set.
+        available: usize,
+    },
     /// More validation images are wanted than can be held out.
     #[error(
         "validation = {requested}: this holds out {from_class} of the {available} training images of class \
@@ -444,10 +483,24 @@ fn share_problem(images: usize, share: f64) -> String {
     }
 }
 
-fn left(files: usize) -> String {
+fn left(files: usize, first: Option<&Skipped>) -> String {
+    let such_as = |first: &Skipped| format!(", such as {}: {}", first.file.display(), first.reason);
+    let first = first.map_or(String::new(), such_as);
     match files {
         0 => "none".to_owned(),
-        1 => "one, which was skipped".to_owned(),
-        files => format!("{files}, all of which were skipped"),
+        1 => format!("one, which was skipped{first}"),
+        files => format!("{files}, all of which were skipped{first}"),
     }
+}
+
+/// The message for a file that may not be left out.
+fn broken(Skipped { file, reason, is_fault }: &Skipped) -> String {
+    let file = file.display();
+    if *is_fault {
+        return format!("{file}: cannot be read: {reason}");
+    }
+    format!(
+        "{file}: expected a sound JPEG, PNG or WebP file ({reason}); `data.corrupt = \"skip\"` skips such files and \
+         lists them"
+    )
 }

@@ -46,6 +46,8 @@ pub(crate) struct FolderListing {
     /// The folder of class folders, and that of those for testing, if it is another.
     root: PathBuf,
     test_root: Option<PathBuf>,
+    /// Whether a list has the labels of the files for testing.
+    pub(crate) is_annotated: bool,
 }
 
 impl FolderListing {
@@ -54,16 +56,31 @@ impl FolderListing {
         for (files, part) in [(&self.train, "training"), (&self.test, "testing")] {
             let labels = files.iter().map(|(_, label)| *label);
             if let Some((_, class)) = class_names::absent(&self.classes, labels).next() {
-                return Err(self.empty(class, part, 0));
+                return Err(self.empty(class, part, 0, None));
             }
         }
         Ok(())
     }
 
+    /// Refuses a class of which a part has none of the `labels` that could be read.
+    pub(crate) fn check_read(
+        &self,
+        part: &'static str,
+        labels: impl IntoIterator<Item = u16>,
+        skipped: &[Skipped],
+    ) -> Result<(), DataError> {
+        let Some((absent, class)) = class_names::absent(&self.classes, labels).next() else { return Ok(()) };
+        let files = if part == "training" { &self.train } else { &self.test };
+        let own: HashSet<&Path> =
+            files.iter().filter(|(_, label)| *label == absent).map(|(file, _)| file.as_path()).collect();
+        let first = skipped.iter().find(|skipped| own.contains(skipped.file.as_path())).cloned();
+        Err(self.empty(class, part, own.len(), first))
+    }
+
     /// No image of `class` could be read from the `files` of a part.
-    fn empty(&self, class: &str, part: &'static str, files: usize) -> DataError {
+    fn empty(&self, class: &str, part: &'static str, files: usize, first: Option<Skipped>) -> DataError {
         let folder = self.test_root.as_ref().filter(|_| part == "testing").unwrap_or(&self.root).clone();
-        DataError::EmptyClass { folder, class: class.to_owned(), part, files }
+        DataError::EmptyClass { folder, class: class.to_owned(), part, files, first: first.map(Box::new) }
     }
 }
 
@@ -141,13 +158,12 @@ pub(crate) fn list(spec: &ImageFolder, data: Option<&Path>) -> Result<FolderList
         let deeper = deeper(&root, &folders, spec.classes);
         return Err(DataError::Classes { folder: root, expected: spec.classes, found: classes, deeper });
     }
-    let test_root = match &test {
-        Some(Test::Folders(folder) | Test::Annotated(folder)) => Some(folder.clone()),
-        None => None,
-    };
-    let mut listing = FolderListing { classes, train: Vec::new(), test: Vec::new(), notes, root, test_root };
+    let test_root = test.as_ref().map(|test| test.folder().to_owned());
+    let is_annotated = matches!(test, Some(Test::Annotated(_)));
+    let (train, held) = (Vec::new(), Vec::new());
+    let mut listing = FolderListing { classes, train, test: held, notes, root, test_root, is_annotated };
     if let Some(Test::Folders(folder)) = &test {
-        same_classes(&listing, folder)?;
+        same_classes(&listing.root, &folders, folder)?;
     }
     for (label, class) in (0u16..).zip(&folders) {
         let name = listing.classes[usize::from(label)].clone();
@@ -246,18 +262,17 @@ pub(crate) fn held_out(index: usize, share: f64) -> bool {
     ((index + 1) as f64 * share).floor() > (index as f64 * share).floor()
 }
 
-/// Refuses folders of test images that are not those of training images.
-fn same_classes(listing: &FolderListing, folder: &Path) -> Result<(), DataError> {
-    let train = directory::folders(&listing.root, &mut Tally::default())?;
+/// Refuses folders of test images in `folder` that are not those of training images, `train` in `root`.
+fn same_classes(root: &Path, train: &[String], folder: &Path) -> Result<(), DataError> {
     let test = directory::folders(folder, &mut Tally::default())?;
     let only = |these: &[String], those: &[String]| -> Vec<String> {
         these.iter().filter(|name| !those.contains(name)).cloned().collect()
     };
-    let (only_test, only_train) = (only(&test, &train), only(&train, &test));
+    let (only_test, only_train) = (only(&test, train), only(train, &test));
     if only_test.is_empty() && only_train.is_empty() {
         return Ok(());
     }
-    let (train, test) = (listing.root.clone(), folder.to_owned());
+    let (train, test) = (root.to_owned(), folder.to_owned());
     Err(DataError::TestClasses { train, test, only_train, only_test })
 }
 
@@ -328,27 +343,20 @@ fn decode_all(
                 split.labels.push(*label);
                 seen.turned += usize::from(is_turned);
             }
-            Err(file) if spec.reading.corrupt == Corrupt::Skip => seen.skipped.push(file),
+            Err(file) if spec.reading.corrupt == Corrupt::Skip && !file.is_fault => seen.skipped.push(file),
             Err(file) => return Err(DataError::Image(file)),
         }
     }
     split.images.truncate(split.labels.len() * length);
-    let absent = class_names::absent(&listing.classes, split.labels.iter().copied()).next();
-    match absent {
-        Some((absent, class)) => {
-            let files = files.iter().filter(|(_, label)| *label == absent).count();
-            Err(listing.empty(class, part, files))
-        }
-        None => Ok(split),
-    }
+    listing.check_read(part, split.labels.iter().copied(), &seen.skipped)?;
+    Ok(split)
 }
 
 /// The (h, w, c) bytes of one file, brought to the target shape, and whether it has an EXIF
 /// orientation.
 fn decode(reading: &Reading, file: &Path) -> Result<(Vec<u8>, bool), Skipped> {
-    let unusable = |reason| Skipped { file: file.to_owned(), reason };
-    let bytes = photograph::read(file, reading.looking).map_err(unusable)?;
-    reading.framed(&bytes).map_err(unusable)
+    let bytes = photograph::read(file, reading.looking).map_err(|why| Skipped::new(file, why))?;
+    reading.framed(&bytes).map_err(|reason| Skipped::new(file, reason))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Packs a folder of images into shards.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
@@ -39,6 +40,7 @@ pub fn import(
     samples: NonZeroUsize,
 ) -> Result<Imported, DataError> {
     let listing = image_folder::list(spec, data)?;
+    listing.check_classes()?;
     let labelling = Labelling::new(listing.classes.len(), false, &listing.classes);
     let labels = (0u16..).zip(&listing.classes).map(|(label, name)| labelling.text_of(label, name));
     let labels: Vec<String> = labels.collect();
@@ -47,15 +49,19 @@ pub fn import(
         let names: String = listing.classes.iter().map(|class| format!("{class}\n")).collect();
         fs::write(&list, names).map_err(|source| DataError::Write { file: list, source })?;
         let (mut images, mut shards, mut skipped) = ([0; 2], 0, Vec::new());
-        let parts = [("train", &listing.train), ("test", &listing.test)];
-        for ((part, files), images) in parts.into_iter().zip(&mut images) {
+        let parts = [("train", "training", &listing.train), ("test", "testing", &listing.test)];
+        for ((part, purpose, files), images) in parts.into_iter().zip(&mut images) {
+            let mut written = HashSet::new();
             let order = epoch_order(files.len(), derive_seed(0, "import", 0, 0));
             for (number, indices) in order.chunks(samples.get()).enumerate() {
                 let shard = folder.join(format!("{part}-{number:05}.tar"));
                 let files = indices.iter().map(|&index| (index, &files[index as usize]));
-                *images += write_shard(spec, &shard, &files.collect::<Vec<_>>(), &labels, &mut skipped)?;
+                let found = write_shard(spec, &shard, &files.collect::<Vec<_>>(), &labels, &mut skipped)?;
+                *images += found.len();
+                written.extend(found);
                 shards += 1;
             }
+            listing.check_read(purpose, written, &skipped)?;
         }
         Ok(Imported { images, shards, notes: listing.notes, skipped })
     })
@@ -64,45 +70,45 @@ pub fn import(
 /// Files that are in memory together.
 const TOGETHER: usize = 64;
 
-/// The number of images that were written; `labels` are the texts for each label.
+/// The labels of the images that were written; `labels` are the texts for each label.
 fn write_shard(
     spec: &ImageFolder,
     shard: &Path,
     samples: &[(u32, &(PathBuf, u16))],
     labels: &[String],
     skipped: &mut Vec<Skipped>,
-) -> Result<usize, DataError> {
+) -> Result<Vec<u16>, DataError> {
     let written = |source: io::Error| DataError::Write { file: shard.to_owned(), source };
     let mut tar = tar::Builder::new(BufWriter::new(File::create_new(shard).map_err(written)?));
-    let mut images = 0;
+    let mut found = Vec::new();
     for samples in samples.chunks(TOGETHER) {
         let read: Vec<_> = samples.par_iter().map(|(_, (file, _))| sound(&spec.reading, file)).collect();
         for (image, &(index, (file, label))) in read.into_iter().zip(samples) {
             let image = match image {
                 Ok(image) => image,
-                Err(broken) if spec.reading.corrupt == Corrupt::Skip => {
+                Err(broken) if spec.reading.corrupt == Corrupt::Skip && !broken.is_fault => {
                     skipped.push(broken);
                     continue;
                 }
                 Err(broken) => return Err(DataError::Image(broken)),
             };
             let ending = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-            let label = &labels[usize::from(*label)];
+            let text = &labels[usize::from(*label)];
             append(&mut tar, &format!("{index:09}.{ending}"), &image).map_err(written)?;
-            append(&mut tar, &format!("{index:09}.cls"), label.as_bytes()).map_err(written)?;
-            images += 1;
+            append(&mut tar, &format!("{index:09}.cls"), text.as_bytes()).map_err(written)?;
+            found.push(*label);
         }
     }
     let mut file = tar.into_inner().map_err(written)?;
     file.flush().and_then(|()| file.get_ref().sync_all()).map_err(written)?;
-    Ok(images)
+    Ok(found)
 }
 
 /// The bytes of a file that can be decoded.
 fn sound(reading: &Reading, file: &Path) -> Result<Vec<u8>, Skipped> {
-    let bytes = photograph::read(file, reading.looking);
-    let bytes = bytes.and_then(|bytes| reading.framed(&bytes).map(|_| bytes));
-    bytes.map_err(|reason| Skipped { file: file.to_owned(), reason })
+    let bytes = photograph::read(file, reading.looking).map_err(|why| Skipped::new(file, why))?;
+    reading.framed(&bytes).map_err(|reason| Skipped::new(file, reason))?;
+    Ok(bytes)
 }
 
 /// Adds a file with only name and content, so that equal images give equal shards.
@@ -201,5 +207,17 @@ mod tests {
         let expected = whole.train.images().map(|image| image[0]).zip(whole.train.labels()).collect();
         assert_eq!(sorted(found), sorted(expected));
         fs::remove_dir_all(target).unwrap();
+        // A class must be left.
+        let whole = folder.path().join(names[1]);
+        for file in fs::read_dir(&whole).unwrap() {
+            fs::write(file.unwrap().path(), "not a photograph").unwrap();
+        }
+        let refused = import(&tolerant, Some(folder.path()), &others.path().join("y"), samples);
+        let message = refused.unwrap_err().to_string();
+        assert!(
+            message.contains("all of which were skipped, such as") && message.contains(names[1]),
+            "{message}"
+        );
+        assert!(!others.path().join("y").exists());
     }
 }

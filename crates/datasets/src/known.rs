@@ -133,14 +133,15 @@ impl Known {
         }
         for (name, remote) in self.files {
             let place = if self.unpacked.is_some() { data.join(name) } else { folder.join(name) };
-            if !place.is_file() {
+            let was_there = place.is_file();
+            if !was_there {
                 download(*remote, &place, &mut |done, whole| progress(name, done, whole))?;
             } else if let Some(expected) = remote.md5 {
                 let found = md5_of(&place).map_err(|source| unread(&place, source))?;
                 check(&place, expected, &found)?;
             }
             if let Some(expected) = self.unpacked {
-                unpack(&place, &folder, expected)?;
+                unpack(&place, &folder, expected, was_there)?;
             }
         }
         Ok(folder)
@@ -165,8 +166,8 @@ fn unread(file: &Path, source: io::Error) -> DataError {
 
 /// Unpacks the files of `archive` without the folder around them to `folder`, which is created
 /// only if their combined checksum is `expected`. The archive is removed, unless this machine
-/// could not read it or write the files.
-fn unpack(archive: &Path, folder: &Path, expected: &str) -> Result<(), DataError> {
+/// could not read it or write the files, or it `was_there` already and is another.
+fn unpack(archive: &Path, folder: &Path, expected: &str, was_there: bool) -> Result<(), DataError> {
     let beside = folder.with_extension("part");
     let written = |source| DataError::Write { file: beside.clone(), source };
     if beside.exists() {
@@ -177,6 +178,12 @@ fn unpack(archive: &Path, folder: &Path, expected: &str) -> Result<(), DataError
         Err(error) => {
             let _ = fs::remove_dir_all(&beside);
             let DataError::File { file, problem } = error else { return Err(error) };
+            if was_there {
+                let problem = format!(
+                    "it was there already: {problem}; move it away, and the same command downloads it"
+                );
+                return Err(DataError::File { file, problem });
+            }
             fs::remove_file(archive).map_err(written)?;
             return Err(DataError::File {
                 file,
@@ -293,25 +300,30 @@ mod tests {
         let entries: [(&str, &[u8]); 3] =
             [("top/README", b"r"), ("top/b/1.jpg", b"one"), ("top/a/2.jpg", b"two")];
         fs::write(&packed, archive(&entries)).unwrap();
-        let message = unpack(&packed, &folder, "0").unwrap_err().to_string();
+        let message = unpack(&packed, &folder, "0", false).unwrap_err().to_string();
         let (found, _) = message.rsplit_once("; the download has been removed").unwrap();
         let found = found.rsplit(' ').next().unwrap().to_owned();
         assert!(message.contains("expected files with the checksum 0, found"), "{message}");
         assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0, "neither the archive nor half a folder");
         fs::write(&packed, archive(&entries)).unwrap();
-        unpack(&packed, &folder, &found).unwrap();
+        unpack(&packed, &folder, &found, false).unwrap();
         assert_eq!(fs::read(folder.join("a/2.jpg")).unwrap(), b"two");
         assert!(!folder.join("README").exists() && !packed.exists());
         assert_eq!(tree_checksum(&folder).unwrap(), found);
 
         fs::write(&packed, archive(&[("top/../../evil.jpg", b"x")])).unwrap();
-        let message = unpack(&packed, &folder, &found).unwrap_err().to_string();
+        let message = unpack(&packed, &folder, &found, false).unwrap_err().to_string();
         assert!(message.contains("outside of the folder") && !packed.exists(), "{message}");
+
+        // One that was there already is not ours to remove.
+        fs::write(&packed, archive(&entries)).unwrap();
+        let message = unpack(&packed, &folder.with_file_name("z"), "0", true).unwrap_err().to_string();
+        assert!(message.contains("it was there already") && packed.is_file(), "{message}");
 
         // What cannot be written says nothing about the archive.
         fs::write(&packed, archive(&entries)).unwrap();
         fs::write(data.path().join("y"), "").unwrap();
-        let error = unpack(&packed, &data.path().join("y/x"), &found).unwrap_err();
+        let error = unpack(&packed, &data.path().join("y/x"), &found, false).unwrap_err();
         assert!(matches!(error, DataError::Write { .. }) && packed.is_file(), "{error}");
     }
 

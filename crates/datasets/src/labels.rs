@@ -99,7 +99,8 @@ impl Labelling {
     /// with one of them under `label`, `labels`, `cls`, `class` or `classes`.
     pub(crate) fn of_json(&self, bytes: &[u8]) -> Result<Vec<u16>, String> {
         let value: serde_json::Value =
-            serde_json::from_slice(bytes).map_err(|error| format!("not valid JSON: {error}"))?;
+            serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
+                .map_err(|error| format!("not valid JSON: {error}"))?;
         self.of_value(&value)
     }
 

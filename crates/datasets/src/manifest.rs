@@ -17,7 +17,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::class_names::absent;
-use crate::directory::are;
+use crate::directory::{are, is_image};
 use crate::error::{named_file, shortened};
 use crate::foreign::{self, START};
 use crate::labels::Labelling;
@@ -122,10 +122,13 @@ pub(crate) fn read_from(
         folder: Path::new(".").join(file.parent().unwrap_or(Path::new(""))).canonicalize().ok(),
         seen: HashMap::new(),
         missing: Vec::new(),
+        has_crlf: false,
     };
     let mut start = Vec::new();
     let first = input.get_read(0).and_then(|bytes| Ok(bytes.take(START as u64).read_to_end(&mut start)?));
     first.map_err(|error| whole(file, error.to_string()))?;
+    let line_feed = start.iter().position(|&byte| byte == b'\n');
+    rows.has_crlf = line_feed.is_some_and(|end| start[..end].ends_with(b"\r"));
     if let Some(found) = foreign::named(&start) {
         return Err(whole(
             file,
@@ -214,6 +217,8 @@ struct Rows<'a> {
     seen: HashMap<u64, (usize, usize)>,
     /// Missing files.
     missing: Vec<Skipped>,
+    /// Whether the first line ends in CR and LF.
+    has_crlf: bool,
 }
 
 impl Rows<'_> {
@@ -254,7 +259,13 @@ impl Rows<'_> {
         let (path, label, split) = self.columns(&names).map_err(|problem| self.at(1, problem))?;
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).map_err(|error| self.of_csv(&error))? {
-            let line = record.position().map_or(0, csv::Position::line);
+            let line = self.line_of(record.position());
+            if let Some(row) = swallowed(&record, path, separator) {
+                let problem = format!(
+                    "a quotation mark opens a cell that goes on over rows such as `{row}`: double it, or close the cell"
+                );
+                return Err(self.at(line, problem));
+            }
             let cell = |column: usize| record.get(column).unwrap_or_default();
             let labels = self.labelling.of_text(cell(label));
             let split = split.map(|split| cell(split).to_owned());
@@ -263,8 +274,15 @@ impl Rows<'_> {
         Ok(split.is_some())
     }
 
+    /// The line of a row. After the first, the reader counts from before the line feed of the row above, if lines end
+    /// in CR and LF.
+    fn line_of(&self, position: Option<&csv::Position>) -> u64 {
+        position.map_or(0, csv::Position::line)
+            + u64::from(self.has_crlf && position.is_some_and(|p| p.byte() > 0))
+    }
+
     fn of_csv(&self, error: &csv::Error) -> DataError {
-        let line = error.position().map(csv::Position::line);
+        let line = error.position().map(|position| self.line_of(Some(position)));
         let problem = match error.kind() {
             csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 format!("expected {expected_len} cells as in the first line, found {len}")
@@ -332,9 +350,9 @@ impl Rows<'_> {
         // `./a.png` and `a.png` are one file.
         let image: PathBuf = self.file.parent().unwrap_or(Path::new(".")).join(path).components().collect();
         let place = (part, self.parts[part].len());
-        // So are `a.png` and `b/../a.png`.
+        // So are `a.png`, `b/../a.png` and `/set/a.png`.
         let has_parent = image.components().any(|component| component == Component::ParentDir);
-        let real = if has_parent { image.canonicalize().ok() } else { None };
+        let real = if has_parent || Path::new(path).is_absolute() { image.canonicalize().ok() } else { None };
         let own = self.folder.as_deref().and_then(|folder| real.as_ref()?.strip_prefix(folder).ok());
         let own = own.map(|inside| self.file.parent().unwrap_or(Path::new(".")).join(inside));
         let name: PathBuf = own.or(real).unwrap_or_else(|| image.clone()).components().collect();
@@ -369,7 +387,7 @@ impl Rows<'_> {
             }
             self.seen.remove(&hash);
             let reason = format!("missing; {} {line} of {} names it", self.kind.place(), self.file.display());
-            self.missing.push(Skipped { file: image, reason });
+            self.missing.push(Skipped::new(&image, reason));
             return Ok(());
         }
         self.parts[part].push((image, labels));
@@ -465,6 +483,18 @@ impl<'de> Deserialize<'de> for Object {
         }
         deserializer.deserialize_map(Cells)
     }
+}
+
+/// A line of a cell that is a row of its own, with an image's name where paths stand: what an open quotation mark has
+/// swallowed.
+fn swallowed(record: &csv::StringRecord, path: usize, separator: u8) -> Option<String> {
+    let is_row = |line: &&str| {
+        let cells: Vec<&str> = line.split(char::from(separator)).collect();
+        let is_named = |cell: &&str| is_image(Path::new(cell.trim().trim_matches('"')));
+        cells.len() >= record.len() && cells.get(path).is_some_and(is_named)
+    };
+    let later = record.iter().flat_map(|cell| cell.lines().skip(1));
+    later.filter(is_row).map(str::to_owned).next()
 }
 
 /// A name that occurs twice.

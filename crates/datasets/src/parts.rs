@@ -1,10 +1,9 @@
 //! Determines which folders of a set are for training and which for testing.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::DataError;
 use crate::directory::{self, Tally};
+use crate::{DataError, class_names};
 
 /// Names of the part to train on, in lower case: of folders, of shards and in tables.
 pub(crate) const TRAIN: [&str; 2] = ["train", "training"];
@@ -99,14 +98,18 @@ pub(crate) fn are_parts(names: &[String]) -> bool {
 
 /// The folder as a labelled one, if it is.
 fn labelled(folder: &Path, classes: &[String]) -> Result<Option<Test>, DataError> {
-    if folder.join(ANNOTATIONS).is_file() {
-        return Ok(Some(Test::Annotated(folder.to_owned())));
-    }
     let found = directory::folders(folder, &mut Tally::default())?;
     // Unlabelled images may lie one folder deeper, as in Tiny-ImageNet.
     let is_flat =
         found.is_empty() || (found.len() == 1 && found[0] == "images" && !classes.contains(&found[0]));
-    Ok((!is_flat).then(|| Test::Folders(folder.to_owned())))
+    Ok(if !is_flat {
+        // A list that was left behind when the images were sorted into folders says nothing new.
+        Some(Test::Folders(folder.to_owned()))
+    } else if folder.join(ANNOTATIONS).is_file() {
+        Some(Test::Annotated(folder.to_owned()))
+    } else {
+        None
+    })
 }
 
 /// `20 images are`.
@@ -119,7 +122,7 @@ fn counted(folder: &Path) -> Result<String, DataError> {
 pub(crate) fn annotated(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
     let list = folder.join(ANNOTATIONS);
     let problem = |problem: String| DataError::File { file: list.clone(), problem };
-    let text = fs::read_to_string(&list).map_err(|error| problem(error.to_string()))?;
+    let text = class_names::text(&list).map_err(problem)?;
     let images = folder.join("images");
     let images = if images.is_dir() { images } else { folder.to_owned() };
     let mut files = Vec::new();
@@ -144,6 +147,8 @@ pub(crate) fn annotated(folder: &Path) -> Result<Vec<(PathBuf, String)>, DataErr
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

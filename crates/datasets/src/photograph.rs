@@ -9,6 +9,7 @@ use image::codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageResult, Limits};
 
+use crate::error::Unusable;
 use crate::{Skipped, foreign, jpeg};
 
 /// How files are read, whatever happens to their pixels.
@@ -58,8 +59,8 @@ impl Photograph {
     /// [`Skipped`] when it is not a regular file, cannot be read, is truncated, is not such an
     /// image, or is larger than `looking` allows.
     pub fn open(path: &Path, looking: Looking) -> Result<Self, Skipped> {
-        let unusable = |reason: String| Skipped { file: path.to_owned(), reason };
-        Self::decode(&read(path, looking).map_err(unusable)?, 3, looking).map_err(unusable)
+        let bytes = read(path, looking).map_err(|why| Skipped::new(path, why))?;
+        Self::decode(&bytes, 3, looking).map_err(|reason| Skipped::new(path, reason))
     }
 
     /// The image in the bytes of a file, grey (`channels` of 1) or in colour (3).
@@ -179,25 +180,25 @@ pub(crate) fn too_many_pixels(w: u32, h: u32, looking: Looking) -> Option<String
 }
 
 /// The bytes of a regular file that is not too long.
-pub(crate) fn read(path: &Path, looking: Looking) -> Result<Vec<u8>, String> {
+pub(crate) fn read(path: &Path, looking: Looking) -> Result<Vec<u8>, Unusable> {
     let file = open_regular(path).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound && path.is_symlink() {
-            format!("a link to something that cannot be found: {error}")
+            format!("a link to something that cannot be found: {error}").into()
         } else {
-            error.to_string()
+            Unusable::from(error)
         }
     })?;
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    let metadata = file.metadata()?;
     let most_bytes = looking.most_pixels.saturating_mul(2);
     let too_long = |bytes: u64| {
         format!("{bytes} bytes long, and at most {most_bytes} are read, two for each of `most-pixels`")
     };
     if metadata.len() > most_bytes {
-        return Err(too_long(metadata.len()));
+        return Err(too_long(metadata.len()).into());
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    file.take(most_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > most_bytes { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
+    file.take(most_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most_bytes { Err(too_long(bytes.len() as u64).into()) } else { Ok(bytes) }
 }
 
 /// A description of a file that is neither JPEG nor PNG nor WebP.
@@ -354,6 +355,13 @@ mod tests {
         let dangling = folder.path().join("gone.png");
         std::os::unix::fs::symlink("nowhere", &dangling).unwrap();
         let error = Photograph::open(&dangling, Looking::default()).unwrap_err();
-        assert!(error.reason.starts_with("a link to something"), "{error:?}");
+        assert!(error.reason.starts_with("a link to something") && !error.is_fault, "{error:?}");
+    }
+
+    #[test]
+    fn a_failure_of_the_machine_is_none_of_the_file() {
+        let of = |kind: io::ErrorKind| Skipped::new("a.png".as_ref(), io::Error::from(kind)).is_fault;
+        assert!(of(io::ErrorKind::PermissionDenied) && of(io::ErrorKind::StaleNetworkFileHandle));
+        assert!(!of(io::ErrorKind::NotFound) && !of(io::ErrorKind::InvalidInput));
     }
 }

@@ -40,10 +40,9 @@ impl DataSpec {
     /// # Errors
     /// [`Skipped`] when it cannot be read or is no sound image.
     pub fn see(&self, path: &Path, looking: Looking) -> Result<(Vec<u8>, bool), Skipped> {
-        let unusable = |reason: String| Skipped { file: path.to_owned(), reason };
         let reading = Reading { looking, ..self.reading() };
-        let bytes = photograph::read(path, looking).map_err(unusable)?;
-        reading.framed(&bytes).map_err(unusable)
+        let bytes = photograph::read(path, looking).map_err(|why| Skipped::new(path, why))?;
+        reading.framed(&bytes).map_err(|reason| Skipped::new(path, reason))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::image_folder::{self, ImageFolder};
 use crate::manifest::{self, Manifest};
 use crate::planted::Planted;
 use crate::stream::Shards;
-use crate::{Augment, Filter, ImageShape, SetName, cifar, fashion_mnist, planted};
+use crate::{Augment, DataError, Filter, ImageShape, SetName, cifar, fashion_mnist, planted};
 pub use as_typed::DataTable;
 
 /// The `data` table of a trial, resolved: nothing is left to a default.
@@ -173,15 +173,22 @@ impl DataSpec {
     }
 
     /// Images to train on, without those held out. Those of an image folder or a table are
-    /// counted on disk, in `folder` as [`load`](crate::load) would find them; `None` if it
-    /// cannot be read, and for shards without the key `images`.
-    pub fn train_images(&self, folder: Option<&Path>) -> Option<usize> {
-        let all = match &self.source {
-            Source::ImageFolder(spec) => image_folder::count_train(spec, folder).ok()?,
-            Source::Manifest(table) => manifest::list(table, folder).ok()?.train.len(),
-            _ => return self.stated_train_images(),
+    /// counted on disk, in `folder` as [`load`](crate::load) would find them; `None` for shards without the
+    /// key `images`.
+    ///
+    /// # Errors
+    /// The folder or the table cannot be read, or does not have the classes that are stated; none is left to
+    /// train on.
+    pub fn train_images(&self, folder: Option<&Path>) -> Result<Option<usize>, DataError> {
+        let available = match &self.source {
+            Source::ImageFolder(spec) => image_folder::count_train(spec, folder)?,
+            Source::Manifest(table) => manifest::list(table, folder)?.train.len(),
+            _ => return Ok(self.stated_train_images()),
         };
-        Some(all.saturating_sub(self.validation))
+        match available.saturating_sub(self.validation) {
+            0 => Err(DataError::NoneLeft { requested: self.validation, available }),
+            left => Ok(Some(left)),
+        }
     }
 
     /// The same where it can be told without a look at the disk.
@@ -289,17 +296,20 @@ mod tests {
         let folder = of("set = 'image-folder'\nclasses = 3\nsize = [32, 24]\nchannels = 1");
         assert_eq!((folder.shape(), folder.classes()), (ImageShape { h: 32, w: 24, c: 1 }, 3));
         assert_eq!(
-            (folder.train_images(Some(Path::new("/nowhere"))), folder.stated_train_images()),
-            (None, None)
+            folder
+                .train_images(Some(Path::new("/nowhere")))
+                .map_err(|error| error.to_string().contains("/nowhere")),
+            Err(true)
         );
+        assert_eq!(folder.stated_train_images(), None);
         assert_eq!(folder.with_size([16, 8]).unwrap().shape(), ImageShape { h: 16, w: 8, c: 1 });
         let cifar = of("set = 'cifar-100'\nvalidation = 5000");
         assert_eq!((cifar.shape(), cifar.classes()), (ImageShape { h: 32, w: 32, c: 3 }, 100));
-        assert_eq!(cifar.train_images(None), Some(45_000));
+        assert_eq!(cifar.train_images(None).unwrap(), Some(45_000));
         assert_eq!(cifar.stated_train_images(), Some(45_000));
         assert_eq!(cifar.with_size([16, 8]), None);
         let planted = of("set = 'planted'\nimages = 100\nvalidation = 20");
-        assert_eq!((planted.shape(), planted.train_images(None)), (planted::SHAPE, Some(80)));
+        assert_eq!((planted.shape(), planted.stated_train_images()), (planted::SHAPE, Some(80)));
     }
 
     /// The text that an error's span covers, and its message.

@@ -216,7 +216,7 @@ pub(crate) struct Report {
     /// Also write the tables for LaTeX: tables.tex.
     #[arg(long)]
     pub(crate) latex: bool,
-    /// Add the experiment to results/index.html, with all others that have a report.
+    /// Add the experiment to results/index.html.
     #[arg(long)]
     pub(crate) index: bool,
     /// Output format.

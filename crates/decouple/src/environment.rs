@@ -1,6 +1,6 @@
 //! The environment of a run: what results should not depend on, recorded in case they do.
 
-use decouple_experiment::Environment;
+use decouple_experiment::{Environment, shell_word};
 use decouple_training::device::backend;
 
 /// The environment of this process. The sweep fills in threads, data checksum and numerics
@@ -24,9 +24,9 @@ pub(crate) fn environment() -> Environment {
     }
 }
 
-/// This command. Bytes that are not UTF-8, as names of files may have, are replaced.
+/// This command, as a shell reads it. Bytes that are not UTF-8, as names of files may have, are replaced.
 fn command() -> String {
-    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    std::env::args_os().map(|word| shell_word(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
 /// The processor's name, as it reports it.

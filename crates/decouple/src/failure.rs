@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use decouple_datasets::DataError;
+use decouple_datasets::{DataError, Skipped};
 use decouple_experiment::{ExperimentError, LedgerError};
 use decouple_export::ExportError;
 use decouple_reporting::ReportError;
@@ -83,7 +83,7 @@ failures! {
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
         let code = match error {
-            DataError::Write { .. } => IO,
+            DataError::Write { .. } | DataError::Image(Skipped { is_fault: true, .. }) => IO,
             DataError::Exists { .. } | DataError::StandIn { .. } => USAGE,
             _ => DATA,
         };

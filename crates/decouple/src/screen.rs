@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use decouple_experiment::{Metric, Outcome, Status, Trial};
+use decouple_experiment::{Metric, Outcome, Status, TrainingSpec, Trial};
 use decouple_training::progress::{Event, Left, News};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -15,6 +15,9 @@ use crate::text::{can_redraw, duration, plural, shown};
 /// Shows events until there are no more.
 pub(crate) struct Screen<'a> {
     trials: &'a [&'a Trial],
+    /// Whether they choose a recipe: each is then shown with its own, and without its score on the test images, which
+    /// have no part in the choice.
+    are_tries: bool,
     bars: Option<Bars>,
     began: Instant,
     /// Trials that have ended, and those among them that had ended before.
@@ -47,9 +50,18 @@ struct TrialBar {
 impl<'a> Screen<'a> {
     /// A screen for `trials`; bars only if `wanted` and standard error is a
     /// terminal that can show them.
-    pub(crate) fn new(trials: &'a [&'a Trial], wanted: bool) -> Self {
+    pub(crate) fn new(trials: &'a [&'a Trial], are_tries: bool, wanted: bool) -> Self {
         let bars = (wanted && can_redraw(&std::io::stderr())).then(|| Bars::new(trials.len()));
-        Self { trials, bars, began: Instant::now(), over: 0, earlier: 0, taken: BTreeSet::new(), left: 0 }
+        Self {
+            trials,
+            are_tries,
+            bars,
+            began: Instant::now(),
+            over: 0,
+            earlier: 0,
+            taken: BTreeSet::new(),
+            left: 0,
+        }
     }
 
     /// Shows `events` until every sender is gone.
@@ -118,14 +130,21 @@ impl<'a> Screen<'a> {
 
     /// Prints one line for a trial that has ended.
     fn tell(&self, trial: usize, status: &Status) {
-        let label = self.trials[trial].label();
+        let (record, mut label) = (&self.trials[trial].record, self.trials[trial].label());
+        if self.are_tries {
+            let TrainingSpec { schedule, weight_decay, .. } = &record.training;
+            label += &format!(", learning rate {}, weight decay {weight_decay}", schedule.peak());
+        }
+        let test = || {
+            let score = 100.0 * status.score().unwrap_or(f64::NAN);
+            format!("  test {} {score:.2} %", record.metric())
+        };
         let line = match &status.outcome {
             Outcome::Finished => format!(
-                "[{}/{}] {label}  test {} {:.2} %  {}  {:.0} images/s",
+                "[{}/{}] {label}{}  {}  {:.0} images/s",
                 self.over,
                 self.trials.len(),
-                self.trials[trial].record.metric(),
-                100.0 * status.score().unwrap_or(f64::NAN),
+                if self.are_tries { String::new() } else { test() },
                 duration(status.train_secs),
                 status.images_per_sec,
             ),
@@ -232,7 +251,10 @@ impl Bars {
 
     fn step(&mut self, trial: usize, step: u64, epoch: u64, loss: f64) {
         let Some(shown) = self.trials.get_mut(&trial) else { return };
-        shown.before.get_or_insert(step.saturating_sub(1));
+        if shown.before.is_none() {
+            // A try may have waited for others since it was started.
+            (shown.before, shown.began) = (Some(step.saturating_sub(1)), Instant::now());
+        }
         shown.bar.set_message(message(epoch, loss, shown.score, shown.metric, shown.secs_left(step)));
         shown.bar.set_position(step);
     }

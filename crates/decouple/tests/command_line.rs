@@ -72,6 +72,8 @@ fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
     assert!(planned.contains("as [tune] says: 8 tries left, "), "{planned}");
     let (table, talk) = workplace.ends(&["run", "tuned.toml"], 0);
     assert!(talk.contains("8 of 8 tries left to run"), "{talk}");
+    // Each with its own recipe; a point whose recipe is the best is no other process.
+    assert!(talk.contains("learning rate 0.05, weight decay") && !talk.contains("another process"), "{talk}");
     assert!(!workplace.succeed(&["plan", "tuned.toml"]).contains("[tune]"), "they are chosen");
     assert_eq!(talk.matches("stopped after epoch 7").count(), 2 * 2, "{talk}");
     assert!(talk.contains("chosen at"), "{talk}");

@@ -22,7 +22,7 @@ fn a_template_is_planned_by_its_name() {
     workplace.succeed(&["plan", "a.b"]);
     workplace.fail(&["init", "mine"], "already exists; choose another name", 2);
     workplace.fail(&["init", "../mine"], "cannot name an experiment", 2);
-    workplace.fail(&["plan", "yours"], "cannot read yours", 2);
+    workplace.fail(&["plan", "yours"], "cannot read experiments/yours.toml", 2);
     let schema: Value = workplace.json(&["schema"]);
     assert_eq!(schema["properties"]["trial"]["properties"]["network"]["properties"]["kernel"]["enum"][1], 5);
 }

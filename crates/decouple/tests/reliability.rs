@@ -315,6 +315,24 @@ fn other_images_under_the_same_name_are_another_run() {
     run(&["--data", "coloured", "--fresh"], 0);
     assert!(results(&workplace) != kept, "they are trained on the coloured ones");
 
+    // So would they however the images are split.
+    let set = format!("{set}validation = 2\nsplit = \"seed\"\n");
+    let both = format!("{before}{set}{after}")
+        .replace("\"small\"", "\"both\"")
+        .replace("seed = [0]", "seed = [0, 1]");
+    workplace.write("both.toml", &both);
+    let both = |data: &str, filter: &str, code| {
+        let run = ["run", "both.toml", "--set", "training.epochs=1", "--data", data, "--filter", filter];
+        workplace.ends(&run, code).1
+    };
+    both("grey", "seed = 0", 0);
+    let talk = both("coloured", "seed = 1", 3);
+    assert!(talk.contains("trained on other images"), "{talk}");
+    // The command is recorded as a shell reads it.
+    let environments = workplace.files("results/both/runs", "environment.json");
+    let recorded = |text: &Vec<u8>| String::from_utf8_lossy(text).contains("--filter 'seed = 0'");
+    assert!(environments.len() == 2 && environments.values().all(recorded));
+
     // Runs that were mixed by hand are never averaged.
     let other = small();
     fs::copy(workplace.path("small.toml"), other.path("small.toml")).expect("it can be copied");

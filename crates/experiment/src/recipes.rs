@@ -91,20 +91,20 @@ impl Sweep {
     /// [`TuneError`] while tries are missing.
     pub fn finals(&self, tries: &Ledger) -> Result<Vec<Trial>, TuneError> {
         let Some(tune) = &self.tune else { return Ok(Vec::new()) };
-        let contents = tries.read()?;
-        let first = self.tries();
-        let tried = tried(tune, &first, &tune.settings, &contents.runs)?;
-        if tune.seeds < 2 {
-            return Ok(Vec::new());
-        }
+        let tried = tried(tune, &self.tries(), &tune.settings, &tries.read()?.runs)?;
+        Ok(self.finals_of(tune, &tried))
+    }
+
+    /// As [`Self::finals`], by all tries.
+    fn finals_of(&self, tune: &Tune, tried: &[Try]) -> Vec<Trial> {
         let mut finals = Vec::new();
         for trial in self.points() {
-            for setting in finalists(&tried, &trial.point, tune.finalists) {
+            for setting in finalists(tried, &trial.point, tune.finalists) {
                 let seeds = tune.seed + 1..tune.seed + tune.seeds;
                 finals.extend(seeds.map(|seed| setting.applied(trial, Some(seed))));
             }
         }
-        Ok(finals)
+        finals
     }
 
     /// The sweep with each trial twice, side by side: by the recipe as it is written
@@ -118,7 +118,7 @@ impl Sweep {
         let Some(tune) = &self.tune else { return Ok((self.clone(), Vec::new())) };
         let contents = tries.read()?;
         let mut all = tried(tune, &self.tries(), &tune.settings, &contents.runs)?;
-        let finals = self.finals(tries)?;
+        let finals = self.finals_of(tune, &all);
         let settings: Vec<Setting> = finals.iter().map(Setting::of).collect();
         all.extend(tried(tune, &finals, &settings, &contents.runs)?);
         let mut choices: BTreeMap<String, Choice> = BTreeMap::new();

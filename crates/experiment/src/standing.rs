@@ -1,6 +1,6 @@
 //! The progress of an experiment, read from its folder by anybody at any time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{Ledger, LedgerError, MetricsRow, Outcome, Problem, RunId, RunState, Status, TimingRow, Trial};
 
@@ -76,9 +76,16 @@ impl Standing {
 #[derive(Clone, Debug, Default)]
 pub struct Onlooker {
     over: HashMap<RunId, Status>,
+    /// Whether the trials of a point take turns, as tries that are halved do.
+    take_turns: bool,
 }
 
 impl Onlooker {
+    /// Of tries that `halving` trains, of a point one at a time, or of trials.
+    pub fn new(halving: bool) -> Self {
+        Self { over: HashMap::new(), take_turns: halving }
+    }
+
     /// The progress of `trials` now.
     ///
     /// # Errors
@@ -87,6 +94,7 @@ impl Onlooker {
         let mut standing = Standing { trials: trials.len(), ..Standing::default() };
         let mut pace = Pace::default();
         let mut unfinished = Vec::new();
+        let mut points = HashSet::new();
         let scan = ledger.scan()?;
         for trial in trials {
             let state = match self.over.get(&trial.id) {
@@ -106,6 +114,7 @@ impl Onlooker {
                     let (metrics, timing) = rows.unwrap_or_default();
                     pace.learn_rows(trial, &metrics, &timing);
                     standing.running.push(Running::of(trial, &metrics, &timing));
+                    points.insert(&trial.point);
                     unfinished.push((*trial, metrics.len()));
                 }
                 RunState::Partial => {
@@ -118,8 +127,8 @@ impl Onlooker {
                 }
             }
         }
-        let at_a_time = standing.running.len().max(1) as f64;
-        standing.secs_left = pace.secs(&unfinished).map(|secs| secs / at_a_time);
+        let at_a_time = if self.take_turns { points.len() } else { standing.running.len() };
+        standing.secs_left = pace.secs(&unfinished).map(|secs| secs / at_a_time.max(1) as f64);
         Ok(standing)
     }
 }
@@ -156,13 +165,14 @@ impl Running {
 struct Pace {
     /// Seconds per multiply-add of each run.
     secs_per_mac: Vec<f64>,
-    /// Images per epoch of each run.
+    /// Images per epoch of each run, for trials whose record does not say how many there are.
     images: Vec<f64>,
 }
 
 impl Pace {
     fn learn(&mut self, trial: &Trial, status: &Status) {
-        let images = status.steps as f64 * trial.record.training.batch as f64;
+        // A set smaller than a batch makes smaller steps.
+        let images = status.images_per_sec * status.train_secs;
         if matches!(status.outcome, Outcome::Finished) {
             self.note(trial, status.train_secs, images, trial.record.training.epochs as f64);
         }
@@ -190,6 +200,7 @@ impl Pace {
         }
         let (secs_per_mac, images) = (median(&mut self.secs_per_mac)?, median(&mut self.images)?);
         let macs = |(trial, done): &(&Trial, usize)| {
+            let images = trial.record.data.stated_train_images().map_or(images, |stated| stated as f64);
             trial.record.training.epochs.saturating_sub(*done) as f64 * images * trial.cost.macs as f64
         };
         Some(secs_per_mac * unfinished.iter().map(macs).sum::<f64>())

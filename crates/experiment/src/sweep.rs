@@ -144,7 +144,7 @@ pub fn load_with(
     let text = text_of(path).map_err(|problem| {
         let example = "an experiment is a TOML file, such as experiments/quickstart.toml".to_owned();
         let help = similar(path).map_or(example, |name| format!("did you mean `{name}`?"));
-        ExperimentError(format!("error: cannot read {}: {problem}\n = {help}", path.display()))
+        ExperimentError(format!("error: cannot read {}: {problem}\n   = {help}", path.display()))
     })?;
     parse_with(&text, &path.display().to_string(), overrides, step_times)
 }

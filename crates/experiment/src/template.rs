@@ -22,8 +22,8 @@ pub fn template(name: &str) -> String {
 # decouple plan {name}      lists every trial with its cost and time
 # decouple run {name}       trains them; finished trials are kept
 # decouple report {name}    rebuilds tables and figures
-# Every key and its values: docs/experiments.md. A schema for editors, which look for it beside this file:
-# decouple schema > experiments/decouple.schema.json
+# Every key and its values: docs/experiments.md. For editors, in the folder of this file:
+# decouple schema > decouple.schema.json
 
 [experiment]
 # The quantity held equal at every point, by fitting its width to the reference:

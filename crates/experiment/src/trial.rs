@@ -204,7 +204,7 @@ impl Trial {
         network: Summary,
         budget: Option<BudgetOutcome>,
     ) -> Self {
-        let Summary { cost, level, layers, numerics: [by_definition, by_tiles] } = network;
+        let Summary { cost, level, layers, numerics: [by_definition, by_tiles], .. } = network;
         let numerics = match record.training.winograd {
             _ if record.data.crops_by_another_filter() => FILTERED,
             Winograd::Off => by_definition,
@@ -295,6 +295,8 @@ pub(crate) struct Summary {
     pub(crate) layers: Arc<[LayerRecord]>,
     /// The version of the arithmetic without Winograd tiles and with them.
     pub(crate) numerics: [u32; 2],
+    /// Whether a batch norm is over maps of one pixel.
+    pub(crate) normalises_a_pixel: bool,
 }
 
 impl Summary {
@@ -311,8 +313,13 @@ impl Summary {
             level: graph.level(),
             layers,
             numerics: [false, true].map(|tiles| numerics(graph, tiles)),
+            normalises_a_pixel: graph.nodes.iter().any(is_norm_of_a_pixel),
         }
     }
+}
+
+fn is_norm_of_a_pixel(node: &Node) -> bool {
+    matches!(node.op, Op::BatchNorm { .. }) && node.output.h * node.output.w == 1
 }
 
 /// A spatial convolution as resolved.

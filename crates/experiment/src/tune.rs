@@ -30,9 +30,9 @@ impl Tune {
     /// The epochs after which the worse half of a point's tries is stopped, of `epochs`
     /// in all: after seven eighths, and none without halving.
     ///
-    /// While the learning rate is high, accuracies say little about the final ones. Of 12 recorded
-    /// cells of three weight decays a rung after a half would have dropped the best in 8, after three
-    /// quarters in 4, after seven eighths in 1 (`tools/halving-bias.py`).
+    /// While the learning rate is high, log-losses say little about the final ones. Of 12 recorded
+    /// cells of three weight decays a rung after a half would have dropped the best in 9, after three
+    /// quarters in 6, after seven eighths in 1 (`tools/halving-bias.py`).
     pub fn rungs(&self, epochs: u64) -> Vec<u64> {
         let rung = (7 * epochs).div_ceil(8);
         if self.halving && rung < epochs { vec![rung] } else { Vec::new() }

@@ -113,7 +113,7 @@ fn a_plan_is_locked_before_the_first_run() {
     let file =
         "[experiment]\nhypotheses = [\"H1\"]\nmargin = 0.5\nanalysis = \"Welch\"\n[axes]\nseed = [0]\n";
     let nothing = parse_file("[axes]\nseed = [0]\n").unwrap().lock(&ledger).unwrap_err();
-    assert!(nothing.to_string().contains("nothing to lock"), "{nothing}");
+    assert!(nothing.to_string().contains("no `hypotheses`, so there is no plan to lock"), "{nothing}");
     let sweep = parse_file(file).unwrap();
     assert_eq!(sweep.declared.margin, Some(0.005));
     let (path, is_new) = sweep.lock(&ledger).unwrap();

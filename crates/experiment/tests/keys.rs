@@ -101,6 +101,7 @@ fn another_value(key: &Key) -> String {
         "training.optimizer" => "{ kind = \"adamw\" }",
         "training.schedule" => "{ kind = \"constant\" }",
         "data.validation" => "1000",
+        "training.schedule.floor" => "0.01",
         _ => return derived(key),
     };
     special.to_owned()

@@ -56,6 +56,14 @@ fn an_impossible_value_is_answered_with_what_is_possible() {
         "[trial.network]\ndropout = 1",
         "[trial.network]\nentry = [8, 8, 8, 8, 8, 8]",
         "[trial.network]\nfamily = \"resnet-18\"\nkernel = 5",
+        "[trial.network]\nallocation = 1\ninner = [2, 2, 2, 2]",
+        "[trial.data]\nvalidation = 20000",
+        "[trial.data]\nset = \"image-folder\"\nclasses = 2\nsize = [8, 8]\n[trial.network]\nentry = [8, 16, 32]\n\
+         [trial.training]\nbatch = 1",
+        "[trial.training]\nschedule = { kind = \"cosine\", peak = 0.001, floor = 0.01 }",
+        "[tune]\nlearning-rate = [0.1, 0.001]\n[trial.data]\nvalidation = 100\n\
+         [trial.training]\nschedule = { kind = \"cosine\", peak = 0.1, floor = 0.01 }",
+        "[experiment]\nbudget = { hold = \"macs\", least-channels = 4 }\n[trial.network]\nfamily = \"inception-v3\"\nsmall-stem = true",
         "[trial.data]\nset = \"fashion\"",
         "[trial.data]\ncoupling = 0.5",
         "[trial.data]\nset = \"image-folder\"",
@@ -108,6 +116,10 @@ fn a_point_that_cannot_be_compared_is_refused() {
         // Not the same text, and still the same training.
         "[axes]\ntraining.weight-decay = [1, 1.0]\n",
         "[axes]\nsegments = [{ level = 0 }, 1]\n",
+        // Not the same keys, and still the same network.
+        "[axes]\nnetwork.dense = [\"none\", \"all\"]\n[trial.network]\nmodules = 1",
+        "[axes]\nnetwork.dense = [\"first\", \"all\"]\n[trial.network]\nmodules = 2",
+        "[axes]\nnetwork.modules = [1, 2]\n[trial.network]\nmiddle = 0",
         "[[zip]]\nsegments = [1, 1]\ntraining.epochs = [3, 3]\n",
         "[experiment]\nreference = { segments = 5 }\n[axes]\nsegments = [1, 3]",
         "[experiment]\nreference = { kernel = 5 }\n[axes]\nsegments = [1, 3]",

@@ -225,6 +225,16 @@ fn segments_beyond_the_channels_that_a_budget_leaves_are_trained_once_with_a_war
     assert!(sweep.warnings[0].contains("two points are the same network"), "{:?}", sweep.warnings);
 }
 
+/// At its own width every layer has 8 channels, so 8 segments are one per channel; at that of thirty thousand
+/// parameters they are not.
+#[test]
+fn segments_that_a_budget_tells_apart_are_both_trained() {
+    let text = "[axes]\nseed = [0]\nnetwork.size = [30_000]\nsegments = [8, \"per-channel\"]\n\
+                [trial.network]\nstem = 8\nentry = [8, 8, 8]\nexit = 8";
+    let sweep = parse(text, "mine.toml", &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(coordinates(&sweep), ["30000,8,0", "30000,per-channel,0"]);
+}
+
 #[test]
 fn segments_take_every_form_and_a_schedule_a_stage() {
     let sweep = sweep(

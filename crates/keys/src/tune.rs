@@ -35,7 +35,7 @@ pub(super) const KEYS: &[Key] = &[
     key("tune.seeds", "Total number of seeds that a finalist is run with.", COUNT, "1"),
     key(
         "tune.halving",
-        "Whether the worse half of a point's tries, by validation score, is stopped after seven eighths of the epochs. Earlier accuracies say little about the final ones.",
+        "Whether the worse half of a point's tries, by validation log-loss, is stopped after seven eighths of the epochs. Earlier ones say little about the final ones.",
         Flag,
         "false",
     ),

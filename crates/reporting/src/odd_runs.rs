@@ -9,8 +9,8 @@ use crate::analysis::grouped;
 
 /// The runs that do not belong with the majority, each with the reason.
 ///
-/// All runs of a report must have the present arithmetic or the same earlier version, and those on one data
-/// set the same checksum. The majority decides; in a tie, the newer engine and the later runs.
+/// All runs of a report must have the present arithmetic or the same earlier version, and those whose images come
+/// from one place the same checksum, however they split and augment them. The majority decides; in a tie, the newer engine and the later runs.
 ///
 /// `here` is the version by which this program would compute each of them.
 pub(crate) fn odd_ones(runs: &[&Run], here: &HashMap<RunId, u32>) -> HashMap<RunId, String> {
@@ -28,7 +28,7 @@ pub(crate) fn odd_ones(runs: &[&Run], here: &HashMap<RunId, u32>) -> HashMap<Run
         let why = format!("computed by numerics version {}, the others by version {usual}", numerics(run));
         odd.insert(run.id, why);
     }
-    for (_, runs) in grouped(same, |run| &run.record.data) {
+    for (_, runs) in grouped(same, |run| &run.record.data.source) {
         let data = |run: &Run| run.identity().data.unwrap_or_default();
         let Some(usual) = most(runs.iter().map(|run| (data(run), finished_at(run)))) else { continue };
         for run in runs.into_iter().filter(|run| data(run) != usual) {

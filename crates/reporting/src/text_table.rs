@@ -66,13 +66,21 @@ pub fn terminal_table(analysis: &Analysis) -> String {
     }
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     let mut table = TextTable::new(text_columns, &header);
+    let half_widths = analysis.points.iter().filter_map(half_width);
+    let room = half_widths.map(|half| half.chars().count()).max().unwrap_or(0);
     for point in &analysis.points {
-        table.push(row(analysis, point, has_unfinished));
+        table.push(row(analysis, point, room, has_unfinished));
     }
     table.to_string()
 }
 
-fn row(analysis: &Analysis, point: &PointSummary, has_unfinished: bool) -> Vec<String> {
+/// What follows the mean of a point that has an interval.
+fn half_width(point: &PointSummary) -> Option<String> {
+    point.interval.map(|interval| format!(" ± {}", percent(interval.half_width())))
+}
+
+/// The cells of a point; `room` characters follow each mean, so that means stand below each other.
+fn row(analysis: &Analysis, point: &PointSummary, room: usize, has_unfinished: bool) -> Vec<String> {
     let absent = || "-".to_owned();
     let mut cells: Vec<String> = (analysis.study.axes.iter())
         .map(|axis| point.value(&axis.name).map_or_else(absent, str::to_owned))
@@ -84,11 +92,8 @@ fn row(analysis: &Analysis, point: &PointSummary, has_unfinished: bool) -> Vec<S
     cells.push(short_count(point.costs.parameters));
     cells.push(short_count(point.costs.macs));
     cells.push(point.train_secs.map_or_else(absent, seconds));
-    cells.push(match (point.mean, point.interval) {
-        (Some(mean), Some(interval)) => format!("{} ± {}", percent(mean), percent(interval.half_width())),
-        (Some(mean), None) => percent(mean),
-        (None, _) => absent(),
-    });
+    let half = half_width(point).unwrap_or_default();
+    cells.push(point.mean.map_or_else(absent, |mean| format!("{}{half:<room$}", percent(mean))));
     if has_unfinished {
         cells.push(unfinished(point).unwrap_or_default());
     }

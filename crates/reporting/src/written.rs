@@ -11,7 +11,7 @@ use crate::analysis::Analysis;
 use crate::csv_files::{runs_csv, summary_csv};
 use crate::epochs::epochs_csv;
 use crate::figures::{self, RasterError, TextSetting};
-use crate::report::{Card, html, index, latex, markdown};
+use crate::report::{Card, html, index, latex, lists, markdown};
 use crate::tensorboard;
 
 /// The files of a report.
@@ -107,17 +107,17 @@ pub fn write_index(results: &Path) -> Result<PathBuf, ReportError> {
     index_of(results, |_| true)
 }
 
-/// Updates `index.html` with the experiment `name` if the index already lists it; an experiment that it does
-/// not list is private, and the index stays as it is. If there is no index yet, it is created over all
+/// Updates `index.html` with the experiment `name` if the index already lists it, or `adds` it; other
+/// experiments that it does not list are private and stay so. If there is no index yet, it is created over all
 /// experiments. Returns whether the index lists the experiment now.
 ///
 /// # Errors
 /// As [`write_index`].
-pub fn update_index(results: &Path, name: &str) -> Result<bool, ReportError> {
+pub fn update_index(results: &Path, name: &str, adds: bool) -> Result<bool, ReportError> {
     let Ok(before) = fs::read_to_string(results.join("index.html")) else {
         return write_index(results).map(|_| true);
     };
-    let is_listed = |name: &str| before.contains(&format!("href=\"{name}/report.html\""));
+    let is_listed = |one: &str| adds && one == name || lists(&before, one);
     if !is_listed(name) {
         return Ok(false);
     }
@@ -142,7 +142,7 @@ fn index_of(results: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf, Re
             // A folder that was renamed is found under its new name.
             Ok(card) => cards.push(Card { name: name.into_owned(), ..card }),
             Err(error) => problems.push(format!(
-                "{name}: its {CARD} is of another version or damaged ({error}); rebuild it with decouple report"
+                "{name}: its {CARD} is of another version or damaged ({error}); decouple report --index rebuilds it"
             )),
         }
     }
@@ -198,15 +198,20 @@ mod tests {
         };
         let index = || fs::read_to_string(results.path().join("index.html")).unwrap();
         leave_card("published", "before");
-        assert!(update_index(results.path(), "published").unwrap(), "the first makes the index");
+        assert!(update_index(results.path(), "published", false).unwrap(), "the first makes the index");
         let before = index();
         leave_card("mine", "private");
-        assert!(!update_index(results.path(), "mine").unwrap());
+        assert!(!update_index(results.path(), "mine", false).unwrap());
         assert_eq!(index(), before);
         // One that is listed is brought up to date, and brings no other with it.
         leave_card("published", "after");
-        assert!(update_index(results.path(), "published").unwrap());
+        assert!(update_index(results.path(), "published", false).unwrap());
         assert!(index().contains("after") && !index().contains("private"));
+        // One that is added brings no other with it either, whatever its name.
+        leave_card("a new one", "new");
+        assert!(update_index(results.path(), "a new one", true).unwrap());
+        assert!(index().contains("after") && index().contains("new") && !index().contains("private"));
+        assert!(update_index(results.path(), "a new one", false).unwrap(), "it is listed now");
         write_index(results.path()).unwrap();
         assert!(index().contains("private"));
     }

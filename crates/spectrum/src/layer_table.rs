@@ -13,8 +13,8 @@ pub struct LayerRow {
     pub op: String,
     /// Shape of the output for one image.
     pub output: MapShape,
-    /// Segments, if it is a spatial convolution of the spectrum.
-    pub segments: Option<usize>,
+    /// Segments, and the channels that they divide, if it is a spatial convolution of the spectrum.
+    pub segments: Option<[usize; 2]>,
     /// Its own cost.
     pub cost: Cost,
 }
@@ -26,7 +26,9 @@ pub fn layer_rows(graph: &Graph) -> Vec<LayerRow> {
         name: node.name.clone(),
         op: describe(&node.op),
         output: node.output,
-        segments: spatial.next_if(|layer| layer.node == NodeId(index)).map(|layer| layer.segments),
+        segments: spatial
+            .next_if(|layer| layer.node == NodeId(index))
+            .map(|layer| [layer.segments, layer.channels]),
         cost: graph.node_cost(NodeId(index)),
     });
     rows.collect()

@@ -182,6 +182,12 @@ impl NetworkSpec {
         self.with_channels(self.width, &channels)
     }
 
+    /// Whether its channel counts are listed, so that a budget may change them one by one; otherwise they follow the
+    /// width alone.
+    pub fn lists_channels(&self) -> bool {
+        !matches!(self.family.architecture().channels, Channels::Fixed(_))
+    }
+
     /// Every listed channel count that the width multiplies, from input to output; empty if
     /// they follow the width.
     pub(crate) fn channels(&self) -> Vec<usize> {

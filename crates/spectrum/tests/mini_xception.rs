@@ -74,7 +74,7 @@ fn the_layers_of_the_default_network() {
     let rows: Vec<String> = layer_rows(&graph)
         .iter()
         .map(|row| {
-            let segments = row.segments.map_or("-".to_owned(), |segments| segments.to_string());
+            let segments = row.segments.map_or("-".to_owned(), |[segments, _]| segments.to_string());
             let Cost { parameters, statistics, macs, activations } = row.cost;
             format!(
                 "{:26} {:16} {:9} {segments:>4} {parameters:>5} {statistics:>4} {macs:>7} {activations:>6}",

@@ -31,6 +31,12 @@ pub enum TrialError {
          nothing to find"
     )]
     NothingToFind,
+    /// No image to score could be read.
+    #[error(
+        "data: none of the images to be scored could be read; `decouple data verify` reads all of them and names what is \
+         broken"
+    )]
+    NothingToScore,
     /// Fewer images than the set should have.
     #[error(
         "data: the epoch ended before its {expected} images; files that are no sound images were left out, or \

@@ -115,7 +115,10 @@ impl Tally {
     }
 
     fn finish(self, objective: &Objective) -> Result<(Scores, Answers), TrialError> {
-        let n = self.images.max(1) as f64;
+        if self.images == 0 {
+            return Err(TrialError::NothingToScore);
+        }
+        let n = self.images as f64;
         let map_at_100 = match (objective.is_multi_label(), self.with_labels) {
             (false, _) => None,
             (true, 0) => return Err(TrialError::NothingToFind),

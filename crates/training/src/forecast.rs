@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 use decouple_datasets::{Dataset, ImageShape, Selection, Split};
 use decouple_experiment::{Average, Record, TrainingSpec, Trial};
 use decouple_kernels::{arithmetic::Arithmetic, layout::LANES};
-use decouple_spectrum::{graph::Graph, network::NetworkSpec, plan::Plan};
+use decouple_spectrum::{
+    graph::Graph,
+    network::NetworkSpec,
+    plan::{MapId, Plan},
+};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::{
@@ -107,10 +111,11 @@ impl Speeds {
     }
 }
 
-/// The most memory that training `graph` with `threads` threads takes, in bytes.
+/// The most memory that training `graph` with `threads` threads takes, in bytes: the executor's and the batch's.
 pub fn bytes(graph: &Graph, training: &TrainingSpec, threads: usize) -> u64 {
-    let plan = Plan::new(graph.clone());
-    backend().training_bytes(&plan, training.arithmetic(), training.batch, &update(training, 1.0, 1), threads)
+    let (plan, batch) = (Plan::new(graph.clone()), training.batch);
+    let images = 4 * plan.layout(MapId(0)).batch(batch).len as u64;
+    backend().training_bytes(&plan, training.arithmetic(), batch, &update(training, 1.0, 1), threads) + images
 }
 
 /// What the speed of a trial in multiply-adds depends on.

@@ -2,19 +2,19 @@
 //! at each rung (K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter
 //! optimization", AISTATS 2016).
 
-use decouple_experiment::{Claim, MetricsRow, RunWriter, Trial, Tune};
+use decouple_experiment::{Claim, RunWriter, Trial, Tune};
 
 use crate::{
     machine_faults::{Ended, guarded},
     memory_limit::{Admission, Needs},
     progress::{Left, News},
     run_sweep::{Attempt, Runner, Setup, SweepError, SweepReport},
-    run_trial::UnderWay,
+    run_trial::{UnderWay, log_loss},
 };
 
 /// Runs the tries of every point that have not ended yet; `tries` lists those of a point one after the other,
 /// in the order of the settings of `tune`. One worker runs all tries of a point on its own threads, so which
-/// tries are stopped depends only on validation scores, never on the clock. An interrupted point is
+/// tries are stopped depends only on validation log-losses, never on the clock. An interrupted point is
 /// started again, each unfinished try from its last checkpoint.
 ///
 /// If one try of a point cannot be trained now, because of a fault of the machine or a request to stop, all
@@ -51,13 +51,13 @@ struct Entrant<'a> {
     index: usize,
     /// `None` if the try had ended before; it is ranked all the same.
     running: Option<(UnderWay<'a>, RunWriter)>,
-    /// Scores after each epoch of a try that had ended before.
+    /// Validation log-losses after each epoch of a try that had ended before.
     before: Vec<f64>,
 }
 
 impl Entrant<'_> {
-    fn scores(&self) -> &[f64] {
-        self.running.as_ref().map_or(&self.before, |(under_way, _)| under_way.scores())
+    fn log_losses(&self) -> &[f64] {
+        self.running.as_ref().map_or(&self.before, |(under_way, _)| under_way.log_losses())
     }
 }
 
@@ -86,7 +86,7 @@ impl<'a> Runner<'a> {
                 Claim::Done(status) => {
                     let run = self.setup.ledger.run(trial).map_err(|error| self.left(index, error))?;
                     self.tell_earlier(index, status);
-                    let before = run.metrics.iter().map(MetricsRow::score).collect();
+                    let before = run.metrics.iter().map(log_loss).collect();
                     field.push(Entrant { index, running: None, before });
                 }
                 Claim::Taken | Claim::Damaged(_) | Claim::Differs(_) => {}
@@ -177,9 +177,9 @@ impl<'a> Runner<'a> {
     /// Keeps the better half of those that have reached `rung`, the larger one of an odd number.
     fn halve(&self, field: &mut Vec<Entrant<'_>>, rung: u64) {
         let place = rung as usize - 1;
-        field.retain(|entrant| entrant.scores().len() > place);
+        field.retain(|entrant| entrant.log_losses().len() > place);
         // A stable sort: of equals, the first stays first.
-        field.sort_by(|a, b| b.scores()[place].total_cmp(&a.scores()[place]));
+        field.sort_by(|a, b| a.log_losses()[place].total_cmp(&b.log_losses()[place]));
         for entrant in field.split_off(field.len().div_ceil(2)) {
             if let Some((under_way, writer)) = entrant.running {
                 self.end(entrant.index, writer, Ok(under_way.stop()));

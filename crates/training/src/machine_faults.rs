@@ -46,7 +46,9 @@ impl From<TrialError> for Ended {
         match error {
             TrialError::Interrupted { .. } => Self::Left(Left::Interrupted),
             TrialError::Ledger(error) => error.into(),
-            TrialError::Data(_) | TrialError::EndOfData { .. } => Self::Left(Left::Data(error.to_string())),
+            TrialError::Data(_) | TrialError::EndOfData { .. } | TrialError::NothingToScore => {
+                Self::Left(Left::Data(error.to_string()))
+            }
             TrialError::Weights(WeightError::Io { path, source }) => {
                 LedgerError::Io { action: "write", path, source }.into()
             }

@@ -7,6 +7,7 @@ use std::{
     sync::{Condvar, Mutex, PoisonError},
 };
 
+use decouple_datasets::stream::AHEAD;
 use decouple_experiment::{TrainingSpec, Trial};
 
 use crate::{forecast, optimizer::update};
@@ -118,7 +119,11 @@ impl Needs {
         let training = TrainingSpec { batch, ..trial.record.training.clone() };
         let key = (trial.workload(), batch, update(&training, 1.0, 1).copies());
         let estimate = || forecast::bytes(&trial.graph(), &training, self.threads);
-        *self.known.entry(key).or_insert_with(estimate)
+        let executor = *self.known.entry(key).or_insert_with(estimate);
+        let data = &trial.record.data;
+        // Batches of pixels that are decoded ahead, in use and being filled.
+        let ahead = if data.is_streamed() { AHEAD + 2 } else { 1 };
+        executor + (ahead * batch * data.shape().len()) as u64
     }
 }
 

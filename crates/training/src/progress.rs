@@ -29,8 +29,6 @@ pub enum News {
         epoch: u64,
         /// Loss of the batch.
         loss: f64,
-        /// Training images per second since the epoch began.
-        images_per_sec: f64,
     },
     /// An epoch is done.
     Epoch {

@@ -75,6 +75,13 @@ impl LoadedData {
         self.sets.iter().find(|(spec, _)| *spec == trial.record.data).map(|(_, data)| &**data)
     }
 
+    /// The checksum of the images of `trial`, if any from the same source were loaded: it does not depend on how they
+    /// are split or augmented.
+    pub fn checksum_of(&self, trial: &Trial) -> Option<&str> {
+        let source = &trial.record.data.source;
+        self.sets.iter().find(|(spec, _)| spec.source == *source).map(|(_, data)| &*data.checksum)
+    }
+
     /// Every set that was loaded.
     pub fn sets(&self) -> impl Iterator<Item = &Dataset> {
         self.sets.iter().map(|(_, data)| &**data)
@@ -82,8 +89,11 @@ impl LoadedData {
 
     /// What was noted about a set when it was read, with file names relative to the folder of data sets.
     fn notes(&self, data: &Dataset) -> Vec<String> {
-        let skipped = data.skipped.len();
-        let left_out = (skipped > 0).then(|| format!("{skipped} broken or missing files skipped"));
+        let left_out = match data.skipped.len() {
+            0 => None,
+            1 => Some("1 broken or missing file skipped".to_owned()),
+            skipped => Some(format!("{skipped} broken or missing files skipped")),
+        };
         let own = |note: String| match &self.folder {
             Some(folder) => note.replace(&format!("{}/", folder.display()), ""),
             None => note,

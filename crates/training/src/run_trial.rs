@@ -50,7 +50,7 @@ pub(crate) struct UnderWay<'a> {
     /// Epochs done.
     epochs: u64,
     /// After each of them, on validation images where some are held out.
-    scores: Vec<f64>,
+    log_losses: Vec<f64>,
     owner: Owner,
     pace: Pace,
 }
@@ -69,12 +69,12 @@ impl<'a> UnderWay<'a> {
         let steps = trial.record.training.epochs as u64 * run.steps_per_epoch;
         progress.tell(index, News::Started { steps });
         let owner = Owner { run: trial.id, data: data.checksum.clone(), numerics: trial.numerics };
-        let mut scores = Vec::new();
+        let mut log_losses = Vec::new();
         let mut epochs = 0;
         if let Some(found) = newest_checkpoint(writer, &owner, index, progress)? {
             if run.restore(&found.state)? {
                 let [metrics, timing] = &found.tables;
-                scores = writer.restore([metrics, timing])?.iter().map(MetricsRow::score).collect();
+                log_losses = writer.restore([metrics, timing])?.iter().map(log_loss).collect();
                 epochs = found.state.position.epochs;
                 progress.tell(index, News::Resumed { step: found.state.position.step });
             } else {
@@ -84,7 +84,7 @@ impl<'a> UnderWay<'a> {
             }
         }
         let pace = Pace::new(run.state(0).arrays.iter().map(|array| 4 * array.values.len()).sum());
-        Ok(Self { trial, index, run, epochs, scores, owner, pace })
+        Ok(Self { trial, index, run, epochs, log_losses, owner, pace })
     }
 
     /// Trains until `epochs` are done, writing one row each. Returns the status if it diverged.
@@ -109,15 +109,15 @@ impl<'a> UnderWay<'a> {
             let score = metrics.score();
             writer.append(&metrics, &timing)?;
             self.epochs += 1;
-            self.scores.push(score);
+            self.log_losses.push(log_loss(&metrics));
             progress.tell(self.index, News::Epoch { epoch: self.epochs, score });
         }
         Ok(None)
     }
 
-    /// The scores after each epoch so far.
-    pub(crate) fn scores(&self) -> &[f64] {
-        &self.scores
+    /// The validation log-losses after each epoch so far.
+    pub(crate) fn log_losses(&self) -> &[f64] {
+        &self.log_losses
     }
 
     /// Saves its present state.
@@ -163,3 +163,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod under_way;
+
+/// What a try is ranked by after an epoch: the log-loss on held-out images, the lower the better.
+pub(crate) fn log_loss(row: &MetricsRow) -> f64 {
+    row.validation_log_loss().filter(|loss| loss.is_finite()).unwrap_or(f64::INFINITY)
+}

@@ -5,7 +5,7 @@ use std::fs;
 use image::{ImageFormat, Rgb, RgbImage};
 
 use super::*;
-use crate::ImageShape;
+use crate::{DataSpec, ImageShape, Source, load};
 
 fn spec(classes: usize) -> ImageFolder {
     ImageFolder {
@@ -333,12 +333,29 @@ fn images_lie_at_any_depth_and_labels_may_be_listed() {
     assert!(notes.iter().any(|note| note.ends_with(unlisted)), "{notes:?}");
     assert_eq!((published.train.class_counts(), published.test.class_counts()), (vec![4, 4], vec![1, 4]));
 
+    // Streamed, the labels are part of what the set is.
+    let checksum = || {
+        let source = Source::ImageFolder(ImageFolder { stream: true, ..spec(2) });
+        load(&DataSpec { source, ..DataSpec::default() }, Some(root)).unwrap().checksum
+    };
+    let before = checksum();
+    fs::write(&annotations, "\u{feff}".to_owned() + &lines("n1") + "val_9.JPEG\tn2\n").unwrap();
+    assert_ne!(checksum(), before);
+
     fs::write(&annotations, lines("n3")).unwrap();
     let text = read_from(&spec(2), root).err().unwrap().to_string();
     assert!(text.contains("do not have: n3"), "{text}");
     fs::write(&annotations, "val_0.JPEG n2\n").unwrap();
     let text = read_from(&spec(2), root).err().unwrap().to_string();
     assert!(text.contains("line 1: expected the name of a file, a tab"), "{text}");
+
+    // Sorted into folders, the images need no list.
+    for class in ["n1", "n2"] {
+        fs::create_dir(root.join("val").join(class)).unwrap();
+        write(&root.join("val").join(class).join("0.JPEG"), 8, 8, RED);
+    }
+    fs::remove_dir_all(root.join("val/images")).unwrap();
+    assert_eq!(read_from(&spec(2), root).unwrap().published.test.class_counts(), [1, 1]);
 }
 
 #[test]

@@ -49,13 +49,16 @@ pub(crate) fn folder(images: &ImageFolder, data: Option<&Path>) -> Result<Listed
     let labelled =
         |files: Vec<(PathBuf, u16)>| files.into_iter().map(|(file, label)| (file, vec![label])).collect();
     let labelling = Labelling::new(images.classes, false, &listing.classes);
+    // The labels that a list has instead of folders.
+    let bytes: Vec<u8> = listing.test.iter().flat_map(|(_, label)| label.to_le_bytes()).collect();
+    let also = listing.is_annotated.then(|| blake3::hash(&bytes)).into_iter().collect();
     Ok(Listed {
         set: of_files(&images.reading, labelling, [labelled(listing.train), labelled(listing.test)]),
         classes: listing.classes,
         notes: listing.notes,
         skipped: Vec::new(),
         root: data.unwrap_or(Path::new(".")).join(&images.folder),
-        also: Vec::new(),
+        also,
         epoch: None,
     })
 }
@@ -312,7 +315,8 @@ fn measured(set: &Streamed) -> Result<Moments, DataError> {
         Origin::Files(files) => {
             let spread: Vec<_> = files.iter().step_by(files.len().div_ceil(MEASURED).max(1)).collect();
             let with_file = |mut sums: Moments, (file, _): &&(PathBuf, Vec<u16>)| {
-                sums.add(&framed(reading, photograph::read(file, reading.looking)).unwrap_or_default());
+                let bytes = photograph::read(file, reading.looking).ok();
+                sums.add(&framed(reading, bytes).unwrap_or_default());
                 sums
             };
             Ok(spread.par_iter().fold(none, with_file).reduce(none, |a, b| a.with(&b)))
@@ -323,7 +327,7 @@ fn measured(set: &Streamed) -> Result<Moments, DataError> {
             let of_shard = |file: &&PathBuf| {
                 let (mut sums, mut images) = (none(), 0);
                 shard::read(file, *share, &set.labelling, reading.looking, &mut |sample| {
-                    if let Some(image) = framed(reading, sample.image) {
+                    if let Some(image) = framed(reading, sample.image.ok()) {
                         sums.add(&image);
                         images += 1;
                     }
@@ -336,6 +340,6 @@ fn measured(set: &Streamed) -> Result<Moments, DataError> {
     }
 }
 
-fn framed(reading: &Reading, bytes: Result<Vec<u8>, String>) -> Option<Vec<u8>> {
-    Some(reading.framed(&bytes.ok()?).ok()?.0)
+fn framed(reading: &Reading, bytes: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    Some(reading.framed(&bytes?).ok()?.0)
 }

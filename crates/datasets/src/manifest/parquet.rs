@@ -8,15 +8,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use parquet::basic::Type;
+use parquet::basic::{ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, FileReader, RowGroupReader, SerializedFileReader};
-use parquet::schema::types::SchemaDescriptor;
+use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use serde_json::Value;
 
-use super::{Row, Rows, whole};
+use super::{Row, Rows, repeated, whole};
 use crate::DataError;
 
 /// Rows that are read at a time.
@@ -36,6 +36,9 @@ impl Rows<'_> {
         let reader = SerializedFileReader::new(input).map_err(|error| self.broken(&error))?;
         let schema = reader.metadata().file_metadata().schema_descr();
         let names: Vec<&str> = schema.root_schema().get_fields().iter().map(|field| field.name()).collect();
+        if let Some(name) = repeated(&names) {
+            return Err(whole(self.file, format!("two columns are called `{name}`")));
+        }
         let (path, label, split) = self.columns(&names).map_err(|problem| whole(self.file, problem))?;
         let find = |column: usize| {
             leaf(schema, column).map_err(|found| {
@@ -119,9 +122,18 @@ fn leaf(schema: &SchemaDescriptor, column: usize) -> Result<usize, String> {
     let column = schema.column(leaf);
     match column.physical_type() {
         _ if column.max_rep_level() > 1 => Err("lists of lists".to_owned()),
+        Type::INT32 | Type::INT64 if !is_integer(&column) => Err(column.converted_type().to_string()),
         Type::INT32 | Type::INT64 | Type::BYTE_ARRAY => Ok(leaf),
         other => Err(other.to_string()),
     }
+}
+
+/// Whether the integers of a column stand for themselves, and not for decimals, dates or times.
+fn is_integer(column: &ColumnDescriptor) -> bool {
+    use ConvertedType::{INT_8, INT_16, INT_32, INT_64, NONE, UINT_8, UINT_16, UINT_32, UINT_64};
+    let is_plain = matches!(column.logical_type_ref(), None | Some(LogicalType::Integer { .. }));
+    let converted = [NONE, INT_8, INT_16, INT_32, INT_64, UINT_8, UINT_16, UINT_32, UINT_64];
+    is_plain && converted.contains(&column.converted_type())
 }
 
 /// A column of a group of rows, read from front to back.

@@ -147,6 +147,9 @@ fn a_mistake_is_named_with_file_and_line() {
         ("a.csv", format!("{head}images/1.png,0\n"), "a.csv:3: expected 3 cells as in the first line, found 2"),
         ("a.csv", format!("{head}https://x/1.png,0,train\n"), "a.csv:3: `https://x/1.png` is a web address"),
         ("a.csv", format!("{head},0,train\n"), "a.csv:3: no path"),
+        ("a.csv", format!("{head},0,train\n").replace('\n', "\r\n"), "a.csv:3: no path"),
+        ("a.csv", format!("{head}images/1.png,0\n").replace('\n', "\r\n"), "a.csv:3: expected 3 cells"),
+        ("a.csv", "path,kind\r\n".to_owned(), "a.csv:1: expected a column label"),
         ("a.csv", head.to_owned(), "a.csv: no row with an image for testing"),
         ("a.csv", "path,label\n".to_owned(), "a.csv: no row with an image to train on"),
         ("a.jsonl", "{\"path\": \"images/0.png\", \"label\": 0}\n[1]\n".to_owned(), "a.jsonl:2: expected an object as JSON"),
@@ -209,11 +212,35 @@ fn one_file_by_two_spellings_and_two_columns_of_one_name_are_refused() {
     let text = text.replace("./images//0.png", "images/../images/0.png");
     let message = place.list("a.csv", &text, |_| {}).unwrap_err().to_string();
     assert!(message.contains("`images/../images/0.png` stands in an earlier row already"), "{message}");
+    let whole = place.0.path().canonicalize().unwrap().join("images/0.png").display().to_string();
+    let message = place.list("a.csv", &text.replace("images/../images/0.png", &whole), |_| {}).unwrap_err();
+    assert!(message.contains(&format!("`{whole}` stands in an earlier row already")), "{message}");
     let text = "{\"path\": \"images/0.png\", \"label\": 1, \"label\": 0}";
     let message = place.list("a.jsonl", text, |_| {}).unwrap_err().to_string();
     assert!(message.ends_with("a.jsonl:1: two values of `label`"), "{message}");
     let message = place.list("b.csv", "path,label,label\n", |_| {}).unwrap_err().to_string();
     assert!(message.ends_with("b.csv:1: two columns are called `label`"), "{message}");
+}
+
+#[test]
+fn a_quotation_mark_that_nothing_closes_swallows_no_rows() {
+    let place = Place::new();
+    let rows = |caption: &str, mark: char| {
+        let row = |number: u8| {
+            let caption = if number == 1 { caption } else { "plain" };
+            format!("images/{number}.png{mark}0{mark}{caption}\n")
+        };
+        format!("path{mark}label{mark}caption\n") + &(0..5).map(row).collect::<String>()
+    };
+    for (name, mark) in [("a.csv", ','), ("a.tsv", '\t')] {
+        let message = place.list(name, &rows("\"to be or not", mark), |_| ()).unwrap_err();
+        let expected =
+            format!("{name}:3: a quotation mark opens a cell that goes on over rows such as `images/2.png");
+        assert!(message.starts_with(&expected), "{message}");
+        // A caption may have lines, commas and even names of files.
+        let listing = place.list(name, &rows("\"to be,\nor not, as in,\nx.png\"", mark), |_| ()).unwrap();
+        assert_eq!(listing.train.len() + listing.test.len(), 5);
+    }
 }
 
 #[test]
@@ -314,6 +341,9 @@ fn a_mistake_in_parquet_is_named_with_column_and_row() {
         ("gap", "row 3: column `label`: expected one label, found 0"),
         ("high", "row 4: column `label`: expected a label below 3, found 3"),
         ("lists", "row 1: column `labels`: expected one label, found 2"),
+        ("decimals", "column `label`: expected strings or integers, or lists of these, found DECIMAL"),
+        ("dates", "column `label`: expected strings or integers, or lists of these, found DATE"),
+        ("doubled", "two columns are called `label`"),
         ("zstd", "not an intact Parquet file: "),
     ] {
         let message = list_parquet(&place, &parquet(name), false).unwrap_err().to_string();

@@ -14,7 +14,8 @@ use crate::stream::Shards;
 use crate::{Augment, Classes, Corrupt, Filter, Fit, Looking, Reading, SetName};
 
 /// The `data` table as typed. The resolved record is written in the same form,
-/// with every key that its set has.
+/// with every key that its set has but those that came later, which are left out at their default: the ids of
+/// earlier runs stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DataTable {

@@ -135,7 +135,9 @@ impl Job {
                         seeds.push(seed);
                         so_far.usable += 1;
                     }
-                    Err(skipped) if self.set.reading.corrupt == Corrupt::Skip => self.set.leave_out(skipped),
+                    Err(skipped) if self.set.reading.corrupt == Corrupt::Skip && !skipped.is_fault => {
+                        self.set.leave_out(skipped);
+                    }
                     Err(skipped) => return Err(DataError::Image(skipped)),
                 }
             }
@@ -152,13 +154,14 @@ impl Job {
 
     /// Writes a sample's image, preprocessed for training or scoring, to `image`. Returns its seed.
     fn see(&self, sample: &Pending, image: &mut [u8]) -> Result<u64, Skipped> {
-        let unusable = |reason| Skipped { file: sample.name().clone(), reason };
         let reading = &self.set.reading;
         let bytes = match sample {
             Pending::File(files, at) => photograph::read(&files.get(*at).0, reading.looking).map(Cow::Owned),
-            Pending::Read(sample) => sample.image.as_deref().map(Cow::Borrowed).map_err(Clone::clone),
+            Pending::Read(sample) => {
+                sample.image.as_deref().map(Cow::Borrowed).map_err(|reason| reason.clone().into())
+            }
         };
-        let bytes = bytes.map_err(unusable)?;
+        let bytes = bytes.map_err(|why| Skipped::new(sample.name(), why))?;
         match self.order {
             BatchOrder::AsStored => reading.framed(&bytes).map(|(framed, _)| {
                 image.copy_from_slice(&framed);
@@ -169,7 +172,7 @@ impl Job {
                 augment_photograph(&self.augment, seed, &bytes, reading, image).map(|()| seed)
             }
         }
-        .map_err(unusable)
+        .map_err(|reason: String| Skipped::new(sample.name(), reason))
     }
 }
 

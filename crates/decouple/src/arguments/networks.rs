@@ -16,8 +16,8 @@ pub(crate) struct Describe {
     /// Family of networks, such as xception, or figure-1 to figure-4 for a module
     /// of the paper (mini-xception if left out).
     pub(crate) family: Option<String>,
-    /// Segments: a count, per-channel, or { level = 0.5 }, or one per stage, of which
-    /// mini-xception has five, as in [1, 2, 4, 8, 16].
+    /// Segments: a count, per-channel, { channels-per-segment = 2 } or { level = 0.5 }, or one per
+    /// stage, of which mini-xception has five, as in [1, 2, 4, 8, 16].
     #[arg(long)]
     pub(crate) segments: Option<String>,
     /// Change any other key of [trial.network], as in --set order=spatial-first.

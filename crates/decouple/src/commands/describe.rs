@@ -146,7 +146,8 @@ fn human(graph: &Graph, width: f64, batch: usize) -> String {
     let number = |count: u64| if count == 0 { String::new() } else { grouped(count) };
     let cells = |cost: &Cost| [number(cost.parameters), number(cost.macs), number(cost.activations)];
     for LayerRow { name, op, output, segments, cost } in layer_rows(graph) {
-        let segments = segments.map_or(String::new(), |segments| format!("{segments} of {}", output.c));
+        let segments =
+            segments.map_or(String::new(), |[segments, channels]| format!("{segments} of {channels}"));
         let mut row = vec![name, op, output.to_string(), segments];
         row.extend(cells(&cost));
         table.push(row);
@@ -176,7 +177,8 @@ fn document(graph: &Graph, width: f64, batch: usize) -> serde_json::Value {
                 "name": row.name,
                 "operation": row.op,
                 "output": [row.output.h, row.output.w, row.output.c],
-                "segments": row.segments,
+                "segments": row.segments.map(|[segments, _]| segments),
+                "channels": row.segments.map(|[_, channels]| channels),
                 "cost": row.cost,
             })
         })

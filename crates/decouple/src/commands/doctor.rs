@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use decouple_datasets::{DataSpec, Source, Subset, load};
+use decouple_datasets::{DataSpec, Source, Subset, known::KNOWN, load};
 use decouple_experiment::FileSystem;
 use decouple_training::{
     device::backend,
@@ -240,8 +240,12 @@ fn clock(probe: &Probe) -> Option<Check> {
     ))
 }
 
-/// Which data sets can be read.
+/// Which data sets can be read. The photographs of one are only looked for: `data verify` reads them.
 fn data(folder: Option<&Path>) -> Vec<Check> {
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let found = format!("{}: no such folder, named by --data or DECOUPLE_DATA", folder.display());
+        return vec![check("data", Finding::Bad, found)];
+    }
     let sets = [
         ("fashion-mnist", Source::FashionMnist { subset: Subset::Embedded }),
         ("fashion-mnist, full", Source::FashionMnist { subset: Subset::Full }),
@@ -261,7 +265,15 @@ fn data(folder: Option<&Path>) -> Vec<Check> {
             }
         }
     });
-    tried.collect()
+    let looked_for = KNOWN.iter().filter(|known| known.unpacked.is_some()).map(|known| {
+        let name = known.name;
+        if known.is_there(folder) {
+            good("data", format!("{name}: there"))
+        } else {
+            note("data", format!("{name}: not there; `decouple data fetch {name} --data DIR` downloads it"))
+        }
+    });
+    tried.chain(looked_for).collect()
 }
 
 fn slurm() -> Check {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use decouple_datasets::DataSpec;
+use decouple_datasets::{DataError, DataSpec};
 use decouple_experiment::Trial;
 use decouple_training::{forecast::Speeds, memory_limit::Limit, workers::Workers};
 
@@ -21,18 +21,49 @@ const MOST_MEASURED: usize = 64;
 /// Training images of each data set that was asked for; those of a folder are
 /// counted once.
 #[derive(Default)]
-pub(super) struct TrainImages(Vec<(DataSpec, Option<usize>)>);
+pub(super) struct TrainImages {
+    counts: Vec<(DataSpec, Option<usize>)>,
+    /// Why the first of those that could not be counted could not.
+    pub(super) problem: Option<DataError>,
+}
 
 impl TrainImages {
     pub(super) fn of(&mut self, trial: &Trial, common: &Common) -> Option<usize> {
         let spec = &trial.record.data;
-        if let Some((_, count)) = self.0.iter().find(|(known, _)| known == spec) {
+        if let Some((_, count)) = self.counts.iter().find(|(known, _)| known == spec) {
             return *count;
         }
-        let count = spec.train_images(common.data.as_deref());
-        self.0.push((spec.clone(), count));
+        let count = spec.train_images(common.data.as_deref()).unwrap_or_else(|error| {
+            self.problem.get_or_insert(error);
+            None
+        });
+        self.counts.push((spec.clone(), count));
         count
     }
+
+    /// Warns that images could not be counted, if so.
+    pub(super) fn warn(&self) {
+        if let Some(error) = &self.problem {
+            say!(
+                "warning: {error}\n   = so no time is known, and `decouple run` would end with this error here"
+            );
+        }
+    }
+}
+
+/// The trials in the order in which they start: the longest first, so that the last to
+/// end are short ones and no core waits long for another. Lengths are counted, not
+/// measured (multiply-adds of all images of all epochs), and those of the same half power
+/// of two count as equal: equal ones keep the file's order, in which every point comes up
+/// before any has its second seed.
+pub(super) fn longest_first<'a>(mut trials: Vec<&'a Trial>, common: &Common) -> Vec<&'a Trial> {
+    let mut images = TrainImages::default();
+    trials.sort_by_cached_key(|trial| {
+        let images = images.of(trial, common).unwrap_or(1).max(1) as f64;
+        let length = images * trial.cost.macs.max(1) as f64 * trial.record.training.epochs as f64;
+        std::cmp::Reverse((2.0 * length.log2()) as u64)
+    });
+    trials
 }
 
 /// Training speeds of the networks that fit into `limit`, on `threads` each or what `run` would give them;

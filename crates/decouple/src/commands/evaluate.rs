@@ -7,7 +7,7 @@ use decouple_datasets::{
     Corrupt, DataError, Looking, class_names,
     image_folder::{LabelledFiles, labelled_files},
     load as load_data,
-    stream::Part,
+    stream::{Part, Streamed},
 };
 use decouple_training::{classifier::Hits, evaluation, objective::Objective};
 use indicatif::ProgressBar;
@@ -118,13 +118,14 @@ fn on_own_images(common: &Common, arguments: &Evaluate, trained: &Trained) -> Re
         let loss = scores.loss;
         refuse!(DATA, "{}: the loss is {loss}, so there is no score", trained.weights.display());
     }
+    let left_out = data.stream.as_ref().map(Streamed::left_out).unwrap_or_default().1;
     Ok(Accuracy {
         images: scores.images as usize,
         top_1: scores.accuracy,
         top_5: scores.top5_accuracy,
         map_at_100: scores.map_at_100,
-        remarks: Remarks::default(),
-        notes: Vec::new(),
+        remarks: Remarks { skipped: [data.skipped, left_out].concat(), with_orientation: 0 },
+        notes: data.notes,
     })
 }
 

@@ -1,6 +1,9 @@
 //! The experiment that a command is about: its file, its step times and recipes, its trials, its runs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use decouple_experiment::{
     Held, Ledger, Overrides, Problem, StepTimes, Sweep, Trial, TrialFilter, TuneError, load_with,
@@ -83,13 +86,28 @@ fn experiment_file(typed: &Path) -> PathBuf {
     // A name may have dots.
     let mut named = typed.as_os_str().to_owned();
     named.push(".toml");
-    let places = [typed.to_owned(), Path::new("experiments").join(&named), named.into()];
-    places.into_iter().find(|path| path.is_file()).unwrap_or_else(|| typed.to_owned())
+    let folder = Path::new("experiments");
+    let [among, here] = [folder.join(&named), PathBuf::from(named)];
+    // Where there is none, a message should name the place that was meant.
+    let is_name = !typed.exists() && typed.extension().is_none_or(|ending| ending != "toml");
+    let meant = match (is_name, folder.is_dir()) {
+        (true, true) => &*among,
+        (true, false) => &*here,
+        (false, _) => typed,
+    };
+    [typed, &among, &here].into_iter().find(|path| path.is_file()).unwrap_or(meant).to_owned()
 }
 
 /// Whether a word that names something else, such as a data set, could only be meant as an experiment.
 pub(super) fn is_experiment(word: &str) -> bool {
     word.ends_with(".toml") || experiment_file(word.as_ref()).is_file()
+}
+
+/// `trials` without those whose run another is: a recipe as written may be the one chosen.
+pub(super) fn each_once(mut trials: Vec<&Trial>) -> Vec<&Trial> {
+    let mut seen = HashSet::new();
+    trials.retain(|trial| seen.insert(trial.id));
+    trials
 }
 
 /// The trials of `sweep` that the filter leaves.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     arguments,
-    failure::{DATA, Failure},
+    failure::{DATA, Failure, IO},
     text::plural,
 };
 
@@ -35,14 +35,17 @@ impl Remarks {
                 self.with_orientation += usize::from(seen.has_orientation);
                 Ok(Some(seen.values))
             }
-            Err(skipped) if photographs.corrupt == Corrupt::Skip => {
+            Err(skipped) if photographs.corrupt == Corrupt::Skip && !skipped.is_fault => {
                 self.skipped.push(skipped);
                 Ok(None)
             }
-            Err(Skipped { file, reason }) if !file.exists() => {
+            Err(Skipped { file, reason, is_fault: true }) => {
+                Err(Failure::new(IO, format!("{}: cannot be read: {reason}", file.display())))
+            }
+            Err(Skipped { file, reason, .. }) if !file.exists() => {
                 Err(Failure::new(DATA, format!("{}: expected an image file ({reason})", file.display())))
             }
-            Err(Skipped { file, reason }) => {
+            Err(Skipped { file, reason, .. }) => {
                 let file = file.display();
                 let problem = format!("{file}: expected a sound JPEG, PNG or WebP file ({reason})");
                 Err(Failure::new(DATA, format!("{problem}; --corrupt skip skips such files and lists them")))

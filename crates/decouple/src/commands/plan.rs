@@ -1,5 +1,7 @@
 //! `decouple plan`: every trial, before anything runs.
 
+use std::collections::HashSet;
+
 use decouple_experiment::{
     Elsewhere, Identity, Ledger, LockError, Outcome, Problem, RunState, Scan, Sweep, Trial,
 };
@@ -41,6 +43,7 @@ pub(crate) fn run(common: &Common, arguments: &PlanArguments) -> Result<u8, Fail
     let mut images = TrainImages::default();
     let limit = room::limit(None);
     let needs = room::needs(&trials, &mut images, common);
+    images.warn();
     warn_of_too_large(&trials, &needs, limit);
     let speeds = speeds(&trials, &needs, None, limit)?;
     let (scan, elsewhere) = (ledger.scan()?, ledger.elsewhere());
@@ -226,7 +229,11 @@ fn tuning_left(
 ) -> Result<String, Failure> {
     let Some(choosing) = Choosing::of(sweep, ledger)? else { return Ok(String::new()) };
     let secs: Option<Vec<f64>> = choosing.runs().chain(&sweep.trials).map(&mut secs).collect();
-    let jobs = Workers::share(cores(), choosing.tries.len(), None).jobs;
+    let points: HashSet<_> = choosing.tries.iter().map(|trial| &trial.point).collect();
+    // Tries that are halved take turns, those of a point.
+    let takes_turns = sweep.tune.as_ref().is_some_and(|tune| tune.halving);
+    let pieces = if takes_turns { points.len() } else { choosing.tries.len() };
+    let jobs = Workers::share(cores(), pieces, None).jobs;
     let time = secs.map_or("an unknown time".to_owned(), |secs| duration(makespan(&secs, jobs)));
     let finals = match choosing.finals.len() {
         0 => String::new(),

@@ -11,6 +11,7 @@ use decouple_training::{
 };
 
 use super::{
+    estimates::longest_first,
     experiment::{self, ledger, select},
     room,
     train::{claiming, refuse_mixing, stopped, watched},
@@ -21,29 +22,38 @@ use crate::{
     text::TextTable,
 };
 
-/// `sweep` with its tuned recipes, running the tries that are missing, and whether the filter names one of them.
-/// Without a `[tune]` section as it is.
+/// A sweep whose recipes are chosen.
+pub(crate) struct Settled {
+    pub(crate) sweep: Sweep,
+    /// The tries that chose them, and those of the best with more seeds.
+    pub(crate) runs: Vec<Trial>,
+    /// Whether the filter names one of these.
+    pub(crate) names_one: bool,
+}
+
+/// `sweep` with its tuned recipes, running the tries that are missing. Without a `[tune]` section as it is.
 pub(crate) fn settle(
     common: &Common,
     arguments: &RunArguments,
     conduct: &Conduct,
     sweep: Sweep,
-) -> Result<(Sweep, bool), Failure> {
-    let Some(tune) = &sweep.tune else { return Ok((sweep, false)) };
+) -> Result<Settled, Failure> {
+    let Some(tune) = &sweep.tune else { return Ok(Settled { sweep, runs: Vec::new(), names_one: false }) };
     let ledger = sweep.tune_ledger(&claiming(ledger(common, &sweep), arguments));
     let filter = FilterOfTries::of(&sweep, &arguments.selection)?;
     let runs = Tries { common, arguments, conduct, sweep: &sweep, ledger: &ledger, filter };
     let what = "tries left to run, judged on validation images";
-    let tries = sweep.tries();
-    runs.train(&tries, tune.halving.then_some(tune), what)?;
+    let mut all = sweep.tries();
+    runs.train(&all, tune.halving.then_some(tune), what)?;
     let finals = sweep.finals(&ledger)?;
     runs.train(&finals, None, "runs left of the best tries with more seeds")?;
+    all.extend(finals);
     let is_filtered = arguments.selection.filter.is_some();
-    let names_one = is_filtered && tries.iter().chain(&finals).any(|trial| runs.filter.selects(trial));
+    let names_one = is_filtered && all.iter().any(|trial| runs.filter.selects(trial));
     let (sweep, choices) = sweep.tuned(&ledger)?;
     let metric = sweep.trials.first().map_or(Metric::default(), |trial| trial.record.metric());
     say!("{}", chosen(metric, &choices));
-    Ok((sweep, names_one))
+    Ok(Settled { sweep, runs: all, names_one })
 }
 
 /// The runs that are left to choose the recipes, at most.
@@ -137,7 +147,10 @@ impl Tries<'_> {
     /// those that are done and selected.
     fn train(&self, trials: &[Trial], halving: Option<&Tune>, what: &str) -> Result<(), Failure> {
         let Self { common, arguments, conduct, sweep, ledger, .. } = *self;
-        let trials: &[&Trial] = &trials.iter().collect::<Vec<_>>();
+        let settings = halving.map(|tune| tune.settings.len());
+        let trials: Vec<&Trial> = trials.iter().collect();
+        // Those of a point that take turns stand together.
+        let trials = &if halving.is_some() { trials } else { longest_first(trials, common) };
         let scan = ledger.scan()?;
         let mut again = match &sweep.tune {
             Some(tune) => to_go_on_with(tune, &scan, trials)?,
@@ -152,16 +165,17 @@ impl Tries<'_> {
             return Ok(());
         }
         say!("tuning    {left} of {} {what}", trials.len());
-        let (data, workers) = room::load(trials, &arguments.resources, common)?;
-        if let Some(tune) = halving {
-            room::check_halving(trials, tune.settings.len(), &workers, common)?;
+        let pieces = trials.len() / settings.unwrap_or(1).max(1);
+        let (data, workers) = room::load(trials, pieces, &arguments.resources, common)?;
+        if let Some(settings) = settings {
+            room::check_halving(trials, settings, &workers, common)?;
         }
         refuse_mixing(sweep, trials, trials, &again, ledger, &data)?;
         ledger.ask_again(again.iter().copied())?;
         if arguments.fresh {
             self.ask_for_the_rest()?;
         }
-        let done = watched(trials, !arguments.no_progress, |environment, progress| {
+        let done = watched(trials, true, !arguments.no_progress, |environment, progress| {
             let setup = Setup { ledger, data: &data, workers, environment, progress, conduct };
             match halving {
                 Some(tune) => run_halving(trials, tune, &setup),

@@ -4,9 +4,7 @@ use std::path::Path;
 
 use decouple_experiment::{Ledger, RunState, Sweep};
 use decouple_reporting::analysis::{Analysis, power_plan, scatter};
-use decouple_reporting::{
-    analyse, document, terminal_table, update_index, write, write_events, write_index, write_latex,
-};
+use decouple_reporting::{analyse, document, terminal_table, update_index, write, write_events, write_latex};
 
 use super::experiment::{ledger, read_with_runs};
 use crate::{
@@ -21,9 +19,6 @@ pub(crate) fn run(common: &Common, arguments: &Report) -> Result<u8, Failure> {
     needs_runs(&sweep, &ledger)?;
     ledger.sweep()?;
     let analysis = rebuild_and_show(&sweep, &ledger, arguments.format, arguments.index)?;
-    if let Some(results) = results_of(&ledger).filter(|_| arguments.index) {
-        write_index(results)?;
-    }
     if arguments.latex {
         let tables = write_latex(&analysis, ledger.root())?;
         match arguments.format {
@@ -43,12 +38,12 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
     tell_problems(&sweep, &analysis);
     let Some(scatter) = scatter(&analysis) else {
         let reasons: Vec<String> = (analysis.points.iter())
-            .filter_map(|point| Some(format!("\n = {}: {}", point.label, point.unsupported?)))
+            .filter_map(|point| Some(format!("\n   = {}: {}", point.label, point.unsupported?)))
             .collect();
         refuse!(
             NOTHING,
-            "the runs say nothing of their spread: at least two points need two finished seeds each that differ by \
-             more than one test image{}",
+            "the runs say nothing of their spread: at least two points that are compared with each other need two finished \
+             seeds each that differ by more than one test image{}",
             reasons.concat()
         );
     };
@@ -81,7 +76,7 @@ pub(crate) fn power(common: &Common, arguments: &Power) -> Result<u8, Failure> {
 /// Warns of all that is wrong with the runs of `sweep`, which has told its own warnings when it was read.
 pub(super) fn tell_problems(sweep: &Sweep, analysis: &Analysis) {
     for problem in analysis.problems.iter().filter(|problem| !sweep.warnings.contains(problem)) {
-        say!("warning: {problem}");
+        say!("warning: {}", problem.replace("\n= ", "\n   = "));
     }
 }
 
@@ -118,21 +113,20 @@ fn results_of(ledger: &Ledger) -> Option<&Path> {
 }
 
 /// Rebuilds everything that is made from runs, and prints the table, the
-/// verdict and where the figures and the report are, or one JSON document. `is_indexed`: the index is about to be made
-/// anew.
+/// verdict and where the figures and the report are, or one JSON document. `adds`: the index lists the
+/// experiment from now on.
 pub(crate) fn rebuild_and_show(
     sweep: &Sweep,
     ledger: &Ledger,
     format: Format,
-    is_indexed: bool,
+    adds: bool,
 ) -> Result<Analysis, Failure> {
     let contents = ledger.verify()?;
     let analysis = analyse(sweep, &contents);
     let written = write(&analysis, ledger.root())?;
     write_events(&contents)?;
     if let Some(results) = results_of(ledger)
-        && !update_index(results, &sweep.name)?
-        && !is_indexed
+        && !update_index(results, &sweep.name, adds)?
     {
         say!(
             "{}/index.html does not list this experiment: {} --index adds it",

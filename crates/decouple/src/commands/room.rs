@@ -26,21 +26,28 @@ pub(super) fn limit(max_memory: Option<Size>) -> Option<Limit> {
     })
 }
 
-/// The images of `trials`, the longest first, and how they share what `resources` say.
+/// The images of `trials`, and how these share what `resources` say: there are `pieces` of work, the trials or sets of
+/// them that take turns.
 pub(super) fn load(
     trials: &[&Trial],
+    pieces: usize,
     resources: &Resources,
     common: &Common,
 ) -> Result<(LoadedData, Workers), Failure> {
     check(trials, resources, common)?;
-    let workers = workers(resources, trials, common)?;
+    let workers = workers(resources, trials, pieces, common)?;
     let data = LoadedData::read(trials, common.data.as_deref())?;
     let workers = beside_data(workers, &data, trials, common)?;
     Ok((data, workers))
 }
 
-/// How `trials`, the longest first, share what `resources` say.
-fn workers(resources: &Resources, trials: &[&Trial], common: &Common) -> Result<Workers, Failure> {
+/// How `trials`, in `pieces`, share what `resources` say.
+fn workers(
+    resources: &Resources,
+    trials: &[&Trial],
+    pieces: usize,
+    common: &Common,
+) -> Result<Workers, Failure> {
     let jobs = match resources.jobs {
         Some(Jobs::Count(jobs)) => Some(jobs.get()),
         Some(Jobs::Auto) | None => None,
@@ -53,12 +60,13 @@ fn workers(resources: &Resources, trials: &[&Trial], common: &Common) -> Result<
     }
     let cores = resources.threads.map_or_else(cores, usize::from);
     let memory = limit(resources.max_memory).map(|limit| limit.bytes);
-    match trials.first() {
+    let longest = trials.iter().max_by_key(|trial| trial.cost.macs * trial.record.training.epochs as u64);
+    match longest {
         Some(&longest) if resources.jobs == Some(Jobs::Auto) => {
             let need = needs(&[longest], &mut TrainImages::default(), common)[0];
-            jobs::auto(common, cores, trials.len(), longest, need, memory)
+            jobs::auto(common, cores, pieces, longest, need, memory)
         }
-        _ => Ok(Workers { memory, ..Workers::share(cores, trials.len(), jobs) }),
+        _ => Ok(Workers { memory, ..Workers::share(cores, pieces, jobs) }),
     }
 }
 

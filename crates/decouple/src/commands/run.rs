@@ -6,7 +6,7 @@ use decouple_datasets::{
     Dataset,
     stream::{Part, Streamed},
 };
-use decouple_experiment::{Ledger, NUMERICS_VERSION, Outcome, RunState, Sweep, Trial};
+use decouple_experiment::{Ledger, Outcome, RunState, Sweep, Trial};
 use decouple_training::{
     device::backend,
     run_sweep::{Conduct, LoadedData, Setup, SweepReport, run_sweep},
@@ -14,9 +14,9 @@ use decouple_training::{
 };
 
 use super::{
-    estimates::TrainImages,
-    experiment::{ledger, read_timed, select},
-    recipes::settle,
+    estimates::longest_first,
+    experiment::{each_once, ledger, read_timed, select},
+    recipes::{Settled, settle},
     report, room, task,
     train::{claiming, identity, refuse_mixing, stopped, watched},
 };
@@ -31,33 +31,36 @@ use crate::{
 pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failure> {
     let stop = signals::watch()?;
     let conduct = Conduct { stop, waits: !arguments.no_wait };
-    let (sweep, names_a_try) =
+    let Settled { sweep, runs: choosing, names_one } =
         settle(common, arguments, &conduct, read_timed(common, &arguments.selection)?)?;
     let trials = match select(&sweep, &arguments.selection) {
         // The filter named a try.
-        Err(failure) if failure.code() == NOTHING && names_a_try => return Ok(SUCCESS),
+        Err(failure) if failure.code() == NOTHING && names_one => return Ok(SUCCESS),
         selected => selected?,
     };
-    let trials = task::selected(trials, arguments)?;
+    let trials = task::selected(each_once(trials), arguments)?;
     let ledger = claiming(ledger(common, &sweep), arguments);
     let trials = match arguments.only {
         None => trials,
-        Some(Only::Failed) => failed(trials, &ledger)?,
+        Some(Only::Failed) => failed(trials, &ledger, &sweep)?,
     };
     let trials = longest_first(trials, common);
     let again = if arguments.fresh || arguments.only.is_some() { &trials[..] } else { &[] };
-    let (data, workers) = room::load(&trials, &arguments.resources, common)?;
+    let (data, workers) = room::load(&trials, trials.len(), &arguments.resources, common)?;
     introduce(&sweep, &trials, workers);
     if let Some(data) = trials.first().and_then(|trial| data.of(trial)) {
         introduce_data(&sweep, data);
     }
     let all: Vec<&Trial> = sweep.trials.iter().collect();
     refuse_mixing(&sweep, &all, &trials, again, &ledger, &data)?;
+    // The runs that chose the recipes, too: they may have been made before the images were changed.
+    let choosing: Vec<&Trial> = choosing.iter().collect();
+    refuse_mixing(&sweep, &choosing, &[], &[], &sweep.tune_ledger(&ledger), &data)?;
     sweep.write_plan(&ledger)?;
     ledger.sweep()?;
     ledger.ask_again(again.iter().copied())?;
     adopt(&trials, &ledger, &data)?;
-    let done = watched(&trials, !arguments.no_progress, |environment, progress| {
+    let done = watched(&trials, false, !arguments.no_progress, |environment, progress| {
         let (ledger, data, conduct) = (&ledger, &data, &conduct);
         run_sweep(&trials, &Setup { ledger, data, workers, environment, progress, conduct })
     })?;
@@ -98,7 +101,7 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
 }
 
 /// Those of `trials` whose run failed or diverged.
-fn failed<'a>(trials: Vec<&'a Trial>, ledger: &Ledger) -> Result<Vec<&'a Trial>, Failure> {
+fn failed<'a>(trials: Vec<&'a Trial>, ledger: &Ledger, sweep: &Sweep) -> Result<Vec<&'a Trial>, Failure> {
     let scan = ledger.scan()?;
     let mut failed = Vec::new();
     for trial in trials {
@@ -114,7 +117,11 @@ fn failed<'a>(trials: Vec<&'a Trial>, ledger: &Ledger) -> Result<Vec<&'a Trial>,
         }
     }
     if failed.is_empty() {
-        refuse!(NOTHING, "no run failed or diverged in {}", ledger.root().display());
+        let of_tries = match sweep.tune {
+            Some(_) => "\n   = tries of [tune] are run again with --fresh --filter 'id = ID'",
+            None => "",
+        };
+        refuse!(NOTHING, "no run failed or diverged in {}{of_tries}", ledger.root().display());
     }
     Ok(failed)
 }
@@ -127,21 +134,6 @@ fn still_taken(done: &SweepReport, trials: &[&Trial], ledger: &Ledger) -> Result
     let scan = ledger.scan()?;
     let is_open = |trial: &&&Trial| matches!(scan.state(trial), Ok(RunState::Running | RunState::Partial));
     Ok(trials.iter().filter(is_open).count().min(done.taken))
-}
-
-/// The trials in the order in which they start: the longest first, so that the last to
-/// end are short ones and no core waits long for another. Lengths are counted, not
-/// measured (multiply-adds of all images of all epochs), and those of the same half power
-/// of two count as equal: equal ones keep the file's order, in which every point comes up
-/// before any has its second seed.
-fn longest_first<'a>(mut trials: Vec<&'a Trial>, common: &Common) -> Vec<&'a Trial> {
-    let mut images = TrainImages::default();
-    trials.sort_by_cached_key(|trial| {
-        let images = images.of(trial, common).unwrap_or(1).max(1) as f64;
-        let length = images * trial.cost.macs.max(1) as f64 * trial.record.training.epochs as f64;
-        std::cmp::Reverse((2.0 * length.log2()) as u64)
-    });
-    trials
 }
 
 /// Copies finished runs of these trials from other experiments, and reports it.
@@ -163,8 +155,8 @@ fn adopt(trials: &[&Trial], ledger: &Ledger, data: &LoadedData) -> Result<(), Fa
 
 /// Announces what will be trained.
 fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
-    let points: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.point_label()).collect();
-    let seeds: std::collections::BTreeSet<_> = trials.iter().map(|trial| trial.seed()).collect();
+    let points: BTreeSet<_> = trials.iter().map(|trial| trial.point_label()).collect();
+    let seeds: BTreeSet<_> = trials.iter().map(|trial| trial.seed()).collect();
     let budget = sweep.budget.map_or("no budget".to_owned(), |held| format!("equal {}", held.words()));
     say!(
         "decouple {} · {} · {} ({}, {}), {budget}",
@@ -175,9 +167,11 @@ fn introduce(sweep: &Sweep, trials: &[&Trial], workers: Workers) {
         plural(seeds.len(), "seed"),
     );
     let backend = backend();
+    let numerics: BTreeSet<_> = trials.iter().map(|trial| trial.numerics.to_string()).collect();
     say!(
-        "kernels   {}, numerics {NUMERICS_VERSION} · {} of {} · {}",
+        "kernels   {}, numerics {} · {} of {} · {}",
         backend.name(),
+        numerics.into_iter().collect::<Vec<_>>().join(" and "),
         plural(workers.jobs, "trial"),
         plural(workers.threads, "thread"),
         cpu()

@@ -37,7 +37,7 @@ pub(crate) fn run(common: &Common, arguments: &StatusArguments) -> Result<u8, Fa
     let sweep = settled_or_as_written(common, sweep);
     let trials = select(&sweep, &arguments.selection)?;
     // The worse of the two.
-    Ok(code.max(screen.follow(&sweep.name, &sweep.command("run"), &trials, &ledger)?))
+    Ok(code.max(screen.follow(&sweep.name, &sweep.command("run"), &trials, &ledger, false)?))
 }
 
 /// Where progress is shown, once or until all trials have ended.
@@ -57,15 +57,16 @@ impl<'a> Screen<'a> {
     /// As [`Self::follow`], of the tries and then of the finals that the filter leaves.
     fn follow_tries(&mut self, sweep: &Sweep, ledger: &Ledger) -> Result<u8, Failure> {
         let filter = FilterOfTries::of(sweep, &self.arguments.selection)?;
-        let mut follow = |what: &str, trials: &[Trial]| {
+        let halving = sweep.tune.as_ref().is_some_and(|tune| tune.halving);
+        let mut follow = |what: &str, trials: &[Trial], halving: bool| {
             let selected: Vec<&Trial> = trials.iter().filter(|trial| filter.selects(trial)).collect();
             if selected.is_empty() {
                 return Ok(None);
             }
             let title = format!("{}, {what} of [tune]", sweep.name);
-            self.follow(&title, &sweep.command("run"), &selected, ledger).map(Some)
+            self.follow(&title, &sweep.command("run"), &selected, ledger, halving).map(Some)
         };
-        let Some(of_tries) = follow("tries", &sweep.tries())? else {
+        let Some(of_tries) = follow("tries", &sweep.tries(), halving)? else {
             refuse!(
                 NOTHING,
                 "the filter leaves no try of [tune] in {}, and all else waits for them",
@@ -74,13 +75,20 @@ impl<'a> Screen<'a> {
         };
         // Known once all tries have ended.
         let finals = sweep.finals(ledger).unwrap_or_default();
-        Ok(of_tries.max(follow("finals", &finals)?.unwrap_or(SUCCESS)))
+        Ok(of_tries.max(follow("finals", &finals, false)?.unwrap_or(SUCCESS)))
     }
 
     /// Shows the progress of `trials`; with `--watch` again whenever it has changed, until all
-    /// have ended. `run` is the command that trains them. The exit code.
-    fn follow(&mut self, title: &str, run: &str, trials: &[&Trial], ledger: &Ledger) -> Result<u8, Failure> {
-        let mut onlooker = Onlooker::default();
+    /// have ended. `run` is the command that trains them, of a point one at a time if by `halving`. The exit code.
+    fn follow(
+        &mut self,
+        title: &str,
+        run: &str,
+        trials: &[&Trial],
+        ledger: &Ledger,
+        halving: bool,
+    ) -> Result<u8, Failure> {
+        let mut onlooker = Onlooker::new(halving);
         let metrics = trials.first().map(|trial| Metrics::of(trial)).unwrap_or_default();
         loop {
             let standing = onlooker.look(trials, ledger)?;

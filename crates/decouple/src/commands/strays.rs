@@ -8,7 +8,7 @@ use decouple_experiment::{Claims, Stray, stray_lines};
 use super::experiment::{ledger, read_with_runs, warn_of};
 use crate::{
     arguments::{Clean, Common, Experiment},
-    failure::Failure,
+    failure::{Failure, LOCKED, SUCCESS},
     text::{plural, print},
 };
 
@@ -59,17 +59,25 @@ pub(crate) fn clean(common: &Common, arguments: &Clean) -> Result<u8, Failure> {
         say!("nothing has been removed: {} --yes removes these", sweep.command("clean"));
         return Ok(code);
     }
+    let mut removed = 0;
     for stray in &strays {
-        ledger.discard(stray.run)?;
+        removed += usize::from(ledger.discard(stray.run)?);
     }
-    say!("removed {} of {} runs", strays.len(), contents.runs.len());
+    say!("removed {removed} of {} runs", contents.runs.len());
     // Those of the runs above went with them.
-    let abandoned = ledger.abandoned(&sweep.trials)?;
-    abandoned.iter().try_for_each(|dir| ledger.discard_abandoned(dir))?;
-    if !abandoned.is_empty() {
-        say!("removed {} to be trained again", plural(abandoned.len(), "run"));
+    let (abandoned, mut to_train_again) = (ledger.abandoned(&sweep.trials)?, 0);
+    for dir in &abandoned {
+        to_train_again += usize::from(ledger.discard_abandoned(dir)?);
     }
-    Ok(code)
+    if to_train_again > 0 {
+        say!("removed {} to be trained again", plural(to_train_again, "run"));
+    }
+    let busy = strays.len() + abandoned.len() - removed - to_train_again;
+    if busy > 0 {
+        let (runs, is) = (plural(busy, "run"), if busy == 1 { "is" } else { "are" });
+        say!("{runs} {is} being trained by another process; clean again when it is done");
+    }
+    Ok(if busy > 0 && code == SUCCESS { LOCKED } else { code })
 }
 
 fn lines(strays: &[Stray<'_>], abandoned: &[PathBuf]) -> String {

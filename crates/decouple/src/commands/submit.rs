@@ -14,7 +14,7 @@ use decouple_training::launcher::{Job, LaunchError, Piece, Task, launcher, pack}
 
 use super::{
     estimates::{TrainImages, speeds},
-    experiment::{ledger, read_timed, select, settled_or_as_written, warn_of},
+    experiment::{each_once, ledger, read_timed, select, settled_or_as_written, warn_of},
     recipes::{Choosing, waits_for_recipes},
     room,
     train::selecting,
@@ -57,6 +57,8 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     if let Some(choosing) = &choosing {
         // The trials once more, by the recipes that the other runs will choose.
         left = choosing.runs().chain(trials.iter().copied()).collect();
+    } else {
+        left = each_once(left);
     }
     if left.is_empty() {
         let sound = trials.len() - problems.len();
@@ -143,6 +145,7 @@ fn left<'a>(trials: &[&'a Trial], ledger: &Ledger) -> Result<(Vec<&'a Trial>, Ve
 fn pieces<'a>(trials: &[&'a Trial], spec: &LauncherSpec, common: &Common) -> Result<Vec<Piece<'a>>, Failure> {
     let mut images = TrainImages::default();
     let needs = room::needs(trials, &mut images, common);
+    images.warn();
     // Tasks count what a trial takes on one core.
     let speeds = speeds(trials, &needs, Some(1), room::limit(None))?;
     let mut pieces = Vec::new();

@@ -31,7 +31,8 @@ pub(super) fn selected<'a>(
         .collect::<Result<HashSet<_>, _>>()
         .map_err(|error| Failure::new(USAGE, format!("{}:{}: {error}", list.display(), number + 1)))?;
     let selected: Vec<&Trial> = trials.into_iter().filter(|trial| ids.contains(&trial.id)).collect();
-    if selected.len() == ids.len() && !ids.is_empty() {
+    let found: HashSet<RunId> = selected.iter().map(|trial| trial.id).collect();
+    if found == ids && !ids.is_empty() {
         return Ok(selected);
     }
     let message = format!(
@@ -39,7 +40,7 @@ pub(super) fn selected<'a>(
          with this version of the program",
         list.display(),
         number + 1,
-        ids.len() - selected.len(),
+        ids.len() - found.len(),
         ids.len(),
     );
     Err(Failure::new(USAGE, message))

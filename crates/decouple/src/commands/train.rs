@@ -82,20 +82,21 @@ pub(super) fn refuse_mixing(
 
 /// The data and engine of a run of `trial` here.
 pub(super) fn identity(data: &LoadedData, trial: &Trial) -> Identity {
-    Identity::of(trial, data.of(trial).map(|data| &data.checksum[..]))
+    Identity::of(trial, data.checksum_of(trial))
 }
 
 /// Trains `trials` with `how`, which gets the environment and a channel for progress, and shows the
 /// progress.
 pub(super) fn watched(
     trials: &[&Trial],
+    are_tries: bool,
     bars: bool,
     how: impl FnOnce(&Environment, &Progress) -> Result<SweepReport, SweepError>,
 ) -> Result<SweepReport, Failure> {
     let (sender, events) = mpsc::channel();
     let environment = environment();
     std::thread::scope(|scope| {
-        let screen = scope.spawn(|| Screen::new(trials, bars).follow(events));
+        let screen = scope.spawn(|| Screen::new(trials, are_tries, bars).follow(events));
         let done = how(&environment, &Progress::new(sender));
         // The sender is gone now, so the screen comes to its end.
         if screen.join().is_err() {

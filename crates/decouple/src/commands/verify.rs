@@ -124,7 +124,7 @@ fn train(trial: &Trial, data: &LoadedData, place: &Path) -> Result<Ledger, Failu
     let ledger = Ledger::open(place.join("again"));
     let workers = Workers { jobs: 1, threads: cores(), memory: None };
     let conduct = Conduct { stop: stop.clone(), ..Conduct::default() };
-    let done = watched(&[trial], true, |environment, progress| {
+    let done = watched(&[trial], false, true, |environment, progress| {
         let (ledger, conduct) = (&ledger, &conduct);
         run_sweep(&[trial], &Setup { ledger, data, workers, environment, progress, conduct })
     })?;

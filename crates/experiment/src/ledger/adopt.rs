@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use decouple_disk::Disk;
 
 use super::checksums::{self, Depth};
+use super::folders::by_id;
 use super::{Claim, Identity, Ledger, LedgerError, Mismatch, Outcome, RunState, read};
 use crate::Trial;
 
@@ -104,11 +105,8 @@ impl Ledger {
         let listed = |folder: &Path| self.disk.list(folder).unwrap_or_default();
         let others = self.root.parent().map_or(Vec::new(), listed);
         for other in others.into_iter().filter(|other| other.file_name() != self.root.file_name()) {
-            for run in listed(&Self::open(other).runs_dir()) {
-                let name = run.file_name().unwrap_or_default().to_string_lossy();
-                if let Some((_, id)) = name.rsplit_once('-') {
-                    found.runs.entry(id.to_owned()).or_default().push(run);
-                }
+            for (id, runs) in by_id(listed(&Self::open(other).runs_dir())) {
+                found.runs.entry(id).or_default().extend(runs);
             }
         }
         found

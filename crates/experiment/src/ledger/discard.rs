@@ -1,27 +1,23 @@
 //! Removes runs that no file asks for any more.
 
 use std::collections::HashSet;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Ledger, LedgerError, Run, files::short_id, read};
 use crate::Trial;
 
 impl Ledger {
-    /// Removes the folder of a run of this ledger, and what has been trained to replace it.
+    /// Removes the folder of a run of this ledger, and what has been trained to replace it; whether it did, which it
+    /// does not while the run is being trained.
     ///
     /// # Errors
-    /// If it is being trained, or if the folder cannot be removed.
-    pub fn discard(&self, run: &Run) -> Result<(), LedgerError> {
-        match self.lock(run.id)? {
-            Some(_lock) => {
-                for parent in [self.successors_dir(), self.replaced_dir()] {
-                    self.of_run(&parent, run.id)?.iter().try_for_each(|dir| self.remove(dir))?;
-                }
-                self.remove(&run.dir)
-            }
-            None => Err(is_busy(&run.dir)),
+    /// If the folder cannot be removed.
+    pub fn discard(&self, run: &Run) -> Result<bool, LedgerError> {
+        let Some(_lock) = self.lock(run.id)? else { return Ok(false) };
+        for parent in [self.successors_dir(), self.replaced_dir()] {
+            self.of_run(&parent, run.id)?.iter().try_for_each(|dir| self.remove(dir))?;
         }
+        self.remove(&run.dir).map(|()| true)
     }
 
     /// The folders of runs that were to be trained again, but are of none of `trials` any more.
@@ -35,23 +31,17 @@ impl Ledger {
         Ok(dirs)
     }
 
-    /// Removes one of the [abandoned](Self::abandoned) folders.
+    /// Removes one of the [abandoned](Self::abandoned) folders; whether it did, which it does not while its run is being
+    /// trained.
     ///
     /// # Errors
-    /// If its run is being trained, or if the folder cannot be removed.
-    pub fn discard_abandoned(&self, dir: &Path) -> Result<(), LedgerError> {
-        match read::id(&self.disk, dir)? {
+    /// If the folder cannot be removed.
+    pub fn discard_abandoned(&self, dir: &Path) -> Result<bool, LedgerError> {
+        let Some(id) = read::id(&self.disk, dir)? else {
             // Nothing has been trained in it, unless just now.
-            None => std::fs::remove_dir(dir).map_err(LedgerError::io("remove", dir)),
-            Some(id) => match self.lock(id)? {
-                Some(_lock) => self.remove(dir),
-                None => Err(is_busy(dir)),
-            },
-        }
+            return std::fs::remove_dir(dir).map(|()| true).map_err(LedgerError::io("remove", dir));
+        };
+        let Some(_lock) = self.lock(id)? else { return Ok(false) };
+        self.remove(dir).map(|()| true)
     }
-}
-
-fn is_busy(dir: &Path) -> LedgerError {
-    let error = io::Error::new(io::ErrorKind::ResourceBusy, "another process is training it");
-    LedgerError::io("remove", dir)(error)
 }

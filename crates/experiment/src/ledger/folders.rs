@@ -65,7 +65,7 @@ pub(super) fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-fn by_id(dirs: Vec<PathBuf>) -> HashMap<String, Vec<PathBuf>> {
+pub(super) fn by_id(dirs: Vec<PathBuf>) -> HashMap<String, Vec<PathBuf>> {
     let mut found: HashMap<String, Vec<PathBuf>> = HashMap::new();
     for dir in dirs {
         if let Some(id) = short_id(&dir) {

@@ -31,6 +31,9 @@ use serde::{Deserialize, Serialize};
 use super::LedgerError;
 use crate::{FileSystem, RunId};
 
+/// Seconds for which a lease is in force that names no other term.
+const TERM_SECS: u64 = 30;
+
 /// How runners claim a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Claims {
@@ -46,7 +49,7 @@ pub enum Claims {
 
 impl Claims {
     /// Leases of half a minute: then a dead host's runs are taken over.
-    pub const LEASES: Self = Self::Leases { secs: 30 };
+    pub const LEASES: Self = Self::Leases { secs: TERM_SECS };
 
     /// Those for runs in the folder `root`: leases where other hosts may have it mounted, else locks.
     pub fn suited_to(root: &Path) -> Self {
@@ -177,11 +180,10 @@ fn is_in_force(folder: &Path, number: u64, now: impl Fn(&Path) -> SystemTime) ->
     let modified = read.map_err(LedgerError::io("read", &path))?;
     // One that was created a moment ago may be empty still.
     let terms = serde_json::from_str::<Terms>(&text).ok();
-    let Claims::Leases { secs } = Claims::LEASES else { return Ok(false) };
     let secs = match terms {
         Some(Terms { is_released: true, .. }) => return Ok(false),
         Some(terms) => terms.secs,
-        None => secs,
+        None => TERM_SECS,
     };
     let age = now(folder).duration_since(modified).unwrap_or_else(|ahead| ahead.duration());
     Ok(age <= Duration::from_secs(secs))

@@ -44,14 +44,16 @@ impl RunWriter {
         // it.
         let status = dir.join("status.json");
         disk.remove_file(&status).map_err(LedgerError::io("remove", &status))?;
+        // Then the record, so that the folder always says whose it is.
+        let text = toml::to_string(&TrialFile::of(trial)).map_err(|e| LedgerError::malformed(&dir, e))?;
+        let record = dir.join("trial.toml");
+        replace(disk, &record, text.as_bytes())?;
         for path in disk.list(&dir).map_err(LedgerError::io("list", &dir))? {
             // A folder is someone else's.
-            if !is_checkpoint(&path) && !path.is_dir() {
+            if path != record && !is_checkpoint(&path) && !path.is_dir() {
                 disk.remove_file(&path).map_err(LedgerError::io("remove", &path))?;
             }
         }
-        let text = toml::to_string(&TrialFile::of(trial)).map_err(|e| LedgerError::malformed(&dir, e))?;
-        replace(disk, &dir.join("trial.toml"), text.as_bytes())?;
         Ok(Self {
             metrics: RowFile::create(disk, dir.join("metrics.csv"))?,
             timing: RowFile::create(disk, dir.join("timing.csv"))?,

@@ -13,31 +13,31 @@ fn claim(ledger: &Ledger, trial: &Trial) -> RunWriter {
     }
 }
 
-/// A run of 100 steps of 64 images in 8 seconds.
+/// Four epochs of 10,000 images in 8 seconds.
 fn status(outcome: Outcome, accuracy: f64) -> Status {
     Status {
         format: FORMAT,
         outcome,
         test: Some(Scores { accuracy, ..Scores::default() }),
-        steps: 100,
+        steps: 625,
         train_secs: 8.0,
-        images_per_sec: 800.0,
+        images_per_sec: 5_000.0,
         ..Status::default()
     }
 }
 
-/// An epoch of 1600 images in 2 seconds.
+/// An epoch of 10,000 images in 2 seconds.
 fn epoch(writer: &mut RunWriter, epoch: u64) {
     let metrics = MetricsRow {
         epoch,
-        step: 25 * epoch,
-        samples: 1600 * epoch,
+        step: 156 * epoch,
+        samples: 10_000 * epoch,
         learning_rate: 0.1,
         train_loss: 1.0,
         train_accuracy: 0.25 * epoch as f64,
         ..MetricsRow::default()
     };
-    writer.append(&metrics, &TimingRow { epoch, wall_secs: 2.0, images_per_sec: 800.0 }).unwrap();
+    writer.append(&metrics, &TimingRow { epoch, wall_secs: 2.0, images_per_sec: 5_000.0 }).unwrap();
 }
 
 #[test]
@@ -71,6 +71,19 @@ fn every_trial_is_counted_once_and_the_rest_is_timed_by_what_is_done() {
     // The run in progress and the finished one are of two networks: the median is one of them.
     assert!((0.5..2.0).contains(&ratio), "{ratio}");
     drop(running);
+}
+
+#[test]
+fn tries_of_a_point_that_take_turns_are_not_at_work_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path());
+    let trials = trials();
+    // Two of each point.
+    let trials: Vec<&Trial> = trials.iter().filter(|trial| trial.seed() < 2).collect();
+    let mut writers: Vec<RunWriter> = trials.iter().map(|trial| claim(&ledger, trial)).collect();
+    writers.iter_mut().for_each(|writer| epoch(writer, 1));
+    let secs = |halving| Onlooker::new(halving).look(&trials, &ledger).unwrap().secs_left.unwrap();
+    assert_eq!(secs(true), 2.0 * secs(false));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::grouping;
 use super::network_cache::Networks;
 use super::point::{Indices, Point};
 use crate::tune::{Tune, TuneTable};
-use crate::{Held, StepTimes, Trial};
+use crate::{Held, Schedule, StepTimes, Trial};
 
 /// Seeds of an experiment that names none.
 const DEFAULT_SEEDS: [u64; 3] = [0, 1, 2];
@@ -44,15 +44,14 @@ pub(super) fn expand(file: &SweepFile, step_times: StepTimes<'_>) -> Result<Expa
     let points = points(&file.axes)
         .into_iter()
         .map(|choice| Point::resolve(file, choice, &mut networks))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
     // A value that no axis may have is the cause where the reference has the right one.
     let reference = reference?;
-    let points = distinct(points, &reference, &mut warnings)?;
     warnings.extend(rising_until_the_end(&points));
     one_metric(&points)?;
     check_scaling(file, &points)?;
     let points = match file.budget {
-        None => points,
+        None => distinct(points, &reference, &mut warnings)?,
         Some(hold) => {
             let own = Point::resolve(file, reference.clone(), &mut networks)?;
             match hold.counted() {
@@ -61,10 +60,14 @@ pub(super) fn expand(file: &SweepFile, step_times: StepTimes<'_>) -> Result<Expa
                         .into_iter()
                         .map(|point| point.meet(hold, quantity, file.scaling, &own, &mut networks))
                         .collect::<Result<_, _>>()?;
-                    // At its new width a layer may have fewer channels than segments.
+                    // Only now: it is the new width that decides whether a layer has fewer channels than
+                    // segments.
                     distinct(met, &reference, &mut warnings)?
                 }
-                None => fitted::fit(points, &own, step_times, &mut warnings)?,
+                None => {
+                    let points = distinct(points, &reference, &mut warnings)?;
+                    fitted::fit(points, &own, step_times, &mut warnings)?
+                }
             }
         }
     };
@@ -94,6 +97,9 @@ fn check_scaling(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnosti
     let reason = match file.budget {
         None => "no budget is held",
         Some(Held::StepTime) => "a step time is met by the width of the whole network",
+        Some(_) if least > 1 && points.iter().any(|point| !point.network.lists_channels()) => {
+            "the channels of inception-v3 follow the width alone"
+        }
         Some(_) if pays == Pays::Inner && !points.iter().all(has_inner) => {
             "only mini-xception networks with two convolutions per module have inner channels"
         }
@@ -109,12 +115,8 @@ fn rising_until_the_end(points: &[Point<'_>]) -> Option<Diagnostic> {
     let warmup = |point: &Point<'_>| point.training.schedule.warmup_epochs();
     let point = points.iter().find(|point| warmup(point) >= point.training.epochs as f64)?;
     let title = "the learning rate rises until the end of training, and never falls".to_owned();
-    let note = format!(
-        "{}: warm-up takes {} epochs, and training {}",
-        point.label(),
-        warmup(point),
-        point.training.epochs
-    );
+    let note =
+        format!("{}: of {} epochs, warm-up takes {}", point.label(), point.training.epochs, warmup(point));
     Some(Diagnostic::new(title).note(note).note("set a lower `training.schedule.warmup-epochs`"))
 }
 
@@ -187,6 +189,15 @@ fn tune(file: &SweepFile, points: &[Point<'_>]) -> Result<Option<Tune>, Diagnost
     let tune = typed
         .resolve(first.training.weight_decay)
         .map_err(|error| refused(&format!("`{}` {}", error.key, error.message), "see docs/experiments.md"))?;
+    let lowest = tune.settings.iter().map(|setting| setting.learning_rate).fold(f64::INFINITY, f64::min);
+    let floor = |point: &Point<'_>| match point.training.schedule {
+        Schedule::Cosine { floor, .. } if floor > lowest => Some(floor),
+        _ => None,
+    };
+    if let Some(floor) = points.iter().find_map(floor) {
+        let message = format!("tries a learning rate of {lowest}, below `training.schedule.floor`, {floor}");
+        return Err(refused(&message, "try higher rates, or set a lower floor"));
+    }
     match tune.runs_a_point().saturating_mul(points.len()) {
         runs if runs > MOST_TRIALS => Err(too_many(tune.runs_a_point())),
         _ => Ok(Some(tune)),

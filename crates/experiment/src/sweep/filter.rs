@@ -42,11 +42,11 @@ const RELATIONS: [(&str, Relation); 7] = [
 pub enum FilterError {
     /// A part is not a condition.
     #[error(
-        "`{0}` is not a condition\n = write axis, relation and value, joined by `&`, as in segments>=8 & seed=0"
+        "`{0}` is not a condition\n   = write axis, relation and value, joined by `&`, as in segments>=8 & seed=0"
     )]
     Condition(String),
     /// A condition on something that the sweep does not vary.
-    #[error("`{name}` is not an axis of this experiment: {suggestion}\n = a filter may name {known}")]
+    #[error("`{name}` is not an axis of this experiment: {suggestion}\n   = a filter may name {known}")]
     Axis {
         /// As typed.
         name: String,
@@ -57,7 +57,7 @@ pub enum FilterError {
     },
     /// Values of this kind have no order.
     #[error(
-        "`{0}` compares words\n = words and ids can only be equal (=) or not (!=); order is for numbers, and per-channel is greater than all of them"
+        "`{0}` compares words\n   = words and ids can only be equal (=) or not (!=); order is for numbers, and per-channel is greater than all of them"
     )]
     Order(String),
 }

@@ -15,18 +15,20 @@ pub enum LockError {
     /// The results folder cannot be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Nothing is declared.
+    /// Too little is declared.
     #[error(
-        "{}: nothing to lock\n = set `hypotheses` and `analysis` in [experiment], and `margin` where points may be \
-         equal", path.display()
+        "{}: [experiment] has no `{key}`, so there is no plan to lock\n   = set `hypotheses` and `analysis`, and \
+         `margin` where points may be equal", path.display()
     )]
     Nothing {
         /// The experiment file.
         path: PathBuf,
+        /// What is missing.
+        key: &'static str,
     },
     /// The command line changes what the file says, and only the file is locked.
     #[error(
-        "{}: a plan is locked as its file says, without --set\n = write {} into the file, or leave --set out",
+        "{}: a plan is locked as its file says, without --set\n   = write {} into the file, or leave --set out",
         path.display(), set.join(", ")
     )]
     Set {
@@ -37,7 +39,7 @@ pub enum LockError {
     },
     /// Another plan is locked.
     #[error(
-        "{}: another plan was locked at {locked_at}: the file has changed since\n = remove it to lock the file as it is \
+        "{}: another plan was locked at {locked_at}: the file has changed since\n   = remove it to lock the file as it is \
          now, which version control will show", path.display()
     )]
     Other {
@@ -66,11 +68,15 @@ impl Sweep {
     /// Locks what the file declares; returns the file with it, and whether it was written now.
     ///
     /// # Errors
-    /// If nothing is declared, the command line changes the file, another plan is locked, a run has ended already
+    /// If hypotheses or analysis are not declared, the command line changes the file, another plan is locked, a run has ended already
     /// or the file cannot be written.
     pub fn lock(&self, ledger: &Ledger) -> Result<(PathBuf, bool), LockError> {
-        if self.declared.hypotheses.is_empty() || self.declared.analysis.is_empty() {
-            return Err(LockError::Nothing { path: self.path.clone() });
+        let declared = [
+            ("hypotheses", self.declared.hypotheses.is_empty()),
+            ("analysis", self.declared.analysis.is_empty()),
+        ];
+        if let Some((key, _)) = declared.into_iter().find(|(_, is_missing)| *is_missing) {
+            return Err(LockError::Nothing { path: self.path.clone(), key });
         }
         if !self.set.is_empty() {
             return Err(LockError::Set { path: self.path.clone(), set: self.set.clone() });

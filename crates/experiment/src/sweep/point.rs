@@ -5,7 +5,7 @@ use decouple_datasets::{DataSpec, DataTable, derive_seed};
 use decouple_keys::{InvalidKey, full_name};
 use decouple_spectrum::budget::{BudgetError, Quantity, Scaling};
 use decouple_spectrum::error::SpecError;
-use decouple_spectrum::network::{Family, NetworkKey, NetworkSpec};
+use decouple_spectrum::network::{Dense, Family, NetworkKey, NetworkSpec};
 use decouple_spectrum::segments::{SegmentSchedule, Segments};
 
 use super::as_typed::{SweepFile, TypedAxis};
@@ -55,6 +55,11 @@ impl<'a> Point<'a> {
         let size = take_size(file, &mut trial)?;
         let mut network: NetworkSpec = section(&trial, "network")?;
         if let Some((seed, span)) = allocation {
+            if !network.inner.is_empty() {
+                return Err(Diagnostic::new("`network.allocation` cannot be combined with `network.inner`")
+                    .at(span, "draws channels and depth anew")
+                    .note("leave one of the two out"));
+            }
             network = allocated(&network, seed).ok_or_else(|| {
                 Diagnostic::new("`network.allocation` needs a network whose depth can change")
                     .at(span, format!("the depth of {} is fixed", network.family))
@@ -65,6 +70,9 @@ impl<'a> Point<'a> {
         let mut data = DataSpec::try_from(typed).map_err(|error| invalid_key(&trial, "data", &error))?;
         if let Some((augment, problem)) = data.impossible_augment() {
             return Err(invalid(&trial, "data.augment", &format!("has `{augment}`, which {problem}")));
+        }
+        if data.stated_train_images() == Some(0) {
+            return Err(invalid(&trial, "data.validation", "leaves no image to train on"));
         }
         let is_typed = trial.nearest_entry("data.validation").is_some_and(|entry| entry.key == "validation");
         if file.tune.is_some() && !is_typed {
@@ -84,6 +92,10 @@ impl<'a> Point<'a> {
             return Err(invalid(&trial, "training.label-smoothing", message));
         }
         let summary = networks.summary(&network, &data).map_err(|error| refused(&trial, &error))?;
+        if training.batch == 1 && summary.normalises_a_pixel {
+            let message = "of 1 leaves a batch norm over a map of one pixel a single value per channel, which becomes 0";
+            return Err(invalid(&trial, "training.batch", message));
+        }
         let axes = &file.axes;
         Ok(Self { choice, axes, network, size, data, splits_by_seed, training, summary, budget: None })
     }
@@ -129,11 +141,10 @@ impl<'a> Point<'a> {
 
     /// What is wrong with this point under the budget, and what to change.
     pub(super) fn refused(&self, title: &str, reason: &str) -> Diagnostic {
+        let other = if self.size.is_some() { "set another `network.size`" } else { "widen the reference" };
         let advice = match self.blamed() {
-            Some(index) => {
-                format!("widen the reference, or drop this point from `{}`", self.axes[index].name)
-            }
-            None => "widen the reference, or set `budget = \"none\"`".to_owned(),
+            Some(index) => format!("{other}, or drop this point from `{}`", self.axes[index].name),
+            None => format!("{other}, or set `budget = \"none\"`"),
         };
         self.failed(title, reason).note(advice)
     }
@@ -175,9 +186,21 @@ impl<'a> Point<'a> {
         Trial { splits_by_seed: self.splits_by_seed, ..trial }
     }
 
-    /// A hash of everything that training depends on, with segments as each layer has them.
+    /// A hash of everything that training depends on, with segments as each layer has them, and keys that change
+    /// nothing at one value.
     pub(super) fn identity(&self) -> u64 {
-        let network = NetworkSpec { segments: SegmentSchedule::default(), ..self.network.clone() };
+        let mut network = NetworkSpec { segments: SegmentSchedule::default(), ..self.network.clone() };
+        if network.family == Family::MiniXception {
+            if network.middle == 0 {
+                network.modules = 1;
+            }
+            network.dense = match (network.modules, network.dense) {
+                (1, _) => Dense::None,
+                // The block's input is all that comes before the previous module.
+                (2, Dense::All) => Dense::First,
+                (_, dense) => dense,
+            };
+        }
         let segments: Vec<_> = self.summary.layers.iter().map(|layer| layer.segments).collect();
         let Self { size, data, splits_by_seed, training, .. } = self;
         hash64(&(network, segments, size, data, splits_by_seed, training))
@@ -201,7 +224,7 @@ impl<'a> Point<'a> {
 /// ten times that; none if the set is not known yet.
 fn validation_to_tune_by(data: &DataSpec) -> usize {
     const ENOUGH: usize = 5_000;
-    data.train_images(None).map_or(0, |images| ENOUGH.min(images / 10))
+    data.train_images(None).ok().flatten().map_or(0, |images| ENOUGH.min(images / 10))
 }
 
 /// Whether `data.split` is `"seed"`, which draws the images held out by the seed of each run.

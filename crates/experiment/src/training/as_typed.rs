@@ -312,7 +312,12 @@ pub(crate) fn validate(spec: &TrainingSpec) -> Result<(), InvalidKey> {
                 Every::Samples(samples) => check("schedule.every-samples", samples as f64)?,
             }
         }
-        Schedule::Cosine { floor, .. } => check("schedule.floor", floor)?,
+        Schedule::Cosine { peak, floor, .. } => {
+            check("schedule.floor", floor)?;
+            if floor > peak {
+                return Err(InvalidKey::new("schedule.floor", format!("must be at most the peak, {peak}")));
+            }
+        }
     }
     check("weight-decay", spec.weight_decay)?;
     check("label-smoothing", spec.label_smoothing)?;

@@ -38,7 +38,8 @@ pub struct SpectrumLine {
     /// What is known of the best group width, as a natural logarithm.
     pub best: Option<BestPlace>,
     /// The best group width of the curve itself, as a natural logarithm.
-    pub highest: f64,
+    /// `None` if a width beyond those of the line has been tried, and its mean is not known well enough.
+    pub highest: Option<f64>,
 }
 
 /// A law of error against size at one group width.
@@ -106,9 +107,16 @@ fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Opt
         .collect();
     let observations = observations?;
     let fitted = SmoothCurve::fit(&observations, freedom)?;
+    // Points whose mean is not known well enough to be fitted.
+    let unknown: Vec<(Vec<f64>, f64)> = (members.iter().filter(|index| !known.contains(index)))
+        .filter_map(|&index| Some((shape(index)?, points[index].group_width?.ln())))
+        .collect();
     let lines = grouped(0..known.len(), |&k| observations[k].shape.clone()).into_iter();
     let lines = lines.map(|(shape, members)| {
         let range = range(members.iter().map(|&k| observations[k].x));
+        // The best may lie at one of these.
+        let is_whole =
+            unknown.iter().all(|(other, x)| *other != shape || (range.low..=range.high).contains(x));
         SpectrumLine {
             at: varied
                 .iter()
@@ -116,16 +124,17 @@ fn curve(shared: Coordinates, members: &[usize], points: &[PointSummary]) -> Opt
                     Some(((*axis).to_owned(), points[known[members[0]]].value(axis)?.to_owned()))
                 })
                 .collect(),
-            best: if range.low < range.high { fitted.best(&shape, range) } else { None },
-            highest: highest(&fitted, &shape, range),
+            best: if range.low < range.high && is_whole { fitted.best(&shape, range) } else { None },
+            highest: is_whole.then(|| highest(&fitted, &shape, range)),
             shape,
             points: members.into_iter().map(|k| known[k]).collect(),
             range,
         }
     });
-    let lines = lines.collect();
+    let lines: Vec<SpectrumLine> = lines.collect();
+    let are_whole = lines.iter().all(|line| line.highest.is_some());
     let shifts = shapes.into_iter().enumerate().filter_map(|(k, (_, name))| {
-        let (shift, interval) = shift(&fitted, &observations, k)?;
+        let (shift, interval) = shift(&fitted, &observations, k).filter(|_| are_whole)?;
         Some((name, shift, interval))
     });
     let shifts = shifts.collect();

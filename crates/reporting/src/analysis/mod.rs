@@ -24,7 +24,7 @@ pub use summary::*;
 pub use support::{FEWEST_IMAGES, Unsupported};
 pub use verdict::Verdict;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use decouple_experiment::Metric;
 
@@ -62,6 +62,15 @@ pub struct Analysis {
     pub problems: Vec<String>,
     /// Whether a plan was locked, but its file cannot be read.
     pub is_plan_damaged: bool,
+}
+
+impl Analysis {
+    /// The runs, each once that several points share: those that the recipe as written and the one chosen have in common.
+    pub(crate) fn each_run(&self) -> impl Iterator<Item = &RunRow> {
+        let mut known = HashSet::new();
+        // Made-up runs have no id.
+        self.runs.iter().filter(move |run| run.id.is_empty() || known.insert(run.id.as_str()))
+    }
 }
 
 /// `items` by what `key` gives, in the order in which each key first occurs.

@@ -16,20 +16,17 @@ pub struct Scatter {
     pub typical: f64,
     /// That of the point with the largest spread.
     pub most: f64,
-    /// Points with a known spread.
-    pub points: usize,
 }
 
-/// The spread of runs about their point; `None` if fewer than two points have one.
+/// The spread of runs about their point; `None` if no two points that are compared with each other have one.
 pub fn scatter(analysis: &Analysis) -> Option<Scatter> {
     let samples: Vec<Sample> = analysis.points.iter().filter_map(|point| point.sample).collect();
     let sds = || samples.iter().map(Sample::sd);
-    (samples.len() > 1).then_some(())?;
+    (compared(analysis) > 1).then_some(())?;
     Some(Scatter {
         least: sds().reduce(f64::min)?,
         typical: typical_sd(&samples)?,
         most: sds().reduce(f64::max)?,
-        points: samples.len(),
     })
 }
 

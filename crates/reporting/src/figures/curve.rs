@@ -117,7 +117,7 @@ fn says(point: &PointSummary, mean: f64) -> String {
 /// The interval of the best width, with the best of the curve itself as a mark.
 fn draw_best(canvas: &mut Canvas, frame: &Frame, line: &Line<'_>, y: f64) {
     let own = &line.curve.lines[line.index];
-    let Some(best) = own.best else { return };
+    let (Some(best), Some(highest)) = (own.best, own.highest) else { return };
     let ends = [best.interval.low, best.interval.high].map(|x| (frame.across(x), y));
     canvas.line(ends.to_vec(), line.colour, 2.0, 0.0);
     for (x, y) in ends {
@@ -126,11 +126,11 @@ fn draw_best(canvas: &mut Canvas, frame: &Frame, line: &Line<'_>, y: f64) {
     let says = format!(
         "{}: best at {} channels per segment, 95 % interval {} to {}",
         line.name,
-        short_width(own.highest.exp()),
+        short_width(highest.exp()),
         short_width(best.interval.low.exp()),
         short_width(best.interval.high.exp())
     );
-    canvas.datum(Marker::Diamond, (frame.across(own.highest), y), 4.5, line.colour, 1.0, says);
+    canvas.datum(Marker::Diamond, (frame.across(highest), y), 4.5, line.colour, 1.0, says);
 }
 
 /// The name of each line at its right end.

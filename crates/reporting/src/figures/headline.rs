@@ -59,10 +59,14 @@ pub(super) fn draw(analysis: &Analysis) -> Canvas {
 /// Data, budget, seeds, and what the marks mean.
 fn subtitle(analysis: &Analysis, lines: &[Series<'_>]) -> Vec<String> {
     let study = &analysis.study;
-    let seeds = analysis.points.iter().map(PointSummary::finished).max().unwrap_or(0);
+    let finished = || analysis.points.iter().map(PointSummary::finished);
+    let seeds = match (finished().min().unwrap_or(0), finished().max().unwrap_or(0)) {
+        (least, most) if least == most => plural(most, "seed"),
+        (least, most) => format!("{least} to {most} seeds"),
+    };
     let budget = held_equal(study.held.as_deref());
     let epochs = study.epochs.map(|epochs| plural(epochs, "epoch"));
-    let facts = [Some(study.data.clone()), Some(budget), Some(plural(seeds, "seed")), epochs];
+    let facts = [Some(study.data.clone()), Some(budget), Some(seeds), epochs];
     let facts: Vec<String> = facts.into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
     vec![
         facts.join(" · "),

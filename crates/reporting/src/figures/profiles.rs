@@ -143,15 +143,13 @@ fn profiles<'a>(points: &[&'a PointSummary], along_spectrum: bool) -> Vec<Profil
     points.iter().enumerate().map(profile).filter(|profile| !profile.point.curve.is_empty()).collect()
 }
 
-/// Every label once, with its row and its place in the row; those beyond the limit are left out.
+/// Every label once, with its row and its place in the row.
 fn keys<'p, 'a>(panels: &'p [Panel<'a>]) -> Vec<(&'p Profile<'a>, usize, f64)> {
-    const MOST_ROWS: usize = 4;
     let profiles = panels.iter().flat_map(|panel| &panel.profiles);
     let keys = grouped(profiles, |profile| &profile.label).into_iter().map(|(_, alike)| alike[0]);
     let keys: Vec<&Profile<'_>> = keys.collect();
     let places = flowed(keys.iter().map(|profile| 50.0 + text_width(&profile.label, TICK, false)));
-    let placed = keys.into_iter().zip(places).map(|(profile, (row, x))| (profile, row, x));
-    placed.take_while(|(_, row, _)| *row < MOST_ROWS).collect()
+    keys.into_iter().zip(places).map(|(profile, (row, x))| (profile, row, x)).collect()
 }
 
 /// Steps of an epoch, where all points have equally many.

@@ -91,22 +91,23 @@ pub fn under_each_budget(cards: &[Card]) -> Vec<Analysis> {
     let curves = cards.iter().filter_map(|card| card.curve.as_ref());
     let sets = grouped(curves, |curve| (&curve.reference, &curve.data, curve.epochs, curve.metric()));
     let studies = sets.into_iter().filter_map(|(_, set)| {
-        let budgets: Vec<Curve> =
-            grouped(set, |curve| &curve.held).into_iter().map(|(_, same)| joined(&same)).collect();
+        let same = grouped(set, |curve| &curve.held).into_iter();
+        let budgets: Vec<Curve> = same.map(|(_, same)| joined(&same)).collect::<Option<_>>()?;
         (budgets.len() > 1).then(|| together(&budgets))
     });
     studies.collect()
 }
 
 /// The curve of several experiments of one budget, which differ in the segments and seeds that they run: each run
-/// once.
-fn joined(same: &[&Curve]) -> Curve {
+/// once. `None` if one point is two networks: what is held equal is met in another way, and they are not to be mixed.
+fn joined(same: &[&Curve]) -> Option<Curve> {
     let runs = grouped(same.iter().flat_map(|curve| &curve.runs), |run| (&run.segments, run.seed));
-    Curve {
+    let is_one = runs.iter().all(|(_, equal)| equal.iter().all(|run| run.id == equal[0].id));
+    is_one.then(|| Curve {
         runs: runs.into_iter().map(|(_, equal)| equal[0].clone()).collect(),
         test_images: same.iter().filter_map(|curve| curve.test_images).min(),
         ..same[0].clone()
-    }
+    })
 }
 
 fn together(curves: &[Curve]) -> Analysis {

@@ -4,7 +4,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::tables::Table;
-use crate::analysis::{Analysis, PointSummary, held_equal};
+use crate::analysis::{Analysis, held_equal};
 use crate::figures::font;
 use crate::numbers::plural;
 
@@ -77,13 +77,13 @@ pub(super) fn table(table: &Table) -> Markup {
 /// "fashion-mnist · equal parameters · 6 points, 18 of 18 runs finished · 8 epochs · 2000 test images"
 pub(super) fn facts(analysis: &Analysis) -> String {
     let study = &analysis.study;
-    let finished: usize = analysis.points.iter().map(PointSummary::finished).sum();
+    let finished = analysis.each_run().filter(|run| run.score().is_some()).count();
     let points = plural(analysis.points.len(), "point");
     let fixed: Vec<String> = study.fixed.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
     let facts = [
         Some(study.data.clone()).filter(|data| !data.is_empty()),
         Some(held_equal(study.held.as_deref())),
-        Some(format!("{points}, {finished} of {} finished", plural(analysis.runs.len(), "run"))),
+        Some(format!("{points}, {finished} of {} finished", plural(analysis.each_run().count(), "run"))),
         Some(fixed.join(" · ")).filter(|fixed| !fixed.is_empty()),
         study.epochs.map(|epochs| plural(epochs, "epoch")),
         study.test_images.map(|images| format!("{images} test images")),

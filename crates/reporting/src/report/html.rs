@@ -1,7 +1,5 @@
 //! `report.html`.
 
-use std::collections::HashSet;
-
 use maud::{Markup, PreEscaped, html};
 
 use super::frame::{inline_code, page, table};
@@ -77,10 +75,7 @@ fn drawing(figure: &Figure) -> Markup {
 
 /// The total cost of the runs, those that points share once.
 fn costs(analysis: &Analysis) -> Markup {
-    let mut known = HashSet::new();
-    // Made-up runs have no id.
-    let each = analysis.runs.iter().filter(|run| run.id.is_empty() || known.insert(run.id.as_str()));
-    let times: Vec<f64> = each.filter_map(|run| run.train_secs).collect();
+    let times: Vec<f64> = analysis.each_run().filter_map(|run| run.train_secs).collect();
     let (trained, secs) = (times.len(), times.iter().sum::<f64>());
     let peak = analysis.runs.iter().filter_map(|run| run.peak_bytes).max();
     html! {

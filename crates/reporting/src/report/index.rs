@@ -64,7 +64,7 @@ pub fn index(cards: &[Card], problems: &[String]) -> String {
                 figure { div class="scroll" { (PreEscaped(headline(&analysis).svg(TextSetting::Page))) } }
             }
             @for card in cards {
-                @let report = format!("{}/report.html", folder(&card.name));
+                @let report = report_of(&card.name);
                 article class="card" {
                     a href=(report) {
                         img src=(format!("{}/figures/accuracy-vs-decoupling.svg", folder(&card.name)))
@@ -91,6 +91,16 @@ pub fn index(cards: &[Card], problems: &[String]) -> String {
     };
     page("decouple: all experiments", "Every experiment, its question and its answer.", STYLE, body)
         .into_string()
+}
+
+/// Whether the index `page` lists the experiment `name`.
+pub fn lists(page: &str, name: &str) -> bool {
+    page.contains(&format!("href=\"{}\"", report_of(name)))
+}
+
+/// The address of the report of the experiment `name`.
+fn report_of(name: &str) -> String {
+    format!("{}/report.html", folder(name))
 }
 
 /// The name of a folder in an address, where a colon would turn the text before it into a scheme.

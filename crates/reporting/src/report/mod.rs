@@ -16,6 +16,6 @@ mod tables;
 
 pub use budgets::{Curve, CurveRun, under_each_budget};
 pub use html::html;
-pub use index::{Card, index};
+pub use index::{Card, index, lists};
 pub use latex::latex;
 pub use markdown::markdown;

@@ -76,12 +76,21 @@ fn summary(analysis: &Analysis) -> Option<Table> {
         true if are_disturbed => " Step times are left out: other work on the machine shows in them.",
         true => "",
     };
+    let is_without = |contest: &Contest| {
+        let of = |has: fn(&PointSummary) -> bool| contest.points.iter().any(|&k| has(&analysis.points[k]));
+        of(|point| point.sample.is_some()) && !of(|point| point.probability_best.is_some())
+    };
+    let unknown = if analysis.contests.iter().any(is_without) {
+        "; not known where a point of a comparison has too few runs to tell its spread"
+    } else {
+        ""
+    };
     let mut table = Table::new(
         "The points",
         format!(
             "{} in percent: the mean over seeds and Student's 95 % interval of it. P(best): the probability \
              that a point is the best, from the posterior of a model in which means and spreads are shrunk as far \
-             as the runs say.{times}",
+             as the runs say{unknown}.{times}",
             analysis.study.metric.title()
         ),
         &words,
@@ -138,7 +147,7 @@ fn against_reference(contest: &Contest, points: &[PointSummary]) -> Option<Table
         .map(|row| {
             let comparison = &row.comparison;
             let point = &points[comparison.point];
-            let p = |p: Option<f64>| or_absent(p, |p| p_value(p).trim_start_matches("= ").to_owned());
+            let p = |p: Option<f64>| or_absent(p, p_cell);
             let mut cells = vec![
                 contest.name(point),
                 point.finished().to_string(),
@@ -180,7 +189,7 @@ fn on_images(contest: &Contest, points: &[PointSummary]) -> Option<Table> {
                 of(|found| found.seeds_error),
                 of(|found| found.images_error),
                 or_absent(row.difference, |found| range(found.interval, in_points)),
-                or_absent(row.p_same, |p| p_value(p).trim_start_matches("= ").to_owned()),
+                or_absent(row.p_same, p_cell),
             ]
         })
         .collect();
@@ -220,7 +229,7 @@ fn best_width(analysis: &Analysis) -> Option<Table> {
             vec![
                 if coordinates.is_empty() { "all points".to_owned() } else { label(&coordinates) },
                 line.points.len().to_string(),
-                width(line.highest),
+                or_absent(line.highest, width),
                 or_absent(line.best, |best| range(best.interval, |log| short_width(log.exp()))),
                 or_absent(line.best, |best| format!("{:.2}", best.at_an_end)),
             ]
@@ -275,7 +284,7 @@ fn interaction(interaction: &Interaction, metric: Metric, is_one_of_several: boo
             "No test of any interaction: it takes cells to be independent, and some have runs in common. "
                 .to_owned()
         }
-        None => String::new(),
+        None => "No test of any interaction: the spread of a cell is not known. ".to_owned(),
     };
     let (effect, along) = (&interaction.effect, &interaction.along);
     let first = interaction.contrasts.first()?;
@@ -306,11 +315,16 @@ fn interaction(interaction: &Interaction, metric: Metric, is_one_of_several: boo
                 signed_points(contrast.at_high),
                 signed_points(contrast.estimate()),
                 or_absent(contrast.interval, |interval| range(interval, in_points)),
-                or_absent(contrast.p_holm, |p| p_value(p).trim_start_matches("= ").to_owned()),
+                or_absent(contrast.p_holm, p_cell),
             ]
         })
         .collect();
     Some(table)
+}
+
+/// A p-value without a relation where it is exact.
+fn p_cell(p: f64) -> String {
+    p_value(p).trim_start_matches("= ").to_owned()
 }
 
 /// ", given kernel = 3"; ", averaged over kernel"; nothing where there is no other axis.

@@ -102,7 +102,7 @@ impl<'a> Training<'a> {
         self.begin_stream(epoch, before as usize);
         let (mut began, secs_before) = (Instant::now(), self.epoch_secs);
         for place in before..self.steps_per_epoch {
-            let (begin, done) = (place as usize * self.batch, place + 1);
+            let begin = place as usize * self.batch;
             // A streamed set has its own order.
             let indices = order.get(begin..begin + self.batch).unwrap_or_default();
             let loss = self.train_step(epoch, indices)?;
@@ -111,9 +111,8 @@ impl<'a> Training<'a> {
                 self.train_secs += self.epoch_secs;
                 return Ok(EpochEnd::Diverged { step: self.step });
             }
-            let images_per_sec = (done * self.batch as u64) as f64 / self.epoch_secs;
             let (step, epoch) = (self.step, epoch + 1);
-            keeper.progress.tell(keeper.trial, News::Step { step, epoch, loss, images_per_sec });
+            keeper.progress.tell(keeper.trial, News::Step { step, epoch, loss });
             let saving = Instant::now();
             if keeper.between_steps(|| self.state(epoch - 1))? == Between::Stop {
                 return Ok(EpochEnd::Stopped { step });
