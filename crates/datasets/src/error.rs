@@ -40,8 +40,12 @@ impl From<String> for Unusable {
 
 impl From<io::Error> for Unusable {
     fn from(error: io::Error) -> Self {
+        use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+        // Too many links, as of one that leads to itself.
+        const LOOP: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };
         // A device or a pipe is an invalid input.
-        let is_of_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput);
+        let is_of_file = matches!(error.kind(), NotFound | InvalidInput | NotADirectory | InvalidFilename)
+            || error.raw_os_error() == Some(LOOP);
         Self { reason: error.to_string(), is_fault: !is_of_file }
     }
 }

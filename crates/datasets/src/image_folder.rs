@@ -62,15 +62,15 @@ impl FolderListing {
         Ok(())
     }
 
-    /// Refuses a class of which a part has none of the `labels` that could be read.
+    /// Refuses a class of which a part, of these `files`, has none of the `labels` that could be read.
     pub(crate) fn check_read(
         &self,
         part: &'static str,
+        files: &[(PathBuf, u16)],
         labels: impl IntoIterator<Item = u16>,
         skipped: &[Skipped],
     ) -> Result<(), DataError> {
         let Some((absent, class)) = class_names::absent(&self.classes, labels).next() else { return Ok(()) };
-        let files = if part == "training" { &self.train } else { &self.test };
         let own: HashSet<&Path> =
             files.iter().filter(|(_, label)| *label == absent).map(|(file, _)| file.as_path()).collect();
         let first = skipped.iter().find(|skipped| own.contains(skipped.file.as_path())).cloned();
@@ -348,7 +348,7 @@ fn decode_all(
         }
     }
     split.images.truncate(split.labels.len() * length);
-    listing.check_read(part, split.labels.iter().copied(), &seen.skipped)?;
+    listing.check_read(part, files, split.labels.iter().copied(), &seen.skipped)?;
     Ok(split)
 }
 

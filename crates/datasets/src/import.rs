@@ -61,7 +61,7 @@ pub fn import(
                 written.extend(found);
                 shards += 1;
             }
-            listing.check_read(purpose, written, &skipped)?;
+            listing.check_read(purpose, files, written, &skipped)?;
         }
         Ok(Imported { images, shards, notes: listing.notes, skipped })
     })

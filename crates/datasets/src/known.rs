@@ -165,8 +165,8 @@ fn unread(file: &Path, source: io::Error) -> DataError {
 }
 
 /// Unpacks the files of `archive` without the folder around them to `folder`, which is created
-/// only if their combined checksum is `expected`. The archive is removed, unless this machine
-/// could not read it or write the files, or it `was_there` already and is another.
+/// only if their combined checksum is `expected`. The archive is removed, unless it `was_there` already, or
+/// this machine could not read it or write the files.
 fn unpack(archive: &Path, folder: &Path, expected: &str, was_there: bool) -> Result<(), DataError> {
     let beside = folder.with_extension("part");
     let written = |source| DataError::Write { file: beside.clone(), source };
@@ -174,7 +174,12 @@ fn unpack(archive: &Path, folder: &Path, expected: &str, was_there: bool) -> Res
         fs::remove_dir_all(&beside).map_err(written)?;
     }
     match unpack_to(&beside, archive, expected) {
-        Ok(()) => fs::rename(&beside, folder).map_err(written)?,
+        Ok(()) => {
+            fs::rename(&beside, folder).map_err(written)?;
+            if was_there {
+                return Ok(());
+            }
+        }
         Err(error) => {
             let _ = fs::remove_dir_all(&beside);
             let DataError::File { file, problem } = error else { return Err(error) };

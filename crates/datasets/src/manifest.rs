@@ -17,7 +17,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::class_names::absent;
-use crate::directory::{are, is_image};
+use crate::directory::are;
 use crate::error::{named_file, shortened};
 use crate::foreign::{self, START};
 use crate::labels::Labelling;
@@ -256,11 +256,16 @@ impl Rows<'_> {
         if let Some(name) = repeated(&names) {
             return Err(self.at(1, format!("two columns are called `{name}`")));
         }
+        if let Some(name) = names.iter().find(|name| name.contains(['\n', '\r'])) {
+            let problem =
+                format!("the name of a column has several lines, as after an open quotation mark: {name:?}");
+            return Err(self.at(1, problem));
+        }
         let (path, label, split) = self.columns(&names).map_err(|problem| self.at(1, problem))?;
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).map_err(|error| self.of_csv(&error))? {
             let line = self.line_of(record.position());
-            if let Some(row) = swallowed(&record, path, separator) {
+            if let Some(row) = self.swallowed(&record, path, separator) {
                 let problem = format!(
                     "a quotation mark opens a cell that goes on over rows such as `{row}`: double it, or close the cell"
                 );
@@ -272,6 +277,22 @@ impl Rows<'_> {
             self.add(Row { line, path: cell(path).to_owned(), labels, split })?;
         }
         Ok(split.is_some())
+    }
+
+    /// A line of a cell that names a file where paths stand: a row that an open quotation mark has swallowed.
+    fn swallowed(&self, record: &csv::StringRecord, path: usize, separator: u8) -> Option<String> {
+        let names_a_file = |line: &&str| {
+            let cell = line.split(char::from(separator)).nth(path);
+            let cell = cell.map_or("", |cell| cell.trim().trim_matches('"'));
+            !cell.is_empty() && self.beside(cell).is_file()
+        };
+        let later = record.iter().flat_map(|cell| cell.split(['\n', '\r']).skip(1));
+        later.filter(names_a_file).map(str::to_owned).next()
+    }
+
+    /// A file beside the table.
+    fn beside(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new(".")).join(path)
     }
 
     /// The line of a row. After the first, the reader counts from before the line feed of the row above, if lines end
@@ -348,13 +369,18 @@ impl Rows<'_> {
             Some(split) => self.part(line, split)?,
         };
         // `./a.png` and `a.png` are one file.
-        let image: PathBuf = self.file.parent().unwrap_or(Path::new(".")).join(path).components().collect();
+        let image: PathBuf = self.beside(path).components().collect();
         let place = (part, self.parts[part].len());
         // So are `a.png`, `b/../a.png` and `/set/a.png`.
         let has_parent = image.components().any(|component| component == Component::ParentDir);
-        let real = if has_parent || Path::new(path).is_absolute() { image.canonicalize().ok() } else { None };
+        // A link is a file of its own, though, wherever it leads.
+        let real = (has_parent || Path::new(path).is_absolute()).then(|| {
+            let folder = image.parent()?.canonicalize().ok()?;
+            Some(folder.join(image.file_name()?))
+        });
+        let real = real.flatten();
         let own = self.folder.as_deref().and_then(|folder| real.as_ref()?.strip_prefix(folder).ok());
-        let own = own.map(|inside| self.file.parent().unwrap_or(Path::new(".")).join(inside));
+        let own = own.map(|inside| self.beside(inside));
         let name: PathBuf = own.or(real).unwrap_or_else(|| image.clone()).components().collect();
         let hash = blake3::hash(name.as_os_str().as_encoded_bytes());
         let hash = u64::from_le_bytes(hash.as_bytes()[..8].try_into().unwrap_or_default());
@@ -483,18 +509,6 @@ impl<'de> Deserialize<'de> for Object {
         }
         deserializer.deserialize_map(Cells)
     }
-}
-
-/// A line of a cell that is a row of its own, with an image's name where paths stand: what an open quotation mark has
-/// swallowed.
-fn swallowed(record: &csv::StringRecord, path: usize, separator: u8) -> Option<String> {
-    let is_row = |line: &&str| {
-        let cells: Vec<&str> = line.split(char::from(separator)).collect();
-        let is_named = |cell: &&str| is_image(Path::new(cell.trim().trim_matches('"')));
-        cells.len() >= record.len() && cells.get(path).is_some_and(is_named)
-    };
-    let later = record.iter().flat_map(|cell| cell.lines().skip(1));
-    later.filter(is_row).map(str::to_owned).next()
 }
 
 /// A name that occurs twice.

@@ -102,13 +102,12 @@ fn labelled(folder: &Path, classes: &[String]) -> Result<Option<Test>, DataError
     // Unlabelled images may lie one folder deeper, as in Tiny-ImageNet.
     let is_flat =
         found.is_empty() || (found.len() == 1 && found[0] == "images" && !classes.contains(&found[0]));
-    Ok(if !is_flat {
-        // A list that was left behind when the images were sorted into folders says nothing new.
-        Some(Test::Folders(folder.to_owned()))
-    } else if folder.join(ANNOTATIONS).is_file() {
+    // A list that was left behind when the images were sorted into the folders of classes says nothing new.
+    let has_class = found.iter().any(|name| classes.contains(name));
+    Ok(if !has_class && folder.join(ANNOTATIONS).is_file() {
         Some(Test::Annotated(folder.to_owned()))
     } else {
-        None
+        (!is_flat).then(|| Test::Folders(folder.to_owned()))
     })
 }
 

@@ -356,6 +356,12 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", &dangling).unwrap();
         let error = Photograph::open(&dangling, Looking::default()).unwrap_err();
         assert!(error.reason.starts_with("a link to something") && !error.is_fault, "{error:?}");
+        let circle = folder.path().join("circle.png");
+        std::os::unix::fs::symlink(&circle, &circle).unwrap();
+        for path in [&circle, &dangling.join("x.png"), &folder.path().join("x".repeat(300) + ".png")] {
+            let error = Photograph::open(path, Looking::default()).unwrap_err();
+            assert!(!error.is_fault, "{error:?}");
+        }
     }
 
     #[test]

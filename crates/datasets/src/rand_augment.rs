@@ -1,5 +1,5 @@
 //! RandAugment (Cubuk et al., arXiv:1909.13719) with the operations, ranges and 31
-//! magnitudes of torchvision's, at the nearest pixel and with black outside. Other than there, a shear leaves the
+//! magnitudes of torchvision's, at the nearest pixel and with black outside. Unlike there, a shear leaves the
 //! centre in place and not the upper left corner, and a shift may be a fraction of a pixel before it is rounded.
 
 use rand_chacha::rand_core::Rng;

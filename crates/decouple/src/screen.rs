@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use decouple_experiment::{Metric, Outcome, Status, TrainingSpec, Trial};
+use decouple_experiment::{Metric, Outcome, Status, Trial};
 use decouple_training::progress::{Event, Left, News};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -130,14 +130,11 @@ impl<'a> Screen<'a> {
 
     /// Prints one line for a trial that has ended.
     fn tell(&self, trial: usize, status: &Status) {
-        let (record, mut label) = (&self.trials[trial].record, self.trials[trial].label());
-        if self.are_tries {
-            let TrainingSpec { schedule, weight_decay, .. } = &record.training;
-            label += &format!(", learning rate {}, weight decay {weight_decay}", schedule.peak());
-        }
+        let own = self.trials[trial];
+        let label = if self.are_tries { own.label_of_try() } else { own.label() };
         let test = || {
             let score = 100.0 * status.score().unwrap_or(f64::NAN);
-            format!("  test {} {score:.2} %", record.metric())
+            format!("  test {} {score:.2} %", own.record.metric())
         };
         let line = match &status.outcome {
             Outcome::Finished => format!(
@@ -176,8 +173,7 @@ impl<'a> Screen<'a> {
                  the disk, and run again"
             )),
             Left::Data(message) => self.line(&format!(
-                "error: {name}: {message}\n   = nothing is recorded: it is still to be done; mend the data and run \
-                 again (`data.corrupt = \"skip\"` leaves broken images out)"
+                "error: {name}: {message}\n   = nothing is recorded: it is still to be done; mend the data and run again"
             )),
             Left::Bug(message) => self.line(&format!(
                 "error: {name}: a bug in decouple: {message}\n   = nothing was recorded; the trial is still to be done"

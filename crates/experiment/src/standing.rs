@@ -28,7 +28,7 @@ pub struct Standing {
     /// Seconds until all trials have ended, at the pace so far and with as many at a time as
     /// now (one, if there is none); `None` until a run gives the pace.
     pub secs_left: Option<f64>,
-    /// The finished run with the highest test score.
+    /// The finished run with the highest test score; of tries none.
     pub best: Option<Best>,
 }
 
@@ -76,14 +76,16 @@ impl Standing {
 #[derive(Clone, Debug, Default)]
 pub struct Onlooker {
     over: HashMap<RunId, Status>,
-    /// Whether the trials of a point take turns, as tries that are halved do.
+    /// Whether the trials are tries, whose recipes differ and whose test scores have no part in the choice.
+    are_tries: bool,
+    /// Whether those of a point take turns, as tries that are halved do.
     take_turns: bool,
 }
 
 impl Onlooker {
-    /// Of tries that `halving` trains, of a point one at a time, or of trials.
-    pub fn new(halving: bool) -> Self {
-        Self { over: HashMap::new(), take_turns: halving }
+    /// Of tries, which `halving` trains one at a time of each point.
+    pub fn of_tries(halving: bool) -> Self {
+        Self { are_tries: true, take_turns: halving, ..Self::default() }
     }
 
     /// The progress of `trials` now.
@@ -113,7 +115,8 @@ impl Onlooker {
                     let rows = ledger.run_under_way(trial).map(|run| (run.metrics, run.timing));
                     let (metrics, timing) = rows.unwrap_or_default();
                     pace.learn_rows(trial, &metrics, &timing);
-                    standing.running.push(Running::of(trial, &metrics, &timing));
+                    let label = if self.are_tries { trial.label_of_try() } else { trial.label() };
+                    standing.running.push(Running::of(trial, label, &metrics, &timing));
                     points.insert(&trial.point);
                     unfinished.push((*trial, metrics.len()));
                 }
@@ -126,6 +129,9 @@ impl Onlooker {
                     unfinished.push((*trial, 0));
                 }
             }
+        }
+        if self.are_tries {
+            standing.best = None;
         }
         let at_a_time = if self.take_turns { points.len() } else { standing.running.len() };
         standing.secs_left = pace.secs(&unfinished).map(|secs| secs / at_a_time.max(1) as f64);
@@ -149,14 +155,14 @@ impl Standing {
 }
 
 impl Running {
-    fn of(trial: &Trial, metrics: &[MetricsRow], timing: &[TimingRow]) -> Self {
+    fn of(trial: &Trial, label: String, metrics: &[MetricsRow], timing: &[TimingRow]) -> Self {
         let epochs = trial.record.training.epochs as u64;
         let epochs_done = metrics.last().map_or(0, |row| row.epoch);
         let secs: f64 = timing.iter().map(|row| row.wall_secs).sum();
         let secs_left = (!timing.is_empty())
             .then(|| secs / timing.len() as f64 * epochs.saturating_sub(epochs_done) as f64);
         let score = metrics.last().map(MetricsRow::score);
-        Self { id: trial.id, label: trial.label(), epochs_done, epochs, score, secs_left }
+        Self { id: trial.id, label, epochs_done, epochs, score, secs_left }
     }
 }
 

@@ -265,6 +265,12 @@ impl Trial {
         format!("{}, seed = {}", self.point_label(), self.seed())
     }
 
+    /// A try in words: as [`Self::label`], with the recipe in which it differs from others.
+    pub fn label_of_try(&self) -> String {
+        let TrainingSpec { schedule, weight_decay, .. } = &self.record.training;
+        format!("{}, learning rate {}, weight decay {weight_decay}", self.label(), schedule.peak())
+    }
+
     /// Name of the run's folder, such as `segments=3,intermediate=relu,seed=1-3f9c21aa`.
     ///
     /// Safe on every file system: letters, digits and `.,=+_-` of ASCII alone,

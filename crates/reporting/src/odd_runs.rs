@@ -10,7 +10,8 @@ use crate::analysis::grouped;
 /// The runs that do not belong with the majority, each with the reason.
 ///
 /// All runs of a report must have the present arithmetic or the same earlier version, and those whose images come
-/// from one place the same checksum, however they split and augment them. The majority decides; in a tie, the newer engine and the later runs.
+/// from one place the same checksum, however they split and augment them. The majority decides; in a tie, the newer
+/// engine and the later runs.
 ///
 /// `here` is the version by which this program would compute each of them.
 pub(crate) fn odd_ones(runs: &[&Run], here: &HashMap<RunId, u32>) -> HashMap<RunId, String> {

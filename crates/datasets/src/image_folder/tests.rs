@@ -349,11 +349,21 @@ fn images_lie_at_any_depth_and_labels_may_be_listed() {
     let text = read_from(&spec(2), root).err().unwrap().to_string();
     assert!(text.contains("line 1: expected the name of a file, a tab"), "{text}");
 
+    // A folder of something else is no class.
+    fs::write(&annotations, lines("n2") + "val_9.JPEG\tn1\n").unwrap();
+    fs::create_dir(root.join("val/extra")).unwrap();
+    assert_eq!(read_from(&spec(2), root).unwrap().published.test.class_counts(), [1, 4]);
+    fs::remove_dir(root.join("val/extra")).unwrap();
+
     // Sorted into folders, the images need no list.
     for class in ["n1", "n2"] {
         fs::create_dir(root.join("val").join(class)).unwrap();
         write(&root.join("val").join(class).join("0.JPEG"), 8, 8, RED);
     }
+    fs::create_dir(root.join("val/extra")).unwrap();
+    let text = read_from(&spec(2), root).err().unwrap().to_string();
+    assert!(text.contains("only") && text.contains("extra"), "{text}");
+    fs::remove_dir(root.join("val/extra")).unwrap();
     fs::remove_dir_all(root.join("val/images")).unwrap();
     assert_eq!(read_from(&spec(2), root).unwrap().published.test.class_counts(), [1, 1]);
 }

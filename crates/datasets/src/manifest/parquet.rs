@@ -122,10 +122,17 @@ fn leaf(schema: &SchemaDescriptor, column: usize) -> Result<usize, String> {
     let column = schema.column(leaf);
     match column.physical_type() {
         _ if column.max_rep_level() > 1 => Err("lists of lists".to_owned()),
-        Type::INT32 | Type::INT64 if !is_integer(&column) => Err(column.converted_type().to_string()),
+        Type::INT32 | Type::INT64 if !is_integer(&column) => Err(meaning(&column)),
         Type::INT32 | Type::INT64 | Type::BYTE_ARRAY => Ok(leaf),
         other => Err(other.to_string()),
     }
+}
+
+/// What values of a column stand for, in a word.
+fn meaning(column: &ColumnDescriptor) -> String {
+    let Some(logical) = column.logical_type_ref() else { return column.converted_type().to_string() };
+    let logical = format!("{logical:?}");
+    logical.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_uppercase()
 }
 
 /// Whether the integers of a column stand for themselves, and not for decimals, dates or times.

@@ -241,6 +241,16 @@ fn a_quotation_mark_that_nothing_closes_swallows_no_rows() {
         let listing = place.list(name, &rows("\"to be,\nor not, as in,\nx.png\"", mark), |_| ()).unwrap();
         assert_eq!(listing.train.len() + listing.test.len(), 5);
     }
+    // The next quoted caption closes the cell.
+    let row = |number: u8| {
+        let open = if number == 1 { "\"open" } else { "\"closed\"" };
+        format!("images/{number}.png,{open},0\n")
+    };
+    let text = "path,caption,label\n".to_owned() + &(0..5).map(row).collect::<String>();
+    let message = place.list("b.csv", &text, |_| ()).unwrap_err();
+    assert!(message.starts_with("b.csv:3: a quotation mark opens a cell"), "{message}");
+    let message = place.list("c.csv", "\"path,label\nimages/0.png,0\n", |_| ()).unwrap_err();
+    assert!(message.starts_with("c.csv:1: the name of a column has several lines"), "{message}");
 }
 
 #[test]

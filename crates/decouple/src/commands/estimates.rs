@@ -45,7 +45,7 @@ impl TrainImages {
     pub(super) fn warn(&self) {
         if let Some(error) = &self.problem {
             say!(
-                "warning: {error}\n   = so no time is known, and `decouple run` would end with this error here"
+                "warning: {error}\n   = so the times of whole trials are not known, and `decouple run` would end here, too"
             );
         }
     }

@@ -89,7 +89,8 @@ fn experiment_file(typed: &Path) -> PathBuf {
     let folder = Path::new("experiments");
     let [among, here] = [folder.join(&named), PathBuf::from(named)];
     // Where there is none, a message should name the place that was meant.
-    let is_name = !typed.exists() && typed.extension().is_none_or(|ending| ending != "toml");
+    let is_path = typed.exists() || typed.is_absolute() || typed.starts_with(folder);
+    let is_name = !is_path && typed.extension().is_none_or(|ending| ending != "toml");
     let meant = match (is_name, folder.is_dir()) {
         (true, true) => &*among,
         (true, false) => &*here,

@@ -287,7 +287,10 @@ struct Pace {
 
 impl Left {
     fn of(rows: &[Row<'_>]) -> Self {
-        let to_do: Vec<&Row<'_>> = rows.iter().filter(|row| row.is_to_do()).collect();
+        let mut seen = HashSet::new();
+        // Two points may share a run: the recipe as written may be the one chosen.
+        let is_left = |row: &&Row<'_>| row.is_to_do() && seen.insert(row.trial.id);
+        let to_do: Vec<&Row<'_>> = rows.iter().filter(is_left).collect();
         let is_counted = to_do.iter().all(|row| row.secs.is_some());
         let secs = |row: &&Row<'_>| if is_counted { row.secs } else { row.secs_per_million };
         Self { trials: to_do.len(), secs: to_do.iter().map(secs).collect(), is_counted }

@@ -60,7 +60,8 @@ fn workers(
     }
     let cores = resources.threads.map_or_else(cores, usize::from);
     let memory = limit(resources.max_memory).map(|limit| limit.bytes);
-    let longest = trials.iter().max_by_key(|trial| trial.cost.macs * trial.record.training.epochs as u64);
+    let longest =
+        trials.iter().max_by_key(|trial| trial.cost.macs.saturating_mul(trial.record.training.epochs as u64));
     match longest {
         Some(&longest) if resources.jobs == Some(Jobs::Auto) => {
             let need = needs(&[longest], &mut TrainImages::default(), common)[0];

@@ -51,7 +51,7 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
     if let Some(data) = trials.first().and_then(|trial| data.of(trial)) {
         introduce_data(&sweep, data);
     }
-    let all: Vec<&Trial> = sweep.trials.iter().collect();
+    let all = each_once(sweep.trials.iter().collect());
     refuse_mixing(&sweep, &all, &trials, again, &ledger, &data)?;
     // The runs that chose the recipes, too: they may have been made before the images were changed.
     let choosing: Vec<&Trial> = choosing.iter().collect();

@@ -6,7 +6,7 @@ use decouple_experiment::{Ledger, Metric, Onlooker, Problem, Standing, Sweep, Tr
 use serde_json::json;
 
 use super::{
-    experiment::{ledger, read_as_run, select, settled_or_as_written},
+    experiment::{each_once, ledger, read_as_run, select, settled_or_as_written},
     recipes::FilterOfTries,
 };
 use crate::{
@@ -35,9 +35,9 @@ pub(crate) fn run(common: &Common, arguments: &StatusArguments) -> Result<u8, Fa
         }
     }
     let sweep = settled_or_as_written(common, sweep);
-    let trials = select(&sweep, &arguments.selection)?;
+    let trials = each_once(select(&sweep, &arguments.selection)?);
     // The worse of the two.
-    Ok(code.max(screen.follow(&sweep.name, &sweep.command("run"), &trials, &ledger, false)?))
+    Ok(code.max(screen.follow(&sweep.name, &sweep.command("run"), &trials, &ledger, Onlooker::default())?))
 }
 
 /// Where progress is shown, once or until all trials have ended.
@@ -59,12 +59,13 @@ impl<'a> Screen<'a> {
         let filter = FilterOfTries::of(sweep, &self.arguments.selection)?;
         let halving = sweep.tune.as_ref().is_some_and(|tune| tune.halving);
         let mut follow = |what: &str, trials: &[Trial], halving: bool| {
+            let onlooker = Onlooker::of_tries(halving);
             let selected: Vec<&Trial> = trials.iter().filter(|trial| filter.selects(trial)).collect();
             if selected.is_empty() {
                 return Ok(None);
             }
             let title = format!("{}, {what} of [tune]", sweep.name);
-            self.follow(&title, &sweep.command("run"), &selected, ledger, halving).map(Some)
+            self.follow(&title, &sweep.command("run"), &selected, ledger, onlooker).map(Some)
         };
         let Some(of_tries) = follow("tries", &sweep.tries(), halving)? else {
             refuse!(
@@ -79,16 +80,15 @@ impl<'a> Screen<'a> {
     }
 
     /// Shows the progress of `trials`; with `--watch` again whenever it has changed, until all
-    /// have ended. `run` is the command that trains them, of a point one at a time if by `halving`. The exit code.
+    /// have ended. `run` is the command that trains them. The exit code.
     fn follow(
         &mut self,
         title: &str,
         run: &str,
         trials: &[&Trial],
         ledger: &Ledger,
-        halving: bool,
+        mut onlooker: Onlooker,
     ) -> Result<u8, Failure> {
-        let mut onlooker = Onlooker::new(halving);
         let metrics = trials.first().map(|trial| Metrics::of(trial)).unwrap_or_default();
         loop {
             let standing = onlooker.look(trials, ledger)?;

@@ -56,7 +56,7 @@ pub(crate) fn run(common: &Common, arguments: &Submit) -> Result<u8, Failure> {
     let code = warn_of(&problems, &sweep);
     if let Some(choosing) = &choosing {
         // The trials once more, by the recipes that the other runs will choose.
-        left = choosing.runs().chain(trials.iter().copied()).collect();
+        left.extend(choosing.runs().chain(trials.iter().copied()));
     } else {
         left = each_once(left);
     }
@@ -155,6 +155,12 @@ fn pieces<'a>(trials: &[&'a Trial], spec: &LauncherSpec, common: &Common) -> Res
         let secs =
             secs.map_or(spec.task_secs as f64, |(speeds, images)| EACH_SECS + speeds.secs(trial, images));
         pieces.push(Piece { trial, secs, bytes });
+    }
+    if trials.iter().any(|trial| images.of(trial, common).is_none()) {
+        say!(
+            "note: where images cannot be counted, a trial is taken to need {}",
+            duration(spec.task_secs as f64)
+        );
     }
     Ok(pieces)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Ledger, LedgerError, Run, files::short_id, read};
 use crate::Trial;
@@ -38,7 +39,8 @@ impl Ledger {
     /// If the folder cannot be removed.
     pub fn discard_abandoned(&self, dir: &Path) -> Result<bool, LedgerError> {
         let Some(id) = read::id(&self.disk, dir)? else {
-            // Nothing has been trained in it, unless just now.
+            // Nothing has been trained in it, unless just now; a record may have been about to be written.
+            self.disk.sweep(dir, Duration::ZERO).map_err(LedgerError::io("clean", dir))?;
             return std::fs::remove_dir(dir).map(|()| true).map_err(LedgerError::io("remove", dir));
         };
         let Some(_lock) = self.lock(id)? else { return Ok(false) };

@@ -82,8 +82,13 @@ fn tries_of_a_point_that_take_turns_are_not_at_work_together() {
     let trials: Vec<&Trial> = trials.iter().filter(|trial| trial.seed() < 2).collect();
     let mut writers: Vec<RunWriter> = trials.iter().map(|trial| claim(&ledger, trial)).collect();
     writers.iter_mut().for_each(|writer| epoch(writer, 1));
-    let secs = |halving| Onlooker::new(halving).look(&trials, &ledger).unwrap().secs_left.unwrap();
+    let secs = |halving| Onlooker::of_tries(halving).look(&trials, &ledger).unwrap().secs_left.unwrap();
     assert_eq!(secs(true), 2.0 * secs(false));
+    let standing = Onlooker::of_tries(true).look(&trials, &ledger).unwrap();
+    assert!(
+        standing.running[0].label.ends_with("seed = 0, learning rate 0.1, weight decay 0.0001"),
+        "{standing:?}"
+    );
 }
 
 #[test]

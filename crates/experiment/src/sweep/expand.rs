@@ -98,7 +98,8 @@ fn check_scaling(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnosti
         None => "no budget is held",
         Some(Held::StepTime) => "a step time is met by the width of the whole network",
         Some(_) if least > 1 && points.iter().any(|point| !point.network.lists_channels()) => {
-            "the channels of inception-v3 follow the width alone"
+            return Err(Diagnostic::new(format!("`experiment.budget.{typed}` does not apply here"))
+                .note("the channels of inception-v3 follow the width alone; leave `least-channels` out"));
         }
         Some(_) if pays == Pays::Inner && !points.iter().all(has_inner) => {
             "only mini-xception networks with two convolutions per module have inner channels"
@@ -116,7 +117,7 @@ fn rising_until_the_end(points: &[Point<'_>]) -> Option<Diagnostic> {
     let point = points.iter().find(|point| warmup(point) >= point.training.epochs as f64)?;
     let title = "the learning rate rises until the end of training, and never falls".to_owned();
     let note =
-        format!("{}: of {} epochs, warm-up takes {}", point.label(), point.training.epochs, warmup(point));
+        format!("{}: warm-up takes {} of {} epochs", point.label(), warmup(point), point.training.epochs);
     Some(Diagnostic::new(title).note(note).note("set a lower `training.schedule.warmup-epochs`"))
 }
 

@@ -68,8 +68,8 @@ impl Sweep {
     /// Locks what the file declares; returns the file with it, and whether it was written now.
     ///
     /// # Errors
-    /// If hypotheses or analysis are not declared, the command line changes the file, another plan is locked, a run has ended already
-    /// or the file cannot be written.
+    /// If hypotheses or analysis are not declared, the command line changes the file, another plan is locked, a run has
+    /// ended already or the file cannot be written.
     pub fn lock(&self, ledger: &Ledger) -> Result<(PathBuf, bool), LockError> {
         let declared = [
             ("hypotheses", self.declared.hypotheses.is_empty()),

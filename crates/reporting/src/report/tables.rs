@@ -208,13 +208,19 @@ fn best_width(analysis: &Analysis) -> Option<Table> {
             )
         })
         .collect();
+    let is_cut = analysis.curves.iter().flat_map(|curve| &curve.lines).any(|line| line.highest.is_none());
+    let unknown = if is_cut {
+        " Not known where a point beyond those of the curve has too few runs to tell its spread: the best may lie there."
+    } else {
+        ""
+    };
     let mut table = Table::new(
         "The best width of a group",
         format!(
             "A smooth curve over the logarithm of channels per segment (the geometric mean over the layers), each point with \
              its own spread; the best width is that of the curve, the interval holds 95 % of the curves that the runs \
              allow. At an end: the share of them that are highest at the least or largest width tried, beyond which the \
-             best may lie.{}",
+             best may lie.{unknown}{}",
             shifts.concat()
         ),
         &["curve"],

@@ -63,6 +63,10 @@ fn what_was_to_be_trained_again_and_is_asked_for_no_more_is_found_and_removed() 
     let busy = abandoned.iter().filter(|dir| !ledger.discard_abandoned(dir).unwrap()).count();
     assert_eq!(busy, 1, "it is being trained");
     drop(writer);
+    // One that ended while its record was written.
+    let torn = ledger.abandoned(&asked).unwrap()[0].with_file_name("torn-0123456789abcdef");
+    fs::create_dir(&torn).unwrap();
+    fs::write(torn.join(".decouple-999999999-4.tmp"), "for").unwrap();
     assert!(ledger.abandoned(&asked).unwrap().iter().all(|dir| ledger.discard_abandoned(dir).unwrap()));
     assert!(ledger.abandoned(&asked).unwrap().is_empty());
     assert_eq!(ledger.abandoned(&[]).unwrap().len(), 1);
