@@ -343,7 +343,7 @@ fn decode_all(
                 split.labels.push(*label);
                 seen.turned += usize::from(is_turned);
             }
-            Err(file) if spec.reading.corrupt == Corrupt::Skip && !file.is_fault => seen.skipped.push(file),
+            Err(file) if spec.reading.corrupt.leaves_out(&file) => seen.skipped.push(file),
             Err(file) => return Err(DataError::Image(file)),
         }
     }

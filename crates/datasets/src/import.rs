@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::image_folder::{self, ImageFolder};
 use crate::labels::Labelling;
-use crate::{Corrupt, DataError, Reading, Skipped, derive_seed, epoch_order, new_folder, photograph};
+use crate::{DataError, Reading, Skipped, derive_seed, epoch_order, new_folder, photograph};
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Imported {
     pub shards: usize,
     /// Words on what was not read.
     pub notes: Vec<String>,
-    /// Broken files that were left out, if [`Corrupt::Skip`] says so.
+    /// Broken files that were left out, if [`Corrupt::Skip`](crate::Corrupt::Skip) says so.
     pub skipped: Vec<Skipped>,
 }
 
@@ -31,7 +31,7 @@ pub struct Imported {
 /// current pool, since only that tells whether its file is broken.
 ///
 /// # Errors
-/// The folder cannot be read, a file is broken ([`Corrupt`] says what is done about it), or the
+/// The folder cannot be read, a file is broken ([`Corrupt`](crate::Corrupt) says what is done about it), or the
 /// shards cannot be written.
 pub fn import(
     spec: &ImageFolder,
@@ -86,7 +86,7 @@ fn write_shard(
         for (image, &(index, (file, label))) in read.into_iter().zip(samples) {
             let image = match image {
                 Ok(image) => image,
-                Err(broken) if spec.reading.corrupt == Corrupt::Skip && !broken.is_fault => {
+                Err(broken) if spec.reading.corrupt.leaves_out(&broken) => {
                     skipped.push(broken);
                     continue;
                 }
@@ -125,7 +125,7 @@ mod tests {
     use crate::fingerprint::Cache;
     use crate::loader::streamed;
     use crate::stream::{BatchOrder, Part, Shards};
-    use crate::{Classes, DataSpec, Source, load as load_set};
+    use crate::{Classes, Corrupt, DataSpec, Source, load as load_set};
 
     #[test]
     fn shards_hold_the_images_of_the_folder() {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Skipped;
 use crate::framing::{Fit, Framing};
 use crate::photograph::contained;
 use crate::resize::Filter;
@@ -16,6 +17,13 @@ pub enum Corrupt {
     Refuse,
     /// It is skipped and listed.
     Skip,
+}
+
+impl Corrupt {
+    /// Whether `file` is to be left out, and not to stop the program: a fault of the machine always does.
+    pub const fn leaves_out(self, file: &Skipped) -> bool {
+        matches!(self, Self::Skip) && !file.is_fault
+    }
 }
 
 /// The keys that all sets of photographs share.

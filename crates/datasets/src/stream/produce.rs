@@ -135,7 +135,7 @@ impl Job {
                         seeds.push(seed);
                         so_far.usable += 1;
                     }
-                    Err(skipped) if self.set.reading.corrupt == Corrupt::Skip && !skipped.is_fault => {
+                    Err(skipped) if self.set.reading.corrupt.leaves_out(&skipped) => {
                         self.set.leave_out(skipped);
                     }
                     Err(skipped) => return Err(DataError::Image(skipped)),

@@ -24,7 +24,7 @@ const MOST_MEASURED: usize = 64;
 pub(super) struct TrainImages {
     counts: Vec<(DataSpec, Option<usize>)>,
     /// Why the first of those that could not be counted could not.
-    pub(super) problem: Option<DataError>,
+    problem: Option<DataError>,
 }
 
 impl TrainImages {

@@ -1,6 +1,6 @@
 //! Photographs on the command line: how they are read, and what was found.
 
-use decouple_datasets::{Corrupt, Looking, Skipped};
+use decouple_datasets::{Looking, Skipped};
 use decouple_training::classifier::SeenPhotograph;
 use serde_json::json;
 
@@ -35,7 +35,7 @@ impl Remarks {
                 self.with_orientation += usize::from(seen.has_orientation);
                 Ok(Some(seen.values))
             }
-            Err(skipped) if photographs.corrupt == Corrupt::Skip && !skipped.is_fault => {
+            Err(skipped) if photographs.corrupt.leaves_out(&skipped) => {
                 self.skipped.push(skipped);
                 Ok(None)
             }

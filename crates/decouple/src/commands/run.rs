@@ -54,8 +54,10 @@ pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failu
     let all = each_once(sweep.trials.iter().collect());
     refuse_mixing(&sweep, &all, &trials, again, &ledger, &data)?;
     // The runs that chose the recipes, too: they may have been made before the images were changed.
-    let choosing: Vec<&Trial> = choosing.iter().collect();
-    refuse_mixing(&sweep, &choosing, &[], &[], &sweep.tune_ledger(&ledger), &data)?;
+    if !choosing.is_empty() {
+        let choosing: Vec<&Trial> = choosing.iter().collect();
+        refuse_mixing(&sweep, &choosing, &[], &[], &sweep.tune_ledger(&ledger), &data)?;
+    }
     sweep.write_plan(&ledger)?;
     ledger.sweep()?;
     ledger.ask_again(again.iter().copied())?;
