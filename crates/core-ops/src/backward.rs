@@ -69,15 +69,7 @@ impl Network {
         let (layout, range) = (self.plan.layout(id).batch(images), self.gradient(place, images));
         let map = &mut self.maps[range];
         map.fill(0.0);
-        let shape = layout.shape;
-        let pixels =
-            |image| (0..shape.h).flat_map(move |row| (0..shape.w).map(move |column| (image, row, column)));
-        let places = (0..images).flat_map(pixels);
-        for ((image, row, column), values) in places.zip(gradient.chunks_exact(shape.c)) {
-            for (channel, &value) in values.iter().enumerate() {
-                map[layout.place(image, row, column, channel)] = value;
-            }
-        }
+        layout.places(images).zip(gradient).for_each(|(place, &value)| map[place] = value);
     }
 
     fn pack_back(&mut self) {

@@ -60,8 +60,11 @@ impl Executor for Network {
         if (0..self.values.len()).all(|index| self.gradients[index].is_empty() || !is_trained(index)) {
             return Err(ExecutionError::Order { call: "step", before: "a backward" });
         }
-        if update.average_share.is_some() && self.average.iter().all(Vec::is_empty) {
-            self.average.clone_from(&self.values);
+        if update.average_share.is_some() {
+            let pairs = self.average.iter_mut().zip(&self.values);
+            pairs
+                .filter(|(average, _)| average.is_empty())
+                .for_each(|(average, value)| average.clone_from(value));
         }
         let start = update.rule.start();
         for (index, parameter) in self.plan.graph.parameters.iter().enumerate() {

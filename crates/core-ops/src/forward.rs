@@ -1,6 +1,6 @@
 //! The forward pass.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use decouple_kernels::{
     convs::Forward,
@@ -31,7 +31,8 @@ impl Network {
         self.open = None;
         self.reserve(images, is_training);
         let input = self.map(MapId(0), images, is_training);
-        self.maps[input].copy_from_slice(batch);
+        self.maps[input.clone()].copy_from_slice(batch);
+        self.fill_absent_lanes(input, images);
         self.pack_forward();
         if !is_training {
             self.use_running_statistics();
@@ -46,22 +47,25 @@ impl Network {
         Ok(self.logits(images, is_training))
     }
 
+    /// Lanes without an image repeat the first one of their group. Zeros, normalised by the spread of a few other
+    /// images, may overflow in a deep network, and 0 times infinity is NaN in the sums of the backward pass.
+    fn fill_absent_lanes(&mut self, input: Range<usize>, images: usize) {
+        let present = images % LANES;
+        if present == 0 {
+            return;
+        }
+        let last = input.end - self.plan.layout(MapId(0)).group();
+        for lanes in self.maps[last..input.end].as_chunks_mut::<LANES>().0 {
+            let first = lanes[0];
+            lanes[present..].fill(first);
+        }
+    }
+
     /// The values of the last map, image by image.
     fn logits(&self, images: usize, is_training: bool) -> Vec<f32> {
         let id = self.plan.logits();
-        let (layout, map) =
-            (self.plan.layout(id).batch(images), &self.maps[self.map(id, images, is_training)]);
-        let mut logits = Vec::with_capacity(images * layout.shape.len());
-        for image in 0..images {
-            for (row, column) in
-                (0..layout.shape.h).flat_map(|row| (0..layout.shape.w).map(move |column| (row, column)))
-            {
-                logits.extend(
-                    (0..layout.shape.c).map(|channel| map[layout.place(image, row, column, channel)]),
-                );
-            }
-        }
-        logits
+        let map = &self.maps[self.map(id, images, is_training)];
+        self.plan.layout(id).batch(images).places(images).map(|place| map[place]).collect()
     }
 
     fn pack_forward(&mut self) {

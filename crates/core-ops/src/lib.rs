@@ -3,7 +3,7 @@
 //! Maps live in one block of memory, placed by the plan; each step is one or two calls into
 //! `decouple-kernels`. In the backward pass every step is an operation on dfdx's tape, which runs them in
 //! reverse and holds the gradients of the parameters. This is the only crate that names dfdx, and [`Engine`]
-//! is its only public type.
+//! is its only public type but for the [`Isa`] that it takes.
 //!
 //! ```
 //! use decouple_core_ops::Engine;
@@ -82,6 +82,7 @@ impl Backend for Engine {
     ) -> u64 {
         let convs = room::convs(self.isa, plan, arithmetic);
         let room = room::Room::new(self.isa, plan, &convs, images, true);
-        plan.training_arena().bytes(images) + plan.parameter_bytes(update) + room.bytes(threads)
+        let values = plan.parameter_bytes(update).saturating_add(room.bytes(threads));
+        plan.training_arena().bytes(images).saturating_add(values)
     }
 }

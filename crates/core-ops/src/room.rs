@@ -93,7 +93,9 @@ impl Room {
 
     /// Total bytes with this many threads.
     pub(crate) fn bytes(&self, threads: usize) -> u64 {
-        let values = self.task * self.tasks.min(threads) + self.partial + self.spare + self.packed;
-        (size_of::<f32>() * values) as u64
+        let of_tasks = self.task.saturating_mul(self.tasks.min(threads));
+        let values =
+            [self.partial, self.spare, self.packed].into_iter().fold(of_tasks, usize::saturating_add);
+        values.saturating_mul(size_of::<f32>()) as u64
     }
 }

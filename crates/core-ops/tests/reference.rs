@@ -135,6 +135,34 @@ fn the_engine_agrees_with_the_reference() {
     }
 }
 
+/// A norm divides by the spread of the images that are there, which may be none.
+#[test]
+fn lanes_without_an_image_reach_no_gradient() {
+    let chain = || -> Result<Graph, SpecError> {
+        let mut b = GraphBuilder::new(MapShape::new(2, 2, 4))?;
+        let mut map = b.input();
+        for module in 0..24 {
+            map = b.scope(&format!("module{module}"), |b| {
+                let conv = b.conv("conv", map, 4, ConvOptions::pointwise())?;
+                Ok(b.batch_norm("norm", conv, NORM))
+            })?;
+        }
+        let pool = b.global_mean_pool("pool", map);
+        b.linear("logits", pool, 3);
+        Ok(b.finish())
+    };
+    let graph = chain().expect("a network");
+    let mut network = executor(&Engine::best(), &graph);
+    let layout = network.batch_layout(2);
+    let batch = layout.of(&noise("an image", layout.shape.len()).repeat(2));
+    network.forward(&batch, 2, Pass::Training { dropout_seed: 9 }).expect("a forward");
+    network.backward(&[0.3, -0.2, 0.1].repeat(2)).expect("a backward");
+    for (index, parameter) in graph.parameters.iter().enumerate() {
+        let gradient = network.read(State::Gradient, ParameterId(index));
+        assert!(gradient.iter().all(|value| value.is_finite()), "{}: {gradient:?}", parameter.name);
+    }
+}
+
 #[test]
 fn every_instruction_set_and_number_of_threads_gives_the_same_bits() {
     let graph = everything().expect("a network");

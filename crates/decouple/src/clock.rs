@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use decouple_experiment::{ClockError, Machine, RememberingTimer, StepTimer, Trial};
+use decouple_experiment::{ClockError, LedgerError, Machine, RememberingTimer, StepTimer, Trial};
 use decouple_spectrum::budget::step_time::TimedPair;
 use decouple_training::{
     device::backend,
@@ -19,28 +19,35 @@ const FILE: &str = "step-times.json";
 pub(crate) struct StepClock {
     path: PathBuf,
     timer: Option<RememberingTimer<Measuring>>,
+    /// Whether the file could not be read or written.
+    pub(crate) is_barred: bool,
 }
 
 impl StepClock {
     pub(crate) fn new(common: &Common) -> Self {
-        Self { path: common.results.join(FILE), timer: None }
+        Self { path: common.results.join(FILE), timer: None, is_barred: false }
     }
-}
 
-impl StepTimer for StepClock {
-    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<TimedPair, ClockError> {
-        let timer = match &mut self.timer {
-            Some(timer) => timer,
+    fn timer(&mut self) -> Result<&mut RememberingTimer<Measuring>, ClockError> {
+        match &mut self.timer {
+            Some(timer) => Ok(timer),
             none => {
                 let measuring = Measuring { timer: Timer::new()?, has_begun: false };
                 let (timer, word) = RememberingTimer::open(&self.path, machine(), measuring)?;
                 if let Some(word) = word {
                     say!("warning: {word}");
                 }
-                none.insert(timer)
+                Ok(none.insert(timer))
             }
-        };
-        timer.compare(trial, reference)
+        }
+    }
+}
+
+impl StepTimer for StepClock {
+    fn compare(&mut self, trial: &Trial, reference: &Trial) -> Result<TimedPair, ClockError> {
+        let compared = self.timer().and_then(|timer| timer.compare(trial, reference));
+        self.is_barred |= compared.as_ref().is_err_and(|error| error.is::<LedgerError>());
+        compared
     }
 }
 

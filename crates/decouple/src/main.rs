@@ -77,7 +77,8 @@ fn refused(error: &clap::Error) -> ExitCode {
     } else {
         say!("{}", plain.trim_end());
     }
-    for (variable, flag) in arguments::VARIABLES {
+    // Help goes to standard output, and is no refusal.
+    for (variable, flag) in arguments::VARIABLES.into_iter().filter(|_| error.use_stderr()) {
         let is_typed =
             std::env::args_os().any(|argument| argument.as_encoded_bytes().starts_with(flag.as_bytes()));
         if let Some(value) = std::env::var_os(variable)

@@ -375,3 +375,20 @@ fn an_image_folder_is_trained_on_and_its_broken_file_told() {
 fn completions_are_printed_for_a_shell() {
     assert!(Workplace::new().succeed(&["completions", "bash"]).contains("decouple"));
 }
+
+#[test]
+fn help_says_nothing_of_the_environment() {
+    let workplace = Workplace::new();
+    let mut process = workplace.process(&["run", "--help"]);
+    let output = process.env("DECOUPLE_RESULTS", "elsewhere").output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn step_times_that_cannot_be_kept_are_no_mistake_in_the_file() {
+    let workplace = Workplace::new();
+    fs::create_dir_all(workplace.path("results/step-times.lock")).unwrap();
+    let (_, talk) = workplace.ends(&["plan", "tiny.toml", "--set", "experiment.budget=step-time"], 74);
+    assert!(talk.contains("no step can be timed") && talk.contains("step-times.lock"), "{talk}");
+    assert!(!talk.contains("tiny.toml:"), "{talk}");
+}

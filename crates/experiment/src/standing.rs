@@ -80,12 +80,19 @@ pub struct Onlooker {
     are_tries: bool,
     /// Whether those of a point take turns, as tries that are halved do.
     take_turns: bool,
+    /// Whether a run that halving has stopped is trained to its end.
+    ends_stopped: bool,
 }
 
 impl Onlooker {
     /// Of tries, which `halving` trains one at a time of each point.
     pub fn of_tries(halving: bool) -> Self {
-        Self { are_tries: true, take_turns: halving, ..Self::default() }
+        Self { are_tries: true, take_turns: halving, ends_stopped: !halving, ..Self::default() }
+    }
+
+    /// Of the best tries with more seeds, which `halving` does not stop, nor take turns.
+    pub fn of_finals(halving: bool) -> Self {
+        Self { take_turns: false, ..Self::of_tries(halving) }
     }
 
     /// The progress of `trials` now.
@@ -104,6 +111,12 @@ impl Onlooker {
                 None => scan.state(trial)?,
             };
             match state {
+                RunState::Done(status)
+                    if self.ends_stopped && matches!(status.outcome, Outcome::Stopped { .. }) =>
+                {
+                    standing.cut_off += 1;
+                    unfinished.push((*trial, 0));
+                }
                 RunState::Done(status) => {
                     standing.count(trial, &status);
                     pace.learn(trial, &status);

@@ -207,5 +207,15 @@ fn timed(training: &TrainingSpec) -> TrainingSpec {
         Average::Polyak { .. } => Average::Polyak { decay: 0.0 },
     };
     let TrainingSpec { epochs, schedule, weight_decay, label_smoothing, .. } = TrainingSpec::default();
-    TrainingSpec { epochs, schedule, weight_decay, label_smoothing, optimizer, average, ..training.clone() }
+    TrainingSpec {
+        epochs,
+        schedule,
+        weight_decay,
+        label_smoothing,
+        optimizer,
+        average,
+        weights_seed: None,
+        order_seed: None,
+        ..training.clone()
+    }
 }

@@ -45,6 +45,21 @@ fn a_run_has_seeds_of_its_own_for_weights_and_order() {
     assert_eq!((record.weights_seed(), record.order_seed()), (8, 3));
 }
 
+/// Equal runs are not to be counted as several, nor a key to be read and ignored.
+#[test]
+fn seeds_and_splits_without_effect_are_told() {
+    let both = "[trial.training]\nweights-seed = 7\norder-seed = 8\n";
+    let error = parse_file(&format!("[axes]\nseed = [0, 1]\n{both}")).unwrap_err().to_string();
+    assert!(error.contains("every seed would train the same run"), "{error}");
+    assert!(parse_file(&format!("[axes]\nseed = [0]\n{both}")).is_ok());
+    let split = "[trial.data]\nvalidation = 100\nsplit = \"seed\"\n";
+    assert!(parse_file(&format!("[axes]\nseed = [0, 1]\n{both}{split}")).is_ok());
+
+    let idle = parse_file("[axes]\ndata.split = [1, 2]\nseed = [0]\n").unwrap().warnings.concat();
+    assert!(idle.contains("`data.split` has no effect"), "{idle}");
+    assert!(parse_file(&format!("[axes]\nseed = [0]\n{split}")).unwrap().warnings.is_empty());
+}
+
 #[test]
 fn a_budget_says_what_may_change() {
     let sweep = parse_file(

@@ -124,6 +124,22 @@ fn what_was_measured_is_remembered() {
 }
 
 #[test]
+fn seeds_take_no_time_of_their_own() {
+    let asked = |seeds: &str| {
+        let (folder, fake) = (tempfile::tempdir().unwrap(), Fake::new());
+        let asked = Rc::clone(&fake.asked);
+        let text = FILE
+            .replace("training.weight-decay = [0, 1e-4, 1e-3]", &format!("training.weights-seed = {seeds}"))
+            .replace(", training.weight-decay = 0", "");
+        let path = folder.path().join("step-times.json");
+        let (mut timer, _) = RememberingTimer::open(&path, machine("1.0.0"), fake).unwrap();
+        read_text(&text, StepTimes::Timer(&mut timer));
+        asked.get()
+    };
+    assert_eq!(asked("[3, 4]"), asked("[3]"));
+}
+
+#[test]
 fn times_of_another_version_and_a_torn_file_are_measured_again_with_a_word() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("step-times.json");

@@ -3,10 +3,7 @@
 
 use rayon::ThreadPoolBuilder;
 
-use crate::{
-    isa::Isa,
-    layout::{BatchLayout, MapLayout},
-};
+use crate::{isa::Isa, layout::MapLayout};
 
 /// `len` values in (-1, 1), evenly spread, a function of `seed`.
 pub(crate) fn values(seed: u64, len: usize) -> Vec<f32> {
@@ -31,16 +28,7 @@ pub(crate) fn double(values: &[f32]) -> Vec<f64> {
 
 /// Every place of images, (n, h, w, c), and where the layout has it.
 fn places(layout: &MapLayout, images: usize) -> impl Iterator<Item = (usize, usize)> {
-    let (shape, batch) = (layout.shape, layout.batch(images));
-    let plain = BatchLayout::channels_last(shape, images);
-    let pixels =
-        move |image| (0..shape.h).flat_map(move |row| (0..shape.w).map(move |column| (image, row, column)));
-    let all = (0..images)
-        .flat_map(pixels)
-        .flat_map(move |(image, row, column)| (0..shape.c).map(move |c| (image, row, column, c)));
-    all.map(move |(image, row, column, c)| {
-        (plain.place(image, row, column, c), batch.place(image, row, column, c))
-    })
+    layout.batch(images).places(images).enumerate()
 }
 
 /// Images, (n, h, w, c), as a map; `elsewhere` in lanes without an image.

@@ -1,13 +1,12 @@
 //! The shapes that kernels work on, validated once.
 //!
-//! A geometry describes one image. How many images a call handles follows
-//! from the lengths of its slices, so one geometry serves a full batch and
-//! the shorter last one alike. Costs are computed here, from the same numbers
-//! that the kernels loop over, and nowhere else.
+//! A geometry describes one image; calls are told how many there are, so one geometry serves a full batch and the
+//! shorter last one alike. The costs of a convolution are computed here, from the same numbers that the kernels loop
+//! over.
 
 use std::ops::Range;
 
-/// The shape of one image's feature map, stored as (h, w, c): channels last.
+/// The shape of one image's feature map, in the order (h, w, c). How maps are stored: [`crate::layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MapShape {
     /// Rows.

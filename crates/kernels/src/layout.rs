@@ -23,6 +23,7 @@ pub struct MapLayout {
     pub margin: usize,
 }
 
+/// Lengths that no memory has saturate, and so equal that of no slice.
 impl MapLayout {
     /// The layout of maps of `shape` with `margin` columns of zeros.
     pub const fn new(shape: MapShape, margin: usize) -> Self {
@@ -31,27 +32,27 @@ impl MapLayout {
 
     /// Values from a channel to the next.
     pub const fn channel(&self) -> usize {
-        (self.shape.w + self.margin) * LANES
+        self.shape.w.saturating_add(self.margin).saturating_mul(LANES)
     }
 
     /// Values from a row to the next.
     pub const fn row(&self) -> usize {
-        self.shape.c * self.channel()
+        self.shape.c.saturating_mul(self.channel())
     }
 
     /// Values from the beginning of a group to its first row.
     pub const fn start(&self) -> usize {
-        self.margin * LANES
+        self.margin.saturating_mul(LANES)
     }
 
     /// Values of a group of images: from its beginning to the next one's.
     pub const fn group(&self) -> usize {
-        self.start() + self.shape.h * self.row()
+        self.start().saturating_add(self.shape.h.saturating_mul(self.row()))
     }
 
     /// Values of `images` images.
     pub const fn len(&self, images: usize) -> usize {
-        groups(images) * self.group()
+        groups(images).saturating_mul(self.group())
     }
 
     /// The same as strides, for writing images.
@@ -141,14 +142,19 @@ impl BatchLayout {
     /// # Panics
     /// If there are more images than the layout has places for.
     pub fn of(&self, images: &[f32]) -> Vec<f32> {
-        let MapShape { w, c, .. } = self.shape;
         let mut batch = vec![0.0; self.len];
-        for (image, values) in images.chunks_exact(self.shape.len()).enumerate() {
-            for (index, &value) in values.iter().enumerate() {
-                batch[self.place(image, index / (w * c), index / c % w, index % c)] = value;
-            }
-        }
+        let places = self.places(images.len() / self.shape.len());
+        places.zip(images).for_each(|(place, &value)| batch[place] = value);
         batch
+    }
+
+    /// The places of all values of `images` images, in the order (image, row, column, channel).
+    pub fn places(self, images: usize) -> impl Iterator<Item = usize> {
+        let (MapShape { w, c, .. }, len) = (self.shape, self.shape.len());
+        (0..images * len).map(move |at| {
+            let (image, index) = (at / len, at % len);
+            self.place(image, index / (w * c), index / c % w, index % c)
+        })
     }
 }
 

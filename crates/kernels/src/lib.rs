@@ -5,7 +5,7 @@
 //! Everything works on the threads of rayon's current pool. **Results are the same bits on
 //! every processor and any number of threads**: a vector has sixteen values everywhere, every
 //! multiply-add is fused, each sum has one order, and the division of work depends on shapes
-//! alone.
+//! alone. (Factors in bf16, which are opt-in, have one exception: `conv/bf16.rs`.)
 //!
 //! ```
 //! use decouple_kernels::geometry::{ConvGeometry, ConvOptions, MapShape};

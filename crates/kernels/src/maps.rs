@@ -175,8 +175,8 @@ fn part_of(layout: &MapLayout, channels: usize) -> MapLayout {
     part
 }
 
-/// The stored row of a source whose gradient is written; `None` if the values are not needed
-/// and no longer available.
+/// The stored row of a source whose gradient is written; empty if the values are not needed and no longer
+/// available.
 pub(crate) fn stored_row<'a>(source: &InputMap<'a>, group: usize, row: usize) -> &'a [f32] {
     if source.x.is_empty() { source.x } else { group_of(source, group).row(row) }
 }

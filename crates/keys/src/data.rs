@@ -31,7 +31,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "data.folder",
-        "The folder that holds `train` and one of `test`, `val`, `valid` and `validation`, or the class folders themselves; relative to the data folder (image-folder, shards).",
+        "The folder that holds `train` (or `training`) and one of `test`, `testing`, `val`, `valid` and `validation`, or the class folders themselves; relative to the data folder (image-folder, shards).",
         Text("a path"),
         "\"\"",
     ),

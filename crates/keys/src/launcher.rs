@@ -35,7 +35,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "launcher.at-once",
-        "Most tasks at a time; by default as many as the queue allows, or on this machine one per core.",
+        "Most tasks at a time; by default as many as the queue allows, or as the cores and the memory of this machine do.",
         Whole(1, Some(100000)),
         "",
     ),

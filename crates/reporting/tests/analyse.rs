@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use decouple_disk::Disk;
 use decouple_experiment::{Ledger, Metric, Overrides, Sweep, parse, per_image};
-use decouple_reporting::analysis::{RunOutcome, summarise};
-use decouple_reporting::report::{Card, under_each_budget};
+use decouple_reporting::analysis::{RunOutcome, RunRow, summarise};
+use decouple_reporting::report::{Card, index, under_each_budget};
 use decouple_reporting::{
     Analysis, analyse, document, terminal_table, write, write_events, write_index, write_latex,
 };
@@ -223,18 +223,19 @@ fn an_index_draws_experiments_that_differ_in_their_budget_together() {
 
 #[test]
 fn experiments_of_one_budget_are_one_curve() {
-    let card = |segments: &[&str], held: &str| {
+    let spectrum = |segments: &[&str], held: &str| {
         let mut analysis = made_up::spectrum("some", segments, 3);
         analysis.study.held = Some(held.to_owned());
         analysis.study.metric = Metric::MeanPrecision;
-        Card::of(&analysis)
+        analysis
     };
+    let card = |segments: &[&str], held: &str| Card::of(&spectrum(segments, held));
     let cards = [
         card(&["1", "per-channel"], "parameters"),
         card(&["1", "8", "per-channel"], "parameters"),
         card(&["1", "per-channel"], "macs"),
     ];
-    let [together]: [Analysis; 1] = under_each_budget(&cards).try_into().unwrap();
+    let [Ok(together)] = &under_each_budget(&cards)[..] else { panic!("one figure") };
     let points: Vec<&str> = together.points.iter().map(|point| point.label.as_str()).collect();
     let labels =
         ["1 segment", "per-channel", "8 segments"].map(|name| format!("{name}, budget = equal parameters"));
@@ -242,6 +243,15 @@ fn experiments_of_one_budget_are_one_curve() {
     assert!(together.points.iter().all(|point| point.finished() == 3), "each run once");
     assert_eq!((together.study.metric, together.runs[0].test_images), (Metric::MeanPrecision, Some(2000)));
     assert!(together.study.question.starts_with("MAP@100 against"));
+
+    // One budget may be met in two ways, as where only inner widths pay; the index says that it draws neither.
+    let mut other = spectrum(&["1", "per-channel"], "parameters");
+    let coupled = |run: &&mut RunRow| run.point[0].1 == "1";
+    other.runs.iter_mut().filter(coupled).for_each(|run| run.id = format!("other {}", run.seed));
+    let [_, several, macs] = cards;
+    let page = index(&[several, macs, Card::of(&other)], &[]);
+    assert!(!page.contains("under each budget"), "{page}");
+    assert!(page.contains("of equal parameters, segments = 1 is two different networks"), "{page}");
 }
 
 #[test]

@@ -403,6 +403,48 @@ fn the_ends_of_a_numeric_axis_are_its_least_and_its_largest_value() {
     let [found] = analysis.interactions.as_slice() else { panic!("{:?}", analysis.interactions) };
     assert_eq!((found.along.as_str(), found.contrasts[0].low.as_str()), ("training.epochs", "4"));
     assert_eq!(found.contrasts[0].high, "16");
+    assert_eq!(found.ends, None, "of two values, in no order, there is one contrast");
+}
+
+#[test]
+fn an_effect_in_an_order_is_compared_between_its_ends() {
+    // Full coupling gains most by the longest training; the plan's base lies between.
+    let mut rows = Vec::new();
+    for (epochs, gain) in [("8", 0.0), ("16", 0.002), ("4", -0.01)] {
+        for (segments, share) in [("1", 2.0), ("per-channel", 1.0)] {
+            let point = [("training.epochs", epochs), ("segments", segments)];
+            rows.push((point, seeds::<6>(0.8 + share * gain, 0.001)));
+        }
+    }
+    let analysis =
+        measured(&rows.iter().map(|(point, row)| (point.as_slice(), row.as_slice())).collect::<Vec<_>>());
+    let [found] = analysis.interactions.as_slice() else { panic!("{:?}", analysis.interactions) };
+    let ends = found.ends.as_ref().unwrap();
+    assert_eq!((found.effect.as_str(), ends.from.as_str(), ends.to.as_str()), ("training.epochs", "4", "16"));
+    assert!((ends.estimate() + 0.012).abs() < 1e-12, "{ends:?}");
+    let means = [4, 2, 5, 3].map(|point| analysis.points[point].sample.unwrap());
+    let terms: Vec<_> = [1.0, -1.0, -1.0, 1.0].into_iter().zip(means).collect();
+    let alone = Estimate::of(&terms).unwrap();
+    assert!((ends.p_holm.unwrap() - alone.p().unwrap()).abs() < 1e-12, "one contrast needs no correction");
+    let (interval, expected) = (ends.interval.unwrap(), alone.interval(0.95).unwrap());
+    assert!((interval.low - expected.low).abs() < 1e-12 && (interval.high - expected.high).abs() < 1e-12);
+    let verdict = analysis.verdict.to_string();
+    assert!(
+        verdict.contains("from 4 to 16, accuracy changes by 2.4 points at 1 segment and by 1.2"),
+        "{verdict}"
+    );
+    assert!(verdict.contains("(difference -1.2, interval -1."), "{verdict}");
+}
+
+#[test]
+fn a_run_of_two_points_is_lost_once() {
+    let lost = [Some(0.9), None, Some(0.91)];
+    let point = |recipe| [("recipe", recipe)];
+    let analysis = measured(&[(&point("typed"), &lost), (&point("tuned"), &lost)]);
+    let mut runs = analysis.runs;
+    runs.iter_mut().for_each(|run| run.id = format!("run {}", run.seed));
+    let verdict = summarise(analysis.study, runs, Vec::new()).verdict.to_string();
+    assert!(verdict.contains("1 of 3 runs diverged and count in no mean: recipe = typed (1)."), "{verdict}");
 }
 
 #[test]

@@ -182,7 +182,8 @@ pub enum BudgetError {
 ///
 /// Segments are resolved anew at each width, so with `channels-per-segment` and `level` the
 /// cost may occasionally fall as the width grows. If several widths meet the budget, one of
-/// them is found, always the same. Takes one to a few hundred lowerings.
+/// them is found, always the same. Takes one to a few hundred lowerings, and two more for each channel of the widest
+/// layer where neither of the nearest widths can be adjusted.
 ///
 /// # Errors
 /// [`BudgetError`] states the amount of the nearest network.
@@ -342,17 +343,17 @@ impl Search<'_> {
         for departure in (1..=MAX_DEPARTURE).take_while(|&departure| ways(layers, departure) <= MOST_WAYS) {
             // The most promising, best first.
             let mut candidates: Vec<(f64, &Solved, Vec<i8>)> = Vec::new();
-            for moves in moves(layers, departure) {
+            each_way(&mut vec![0; layers], layers, departure, &mut |moves| {
                 for (start, effects) in starts.iter().zip(&effects) {
-                    let Some(effect) = total_effect(effects, &moves) else { continue };
+                    let Some(effect) = total_effect(effects, moves) else { continue };
                     let distance = (start.reached as f64 + effect - self.target as f64).abs();
                     let place = candidates.partition_point(|(other, ..)| *other <= distance);
                     if place < TRIED {
-                        candidates.insert(place, (distance, start, moves.clone()));
+                        candidates.insert(place, (distance, start, moves.to_vec()));
                         candidates.truncate(TRIED);
                     }
                 }
-            }
+            });
             for (_, start, moves) in &candidates {
                 if let Some(network) = self.moved(start, moves)? {
                     best = nearer(best, network);
@@ -425,22 +426,20 @@ fn total_effect(effects: &Effects, moves: &[i8]) -> Option<f64> {
     effects.iter().zip(moves).map(of).sum()
 }
 
-/// All ways to move `departure` channels in `counts` layers.
-fn moves(counts: usize, departure: u8) -> Vec<Vec<i8>> {
-    if counts == 0 {
-        return if departure == 0 { vec![Vec::new()] } else { Vec::new() };
+/// Calls `visit` with every way to move `departure` channels in the first `layers` of `moves`, the others as they are.
+fn each_way(moves: &mut [i8], layers: usize, departure: u8, visit: &mut dyn FnMut(&[i8])) {
+    if layers == 0 {
+        return if departure == 0 {
+            visit(moves)
+        };
     }
-    let mut all = Vec::new();
     for by in MOVES.into_iter().filter(|by| by.unsigned_abs() <= departure) {
-        for mut moves in moves(counts - 1, departure - by.unsigned_abs()) {
-            moves.push(by);
-            all.push(moves);
-        }
+        moves[layers - 1] = by;
+        each_way(moves, layers - 1, departure - by.unsigned_abs(), visit);
     }
-    all
 }
 
-/// How many [`moves`] there are.
+/// How many ways [`each_way`] visits.
 fn ways(counts: usize, departure: u8) -> u64 {
     // For each departure, the ways in the layers so far.
     let mut of = [0_u64; MAX_DEPARTURE as usize + 1];
@@ -480,7 +479,8 @@ mod tests {
 
     #[test]
     fn every_way_to_move_channels_appears_once() {
-        let mut all = moves(5, 3);
+        let mut all: Vec<Vec<i8>> = Vec::new();
+        each_way(&mut [0; 5], 5, 3, &mut |moves| all.push(moves.to_vec()));
         // Three layers by one; one layer by two and another by one.
         let expected = 10 * 8 + 20 * 4;
         assert_eq!(all.len(), expected);

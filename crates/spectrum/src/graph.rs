@@ -109,7 +109,8 @@ pub struct ParameterSpec {
     pub shape: Vec<usize>,
     /// Its role, which determines its initial value and weight decay.
     pub role: Role,
-    /// Number of inputs of one output, which scales its initial value.
+    /// Number of inputs of one output (of uneven segments the mean). It scales the initial value of dense weights; a
+    /// convolution's follows from each of its segments.
     pub fan_in: usize,
 }
 

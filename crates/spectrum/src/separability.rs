@@ -14,6 +14,8 @@
 //! Both keep some energy of any kernel, even a random one; [`shuffled`] gives a kernel for
 //! comparison.
 
+use decouple_kernels::geometry::partition;
+
 /// The weights of a dense convolution.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DenseKernel {
@@ -124,7 +126,7 @@ fn search(energies: &[f64], outputs: usize, inputs: usize, segments: usize, star
 
 /// The group of each slot: group g has its share of `channels`, the larger first.
 fn slots(channels: usize, segments: usize) -> Vec<usize> {
-    (0..segments).flat_map(|g| vec![g; channels / segments + usize::from(g < channels % segments)]).collect()
+    (0..segments).flat_map(|g| vec![g; partition(channels, segments, g).len()]).collect()
 }
 
 /// The groups of `channels` that keep most energy towards the other side's groups.

@@ -53,6 +53,8 @@ pub(crate) fn answer_part(
     objective: &Objective,
 ) -> Result<(Scores, Answers), TrialError> {
     let normalisation = data.normalisation();
+    // As in training: no batch is larger than the set.
+    let batch = batch.clamp(1, data.images(part).max(1));
     let mut tally = Tally { classes: network.plan().graph.output().len(), ..Tally::default() };
     let mut images = Batch::default();
     if let Some(stream) = &data.stream {
@@ -67,7 +69,7 @@ pub(crate) fn answer_part(
     }
     let split = data.split(part);
     let indices: Vec<u32> = (0..split.len() as u32).collect();
-    for indices in indices.chunks(batch.max(1)) {
+    for indices in indices.chunks(batch) {
         let layout = network.batch_layout(indices.len());
         fill_batch(split, indices, &[], |_| 0, &normalisation, &layout, &mut images)?;
         let logits = network.forward(&images.values, indices.len(), Pass::Inference)?;

@@ -114,8 +114,10 @@ impl Speeds {
 /// The most memory that training `graph` with `threads` threads takes, in bytes: the executor's and the batch's.
 pub fn bytes(graph: &Graph, training: &TrainingSpec, threads: usize) -> u64 {
     let (plan, batch) = (Plan::new(graph.clone()), training.batch);
-    let images = 4 * plan.layout(MapId(0)).batch(batch).len as u64;
-    backend().training_bytes(&plan, training.arithmetic(), batch, &update(training, 1.0, 1), threads) + images
+    let images = (plan.layout(MapId(0)).len(batch) as u64).saturating_mul(size_of::<f32>() as u64);
+    backend()
+        .training_bytes(&plan, training.arithmetic(), batch, &update(training, 1.0, 1), threads)
+        .saturating_add(images)
 }
 
 /// What the speed of a trial in multiply-adds depends on.

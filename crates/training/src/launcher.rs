@@ -126,7 +126,8 @@ impl Job {
         let script = self.folder.join("job.sh");
         write(&script, &launcher.script(self))?;
         let submitted = launcher.submit(self, &script)?;
-        write(&self.folder.join("job.txt"), &format!("{}\n{}\n", submitted.id, submitted.stop))?;
+        // The job is accepted whether or not this note of it can be kept; the caller prints both.
+        let _ = write(&self.folder.join("job.txt"), &format!("{}\n{}\n", submitted.id, submitted.stop));
         Ok(submitted)
     }
 

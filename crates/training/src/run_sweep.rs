@@ -148,6 +148,9 @@ pub enum SweepError {
     /// The threads of a worker could not be started.
     #[error("cannot start threads: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+    /// A worker could not be started; the others have done what there was.
+    #[error("cannot start a thread: {0}; ask for fewer with `--jobs`")]
+    Spawn(std::io::Error),
 }
 
 /// What a sweep works with, besides its trials.
@@ -299,8 +302,9 @@ impl<'a> Runner<'a> {
             Ok(())
         };
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..workers.jobs).map(|_| scope.spawn(worker)).collect();
-            threads.into_iter().try_for_each(joined)
+            let start = |_| std::thread::Builder::new().spawn_scoped(scope, worker);
+            let threads: Vec<_> = (0..workers.jobs).map(start).collect();
+            threads.into_iter().try_for_each(|thread| joined(thread.map_err(SweepError::Spawn)?))
         })?;
         Ok(held().len())
     }

@@ -64,15 +64,18 @@ pub(crate) struct DataFetch {
     pub(crate) set: String,
 }
 
+/// The most images of a set that is drawn: more than twice those of JFT.
+const MOST_IMAGES: u64 = 1_000_000_000;
+
 #[derive(Args, Debug)]
 pub(crate) struct DataStandIn {
     /// The new folder for the shards.
     pub(crate) target: PathBuf,
     /// Training images.
-    #[arg(long, default_value = "20000", value_name = "N", value_parser = within(1..))]
+    #[arg(long, default_value = "20000", value_name = "N", value_parser = within(1..=MOST_IMAGES))]
     pub(crate) train: usize,
     /// Test images.
-    #[arg(long, default_value = "2000", value_name = "N", value_parser = within(1..))]
+    #[arg(long, default_value = "2000", value_name = "N", value_parser = within(1..=MOST_IMAGES))]
     pub(crate) test: usize,
     /// Classes.
     #[arg(long, default_value = "600", value_name = "N", value_parser = within(16..=65_536))]

@@ -12,13 +12,15 @@ use decouple_experiment::{
 use crate::{
     arguments::{Common, RESULTS, Selection},
     clock::StepClock,
-    failure::{DATA, Failure, NOTHING, RUN_FAILED, SUCCESS, USAGE},
+    failure::{DATA, Failure, IO, NOTHING, RUN_FAILED, SUCCESS, USAGE},
 };
 
 /// Reads an experiment file whose trials are to be trained: a budget of step time is met by the clock.
 pub(super) fn read_timed(common: &Common, selection: &Selection) -> Result<Sweep, Failure> {
     let mut clock = StepClock::new(common);
-    read(common, &selection.file, &selection.set, StepTimes::Timer(&mut clock))
+    let timed = read(common, &selection.file, &selection.set, StepTimes::Timer(&mut clock));
+    // What is in the way of the file of step times is no mistake in the experiment's.
+    timed.map_err(|failure| if clock.is_barred { Failure::new(IO, failure.message()) } else { failure })
 }
 
 /// Reads an experiment file as its runs have it: a budget of step time is met as it was for them.
@@ -64,7 +66,13 @@ fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
         return Ok(sweep);
     }
     let ledger = sweep.tune_ledger(&ledger(common, &sweep));
-    Ok(sweep.tuned(&ledger)?.0)
+    match sweep.tuned(&ledger) {
+        Err(error @ TuneError::Unfinished { .. }) => {
+            let file = sweep.path.display();
+            refuse!(NOTHING, "{file}: {error}\n   = train them first: {}", sweep.command("run"))
+        }
+        tuned => Ok(tuned?.0),
+    }
 }
 
 /// As [`settled`]; if the tries have not been run, `sweep` as it is, with a message.

@@ -139,7 +139,7 @@ pub(crate) fn rebuild_and_show(
         print(&format!("{}\n", document(&analysis)))?;
         return Ok(analysis);
     }
-    let mut text = format!("\n{}\n{}\n", terminal_table(&analysis), analysis.verdict);
+    let mut text = format!("\n{}\n{}\n", terminal_table(&analysis), analysis.verdict.sentences.join("\n"));
     if let Some(headline) = written.figures.first() {
         text += &format!("figure    {}\n", headline.display());
     }

@@ -58,8 +58,7 @@ impl<'a> Screen<'a> {
     fn follow_tries(&mut self, sweep: &Sweep, ledger: &Ledger) -> Result<u8, Failure> {
         let filter = FilterOfTries::of(sweep, &self.arguments.selection)?;
         let halving = sweep.tune.as_ref().is_some_and(|tune| tune.halving);
-        let mut follow = |what: &str, trials: &[Trial], halving: bool| {
-            let onlooker = Onlooker::of_tries(halving);
+        let mut follow = |what: &str, trials: &[Trial], onlooker: Onlooker| {
             let selected: Vec<&Trial> = trials.iter().filter(|trial| filter.selects(trial)).collect();
             if selected.is_empty() {
                 return Ok(None);
@@ -67,7 +66,7 @@ impl<'a> Screen<'a> {
             let title = format!("{}, {what} of [tune]", sweep.name);
             self.follow(&title, &sweep.command("run"), &selected, ledger, onlooker).map(Some)
         };
-        let Some(of_tries) = follow("tries", &sweep.tries(), halving)? else {
+        let Some(of_tries) = follow("tries", &sweep.tries(), Onlooker::of_tries(halving))? else {
             refuse!(
                 NOTHING,
                 "the filter leaves no try of [tune] in {}, and all else waits for them",
@@ -76,7 +75,8 @@ impl<'a> Screen<'a> {
         };
         // Known once all tries have ended.
         let finals = sweep.finals(ledger).unwrap_or_default();
-        Ok(of_tries.max(follow("finals", &finals, false)?.unwrap_or(SUCCESS)))
+        let of_finals = follow("finals", &finals, Onlooker::of_finals(halving))?;
+        Ok(of_tries.max(of_finals.unwrap_or(SUCCESS)))
     }
 
     /// Shows the progress of `trials`; with `--watch` again whenever it has changed, until all

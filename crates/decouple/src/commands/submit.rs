@@ -191,8 +191,8 @@ fn job(
     let data = data_bytes(tasks, common);
     let cpus = spec.cpus;
     let secs = tasks.iter().map(|task| task.secs(cpus)).fold(0.0, f64::max);
-    let need = tasks.iter().map(|task| task.bytes(cpus)).max().unwrap_or(0) + data;
-    let secs = spec.time_secs.unwrap_or((TIME_FACTOR * secs) as u64 + TIME_MORE);
+    let need = tasks.iter().map(|task| task.bytes(cpus)).max().unwrap_or(0).saturating_add(data);
+    let secs = spec.time_secs.unwrap_or(((TIME_FACTOR * secs) as u64).saturating_add(TIME_MORE));
     if spec.memory_bytes.is_some_and(|given| given < need) {
         say!(
             "warning: launcher.memory (--memory) is less than a task needs by the plan's estimates, {}; a size without \
@@ -200,7 +200,7 @@ fn job(
             bytes(need)
         );
     }
-    let need = (MEMORY_FACTOR * need as f64) as u64 + MEMORY_MORE;
+    let need = ((MEMORY_FACTOR * need as f64) as u64).saturating_add(MEMORY_MORE);
     let bytes = spec.memory_bytes.or_else(|| launcher(spec.kind).gives_memory_out().then_some(need));
     let mut command = vec![program()?, "run".to_owned(), text(&copy(&folder, sweep))?];
     command.extend(arguments.selection.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));

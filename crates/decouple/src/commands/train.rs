@@ -14,7 +14,7 @@ use decouple_training::{
 use crate::{
     arguments::{ClaimsChoice, RunArguments, Selection},
     environment::environment,
-    failure::{DATA, Failure},
+    failure::{DATA, Failure, IO},
     screen::Screen,
     signals,
     text::plural,
@@ -96,10 +96,11 @@ pub(super) fn watched(
     let (sender, events) = mpsc::channel();
     let environment = environment();
     std::thread::scope(|scope| {
-        let screen = scope.spawn(|| Screen::new(trials, are_tries, bars).follow(events));
+        let follow = || Screen::new(trials, are_tries, bars).follow(events);
+        let screen = std::thread::Builder::new().spawn_scoped(scope, follow);
         let done = how(&environment, &Progress::new(sender));
         // The sender is gone now, so the screen comes to its end.
-        if screen.join().is_err() {
+        if !screen.is_ok_and(|screen| screen.join().is_ok()) {
             say!("warning: the progress display failed; the runs are not affected");
         }
         Ok(done?)
@@ -126,11 +127,12 @@ pub(super) fn stopped(
     let reason = stop.reason().filter(|_| done.left() > 0)?;
     let left = done.left();
     say!(
-        "stopped: {} of {} done, {left} left; trials in progress are saved, and `{}` continues",
+        "stopped: {} of {} done, {left} left; {} in progress are saved, and `{}` continues",
         trials - left,
         plural(trials, "trial"),
+        if done.faults > 0 { "not all trials" } else { "trials" },
         // Not with `--fresh`, which would begin with those that it has already trained.
         selecting(sweep.command("run"), selection)
     );
-    Some(signals::code(reason))
+    Some(if done.faults > 0 { IO } else { signals::code(reason) })
 }

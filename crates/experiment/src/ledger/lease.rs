@@ -278,19 +278,19 @@ impl Lease {
             // A file that cannot be removed does no harm.
             let _ = fs::remove_file(folder.join(older.to_string()));
         }
-        Ok(Some(Self::start(Arc::new(shared))))
+        Self::start(Arc::new(shared)).map(Some).map_err(LedgerError::io("start a thread for", &path))
     }
 
-    fn start(shared: Arc<Shared>) -> Self {
+    fn start(shared: Arc<Shared>) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let own = Arc::clone(&shared);
         let pause = shared.beat_time();
-        let heart = std::thread::spawn(move || {
+        let heart = std::thread::Builder::new().spawn(move || {
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 own.keep();
             }
-        });
-        Self { shared, stop: Some(stop), heart: Some(heart) }
+        })?;
+        Ok(Self { shared, stop: Some(stop), heart: Some(heart) })
     }
 
     /// Whether somebody else may have the run by now. Asked before each write, and so

@@ -206,6 +206,8 @@ fn a_point_without_a_score_is_named() {
 fn what_cannot_be_tuned_is_refused() {
     for (from, to, expected) in [
         ("validation = 1000", "validation = 0", "no validation images"),
+        // Whatever lies in the folder that the command is started in.
+        ("validation = 1000", "set = \"image-folder\"\nsize = [8, 8]\nclasses = 2", "no validation images"),
         (
             "seed = [0, 1]",
             "training.weight-decay = [0.0, 1.0]",

@@ -92,6 +92,18 @@ fn tries_of_a_point_that_take_turns_are_not_at_work_together() {
 }
 
 #[test]
+fn a_stopped_try_is_left_where_nothing_halves() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(folder.path());
+    let trials = trials();
+    let trials: Vec<&Trial> = trials.iter().collect();
+    claim(&ledger, trials[0]).finish(&status(Outcome::Stopped { epoch: 2 }, 0.5)).unwrap();
+    let left = |mut onlooker: Onlooker| onlooker.look(&trials, &ledger).unwrap().left();
+    assert_eq!((left(Onlooker::of_tries(true)), left(Onlooker::of_tries(false))), (5, 6));
+    assert_eq!((left(Onlooker::of_finals(true)), left(Onlooker::of_finals(false))), (5, 6));
+}
+
+#[test]
 fn a_run_that_cannot_be_read_hides_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(folder.path());

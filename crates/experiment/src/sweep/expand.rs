@@ -48,6 +48,8 @@ pub(super) fn expand(file: &SweepFile, step_times: StepTimes<'_>) -> Result<Expa
     // A value that no axis may have is the cause where the reference has the right one.
     let reference = reference?;
     warnings.extend(rising_until_the_end(&points));
+    warnings.extend(idle_split(&points));
+    refuse_idle_seeds(&points, seeds.len())?;
     one_metric(&points)?;
     check_scaling(file, &points)?;
     let points = match file.budget {
@@ -94,21 +96,21 @@ fn check_scaling(file: &SweepFile, points: &[Point<'_>]) -> Result<(), Diagnosti
     let has_inner = |point: &Point<'_>| {
         point.network.family.reads(NetworkKey::Inner) && point.network.module == ModuleKind::Spectrum
     };
-    let reason = match file.budget {
-        None => "no budget is held",
-        Some(Held::StepTime) => "a step time is met by the width of the whole network",
+    let hold_another = format!("leave `{key}` out, or hold parameters, macs or activations");
+    let (reason, remedy) = match file.budget {
+        None => ("no budget is held", hold_another),
+        Some(Held::StepTime) => ("a step time is met by the width of the whole network", hold_another),
         Some(_) if least > 1 && points.iter().any(|point| !point.network.lists_channels()) => {
-            return Err(Diagnostic::new(format!("`experiment.budget.{typed}` does not apply here"))
-                .note("the channels of inception-v3 follow the width alone; leave `least-channels` out"));
+            ("the channels of inception-v3 follow the width alone", "leave `least-channels` out".to_owned())
         }
-        Some(_) if pays == Pays::Inner && !points.iter().all(has_inner) => {
-            "only mini-xception networks with two convolutions per module have inner channels"
-        }
+        Some(_) if pays == Pays::Inner && !points.iter().all(has_inner) => (
+            "only mini-xception networks with two convolutions per module have inner channels",
+            "leave `pays` out".to_owned(),
+        ),
         Some(_) => return Ok(()),
     };
-    Err(Diagnostic::new(format!("`experiment.budget.{typed}` does not apply here"))
-        .note(reason)
-        .note(format!("leave `{key}` out, or hold parameters, macs or activations")))
+    let title = format!("`experiment.budget.{typed}` does not apply here");
+    Err(Diagnostic::new(title).note(reason).note(remedy))
 }
 
 /// A warning about the first point whose learning rate is still rising when training ends.
@@ -119,6 +121,33 @@ fn rising_until_the_end(points: &[Point<'_>]) -> Option<Diagnostic> {
     let note =
         format!("{}: warm-up takes {} of {} epochs", point.label(), warmup(point), point.training.epochs);
     Some(Diagnostic::new(title).note(note).note("set a lower `training.schedule.warmup-epochs`"))
+}
+
+/// A warning about the first point that says how images are held out, and holds out none.
+fn idle_split(points: &[Point<'_>]) -> Option<Diagnostic> {
+    let is_idle = |point: &&Point<'_>| {
+        point.data.validation == 0 && (point.splits_by_seed || point.data.split.is_some())
+    };
+    let point = points.iter().find(is_idle)?;
+    let note = format!("{}: no images are held out", point.label());
+    Some(
+        Diagnostic::new("`data.split` has no effect")
+            .note(note)
+            .note("set `data.validation`, or leave it out"),
+    )
+}
+
+/// Refuses several seeds of a point on whose runs the seed has no effect: they would be one run, counted as many.
+fn refuse_idle_seeds(points: &[Point<'_>], seeds: usize) -> Result<(), Diagnostic> {
+    let is_idle = |point: &&Point<'_>| {
+        let training = &point.training;
+        let splits = point.splits_by_seed && point.data.validation > 0;
+        training.weights_seed.is_some() && training.order_seed.is_some() && !splits
+    };
+    let Some(point) = points.iter().find(is_idle).filter(|_| seeds > 1) else { return Ok(()) };
+    Err(Diagnostic::new("every seed would train the same run")
+        .note(format!("{}: `training.weights-seed` and `training.order-seed` are both set", point.label()))
+        .note("list one `seed` in [axes], or leave one of the two out"))
 }
 
 /// Refuses points whose scores are of different kinds.

@@ -6,7 +6,7 @@ use decouple_spectrum::error::SpecError;
 use super::diagnostic::Diagnostic;
 use super::network_cache::image_shape;
 use super::point::Point;
-use crate::{BudgetOutcome, Drift, Held, Run, StepTimer, StepTimes};
+use crate::{BudgetOutcome, Drift, Held, LedgerError, Run, StepTimer, StepTimes};
 
 /// Fits `points` to the step time of `reference`.
 pub(super) fn fit<'a>(
@@ -53,7 +53,10 @@ impl<'a> Point<'a> {
         let impossible = |error: &SpecError| self.refused(TITLE, &error.to_string());
         let nearest = nearest.map_err(|error| match error {
             StepTimeError::Spec(error) => impossible(&error),
-            // Of the machine, so no other width helps.
+            // Of the machine, so no other width helps; of the file, nothing is wrong.
+            StepTimeError::Clock(error) if error.is::<LedgerError>() => {
+                Diagnostic::new(TITLE).note(error.to_string())
+            }
             StepTimeError::Clock(error) => self.failed(TITLE, &error.to_string()),
         })?;
         warnings.extend(self.warning(is_reference, &nearest)?);

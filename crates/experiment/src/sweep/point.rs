@@ -221,10 +221,10 @@ impl<'a> Point<'a> {
 }
 
 /// Default number of validation images for tries: 5,000, or a tenth of a training set that is smaller than
-/// ten times that; none if the set is not known yet.
+/// ten times that; none if the set does not state its size: the record must not depend on what lies in a folder.
 fn validation_to_tune_by(data: &DataSpec) -> usize {
     const ENOUGH: usize = 5_000;
-    data.train_images(None).ok().flatten().map_or(0, |images| ENOUGH.min(images / 10))
+    data.stated_train_images().map_or(0, |images| ENOUGH.min(images / 10))
 }
 
 /// Whether `data.split` is `"seed"`, which draws the images held out by the seed of each run.

@@ -1,6 +1,6 @@
 //! Products of factors in bf16. Two channels share the 32 bits of a lane, so that one
-//! instruction multiplies both (`vdpbf16ps`; other processors repeat its arithmetic, to the
-//! bit).
+//! instruction multiplies both (`vdpbf16ps`; other processors repeat its arithmetic:
+//! only a sum within one part in 2^24 below the smallest normal number may differ).
 //!
 //! Each row of inputs is rounded and paired for each row of outputs that reads it, into scratch
 //! (once in a 1x1 convolution); weights are when they are packed. What is left is the walk of

@@ -124,7 +124,8 @@ impl Rows {
     /// Where row `index` begins.
     ///
     /// # Safety
-    /// The row exists.
+    /// The row exists if anything is read or written there. (Any other, as of a place to prefetch, wraps to one
+    /// that does.)
     #[inline(always)]
     pub(crate) unsafe fn at(&self, index: usize) -> *mut f32 {
         // SAFETY: the caller's promise.

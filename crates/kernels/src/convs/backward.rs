@@ -49,7 +49,8 @@ pub struct InputGradient<'a> {
     /// Whether to add to the existing values.
     pub adds: bool,
     /// If this is the last contribution: the mean of each channel, and the sums of the gradient
-    /// and of it times `x - mean`, [`Convs::sums`] of them.
+    /// and of it times `x - mean`; of a convolution [`Convs::sums`] of them, otherwise one for each group and
+    /// channel.
     pub sums: Option<SumsAbout<'a>>,
 }
 

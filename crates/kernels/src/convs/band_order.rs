@@ -75,11 +75,15 @@ impl BandOrder {
                 schedule.hold(map, share.start.min(made)..made);
                 weights.push(share);
             }
-            let read = convs.convs[0].forward.reads(weights[0].clone());
-            let from = inputs_done.unwrap_or(read.start);
-            let inputs = from..read.end.max(from);
-            inputs_done = Some(inputs.end);
-            schedule.input_rows = schedule.input_rows.max(inputs.end - read.start.min(inputs.start));
+            // A block whose rows reach no output, as with a stride, reads none.
+            let mut inputs = inputs_done.unwrap_or(0)..inputs_done.unwrap_or(0);
+            if !weights[0].is_empty() {
+                let read = convs.convs[0].forward.reads(weights[0].clone());
+                let from = inputs_done.unwrap_or(read.start);
+                inputs = from..read.end.max(from);
+                inputs_done = Some(inputs.end);
+                schedule.input_rows = schedule.input_rows.max(inputs.end - read.start.min(inputs.start));
+            }
             schedule.blocks.push(Block { gradients, weights, inputs });
             if is_last {
                 return schedule;

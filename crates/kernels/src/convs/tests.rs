@@ -484,6 +484,36 @@ fn bands_and_wide_layers() {
     }
 }
 
+/// Only every second row of the input reaches an output, so that every second block's share of the weights' gradient
+/// is empty.
+#[test]
+fn a_block_without_outputs_reads_no_input() {
+    let map = MapShape::new(147, 147, 64);
+    let skip = ConvOptions { stride: 2, ..ConvOptions::pointwise() };
+    let spec = ConvSpec {
+        geometry: ConvGeometry::new(map, 16, skip).unwrap(),
+        order: WeightOrder::ChannelFirst,
+        activation: None,
+    };
+    let case = Case {
+        specs: vec![spec],
+        images: 1,
+        reads: (true, Some(Activation::Relu)),
+        through: true,
+        adds: false,
+        has_input_gradient: true,
+        arithmetic: Arithmetic::default(),
+        seed: 11,
+    };
+    let convs = case.convs(Isa::best());
+    assert!(convs.bands.len() > 1, "cut into bands");
+    for band in &convs.bands {
+        assert!(band.schedule.input_rows <= 3, "{} rows", band.schedule.input_rows);
+        let read: usize = band.schedule.blocks.iter().map(|block| block.inputs.len()).sum();
+        assert!(read <= band.rows[0].len(), "{read} of {:?}", band.rows[0]);
+    }
+}
+
 /// The second band's first row between the convolutions is read by no output, but by the backward pass.
 #[test]
 fn a_band_computes_rows_that_its_outputs_skip() {

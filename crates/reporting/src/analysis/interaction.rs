@@ -29,6 +29,9 @@ pub struct Interaction {
     pub shares_runs: bool,
     /// One difference of differences for each value of `effect` but its base.
     pub contrasts: Vec<Contrast>,
+    /// The one from the least to the largest value of `effect`, where these are in an order and more than two: the
+    /// runs do not choose it, so its p-value and its interval are its own. With two values, that of `contrasts`.
+    pub ends: Option<Contrast>,
 }
 
 impl Interaction {
@@ -59,7 +62,7 @@ pub struct Contrast {
     /// Interval of `at_high - at_low` at [`CONFIDENCE`], of this contrast alone; `None` if the spread of a
     /// cell is unknown.
     pub interval: Option<Interval>,
-    /// P-value, corrected for all contrasts (Holm).
+    /// P-value, corrected for all contrasts of one base (Holm).
     pub p_holm: Option<f64>,
 }
 
@@ -163,8 +166,10 @@ fn interaction(
     let (along_values, effect_values, cells) = cells(points, members, along, effect)?;
     let base = effect.value(&study.reference);
     let base = base.and_then(|base| effect_values.iter().position(|value| *value == base)).unwrap_or(0);
-    let mut contrasts = contrasts(&along_values, &effect_values, points, &cells, base);
-    fill_in(&mut contrasts);
+    let along_ends = [&along_values[0], &along_values[along_values.len() - 1]];
+    let told = |changes: Vec<[usize; 2]>| contrasts(along_ends, &effect_values, points, &cells, changes);
+    let places = effect_values.iter().enumerate().map(|(k, _)| effect.place(&points[cells[0][k][0]]));
+    let ends = ends(places.collect()).filter(|_| effect_values.len() > 2);
     let estimates: Vec<Vec<Option<Estimate>>> =
         cells.iter().map(|row| row.iter().map(|cell| estimate(points, &[(1.0, cell)])).collect()).collect();
     let shares_runs = shares_runs(points, &cells);
@@ -176,8 +181,19 @@ fn interaction(
         test: interaction_test(&estimates).filter(|_| !shares_runs),
         p_holm: None,
         shares_runs,
-        contrasts: contrasts.into_iter().map(|(contrast, _)| contrast).collect(),
+        contrasts: told((0..effect_values.len()).filter(|&to| to != base).map(|to| [base, to]).collect()),
+        ends: ends.and_then(|ends| told(vec![ends]).pop()),
     })
+}
+
+/// The least and the largest of places; `None` where one has no place, or two have the same: then they are in no
+/// order.
+fn ends(places: Option<Vec<f64>>) -> Option<[usize; 2]> {
+    let places = places?;
+    let mut order = Vec::from_iter(0..places.len());
+    order.sort_by(|&a, &b| places[a].total_cmp(&places[b]));
+    let is_order = order.windows(2).all(|pair| places[pair[0]] < places[pair[1]]);
+    is_order.then_some([*order.first()?, *order.last()?])
 }
 
 /// The points of each combination of two factors: (along, effect).
@@ -217,25 +233,25 @@ fn cells(
     (is_full && cells.len() > 1 && cells[0].len() > 1).then_some((along_values, effect_values, cells))
 }
 
-/// How the change from the value of the effect at `base` to each other one differs between the ends.
+/// How each change from one value of the effect to another differs between the ends along.
 fn contrasts(
-    along_values: &[String],
+    [low_value, high_value]: [&String; 2],
     effect_values: &[String],
     points: &[PointSummary],
     cells: &Cells,
-    base: usize,
-) -> Vec<(Contrast, Option<Estimate>)> {
+    changes: Vec<[usize; 2]>,
+) -> Vec<Contrast> {
     let (low, high) = (&cells[0], &cells[cells.len() - 1]);
-    let contrast = |value: usize| {
-        let change = |ends: &[Vec<usize>]| Some(mean(points, &ends[value])? - mean(points, &ends[base])?);
+    let contrast = |[from, to]: [usize; 2]| {
+        let change = |cells: &[Vec<usize>]| Some(mean(points, &cells[to])? - mean(points, &cells[from])?);
         let signed: [(f64, &[usize]); 4] =
-            [(1.0, &high[value]), (-1.0, &high[base]), (-1.0, &low[value]), (1.0, &low[base])];
+            [(1.0, &high[to]), (-1.0, &high[from]), (-1.0, &low[to]), (1.0, &low[from])];
         let runs = signed.iter().flat_map(|(_, cell)| cell.iter().map(|&index| points[index].finished()));
         let contrast = Contrast {
-            from: effect_values[base].clone(),
-            to: effect_values[value].clone(),
-            low: along_values.first()?.clone(),
-            high: along_values.last()?.clone(),
+            from: effect_values[from].clone(),
+            to: effect_values[to].clone(),
+            low: low_value.clone(),
+            high: high_value.clone(),
             at_low: change(low)?,
             at_high: change(high)?,
             seeds: runs.min()?,
@@ -244,7 +260,9 @@ fn contrasts(
         };
         Some((contrast, estimate(points, &signed)))
     };
-    (0..effect_values.len()).filter(|&value| value != base).filter_map(contrast).collect()
+    let mut found: Vec<_> = changes.into_iter().filter_map(contrast).collect();
+    fill_in(&mut found);
+    found.into_iter().map(|(contrast, _)| contrast).collect()
 }
 
 /// The sum of the means of cells with their signs, in which the weights of points that have the same runs are added.

@@ -23,6 +23,7 @@ pub use study::*;
 pub use summary::*;
 pub use support::{FEWEST_IMAGES, Unsupported};
 pub use verdict::Verdict;
+pub(crate) use verdict::listed;
 
 use std::collections::{HashMap, HashSet};
 
@@ -157,7 +158,7 @@ pub fn summarise(study: Study, runs: Vec<RunRow>, problems: Vec<String>) -> Anal
     }
     let interactions = interactions(&study, &points);
     Analysis {
-        verdict: verdict(&study, &points, &contests, &interactions),
+        verdict: verdict(&study, &points, &runs, &contests, &interactions),
         contests,
         interactions,
         curves: curve::curves(&study, &points),

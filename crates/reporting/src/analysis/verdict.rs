@@ -2,9 +2,14 @@
 
 use std::fmt;
 
-use decouple_experiment::Metric;
+use std::collections::HashSet;
 
-use super::{CONFIDENCE, Comparison, Contest, Interaction, PointSummary, Study, are_several, grouped, label};
+use decouple_experiment::{Metric, Outcome};
+
+use super::{
+    CONFIDENCE, Comparison, Contest, Interaction, PointSummary, RunOutcome, RunRow, Study, are_several,
+    grouped, label,
+};
 use crate::numbers::{p_value, percent, plural, points as in_points, points_up, probability};
 
 /// The verdict, one sentence per item.
@@ -25,6 +30,7 @@ impl fmt::Display for Verdict {
 pub(super) fn verdict(
     study: &Study,
     points: &[PointSummary],
+    runs: &[RunRow],
     contests: &[Contest],
     interactions: &[Interaction],
 ) -> Verdict {
@@ -50,7 +56,7 @@ pub(super) fn verdict(
     rest.extend(unmatched(study, points));
     rest.extend(unsupported(points));
     rest.extend(twins(points));
-    rest.extend(losses(points));
+    rest.extend(losses(runs));
     let summary = summary(&shown, &answers, &rest);
     Verdict { sentences: [first, rest].concat(), summary }
 }
@@ -230,14 +236,18 @@ fn equality(
 /// Whether the effect of one axis depends on the other, and by how much.
 fn interaction(interaction: &Interaction, metric: Metric, is_one_of_several: bool) -> Option<String> {
     let p = interaction.p_holm?;
-    let largest = (interaction.contrasts.iter())
-        .max_by(|a, b| a.estimate().abs().total_cmp(&b.estimate().abs()))
-        .filter(|contrast| contrast.interval.is_some());
-    let contrast = largest.map_or(String::new(), |contrast| {
+    let planned = interaction.ends.as_ref().or(match interaction.contrasts.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    });
+    let largest =
+        (interaction.contrasts.iter()).max_by(|a, b| a.estimate().abs().total_cmp(&b.estimate().abs()));
+    let told = planned.or(largest).filter(|contrast| contrast.interval.is_some());
+    let contrast = told.map_or(String::new(), |contrast| {
         // Unlike p, the interval is corrected for no other interaction, and may exclude a zero that p does not.
         let alone = if is_one_of_several { " of this one alone" } else { "" };
         // The interval of one contrast alone says too much of the largest of several.
-        let interval = contrast.interval.filter(|_| interaction.contrasts.len() == 1).map(|interval| {
+        let interval = contrast.interval.filter(|_| planned.is_some()).map(|interval| {
             format!(", interval{alone} {} to {}", in_points(interval.low), in_points(interval.high))
         });
         format!(
@@ -299,7 +309,7 @@ fn twins(points: &[PointSummary]) -> Option<String> {
 }
 
 /// "a, b and c", shortened to four names.
-fn listed(mut names: Vec<String>) -> String {
+pub(crate) fn listed(mut names: Vec<String>) -> String {
     const SHOWN: usize = 4;
     if names.len() > SHOWN + 1 {
         let hidden = names.len() - SHOWN;
@@ -329,20 +339,26 @@ fn unmatched(study: &Study, points: &[PointSummary]) -> Option<String> {
     })
 }
 
-fn losses(points: &[PointSummary]) -> Vec<String> {
-    let total: usize =
-        points.iter().map(|point| point.finished() + point.diverged + point.failed + point.missing).sum();
-    let lost = |of: fn(&PointSummary) -> usize, verb: &str, consequence: &str| {
-        let sum: usize = points.iter().map(of).sum();
-        let names = points.iter().filter(|point| of(point) > 0);
-        let names = listed(names.map(|point| format!("{} ({})", point.label, of(point))).collect());
-        (sum > 0).then(|| format!("{sum} of {} {verb}{consequence}: {names}.", plural(total, "run")))
+/// How many runs count in no mean or are missing, and of which points: each run once, with the first that has it.
+fn losses(runs: &[RunRow]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    // Two points may have a run in common; made-up runs have no id.
+    let once: Vec<&RunRow> = runs.iter().filter(|run| run.id.is_empty() || seen.insert(&run.id)).collect();
+    let lost = |is: fn(&RunOutcome) -> bool, verb: &str, consequence: &str| {
+        let of = grouped(once.iter().filter(|run| is(&run.outcome)), |run| &run.point);
+        let sum: usize = of.iter().map(|(_, runs)| runs.len()).sum();
+        let names = of.iter().map(|(point, runs)| format!("{} ({})", label(point), runs.len()));
+        let names = listed(names.collect());
+        (sum > 0).then(|| format!("{sum} of {} {verb}{consequence}: {names}.", plural(once.len(), "run")))
     };
+    let is_missing = |outcome: &RunOutcome| !matches!(outcome, RunOutcome::Over(_)) && !outcome.is_unusable();
+    let is_diverged = |outcome: &RunOutcome| matches!(outcome, RunOutcome::Over(Outcome::Diverged { .. }));
+    let is_failed = |outcome: &RunOutcome| matches!(outcome, RunOutcome::Over(Outcome::Failed { .. }));
     [
-        lost(|point| point.diverged, "diverged", " and count in no mean"),
-        lost(|point| point.failed, "failed", " and count in no mean"),
-        lost(|point| point.unusable, "cannot be used", " and count in no mean"),
-        lost(|point| point.missing - point.unusable, "have not finished", ""),
+        lost(is_diverged, "diverged", " and count in no mean"),
+        lost(is_failed, "failed", " and count in no mean"),
+        lost(RunOutcome::is_unusable, "cannot be used", " and count in no mean"),
+        lost(is_missing, "have not finished", ""),
     ]
     .into_iter()
     .flatten()

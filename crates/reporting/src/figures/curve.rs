@@ -69,7 +69,12 @@ fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
     let all =
         analysis.curves.iter().flat_map(|curve| (0..curve.lines.len()).map(move |index| (curve, index)));
     let named = all.enumerate().map(|(k, (curve, index))| {
-        let coordinates = [&curve.lines[index].at[..], &curve.shared].concat();
+        // Names stand beside their lines, where the table of a key takes the room of its value.
+        let short = |(axis, value): &(String, String)| {
+            (axis.split_once('.').map_or(axis.as_str(), |(_, key)| key).to_owned(), value.clone())
+        };
+        let coordinates: Vec<(String, String)> =
+            curve.lines[index].at.iter().chain(&curve.shared).map(short).collect();
         let name = if coordinates.is_empty() { String::new() } else { label(&coordinates) };
         Line { name, curve, index, colour: category(k) }
     });

@@ -1,4 +1,4 @@
-//! The curve over segments under each budget, in one figure from several experiments.
+//! The curve over the spectrum under each budget, in one figure from several experiments.
 
 use decouple_experiment::{Axis, Metric, Outcome};
 use decouple_spectrum::cost::Cost;
@@ -6,13 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::Card;
 use crate::analysis::{
-    Analysis, Coordinates, RunOutcome, RunRow, Study, distinct, grouped, held_equal, summarise,
+    Analysis, Coordinates, RunOutcome, RunRow, SPECTRUM, Study, distinct, grouped, held_equal, listed,
+    summarise,
 };
 
-/// The finished runs of a study that varies the segments alone: what a card keeps for other experiments.
+/// The finished runs of a study along the spectrum alone: what a card keeps for other experiments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curve {
+    /// The axis: `segments`, as in all cards of an earlier version, or `channels-per-segment`.
+    #[serde(default = "segments")]
+    pub axis: String,
     /// The quantity held equal; none where none was.
     pub held: Option<String>,
     /// Id of the first run of the reference: the same in all experiments that differ in their budget alone.
@@ -38,8 +42,9 @@ pub struct CurveRun {
     /// Its id; empty in cards of an earlier version.
     #[serde(default)]
     pub id: String,
-    /// Its value on the axis `segments`.
-    pub segments: String,
+    /// Its value on the axis, which cards have always called its segments.
+    #[serde(rename = "segments")]
+    pub value: String,
     /// Its seed.
     pub seed: u64,
     /// Decoupling level of its network, 0 to 1.
@@ -51,8 +56,12 @@ pub struct CurveRun {
     pub score: f64,
 }
 
+fn segments() -> String {
+    "segments".to_owned()
+}
+
 impl Curve {
-    /// The curve of a study over segments alone; `None` for any other, and without a run of the reference.
+    /// The curve of a study along the spectrum alone; `None` for any other, and without a run of the reference.
     pub fn of(analysis: &Analysis) -> Option<Self> {
         let study = &analysis.study;
         let [axis] = study.axes.as_slice() else { return None };
@@ -61,14 +70,15 @@ impl Curve {
         let run = |run: &RunRow| {
             Some(CurveRun {
                 id: run.id.clone(),
-                segments: run.point.first()?.1.clone(),
+                value: run.point.first()?.1.clone(),
                 seed: run.seed,
                 level: run.level,
                 costs: run.costs,
                 score: run.score()?,
             })
         };
-        (axis.name == "segments").then(|| Self {
+        SPECTRUM.contains(&axis.name.as_str()).then(|| Self {
+            axis: axis.name.clone(),
             held: study.held.clone(),
             reference: first.id.clone(),
             data: study.data.clone(),
@@ -86,34 +96,50 @@ impl Curve {
 }
 
 /// One study over all budgets, with the budget as an additional axis, for every set of experiments that
-/// differ only in their budget.
-pub fn under_each_budget(cards: &[Card]) -> Vec<Analysis> {
-    let curves = cards.iter().filter_map(|card| card.curve.as_ref());
-    let sets = grouped(curves, |curve| (&curve.reference, &curve.data, curve.epochs, curve.metric()));
+/// differ only in their budget. An error says in a sentence which experiments are not drawn together, and why.
+pub fn under_each_budget(cards: &[Card]) -> Vec<Result<Analysis, String>> {
+    let curves = cards.iter().filter_map(|card| Some((card.name.as_str(), card.curve.as_ref()?)));
+    let sets = grouped(curves, |(_, curve)| {
+        (&curve.axis, &curve.reference, &curve.data, curve.epochs, curve.metric())
+    });
     let studies = sets.into_iter().filter_map(|(_, set)| {
-        let same = grouped(set, |curve| &curve.held).into_iter();
-        let budgets: Vec<Curve> = same.map(|(_, same)| joined(&same)).collect::<Option<_>>()?;
-        (budgets.len() > 1).then(|| together(&budgets))
+        let budgets = grouped(set.iter().copied(), |(_, curve)| &curve.held);
+        (budgets.len() > 1).then(|| {
+            let curves: Result<Vec<Curve>, String> = budgets
+                .into_iter()
+                .map(|(_, same)| joined(same.into_iter().map(|(_, curve)| curve)))
+                .collect();
+            let names = || listed(set.iter().map(|(name, _)| (*name).to_owned()).collect());
+            curves.map(|curves| together(&curves)).map_err(|reason| {
+                format!("{} differ in their budget alone, but are in no figure together: {reason}", names())
+            })
+        })
     });
     studies.collect()
 }
 
-/// The curve of several experiments of one budget, which differ in the segments and seeds that they run: each run
-/// once. `None` if one point is two networks: what is held equal is met in another way, and they are not to be mixed.
-fn joined(same: &[&Curve]) -> Option<Curve> {
-    let runs = grouped(same.iter().flat_map(|curve| &curve.runs), |run| (&run.segments, run.seed));
-    let is_one = runs.iter().all(|(_, equal)| equal.iter().all(|run| run.id == equal[0].id));
-    is_one.then(|| Curve {
+/// The curve of several experiments of one budget, which differ in the points and seeds that they run: each run
+/// once. An error if one point is two networks: the budget is met in two ways, which are not to be mixed.
+fn joined<'a>(same: impl Iterator<Item = &'a Curve> + Clone) -> Result<Curve, String> {
+    let first = same.clone().next().ok_or("no curve")?;
+    let runs = grouped(same.clone().flat_map(|curve| &curve.runs), |run| (&run.value, run.seed));
+    if let Some(((value, _), _)) =
+        runs.iter().find(|(_, equal)| equal.iter().any(|run| run.id != equal[0].id))
+    {
+        let held = held_equal(first.held.as_deref());
+        return Err(format!("of {held}, {} = {value} is two different networks", first.axis));
+    }
+    Ok(Curve {
         runs: runs.into_iter().map(|(_, equal)| equal[0].clone()).collect(),
-        test_images: same.iter().filter_map(|curve| curve.test_images).min(),
-        ..same[0].clone()
+        test_images: same.filter_map(|curve| curve.test_images).min(),
+        ..first.clone()
     })
 }
 
 fn together(curves: &[Curve]) -> Analysis {
     let held = |curve: &Curve| held_equal(curve.held.as_deref());
     let point = |curve: &Curve, run: &CurveRun| -> Coordinates {
-        vec![("segments".to_owned(), run.segments.clone()), ("budget".to_owned(), held(curve))]
+        vec![(curve.axis.clone(), run.value.clone()), ("budget".to_owned(), held(curve))]
     };
     let row = |curve: &Curve, run: &CurveRun| RunRow {
         id: run.id.clone(),
@@ -128,7 +154,7 @@ fn together(curves: &[Curve]) -> Analysis {
     };
     let runs: Vec<RunRow> =
         curves.iter().flat_map(|curve| curve.runs.iter().map(|run| row(curve, run))).collect();
-    let segments = distinct(curves.iter().flat_map(|curve| &curve.runs).map(|run| run.segments.clone()));
+    let values = distinct(curves.iter().flat_map(|curve| &curve.runs).map(|run| run.value.clone()));
     let names: Vec<String> = curves.iter().map(held).collect();
     let metric = curves[0].metric();
     let study = Study {
@@ -136,7 +162,7 @@ fn together(curves: &[Curve]) -> Analysis {
         question: format!("{} against decoupling level under each budget", metric.title()),
         metric,
         axes: vec![
-            Axis { name: "segments".to_owned(), values: segments, zipped_with: None },
+            Axis { name: curves[0].axis.clone(), values, zipped_with: None },
             Axis { name: "budget".to_owned(), values: names.clone(), zipped_with: None },
         ],
         held: Some(

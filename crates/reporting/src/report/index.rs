@@ -20,7 +20,7 @@ pub struct Card {
     pub verdict: Vec<String>,
     /// Data, budget, points, runs.
     pub facts: String,
-    /// Its runs, where it varies the segments alone.
+    /// Its runs, where it varies the point of the spectrum alone.
     #[serde(default)]
     pub curve: Option<Curve>,
 }
@@ -49,10 +49,13 @@ const STYLE: &str = "
 @media (max-width: 40rem) { .card { grid-template-columns: minmax(0, 1fr); } }
 ";
 
-/// The page over all experiments: the curve over segments under each budget, if there are several, then
+/// The page over all experiments: the curve over the spectrum under each budget, if there are several, then
 /// question, verdict and figure of each of `cards`, in order. `problems` says what could not be read, one
 /// sentence each.
 pub fn index(cards: &[Card], problems: &[String]) -> String {
+    let together = under_each_budget(cards);
+    let problems: Vec<&String> =
+        problems.iter().chain(together.iter().filter_map(|study| study.as_ref().err())).collect();
     let body = html! {
         header {
             p class="eyebrow" { "decouple" }
@@ -60,8 +63,8 @@ pub fn index(cards: &[Card], problems: &[String]) -> String {
         }
         main {
             @if cards.is_empty() { p { "No experiment has a report yet." } }
-            @for analysis in under_each_budget(cards) {
-                figure { div class="scroll" { (PreEscaped(headline(&analysis).svg(TextSetting::Page))) } }
+            @for analysis in together.iter().flatten() {
+                figure { div class="scroll" { (PreEscaped(headline(analysis).svg(TextSetting::Page))) } }
             }
             @for card in cards {
                 @let report = report_of(&card.name);

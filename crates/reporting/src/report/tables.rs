@@ -292,13 +292,25 @@ fn interaction(interaction: &Interaction, metric: Metric, is_one_of_several: boo
         }
         None => "No test of any interaction: the spread of a cell is not known. ".to_owned(),
     };
+    let ends = interaction.ends.as_ref().and_then(|ends| {
+        Some(format!(
+            " From the least to the largest value ({} → {}), which the runs do not choose, the difference is {} \
+             points, 95 % interval {}, p {}, of this one alone.",
+            ends.from,
+            ends.to,
+            signed_points(ends.estimate()),
+            range(ends.interval?, in_points),
+            p_value(ends.p_holm?)
+        ))
+    });
     let (effect, along) = (&interaction.effect, &interaction.along);
     let first = interaction.contrasts.first()?;
     let mut table = Table::new(
         &format!("Interaction of {along} and {effect}{}", circumstances(interaction)),
         format!(
             "{test}Each row: by how many points {metric} changes with {effect}, at the two ends of {along}, and \
-             the difference of these changes with its 95 % interval; p is corrected for the rows of this table (Holm)."
+             the difference of these changes with its 95 % interval; p is corrected for the rows of this table (Holm).{}",
+            ends.unwrap_or_default()
         ),
         &[effect.as_str()],
         &[

@@ -74,7 +74,7 @@ impl Plan {
 impl Arena {
     /// Bytes that `images` images take.
     pub fn bytes(&self, images: usize) -> u64 {
-        (groups(images) * self.len * size_of::<f32>()) as u64
+        groups(images).saturating_mul(self.len).saturating_mul(size_of::<f32>()) as u64
     }
 }
 
