@@ -66,12 +66,19 @@ fn settled(common: &Common, sweep: Sweep) -> Result<Sweep, Failure> {
         return Ok(sweep);
     }
     let ledger = sweep.tune_ledger(&ledger(common, &sweep));
-    match sweep.tuned(&ledger) {
-        Err(error @ TuneError::Unfinished { .. }) => {
-            let file = sweep.path.display();
-            refuse!(NOTHING, "{file}: {error}\n   = train them first: {}", sweep.command("run"))
+    let (tuned, _) = sweep.tuned(&ledger).map_err(|error| untuned(error, &sweep))?;
+    Ok(tuned)
+}
+
+/// Why the recipes of `sweep` are not chosen.
+pub(super) fn untuned(error: TuneError, sweep: &Sweep) -> Failure {
+    match error {
+        TuneError::Ledger(error) => error.into(),
+        TuneError::NoScore { .. } | TuneError::NoFinalist { .. } => Failure::new(RUN_FAILED, error),
+        TuneError::Unfinished { .. } => {
+            let (file, run) = (sweep.path.display(), sweep.command("run"));
+            Failure::new(NOTHING, format!("{file}: {error}\n   = train them first: {run}"))
         }
-        tuned => Ok(tuned?.0),
     }
 }
 
@@ -143,16 +150,4 @@ pub(super) fn warn_of<'a>(problems: impl IntoIterator<Item = &'a Problem>, sweep
         code = DATA;
     }
     code
-}
-
-impl From<TuneError> for Failure {
-    fn from(error: TuneError) -> Self {
-        match error {
-            TuneError::Ledger(error) => error.into(),
-            TuneError::NoScore { .. } | TuneError::NoFinalist { .. } => Self::new(RUN_FAILED, error),
-            TuneError::Unfinished { .. } => {
-                Self::new(NOTHING, format!("{error}\n   = train them first with `decouple run`"))
-            }
-        }
-    }
 }

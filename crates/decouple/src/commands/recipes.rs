@@ -12,7 +12,7 @@ use decouple_training::{
 
 use super::{
     estimates::longest_first,
-    experiment::{self, ledger, select},
+    experiment::{self, ledger, select, untuned},
     room,
     train::{claiming, refuse_mixing, stopped, watched},
 };
@@ -45,12 +45,12 @@ pub(crate) fn settle(
     let what = "tries left to run, judged on validation images";
     let mut all = sweep.tries();
     runs.train(&all, tune.halving.then_some(tune), what)?;
-    let finals = sweep.finals(&ledger)?;
+    let finals = sweep.finals(&ledger).map_err(|error| untuned(error, &sweep))?;
     runs.train(&finals, None, "runs left of the best tries with more seeds")?;
     all.extend(finals);
     let is_filtered = arguments.selection.filter.is_some();
     let names_one = is_filtered && all.iter().any(|trial| runs.filter.selects(trial));
-    let (sweep, choices) = sweep.tuned(&ledger)?;
+    let (sweep, choices) = sweep.tuned(&ledger).map_err(|error| untuned(error, &sweep))?;
     let metric = sweep.trials.first().map_or(Metric::default(), |trial| trial.record.metric());
     say!("{}", chosen(metric, &choices));
     Ok(Settled { sweep, runs: all, names_one })

@@ -1,7 +1,7 @@
 //! The smooth curve over the group width: its band, the points it was fitted to, and its best
 //! width.
 
-use crate::analysis::{Analysis, PointSummary, SpectrumCurve, label};
+use crate::analysis::{Analysis, PointSummary, SpectrumCurve};
 use crate::numbers::short_width;
 use crate::statistics::grid;
 
@@ -10,6 +10,7 @@ use super::canvas::{Anchor, Canvas, Marker, Style};
 use super::font::{shortened, text_width};
 use super::headline::{LEFT, MARGIN, TITLE, WIDTH, head, head_height};
 use super::palette::{Colour, FAINT, category};
+use super::series::other_values;
 
 const HEIGHT: f64 = 300.0;
 /// Room for the intervals of the best widths, a row a line.
@@ -69,13 +70,7 @@ fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
     let all =
         analysis.curves.iter().flat_map(|curve| (0..curve.lines.len()).map(move |index| (curve, index)));
     let named = all.enumerate().map(|(k, (curve, index))| {
-        // Names stand beside their lines, where the table of a key takes the room of its value.
-        let short = |(axis, value): &(String, String)| {
-            (axis.split_once('.').map_or(axis.as_str(), |(_, key)| key).to_owned(), value.clone())
-        };
-        let coordinates: Vec<(String, String)> =
-            curve.lines[index].at.iter().chain(&curve.shared).map(short).collect();
-        let name = if coordinates.is_empty() { String::new() } else { label(&coordinates) };
+        let name = other_values(&[&curve.lines[index].at[..], &curve.shared].concat());
         Line { name, curve, index, colour: category(k) }
     });
     named.collect()
