@@ -87,6 +87,8 @@ fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
     };
     let trials: Vec<String> = workplace.files("results/tuned/runs", "status.json").keys().map(id).collect();
     let mut stopped = workplace.files("results/tuned/tune/runs", "status.json");
+    let is_untested = |status: &Vec<u8>| String::from_utf8_lossy(status).contains("\"test\": null");
+    assert!(stopped.values().all(is_untested), "tries leave the test images unread");
     stopped.retain(|_, text| String::from_utf8_lossy(text).contains("stopped"));
     // A trial may be the same as a try.
     let id = stopped.keys().map(id).find(|id| !trials.contains(id)).expect("a try that was stopped");

@@ -236,7 +236,7 @@ fn a_stand_in_is_made_trained_on_and_reported_by_its_score() {
     // Its own test images once more, from the weights that it has kept.
     let run = workplace.only_run("1").expect("one run");
     let per_image = fs::metadata(run.join("per-image.bin")).expect("what it says of each image");
-    assert_eq!(per_image.len(), 24 + 32 / 8 + 4 * 32);
+    assert_eq!(per_image.len(), 24 + 32 / 8 + 2 * 32);
     let said: serde_json::Value =
         workplace.json(&["evaluate", "--run", &run.to_string_lossy(), "--format", "json"]);
     assert_eq!(said["map_at_100"].as_f64(), Some(score));

@@ -3,7 +3,7 @@
 //!
 //! A curve measured with one recipe may reflect the recipe: narrow coupled networks and wide
 //! decoupled ones need not want the same one. A try is an ordinary run in a ledger of its own,
-//! `tune` in the experiment's folder; its test score is never used. Then the seeds are run with
+//! `tune` in the experiment's folder; it does not read the test images. Then the seeds are run with
 //! both recipes, as written and tuned, so that a report shows the effect of tuning.
 
 use std::collections::BTreeMap;

@@ -282,3 +282,37 @@ fn a_probability_of_95_percent_is_right_in_95_percent() {
     }
     assert!(share <= 0.05, "{share}");
 }
+
+/// Intervals of an optimum, of the tries that the study makes: twelve places of Sobol's sequence, the best three of them
+/// with two seeds more.
+#[test]
+fn intervals_of_an_optimum_contain_it() {
+    const TIMES: usize = 4000;
+    let mut random = Draws::new(9);
+    let places: Vec<[f64; 2]> =
+        [(4, 4), (6, 2), (2, 6), (3, 3), (7, 7), (5, 1), (1, 5), (1, 7), (5, 3), (7, 1), (3, 5), (2, 2)]
+            .map(|(x, y)| [f64::from(x) / 4.0 - 1.0, f64::from(y) / 4.0 - 1.0])
+            .to_vec();
+    let value = |[x, y]: [f64; 2]| (x - 0.2).powi(2) + 0.6 * (y + 0.1).powi(2) + 0.5 * x * y;
+    // Where both slopes are zero: 2 (x - 0.2) + 0.5 y = 0 and 1.2 (y + 0.1) + 0.5 x = 0.
+    let y = -0.22 / 1.075;
+    let truth = [0.2 - 0.25 * y, y];
+    for noise in [0.002, 0.02] {
+        let mut inside = [0; 2];
+        for _ in 0..TIMES {
+            let mut score = |place: [f64; 2]| (place, value(place) + noise * random.normal());
+            let mut tries: Vec<([f64; 2], f64)> = places.iter().map(|&place| score(place)).collect();
+            tries.sort_by(|a, b| a.1.total_cmp(&b.1));
+            let best: Vec<[f64; 2]> = tries.iter().take(3).map(|(place, _)| *place).collect();
+            tries.extend(best.iter().chain(&best).map(|&place| score(place)));
+            let Some(Optimum::Inside { intervals: Some(intervals), .. }) = quadratic_surface(&tries) else {
+                panic!("a clear surface has its optimum inside");
+            };
+            (0..2).for_each(|k| inside[k] += usize::from(intervals[k].contains(truth[k])));
+        }
+        for count in inside {
+            let share = count as f64 / TIMES as f64;
+            assert!((share - 0.95).abs() <= 0.015, "{share} at a noise of {noise}");
+        }
+    }
+}

@@ -132,7 +132,7 @@ impl<'a> Runner<'a> {
         self.advance(field, epochs)?;
         for entrant in field.drain(..) {
             let Some((under_way, writer)) = entrant.running else { continue };
-            let finished = guarded(|| under_way.finish(&writer));
+            let finished = guarded(|| under_way.finish(&writer, self.setup.conduct));
             self.end(entrant.index, writer, finished);
         }
         Some(())

@@ -109,6 +109,8 @@ pub struct Conduct {
     pub stop: Stop,
     /// Whether to wait for trials of another runner, in order to take them over if it dies.
     pub waits: bool,
+    /// Whether the test images are left unread: of trials that choose a recipe by validation images.
+    pub leaves_test: bool,
 }
 
 /// The outcome of the trials of a sweep, in this call.
@@ -364,7 +366,7 @@ impl<'a> Runner<'a> {
         };
         let trained = guarded(|| {
             let data = self.data_of(trial, &writer)?;
-            run_trial(trial, index, data, &*self.backend, &mut writer, &conduct.stop, progress)
+            run_trial(trial, index, data, &*self.backend, &mut writer, conduct, progress)
         });
         self.end(index, *writer, trained)
     }

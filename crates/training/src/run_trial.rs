@@ -9,12 +9,14 @@ use crate::{
     error::TrialError,
     keeper::{Keeper, Pace, Stop, save},
     progress::{News, Progress},
+    run_sweep::Conduct,
     workers::alert,
 };
 use under_way::EpochEnd;
 pub use under_way::Training;
 
-/// Trains `trial` on `data` and scores it on the test images, writing one row per epoch. `backend` executes
+/// Trains `trial` on `data` and scores it on the test images, unless `conduct` leaves them unread, writing one row per
+/// epoch. `backend` executes
 /// it on rayon's current pool. The rows and scores are a function of the trial's record and the data.
 ///
 /// An epoch visits the training images in an order drawn from (seed, epoch), in whole batches: the few
@@ -32,14 +34,15 @@ pub fn run_trial(
     data: &Dataset,
     backend: &dyn Backend,
     writer: &mut RunWriter,
-    stop: &Stop,
+    conduct: &Conduct,
     progress: &Progress,
 ) -> Result<Status, TrialError> {
     let mut under_way = UnderWay::begin(trial, index, data, backend, writer, progress)?;
-    if let Some(diverged) = under_way.advance(trial.record.training.epochs as u64, writer, stop, progress)? {
+    let epochs = trial.record.training.epochs as u64;
+    if let Some(diverged) = under_way.advance(epochs, writer, &conduct.stop, progress)? {
         return Ok(diverged);
     }
-    under_way.finish(writer)
+    under_way.finish(writer, conduct)
 }
 
 /// A trial that is trained some epochs at a time.
@@ -130,11 +133,19 @@ impl<'a> UnderWay<'a> {
         saved.map_err(LedgerError::io("save a checkpoint in", writer.dir()))
     }
 
-    /// Scores the test images, and stores the result of each image and the weights.
-    pub(crate) fn finish(mut self, writer: &RunWriter) -> Result<Status, TrialError> {
-        let (status, answers) = self.run.test()?;
+    /// Scores the test images, unless they are left unread, and stores the result of each image and the weights.
+    pub(crate) fn finish(mut self, writer: &RunWriter, conduct: &Conduct) -> Result<Status, TrialError> {
+        let status = if conduct.leaves_test {
+            let is_finite = self.log_losses.last().is_some_and(|loss| loss.is_finite());
+            self.run.status(self.run.outcome(is_finite))
+        } else {
+            let (status, answers) = self.run.test()?;
+            if status.outcome == Outcome::Finished {
+                writer.write_per_image(&answers.correct, &answers.losses)?;
+            }
+            status
+        };
         if status.outcome == Outcome::Finished {
-            writer.write_per_image(&answers.correct, &answers.losses)?;
             self.run.keep_weights(self.trial, writer)?;
         }
         Ok(status)

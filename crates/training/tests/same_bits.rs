@@ -12,7 +12,8 @@ use decouple_spectrum::{
     network::{Family, NetworkKey},
 };
 use decouple_training::{
-    device::backend, keeper::Stop, progress::Progress, run_trial::run_trial, stored_network::WEIGHTS_FILE,
+    device::backend, progress::Progress, run_sweep::Conduct, run_trial::run_trial,
+    stored_network::WEIGHTS_FILE,
 };
 use tempfile::TempDir;
 
@@ -113,7 +114,7 @@ fn outcome(trial: &Trial, data: &Dataset, backend: &dyn Backend, threads: usize)
         panic!("it is taken")
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-    let run = || run_trial(trial, 0, data, backend, &mut writer, &Stop::default(), &Progress::silent());
+    let run = || run_trial(trial, 0, data, backend, &mut writer, &Conduct::default(), &Progress::silent());
     pool.install(run).expect("a trial");
     ["metrics.csv", WEIGHTS_FILE].map(|file| fs::read(ledger.run_dir(trial).join(file)).expect(file))
 }

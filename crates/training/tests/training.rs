@@ -134,7 +134,8 @@ fn every_point_learns_and_leaves_its_rows() {
         let scores = status.averaged_test.as_ref().expect("averages are kept");
         assert_eq!((images.len(), correct as f64 / 70.0), (70, scores.accuracy));
         let loss = images.losses().iter().map(|&loss| f64::from(loss)).sum::<f64>() / 70.0;
-        assert!((loss - scores.loss).abs() < 1e-6 * scores.loss, "{loss} {}", scores.loss);
+        // Each loss is rounded to within a two-thousandth.
+        assert!((loss - scores.loss).abs() < scores.loss / 2000.0, "{loss} {}", scores.loss);
     }
 }
 

@@ -176,6 +176,7 @@ impl Tries<'_> {
             self.ask_for_the_rest()?;
         }
         let done = watched(trials, true, !arguments.no_progress, |environment, progress| {
+            let conduct = &Conduct { leaves_test: true, ..conduct.clone() };
             let setup = Setup { ledger, data: &data, workers, environment, progress, conduct };
             match halving {
                 Some(tune) => run_halving(trials, tune, &setup),

@@ -30,7 +30,7 @@ use crate::{
 
 pub(crate) fn run(common: &Common, arguments: &RunArguments) -> Result<u8, Failure> {
     let stop = signals::watch()?;
-    let conduct = Conduct { stop, waits: !arguments.no_wait };
+    let conduct = Conduct { stop, waits: !arguments.no_wait, ..Conduct::default() };
     let Settled { sweep, runs: choosing, names_one } =
         settle(common, arguments, &conduct, read_timed(common, &arguments.selection)?)?;
     let trials = match select(&sweep, &arguments.selection) {

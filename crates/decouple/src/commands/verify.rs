@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use decouple_experiment::{Contents, Identity, Ledger, Outcome, Run, Trial};
+use decouple_experiment::{Contents, Identity, Ledger, Outcome, Run, Status, Trial};
 use decouple_training::{
     keeper::Stop,
     run_sweep::{Conduct, LoadedData, Setup, run_sweep},
@@ -110,7 +110,8 @@ fn rerun(common: &Common, run: &Run, copies: &[&Run]) -> Result<u8, Failure> {
         refuse!(DATA, "{difference}\n   = the bytes would differ, so it was not trained");
     }
     let place = std::env::temp_dir().join(format!("decouple-verify-{}-{}", trial.id, std::process::id()));
-    let again = train(&trial, &data, &place);
+    let leaves_test = copies.iter().all(|copy| !is_tested(copy));
+    let again = train(&trial, &data, &place, leaves_test);
     // Clean up, whatever the outcome.
     let compared = again.map(|ledger| compare(&ledger.run_dir(&trial), copies));
     let _ = fs::remove_dir_all(&place);
@@ -119,11 +120,16 @@ fn rerun(common: &Common, run: &Run, copies: &[&Run]) -> Result<u8, Failure> {
     Ok(if is_same { SUCCESS } else { RUN_FAILED })
 }
 
-fn train(trial: &Trial, data: &LoadedData, place: &Path) -> Result<Ledger, Failure> {
+/// Whether the test images were read: tries that choose a recipe leave them, those of earlier versions did not.
+fn is_tested(run: &Run) -> bool {
+    run.status.as_ref().is_some_and(|status| status.test.is_some())
+}
+
+fn train(trial: &Trial, data: &LoadedData, place: &Path, leaves_test: bool) -> Result<Ledger, Failure> {
     let stop: Stop = signals::watch()?;
     let ledger = Ledger::open(place.join("again"));
     let workers = Workers { jobs: 1, threads: cores(), memory: None };
-    let conduct = Conduct { stop: stop.clone(), ..Conduct::default() };
+    let conduct = Conduct { stop: stop.clone(), leaves_test, ..Conduct::default() };
     let done = watched(&[trial], false, true, |environment, progress| {
         let (ledger, conduct) = (&ledger, &conduct);
         run_sweep(&[trial], &Setup { ledger, data, workers, environment, progress, conduct })
@@ -154,8 +160,11 @@ fn compare(again: &Path, copies: &[&Run]) -> (String, bool) {
             lines += &format!("{}: {word}\n", copy.dir.join(name).display());
         }
         // As text, in which two scores that are not numbers are equal.
-        let scores = |status: Option<&decouple_experiment::Status>| {
-            status.map(|status| format!("{:?}", (&status.outcome, &status.test, &status.averaged_test)))
+        let scores = |status: Option<&Status>| {
+            let test = |status: &Status| {
+                is_tested(copy).then(|| (status.test.clone(), status.averaged_test.clone()))
+            };
+            status.map(|status| format!("{:?}", (&status.outcome, test(status))))
         };
         let again = Ledger::open(again.ancestors().nth(2).unwrap_or(again)).read().unwrap_or_default();
         let new = again.runs.first().and_then(|run| run.status.as_ref());

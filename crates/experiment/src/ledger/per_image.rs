@@ -1,10 +1,10 @@
 //! Which test images a run gets right, kept beside it: `per-image.bin`.
 //!
 //! ```text
-//! 8 bytes   "perimg" and the version as two digits: "perimg01"
+//! 8 bytes   "perimg" and the version as two digits: "perimg02"
 //! 8 bytes   number of images n, little-endian
 //! ceil(n/8) one bit an image, the lowest bit of a byte first: 1 where the run is right
-//! 4 n       log-loss of each image, f32, little-endian
+//! 2 n       log-loss of each image, f16, little-endian: within a two-thousandth of it, or 3e-8; version 01 had f32
 //! 8 bytes   the first 8 bytes of the BLAKE3 hash of all before
 //! ```
 //!
@@ -16,13 +16,19 @@ use std::io;
 use std::path::Path;
 
 use decouple_disk::{Disk, if_there};
+use half::f16;
 
 use super::LedgerError;
 
 /// The name of the file in a run's folder.
 pub const FILE_NAME: &str = "per-image.bin";
 
-const MAGIC: &[u8; 8] = b"perimg01";
+const MAGIC: &[u8; 6] = b"perimg";
+const VERSION: &[u8; 2] = b"02";
+/// The version that had f32.
+const WIDER: &[u8; 2] = b"01";
+/// Bytes before the bits.
+const HEAD: usize = 16;
 const CHECKSUM: usize = 8;
 
 /// A run's results on each test image.
@@ -64,28 +70,30 @@ impl PerImage {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
+        let mut bytes = [&MAGIC[..], VERSION].concat();
         bytes.extend((self.count as u64).to_le_bytes());
         bytes.extend(&self.bits);
-        self.losses.iter().for_each(|loss| bytes.extend(loss.to_le_bytes()));
+        self.losses.iter().for_each(|&loss| bytes.extend(f16::from_f32(loss).to_le_bytes()));
         let hash = blake3::hash(&bytes);
         bytes.extend(&hash.as_bytes()[..CHECKSUM]);
         bytes
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let head = MAGIC.len() + 8;
-        if !bytes.starts_with(b"perimg") || bytes.len() < head + CHECKSUM {
-            return Err("expected a file of per-image results, which begins with `perimg01`".to_owned());
+        if !bytes.starts_with(MAGIC) || bytes.len() < HEAD + CHECKSUM {
+            return Err("expected a file of per-image results, which begins with `perimg`".to_owned());
         }
-        if !bytes.starts_with(MAGIC) {
-            let version = String::from_utf8_lossy(&bytes[6..8]);
-            return Err(format!("per-image results of version {version}: this program reads version 01"));
+        let version = &bytes[MAGIC.len()..8];
+        let is_wider = version == WIDER;
+        if !is_wider && version != VERSION {
+            let version = String::from_utf8_lossy(version);
+            return Err(format!("per-image results of version {version}: this program reads 01 and 02"));
         }
         let (body, checksum) = bytes.split_at(bytes.len() - CHECKSUM);
-        let count = u64::from_le_bytes(body[MAGIC.len()..head].try_into().unwrap_or_default());
+        let count = u64::from_le_bytes(body[8..HEAD].try_into().unwrap_or_default());
+        let width = if is_wider { 4 } else { 2 };
         let size =
-            |count: u64| count.div_ceil(8).checked_add(count.checked_mul(4)?)?.checked_add(head as u64);
+            |count: u64| count.div_ceil(8).checked_add(count.checked_mul(width)?)?.checked_add(HEAD as u64);
         if size(count) != Some(body.len() as u64) {
             return Err(format!("says {count} images, which do not fit its {} bytes", bytes.len()));
         }
@@ -93,9 +101,13 @@ impl PerImage {
             return Err("its checksum does not match: the file is damaged".to_owned());
         }
         let count = count as usize;
-        let (bits, losses) = body[head..].split_at(count.div_ceil(8));
-        let loss = |four: &[u8]| f32::from_le_bytes(four.try_into().unwrap_or_default());
-        Ok(Self { count, bits: bits.to_vec(), losses: losses.chunks_exact(4).map(loss).collect() })
+        let (bits, losses) = body[HEAD..].split_at(count.div_ceil(8));
+        let loss = |bytes: &[u8]| match *bytes {
+            [low, high] => f16::from_le_bytes([low, high]).to_f32(),
+            _ => f32::from_le_bytes(bytes.try_into().unwrap_or_default()),
+        };
+        let losses = losses.chunks_exact(width as usize).map(loss).collect();
+        Ok(Self { count, bits: bits.to_vec(), losses })
     }
 }
 
@@ -144,9 +156,22 @@ mod tests {
             assert!(!found.is_correct(images), "beyond the last");
             assert_eq!(
                 std::fs::metadata(&path).unwrap().len() as usize,
-                24 + images.div_ceil(8) + 4 * images
+                24 + images.div_ceil(8) + 2 * images
             );
         }
+    }
+
+    #[test]
+    fn log_losses_are_rounded_to_a_two_thousandth_and_those_of_version_01_are_read_as_they_are() {
+        let losses = [1e-5, 0.1234567, 2.302585, 17.77];
+        let results = PerImage::new(&[true; 4], &losses).unwrap();
+        let read = PerImage::parse(&results.bytes()).unwrap();
+        let is_near = |(&read, &loss): (&f32, &f32)| (read - loss).abs() <= (loss / 2000.0).max(3e-8);
+        assert!(read.losses().iter().zip(&losses).all(is_near), "{:?}", read.losses());
+        let mut wider = b"perimg01\x04\0\0\0\0\0\0\0\x0f".to_vec();
+        losses.iter().for_each(|loss| wider.extend(loss.to_le_bytes()));
+        wider.extend(&blake3::hash(&wider).as_bytes()[..CHECKSUM].to_vec());
+        assert_eq!(PerImage::parse(&wider).unwrap(), results);
     }
 
     #[test]
@@ -160,14 +185,14 @@ mod tests {
         let mut turned = whole.clone();
         turned[40] ^= 1;
         let mut newer = whole.clone();
-        newer[7] = b'2';
+        newer[7] = b'3';
         let mut huge = whole.clone();
         huge[8..16].fill(0xff);
         for (bytes, expected) in [
             (&whole[..200], "do not fit"),
             (b"", "begins with"),
             (&turned, "checksum"),
-            (&newer, "version 02"),
+            (&newer, "version 03"),
             (&huge, "do not fit"),
         ] {
             std::fs::write(&path, bytes).unwrap();

@@ -9,7 +9,7 @@ use crate::numbers::{
     p_value, percent, points as in_points, points_up, probability, seconds, short_count, short_width,
     signed_points,
 };
-use crate::statistics::{Interval, OnOtherImages, expected_best, quadratic_surface};
+use crate::statistics::{Interval, OnOtherImages, Optimum, expected_best, quadratic_surface};
 
 /// A table of a report.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -361,8 +361,8 @@ fn surfaces(analysis: &Analysis) -> Option<Table> {
     let mut table = Table::new(
         "What the tries say of the recipe",
         "A quadratic surface of validation log-loss over the logarithms of learning rate and weight decay, fitted to each \
-         point's tries: its optimum, and a warning where that lies at an edge of what was tried, or the surface has no \
-         lowest point. Best of n: the log-loss to be expected of the best of n of the tries (J. Dodge et al., 2019).",
+         point's tries: its optimum with the 95 % interval of each, or a warning where it lies at an edge of what was tried, \
+         or the surface has no lowest point. Best of n: the log-loss to be expected of the best of n of the tries (J. Dodge et al., 2019).",
         &["point", "optimum"],
         &["learning rate", "weight decay", "best of 1", "best of 2", "best of 4", "best of 8"],
     );
@@ -378,15 +378,20 @@ fn surfaces(analysis: &Analysis) -> Option<Table> {
         let first = own.iter().map(|tried| tried.seed).min();
         let first = own.iter().filter(|tried| Some(tried.seed) == first);
         let losses: Vec<f64> = first.filter_map(|tried| tried.score()).collect();
-        let surface = quadratic_surface(&scored);
-        let said = match &surface {
+        let optimum = quadratic_surface(&scored);
+        let said = match &optimum {
             None => "too few tries for a surface",
-            Some(surface) if !surface.has_lowest => "no lowest point: widen the ranges",
-            Some(surface) if surface.is_at_edge => "at an edge of what was tried: widen the ranges",
-            Some(_) => "inside",
+            Some(Optimum::AtEdge { has_lowest: false, .. }) => "no lowest point: widen the ranges",
+            Some(Optimum::AtEdge { .. }) => "at an edge of what was tried: widen the ranges",
+            Some(Optimum::Inside { .. }) => "inside",
         };
-        let optimum =
-            |k: usize| or_absent(surface.as_ref(), |surface| format!("{:.2e}", surface.optimum[k].exp()));
+        let short = |log: f64| format!("{:.1e}", log.exp());
+        let optimum = |k: usize| match &optimum {
+            Some(Optimum::Inside { place, intervals: Some(intervals) }) => {
+                format!("{} ({})", short(place[k]), range(intervals[k], short))
+            }
+            found => or_absent(found.as_ref(), |found| short(found.place()[k])),
+        };
         let mut cells = vec![label(point), said.to_owned(), optimum(0), optimum(1)];
         cells.extend(
             BUDGETS.map(|tries| or_absent(expected_best(&losses, tries), |loss| format!("{loss:.4}"))),

@@ -32,7 +32,7 @@ pub use power::{detectable_difference, power, seeds_needed};
 pub use range::{range_quantile, range_tail};
 pub use scaling::{ScalingLaw, SizedError, scaling_law};
 pub use smooth::{BestPlace, Observation, SmoothCurve, grid};
-pub use surface::{QuadraticSurface, expected_best, quadratic_surface};
+pub use surface::{Optimum, expected_best, quadratic_surface};
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 

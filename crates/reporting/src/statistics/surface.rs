@@ -1,22 +1,41 @@
 //! Summarises the tries of a recipe: a quadratic surface, and the expected best of a number of tries.
 
 use super::matrix::{Matrix, cholesky, dot, solve};
+use super::{Interval, t_quantile};
 
-/// A quadratic surface over two quantities: `b0 + b1 x + b2 y + b3 x^2 + b4 y^2 + b5 x y`, about the centre of the
-/// tried range.
+/// The minimum, within the tried range, of a quadratic surface over two quantities.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct QuadraticSurface {
-    /// Its minimum within the tried range.
-    pub optimum: [f64; 2],
-    /// Whether it has a minimum at all.
-    pub has_lowest: bool,
-    /// Whether its minimum within the tried range lies at an edge.
-    pub is_at_edge: bool,
+pub enum Optimum {
+    /// The lowest point of the surface lies within the range.
+    Inside {
+        /// That point.
+        place: [f64; 2],
+        /// The 95 % interval of each quantity there; `None` where the tries leave no spread to tell it from.
+        intervals: Option<[Interval; 2]>,
+    },
+    /// The minimum lies at an edge of the range.
+    AtEdge {
+        /// The minimum.
+        place: [f64; 2],
+        /// Whether the surface has a lowest point, beyond the edge.
+        has_lowest: bool,
+    },
 }
 
-/// Fits a surface by least squares; `None` for fewer than seven tries, or tries that do not determine its six
-/// coefficients.
-pub fn quadratic_surface(tries: &[([f64; 2], f64)]) -> Option<QuadraticSurface> {
+impl Optimum {
+    /// The minimum.
+    pub fn place(&self) -> [f64; 2] {
+        let (Self::Inside { place, .. } | Self::AtEdge { place, .. }) = self;
+        *place
+    }
+}
+
+/// The minimum of the surface `b0 + b1 x + b2 y + b3 x^2 + b4 y^2 + b5 x y` fitted by least squares, about the centre of
+/// the range; `None` for fewer than seven tries, or tries that do not determine its six coefficients.
+///
+/// Intervals are by the delta method: those of a point that depends on the coefficients, whose errors follow Student's t
+/// with as many degrees of freedom as there are tries beyond six.
+pub fn quadratic_surface(tries: &[([f64; 2], f64)]) -> Option<Optimum> {
     if tries.len() < 7 {
         return None;
     }
@@ -38,20 +57,36 @@ pub fn quadratic_surface(tries: &[([f64; 2], f64)]) -> Option<QuadraticSurface> 
         cholesky(&normal).filter(|factor| (0..6).all(|i| factor[i][i] > 1e-6 * normal[i][i].sqrt()))?;
     let solved = solve(&factor, &right);
     let coefficients: [f64; 6] = solved.try_into().ok()?;
-    let [_, _, _, xx, yy, xy] = coefficients;
-    let has_lowest = xx > 0.0 && 4.0 * xx * yy > xy * xy;
-    // On a grid, so that edges need no special treatment.
+    let [_, x, y, xx, yy, xy] = coefficients;
+    let determinant = 4.0 * xx * yy - xy * xy;
+    let has_lowest = xx > 0.0 && determinant > 0.0;
+    // Where both slopes are zero: `2 xx p + xy q = a`, `xy p + 2 yy q = b`.
+    let solved =
+        |a: f64, b: f64| [(2.0 * yy * a - xy * b) / determinant, (2.0 * xx * b - xy * a) / determinant];
+    let [p, q] = solved(-x, -y);
+    let place = [middle[0] + p, middle[1] + q];
+    if has_lowest && (0..2).all(|k| low[k] < place[k] && place[k] < high[k]) {
+        // How it moves with each coefficient.
+        let moves = [[0.0, 0.0], [-1.0, 0.0], [0.0, -1.0], [-2.0 * p, 0.0], [0.0, -2.0 * q], [-q, -p]]
+            .map(|[a, b]| solved(a, b));
+        let left_over = |(row, (_, value)): (&[f64; 6], &([f64; 2], f64))| value - dot(row, &coefficients);
+        let squares: f64 = rows.iter().zip(tries).map(left_over).map(|rest| rest * rest).sum();
+        let degrees = (tries.len() - 6) as f64;
+        let reach = |k: usize| {
+            let slope = moves.map(|moved| moved[k]);
+            let variance = dot(&slope, &solve(&factor, &slope)) * squares / degrees;
+            let margin = t_quantile(0.95, degrees)? * variance.sqrt();
+            (margin > 0.0).then(|| Interval::around(place[k], margin))
+        };
+        return Some(Optimum::Inside { place, intervals: reach(0).zip(reach(1)).map(Into::into) });
+    }
+    // A surface without a lowest point within the range is least at an edge, as a grid tells.
     const STEPS: usize = 200;
     let place = |i: usize, k: usize| low[k] + (high[k] - low[k]) * i as f64 / STEPS as f64;
     let at = |i: usize, j: usize| dot(&terms(&[place(i, 0), place(j, 1)]), &coefficients);
     let all = (0..=STEPS).flat_map(|i| (0..=STEPS).map(move |j| (i, j)));
     let (i, j) = all.min_by(|a, b| at(a.0, a.1).total_cmp(&at(b.0, b.1)))?;
-    let is_end = |i: usize| i == 0 || i == STEPS;
-    Some(QuadraticSurface {
-        optimum: [place(i, 0), place(j, 1)],
-        has_lowest,
-        is_at_edge: is_end(i) || is_end(j),
-    })
+    Some(Optimum::AtEdge { place: [place(i, 0), place(j, 1)], has_lowest })
 }
 
 /// The expected minimum of `n` of these values, drawn without replacement; `None` for more than there are.

@@ -217,8 +217,7 @@ impl<'a> Training<'a> {
     pub(super) fn test(&mut self) -> Result<(Status, Answers), TrialError> {
         let (raw, averaged, answers) = self.score(Part::Test)?;
         let finite = [&raw, &averaged].into_iter().flatten().all(|scores| scores.loss.is_finite());
-        let outcome = if finite { Outcome::Finished } else { Outcome::Diverged { step: self.step } };
-        let mut status = self.status(outcome);
+        let mut status = self.status(self.outcome(finite));
         (status.test, status.averaged_test) = (raw, averaged);
         Ok((status, answers))
     }
@@ -253,6 +252,11 @@ impl<'a> Training<'a> {
             &description(trial),
             Some(&images),
         )?)
+    }
+
+    /// How it ends after its last step, whose scores are finite or not.
+    pub(super) fn outcome(&self, is_finite: bool) -> Outcome {
+        if is_finite { Outcome::Finished } else { Outcome::Diverged { step: self.step } }
     }
 
     pub(super) fn status(&self, outcome: Outcome) -> Status {
