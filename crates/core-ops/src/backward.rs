@@ -239,6 +239,7 @@ impl Network {
         Self {
             isa: self.isa,
             plan: Arc::clone(&self.plan),
+            arithmetic: self.arithmetic,
             convs: std::mem::take(&mut self.convs),
             values: std::mem::take(&mut self.values),
             gradients: std::mem::take(&mut self.gradients),
@@ -251,6 +252,8 @@ impl Network {
             spare: std::mem::take(&mut self.spare),
             partial: std::mem::take(&mut self.partial),
             scratch: std::mem::take(&mut self.scratch),
+            is_packed: self.is_packed,
+            alone: self.alone.take(),
             open: self.open,
             peak_bytes: self.peak_bytes,
         }

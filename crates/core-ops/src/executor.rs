@@ -39,6 +39,9 @@ impl Executor for Network {
             // A batch norm has no statistics of nothing.
             return Err(ExecutionError::Length { what: "images".to_owned(), expected: 1, found: 0 });
         }
+        if pass == Pass::Inference && self.are_few(images) {
+            return self.run_alone(batch, images);
+        }
         self.run_forward(batch, images, pass)
     }
 
@@ -66,6 +69,7 @@ impl Executor for Network {
                 .filter(|(average, _)| average.is_empty())
                 .for_each(|(average, value)| average.clone_from(value));
         }
+        self.forget_packed();
         let start = update.rule.start();
         for (index, parameter) in self.plan.graph.parameters.iter().enumerate() {
             let (values, gradient) = (&mut self.values[index], &self.gradients[index]);
@@ -101,6 +105,7 @@ impl Executor for Network {
         if !values.is_empty() || what == State::Value {
             ExecutionError::check_length(&parameter.name, parameter.len(), values.len())?;
         }
+        self.forget_packed();
         let held = match what {
             State::Value => &mut self.values,
             State::Gradient => &mut self.gradients,
@@ -113,6 +118,7 @@ impl Executor for Network {
     }
 
     fn exchange_average(&mut self) {
+        self.forget_packed();
         for (value, average) in self.values.iter_mut().zip(&mut self.average) {
             if !average.is_empty() {
                 std::mem::swap(value, average);

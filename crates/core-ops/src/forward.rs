@@ -51,7 +51,8 @@ impl Network {
     /// images, may overflow in a deep network, and 0 times infinity is NaN in the sums of the backward pass.
     fn fill_absent_lanes(&mut self, input: Range<usize>, images: usize) {
         let present = images % LANES;
-        if present == 0 {
+        let has_lanes_of_images = self.plan.steps[0].cut.is_none();
+        if present == 0 || !has_lanes_of_images {
             return;
         }
         let last = input.end - self.plan.layout(MapId(0)).group();
@@ -69,6 +70,9 @@ impl Network {
     }
 
     fn pack_forward(&mut self) {
+        if std::mem::replace(&mut self.is_packed, true) {
+            return;
+        }
         for (step, convs) in self.plan.steps.iter().zip(&mut self.convs) {
             if let (Work::Convs(specs), Some(convs)) = (&step.work, convs) {
                 convs.pack_forward(&weights(&self.values, specs));
@@ -103,7 +107,14 @@ impl Network {
             prologue: prologue(&plan, &self.norms, read),
             x,
         };
-        let sources: Vec<InputMap<'_>> = step.reads.iter().zip(xs).map(source).collect();
+        let mut sources: Vec<InputMap<'_>> = step.reads.iter().zip(xs).map(source).collect();
+        if let Some(cut) = step.cut {
+            let layout = plan.found(step);
+            let outside = if matches!(step.work, Work::MaxPool(_)) { f32::NEG_INFINITY } else { 0.0 };
+            let x = &mut self.spare[..layout.len(1)];
+            maps::cut(self.isa, &sources[0], cut, outside, (&layout, x), &self.scratch);
+            sources[0] = InputMap { layout, prologue: Prologue::default(), x };
+        }
         let first = &sources[0];
         let mut sums = Vec::new();
         match (&step.work, &self.convs[index]) {

@@ -22,6 +22,7 @@
 //! [`Plan`]: decouple_spectrum::plan::Plan
 #![forbid(unsafe_code)]
 
+mod alone;
 mod backward;
 mod executor;
 mod forward;

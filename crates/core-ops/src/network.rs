@@ -25,6 +25,7 @@ use crate::{
 pub(crate) struct Network {
     pub(crate) isa: Isa,
     pub(crate) plan: Arc<Plan>,
+    pub(crate) arithmetic: Arithmetic,
     /// For each step of convolutions, their kernels.
     pub(crate) convs: Vec<Option<Convs>>,
     /// Values, gradients and optimiser state of each parameter.
@@ -43,6 +44,10 @@ pub(crate) struct Network {
     /// The sums of each task of a step, before they are added.
     pub(crate) partial: Buffer,
     pub(crate) scratch: Scratch,
+    /// Whether the kernels have the weights as they are, for the way forward.
+    pub(crate) is_packed: bool,
+    /// For inference on one image, its plan in bands; the values are here.
+    pub(crate) alone: Option<Box<Network>>,
     /// The last pass, if a backward pass may follow: images and dropout seed.
     pub(crate) open: Option<(usize, u64)>,
     pub(crate) peak_bytes: u64,
@@ -60,9 +65,15 @@ impl Network {
         for (values, parameter) in values.iter().zip(&plan.graph.parameters) {
             ExecutionError::check_length(&parameter.name, parameter.len(), values.len())?;
         }
+        Ok(Self { values, ..Self::empty(isa, plan, arithmetic) })
+    }
+
+    /// Without values.
+    pub(crate) fn empty(isa: Isa, plan: Arc<Plan>, arithmetic: Arithmetic) -> Self {
         let none = || vec![Vec::new(); plan.graph.parameters.len()];
-        Ok(Self {
+        Self {
             isa,
+            arithmetic,
             convs: room::convs(isa, &plan, arithmetic),
             gradients: none(),
             memory: [none(), none()],
@@ -74,11 +85,21 @@ impl Network {
             spare: Buffer::default(),
             partial: Buffer::default(),
             scratch: Scratch::default(),
+            is_packed: false,
+            alone: None,
             open: None,
             peak_bytes: 0,
-            values,
+            values: none(),
             plan,
-        })
+        }
+    }
+
+    /// The weights have changed.
+    pub(crate) fn forget_packed(&mut self) {
+        self.is_packed = false;
+        if let Some(alone) = &mut self.alone {
+            alone.is_packed = false;
+        }
     }
 
     /// Allocates memory for `images` images.
@@ -109,6 +130,10 @@ impl Network {
 
     /// Records the memory in use.
     pub(crate) fn note_memory(&mut self) {
+        self.peak_bytes = self.peak_bytes.max(self.held_bytes());
+    }
+
+    fn held_bytes(&self) -> u64 {
         let of =
             |values: &[Vec<f32>]| values.iter().map(|values| size_of_val(&values[..]) as u64).sum::<u64>();
         let kept = of(&self.values)
@@ -118,7 +143,7 @@ impl Network {
             + of(&self.average);
         let buffers = [&self.maps, &self.spare, &self.partial].map(|buffer| size_of_val(&buffer[..]) as u64);
         let packed = self.convs.iter().flatten().map(Convs::packed_bytes).sum::<u64>();
-        let held = kept + buffers.iter().sum::<u64>() + packed + self.scratch.bytes();
-        self.peak_bytes = self.peak_bytes.max(held);
+        let alone = self.alone.as_ref().map_or(0, |alone| alone.held_bytes());
+        kept + buffers.iter().sum::<u64>() + packed + self.scratch.bytes() + alone
     }
 }

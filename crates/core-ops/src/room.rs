@@ -21,8 +21,12 @@ pub(crate) fn convs(isa: Isa, plan: &Plan, arithmetic: Arithmetic) -> Vec<Option
         };
         let specs: Vec<ConvSpec> = convs.iter().map(spec).collect();
         let read = &step.reads[0];
-        let maps = [read.map].into_iter().chain(step.middle).chain([step.writes]);
-        let layouts: Vec<_> = maps.map(|map| plan.layout(map)).collect();
+        let maps = step.middle.into_iter().chain([step.writes]);
+        let layouts: Vec<_> =
+            [plan.found(step)].into_iter().chain(maps.map(|map| plan.layout(map))).collect();
+        if let (Some(whole), &[spec], &[from, to]) = (&convs[0].whole, &specs[..], &layouts[..]) {
+            return Some(Convs::of_bands(isa, spec, whole, [from, to], arithmetic));
+        }
         Some(Convs::new(isa, &specs, &layouts, read.gradient.is_some(), arithmetic))
     };
     plan.steps.iter().map(of).collect()
@@ -35,7 +39,7 @@ pub(crate) fn pool(isa: Isa, plan: &Plan, step: &Step) -> Option<Pool> {
         Work::MeanPool(geometry, include_padding) => (geometry, Pooling::Mean { include_padding }),
         _ => return None,
     };
-    let (from, to) = (plan.layout(step.reads[0].map), plan.layout(step.writes));
+    let (from, to) = (plan.found(step), plan.layout(step.writes));
     Some(Pool { isa, geometry, pooling, from, to })
 }
 
@@ -48,7 +52,7 @@ pub(crate) struct Room {
     tasks: usize,
     /// Sums of weights' gradients of all tasks of a step.
     pub partial: usize,
-    /// A gradient that differs from the one written by the readers of a map.
+    /// A gradient that differs from the one written by the readers of a map; in inference, what a step reads of a map.
     pub spare: usize,
     /// Packed weights.
     packed: usize,
@@ -72,9 +76,12 @@ impl Room {
             Work::Add => plan.layout(step.writes).row(),
             _ => 0,
         });
-        let task = most(&Convs::forward_scratch).max(of_maps.max().unwrap_or(0));
+        let cuts = || plan.steps.iter().filter(|step| step.cut.is_some());
+        let of_cuts = cuts().map(|step| plan.layout(step.reads[0].map).row());
+        let task = most(&Convs::forward_scratch).max(of_maps.chain(of_cuts).max().unwrap_or(0));
         if !is_training {
-            return Self { task, tasks, partial: 0, spare: 0, packed };
+            let spare = cuts().map(|step| plan.found(step).len(images)).max().unwrap_or(0);
+            return Self { task, tasks, partial: 0, spare, packed };
         }
         let has_own = |step: &&Step| {
             let map = plan.map(step.writes);

@@ -37,6 +37,8 @@ const LEAST_ROWS_OF_WIDE: usize = 9;
 /// Fewest channels of a segment, and pixels of a side, for which Winograd tiles pay off.
 const TILED_CHANNELS: usize = 32;
 const TILED_PIXELS: usize = 7;
+/// Most tasks of a convolution of one image.
+const MOST_TASKS: usize = 16;
 /// Largest map, in pixels, for which two groups form one part.
 const FEW_PIXELS: usize = 32;
 
@@ -99,16 +101,53 @@ impl Convs {
         has_input_gradient: bool,
         arithmetic: Arithmetic,
     ) -> Self {
-        let algorithm = |spec: &ConvSpec| {
-            let pays = tiles_pay(&spec.geometry, spec.order);
-            let winograd = if pays { arithmetic.winograd } else { Winograd::Off };
-            Algorithm::of(Arithmetic { winograd, ..arithmetic }, &spec.geometry, spec.order)
-        };
+        let algorithm = |spec: &ConvSpec| algorithm(&spec.geometry, spec.order, arithmetic);
         Self::with(isa, specs, layouts, has_input_gradient, algorithm)
+    }
+
+    /// A convolution of bands of one image's rows, forward only: as `whole` computes the image, and with as many tasks as
+    /// there are rows.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn of_bands(
+        isa: Isa,
+        spec: ConvSpec,
+        whole: &ConvGeometry,
+        layouts: [MapLayout; 2],
+        arithmetic: Arithmetic,
+    ) -> Self {
+        let algorithm = algorithm(whole, spec.order, arithmetic);
+        let mut all = Self::undivided(isa, &[spec], &layouts, false, |_| algorithm);
+        let at_once = all.convs[0].forward.rows_at_once();
+        all.divide(layouts[1].shape.h.div_ceil(at_once).min(MOST_TASKS));
+        all
     }
 
     /// As [`Self::new`]; `algorithm` says how each convolution is computed.
     fn with(
+        isa: Isa,
+        specs: &[ConvSpec],
+        layouts: &[MapLayout],
+        has_input_gradient: bool,
+        algorithm: impl Fn(&ConvSpec) -> Algorithm,
+    ) -> Self {
+        let mut all = Self::undivided(isa, specs, layouts, has_input_gradient, algorithm);
+        let largest = layouts.iter().map(|layout| layout.group() * size_of::<f32>()).max().unwrap_or(0);
+        let shapes = || layouts.iter().map(|layout| layout.shape);
+        let rows = shapes().map(|shape| shape.h).min().unwrap_or(1);
+        all.divide(if shapes().any(is_wide) {
+            // Divided evenly among two threads, or four.
+            let bands = (largest / BAND).min(rows / LEAST_ROWS_OF_WIDE).max(1);
+            1 << bands.ilog2()
+        } else {
+            (largest / BAND).clamp(1, (rows / LEAST_ROWS).max(1))
+        });
+        all
+    }
+
+    /// All rows are one band's.
+    fn undivided(
         isa: Isa,
         specs: &[ConvSpec],
         layouts: &[MapLayout],
@@ -135,23 +174,17 @@ impl Convs {
             }
         };
         let convs: Vec<Conv> = specs.iter().zip(layouts.windows(2)).map(conv).collect();
-        let mut all = Self { isa, convs, layouts: layouts.to_vec(), bands: Vec::new(), has_input_gradient };
-        let largest = layouts.iter().map(|layout| layout.group() * size_of::<f32>()).max().unwrap_or(0);
-        let shapes = || layouts.iter().map(|layout| layout.shape);
-        let rows = shapes().map(|shape| shape.h).min().unwrap_or(1);
-        let bands = if shapes().any(is_wide) {
-            // Divided evenly among two threads, or four.
-            let bands = (largest / BAND).min(rows / LEAST_ROWS_OF_WIDE).max(1);
-            1 << bands.ilog2()
-        } else {
-            (largest / BAND).clamp(1, (rows / LEAST_ROWS).max(1))
-        };
+        Self { isa, convs, layouts: layouts.to_vec(), bands: Vec::new(), has_input_gradient }
+    }
+
+    /// Divides the rows into `bands`.
+    fn divide(&mut self, bands: usize) {
         for band in 0..bands {
-            let rows: Vec<_> = layouts.iter().map(|layout| partition(layout.shape.h, bands, band)).collect();
-            let schedule = BandOrder::new(&all, &rows);
-            all.bands.push(Band { rows, schedule });
+            let of_map = |layout: &MapLayout| partition(layout.shape.h, bands, band);
+            let rows: Vec<_> = self.layouts.iter().map(of_map).collect();
+            let schedule = BandOrder::new(self, &rows);
+            self.bands.push(Band { rows, schedule });
         }
-        all
     }
 
     /// Packs the weights for the forward pass, of each convolution.
@@ -246,6 +279,12 @@ impl Convs {
     fn output(&self) -> &MapLayout {
         &self.layouts[self.convs.len()]
     }
+}
+
+/// How a convolution is computed: by Winograd tiles where they pay.
+fn algorithm(geometry: &ConvGeometry, order: WeightOrder, arithmetic: Arithmetic) -> Algorithm {
+    let winograd = if tiles_pay(geometry, order) { arithmetic.winograd } else { Winograd::Off };
+    Algorithm::of(Arithmetic { winograd, ..arithmetic }, geometry, order)
 }
 
 /// Whether a convolution uses Winograd tiles where allowed: a 3x3 one for which they were

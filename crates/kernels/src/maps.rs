@@ -168,6 +168,98 @@ pub fn concat(isa: Isa, layout: &MapLayout, images: usize, sources: &[InputMap<'
     });
 }
 
+/// The rows of one image that each lane reads, of a map that holds bands of its rows in the lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Rows of the image; the map holds as many in each lane as its shape says.
+    pub height: usize,
+    /// Rows that each lane reads.
+    pub rows: usize,
+    /// From the first row that a lane reads to that of the next lane.
+    pub step: usize,
+    /// Rows above the image that the first lane reads.
+    pub above: usize,
+}
+
+impl Cut {
+    /// Lane and row of the map where lane `lane` finds its row `row`; none outside of the image.
+    fn place(&self, lane: usize, row: usize, each: usize) -> Option<(usize, usize)> {
+        let row = (lane * self.step + row).checked_sub(self.above).filter(|&row| row < self.height)?;
+        Some((row / each, row % each))
+    }
+}
+
+/// y = what each lane reads of `source`, as `cut` says, with `outside` beyond the image. Scratch: a row of the source.
+///
+/// # Panics
+/// If the length of a slice does not match its layout, or rows of the image are not in the map.
+pub fn cut(
+    isa: Isa,
+    source: &InputMap<'_>,
+    cut: Cut,
+    outside: f32,
+    (layout, y): (&MapLayout, &mut [f32]),
+    scratch: &Scratch,
+) {
+    let (from, each) = (&source.layout, source.layout.shape.h);
+    assert_eq!((source.x.len(), y.len()), (from.len(1), layout.len(1)), "values of a map and its cut");
+    assert_eq!(layout.shape.h, cut.rows, "rows that are cut");
+    assert!(cut.height <= LANES * each, "rows of the image");
+    let rows = group_mut(layout, y).par_chunks_exact_mut(layout.row());
+    rows.enumerate().for_each(|(row, y)| {
+        let places: [_; LANES] = std::array::from_fn(|lane| cut.place(lane, row, each));
+        let own = places[0].map(|(_, row)| row);
+        let is_own = |(lane, &place): (usize, &Option<(usize, usize)>)| place == own.map(|row| (lane, row));
+        let group = Group::new(from, source.x);
+        match own {
+            // Rows of the lane's own band.
+            Some(own) if places.iter().enumerate().all(is_own) => {
+                rows::read(isa, from, layout, source.prologue, group.row(own), y);
+            }
+            _ => scratch.with(from.row(), |row| {
+                gather(group, places, row);
+                rows::read(isa, from, layout, source.prologue, row, y);
+            }),
+        }
+        fill_outside(layout, places.map(|place| place.is_none()), outside, y);
+    });
+}
+
+/// A row whose values come from a lane and row of their own in each lane; unspecified where there is none.
+fn gather(group: Group<'_>, places: [Option<(usize, usize)>; LANES], row: &mut [f32]) {
+    // Most rows beyond a lane's own are one row of its neighbours.
+    let ahead = |(lane, place): (usize, &Option<(usize, usize)>)| {
+        place.map(|(from, row)| (row, from as isize - lane as isize))
+    };
+    let mut shifts = places.iter().enumerate().filter_map(ahead);
+    let Some((first, shift)) = shifts.next() else { return };
+    if shifts.all(|other| other == (first, shift)) {
+        let (values, count) = (group.row(first), row.len() - shift.unsigned_abs());
+        let [to, from] = if shift < 0 { [row.len() - count, 0] } else { [0, values.len() - count] };
+        row[to..to + count].copy_from_slice(&values[from..from + count]);
+        return;
+    }
+    let lanes = places.map(|place| place.map_or(group.rows, |(lane, row)| &group.row(row)[lane..]));
+    for (index, values) in row.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        for (value, lane) in values.iter_mut().zip(lanes) {
+            *value = lane[index * LANES];
+        }
+    }
+}
+
+/// `outside` in all columns of the lanes that are outside of the image.
+fn fill_outside(layout: &MapLayout, is_outside: [bool; LANES], outside: f32, row: &mut [f32]) {
+    let lanes: Vec<usize> = (0..LANES).filter(|&lane| is_outside[lane]).collect();
+    if lanes.is_empty() {
+        return;
+    }
+    for channel in row.chunks_exact_mut(layout.channel()) {
+        for column in channel.as_chunks_mut::<LANES>().0.iter_mut().take(layout.shape.w) {
+            lanes.iter().for_each(|&lane| column[lane] = outside);
+        }
+    }
+}
+
 /// `layout` with only this many channels.
 fn part_of(layout: &MapLayout, channels: usize) -> MapLayout {
     let mut part = *layout;
@@ -376,4 +468,57 @@ pub fn dropout(layout: &MapLayout, images: usize, mask: DropoutMask, values: &mu
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{activation::Activation, geometry::MapShape, rows::Affine};
+
+    proptest! {
+        #[test]
+        fn a_cut_is_what_its_definition_says(
+            (height, each, above) in (1usize..40).prop_flat_map(|height| {
+                let least = height.div_ceil(LANES);
+                (Just(height), least..least + 4, 0..height.min(4))
+            }),
+            (rows, step) in (1usize..7, 1usize..9),
+            (width, channels, margins) in (1usize..5, 1usize..4, [0usize..3, 0..3]),
+            is_plain: bool,
+        ) {
+            let from = MapLayout::new(MapShape::new(each, width, channels), margins[0]);
+            let to = MapLayout::new(MapShape::new(rows, width, channels), margins[1]);
+            let x: Vec<f32> = (0..from.len(1)).map(|place| (place * 7919 % 1000) as f32 - 500.0).collect();
+            let [mean, scale, shift] = [2.0, 0.5, 3.0].map(|value| vec![value; channels]);
+            let affine = Affine { mean: &mean, scale: &scale, shift: &shift };
+            let prologue = Prologue { affine: Some(affine), activation: Some(Activation::Relu) };
+            let prologue = if is_plain { Prologue::default() } else { prologue };
+            let seen = |value: f32| if is_plain { value } else { ((value - 2.0) * 0.5 + 3.0).max(0.0) };
+            let mut scratch = Scratch::default();
+            scratch.reserve(from.row());
+            let wanted = Cut { height, rows, step, above };
+            for isa in Isa::available() {
+                let mut y = vec![f32::NAN; to.len(1)];
+                let source = InputMap { layout: from, prologue, x: &x };
+                cut(isa, &source, wanted, -1.0, (&to, &mut y), &scratch);
+                let mut expected = vec![0.0; to.len(1)];
+                for lane in 0..LANES {
+                    for (row, column, channel) in places(to.shape) {
+                        let image = (lane * step + row).checked_sub(above).filter(|&row| row < height);
+                        expected[to.batch(LANES).place(lane, row, column, channel)] = image.map_or(-1.0, |row| {
+                            seen(x[from.batch(LANES).place(row / each, row % each, column, channel)])
+                        });
+                    }
+                }
+                prop_assert_eq!(&y, &expected, "{}", isa.name());
+            }
+        }
+    }
+
+    fn places(shape: MapShape) -> impl Iterator<Item = (usize, usize, usize)> {
+        let MapShape { h, w, c } = shape;
+        (0..h * w * c).map(move |place| (place / (w * c), place / c % w, place % c))
+    }
 }

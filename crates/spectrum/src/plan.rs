@@ -23,11 +23,12 @@
 //! propagates it through the norm as it reads it.
 
 mod arena;
+mod bands;
 mod lifetimes;
 mod lower;
 
-pub use decouple_kernels::conv::WeightOrder;
 use decouple_kernels::geometry::{ConvGeometry, MapShape, PoolGeometry};
+pub use decouple_kernels::{conv::WeightOrder, maps::Cut};
 
 use crate::graph::{Activation, Graph, NodeId, ParameterId};
 
@@ -62,6 +63,8 @@ pub struct Step {
     pub node: NodeId,
     /// What is computed.
     pub work: Work,
+    /// What it reads of its map in each lane, if not the map as it lies: in inference on one image alone.
+    pub cut: Option<Cut>,
     /// The maps it reads, in the operation's order.
     pub reads: Vec<Read>,
     /// Between two convolutions, the map kept for the backward pass.
@@ -94,6 +97,8 @@ pub enum Work {
 pub struct Conv {
     /// Shapes; a dense layer is a convolution whose kernel covers the map.
     pub geometry: ConvGeometry,
+    /// Of bands of an image's rows, the convolution of the image.
+    pub whole: Option<ConvGeometry>,
     /// Its weights.
     pub weights: ParameterId,
     /// The order of the weights of one output.

@@ -4,12 +4,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use decouple_kernels::geometry::{ConvOptions, MapShape};
+use decouple_kernels::{
+    geometry::{ConvOptions, MapShape},
+    layout::LANES,
+};
 use decouple_spectrum::{
     backend::{Rule, Update},
     builder::{BatchNormOptions, GraphBuilder},
     error::SpecError,
-    graph::{Activation, Graph, Op},
+    graph::{Activation, Graph, NodeId, Op},
     module::{Intermediate, NormPlacement, Order},
     network::{Dense, Family, NetworkKey, NetworkSpec, Numerics},
     plan::{Arena, Conv, GradientId, MapId, Plan, Read, Step, WeightOrder, Work},
@@ -76,7 +79,9 @@ impl Expressions {
     fn conv(&mut self, conv: &Conv, input: usize) -> usize {
         let (weights, bias) = (conv.weights, conv.bias);
         let op = match conv.order {
-            WeightOrder::ChannelFirst => Op::Conv { geometry: conv.geometry, weights, bias },
+            WeightOrder::ChannelFirst => {
+                Op::Conv { geometry: conv.whole.unwrap_or(conv.geometry), weights, bias }
+            }
             WeightOrder::ChannelLast => Op::Linear { weights, bias },
         };
         let made = self.of(&op, vec![input]);
@@ -96,9 +101,13 @@ impl Expressions {
         read.activation.map_or(value, |kind| self.of(&Op::Activation(kind), vec![value]))
     }
 
-    fn step(&mut self, step: &Step, inputs: Vec<usize>) -> usize {
+    fn step(&mut self, plan: &Plan, step: &Step, inputs: Vec<usize>) -> usize {
         match &step.work {
             Work::Convs(convs) => convs.iter().fold(inputs[0], |input, conv| self.conv(conv, input)),
+            // Of bands, the node says what the image is pooled by.
+            Work::MaxPool(_) if plan.steps[0].cut.is_some() => {
+                self.of(&plan.graph.node(step.node).op, inputs)
+            }
             Work::MaxPool(geometry) => self.of(&Op::MaxPool(*geometry), inputs),
             Work::MeanPool(geometry, include_padding) => {
                 let op = Op::MeanPool { geometry: *geometry, include_padding: *include_padding };
@@ -114,7 +123,9 @@ impl Expressions {
 
 #[test]
 fn a_plan_computes_its_graph_and_nothing_twice() {
-    for (name, plan) in plans() {
+    let with_bands =
+        |(name, plan): (String, Plan)| [(format!("{name} in bands"), plan.in_bands()), (name, plan)];
+    for (name, plan) in plans().into_iter().flat_map(with_bands) {
         let mut expressions = Expressions::default();
         let mut nodes: Vec<usize> = Vec::new();
         for node in &plan.graph.nodes {
@@ -126,7 +137,7 @@ fn a_plan_computes_its_graph_and_nothing_twice() {
         maps[0] = Some(nodes[0]);
         for (index, step) in plan.steps.iter().enumerate() {
             let inputs = step.reads.iter().map(|read| expressions.read(&plan, &maps, read)).collect();
-            let made = expressions.step(step, inputs);
+            let made = expressions.step(&plan, step, inputs);
             assert_eq!(plan.map(step.writes).written, Some(index), "{name}");
             assert_eq!(made, nodes[plan.map(step.writes).node.0], "{name}: step {index}");
             assert_eq!(maps[step.writes.0].replace(made), None, "{name}: a map is written once");
@@ -316,9 +327,14 @@ fn no_two_that_are_alive_at_once_share_memory() {
         // The logits' gradient is there before the last step reads it.
         let GradientId(logits) = plan.map(plan.logits()).gradient.expect("it is trained");
         training.gradients.entry(logits).or_default().push(plan.steps.len());
-        let arenas = [(plan.training_arena(), training), (plan.inference_arena(), Accesses::forward(&plan))];
-        for (arena, accesses) in arenas {
-            let tenants = tenants(&plan, &arena, &accesses);
+        let bands = plan.in_bands();
+        let arenas = [
+            (&plan, plan.training_arena(), training),
+            (&plan, plan.inference_arena(), Accesses::forward(&plan)),
+            (&bands, bands.inference_arena(), Accesses::forward(&bands)),
+        ];
+        for (plan, arena, accesses) in arenas {
+            let tenants = tenants(plan, &arena, &accesses);
             for (index, &[begin, len, first, last]) in tenants.iter().enumerate() {
                 assert!(begin + len <= arena.len, "{name}: tenant {index}");
                 for &[other_begin, other_len, other_first, other_last] in &tenants[..index] {
@@ -327,6 +343,29 @@ fn no_two_that_are_alive_at_once_share_memory() {
                     assert!(!(is_together && overlaps), "{name}: tenant {index}");
                 }
             }
+        }
+    }
+}
+
+/// Rows that a lane holds are those that the next step's lanes find there.
+#[test]
+fn bands_hold_every_row_of_an_image() {
+    for (name, plan) in plans() {
+        let bands = plan.in_bands();
+        assert_eq!(bands.layout(MapId(0)), plan.layout(MapId(0)), "{name}: the image");
+        for step in &bands.steps {
+            let (read, writes) = (bands.map(step.reads[0].map), bands.map(step.writes));
+            let height = |node: NodeId| bands.graph.node(node).output.h;
+            assert!(LANES * writes.shape.h >= height(writes.node), "{name}: {step:?}");
+            let reads = match &step.work {
+                Work::Convs(convs) => convs[0].geometry.input().h,
+                Work::MaxPool(geometry) | Work::MeanPool(geometry, _) => geometry.input().h,
+                Work::GlobalMeanPool => height(read.node),
+                Work::Add | Work::Concat | Work::Dropout(_) => writes.shape.h,
+            };
+            assert_eq!(bands.found(step).shape.h, reads, "{name}: {step:?}");
+            let is_of_image = step.cut.is_none_or(|cut| cut.height == height(read.node));
+            assert!(is_of_image, "{name}: {step:?}");
         }
     }
 }

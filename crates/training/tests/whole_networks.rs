@@ -189,6 +189,30 @@ fn every_family_is_the_reference_s() {
     }
 }
 
+/// One image's rows lie in the lanes; its logits are the same bits as among others.
+#[test]
+fn every_family_answers_for_an_image_alone_as_among_others() {
+    let wide = NetworkSpec { segments: SegmentSchedule::Uniform(Segments::Count(1)), width: 2.0, ..mini() };
+    for network in every_family(0.06).chain([mini(), wide]) {
+        let graph = network.graph(MapShape::new(81, 77, 3), CLASSES).expect("a network");
+        let values = start(&graph);
+        let mut network = backend()
+            .network(graph.clone(), Arithmetic::default(), &mut |id| values[id.0].clone())
+            .expect("values that fit");
+        let image = graph.input().len();
+        let images = noise("images", 5 * image);
+        let mut logits = |images: &[f32]| {
+            let count = images.len() / image;
+            let batch = network.batch_layout(count).of(images);
+            network.forward(&batch, count, Pass::Inference).expect("a forward")
+        };
+        let all = logits(&images);
+        for (image, expected) in images.chunks_exact(image).zip(all.chunks_exact(CLASSES)) {
+            assert_eq!(logits(image), expected, "{:?}", graph.nodes[1]);
+        }
+    }
+}
+
 #[test]
 fn every_point_of_the_spectrum_is_the_reference_s() {
     for count in [1, 2, 3, 5] {

@@ -154,8 +154,9 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> Tiled<T, M, N> {
         if rows.is_empty() {
             return 0..0;
         }
-        let end = (rows.end.next_multiple_of(M) + 1).min(self.from.shape.h);
-        (rows.start / M * M).saturating_sub(1)..end
+        let above = self.geometry.options().padding.top;
+        let end = (rows.end.next_multiple_of(M) + 2 - above).min(self.from.shape.h);
+        (rows.start / M * M).saturating_sub(above)..end
     }
 
     /// Values of scratch.
@@ -177,14 +178,14 @@ impl<T: Scheme<M, N>, const M: usize, const N: usize> Tiled<T, M, N> {
         scratch: *mut f32,
     ) {
         let first_row = rows.start / M * M;
-        let shape = self.from.shape;
+        let (shape, above) = (self.from.shape, self.geometry.options().padding.top);
         let [of_input, of_output] = [shape.c, self.to.shape.c].map(|channels| channels * self.chunk * LANES);
         let transformed = scratch;
         // SAFETY: the caller's promise for all memory.
         unsafe {
             let products = scratch.add(Self::COMPONENTS * of_input);
             let lines = Lines::of(&self.from, |k| {
-                let row = (first_row + k).checked_sub(1).filter(|&row| row < shape.h)?;
+                let row = (first_row + k).checked_sub(above).filter(|&row| row < shape.h)?;
                 Some(input.at(row))
             });
             let targets = std::array::from_fn(|k| {

@@ -5,11 +5,16 @@ use super::{Gradient, GradientId, GradientWrite, MapId, Plan, Work};
 /// Fills in everything that follows from the order of the steps.
 pub(super) fn settle(plan: &mut Plan) {
     let is_tracked = tracked(plan);
-    margins(plan);
-    last_reads(plan);
+    settle_forward(plan);
     gradient_writes(plan, &is_tracked);
     share_gradients(plan, &is_tracked);
     kept(plan);
+}
+
+/// The same for inference.
+pub(super) fn settle_forward(plan: &mut Plan) {
+    margins(plan);
+    last_reads(plan);
 }
 
 /// For each map, whether a parameter precedes it, so that its gradient is needed.

@@ -129,7 +129,7 @@ impl Lowering {
         for map in middle.into_iter().chain([writes]) {
             self.plan.maps[map.0].written = Some(index);
         }
-        self.plan.steps.push(Step { node, work, reads, middle, writes });
+        self.plan.steps.push(Step { node, work, cut: None, reads, middle, writes });
         View { map: writes, activation: None }
     }
 
@@ -219,6 +219,7 @@ fn conv(graph: &Graph, id: NodeId) -> Conv {
     match &node.op {
         Op::Conv { geometry, weights, bias } => Conv {
             geometry: *geometry,
+            whole: None,
             weights: *weights,
             order: WeightOrder::ChannelFirst,
             bias: *bias,
@@ -230,6 +231,7 @@ fn conv(graph: &Graph, id: NodeId) -> Conv {
             let geometry = ConvGeometry::new(input, node.output.c, options);
             Conv {
                 geometry: geometry.expect("a kernel as large as its map fits it"),
+                whole: None,
                 weights: *weights,
                 order: WeightOrder::ChannelLast,
                 bias: *bias,
