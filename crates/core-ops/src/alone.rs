@@ -25,7 +25,9 @@ impl Network {
         let is_one_answer = self.plan.map(self.plan.logits()).shape.h == 1;
         // Bands hold whole tiles of two rows, not of four.
         let has_whole_tiles = self.arithmetic.winograd != Winograd::F4;
-        (1..=few).contains(&images) && rows > 1 && is_one_answer && has_whole_tiles
+        // A network in training needs no more memory than was estimated.
+        let is_trained = self.gradients.iter().any(|gradient| !gradient.is_empty());
+        (1..=few).contains(&images) && rows > 1 && is_one_answer && has_whole_tiles && !is_trained
     }
 
     /// The logits of each of `images`.
@@ -40,12 +42,8 @@ impl Network {
             // Of a batch of one, only the first lane is read.
             let mut batch = Cow::Borrowed(batch);
             if image > 0 {
-                batch
-                    .to_mut()
-                    .as_chunks_mut::<LANES>()
-                    .0
-                    .iter_mut()
-                    .for_each(|lanes| lanes[0] = lanes[image]);
+                let lanes = batch.to_mut().as_chunks_mut::<LANES>().0;
+                lanes.iter_mut().for_each(|lanes| lanes[0] = lanes[image]);
             }
             alone.run_forward(&batch, 1, Pass::Inference)
         };
