@@ -25,9 +25,9 @@ impl Network {
         let is_one_answer = self.plan.map(self.plan.logits()).shape.h == 1;
         // Bands hold whole tiles of two rows, not of four.
         let has_whole_tiles = self.arithmetic.winograd != Winograd::F4;
-        // A network in training needs no more memory than was estimated.
-        let is_trained = self.gradients.iter().any(|gradient| !gradient.is_empty());
-        (1..=few).contains(&images) && rows > 1 && is_one_answer && has_whole_tiles && !is_trained
+        // One that has memory for larger batches, as in training, needs none for bands beside it.
+        let has_room = !self.maps.is_empty();
+        (1..=few).contains(&images) && rows > 1 && is_one_answer && has_whole_tiles && !has_room
     }
 
     /// The logits of each of `images`.

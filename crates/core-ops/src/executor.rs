@@ -42,6 +42,7 @@ impl Executor for Network {
         if pass == Pass::Inference && self.are_few(images) {
             return self.run_alone(batch, images);
         }
+        self.alone = None;
         self.run_forward(batch, images, pass)
     }
 

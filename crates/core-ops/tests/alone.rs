@@ -4,36 +4,46 @@ use std::ops::Range;
 
 use decouple_core_ops::{Engine, Isa};
 use decouple_kernels::{
-    arithmetic::{Arithmetic, Winograd},
+    arithmetic::{Arithmetic, Precision, Winograd},
     geometry::{ConvOptions, MapShape, Padding},
 };
 use decouple_made_up::{noise, values};
 use decouple_spectrum::{
-    backend::{Backend, Pass},
+    backend::{Backend, Executor, Pass, State},
     builder::{BatchNormOptions, GraphBuilder},
     error::SpecError,
-    graph::{Activation, Graph, NodeId},
+    graph::{Activation, Graph, NodeId, ParameterId},
 };
 use proptest::prelude::*;
 
 const NORM: BatchNormOptions = BatchNormOptions { epsilon: 1e-3, momentum: 0.1, scale: true };
 
-/// Whether images of each of `ranges` give by themselves what they give among `count`.
-fn assert_same(graph: &Graph, isa: Isa, winograd: Winograd, count: usize, ranges: &[Range<usize>]) {
-    let (values, arithmetic) = (values(graph), Arithmetic { winograd, ..Arithmetic::default() });
+fn network(graph: &Graph, isa: Isa, arithmetic: Arithmetic) -> Box<dyn Executor> {
+    let values = values(graph);
     let network = Engine::new(isa).network(graph.clone(), arithmetic, &mut |id| values[id.0].clone());
-    let mut network = network.expect("values that fit");
-    let image = graph.input().len();
-    let images = noise("images", count * image);
-    let mut logits = |range: Range<usize>| {
-        let batch = network.batch_layout(range.len()).of(&images[range.start * image..range.end * image]);
-        network.forward(&batch, range.len(), Pass::Inference).expect("a forward")
-    };
-    let all = logits(0..count);
+    network.expect("values that fit")
+}
+
+/// The logits of the images in `range`.
+fn logits(network: &mut dyn Executor, range: Range<usize>) -> Vec<f32> {
+    let layout = network.batch_layout(range.len());
+    let image = layout.shape.len();
+    let images = noise("images", range.end * image);
+    network
+        .forward(&layout.of(&images[range.start * image..]), range.len(), Pass::Inference)
+        .expect("a forward")
+}
+
+/// Whether images of each of `ranges` give by themselves what they give among `count`.
+fn assert_same(graph: &Graph, isa: Isa, arithmetic: Arithmetic, count: usize, ranges: &[Range<usize>]) {
+    // One that has worked on many images has memory for them, and takes a few side by side, too.
+    let [mut many, mut few] = [(); 2].map(|()| network(graph, isa, arithmetic));
+    let all = logits(&mut *many, 0..count);
     let classes = all.len() / count;
     for range in ranges {
         let expected = &all[range.start * classes..range.end * classes];
-        assert_eq!(logits(range.clone()), expected, "images {range:?} with {}, {winograd:?}", isa.name());
+        let found = logits(&mut *few, range.clone());
+        assert_eq!(found, expected, "images {range:?} with {}, {arithmetic:?}", isa.name());
     }
 }
 
@@ -66,10 +76,37 @@ fn photograph() -> Result<Graph, SpecError> {
 fn photographs_give_the_same_bits_alone_and_among_others() {
     let graph = photograph().expect("a network");
     for isa in Isa::available() {
-        for winograd in [Winograd::Off, Winograd::F2] {
-            assert_same(&graph, isa, winograd, 18, &[0..1, 17..18, 2..4]);
+        let bf16 = Arithmetic { precision: Precision::Bf16, ..Arithmetic::default() };
+        let off = Arithmetic { winograd: Winograd::Off, ..Arithmetic::default() };
+        for arithmetic in [Arithmetic::default(), bf16, off] {
+            assert_same(&graph, isa, arithmetic, 18, &[0..1, 17..18, 2..4]);
         }
     }
+}
+
+#[test]
+fn an_image_alone_is_seen_by_the_weights_as_they_are() {
+    let graph = photograph().expect("a network");
+    let [mut many, mut few] = [(); 2].map(|()| network(&graph, Isa::best(), Arithmetic::default()));
+    let before = logits(&mut *few, 0..1);
+    for network in [&mut many, &mut few] {
+        for (index, parameter) in graph.parameters.iter().enumerate() {
+            let id = ParameterId(index);
+            let values: Vec<f32> = network.read(State::Value, id).iter().map(|value| 0.9 * value).collect();
+            let average: Vec<f32> = values.iter().map(|value| 0.8 * value).collect();
+            network.write(State::Value, id, &values).expect("as many values");
+            let average = if parameter.role.is_trained() { average } else { Vec::new() };
+            network.write(State::Average, id, &average).expect("as many averages");
+        }
+    }
+    let written = logits(&mut *few, 0..1);
+    few.exchange_average();
+    let averaged = logits(&mut *few, 0..1);
+    assert!(before != written && written != averaged);
+    let classes = written.len();
+    assert_eq!(written, logits(&mut *many, 0..18)[..classes]);
+    many.exchange_average();
+    assert_eq!(averaged, logits(&mut *many, 0..18)[..classes]);
 }
 
 /// A layer of any kind.
@@ -112,7 +149,7 @@ fn layer() -> impl Strategy<Value = Layer> {
 }
 
 /// These layers, and a mean over all pixels; an error if one of them does not fit.
-fn network(shape: MapShape, layers: &[Layer]) -> Result<Graph, SpecError> {
+fn chain(shape: MapShape, layers: &[Layer]) -> Result<Graph, SpecError> {
     let mut b = GraphBuilder::new(shape)?;
     let mut map: NodeId = b.input();
     for (index, layer) in layers.iter().enumerate() {
@@ -141,8 +178,8 @@ proptest! {
         layers in prop::collection::vec(layer(), 1..5),
     ) {
         // Windows that do not fit are refused when a network is described.
-        if let Ok(graph) = network(MapShape::new(rows, columns, channels), &layers) {
-            assert_same(&graph, Isa::best(), Winograd::F2, 2, &[0..1, 1..2]);
+        if let Ok(graph) = chain(MapShape::new(rows, columns, channels), &layers) {
+            assert_same(&graph, Isa::best(), Arithmetic::default(), 2, &[0..1, 1..2]);
         }
     }
 }

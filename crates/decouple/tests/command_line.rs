@@ -90,6 +90,11 @@ fn a_tuned_sweep_halves_its_tries_and_shows_both_recipes() {
     let is_untested = |status: &Vec<u8>| String::from_utf8_lossy(status).contains("\"test\": null");
     assert!(stopped.values().all(is_untested), "tries leave the test images unread");
     stopped.retain(|_, text| String::from_utf8_lossy(text).contains("stopped"));
+    let is_finished = |status: &Vec<u8>| String::from_utf8_lossy(status).contains("\"finished\"");
+    let tries_done = workplace.files("results/tuned/tune/runs", "status.json");
+    let done = tries_done.iter().find(|(dir, status)| is_finished(status) && !trials.contains(&id(dir)));
+    let (_, talk) = workplace.ends(&["verify", "--rerun", &id(done.expect("a try to its end").0)], 0);
+    assert!(!talk.contains("NaN"), "{talk}");
     // A trial may be the same as a try.
     let id = stopped.keys().map(id).find(|id| !trials.contains(id)).expect("a try that was stopped");
     let (_, talk) = workplace.ends(&["verify", "--rerun", &id], 2);

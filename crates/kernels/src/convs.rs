@@ -105,8 +105,8 @@ impl Convs {
         Self::with(isa, specs, layouts, has_input_gradient, algorithm)
     }
 
-    /// A convolution of bands of one image's rows, forward only: as `whole` computes the image, and with as many tasks as
-    /// there are rows.
+    /// A convolution of bands of one image's rows, forward only: as `whole` computes the image, and with a task for each
+    /// row of a band, or row of tiles, but at most sixteen.
     ///
     /// # Panics
     /// As [`Self::new`].

@@ -17,6 +17,7 @@ use decouple_spectrum::{
 };
 use decouple_training::{
     device::backend,
+    inference::logits,
     loss::{Targets, softmax_cross_entropy},
     optimizer::update,
     start_values::start_values,
@@ -196,19 +197,13 @@ fn every_family_answers_for_an_image_alone_as_among_others() {
     for network in every_family(0.06).chain([mini(), wide]) {
         let graph = network.graph(MapShape::new(81, 77, 3), CLASSES).expect("a network");
         let values = start(&graph);
-        let mut network = backend()
-            .network(graph.clone(), Arithmetic::default(), &mut |id| values[id.0].clone())
-            .expect("values that fit");
-        let image = graph.input().len();
-        let images = noise("images", 5 * image);
-        let mut logits = |images: &[f32]| {
-            let count = images.len() / image;
-            let batch = network.batch_layout(count).of(images);
-            network.forward(&batch, count, Pass::Inference).expect("a forward")
-        };
-        let all = logits(&images);
-        for (image, expected) in images.chunks_exact(image).zip(all.chunks_exact(CLASSES)) {
-            assert_eq!(logits(image), expected, "{:?}", graph.nodes[1]);
+        let network =
+            || backend().network(graph.clone(), Arithmetic::default(), &mut |id| values[id.0].clone());
+        let [mut many, mut few] = [(); 2].map(|()| network().expect("values that fit"));
+        let images = noise("images", 5 * graph.input().len());
+        let all = logits(&mut *many, &images).expect("whole images");
+        for (image, expected) in images.chunks_exact(graph.input().len()).zip(all.chunks_exact(CLASSES)) {
+            assert_eq!(logits(&mut *few, image).expect("a whole image"), expected, "{:?}", graph.nodes[1]);
         }
     }
 }

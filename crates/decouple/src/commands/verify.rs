@@ -130,7 +130,7 @@ fn train(trial: &Trial, data: &LoadedData, place: &Path, leaves_test: bool) -> R
     let ledger = Ledger::open(place.join("again"));
     let workers = Workers { jobs: 1, threads: cores(), memory: None };
     let conduct = Conduct { stop: stop.clone(), leaves_test, ..Conduct::default() };
-    let done = watched(&[trial], false, true, |environment, progress| {
+    let done = watched(&[trial], leaves_test, true, |environment, progress| {
         let (ledger, conduct) = (&ledger, &conduct);
         run_sweep(&[trial], &Setup { ledger, data, workers, environment, progress, conduct })
     })?;

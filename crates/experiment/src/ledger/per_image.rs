@@ -4,7 +4,7 @@
 //! 8 bytes   "perimg" and the version as two digits: "perimg02"
 //! 8 bytes   number of images n, little-endian
 //! ceil(n/8) one bit an image, the lowest bit of a byte first: 1 where the run is right
-//! 2 n       log-loss of each image, f16, little-endian: within a two-thousandth of it, or 3e-8; version 01 had f32
+//! 2 n       log-loss of each image, f16, little-endian: within a two-thousandth, or 3e-8; version 01 had f32
 //! 8 bytes   the first 8 bytes of the BLAKE3 hash of all before
 //! ```
 //!
@@ -27,6 +27,8 @@ const MAGIC: &[u8; 6] = b"perimg";
 const VERSION: &[u8; 2] = b"02";
 /// The version that had f32.
 const WIDER: &[u8; 2] = b"01";
+/// The largest log-loss that is told from others: that of a probability of e^-65504.
+const LARGEST: f32 = 65504.0;
 /// Bytes before the bits.
 const HEAD: usize = 16;
 const CHECKSUM: usize = 8;
@@ -73,7 +75,7 @@ impl PerImage {
         let mut bytes = [&MAGIC[..], VERSION].concat();
         bytes.extend((self.count as u64).to_le_bytes());
         bytes.extend(&self.bits);
-        self.losses.iter().for_each(|&loss| bytes.extend(f16::from_f32(loss).to_le_bytes()));
+        self.losses.iter().for_each(|&loss| bytes.extend(f16::from_f32(loss.min(LARGEST)).to_le_bytes()));
         let hash = blake3::hash(&bytes);
         bytes.extend(&hash.as_bytes()[..CHECKSUM]);
         bytes
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn log_losses_are_rounded_to_a_two_thousandth_and_those_of_version_01_are_read_as_they_are() {
-        let losses = [1e-5, 0.1234567, 2.302585, 17.77];
+        let losses = [1e-5, 0.1234567, 2.302585, 65504.0];
         let results = PerImage::new(&[true; 4], &losses).unwrap();
         let read = PerImage::parse(&results.bytes()).unwrap();
         let is_near = |(&read, &loss): (&f32, &f32)| (read - loss).abs() <= (loss / 2000.0).max(3e-8);

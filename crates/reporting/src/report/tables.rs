@@ -383,6 +383,7 @@ fn surfaces(analysis: &Analysis) -> Option<Table> {
             None => "too few tries for a surface",
             Some(Optimum::AtEdge { has_lowest: false, .. }) => "no lowest point: widen the ranges",
             Some(Optimum::AtEdge { .. }) => "at an edge of what was tried: widen the ranges",
+            Some(Optimum::Inside { intervals: None, .. }) => "inside, but not told well by these tries",
             Some(Optimum::Inside { .. }) => "inside",
         };
         let short = |log: f64| format!("{:.1e}", log.exp());

@@ -10,7 +10,8 @@ pub enum Optimum {
     Inside {
         /// That point.
         place: [f64; 2],
-        /// The 95 % interval of each quantity there; `None` where the tries leave no spread to tell it from.
+        /// The 95 % interval of each quantity there; `None` where one would be wider than twice what was tried, or the
+        /// tries have no spread to tell it from.
         intervals: Option<[Interval; 2]>,
     },
     /// The minimum lies at an edge of the range.
@@ -76,7 +77,7 @@ pub fn quadratic_surface(tries: &[([f64; 2], f64)]) -> Option<Optimum> {
             let slope = moves.map(|moved| moved[k]);
             let variance = dot(&slope, &solve(&factor, &slope)) * squares / degrees;
             let margin = t_quantile(0.95, degrees)? * variance.sqrt();
-            (margin > 0.0).then(|| Interval::around(place[k], margin))
+            (0.0 < margin && margin <= high[k] - low[k]).then(|| Interval::around(place[k], margin))
         };
         return Some(Optimum::Inside { place, intervals: reach(0).zip(reach(1)).map(Into::into) });
     }

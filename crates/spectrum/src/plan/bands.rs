@@ -16,8 +16,8 @@ use decouple_kernels::{
 use super::{Conv, Map, MapId, Plan, Read, Step, Work, lifetimes};
 
 impl Plan {
-    /// The plan for inference on a single image. The first map is the image as a batch of one, all others have a band
-    /// of rows in each lane. It has no way back.
+    /// The plan for inference on a single image. The first map is the image as a batch of one. All others have a band of
+    /// rows in each lane, or all rows in the first one, where a mean over them is taken. It has no way back.
     pub fn in_bands(&self) -> Self {
         let mut banded = Banded {
             whole: self,
@@ -44,7 +44,7 @@ impl Plan {
         layout
     }
 
-    /// Rows of an image in each lane, where it has `height`: some more where Winograd's tiles of two rows are used.
+    /// Rows of an image in each lane, where it has `height`: an even number where Winograd's tiles of two rows pay.
     fn band(&self, height: usize) -> usize {
         let has_tiles =
             |conv: &Conv| conv.geometry.output().h == height && tiles_pay(&conv.geometry, conv.order);
