@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn log_losses_are_rounded_to_a_two_thousandth_and_those_of_version_01_are_read_as_they_are() {
-        let losses = [1e-5, 0.1234567, 2.302585, 65504.0];
+        let losses = [1e-5, 0.1234567, 2.345678, 65504.0];
         let results = PerImage::new(&[true; 4], &losses).unwrap();
         let read = PerImage::parse(&results.bytes()).unwrap();
         let is_near = |(&read, &loss): (&f32, &f32)| (read - loss).abs() <= (loss / 2000.0).max(3e-8);
