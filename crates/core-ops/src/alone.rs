@@ -1,4 +1,4 @@
-//! Inference on a few images, one after the other, each with its rows in the lanes ([`Plan::in_bands`]): a lane for each
+//! Inference on a few images, one after the other, each with its rows in the lanes ([`Plan::in_strips`]): a lane for each
 //! image would leave most lanes empty.
 
 use std::{borrow::Cow, sync::Arc};
@@ -23,9 +23,9 @@ impl Network {
         let rows = self.plan.map(MapId(0)).shape.h;
         let few = if rows >= MANY_ROWS { FEW } else { 1 };
         let is_one_answer = self.plan.map(self.plan.logits()).shape.h == 1;
-        // Bands hold whole tiles of two rows, not of four.
+        // Strips hold whole tiles of two rows, not of four.
         let has_whole_tiles = self.arithmetic.winograd != Winograd::F4;
-        // One that has memory for larger batches, as in training, needs none for bands beside it.
+        // One that has memory for larger batches, as in training, needs none for strips beside it.
         let has_room = !self.maps.is_empty();
         (1..=few).contains(&images) && rows > 1 && is_one_answer && has_whole_tiles && !has_room
     }
@@ -34,7 +34,7 @@ impl Network {
     pub(crate) fn run_alone(&mut self, batch: &[f32], images: usize) -> Result<Vec<f32>, ExecutionError> {
         self.open = None;
         let mut alone = self.alone.take().unwrap_or_else(|| {
-            let plan: Arc<Plan> = Arc::new(self.plan.in_bands());
+            let plan: Arc<Plan> = Arc::new(self.plan.in_strips());
             Box::new(Self::empty(self.isa, plan, self.arithmetic))
         });
         std::mem::swap(&mut self.values, &mut alone.values);

@@ -46,7 +46,7 @@ pub(crate) struct Network {
     pub(crate) scratch: Scratch,
     /// Whether the kernels have the weights as they are, for the way forward.
     pub(crate) is_packed: bool,
-    /// For inference on one image, its plan in bands; the values are here.
+    /// For inference on one image, its plan in strips; the values are here.
     pub(crate) alone: Option<Box<Network>>,
     /// The last pass, if a backward pass may follow: images and dropout seed.
     pub(crate) open: Option<(usize, u64)>,

@@ -25,7 +25,7 @@ pub(crate) fn convs(isa: Isa, plan: &Plan, arithmetic: Arithmetic) -> Vec<Option
         let layouts: Vec<_> =
             [plan.found(step)].into_iter().chain(maps.map(|map| plan.layout(map))).collect();
         if let (Some(whole), &[spec], &[from, to]) = (&convs[0].whole, &specs[..], &layouts[..]) {
-            return Some(Convs::of_bands(isa, spec, whole, [from, to], arithmetic));
+            return Some(Convs::of_strips(isa, spec, whole, [from, to], arithmetic));
         }
         Some(Convs::new(isa, &specs, &layouts, read.gradient.is_some(), arithmetic))
     };

@@ -105,12 +105,12 @@ impl Convs {
         Self::with(isa, specs, layouts, has_input_gradient, algorithm)
     }
 
-    /// A convolution of bands of one image's rows, forward only: as `whole` computes the image, and with a task for each
-    /// row of a band, or row of tiles, but at most sixteen.
+    /// A convolution of strips of one image's rows, forward only: as `whole` computes the image, and with a task for each
+    /// row of a strip, or row of tiles, but at most sixteen.
     ///
     /// # Panics
     /// As [`Self::new`].
-    pub fn of_bands(
+    pub fn of_strips(
         isa: Isa,
         spec: ConvSpec,
         whole: &ConvGeometry,

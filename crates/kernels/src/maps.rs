@@ -168,7 +168,7 @@ pub fn concat(isa: Isa, layout: &MapLayout, images: usize, sources: &[InputMap<'
     });
 }
 
-/// The rows of one image that each lane reads, of a map that holds bands of its rows in the lanes.
+/// The rows of one image that each lane reads, of a map that holds strips of its rows in the lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Rows of the image; the map holds as many in each lane as its shape says.
@@ -212,7 +212,7 @@ pub fn cut(
         let is_own = |(lane, &place): (usize, &Option<(usize, usize)>)| place == own.map(|row| (lane, row));
         let group = Group::new(from, source.x);
         match own {
-            // Rows of the lane's own band.
+            // Rows of the lane's own strip.
             Some(own) if places.iter().enumerate().all(is_own) => {
                 rows::read(isa, from, layout, source.prologue, group.row(own), y);
             }

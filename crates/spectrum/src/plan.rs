@@ -23,9 +23,9 @@
 //! propagates it through the norm as it reads it.
 
 mod arena;
-mod bands;
 mod lifetimes;
 mod lower;
+mod strips;
 
 use decouple_kernels::geometry::{ConvGeometry, MapShape, PoolGeometry};
 pub use decouple_kernels::{conv::WeightOrder, maps::Cut};
@@ -97,7 +97,7 @@ pub enum Work {
 pub struct Conv {
     /// Shapes; a dense layer is a convolution whose kernel covers the map.
     pub geometry: ConvGeometry,
-    /// Of bands of an image's rows, the convolution of the image.
+    /// Of strips of an image's rows, the convolution of the image.
     pub whole: Option<ConvGeometry>,
     /// Its weights.
     pub weights: ParameterId,

@@ -104,7 +104,7 @@ impl Expressions {
     fn step(&mut self, plan: &Plan, step: &Step, inputs: Vec<usize>) -> usize {
         match &step.work {
             Work::Convs(convs) => convs.iter().fold(inputs[0], |input, conv| self.conv(conv, input)),
-            // Of bands, the node says what the image is pooled by.
+            // Of strips, the node says what the image is pooled by.
             Work::MaxPool(_) if plan.steps[0].cut.is_some() => {
                 self.of(&plan.graph.node(step.node).op, inputs)
             }
@@ -123,9 +123,9 @@ impl Expressions {
 
 #[test]
 fn a_plan_computes_its_graph_and_nothing_twice() {
-    let with_bands =
-        |(name, plan): (String, Plan)| [(format!("{name} in bands"), plan.in_bands()), (name, plan)];
-    for (name, plan) in plans().into_iter().flat_map(with_bands) {
+    let with_strips =
+        |(name, plan): (String, Plan)| [(format!("{name} in strips"), plan.in_strips()), (name, plan)];
+    for (name, plan) in plans().into_iter().flat_map(with_strips) {
         let mut expressions = Expressions::default();
         let mut nodes: Vec<usize> = Vec::new();
         for node in &plan.graph.nodes {
@@ -327,11 +327,11 @@ fn no_two_that_are_alive_at_once_share_memory() {
         // The logits' gradient is there before the last step reads it.
         let GradientId(logits) = plan.map(plan.logits()).gradient.expect("it is trained");
         training.gradients.entry(logits).or_default().push(plan.steps.len());
-        let bands = plan.in_bands();
+        let strips = plan.in_strips();
         let arenas = [
             (&plan, plan.training_arena(), training),
             (&plan, plan.inference_arena(), Accesses::forward(&plan)),
-            (&bands, bands.inference_arena(), Accesses::forward(&bands)),
+            (&strips, strips.inference_arena(), Accesses::forward(&strips)),
         ];
         for (plan, arena, accesses) in arenas {
             let tenants = tenants(plan, &arena, &accesses);
@@ -349,13 +349,13 @@ fn no_two_that_are_alive_at_once_share_memory() {
 
 /// Rows that a lane holds are those that the next step's lanes find there.
 #[test]
-fn bands_hold_every_row_of_an_image() {
+fn strips_hold_every_row_of_an_image() {
     for (name, plan) in plans() {
-        let bands = plan.in_bands();
-        assert_eq!(bands.layout(MapId(0)), plan.layout(MapId(0)), "{name}: the image");
-        for step in &bands.steps {
-            let (read, writes) = (bands.map(step.reads[0].map), bands.map(step.writes));
-            let height = |node: NodeId| bands.graph.node(node).output.h;
+        let strips = plan.in_strips();
+        assert_eq!(strips.layout(MapId(0)), plan.layout(MapId(0)), "{name}: the image");
+        for step in &strips.steps {
+            let (read, writes) = (strips.map(step.reads[0].map), strips.map(step.writes));
+            let height = |node: NodeId| strips.graph.node(node).output.h;
             assert!(LANES * writes.shape.h >= height(writes.node), "{name}: {step:?}");
             let reads = match &step.work {
                 Work::Convs(convs) => convs[0].geometry.input().h,
@@ -363,7 +363,7 @@ fn bands_hold_every_row_of_an_image() {
                 Work::GlobalMeanPool => height(read.node),
                 Work::Add | Work::Concat | Work::Dropout(_) => writes.shape.h,
             };
-            assert_eq!(bands.found(step).shape.h, reads, "{name}: {step:?}");
+            assert_eq!(strips.found(step).shape.h, reads, "{name}: {step:?}");
             let is_of_image = step.cut.is_none_or(|cut| cut.height == height(read.node));
             assert!(is_of_image, "{name}: {step:?}");
         }

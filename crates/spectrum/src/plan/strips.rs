@@ -1,7 +1,7 @@
 //! Inference on one image: its rows in the lanes.
 //!
 //! A map of sixteen images has one image in each lane, so a single one would leave fifteen lanes empty. Here a lane
-//! holds a band of its rows instead: with R rows in each, lane l has rows `l R` to `l R + R`, and those beyond the last
+//! holds a strip of its rows instead: with R rows in each, lane l has rows `l R` to `l R + R`, and those beyond the last
 //! row of the image hold nothing that counts. Steps are the same as for sixteen images of R rows. What a step reads
 //! beyond the rows of its own lane, it is given: before a convolution or pooling of several rows, every lane's [`Cut`]
 //! of the map is put together.
@@ -16,10 +16,10 @@ use decouple_kernels::{
 use super::{Conv, Map, MapId, Plan, Read, Step, Work, lifetimes};
 
 impl Plan {
-    /// The plan for inference on a single image. The first map is the image as a batch of one. All others have a band of
+    /// The plan for inference on a single image. The first map is the image as a batch of one. All others have a strip of
     /// rows in each lane, or all rows in the first one, where a mean over them is taken. It has no way back.
-    pub fn in_bands(&self) -> Self {
-        let mut banded = Banded {
+    pub fn in_strips(&self) -> Self {
+        let mut strips = Strips {
             whole: self,
             plan: Self {
                 graph: self.graph.clone(),
@@ -29,12 +29,12 @@ impl Plan {
             },
             ids: vec![MapId(0); self.maps.len()],
         };
-        banded.image();
-        self.steps.iter().for_each(|step| banded.step(step));
-        lifetimes::settle_forward(&mut banded.plan);
+        strips.image();
+        self.steps.iter().for_each(|step| strips.step(step));
+        lifetimes::settle_forward(&mut strips.plan);
         // A batch of one image has one layout.
-        banded.plan.maps[0].margin = self.maps[0].margin;
-        banded.plan
+        strips.plan.maps[0].margin = self.maps[0].margin;
+        strips.plan
     }
 
     /// The layout in which a step finds its first map: as it lies, or cut.
@@ -45,7 +45,7 @@ impl Plan {
     }
 
     /// Rows of an image in each lane, where it has `height`: an even number where Winograd's tiles of two rows pay.
-    fn band(&self, height: usize) -> usize {
+    fn strip(&self, height: usize) -> usize {
         let has_tiles =
             |conv: &Conv| conv.geometry.output().h == height && tiles_pay(&conv.geometry, conv.order);
         let of_step = |step: &Step| matches!(&step.work, Work::Convs(convs) if convs.iter().any(has_tiles));
@@ -54,23 +54,23 @@ impl Plan {
     }
 }
 
-struct Banded<'a> {
+struct Strips<'a> {
     whole: &'a Plan,
     plan: Plan,
     /// For each map of the whole plan, that of this one.
     ids: Vec<MapId>,
 }
 
-impl Banded<'_> {
-    /// The image as it is given, and its bands.
+impl Strips<'_> {
+    /// The image as it is given, and its strips.
     fn image(&mut self) {
         let image = self.whole.maps[0].clone();
         self.plan.maps.push(Map { norm: None, written: None, ..image.clone() });
         let height = image.shape.h;
-        let band = self.whole.band(height);
+        let strip = self.whole.strip(height);
         let read = Read { map: MapId(0), activation: None, gradient: None };
-        self.ids[0] = self.map(&image, band);
-        let cut = Cut { height, rows: band, step: band, above: 0 };
+        self.ids[0] = self.map(&image, strip);
+        let cut = Cut { height, rows: strip, step: strip, above: 0 };
         self.push(Step {
             node: image.node,
             work: Work::Concat,
@@ -115,21 +115,21 @@ impl Banded<'_> {
                 self.on_one_lane(step, height, reads);
             }
             Work::Add | Work::Concat | Work::Dropout(_) => {
-                let writes = self.banded(step.writes);
+                let writes = self.strips(step.writes);
                 self.push(Step { cut: None, reads, writes, ..step.clone() });
             }
         }
     }
 
-    /// The map `id` in bands.
-    fn banded(&mut self, id: MapId) -> MapId {
+    /// The map `id` in strips.
+    fn strips(&mut self, id: MapId) -> MapId {
         let map = self.whole.map(id);
-        self.ids[id.0] = self.map(map, self.whole.band(map.shape.h));
+        self.ids[id.0] = self.map(map, self.whole.strip(map.shape.h));
         self.ids[id.0]
     }
 
     fn conv(&mut self, step: &Step, conv: &Conv, reads: Vec<Read>, id: MapId) {
-        let (whole, writes) = (conv.geometry, self.banded(id));
+        let (whole, writes) = (conv.geometry, self.strips(id));
         let options = *whole.options();
         let span = (options.kernel_h - 1) * options.dilation + 1;
         let (cut, padding) = self.windows(whole.input().h, writes, span, options.stride, options.padding);
@@ -141,7 +141,7 @@ impl Banded<'_> {
     }
 
     fn max_pool(&mut self, step: &Step, whole: &PoolGeometry, reads: Vec<Read>) {
-        let (window, stride, writes) = (whole.window(), whole.stride(), self.banded(step.writes));
+        let (window, stride, writes) = (whole.window(), whole.stride(), self.strips(step.writes));
         let (cut, padding) = self.windows(whole.input().h, writes, window, stride, whole.padding());
         let input = MapShape { h: cut.rows, ..whole.input() };
         let geometry = PoolGeometry::new(input, window, stride, padding);
@@ -159,20 +159,20 @@ impl Banded<'_> {
         stride: usize,
         padding: Padding,
     ) -> (Cut, Padding) {
-        let band = self.plan.map(writes).shape.h;
-        let cut = Cut { height, rows: (band - 1) * stride + span, step: band * stride, above: padding.top };
+        let strip = self.plan.map(writes).shape.h;
+        let cut = Cut { height, rows: (strip - 1) * stride + span, step: strip * stride, above: padding.top };
         (cut, Padding { top: 0, bottom: 0, ..padding })
     }
 
-    /// A step on all `height` rows in the first lane, whose result is cut into bands again.
+    /// A step on all `height` rows in the first lane, whose result is cut into strips again.
     fn on_one_lane(&mut self, step: &Step, height: usize, reads: Vec<Read>) {
         let result = self.whole.map(step.writes).clone();
         let whole = self.map(&Map { norm: None, ..result.clone() }, result.shape.h);
         let all = Cut { height, rows: height, step: height, above: 0 };
         self.cut(step, step.work.clone(), (all, 0), reads, whole);
-        let writes = self.banded(step.writes);
-        let band = self.plan.map(writes).shape.h;
-        let own = Cut { height: result.shape.h, rows: band, step: band, above: 0 };
+        let writes = self.strips(step.writes);
+        let strip = self.plan.map(writes).shape.h;
+        let own = Cut { height: result.shape.h, rows: strip, step: strip, above: 0 };
         let reads = vec![Read { map: whole, activation: None, gradient: None }];
         self.cut(step, Work::Concat, (own, 0), reads, writes);
     }
