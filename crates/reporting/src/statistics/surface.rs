@@ -56,30 +56,29 @@ pub fn quadratic_surface(tries: &[([f64; 2], f64)]) -> Option<Optimum> {
     // A direction that the tries do not span leaves a pivot of rounding errors.
     let factor =
         cholesky(&normal).filter(|factor| (0..6).all(|i| factor[i][i] > 1e-6 * normal[i][i].sqrt()))?;
-    let solved = solve(&factor, &right);
-    let coefficients: [f64; 6] = solved.try_into().ok()?;
+    let coefficients: [f64; 6] = solve(&factor, &right).try_into().ok()?;
     let [_, x, y, xx, yy, xy] = coefficients;
     let determinant = 4.0 * xx * yy - xy * xy;
     let has_lowest = xx > 0.0 && determinant > 0.0;
     // Where both slopes are zero: `2 xx p + xy q = a`, `xy p + 2 yy q = b`.
-    let solved =
+    let flat =
         |a: f64, b: f64| [(2.0 * yy * a - xy * b) / determinant, (2.0 * xx * b - xy * a) / determinant];
-    let [p, q] = solved(-x, -y);
+    let [p, q] = flat(-x, -y);
     let place = [middle[0] + p, middle[1] + q];
     if has_lowest && (0..2).all(|k| low[k] < place[k] && place[k] < high[k]) {
         // How it moves with each coefficient.
         let moves = [[0.0, 0.0], [-1.0, 0.0], [0.0, -1.0], [-2.0 * p, 0.0], [0.0, -2.0 * q], [-q, -p]]
-            .map(|[a, b]| solved(a, b));
+            .map(|[a, b]| flat(a, b));
         let left_over = |(row, (_, value)): (&[f64; 6], &([f64; 2], f64))| value - dot(row, &coefficients);
         let squares: f64 = rows.iter().zip(tries).map(left_over).map(|rest| rest * rest).sum();
         let degrees = (tries.len() - 6) as f64;
-        let reach = |k: usize| {
+        let interval = |k: usize| {
             let slope = moves.map(|moved| moved[k]);
             let variance = dot(&slope, &solve(&factor, &slope)) * squares / degrees;
             let margin = t_quantile(0.95, degrees)? * variance.sqrt();
             (0.0 < margin && margin <= high[k] - low[k]).then(|| Interval::around(place[k], margin))
         };
-        return Some(Optimum::Inside { place, intervals: reach(0).zip(reach(1)).map(Into::into) });
+        return Some(Optimum::Inside { place, intervals: interval(0).zip(interval(1)).map(Into::into) });
     }
     // A surface without a lowest point within the range is least at an edge, as a grid tells.
     const STEPS: usize = 200;
